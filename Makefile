@@ -1,0 +1,45 @@
+# Two words are enough on a fresh machine with Python 3.11: `make demo`, `make test`.
+PYTHON ?= python3.11
+VENV ?= .venv
+RUN = $(VENV)/bin
+
+.PHONY: help install demo test test-all check format bench clean
+
+help:  ## list these targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+install: $(VENV)/.installed  ## make the virtual environment and install the package into it
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --upgrade pip
+	$(RUN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: install  ## attack, purify and evaluate a real encoder, in about three minutes
+	$(RUN)/mimic-ray demo
+
+test: install  ## the tests that every change must pass
+	$(RUN)/python -m pytest -m 'not slow and not gpu'
+
+test-all: install  ## the slow ones too
+	$(RUN)/python -m pytest
+
+check: install  ## format, lint, types, import directions
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+
+format: install  ## rewrite the code in the one format
+	$(RUN)/ruff format .
+	$(RUN)/ruff check --fix .
+
+bench: install  ## our speed against the plain way, as ratios
+	$(RUN)/mimic-ray bench step
+	$(RUN)/mimic-ray bench mi
+	$(RUN)/mimic-ray bench loader
+	$(RUN)/mimic-ray bench augment
+
+clean:  ## remove the environment and what tools left
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,64 @@
+"""Which device, precision and memory format a run uses, decided once and recorded."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+
+from mimic_ray.base.errors import ResourceError
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where and how the maths runs. On one CPU process, equal values give equal bits."""
+
+    device: str
+    precision: Literal["fp32", "bf16"]
+    threads: int
+
+    @property
+    def torch_device(self) -> torch.device:
+        return torch.device(self.device)
+
+    def autocast(self) -> torch.autocast:
+        """The context in which encoders run; losses are computed outside of it, in float32."""
+        return torch.autocast(
+            self.torch_device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """What must agree for a resumed run to end with the same bits."""
+        return {
+            **asdict(self),
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            "torch": torch.__version__,
+        }
+
+
+def choose(device: str = "auto", precision: Precision = "auto", threads: int = 0) -> Compute:
+    """The compute for this process. `threads` 0 keeps torch's own choice.
+
+    Raises ResourceError when a named device is not there.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ResourceError(f'No CUDA device here for "--device {device}": use --device cpu.')
+    if threads:
+        torch.set_num_threads(threads)
+    if precision == "auto":
+        precision = "bf16" if _bf16_pays(device) else "fp32"
+    return Compute(device, precision, torch.get_num_threads())
+
+
+def _bf16_pays(device: str) -> bool:
+    """bf16 without hardware for it is slower than fp32."""
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False

@@ -1,0 +1,124 @@
+"""Every error that a user can meet, each one sentence with the way out.
+
+    MimicError                  exit 1
+    +-- UsageError              exit 2: the command or the recipe is wrong; nothing was started
+    |   +-- UnknownNameError    a name nobody knows, with the near ones
+    |   +-- RecipeError         all mistakes of a recipe at once
+    +-- CheckpointError         a weight file that cannot be used
+    |   +-- NotACheckpointError     missing, empty, a web page, a git-lfs pointer ...
+    |   +-- DamagedCheckpointError  truncated, failed checksum, NaN weights
+    |   +-- UnsafeCheckpointError   holds code or lies about its size; never executed
+    |   +-- TooLargeCheckpointError over the stated limit
+    |   +-- WrongEncoderError       a good file, but for another encoder
+    +-- DataError               images or shards that cannot be used
+    +-- RunFolderError          an output folder that is taken, foreign, damaged or does not agree
+    +-- DiskFullError           no space left on the device
+    +-- ResourceError           the machine or cluster lacks what was asked for
+    +-- TrainingError           the distillation itself failed (loss not finite, worker died)
+    +-- StoppedError            exit 130 or 143: Ctrl-C or SIGTERM; what was committed stays
+
+Errors cross process boundaries (Ray, the checkpoint reader's child), so each can be pickled:
+the constructor's arguments are kept in `args`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class MimicError(Exception):
+    """One sentence for the user: what is wrong, where, and the way out."""
+
+    exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UsageError(MimicError):
+    """The command line or a setting is wrong; found before any work started."""
+
+    exit_code = 2
+
+
+class UnknownNameError(UsageError):
+    """`name` is no `kind` that we know; `near` are the likeliest intended ones."""
+
+    def __init__(self, kind: str, name: str, near: Sequence[str] = (), hint: str = "") -> None:
+        self.kind, self.name, self.near, self.hint = kind, name, tuple(near), hint
+        advice = f" Did you mean {' or '.join(near)}?" if near else ""
+        super().__init__(f'There is no {kind} "{name}".{advice}{" " + hint if hint else ""}')
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, tuple[str, ...], str]]:
+        return type(self), (self.kind, self.name, self.near, self.hint)
+
+
+class RecipeError(UsageError):
+    """Everything that is wrong with a recipe, one line each."""
+
+    def __init__(self, source: str, problems: Sequence[str]) -> None:
+        self.source, self.problems = source, tuple(problems)
+        super().__init__(f"{source}: " + "; ".join(problems))
+
+    def __reduce__(self) -> tuple[type, tuple[str, tuple[str, ...]]]:
+        return type(self), (self.source, self.problems)
+
+
+class CheckpointError(MimicError):
+    """A weight file that cannot be used."""
+
+
+class NotACheckpointError(CheckpointError):
+    """The file is no checkpoint at all: missing, empty, a web page, a pointer."""
+
+
+class DamagedCheckpointError(CheckpointError):
+    """The file was a checkpoint once: truncated, wrong checksum, NaN weights."""
+
+
+class UnsafeCheckpointError(CheckpointError):
+    """The file asks for code, or claims sizes that it does not have. Nothing of it was run."""
+
+
+class TooLargeCheckpointError(CheckpointError):
+    """The file is over a stated limit."""
+
+
+class WrongEncoderError(CheckpointError):
+    """The weights are sound but belong to another encoder."""
+
+
+class DataError(MimicError):
+    """Images or shards that cannot be used."""
+
+
+class RunFolderError(MimicError):
+    """An output folder that is taken, foreign, damaged, or disagrees with the command."""
+
+
+class DiskFullError(MimicError):
+    """No space left; what was committed before is whole."""
+
+
+class ResourceError(MimicError):
+    """The machine or the cluster lacks what was asked for."""
+
+
+class TrainingError(MimicError):
+    """The distillation failed: a loss that is not finite, a worker that died."""
+
+
+class StoppedError(MimicError):
+    """Ctrl-C or SIGTERM. The last committed step is on disk."""
+
+    def __init__(self, message: str, signal_number: int = 2) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
+        self.exit_code = 128 + signal_number
+
+    def __reduce__(self) -> tuple[type, tuple[str, int]]:
+        return type(self), (self.message, self.signal_number)

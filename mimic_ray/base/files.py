@@ -1,0 +1,108 @@
+"""Writing so that no reader ever sees a part: temporary name, fsync, rename, fsync of the folder."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mimic_ray.base.errors import DiskFullError
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """`path` holds either its old content or the new, whatever happens in between."""
+    temporary = _temporary_beside(path)
+    with disk_errors(path):
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            sync_folder(path.parent)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def write_text(path: Path, content: str) -> None:
+    write_bytes(path, content.encode())
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_text(path, json.dumps(content, indent=2, default=str) + "\n")
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yields a temporary folder that becomes `path` when the block ends well, and is gone if not."""
+    temporary = _temporary_beside(path)
+    with disk_errors(path):
+        try:
+            temporary.mkdir(parents=True)
+            yield temporary
+            for file in sorted(temporary.rglob("*")):
+                _sync(file)
+            _sync(temporary)
+            temporary.replace(path)
+            sync_folder(path.parent)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns "no space left" in whatever form a library raises it into a DiskFullError."""
+    try:
+        yield
+    except DiskFullError:
+        raise
+    except Exception as error:
+        if _is_disk_full(error, path):
+            raise DiskFullError(
+                f"No space left on the disk of {path.parent}: free some, then run the same "
+                "command with --resume. What was committed before is whole."
+            ) from error
+        raise
+
+
+def _is_disk_full(error: Exception, path: Path) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    if "os error 28" in str(error) or "No space left" in str(error):
+        return True
+    # torch.save on a full disk raises a RuntimeError without errno: look at the disk itself.
+    if isinstance(error, RuntimeError) and "inline_container" in str(error):
+        folder = next((p for p in (path.parent, *path.parents) if p.exists()), Path("/"))
+        return shutil.disk_usage(folder).free < 1 << 20
+    return False
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """A rename is durable only once its folder is."""
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _temporary_beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")

@@ -1,0 +1,14 @@
+"""Foreign names on our terminal: keys and file names may hold escape codes."""
+
+from __future__ import annotations
+
+
+def plain(text: object, limit: int = 200) -> str:
+    """`text` with control characters written out and cut to `limit` characters."""
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+    return shown if len(shown) <= limit else shown[: limit - 3] + "..."
+
+
+def count(number: int, singular: str, plural: str | None = None) -> str:
+    """`1 image`, `2,000 images`."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"

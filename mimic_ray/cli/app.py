@@ -1,0 +1,87 @@
+"""The `mimic-ray` command: a table of sub-commands, each imported only when it is used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from mimic_ray.base.errors import UnknownNameError
+from mimic_ray.base.registry import near_names
+from mimic_ray.cli import console
+
+# name -> module with a function `command`. The order is that of `--help`.
+COMMANDS = {
+    "demo": "mimic_ray.cli.demo",
+    "inspect": "mimic_ray.cli.inspect",
+    "purify": "mimic_ray.cli.purify",
+    "profile": "mimic_ray.cli.profile",
+    "evaluate": "mimic_ray.cli.evaluate",
+    "attack": "mimic_ray.cli.attack",
+    "shards": "mimic_ray.cli.shards",
+    "bench": "mimic_ray.cli.bench",
+}
+
+
+class LazyGroup(TyperGroup):
+    """Loads a command's module when the command is named, so that `--help` stays fast."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            near = near_names(args[0], COMMANDS)
+            raise UnknownNameError("command", args[0], near, "See mimic-ray --help.")
+        return super().resolve_command(ctx, args)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(COMMANDS[cmd_name])
+        if hasattr(module, "app"):  # a command with sub-commands of its own
+            built: Any = typer.main.get_group(module.app)
+        else:
+            single = typer.Typer(add_completion=False, rich_markup_mode="rich")
+            single.command(name=cmd_name)(module.command)
+            built = typer.main.get_command(single)
+        built.name = cmd_name
+        return built
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from mimic_ray import __version__
+
+        typer.echo(f"mimic-ray {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[  # noqa: ARG001 - acts through its callback
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Removes backdoors from image encoders: give a suspect checkpoint and clean images."""
+    console.debug = debug
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs one command line (that of the process if None) and ends in SystemExit."""
+    # Outside of typer, which turns its own usage errors into messages and exit code 2.
+    with console.errors_as_sentences():
+        app(args=arguments)
