@@ -1,0 +1,55 @@
+"""One training step's loss: one teacher forward, one student forward per view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from mimic_ray.base.devices import Compute
+from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.method.losses.attention import attention_loss
+from mimic_ray.method.losses.clone import clone_loss
+from mimic_ray.method.losses.contrastive import contrastive_loss
+from mimic_ray.method.pairing import Pair
+from mimic_ray.method.ranks import Ranks
+from mimic_ray.method.recipe import Loss
+from mimic_ray.method.student import Output
+
+
+def step_loss(
+    student: Callable[..., Output],
+    teacher: Encoder,
+    pair: Pair,
+    tap_weights: Mapping[str, float],
+    weights: Loss,
+    compute: Compute,
+    ranks: Ranks,
+) -> dict[str, Tensor]:
+    """The terms and their weighted sum, "loss", as scalars; only terms with a weight.
+
+    `tap_weights` names the taps that `student` returns maps of, in its order.
+    """
+    taps = list(tap_weights)
+    with compute.autocast():
+        # no_grad, not inference_mode: tensors of the latter cannot enter a loss.
+        with torch.no_grad():
+            teacher_features, teacher_maps = teacher(pair.teacher, taps=taps)
+        output = student(pair.student, pair.second)
+    terms: dict[str, Tensor] = {}
+    if weights.clone > 0:
+        terms["clone"] = clone_loss(output.features, teacher_features)
+    if taps:
+        maps = zip(tap_weights.values(), output.maps, teacher_maps, strict=True)
+        terms["attention"] = torch.stack(
+            [w * attention_loss(s, t, weights.attention_over) for w, s, t in maps]
+        ).sum()
+    if output.projections is not None:
+        first, second = (p.float() for p in output.projections)
+        everyone = (ranks.gather(first), ranks.gather(second)) if ranks.world > 1 else None
+        terms["contrastive"] = contrastive_loss(
+            first, second, weights.temperature, everyone, ranks.rank * len(first)
+        )
+    total = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
+    return {"loss": total, **terms}

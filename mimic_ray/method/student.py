@@ -1,0 +1,80 @@
+"""The network that is trained: the student's encoder and, for the contrastive term, a projector.
+
+One module with one forward, so that DistributedDataParallel sees all of a step in one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mimic_ray.base import seeds
+from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.method.batch_norm import batch_norms, read_statistics, repeat_update
+from mimic_ray.method.projector import make_projector
+
+
+class Output(NamedTuple):
+    """Of view 1: features [B, D] and maps [B, C, H, W]; of both views: projections [B, 128]."""
+
+    features: Tensor
+    maps: list[Tensor]
+    projections: tuple[Tensor, Tensor] | None
+
+
+class Student(nn.Module):
+    """`forward(view_1, view_2 or None)`; view 2 is there exactly when there is a projector."""
+
+    def __init__(
+        self, encoder: Encoder, taps: Sequence[str], projects: bool, repeat_statistics: bool
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.projector = make_projector(encoder.spec.feature_width) if projects else None
+        self.taps = tuple(taps)
+        self.repeat_statistics = repeat_statistics
+
+    def forward(self, first: Tensor, second: Tensor | None = None) -> Output:
+        norms = batch_norms(self.encoder) if self.repeat_statistics and self.training else []
+        before = read_statistics(norms)
+        features, maps = self.encoder(first, taps=self.taps)
+        if self.projector is None or second is None:
+            return Output(features, maps, None)
+        after = read_statistics(norms)
+        other = self.encoder(second)
+        repeat_update(norms, before, after)
+        # As in the authors' encoder, the projector reads features as the pooling leaves them.
+        return Output(features, maps, (self.projector(features), self.projector(other)))
+
+
+def renew(encoder: Encoder, fresh: Encoder, share: float, seed: int) -> None:
+    """Replaces a random `share` of each weight's output channels by those of `fresh`, in place.
+
+    Between a random student and the teacher's weights (as BCU does, Pang et al., CVPR 2023).
+    One-dimensional parameters (biases, norms) and buffers stay.
+    """
+    state, other = encoder.net.state_dict(), fresh.net.state_dict()
+    for name, weight in state.items():
+        if weight.ndim < 2:
+            continue
+        draws = seeds.uniform(seeds.keys(seed, "renew", name), weight.shape[0])
+        chosen = (draws < share).to(weight.device)
+        weight[chosen] = other[name].to(weight.device)[chosen]
+
+
+def cosine(left: Tensor, right: Tensor) -> float:
+    """Mean cosine of two feature matrices [N, D], as a plain number."""
+    return float(F.cosine_similarity(left.float(), right.float(), dim=1).mean())
+
+
+def channels_last_where_it_pays(encoder: Encoder) -> bool:
+    """Convolution networks run faster channels-last, token networks do not care."""
+    convolutions = sum(isinstance(m, nn.Conv2d) for m in encoder.modules())
+    if convolutions > 1:
+        # The overload for memory formats is not in torch's types.
+        encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return convolutions > 1

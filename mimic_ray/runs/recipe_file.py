@@ -1,0 +1,75 @@
+"""Recipes as TOML files: by name (`configs/NAME.toml`), by path, with single keys overridden."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from mimic_ray.base import files
+from mimic_ray.base.errors import RecipeError, UnknownNameError, UsageError
+from mimic_ray.base.registry import near_names
+from mimic_ray.method.recipe import Recipe, parse_recipe, set_key
+
+# Beside the package in a checkout, inside it in a wheel.
+_FOLDERS = [
+    Path(__file__).resolve().parents[1] / "configs",
+    Path(__file__).resolve().parents[2] / "configs",
+]
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with the package."""
+    return sorted({file.stem for folder in _FOLDERS for file in folder.glob("*.toml")})
+
+
+def load_recipe(name_or_path: str = "default", overrides: Iterable[str] = ()) -> Recipe:
+    """A named recipe or a TOML file, then `key=value` overrides such as "training.steps=800".
+
+    Raises UnknownNameError or RecipeError, the latter with all mistakes at once.
+    """
+    path = _find(name_or_path)
+    content = _read_tables(path)
+    for override in overrides:
+        key, value = _parse_override(override)
+        set_key(content, key, value)
+    return parse_recipe(content, name_or_path)
+
+
+def write_recipe(path: Path, recipe: Recipe) -> None:
+    """The complete recipe, every key with its value."""
+    files.write_text(path, tomli_w.dumps(recipe.model_dump(mode="json")))
+
+
+def _find(name_or_path: str) -> Path:
+    path = Path(name_or_path)
+    if path.suffix == ".toml" or "/" in name_or_path:
+        if not path.is_file():
+            raise UsageError(f"There is no recipe file {path}.")
+        return path
+    for folder in _FOLDERS:
+        if (folder / f"{name_or_path}.toml").is_file():
+            return folder / f"{name_or_path}.toml"
+    names = recipe_names()
+    near = near_names(name_or_path, names) or names
+    raise UnknownNameError("recipe", name_or_path, near, "A file is named by its path.")
+
+
+def _read_tables(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(str(path), [f"not valid TOML: {error}"]) from None
+
+
+def _parse_override(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f'"{text}" is no setting: write KEY=VALUE, for example training.steps=800.')
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()  # a bare word is a string: student.start=random
