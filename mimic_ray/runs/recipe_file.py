@@ -68,7 +68,9 @@ def _read_tables(path: Path) -> dict[str, Any]:
 def _parse_override(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise UsageError(f'"{text}" is no setting: write KEY=VALUE, for example training.steps=800.')
+        raise UsageError(
+            f'"{text}" is no setting: write KEY=VALUE, for example training.steps=800.'
+        )
     try:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:

@@ -1,0 +1,119 @@
+"""The numbers of a run, one row a step: JSON lines while it runs, one Parquet file at the end.
+
+with MetricsLog(folder, committed_step=0) as log:
+    for row in distillation.run():      # {"step": 1, "loss": 0.3, ...}
+        log.append(row)
+log.to_parquet()
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+
+from mimic_ray.base import files
+from mimic_ray.base.errors import RunFolderError
+from mimic_ray.runs.folder import RunFolder
+
+Row = dict[str, float]
+
+
+class MetricsLog:
+    """Appends rows to metrics.jsonl; each is in the file when `append` returns.
+
+    Opened after a stop, it first cuts the rows after `committed_step`, which will come again.
+    """
+
+    def __init__(self, folder: RunFolder, committed_step: int = 0) -> None:
+        self.folder = folder
+        rows = [row for row in read_metrics(folder) if row["step"] <= committed_step]
+        files.write_text(folder.metrics_log, "".join(map(_line, rows)))
+        # Left by a run that was killed between its last row and its end.
+        folder.metrics.unlink(missing_ok=True)
+        self._file = folder.metrics_log.open("a", buffering=1, encoding="ascii")
+
+    def append(self, row: Mapping[str, float]) -> None:
+        """Raises DiskFullError when the row does not fit any more."""
+        with files.disk_errors(self.folder.metrics_log):
+            self._file.write(_line(row))
+
+    def to_parquet(self) -> None:
+        """Replaces metrics.jsonl by metrics.parquet; the log is closed."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self.close()
+        rows = _read_log(self.folder.metrics_log)
+        # dict.fromkeys: a column for every key of any row, in order of appearance.
+        columns = dict.fromkeys(key for row in rows for key in row)
+        table = pa.table({key: pa.array([row.get(key) for row in rows]) for key in columns})
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer)
+        files.write_bytes(self.folder.metrics, buffer.getvalue())
+        self.folder.metrics_log.unlink()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> MetricsLog:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def read_metrics(folder: RunFolder) -> list[Row]:
+    """All rows, in the order of steps; [] if none was written. Also while the run goes on.
+
+    Raises RunFolderError for a damaged file.
+    """
+    if folder.metrics_log.exists():
+        return _read_log(folder.metrics_log)
+    if folder.metrics.exists():
+        return _read_parquet(folder.metrics)
+    return []
+
+
+def _line(row: Mapping[str, float]) -> str:
+    return json.dumps(dict(row)) + "\n"
+
+
+def _read_log(path: Path) -> list[Row]:
+    *lines, torn = path.read_text("ascii", errors="replace").split("\n")
+    # What follows the last newline was cut by a kill within the write; its step comes again.
+    del torn
+    return [*_rows(lines, path)]
+
+
+def _rows(lines: Iterable[str], path: Path) -> Iterable[Row]:
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            row["step"] += 0  # a row without a step is none
+        except (ValueError, KeyError, TypeError):
+            raise RunFolderError(
+                f"{path} is damaged in line {number}: restore it from a copy, or delete it to "
+                "lose the curves and nothing else."
+            ) from None
+        yield row
+
+
+def _read_parquet(path: Path) -> list[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        rows = pq.read_table(path).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise RunFolderError(
+            f"{path} is damaged ({type(error).__name__}): restore it from a copy."
+        ) from None
+    return [{key: value for key, value in row.items() if value is not None} for row in rows]

@@ -1,0 +1,101 @@
+"""Training state <-> two files without pickle: tensors in safetensors, everything else in JSON.
+
+The state is a nest of dicts (keys: text or whole numbers, as in an optimizer's state), lists and
+tuples; its leaves are tensors, numbers, text, booleans and None. What is read equals what was
+written, bit for bit, down to the memory format of a tensor: with another one, elementwise
+kernels may round differently.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+TENSORS = "tensors.safetensors"
+VALUES = "state.json"
+
+
+def write_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """Writes both files into `folder`. Raises TypeError, naming the place, for any other leaf."""
+    tensors: dict[str, Tensor] = {}
+    values = _encode(state, (), tensors)
+    save_file(_without_shared_memory(tensors), folder / TENSORS)
+    with (folder / VALUES).open("w", encoding="ascii") as file:
+        file.write(json.dumps(values))
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """What `write_state` was given, tensors on the CPU."""
+    tensors = load_file(folder / TENSORS)
+    state: dict[str, Any] = _decode(json.loads((folder / VALUES).read_text("ascii")), tensors)
+    return state
+
+
+def _encode(value: Any, place: tuple[str, ...], tensors: dict[str, Tensor]) -> Any:
+    """A value as JSON: leaves as they are, anything else as an object with one tagged entry."""
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, Tensor):
+        # The number makes the name unique whatever the keys are; the place is for human readers.
+        name = f"{len(tensors):05d}/{'/'.join(place)}"
+        tensors[name] = value.detach()
+        return {"channels_last" if _is_channels_last(value) else "tensor": name}
+    if isinstance(value, Mapping):
+        if odd := [key for key in value if type(key) not in (str, int)]:
+            raise TypeError(f"state{_at(place)} has the key {odd[0]!r}: only text and int are kept")
+        # Pairs, since JSON would turn the key 0 into "0".
+        pairs = [[key, _encode(item, (*place, str(key)), tensors)] for key, item in value.items()]
+        return {"dict": pairs}
+    if isinstance(value, list | tuple):
+        items = [_encode(item, (*place, str(i)), tensors) for i, item in enumerate(value)]
+        return {"list" if isinstance(value, list) else "tuple": items}
+    raise TypeError(
+        f"state{_at(place)} is a {type(value).__name__}, which a checkpoint cannot hold"
+    )
+
+
+def _decode(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    ((kind, content),) = value.items()
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "channels_last":
+        return tensors[content].to(memory_format=torch.channels_last)
+    if kind == "dict":
+        return {key: _decode(item, tensors) for key, item in content}
+    items = [_decode(item, tensors) for item in content]
+    return items if kind == "list" else tuple(items)
+
+
+def _without_shared_memory(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous CPU tensors, each with memory of its own, as safetensors demands."""
+    separate = {}
+    seen = set()
+    for name, tensor in tensors.items():
+        dense = tensor.cpu().contiguous()
+        memory = dense.untyped_storage().data_ptr()
+        # A copy only for tied weights and views: a second optimizer state in memory is much.
+        if memory in seen or dense.untyped_storage().nbytes() != dense.nbytes:
+            dense = dense.clone()
+        seen.add(memory)
+        separate[name] = dense
+    return separate
+
+
+def _is_channels_last(tensor: Tensor) -> bool:
+    return (
+        tensor.dim() == 4
+        and not tensor.is_contiguous()
+        and tensor.is_contiguous(memory_format=torch.channels_last)
+    )
+
+
+def _at(place: tuple[str, ...]) -> str:
+    return f" at {'/'.join(place)}" if place else ""
