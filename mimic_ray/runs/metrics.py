@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -24,12 +25,12 @@ Row = dict[str, float]
 class MetricsLog:
     """Appends rows to metrics.jsonl; each is in the file when `append` returns.
 
-    Opened after a stop, it first cuts the rows after `committed_step`, which will come again.
+    Opened after a stop, it first cuts the rows after step `keep_until`, which will come again.
     """
 
-    def __init__(self, folder: RunFolder, committed_step: int = 0) -> None:
+    def __init__(self, folder: RunFolder, keep_until: int = 0) -> None:
         self.folder = folder
-        rows = [row for row in read_metrics(folder) if row["step"] <= committed_step]
+        rows = [row for row in read_metrics(folder) if row["step"] <= keep_until]
         files.write_text(folder.metrics_log, "".join(map(_line, rows)))
         # Left by a run that was killed between its last row and its end.
         folder.metrics.unlink(missing_ok=True)
@@ -40,20 +41,11 @@ class MetricsLog:
         with files.disk_errors(self.folder.metrics_log):
             self._file.write(_line(row))
 
-    def to_parquet(self) -> None:
-        """Replaces metrics.jsonl by metrics.parquet; the log is closed."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        self.close()
-        rows = _read_log(self.folder.metrics_log)
-        # dict.fromkeys: a column for every key of any row, in order of appearance.
-        columns = dict.fromkeys(key for row in rows for key in row)
-        table = pa.table({key: pa.array([row.get(key) for row in rows]) for key in columns})
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer)
-        files.write_bytes(self.folder.metrics, buffer.getvalue())
-        self.folder.metrics_log.unlink()
+    def flush(self) -> None:
+        """Onto the disk, as a commit wants it: a committed step has its rows after a power cut."""
+        with files.disk_errors(self.folder.metrics_log):
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         self._file.close()
@@ -80,6 +72,20 @@ def read_metrics(folder: RunFolder) -> list[Row]:
     if folder.metrics.exists():
         return _read_parquet(folder.metrics)
     return []
+
+
+def to_parquet(folder: RunFolder) -> None:
+    """Replaces metrics.jsonl by metrics.parquet, one column for every key of any row."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = read_metrics(folder)
+    columns = dict.fromkeys(key for row in rows for key in row)  # in order of appearance
+    table = pa.table({key: pa.array([row.get(key) for row in rows]) for key in columns})
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    files.write_bytes(folder.metrics, buffer.getvalue())
+    folder.metrics_log.unlink(missing_ok=True)
 
 
 def _line(row: Mapping[str, float]) -> str:
