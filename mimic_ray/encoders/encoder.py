@@ -35,6 +35,9 @@ class Encoder(nn.Module):
     computes features and maps in one forward.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, spec: Spec, net: nn.Module, run: Run) -> None:
         super().__init__()
         self.spec = spec
@@ -57,10 +60,14 @@ class Encoder(nn.Module):
         """
         side = self.spec.input_size
         if images.shape[1:] != (3, side, side):
-            raise ValueError(f"{self.spec.name} takes [B, 3, {side}, {side}], got {[*images.shape]}")
+            raise ValueError(
+                f"{self.spec.name} takes [B, 3, {side}, {side}], got {[*images.shape]}"
+            )
         wanted = frozenset(taps or ())
         if unknown := wanted - set(self.spec.taps):
-            raise ValueError(f"{self.spec.name} has no tap {sorted(unknown)}, only {self.spec.taps}")
+            raise ValueError(
+                f"{self.spec.name} has no tap {sorted(unknown)}, only {self.spec.taps}"
+            )
         # The checkpoint's own statistics: what the network saw in its own training.
         features, maps = self._run(self.net, (images - self.mean) / self.std, wanted)
         if taps is None:

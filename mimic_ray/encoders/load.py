@@ -1,0 +1,33 @@
+"""From a file of weights and the name of an encoder to an encoder that can be used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mimic_ray.encoders.checkpoint.read import Checkpoint, read_checkpoint
+from mimic_ray.encoders.checkpoint.resolve import Fit, fit
+from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.encoders.registry import build
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An encoder with its weights, the file they came from, and how its keys were matched."""
+
+    encoder: Encoder
+    checkpoint: Checkpoint
+    fit: Fit
+
+
+def load_checkpoint(path: Path, encoder_name: str) -> Loaded:
+    """The encoder of that name with the weights in `path`: float32, eval mode, no gradients.
+
+    Raises UnknownNameError for the name, a CheckpointError for the file.
+    """
+    encoder = build(encoder_name)  # first: a wrong name is found sooner than a large file is read
+    checkpoint = read_checkpoint(path)
+    fitted = fit(checkpoint, encoder)
+    encoder.net.load_state_dict(fitted.state)
+    encoder.eval().requires_grad_(False)
+    return Loaded(encoder, checkpoint, fitted)

@@ -1,0 +1,79 @@
+"""Every encoder by name: ours, aliases for timm's, all of timm's ResNets and transformers, yours.
+
+A new family is one file and one line a member here; listing the names imports no torch.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from mimic_ray.base.errors import UnknownNameError
+from mimic_ray.base.registry import Registry, near_names
+from mimic_ray.encoders.aliases import TIMM_ALIASES
+
+if TYPE_CHECKING:
+    from mimic_ray.encoders.encoder import Encoder
+
+ENCODERS = Registry(
+    "encoder",
+    {
+        "simclr_resnet18": "mimic_ray.encoders.simclr_resnet:simclr_resnet18",
+        "simclr_resnet34": "mimic_ray.encoders.simclr_resnet:simclr_resnet34",
+        "simclr_resnet50": "mimic_ray.encoders.simclr_resnet:simclr_resnet50",
+        "cifar_resnet20": "mimic_ray.encoders.cifar_resnet:cifar_resnet20",
+        "cifar_resnet32": "mimic_ray.encoders.cifar_resnet:cifar_resnet32",
+        "cifar_resnet44": "mimic_ray.encoders.cifar_resnet:cifar_resnet44",
+        "cifar_resnet56": "mimic_ray.encoders.cifar_resnet:cifar_resnet56",
+        "clip_rn50": "mimic_ray.encoders.clip_resnet:clip_rn50",
+        "clip_vit_b32": "mimic_ray.encoders.clip_vit:clip_vit_b32",
+        "clip_vit_b16": "mimic_ray.encoders.clip_vit:clip_vit_b16",
+        "vit_b_16": "mimic_ray.encoders.torchvision_vit:vit_b_16",
+        "vit_b_32": "mimic_ray.encoders.torchvision_vit:vit_b_32",
+        "vit_l_16": "mimic_ray.encoders.torchvision_vit:vit_l_16",
+        "vit_l_32": "mimic_ray.encoders.torchvision_vit:vit_l_32",
+        "vit_h_14": "mimic_ray.encoders.torchvision_vit:vit_h_14",
+        "tiny_resnet": "mimic_ray.encoders.tiny:tiny_resnet",
+        "tiny_vit": "mimic_ray.encoders.tiny:tiny_vit",
+    },
+)
+
+HINT = (
+    "Any ResNet or vision transformer of timm works by its timm name (resnet*, vit_*, deit*, "
+    "eva*), and your own network as file.py:function."
+)
+
+
+def names() -> list[str]:
+    """Our own names and aliases. timm's further names, some 300, are not listed."""
+    return [*ENCODERS, *TIMM_ALIASES]
+
+
+def build(name: str) -> Encoder:
+    """The encoder of that name with random weights, in train mode on the current device.
+
+    `file.py:function` runs the user's code: pass only a name that the user has typed.
+    Raises UnknownNameError with near names; UsageError for a user's file that does not serve.
+    """
+    if name in ENCODERS:
+        made: Encoder = ENCODERS.resolve(name)()
+        return made
+    # Imported on use: both need torch, and timm alone takes 2 s.
+    from mimic_ray.encoders import user_module
+
+    if user_module.is_place(name):
+        return user_module.build(name)
+    from mimic_ray.encoders import timm_family
+
+    timm_name = TIMM_ALIASES.get(name, name)
+    if timm_family.supports(timm_name):
+        return timm_family.build(timm_name, name)
+    known = [*names(), *timm_family.names(tagged="." in name)]
+    raise UnknownNameError("encoder", name, _meant(name, known), HINT)
+
+
+def _meant(name: str, known: list[str]) -> list[str]:
+    """All matches of a wildcard, as many as fit a line, or else the names spelt most alike."""
+    if any(sign in name for sign in "*?"):
+        return [candidate for candidate in dict.fromkeys(known) if fnmatchcase(candidate, name)][:8]
+    return near_names(name, known)

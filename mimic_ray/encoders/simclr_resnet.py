@@ -1,0 +1,67 @@
+"""BadEncoder's SimCLR ResNets: torchvision's, with a stem for 32 x 32 images, in one Sequential.
+
+The stem is a 3 x 3 convolution of stride 1 without max-pooling. Keys are `f.0.weight` (stem),
+`f.1...` (batch norm), `f.3...` to `f.6...` (layer1 to layer4). The projector, `g`, is no part.
+
+Source: jinyuan-jia/BadEncoder; SimCLR, arXiv 2002.05709, appendix B.9.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torchvision
+from torch import Tensor, nn
+
+from mimic_ray.encoders.encoder import Encoder, Spec
+from mimic_ray.encoders.normalisation import CIFAR10
+
+PLACES = ("conv1", "bn1", "relu", "layer1", "layer2", "layer3", "layer4", "avgpool")
+TAPS = ("layer1", "layer2", "layer3", "layer4")
+
+
+class SimclrResnet(nn.Module):
+    """Images [B, 3, 32, 32] -> features [B, 512] (18 and 34 layers) or [B, 2048] (50 layers)."""
+
+    def __init__(self, resnet: nn.Module) -> None:
+        super().__init__()
+        resnet.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
+        self.f = nn.Sequential(*(resnet.get_submodule(place) for place in PLACES))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return run(self, images, frozenset())[0]
+
+
+def run(net: Any, images: Tensor, wanted: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Features [B, D] and the maps [B, C, H, W] of the wanted layers."""
+    maps = {}
+    x = images
+    for place, layer in zip(PLACES, net.f, strict=True):
+        x = layer(x)
+        if place in wanted:
+            maps[place] = x
+    return x.flatten(1), maps
+
+
+def simclr_resnet18() -> Encoder:
+    return _encoder("simclr_resnet18", torchvision.models.resnet18(weights=None))
+
+
+def simclr_resnet34() -> Encoder:
+    return _encoder("simclr_resnet34", torchvision.models.resnet34(weights=None))
+
+
+def simclr_resnet50() -> Encoder:
+    return _encoder("simclr_resnet50", torchvision.models.resnet50(weights=None))
+
+
+def _encoder(name: str, resnet: Any) -> Encoder:
+    spec = Spec(
+        name,
+        feature_width=resnet.fc.in_features,
+        input_size=32,
+        mean=CIFAR10.mean,
+        std=CIFAR10.std,
+        taps=TAPS,
+    )
+    return Encoder(spec, SimclrResnet(resnet), run)

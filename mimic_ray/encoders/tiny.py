@@ -1,0 +1,26 @@
+"""Encoders that run in a millisecond, for tests: the true code paths at a toy size."""
+
+from __future__ import annotations
+
+from mimic_ray.encoders import cifar_resnet
+from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.encoders.normalisation import IMAGENET
+
+
+def tiny_resnet() -> Encoder:
+    """A CIFAR ResNet of one block a layer: maps of 32, 16 and 8 pixels, 32 features."""
+    net = cifar_resnet.CifarResnet(blocks=1, widths=(8, 16, 32))
+    return cifar_resnet.encoder("tiny_resnet", net)
+
+
+def tiny_vit() -> Encoder:
+    """timm's transformer with 3 blocks, 16 patches and 32 features."""
+    # timm takes 2 s to import, which tiny_resnet shall not cost.
+    from timm.models.vision_transformer import VisionTransformer
+
+    from mimic_ray.encoders import timm_family
+
+    net = VisionTransformer(
+        img_size=32, patch_size=8, embed_dim=32, depth=3, num_heads=2, num_classes=0
+    )
+    return timm_family.encoder("tiny_vit", net, 32, IMAGENET.mean, IMAGENET.std)

@@ -1,0 +1,64 @@
+"""torchvision's vision transformers under torchvision's key names, without their `heads`.
+
+torchvision's ResNets need no file: they have timm's names and keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from mimic_ray.encoders.encoder import Encoder, Spec
+from mimic_ray.encoders.normalisation import IMAGENET
+
+
+def run(net: Any, images: Tensor, wanted: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Class token after the last norm [B, D]; patch tokens of the wanted blocks as maps."""
+    maps = {}
+    side = images.shape[-1] // net.patch_size
+    patches = net.conv_proj(images).flatten(2).transpose(1, 2)
+    tokens = torch.cat([net.class_token.expand(len(images), -1, -1), patches], dim=1)
+    tokens = net.encoder.dropout(tokens + net.encoder.pos_embedding)
+    for index, block in enumerate(net.encoder.layers):
+        tokens = block(tokens)
+        if f"block{index}" in wanted:
+            maps[f"block{index}"] = tokens[:, 1:].transpose(1, 2).unflatten(2, (side, side))
+    return net.encoder.ln(tokens)[:, 0], maps
+
+
+def vit_b_16() -> Encoder:
+    return _encoder("vit_b_16", torchvision.models.vit_b_16)
+
+
+def vit_b_32() -> Encoder:
+    return _encoder("vit_b_32", torchvision.models.vit_b_32)
+
+
+def vit_l_16() -> Encoder:
+    return _encoder("vit_l_16", torchvision.models.vit_l_16)
+
+
+def vit_l_32() -> Encoder:
+    return _encoder("vit_l_32", torchvision.models.vit_l_32)
+
+
+def vit_h_14() -> Encoder:
+    return _encoder("vit_h_14", torchvision.models.vit_h_14)
+
+
+def _encoder(name: str, make: Callable[..., Any]) -> Encoder:
+    net = make(weights=None)
+    net.heads = nn.Identity()
+    spec = Spec(
+        name,
+        feature_width=net.hidden_dim,
+        input_size=net.image_size,
+        mean=IMAGENET.mean,
+        std=IMAGENET.std,
+        taps=tuple(f"block{index}" for index in range(len(net.encoder.layers))),
+    )
+    return Encoder(spec, net, run)
