@@ -90,7 +90,9 @@ def train(
     recipe = parse_recipe(job.recipe)
     compute = devices.choose(job.device, recipe.training.precision, job.threads)
     folder = RunFolder.open(Path(job.run))
-    images = _decoded(job, ranks, tell)
+    teacher = _teacher(job, teacher_state)
+    side = teacher.spec.input_size
+    images = _decoded(job, cached_side(recipe, side), ranks, tell)
     committed = latest(folder)
     start = time.monotonic()
 
@@ -98,11 +100,11 @@ def train(
         found = Profile.from_json(committed.state["profile"])
     else:
         found = ranks.from_first(
-            _profile(job, teacher_state, images, recipe, compute, tell) if ranks.rank == 0 else None
+            _profile(job, teacher, images, recipe, compute, tell) if ranks.rank == 0 else None
         )
     distillation = Distillation(
         student=_student(job, teacher_state, recipe),
-        teacher=_teacher(job, teacher_state),
+        teacher=teacher,
         images=images,
         recipe=recipe,
         tap_weights=found.weights(),
@@ -113,12 +115,11 @@ def train(
     if committed:
         distillation.load(committed.state["distillation"])
     first_step = distillation.step
-    metrics = MetricsLog(folder, keep_until=first_step) if ranks.rank == 0 else None
+    metrics = MetricsLog(folder, first_step) if ranks.rank == 0 else None
     pace = _Pace(recipe.training.batch)
 
     def save() -> None:
         if metrics:
-            metrics.flush()
             state = {"distillation": distillation.state(), "profile": found.to_json()}
             commit(folder, distillation.step, state)
 
@@ -177,14 +178,13 @@ class _Pace:
         return True
 
 
-def _decoded(job: Job, ranks: Ranks, tell: Callable[[Progress], None]) -> Pixels:
+def _decoded(job: Job, side: int, ranks: Ranks, tell: Callable[[Progress], None]) -> Pixels:
     """The decoded images. With several workers, one a node decodes and the others map its file."""
 
     def progress(done: int, total: int) -> None:
         if ranks.rank == 0:
             tell(Progress("decode", done, total))
 
-    side = cached_side(parse_recipe(job.recipe), registry.build_spec(job.encoder).input_size)
     limit = job.memory_limit_bytes if ranks.world == 1 else 0
     opened: Pixels | None = None
     for turn in (True, False):
@@ -230,7 +230,7 @@ def _student(job: Job, teacher_state: Mapping[str, Tensor], recipe: Recipe) -> E
 
 def _profile(
     job: Job,
-    teacher_state: Mapping[str, Tensor],
+    teacher: Encoder,
     images: Pixels,
     recipe: Recipe,
     compute: Compute,
@@ -238,14 +238,14 @@ def _profile(
 ) -> Profile:
     """The profile on the first images of the set, as the centre of each shows them."""
     settings = recipe.mutual_information
-    side = registry.build_spec(job.encoder).input_size
+    side = teacher.spec.input_size
     count = min(settings.images, len(images))
     tell(Progress("profile", 0, 1))
     batches = [
         centre(to_float(images.gather(rows)), side) for rows in torch.arange(count).split(128)
     ]
     found = profile(
-        _teacher(job, teacher_state),
+        teacher,
         _untrained(job, recipe.training.seed),
         batches,
         settings,

@@ -1,0 +1,57 @@
+"""Progress of long work on a terminal; nothing where the output is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from mimic_ray.cli import console
+
+if TYPE_CHECKING:
+    from mimic_ray.runs.training import Progress as News
+
+_WORDS = {"decode": "Decoding images", "profile": "Profiling the layers", "distil": "Distilling"}
+
+
+@contextmanager
+def shown_progress() -> Iterator[Callable[[News], None]]:
+    """Yields a function that takes news from a run and shows it."""
+    if not console.err.is_terminal:
+        yield lambda news: None
+        return
+    bar = Progress(
+        TextColumn("{task.description:<20}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[detail]}"),
+        TimeRemainingColumn(),
+        console=console.err,
+    )
+    tasks: dict[str, TaskID] = {}
+
+    def tell(news: News) -> None:
+        if news.phase not in tasks:
+            words = _WORDS.get(news.phase, news.phase)
+            tasks[news.phase] = bar.add_task(words, total=news.total, detail="")
+        terms = [f"{name} {value:.4f}" for name, value in news.row.items() if name in _TERMS]
+        if news.images_per_s:
+            terms.append(f"{news.images_per_s:,.0f} images/s")
+        bar.update(
+            tasks[news.phase], completed=news.done, total=news.total, detail="  ".join(terms)
+        )
+
+    with bar:
+        yield tell
+
+
+_TERMS = ("loss", "clone", "attention", "contrastive")

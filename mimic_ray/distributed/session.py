@@ -1,0 +1,88 @@
+"""One connection to Ray a process: a private local one that ends with us, or a named cluster.
+
+Ray's own output goes to a log file, never between our lines on the terminal. Its raylet writes to
+the file descriptors of the driver, so those are turned away, and Python's streams get duplicates.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mimic_ray.base.errors import ResourceError
+
+_SETTINGS = {
+    # Train looks for news every 2 s by default, which start, end and each report wait for.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    # Workers keep the driver's folder; paths are absolute anyway.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_DISABLE_IMPORT_WARNING": "1",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+@contextmanager
+def ray_session(address: str | None, log: Path, cpus: int | None = None) -> Iterator[None]:
+    """A Ray connection for the time of the block; a local one is ended with all its processes.
+
+    `address` None starts a private Ray on this machine, even beside a running cluster. Raises
+    ResourceError when the named cluster does not answer.
+    """
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if address is None:
+        # Unset, Ray would turn token authentication on and leave a token in the home folder.
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    with _descriptors_to(log):
+        import logging
+
+        import ray
+
+        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+        try:
+            if address is None:
+                ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
+            else:
+                ray.init(address=address, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            where = f"the Ray cluster at {address}" if address else "Ray on this machine"
+            raise ResourceError(
+                f"Could not start with {where}: {error}. Ray's log is in {log}; `--local` runs "
+                "without Ray."
+            ) from error
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _descriptors_to(log: Path) -> Iterator[None]:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    streams = sys.stdout, sys.stderr
+    kept = os.dup(1), os.dup(2)
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        # Streams that something replaced (a test's capture, a notebook) are left as they are.
+        if streams[0] is sys.__stdout__:
+            sys.stdout = os.fdopen(os.dup(kept[0]), "w", buffering=1)
+        if streams[1] is sys.__stderr__:
+            sys.stderr = os.fdopen(os.dup(kept[1]), "w", buffering=1)
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        sys.stdout, sys.stderr = streams
+        os.dup2(kept[0], 1)
+        os.dup2(kept[1], 2)
+        for descriptor in (*kept, file):
+            os.close(descriptor)

@@ -1,0 +1,197 @@
+"""The distillation as a Ray Train run: the loop is `runs.training.train`, the same as without Ray."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from mimic_ray.base.errors import MimicError, ResourceError, TrainingError
+from mimic_ray.distributed.session import ray_session
+from mimic_ray.runs.training import Job, Outcome, Progress
+
+_POLL_S = 0.1
+# After this long without an answer to "stop", the workers are ended; commits are whole anyway.
+_GRACE_S = 60.0
+
+
+def train_on_ray(
+    job: Job,
+    teacher_state: Mapping[str, Tensor],
+    *,
+    workers: int,
+    gpus_per_worker: int,
+    cpus_per_worker: int,
+    address: str | None,
+    log: Path,
+    tell: Callable[[Progress], None],
+    stop: Callable[[], int],
+) -> Outcome:
+    """Runs the job on `workers` workers and returns rank 0's outcome.
+
+    `stop()` counts the user's wishes to stop: at 1 the workers commit and return, at 2 they are
+    ended where they are. Raises ResourceError before anything starts when the cluster is too
+    small, and a worker's own MimicError as it is.
+    """
+    local = address is None
+    with ray_session(address, log, cpus=workers * cpus_per_worker if local else None):
+        import ray
+
+        from mimic_ray.distributed.mailbox import Mailbox
+
+        _check_resources(ray.cluster_resources(), workers, cpus_per_worker, gpus_per_worker)
+        mailbox = Mailbox.remote()
+        config = {
+            "job": replace(job, threads=job.threads or cpus_per_worker),
+            "teacher_state": ray.put(dict(teacher_state)),
+            "mailbox": mailbox,
+        }
+        trainer = _trainer(config, job, workers, cpus_per_worker, gpus_per_worker)
+        return _fit(trainer, mailbox, log, tell, stop)
+
+
+def _trainer(
+    config: dict[str, Any], job: Job, workers: int, cpus_per_worker: int, gpus_per_worker: int
+) -> Any:
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.v2.api.config import LoggingConfig
+
+    resources = {"CPU": float(cpus_per_worker)}
+    if gpus_per_worker:
+        resources["GPU"] = float(gpus_per_worker)
+    return TorchTrainer(
+        _worker,
+        train_loop_config=config,
+        # The default of 1800 s would hide a lost worker for half an hour.
+        torch_config=TorchConfig(timeout_s=600),
+        scaling_config=ScalingConfig(
+            num_workers=workers, use_gpu=gpus_per_worker > 0, resources_per_worker=resources
+        ),
+        run_config=RunConfig(
+            # A name that was used before would resume Ray's idea of that run; ours is on disk.
+            name=f"run-{time.time_ns()}",
+            storage_path=str(Path(job.run) / ".ray"),
+            # Without the limit, a cluster that cannot place the workers is tried for ever.
+            failure_config=FailureConfig(max_failures=0, controller_failure_limit=0),
+            logging_config=LoggingConfig(log_level="ERROR"),
+        ),
+    )
+
+
+def _worker(config: dict[str, Any]) -> dict[str, Any]:
+    """Runs inside each Ray Train worker."""
+    import os
+
+    import ray
+    from ray import train as ray_train
+    from torch.nn.parallel import DistributedDataParallel
+
+    from mimic_ray.distributed.mailbox import WorkerEnd
+    from mimic_ray.method.ranks import Ranks
+    from mimic_ray.runs.training import train
+
+    context = ray_train.get_context()
+    ranks = Ranks(
+        context.get_world_rank(), context.get_world_size(), int(os.environ.get("LOCAL_RANK", "0"))
+    )
+    device = ray_train.torch.get_device()
+    job = replace(config["job"], device=str(device))
+
+    def wrap(module: Any) -> Any:
+        if ranks.world == 1:
+            return module
+        # Batch-norm statistics stay each worker's own; rank 0's are committed. A static graph lets
+        # an encoder have parameters that its features do not use.
+        return DistributedDataParallel(module, broadcast_buffers=False, static_graph=True)
+
+    end = WorkerEnd(config["mailbox"])
+    try:
+        outcome = train(
+            job,
+            ray.get(config["teacher_state"]),
+            ranks=ranks,
+            wrap=wrap,
+            tell=end.tell,
+            stop=end.stop if ranks.rank == 0 else lambda: False,
+        )
+    except MimicError:
+        raise
+    except Exception as error:
+        # Only strings cross the process boundary for certain; the traceback goes to Ray's log.
+        traceback.print_exc()
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        raise TrainingError(
+            f"Worker {ranks.rank} failed at {Path(where.filename).name}:{where.lineno}: "
+            f"{type(error).__name__}: {error}"
+        ) from None
+    return asdict(outcome)
+
+
+def _fit(
+    trainer: Any,
+    mailbox: Any,
+    log: Path,
+    tell: Callable[[Progress], None],
+    stop: Callable[[], int],
+) -> Outcome:
+    """`trainer.fit()` in a thread, so that signals stay ours (Ray replaces SIGINT for good)."""
+    import ray
+
+    ended: dict[str, Any] = {}
+
+    def fit() -> None:
+        try:
+            ended["result"] = trainer.fit().return_value
+        except BaseException as error:  # SystemExit too: shutdown ends the thread with it
+            ended["error"] = error
+
+    thread = threading.Thread(target=fit, name="ray-train", daemon=True)
+    thread.start()
+    asked_at: float | None = None
+    while thread.is_alive():
+        thread.join(_POLL_S)
+        for news in ray.get(mailbox.take.remote()):
+            tell(news)
+        if stop() and asked_at is None:
+            asked_at = time.monotonic()
+            mailbox.ask_to_stop.remote()
+        if asked_at is not None and (stop() > 1 or time.monotonic() - asked_at > _GRACE_S):
+            raise TrainingError("The workers were ended before they could commit once more.")
+    if "error" in ended:
+        raise _our_error(ended["error"], log) from ended["error"]
+    return Outcome(**ended["result"])
+
+
+def _our_error(error: BaseException, log: Path) -> MimicError:
+    """Ray's error as one of ours: a worker's own MimicError if there is one."""
+    failures: dict[int, BaseException] = getattr(error, "worker_failures", {})
+    for failure in failures.values():
+        if isinstance(failure, MimicError):
+            return failure
+    if failures:
+        rank, failure = next(iter(failures.items()))
+        return TrainingError(
+            f"Worker {rank} died: {type(failure).__name__}: {failure}. What was committed is whole: "
+            f"run the same command with --resume. Ray's log is in {log}."
+        )
+    return TrainingError(f"Ray Train failed: {error}. Ray's log is in {log}.")
+
+
+def _check_resources(
+    have: Mapping[str, float], workers: int, cpus_per_worker: int, gpus_per_worker: int
+) -> None:
+    for kind, each in (("CPU", cpus_per_worker), ("GPU", gpus_per_worker)):
+        wanted = workers * each
+        if wanted > have.get(kind, 0):
+            raise ResourceError(
+                f"{workers} workers of {each} {kind} need {wanted} {kind}s, and the cluster has "
+                f"{have.get(kind, 0):g}: lower --workers"
+                + (" or --gpus-per-worker." if kind == "GPU" else " or --cpus-per-worker.")
+            )

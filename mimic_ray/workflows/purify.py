@@ -1,0 +1,305 @@
+"""The main job: a suspect checkpoint and clean images in, a purified encoder out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mimic_ray.base import devices, files
+from mimic_ray.base.errors import (
+    DataError,
+    DiskFullError,
+    MimicError,
+    ResourceError,
+    RunFolderError,
+    StoppedError,
+    UsageError,
+)
+from mimic_ray.base.signals import StopRequests, stop_requests
+from mimic_ray.base.text import count
+from mimic_ray.data.source import ImageSource, open_images
+from mimic_ray.encoders.load import Loaded, load_checkpoint
+from mimic_ray.method.profile import Profile
+from mimic_ray.method.recipe import Recipe
+from mimic_ray.report.run_report import write_report
+from mimic_ray.runs.commit import latest
+from mimic_ray.runs.export import export
+from mimic_ray.runs.folder import RunFolder
+from mimic_ray.runs.metrics import MetricsLog
+from mimic_ray.runs.profile_file import write_profile
+from mimic_ray.runs.recipe_file import load_recipe, write_recipe
+from mimic_ray.runs.record import RunRecord, read_record
+from mimic_ray.runs.resume import agreement, check_agreement
+from mimic_ray.runs.training import Job, Outcome, Progress, train
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Where the loop runs. `address` None is a private Ray on this machine."""
+
+    count: int = 1
+    local: bool = False  # in this process, without Ray
+    cpus_each: int = 0  # 0: this machine's CPUs shared out evenly
+    gpus_each: int = 0
+    address: str | None = None
+
+    def cpus(self) -> int:
+        return self.cpus_each or max(1, (os.cpu_count() or 1) // self.count)
+
+
+@dataclass(frozen=True)
+class Purified:
+    """A finished run. `export` is the student in the layout of the file that came in."""
+
+    run: Path
+    export: Path
+    record: RunRecord
+    warnings: list[str]
+
+
+def purify(
+    encoder: str,
+    teacher: str | Path,
+    data: str | Path,
+    out: str | Path,
+    *,
+    recipe: str = "default",
+    settings: Iterable[str] = (),
+    seed: int | None = None,
+    workers: Workers | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    threads: int = 0,
+    commit_every: int = 100,
+    tell: Callable[[Progress], None] = lambda progress: None,
+) -> Purified:
+    """Distils `teacher` into a run folder at `out`. See `mimic-ray purify --help` for the words.
+
+    Raises a MimicError before any work where the mistake can be seen; StoppedError after Ctrl-C or
+    SIGTERM, with the last step committed.
+    """
+    workers = workers or Workers()
+    overrides = [*settings, *([f"training.seed={seed}"] if seed is not None else [])]
+    resolved = load_recipe(recipe, overrides)
+    if not resume:
+        RunFolder.require_free(out)
+    _check_workers(workers, resolved)
+    loaded = load_checkpoint(Path(teacher), encoder)
+    source = open_images(data)
+    _check_images(source, resolved)
+    _check_disk(Path(out), loaded)
+
+    with stop_requests() as requests:
+        record = _new_record(encoder, teacher, data, source, loaded, resolved, workers, device)
+        folder, record, warnings = _open_folder(out, record, resolved, resume)
+        if record.status == "finished":
+            return _result(folder, record, ["The run was finished already; nothing was done."])
+        job = Job(
+            run=str(folder.path.resolve()),
+            encoder=encoder,
+            data=_absolute(data),
+            recipe=resolved.model_dump(mode="json"),
+            device=device,
+            threads=threads or workers.cpus(),
+            commit_every=commit_every,
+        )
+        outcome = _train(job, loaded, workers, folder, record, requests, tell)
+        if not outcome.finished:
+            raise StoppedError(
+                f"Stopped after step {outcome.step} of {resolved.training.steps}, which is "
+                "committed. Go on with the same command and --resume.",
+                requests.signal_number,
+            )
+    record = _finish(folder, loaded, outcome, read_record(folder.record))
+    return _result(folder, record, warnings)
+
+
+def _train(
+    job: Job,
+    loaded: Loaded,
+    workers: Workers,
+    folder: RunFolder,
+    record: RunRecord,
+    requests: StopRequests,
+    tell: Callable[[Progress], None],
+) -> Outcome:
+    """The distillation, in this process or on Ray; run.json says how it ended."""
+    try:
+        state = loaded.encoder.net.state_dict()
+        if workers.local:
+            with files.disk_errors(folder.checkpoints):
+                outcome = train(job, state, tell=tell, stop=lambda: requests.count > 0)
+        else:
+            from mimic_ray.distributed.train import train_on_ray
+
+            outcome = train_on_ray(
+                job,
+                state,
+                workers=workers.count,
+                gpus_per_worker=workers.gpus_each,
+                cpus_per_worker=workers.cpus(),
+                address=workers.address,
+                log=folder.worker_log,
+                tell=tell,
+                stop=lambda: requests.count,
+            )
+    except (DataError, UsageError, ResourceError):
+        _withdraw(folder)
+        raise
+    except MimicError as error:
+        _note_end(folder, record, "failed", error=error.message)
+        raise
+    except BaseException as error:
+        _note_end(folder, record, "failed", error=f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        shutil.rmtree(folder.path / ".ray", ignore_errors=True)
+    ended = replace(
+        record,
+        compute=dict(outcome.compute),
+        broken_images=len(outcome.broken),
+        broken=outcome.broken,
+        images=outcome.images,
+    ).ended("stopped", step=outcome.step, train_s=outcome.seconds)
+    ended.write(folder.record)
+    return outcome
+
+
+def _finish(folder: RunFolder, loaded: Loaded, outcome: Outcome, record: RunRecord) -> RunRecord:
+    """Everything that is made of the last committed step; "finished" is written last."""
+    committed = latest(folder)
+    if committed is None:
+        raise RunFolderError(f"{folder.path} has no committed step: start again with another --out.")
+    prefix = "encoder.net."
+    weights = committed.state["distillation"]["student"]
+    student = loaded.encoder
+    student.net.load_state_dict(
+        {key.removeprefix(prefix): w for key, w in weights.items() if key.startswith(prefix)}
+    )
+    export(folder, student, loaded)
+    write_profile(folder.profile, Profile.from_json(outcome.profile))
+    MetricsLog(folder, outcome.step).to_parquet()
+    # train_s is in the record already.
+    finished = record.ended("finished", step=outcome.step, train_s=0)
+    write_report(folder, finished)
+    finished.write(folder.record)
+    return finished
+
+
+def _open_folder(
+    out: str | Path, record: RunRecord, recipe: Recipe, resume: bool
+) -> tuple[RunFolder, RunRecord, list[str]]:
+    if not resume:
+        folder = RunFolder.create(out, record)
+        write_recipe(folder.recipe, recipe)
+        return folder, record, []
+    folder = RunFolder.open(out)
+    earlier = read_record(folder.record)
+    recorded = load_recipe(str(folder.recipe)).model_dump(mode="json")
+    now = recipe.model_dump(mode="json")
+    warnings = check_agreement(agreement(earlier, recorded), agreement(record, now))
+    if earlier.status == "finished":
+        return folder, earlier, []
+    folder.remove_leftovers()
+    committed = latest(folder)
+    going_on = earlier.resumed(committed.step if committed else 0)
+    going_on = replace(going_on, workers=record.workers)
+    going_on.write(folder.record)
+    return folder, going_on, warnings
+
+
+def _new_record(
+    encoder: str,
+    teacher: str | Path,
+    data: str | Path,
+    source: ImageSource,
+    loaded: Loaded,
+    recipe: Recipe,
+    workers: Workers,
+    device: str,
+) -> RunRecord:
+    # The driver of a GPU cluster may have no GPU: then the workers' own facts replace these.
+    wanted = "cpu" if workers.address else device
+    threads = workers.cpus()
+    return RunRecord(
+        command=" ".join(["mimic-ray", *sys.argv[1:]]),
+        encoder=encoder,
+        teacher=str(teacher),
+        teacher_sha256=loaded.checkpoint.sha256,
+        data=str(data),
+        data_fingerprint=source.fingerprint,
+        images=len(source),
+        seed=recipe.training.seed,
+        compute=devices.choose(wanted, recipe.training.precision, threads).facts(),
+        workers=workers.count,
+    )
+
+
+def _check_workers(workers: Workers, recipe: Recipe) -> None:
+    if workers.count < 1:
+        raise UsageError(f"--workers {workers.count}: at least one worker must do the work.")
+    if workers.local and workers.count > 1:
+        raise UsageError("--local is one process: leave out --workers, or leave out --local.")
+    if recipe.training.batch % workers.count:
+        raise UsageError(
+            f"training.batch = {recipe.training.batch} does not divide by --workers "
+            f"{workers.count}: set one that does."
+        )
+    have = os.cpu_count() or 1
+    if workers.address is None and workers.count * workers.cpus() > have:
+        raise ResourceError(
+            f"{workers.count} workers of {count(workers.cpus(), 'CPU')} need "
+            f"{workers.count * workers.cpus()} CPUs, and this machine has {have}: lower --workers."
+        )
+
+
+def _check_images(source: ImageSource, recipe: Recipe) -> None:
+    if len(source) < recipe.training.batch:
+        raise DataError(
+            f"{source.location} holds {count(len(source), 'image')}, fewer than one batch of "
+            f"{recipe.training.batch}: give more images, or --set training.batch=N."
+        )
+
+
+def _check_disk(out: Path, loaded: Loaded) -> None:
+    """Weights, gradient moments, two committed steps and one being written, two exports."""
+    weights = sum(t.numel() * 4 for t in loaded.encoder.net.state_dict().values())
+    needed = 11 * weights + (64 << 20)
+    folder = next(p for p in (out.resolve(), *out.resolve().parents) if p.exists())
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DiskFullError(
+            f"{folder} has {free >> 20} MiB free and the run needs about {needed >> 20} MiB: free "
+            "some, or give an --out on another disk."
+        )
+
+
+def _absolute(data: str | Path) -> str:
+    """Workers may have another working folder; a pattern or an address is left as it is."""
+    text = str(data)
+    return text if "://" in text or text.startswith("torchvision:") else str(Path(text).absolute())
+
+
+def _withdraw(folder: RunFolder) -> None:
+    """Leaves nothing of a run that never committed a step; a resumed one keeps what it has."""
+    if latest(folder) is None:
+        shutil.rmtree(folder.path, ignore_errors=True)
+
+
+def _note_end(folder: RunFolder, record: RunRecord, status: Any, error: str) -> None:
+    committed = latest(folder)
+    step = committed.step if committed else 0
+    try:
+        record.ended(status, step=step, train_s=0, error=error).write(folder.record)
+    except DiskFullError:
+        pass  # the error that is on its way says so already
+
+
+def _result(folder: RunFolder, record: RunRecord, warnings: list[str]) -> Purified:
+    exported = next(iter(sorted(folder.export.iterdir())))
+    return Purified(folder.path, exported, record, warnings)

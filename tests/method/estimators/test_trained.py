@@ -1,0 +1,60 @@
+"""The two estimators that train a critic: bounds, so they may only miss on one side."""
+
+import math
+
+import pytest
+import torch
+
+from mimic_ray.base.errors import UsageError
+from mimic_ray.method.estimators.donsker_varadhan import DonskerVaradhan, _clipped, dv_bound
+from mimic_ray.method.estimators.infonce import InfoNCE, infonce_bound
+
+
+def test_infonce_reads_most_of_a_correlated_pair_and_never_more_than_log_k(correlated):
+    x, y = correlated(2.0, width=2)
+    value = InfoNCE(epochs=30).estimate(x, y, seed=0)
+    assert 1.5 < value < 2.3  # true: 2.0; held out, so it cannot learn the pairs by heart
+    x, y = correlated(50.0, width=2)
+    assert InfoNCE(epochs=30).estimate(x, y, seed=0) <= math.log(400)
+
+
+def test_infonce_of_independent_sides_is_none(correlated):
+    x, y = correlated(0.0, width=2)
+    assert InfoNCE(epochs=5).estimate(x, y, seed=0) < 0.1
+
+
+def test_the_infonce_bound_of_perfect_pairs_is_log_k():
+    pairs = 100 * torch.eye(8)
+    assert infonce_bound(pairs, pairs).item() == pytest.approx(math.log(8))
+
+
+def test_donsker_varadhan_finds_a_correlated_pair(correlated):
+    x, y = correlated(2.0, width=2)
+    value = DonskerVaradhan(epochs=25).estimate(x, y, seed=0)
+    assert 1.4 < value < 2.6  # true: 2.0; it is read on what it was trained on, so it over-fits
+
+
+def test_the_dv_bound_is_the_published_formula_and_does_not_overflow():
+    joint, marginal = torch.randn(9), torch.randn(9)
+    expected = joint.mean() - torch.log(torch.exp(marginal).mean())
+    assert dv_bound(joint, marginal).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert dv_bound(joint, torch.full((9,), 100.0)).item() == pytest.approx(
+        joint.mean().item() - 100, rel=1e-5
+    )
+
+
+def test_negative_and_undefined_batches_count_as_nothing():
+    assert _clipped(torch.tensor(-1.0)) == 0.0
+    assert _clipped(torch.tensor(float("nan"))) == 0.0
+    assert _clipped(torch.tensor(0.5)) == 0.5
+
+
+def test_a_critic_that_no_machine_could_hold_is_refused_with_the_way_out():
+    with pytest.raises(UsageError, match=r"gaussian.*infonce"):
+        DonskerVaradhan(epochs=1).estimate(torch.zeros(4, 200_704), torch.zeros(4, 8), seed=0)
+
+
+def test_the_same_seed_gives_the_same_estimate(correlated):
+    x, y = correlated(2.0, width=2, count=300)
+    for estimator in (DonskerVaradhan(epochs=2), InfoNCE(epochs=2)):
+        assert estimator.estimate(x, y, seed=3) == estimator.estimate(x, y, seed=3)
