@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,21 +46,12 @@ def commit(folder: RunFolder, step: int, state: Mapping[str, Any]) -> None:
     committed = _committed_steps(folder)
     if step in committed and target.exists():
         return
-    if target.exists():  # a writer was killed before it could commit this one
-        shutil.rmtree(target)
-    if not folder.checkpoints.exists():
-        folder.checkpoints.mkdir()
-        files.sync_folder(folder.path)
-    with files.new_folder(target) as unfinished:
-        state_file.write_state(unfinished, state)
-        manifest = _manifest(unfinished, step)
-        files.write_bytes(unfinished / _MANIFEST, manifest)
-
-    earlier = {known: sha256 for known, sha256 in committed.items() if known < step}
-    kept = dict(sorted({step: _sha256(manifest), **earlier}.items(), reverse=True)[:KEPT])
-    files.write_bytes(_latest_path(folder), _latest_content(kept))
-    for other in {*folder.checkpoints.glob("step-*")} - {_step_folder(folder, k) for k in kept}:
-        shutil.rmtree(other)
+    with files.disk_errors(target):
+        manifest = _write_step(folder, step, state)
+        earlier = {known: sha256 for known, sha256 in committed.items() if known < step}
+        kept = dict(sorted({step: _sha256(manifest), **earlier}.items(), reverse=True)[:KEPT])
+        files.write_bytes(_latest_path(folder), _latest_content(kept))
+        _delete_all_but(folder, kept)
 
 
 def latest(folder: RunFolder) -> Committed | None:
@@ -83,6 +74,30 @@ def latest(folder: RunFolder) -> Committed | None:
     _verify(folder, step, committed)
     state = state_file.read_state(_step_folder(folder, step))
     return Committed(step, state, newest if step != newest else None)
+
+
+def _write_step(folder: RunFolder, step: int, state: Mapping[str, Any]) -> bytes:
+    """Puts the step's folder in place and returns its manifest."""
+    target = _step_folder(folder, step)
+    if target.exists():  # a writer was killed before it could commit this one
+        shutil.rmtree(target)
+    if not folder.checkpoints.exists():
+        folder.checkpoints.mkdir()
+        files.sync_folder(folder.path)
+    with files.new_folder(target) as unfinished:
+        state_file.write_state(unfinished, state)
+        written = {
+            path.name: {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
+            for path in sorted(unfinished.iterdir())
+        }
+        manifest = json.dumps({"step": step, "files": written}, indent=2).encode()
+        files.write_bytes(unfinished / _MANIFEST, manifest)
+    return manifest
+
+
+def _delete_all_but(folder: RunFolder, kept: Iterable[int]) -> None:
+    for other in {*folder.checkpoints.glob("step-*")} - {_step_folder(folder, k) for k in kept}:
+        shutil.rmtree(other)
 
 
 def _verify(folder: RunFolder, step: int, committed: Mapping[int, str]) -> None:
@@ -111,14 +126,6 @@ def _verify(folder: RunFolder, step: int, committed: Mapping[int, str]) -> None:
             raise damaged(name, f"{path.stat().st_size} bytes instead of {expected['bytes']}")
         if files.sha256(path) != expected["sha256"]:
             raise damaged(name, "its sha256 is not the one in its manifest")
-
-
-def _manifest(unfinished: Path, step: int) -> bytes:
-    written = {
-        path.name: {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
-        for path in sorted(unfinished.iterdir())
-    }
-    return json.dumps({"step": step, "files": written}, indent=2).encode()
 
 
 def _committed_steps(folder: RunFolder) -> dict[int, str]:

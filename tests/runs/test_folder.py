@@ -14,7 +14,9 @@ def test_a_new_run_is_found_again(tmp_path, record):
 
 
 def test_another_run_is_refused_with_both_ways_out(folder, record):
-    with pytest.raises(RunFolderError, match=r"another run \(running, tiny_resnet.*--resume.*--out"):
+    with pytest.raises(
+        RunFolderError, match=r"another run \(running, tiny_resnet.*--resume.*--out"
+    ):
         RunFolder.create(folder.path, record)
 
 
