@@ -14,6 +14,7 @@ from mimic_ray.base.errors import DamagedCheckpointError, RunFolderError
 from mimic_ray.encoders.checkpoint.write import write_like
 from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.encoders.registry import build
+from mimic_ray.encoders.user_module import is_place
 from mimic_ray.runs.folder import RunFolder
 from mimic_ray.runs.record import read_record
 
@@ -64,7 +65,7 @@ def load_encoder(run: str | Path, *, allow_code: bool = False) -> Encoder:
         )
     description = _read_description(folder)
     name = description["encoder"]
-    if ".py:" in name and not allow_code:
+    if is_place(name) and not allow_code:
         raise RunFolderError(
             f"{folder.path} needs your own code to build its encoder ({name}): read that file, "
             "then pass allow_code=True to run it."

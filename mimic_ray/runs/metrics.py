@@ -47,6 +47,20 @@ class MetricsLog:
             self._file.flush()
             os.fsync(self._file.fileno())
 
+    def to_parquet(self) -> None:
+        """Closes the log and replaces it by metrics.parquet, a column for every key of any row."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self.close()
+        rows = _read_log(self.folder.metrics_log)
+        columns = dict.fromkeys(key for row in rows for key in row)  # in order of appearance
+        table = pa.table({key: pa.array([row.get(key) for row in rows]) for key in columns})
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer)
+        files.write_bytes(self.folder.metrics, buffer.getvalue())
+        self.folder.metrics_log.unlink()
+
     def close(self) -> None:
         self._file.close()
 
@@ -72,20 +86,6 @@ def read_metrics(folder: RunFolder) -> list[Row]:
     if folder.metrics.exists():
         return _read_parquet(folder.metrics)
     return []
-
-
-def to_parquet(folder: RunFolder) -> None:
-    """Replaces metrics.jsonl by metrics.parquet, one column for every key of any row."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    rows = read_metrics(folder)
-    columns = dict.fromkeys(key for row in rows for key in row)  # in order of appearance
-    table = pa.table({key: pa.array([row.get(key) for row in rows]) for key in columns})
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer)
-    files.write_bytes(folder.metrics, buffer.getvalue())
-    folder.metrics_log.unlink(missing_ok=True)
 
 
 def _line(row: Mapping[str, float]) -> str:

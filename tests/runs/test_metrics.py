@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mimic_ray.base.errors import DiskFullError, RunFolderError
-from mimic_ray.runs.metrics import MetricsLog, read_metrics, to_parquet
+from mimic_ray.runs.metrics import MetricsLog, read_metrics
 
 
 def write(folder, steps, keep_until=0):
@@ -50,8 +50,8 @@ def test_parquet_holds_every_row_and_column_in_place_of_the_log(folder):
     with MetricsLog(folder) as log:
         log.append({"step": 1, "loss": 0.5})
         log.append({"step": 2, "loss": 0.25, "attention": 3})
-    rows = read_metrics(folder)
-    to_parquet(folder)
+        rows = read_metrics(folder)
+        log.to_parquet()
     assert not folder.metrics_log.exists()
     assert read_metrics(folder) == rows
     assert pq.read_table(folder.metrics).column("attention").to_pylist() == [None, 3]
@@ -59,7 +59,7 @@ def test_parquet_holds_every_row_and_column_in_place_of_the_log(folder):
 
 def test_a_run_killed_between_its_last_row_and_its_end_goes_on(folder):
     write(folder, range(1, 8))
-    to_parquet(folder)
+    MetricsLog(folder, keep_until=7).to_parquet()
     write(folder, [6], keep_until=5)
     assert steps(folder) == [1, 2, 3, 4, 5, 6]
     assert not folder.metrics.exists()
@@ -78,7 +78,7 @@ def test_damaged_parquet_is_named(folder):
 def test_a_full_disk_is_a_sentence(folder, monkeypatch):
     with MetricsLog(folder) as log:
 
-        def full(descriptor):
+        def full(_):
             raise OSError(errno.ENOSPC, "No space left on device")
 
         monkeypatch.setattr("os.fsync", full)
