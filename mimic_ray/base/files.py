@@ -1,4 +1,4 @@
-"""Writing so that no reader ever sees a part: temporary name, fsync, rename, fsync of the folder."""
+"""Writing so that no reader sees a part: temporary name, fsync, rename, fsync of the folder."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def write_json(path: Path, content: Any) -> None:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yields a temporary folder that becomes `path` when the block ends well, and is gone if not."""
+    """Yields a temporary folder that becomes `path` if the block ends well, and is gone if not."""
     temporary = _temporary_beside(path)
     with disk_errors(path):
         try:

@@ -56,7 +56,7 @@ def uniform(key: Tensor, count: int) -> Tensor:
 
 
 def between(key: Tensor, low: float, high: float) -> Tensor:
-    """float32 numbers in [low, high): keys [B] -> [B]. One draw per key: derive new keys for more."""
+    """float32 numbers in [low, high): keys [B] -> [B]. One draw a key: derive keys for more."""
     return low + (high - low) * uniform(key, 1).squeeze(-1)
 
 

@@ -28,7 +28,7 @@ COMMANDS = {
 class LazyGroup(TyperGroup):
     """Loads a command's module when the command is named, so that `--help` stays fast."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's
         return list(COMMANDS)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -37,7 +37,7 @@ class LazyGroup(TyperGroup):
             raise UnknownNameError("command", args[0], near, "See mimic-ray --help.")
         return super().resolve_command(ctx, args)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - typer's
         if cmd_name not in COMMANDS:
             return None
         module = import_module(COMMANDS[cmd_name])

@@ -19,16 +19,12 @@ Data = Annotated[
     str,
     typer.Option(help="Clean images: a folder of images or of .tar shards, a tar, or a pattern."),
 ]
-RecipeName = Annotated[
-    str, typer.Option("--recipe", help="default, official, or a TOML file.")
-]
+RecipeName = Annotated[str, typer.Option("--recipe", help="default, official, or a TOML file.")]
 Setting = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Changes one key of the recipe; repeatable."),
 ]
-Device = Annotated[
-    str, typer.Option(rich_help_panel="Where", help="auto, cpu, cuda, cuda:1 ...")
-]
+Device = Annotated[str, typer.Option(rich_help_panel="Where", help="auto, cpu, cuda, cuda:1 ...")]
 Threads = Annotated[
     int, typer.Option(min=0, rich_help_panel="Where", help="CPU threads a worker; 0 is all.")
 ]

@@ -34,9 +34,7 @@ def command(
     gpus_per_worker: Annotated[int, typer.Option(min=0, rich_help_panel="Where")] = 0,
     address: Annotated[
         str | None,
-        typer.Option(
-            envvar="RAY_ADDRESS", rich_help_panel="Where", help="A running Ray cluster."
-        ),
+        typer.Option(envvar="RAY_ADDRESS", rich_help_panel="Where", help="A running Ray cluster."),
     ] = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,
@@ -72,7 +70,9 @@ def command(
         return
     console.out.print(f"Purified in {result.record.train_s:.0f} s: {result.run}")
     console.out.print(f"  for your own code  {result.export}", soft_wrap=True)
-    console.out.print(f"  for Python         mimic_ray.load_encoder('{result.run}')", soft_wrap=True)
+    console.out.print(
+        f"  for Python         mimic_ray.load_encoder('{result.run}')", soft_wrap=True
+    )
     console.out.print(f"  what was done      {result.run / 'README.md'}", soft_wrap=True)
     console.out.print(
         "No recipe guarantees against every kind of trigger: the model card says which this one "

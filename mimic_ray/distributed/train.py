@@ -1,4 +1,4 @@
-"""The distillation as a Ray Train run: the loop is `runs.training.train`, the same as without Ray."""
+"""The distillation as a Ray Train run: the loop is `runs.training.train`, as without Ray."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def train_on_ray(
         from mimic_ray.distributed.mailbox import Mailbox
 
         _check_resources(ray.cluster_resources(), workers, cpus_per_worker, gpus_per_worker)
-        mailbox = Mailbox.remote()
+        mailbox = Mailbox.remote()  # type: ignore[attr-defined]
         config = {
             "job": replace(job, threads=job.threads or cpus_per_worker),
             "teacher_state": ray.put(dict(teacher_state)),
@@ -178,8 +178,8 @@ def _our_error(error: BaseException, log: Path) -> MimicError:
     if failures:
         rank, failure = next(iter(failures.items()))
         return TrainingError(
-            f"Worker {rank} died: {type(failure).__name__}: {failure}. What was committed is whole: "
-            f"run the same command with --resume. Ray's log is in {log}."
+            f"Worker {rank} died: {type(failure).__name__}: {failure}. What was committed is "
+            f"whole: run the same command with --resume. Ray's log is in {log}."
         )
     return TrainingError(f"Ray Train failed: {error}. Ray's log is in {log}.")
 

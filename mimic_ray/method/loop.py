@@ -124,7 +124,7 @@ class Distillation:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)
-        terms["loss"].backward()  # type: ignore[no-untyped-call]
+        terms["loss"].backward()
         self.optimiser.step()
         if self.adversary and leaf.grad is not None:
             self.adversary.improve(self.ranks.mean(leaf.grad), used)

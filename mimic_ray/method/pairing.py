@@ -1,4 +1,4 @@
-"""What teacher and student see of a batch: plain views for the one, perturbed ones for the other."""
+"""What the two networks see: plain views for the teacher, perturbed ones for the student."""
 
 from __future__ import annotations
 

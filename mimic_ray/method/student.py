@@ -75,6 +75,5 @@ def channels_last_where_it_pays(encoder: Encoder) -> bool:
     """Convolution networks run faster channels-last, token networks do not care."""
     convolutions = sum(isinstance(m, nn.Conv2d) for m in encoder.modules())
     if convolutions > 1:
-        # The overload for memory formats is not in torch's types.
-        encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        encoder.to(memory_format=torch.channels_last)
     return convolutions > 1

@@ -100,7 +100,9 @@ def train(
         found = Profile.from_json(committed.state["profile"])
     else:
         found = ranks.from_first(
-            _profile(job, teacher, images, recipe, compute, tell) if ranks.rank == 0 else None
+            profile_images(job.encoder, teacher, images, recipe, compute, tell)
+            if ranks.rank == 0
+            else None
         )
     distillation = Distillation(
         student=_student(job, teacher_state, recipe),
@@ -120,6 +122,7 @@ def train(
 
     def save() -> None:
         if metrics:
+            metrics.flush()
             state = {"distillation": distillation.state(), "profile": found.to_json()}
             commit(folder, distillation.step, state)
 
@@ -211,46 +214,38 @@ def _teacher(job: Job, state: Mapping[str, Tensor]) -> Encoder:
     return encoder
 
 
-def _untrained(job: Job, seed: int) -> Encoder:
+def _untrained(name: str, seed: int) -> Encoder:
     """The architecture with random weights that depend on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(seeds.keys(seed, "student")))
-        return registry.build(job.encoder)
+        return registry.build(name)
 
 
 def _student(job: Job, teacher_state: Mapping[str, Tensor], recipe: Recipe) -> Encoder:
     if recipe.student.start == "random":
-        return _untrained(job, recipe.training.seed)
+        return _untrained(job.encoder, recipe.training.seed)
     student = _teacher(job, teacher_state)
     if recipe.student.start == "partial":
-        fresh = _untrained(job, recipe.training.seed)
+        fresh = _untrained(job.encoder, recipe.training.seed)
         renew(student, fresh, recipe.student.renewed, recipe.training.seed)
     return student
 
 
-def _profile(
-    job: Job,
-    teacher: Encoder,
+def profile_images(
+    name: str,
+    encoder: Encoder,
     images: Pixels,
     recipe: Recipe,
     compute: Compute,
     tell: Callable[[Progress], None],
 ) -> Profile:
-    """The profile on the first images of the set, as the centre of each shows them."""
-    settings = recipe.mutual_information
-    side = teacher.spec.input_size
-    count = min(settings.images, len(images))
+    """The profile of `encoder`, whose name is `name`, on the first images as their centres show."""
+    settings, seed = recipe.mutual_information, recipe.training.seed
+    chosen = torch.arange(min(settings.images, len(images)))
     tell(Progress("profile", 0, 1))
     batches = [
-        centre(to_float(images.gather(rows)), side) for rows in torch.arange(count).split(128)
+        centre(to_float(images.gather(rows)), encoder.spec.input_size) for rows in chosen.split(128)
     ]
-    found = profile(
-        teacher,
-        _untrained(job, recipe.training.seed),
-        batches,
-        settings,
-        compute,
-        recipe.training.seed,
-    )
+    found = profile(encoder, _untrained(name, seed), batches, settings, compute, seed)
     tell(Progress("profile", 1, 1))
     return found

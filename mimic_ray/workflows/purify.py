@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -174,7 +175,9 @@ def _finish(folder: RunFolder, loaded: Loaded, outcome: Outcome, record: RunReco
     """Everything that is made of the last committed step; "finished" is written last."""
     committed = latest(folder)
     if committed is None:
-        raise RunFolderError(f"{folder.path} has no committed step: start again with another --out.")
+        raise RunFolderError(
+            f"{folder.path} has no committed step: start again with another --out."
+        )
     prefix = "encoder.net."
     weights = committed.state["distillation"]["student"]
     student = loaded.encoder
@@ -294,10 +297,8 @@ def _withdraw(folder: RunFolder) -> None:
 def _note_end(folder: RunFolder, record: RunRecord, status: Any, error: str) -> None:
     committed = latest(folder)
     step = committed.step if committed else 0
-    try:
+    with suppress(DiskFullError):  # the error that is on its way says so already
         record.ended(status, step=step, train_s=0, error=error).write(folder.record)
-    except DiskFullError:
-        pass  # the error that is on its way says so already
 
 
 def _result(folder: RunFolder, record: RunRecord, warnings: list[str]) -> Purified:

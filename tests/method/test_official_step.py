@@ -57,7 +57,7 @@ def authors_step(student, teacher, x1, x2):
     return {"loss": loss, "clone": clone, "attention": attention, "contrastive": contrastive}
 
 
-@pytest.fixture()
+@pytest.fixture
 def both_steps():
     recipe = load_recipe("official")
     teacher = make(1).eval().requires_grad_(False)

@@ -34,8 +34,8 @@ def make_critic(map_width: int, feature_width: int, seed: int) -> Critic:
     parameters = 512 * (map_width + feature_width + 512)
     if parameters > PARAMETER_LIMIT:
         raise UsageError(
-            f"The critic for a map of {map_width:,} numbers has {parameters:,} parameters, over the "
-            f"limit of {PARAMETER_LIMIT:,}: use mutual_information.estimator = "
+            f"The critic for a map of {map_width:,} numbers has {parameters:,} parameters, over "
+            f"the limit of {PARAMETER_LIMIT:,}: use mutual_information.estimator = "
             '"gaussian" or "infonce", which pool the map first.'
         )
     with torch.random.fork_rng(devices=[]):

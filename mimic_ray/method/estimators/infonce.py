@@ -57,7 +57,7 @@ class InfoNCE:
                     continue
                 optimiser.zero_grad()
                 loss = -infonce_bound(left(train_x[rows]), right(train_y[rows]))
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimiser.step()
             # The best epoch on held-out images would be picked on the data that judge it; so the
             # value is a mean over the last tenth, and only never below 0.

@@ -3,8 +3,8 @@
     q(A) = a / (||a||_2 + 1e-6),  a = sum over channels of A^2
     loss = mean over images of ||q(S) - q(T)||_2^2      in [0, 2], no unit
 
-Source: Zagoruyko and Komodakis, arXiv 1612.03928, section 3.1, p = 2. MIMIC's authors take the mean
-over positions instead of the sum (`over="mean"`), so that a 4 x 4 map counts 64 times a 32 x 32 one.
+Source: Zagoruyko and Komodakis, arXiv 1612.03928, section 3.1, p = 2. MIMIC's authors take the
+mean over positions, not the sum (`over="mean"`), so that a 4 x 4 map counts 64 times a 32 x 32 one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Contrastive loss (NT-Xent): two views of an image must meet, views of others must part.
 
-    loss = mean over the 2B views i of  -log( exp(z_i . z_p / t) / sum over k != i of exp(z_i . z_k / t) )
+    loss = mean over the 2B views i of  -log( e(i, p) / sum over k != i of e(i, k) ),
+    e(i, k) = exp(z_i . z_k / t)
 
 with p the other view of the same image; the positive stands in the denominator too.
 Source: SimCLR, arXiv 2002.05709, equation 1. Unlike MIMIC's code it is computed by log-sum-exp, so

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 
-@pytest.fixture()
+@pytest.fixture
 def correlated():
     """Pairs of Gaussian vectors of `width` numbers with the given mutual information in nats."""
 

@@ -1,0 +1,58 @@
+"""The profile alone: which layers of an encoder tell how much of its feature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from mimic_ray.base import devices, files
+from mimic_ray.base.errors import DataError, RunFolderError
+from mimic_ray.base.text import count
+from mimic_ray.data.cache import open_pixels
+from mimic_ray.data.source import open_images
+from mimic_ray.encoders.load import load_checkpoint
+from mimic_ray.method.profile import Profile
+from mimic_ray.report.plots import plot_profile
+from mimic_ray.runs.profile_file import write_profile
+from mimic_ray.runs.recipe_file import load_recipe
+from mimic_ray.runs.training import Progress, cached_side, profile_images
+
+
+def profile_checkpoint(
+    encoder: str,
+    teacher: str | Path,
+    data: str | Path,
+    out: str | Path | None = None,
+    *,
+    recipe: str = "default",
+    settings: Iterable[str] = (),
+    device: str = "auto",
+    threads: int = 0,
+    tell: Callable[[Progress], None] = lambda progress: None,
+) -> Profile:
+    """Scores every tap of the checkpoint; with `out`, also profile.parquet and profile.png there.
+
+    Raises a MimicError for a file, image set or recipe that cannot be used.
+    """
+    resolved = load_recipe(recipe, settings)
+    target = Path(out) if out else None
+    if target and target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise RunFolderError(f"{target} is not an empty folder: give another --out.")
+    loaded = load_checkpoint(Path(teacher), encoder)
+    source = open_images(data)
+    compute = devices.choose(device, "fp32", threads)
+    side = cached_side(resolved, loaded.encoder.spec.input_size)
+    images = open_pixels(
+        source, side, progress=lambda done, total: tell(Progress("decode", done, total))
+    )
+    if len(images) < 8:
+        raise DataError(
+            f"{source.location} holds {count(len(images), 'image')}: a profile needs at least 8, "
+            "and some hundreds to mean anything."
+        )
+    found = profile_images(encoder, loaded.encoder, images, resolved, compute, tell)
+    if target:
+        with files.new_folder(target) as unfinished:
+            write_profile(unfinished / "profile.parquet", found)
+            plot_profile(found, unfinished / "profile.png")
+    return found
