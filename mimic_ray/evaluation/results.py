@@ -34,7 +34,7 @@ class EvaluationRow:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Several encoders under the same test; `settings` says which (trigger, target, head, seeds)."""
+    """Several encoders under the same test; `settings` names it (trigger, target, head, seeds)."""
 
     rows: tuple[EvaluationRow, ...]
     settings: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,182 @@
+"""Plots as PNG files: the profile, the loss curves, the evaluation.
+
+Figures are made without pyplot, so nothing global changes and no window can open. matplotlib is
+imported inside the functions: it takes a second.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mimic_ray.base import files
+from mimic_ray.base.text import plain
+from mimic_ray.evaluation.results import EvaluationRow, Proportion
+from mimic_ray.method.profile import Profile
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Told apart by most colour-blind readers as well (Okabe and Ito 2008).
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#9AA0A6"
+_INK = "#202124"
+
+
+def plot_profile(profile: Profile, path: Path) -> None:
+    """A bar a tap: its score, beside it that of the untrained network; shares written above."""
+    count = len(profile.taps)
+    figure, axes = _figure(max(5.0, 1.6 + 1.0 * count), 3.8)
+    for place, tap in enumerate(profile.taps):
+        colour = BLUE if tap.kept else "white"
+        bar = axes.bar(place - 0.2, tap.score, 0.38, color=colour, edgecolor=BLUE, linewidth=1.2)
+        axes.bar(place + 0.2, tap.untrained, 0.38, color=GREY, edgecolor=GREY, linewidth=1.2)
+        axes.bar_label(bar, [f"{100 * tap.share:.0f} %"], padding=2, fontsize=9, color=_INK)
+    axes.set_xticks(range(count), [plain(tap.tap, 24) for tap in profile.taps])
+    if count > 6:
+        axes.tick_params(axis="x", labelrotation=35)
+    axes.set_ylabel("dependence score (nats)")
+    _headroom(axes)
+    _title(
+        axes,
+        "How much each tap tells of the feature",
+        f"{profile.estimator}, {profile.images:,} images; above the bars: share of the "
+        f"{profile.of}'s sum",
+    )
+    from matplotlib.patches import Patch
+
+    handles = [Patch(color=BLUE, label="this encoder")]
+    if not all(tap.kept for tap in profile.taps):
+        handles.append(Patch(facecolor="white", edgecolor=BLUE, label="below the threshold"))
+    handles.append(Patch(color=GREY, label="random weights"))
+    _legend(figure, handles)
+    _save(figure, path)
+
+
+def plot_losses(rows: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Each loss term by step, smoothed over about 2 % of the run, the raw values behind it."""
+    import numpy as np
+
+    figure, axes = _figure(7.0, 3.8)
+    steps = np.array([row["step"] for row in rows])
+    window = max(1, len(rows) // 50)
+    handles = []
+    for name, colour in zip(loss_terms(rows), (BLUE, ORANGE, GREEN, "#CC79A7"), strict=False):
+        values = np.array([row.get(name, np.nan) for row in rows])
+        axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
+        # Padded with the end values: an average over fewer would bend both ends.
+        padded = np.pad(values, (window // 2, (window - 1) // 2), mode="edge")
+        smooth = np.convolve(padded, np.ones(window) / window, mode="valid")
+        handles += axes.plot(steps, smooth, color=colour, linewidth=1.8, label=plain(name))
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss")
+    axes.set_ylim(bottom=0)
+    axes.set_xlim(0, steps.max(initial=1))
+    _title(axes, "Distillation loss", f"thick: mean over {window} steps" if window > 1 else "")
+    if len(handles) > 1:
+        _legend(figure, handles)
+    _save(figure, path)
+
+
+def loss_terms(rows: Sequence[Mapping[str, float]]) -> list[str]:
+    """The columns to draw: the loss and, where it has several parts, those."""
+    not_losses = {"step", "learning_rate", "images_per_s", "loss"}
+    keys = dict.fromkeys(key for row in rows for key in row)
+    parts = [key for key in keys if key not in not_losses]
+    return ["loss", *parts] if len(parts) > 1 else ["loss"]
+
+
+def plot_evaluation(rows: Sequence[EvaluationRow], path: Path) -> None:
+    """ACC, ASR and ASR-B in percent, a group of bars an encoder, with 95 % intervals."""
+    figure, axes = _figure(max(5.0, 1.8 + 1.6 * len(rows)), 4.0)
+    kinds = [("ACC", BLUE), ("ASR", ORANGE), ("ASR-B", GREY)]
+    measured = [kind for kind in kinds if any(_measure(row, kind[0]) for row in rows)]
+    width = 0.8 / len(measured)
+    handles = []
+    for number, (kind, colour) in enumerate(measured):
+        offset = (number - (len(measured) - 1) / 2) * width
+        for place, row in enumerate(rows):
+            if found := _measure(row, kind):
+                _bar_with_interval(axes, place + offset, 0.92 * width, found, colour)
+        handles.append(_swatch(colour, kind))
+    axes.set_xticks(range(len(rows)), [_wrapped(row.encoder) for row in rows])
+    axes.set_xlim(-0.6, len(rows) - 0.4)
+    axes.set_ylim(0, 112)
+    axes.set_yticks(range(0, 101, 20))
+    axes.set_ylabel("percent")
+    _title(axes, "Accuracy and attack success", "bars with 95 % intervals")
+    _legend(figure, handles)
+    _save(figure, path)
+
+
+def _measure(row: EvaluationRow, kind: str) -> Proportion | None:
+    return {"ACC": row.acc, "ASR": row.asr, "ASR-B": row.asr_b}[kind]
+
+
+def _bar_with_interval(
+    axes: Axes, place: float, width: float, found: Proportion, colour: str
+) -> None:
+    share, low, high = 100 * found.share, 100 * found.low, 100 * found.high
+    axes.bar(place, share, width, color=colour)
+    # A Wilson interval holds its share, but rounding may miss by a hair.
+    reach = [[max(0.0, share - low)], [max(0.0, high - share)]]
+    axes.errorbar(place, share, reach, color=_INK, capsize=3, linewidth=1.1)
+    axes.text(place, high + 2, f"{share:.1f}", ha="center", va="bottom", fontsize=9, color=_INK)
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty figure in inches with one pair of axes in our look."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=144, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.tick_params(colors=_INK, labelsize=9, length=0)
+    axes.grid(axis="y", color="#E8EAED", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.xaxis.label.set_color(_INK)
+    axes.yaxis.label.set_color(_INK)
+    return figure, axes
+
+
+def _title(axes: Axes, title: str, detail: str) -> None:
+    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=_INK, pad=22)
+    axes.text(0, 1.03, detail, transform=axes.transAxes, fontsize=9, color="#5F6368", va="bottom")
+
+
+def _legend(figure: Figure, handles: Sequence[object]) -> None:
+    figure.legend(
+        handles=list(handles),
+        loc="outside lower center",
+        ncols=len(handles),
+        frameon=False,
+        fontsize=9,
+    )
+
+
+def _swatch(colour: str, label: str) -> object:
+    from matplotlib.patches import Patch
+
+    return Patch(color=colour, label=label)
+
+
+def _headroom(axes: Axes) -> None:
+    """Room for the labels above the bars."""
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.08)
+
+
+def _wrapped(name: str) -> str:
+    from textwrap import wrap
+
+    return "\n".join(wrap(plain(name, 48), 16)) or " "
+
+
+def _save(figure: Figure, path: Path) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    files.write_bytes(path, buffer.getvalue())
