@@ -1,0 +1,32 @@
+"""Start-up cost is tested, not hoped for: what a process has imported after a light command."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "ray", "torchvision", "timm", "matplotlib", "pyarrow", "pandas")
+
+
+def imported_after(code: str) -> set[str]:
+    program = f"{code}\nimport sys; print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import mimic_ray",
+        "from mimic_ray.cli.app import main\ntry: main(['--help'])\nexcept SystemExit: pass",
+        "from mimic_ray.cli.app import main\ntry: main(['purify', '--help'])\nexcept SystemExit: pass",
+        "from mimic_ray.encoders import registry; registry.names()",
+        "from mimic_ray.data.perturbations.registry import PERTURBATIONS; list(PERTURBATIONS)",
+    ],
+)
+def test_light_work_imports_nothing_heavy(code):
+    assert not imported_after(code).intersection(HEAVY)
+
+
+def test_the_check_itself_would_notice():
+    assert "torch" in imported_after("import mimic_ray; mimic_ray.load_encoder")
