@@ -33,8 +33,9 @@ def repeat_update(norms: list[_BatchNorm], before: Statistics, after: Statistics
     """Moves the statistics once more by the batch that took them from `before` to `after`."""
     for norm, (mean_0, variance_0), (mean_1, variance_1) in zip(norms, before, after, strict=True):
         kept = 1 - (0.1 if norm.momentum is None else norm.momentum)
-        _tensor(norm.running_mean).mul_(kept).add_(mean_1 - kept * mean_0)
-        _tensor(norm.running_var).mul_(kept).add_(variance_1 - kept * variance_0)
+        # New tensors: autograd has the old ones saved and would notice a change in place.
+        norm.running_mean = kept * (_tensor(norm.running_mean) - mean_0) + mean_1
+        norm.running_var = kept * (_tensor(norm.running_var) - variance_0) + variance_1
         if norm.num_batches_tracked is not None:
             norm.num_batches_tracked += 1
 

@@ -82,7 +82,9 @@ def test_every_term_is_theirs(both_steps):
 def test_every_gradient_is_theirs(both_steps):
     ours, theirs, _, _ = both_steps
     for (name, left), right in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-        assert torch.allclose(left.grad, right.grad, atol=1e-5, rtol=1e-4), name
+        # 1e-5 of the tensor's largest entry: with weights of thousands some reach 100.
+        scale = max(1.0, right.grad.abs().max().item())
+        assert (left.grad - right.grad).abs().max().item() < 1e-5 * scale, name
 
 
 def test_every_buffer_is_theirs_after_the_step(both_steps):
