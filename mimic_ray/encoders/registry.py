@@ -40,7 +40,7 @@ ENCODERS = Registry(
 
 HINT = (
     "Any ResNet or vision transformer of timm works by its timm name (resnet*, vit_*, deit*, "
-    "eva*), and your own network as file.py:function."
+    "beit*, eva*), and your own network as file.py:function."
 )
 
 

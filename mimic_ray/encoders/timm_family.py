@@ -16,8 +16,21 @@ from torch import Tensor
 
 from mimic_ray.encoders.encoder import Encoder, Spec
 
-# Modules of timm whose members were all tried: same taps, feature as in their plain forward.
-MODULES = ("resnet", "vision_transformer", "deit", "eva")
+# timm's modules of ResNets and of transformers with one grid of patches, and whom of each we take.
+MODULES = {
+    "resnet": "*",
+    "resnetv2": "*",
+    "resnest": "*",
+    "res2net": "*",
+    "sknet": "*",
+    "byobnet": "resnet*",
+    "vision_transformer": "*",
+    "vision_transformer_hybrid": "*",
+    "vision_transformer_relpos": "*",
+    "deit": "*",
+    "beit": "*",
+    "eva": "*",
+}
 
 
 @cache
@@ -48,7 +61,7 @@ def build(timm_name: str, name: str) -> Encoder:
 def encoder(name: str, net: Any, input_size: int, mean: Any, std: Any) -> Encoder:
     """A timm network without its classifier as an Encoder."""
     places = _places(net)
-    spec = Spec(name, net.num_features, input_size, tuple(mean), tuple(std), tuple(places))
+    spec = Spec(name, net.head_hidden_size, input_size, tuple(mean), tuple(std), tuple(places))
     return Encoder(spec, net, partial(run, places=places))
 
 

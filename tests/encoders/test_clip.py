@@ -1,0 +1,58 @@
+"""CLIP's towers against timm's, whose own converter states what OpenAI's keys mean."""
+
+from __future__ import annotations
+
+import timm
+import torch
+from timm.models.byobnet import checkpoint_filter_fn as resnet_from_openai
+from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import checkpoint_filter_fn as vit_from_openai
+
+from mimic_ray.encoders import clip_resnet, clip_vit, registry
+
+
+def as_in_openais_files(net: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {f"visual.{key}": value for key, value in net.state_dict().items()}
+
+
+def test_every_transformer_weight_has_its_place_in_timms() -> None:
+    with torch.device("meta"):
+        for ours, theirs in (
+            ("clip_vit_b32", "vit_base_patch32_clip_quickgelu_224.openai"),
+            ("clip_vit_b16", "vit_base_patch16_clip_quickgelu_224.openai"),
+        ):
+            net = timm.create_model(theirs, pretrained=False)
+            converted = vit_from_openai(as_in_openais_files(registry.build(ours).net), net)
+            shapes = {key: value.shape for key, value in converted.items()}
+            assert shapes == {key: value.shape for key, value in net.state_dict().items()}
+
+
+def test_the_transformer_computes_what_timms_does() -> None:
+    torch.manual_seed(0)
+    ours = clip_vit.ClipVit(patch=32, width=128, depth=2, embedding=24).eval()
+    theirs = VisionTransformer(
+        img_size=224, patch_size=32, embed_dim=128, depth=2, num_heads=2, num_classes=24,
+        pre_norm=True, act_layer="quick_gelu", norm_layer=torch.nn.LayerNorm,
+    ).eval()  # fmt: skip
+    theirs.load_state_dict(vit_from_openai(as_in_openais_files(ours), theirs))
+    images = torch.randn(2, 3, 224, 224)
+    with torch.no_grad():
+        embedding, maps = clip_vit.run(ours, images, frozenset({"block0", "block1"}))
+        last, wanted = theirs.forward_intermediates(images)
+        torch.testing.assert_close(embedding, theirs.forward_head(last), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(maps["block0"], wanted[0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(maps["block1"], wanted[1], rtol=1e-4, atol=1e-4)
+
+
+def test_rn50_computes_what_timms_does() -> None:
+    torch.manual_seed(0)
+    ours = clip_resnet.ClipResnet().eval()
+    theirs = timm.create_model("resnet50_clip.openai", pretrained=False).eval()
+    theirs.load_state_dict(resnet_from_openai(as_in_openais_files(ours), theirs))
+    images = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        embedding, maps = clip_resnet.run(ours, images, frozenset({"layer1", "layer4"}))
+        last, wanted = theirs.forward_intermediates(images)
+        torch.testing.assert_close(embedding, theirs.forward_head(last), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(maps["layer1"], wanted[1], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(maps["layer4"], wanted[4], rtol=1e-3, atol=1e-4)

@@ -1,0 +1,126 @@
+"""What every member of the registry promises.
+
+Shapes are checked for all members on torch's `meta` device, which computes shapes but no numbers;
+numbers for those that are quick on a CPU, and with `-m slow` for all but the largest.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+import pytest
+import torch
+from torch import nn
+
+from mimic_ray.encoders import registry
+from mimic_ray.encoders.encoder import Encoder
+
+NAMES = registry.names()
+QUICK = {
+    *(name for name in NAMES if name.startswith(("tiny", "cifar", "simclr"))),
+    *("resnet18", "resnet50", "vit_ti16", "vit_s32", "clip_rn50"),
+}
+LARGE = {name for name in NAMES if re.search(r"_(l|h)_?\d|101", name)}
+WITH_NUMBERS = [
+    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+    for name in NAMES
+    if name not in LARGE
+]
+
+# What papers print: channels of a residual layer, and by how much its map is smaller.
+BASIC, BOTTLENECK = (64, 128, 256, 512), (256, 512, 1024, 2048)
+WIDTHS = {"ti": 192, "s": 384, "b": 768, "l": 1024, "h": 1280}
+DEPTHS = {"ti": 12, "s": 12, "b": 12, "l": 24, "h": 32}
+
+
+def published_maps(name: str) -> list[tuple[int, int]]:
+    """(channels, stride) of every tap, from the name alone."""
+    if name == "tiny_resnet":
+        return [(8, 1), (16, 2), (32, 4)]
+    if name == "tiny_vit":
+        return [(32, 8)] * 3
+    if name.startswith("cifar"):
+        return [(16, 1), (32, 2), (64, 4)]
+    if transformer := re.search(r"_(ti|s|b|l|h)_?(\d+)$", name):
+        size, patch = transformer.groups()
+        return [(WIDTHS[size], int(patch))] * DEPTHS[size]
+    channels = BASIC if name.endswith(("18", "34")) else BOTTLENECK
+    strides = (1, 2, 4, 8) if name.startswith("simclr") else (4, 8, 16, 32)
+    return list(zip(channels, strides, strict=True))
+
+
+@cache
+def on_meta(name: str) -> Encoder:
+    with torch.device("meta"):
+        return registry.build(name)
+
+
+def images(encoder: Encoder, count: int = 2, device: str = "cpu") -> torch.Tensor:
+    side = encoder.spec.input_size
+    return torch.rand(count, 3, side, side, device=device)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_taps_have_the_published_channels_and_strides(name: str) -> None:
+    encoder = on_meta(name)
+    side = encoder.spec.input_size
+    with torch.no_grad():
+        features, maps = encoder(images(encoder, device="meta"), encoder.spec.taps)
+    assert [(tap.shape[1], side // tap.shape[2]) for tap in maps] == published_maps(name)
+    assert all(tap.shape[0] == 2 and tap.shape[2] == tap.shape[3] for tap in maps)
+    assert features.shape == (2, encoder.spec.feature_width)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_spec_carries_the_name_asked_for_and_sane_statistics(name: str) -> None:
+    spec = on_meta(name).spec
+    assert spec.name == name
+    assert len(spec.mean) == len(spec.std) == 3
+    assert all(0.19 < value < 0.6 for value in (*spec.mean, *spec.std))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_head_or_projector_is_among_the_weights(name: str) -> None:
+    keys = on_meta(name).net.state_dict()
+    assert not [key for key in keys if re.match(r"(fc|head|heads|linear|classifier|g)\.", key)]
+
+
+@pytest.mark.parametrize("name", WITH_NUMBERS)
+def test_numbers_are_finite_and_taps_change_none_of_them(name: str) -> None:
+    torch.manual_seed(1)
+    encoder = registry.build(name).eval()
+    batch = images(encoder)
+    hooks_before = count_hooks(encoder)
+
+    features, maps = encoder(batch, encoder.spec.taps)
+
+    assert all(tensor.isfinite().all() for tensor in (features, *maps))
+    with torch.no_grad():
+        plain = encoder.net((batch - encoder.mean) / encoder.std)
+        torch.testing.assert_close(features.detach(), plain, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(encoder(batch), plain, rtol=1e-4, atol=1e-5)
+    assert count_hooks(encoder) == hooks_before
+
+    features.square().sum().backward()
+    without = [key for key, value in encoder.net.named_parameters() if value.grad is None]
+    assert not without
+    first = next(iter(encoder.net.parameters()))
+    assert first.grad is not None
+    assert first.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", ["tiny_resnet", "simclr_resnet18", "resnet18", "clip_rn50"])
+def test_the_feature_is_computed_from_the_very_maps_handed_out(name: str) -> None:
+    encoder = registry.build(name).eval()
+    features, maps = encoder(images(encoder, count=1), encoder.spec.taps)
+    # A map from a second forward would have no gradient. Transformers hand out rearranged copies.
+    gradients = torch.autograd.grad(features.square().sum(), maps)
+    assert all(gradient.abs().sum() > 0 for gradient in gradients)
+
+
+def count_hooks(encoder: nn.Module) -> int:
+    return sum(
+        len(module._forward_hooks) + len(module._forward_pre_hooks) + len(module._backward_hooks)
+        for module in encoder.modules()
+    )

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from mimic_ray.base.errors import NotACheckpointError, UnknownNameError
+from mimic_ray.encoders import registry
+from mimic_ray.encoders.load import load_checkpoint
+
+
+def test_what_was_saved_behind_a_prefix_computes_the_same_again(tmp_path: Path) -> None:
+    original = registry.build("tiny_resnet").eval()
+    state = {f"module.{key}": value for key, value in original.net.state_dict().items()}
+    head = {"module.linear.weight": torch.zeros(10, 32), "module.linear.bias": torch.zeros(10)}
+    path = tmp_path / "weights.pt"
+    torch.save({"epoch": 3, "state_dict": state | head}, path)
+
+    loaded = load_checkpoint(path, "tiny_resnet")
+
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.equal(loaded.encoder(images), original(images))
+    assert sorted(loaded.fit.left_out) == ["module.linear.bias", "module.linear.weight"]
+
+
+def test_a_loaded_encoder_is_still_and_in_float32(tmp_path: Path) -> None:
+    state = registry.build("tiny_vit").net.half().state_dict()
+    save_file(state, tmp_path / "half.safetensors")
+    encoder = load_checkpoint(tmp_path / "half.safetensors", "tiny_vit").encoder
+    assert not any(module.training for module in encoder.modules())
+    assert {(p.dtype, p.requires_grad) for p in encoder.parameters()} == {(torch.float32, False)}
+
+
+def test_a_wrong_name_is_found_before_the_file_is_opened(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError):
+        load_checkpoint(tmp_path / "missing.pt", "tiny_resnt")
+    with pytest.raises(NotACheckpointError):
+        load_checkpoint(tmp_path / "missing.pt", "tiny_resnet")

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import timm
+import torch
+import torchvision
+
+from mimic_ray.encoders import registry, timm_family
+
+
+def test_torchvisions_resnet50_and_timms_are_the_same_network() -> None:
+    theirs = torchvision.models.resnet50(weights=None).eval()
+    theirs.fc = torch.nn.Identity()
+    ours = registry.build("resnet50").eval()
+    ours.net.load_state_dict(theirs.state_dict())
+    images = torch.rand(1, 3, 224, 224)
+    with torch.no_grad():
+        features, maps = ours(images, ["layer4"])
+        wanted = theirs((images - ours.mean) / ours.std)
+    torch.testing.assert_close(features, wanted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(features, maps[0].mean(dim=(2, 3)), rtol=1e-4, atol=1e-5)
+
+
+def test_a_transformers_map_holds_each_patch_at_its_place() -> None:
+    encoder = registry.build("tiny_vit").eval()
+    image = torch.rand(1, 3, 32, 32)
+    other = image.clone()
+    other[..., 8:16, 24:32] = 0.0  # the patch in row 1, column 3
+    # Attention is switched off, so a patch can only change its own position.
+    for block in encoder.net.blocks:
+        torch.nn.init.zeros_(block.attn.proj.weight)
+    with torch.no_grad():
+        (before,), (after,) = encoder(image, ["block2"])[1], encoder(other, ["block2"])[1]
+    changed = (before - after).abs().sum(dim=1)[0] > 1e-6
+    assert changed.nonzero().tolist() == [[1, 3]]
+
+
+def test_register_tokens_stay_out_of_the_map() -> None:
+    with torch.device("meta"):
+        encoder = registry.build("vit_small_patch14_reg4_dinov2")
+        _, (tap,) = encoder(torch.rand(1, 3, 518, 518), ["block0"])
+    assert tap.shape == (1, 384, 37, 37)
+
+
+@pytest.mark.parametrize(
+    ("name", "mean"),
+    [
+        ("vit_small_patch16_224.dino", 0.485),
+        ("vit_small_patch16_224.augreg_in21k", 0.5),
+        ("vit_base_patch16_clip_224.openai", 0.48145466),
+    ],
+)
+def test_a_tag_decides_the_statistics(name: str, mean: float) -> None:
+    with torch.device("meta"):
+        assert registry.build(name).spec.mean[0] == mean
+
+
+def test_the_feature_is_timms_without_a_classifier() -> None:
+    torch.manual_seed(0)
+    theirs = timm.create_model("test_vit", pretrained=False, num_classes=10).eval()
+    ours = registry.build("test_vit").eval()
+    ours.net.load_state_dict(theirs.state_dict(), strict=False)
+    side = ours.spec.input_size
+    images = torch.rand(2, 3, side, side)
+    with torch.no_grad():
+        logits = theirs((images - ours.mean) / ours.std)
+        torch.testing.assert_close(theirs.head(ours(images, ["block0"])[0]), logits)
+
+
+def test_copies_and_pickles_give_the_same_features() -> None:
+    encoder = registry.build("tiny_vit").eval()
+    images = torch.rand(2, 3, 32, 32)
+    for twin in (copy.deepcopy(encoder), pickle.loads(pickle.dumps(encoder))):
+        assert torch.equal(twin(images, ["block1"])[1][0], encoder(images, ["block1"])[1][0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", timm_family.names())
+def test_every_name_builds_and_declares_its_shapes(name: str) -> None:
+    with torch.device("meta"):
+        encoder = registry.build(name)
+        side = encoder.spec.input_size
+        features, maps = encoder(torch.rand(2, 3, side, side), encoder.spec.taps)
+    assert features.shape == (2, encoder.spec.feature_width)
+    assert all(tap.ndim == 4 and tap.shape[2] == tap.shape[3] for tap in maps)

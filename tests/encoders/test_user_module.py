@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mimic_ray.base.errors import UsageError
+from mimic_ray.encoders import registry
+
+MINE = """
+from dataclasses import dataclass
+from torch import nn
+from mimic_ray.encoders.encoder import Encoder, Spec
+
+@dataclass
+class Width:
+    value: int = 5
+
+def encoder():
+    spec = Spec("mine", Width().value, 8, (0.5,) * 3, (0.5,) * 3, ("only",))
+    return Encoder(spec, nn.Conv2d(3, Width().value, 3), run)
+
+def run(net, images, wanted):
+    x = net(images)
+    return x.mean(dim=(2, 3)), {"only": x}
+
+def network():
+    return nn.Identity()
+
+def broken():
+    raise KeyError("layer7")
+
+number = 3
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "my_net.py"
+    path.write_text(MINE)
+    return path
+
+
+def test_the_users_function_gives_an_encoder_named_by_its_place(file: Path) -> None:
+    encoder = registry.build(f"{file}:encoder")
+    features, (tap,) = encoder(torch.rand(2, 3, 8, 8), ["only"])
+    assert features.shape == (2, 5)
+    assert tap.shape == (2, 5, 6, 6)
+    assert encoder.spec.name == f"{file}:encoder"
+
+
+def test_the_name_holds_the_full_path(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(file.parent)
+    assert registry.build("my_net.py:encoder").spec.name == f"{file}:encoder"
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        ("encodr", 'no function "encodr" in .*my_net.py: name it as my_net.py:NAME'),
+        ("number", 'no function "number"'),
+        ("network", "network in .* returned a Identity, not a .*Encoder"),
+        ("broken", "broken in .* failed with KeyError: 'layer7'"),
+        ("", 'no function ""'),
+    ],
+)
+def test_a_function_that_does_not_serve_is_named(file: Path, function: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        registry.build(f"{file}:{function}")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no file .*nowhere\.py"):
+        registry.build(f"{tmp_path / 'nowhere.py'}:encoder")
+
+
+@pytest.mark.parametrize("code", ["def encoder(:", "import no_such_thing", "raise SystemExit(3)"])
+def test_a_file_that_cannot_be_run_is_named_with_its_error(tmp_path: Path, code: str) -> None:
+    path = tmp_path / "bad.py"
+    path.write_text(code)
+    with pytest.raises(UsageError, match=r"bad\.py failed with \w+"):
+        registry.build(f"{path}:encoder")
