@@ -11,9 +11,11 @@ SIDE = 8
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU())
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6), nn.ReLU()
+        )
         self.stage = nn.Sequential(
-            nn.Conv2d(6, 12, 3, stride=2, padding=1), nn.BatchNorm2d(12), nn.ReLU()
+            nn.Conv2d(6, 12, 3, 2, padding=1, bias=False), nn.BatchNorm2d(12), nn.ReLU()
         )
 
 
