@@ -1,0 +1,166 @@
+"""The main job through the real command, in process (`--local`)."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import mimic_ray as package
+from mimic_ray.runs.folder import RunFolder
+from mimic_ray.runs.metrics import read_metrics
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory, mimic_ray, purify_arguments):
+    out = tmp_path_factory.mktemp("unbroken") / "run"
+    done = mimic_ray(*purify_arguments(out, "--local"))
+    assert done.returncode == 0, done.stderr
+    return out, done
+
+
+def student(run):
+    return load_file(run / "student.safetensors")
+
+
+def same(left, right):
+    return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
+
+
+def test_a_run_folder_holds_what_the_design_says(unbroken):
+    run, _ = unbroken
+    expected = {
+        *("README.md", "checkpoints", "encoder.json", "export", "metrics.parquet"),
+        *("profile.parquet", "profile.png", "recipe.toml", "run.json", "student.safetensors"),
+    }
+    assert expected <= {path.name for path in run.iterdir()}
+    assert json.loads((run / "run.json").read_text())["status"] == "finished"
+    assert not [path for path in run.rglob("*") if "tmp" in path.name]
+
+
+def test_the_command_says_where_the_result_is_and_promises_nothing(unbroken):
+    run, done = unbroken
+    assert str(run / "export" / "teacher.pth") in done.stdout
+    assert "No recipe guarantees" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_every_step_has_its_row(unbroken):
+    rows = read_metrics(RunFolder.open(unbroken[0]))
+    assert [row["step"] for row in rows] == list(range(1, 13))
+    assert all(row["loss"] > 0 for row in rows)
+
+
+def test_the_result_is_written_back_in_the_layout_that_came_in(case, unbroken):
+    before = torch.load(case / "teacher.pth", weights_only=True)
+    after = torch.load(unbroken[0] / "export" / "teacher.pth", weights_only=True)
+    assert after["epoch"] == 3
+    assert list(after["state_dict"]) == list(before["state_dict"])
+    head = "module.fc.weight"
+    assert torch.equal(after["state_dict"][head], before["state_dict"][head])
+    changed = [
+        k for k, v in before["state_dict"].items() if not torch.equal(v, after["state_dict"][k])
+    ]
+    assert len(changed) > 5
+
+
+def test_python_gets_the_same_encoder(unbroken):
+    encoder = package.load_encoder(unbroken[0])
+    features = encoder(torch.rand(2, 3, 32, 32))
+    assert features.shape == (2, encoder.spec.feature_width)
+    exported = torch.load(unbroken[0] / "export" / "teacher.pth", weights_only=True)["state_dict"]
+    for key, value in encoder.net.state_dict().items():
+        assert torch.equal(value, exported[f"module.{key}"])
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not(
+    tmp_path, mimic_ray, purify_arguments, unbroken
+):
+    again, other = tmp_path / "again", tmp_path / "other"
+    mimic_ray(*purify_arguments(again, "--local"))
+    mimic_ray(*purify_arguments(other, "--local", "--seed", "1"))
+    assert same(student(again), student(unbroken[0]))
+    assert not same(student(other), student(unbroken[0]))
+
+
+def test_python_s_purify_does_what_the_command_does(tmp_path, case, unbroken):
+    settings = ["training.steps=12", "training.batch=8", "training.precision=fp32"]
+    result = package.purify(
+        "tiny_resnet",
+        case / "teacher.pth",
+        case / "images",
+        tmp_path / "run",
+        settings=settings,
+        threads=1,
+        workers=package.Workers(local=True),
+    )
+    assert same(student(result.run), student(unbroken[0]))
+
+
+def start(arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "mimic_ray", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_step(run, step, process, timeout_s=60):
+    deadline = time.monotonic() + timeout_s
+    log = run / "metrics.jsonl"
+    while time.monotonic() < deadline and process.poll() is None:
+        if log.exists() and len(log.read_text().splitlines()) >= step:
+            return
+        time.sleep(0.005)
+    assert process.poll() is None, process.communicate()[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_commits_and_the_resumed_run_ends_bit_identical(
+    tmp_path, mimic_ray, purify_arguments, number
+):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    long = {"steps": 150}
+    assert mimic_ray(*purify_arguments(whole, "--local", **long)).returncode == 0
+    process = start(purify_arguments(stopped, "--local", **long))
+    wait_for_step(stopped, 5, process)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "--resume" in stderr
+    assert json.loads((stopped / "run.json").read_text())["status"] == "stopped"
+    resumed = mimic_ray(*purify_arguments(stopped, "--local", "--resume", **long))
+    assert resumed.returncode == 0, resumed.stderr
+    assert same(student(stopped), student(whole))
+
+
+def kill_and_resume(tmp_path, mimic_ray, purify_arguments, kills):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    arguments = ("--local", "--commit-every", "7")
+    assert mimic_ray(*purify_arguments(whole, *arguments, steps=120)).returncode == 0
+    resume: tuple[str, ...] = ()
+    for kill in range(kills):
+        process = start(purify_arguments(killed, *arguments, *resume, steps=120))
+        wait_for_step(killed, 1 + kill * 120 // kills, process)
+        time.sleep(0.013 * (kill % 7))
+        process.kill()
+        process.communicate()
+        resume = ("--resume",) if (killed / "run.json").exists() else ()
+    last = mimic_ray(*purify_arguments(killed, *arguments, *resume, steps=120))
+    assert last.returncode == 0, last.stderr
+    assert same(student(killed), student(whole))
+    assert [row["step"] for row in read_metrics(RunFolder.open(killed))] == list(range(1, 121))
+
+
+def test_a_killed_run_ends_bit_identical_after_its_resumes(tmp_path, mimic_ray, purify_arguments):
+    kill_and_resume(tmp_path, mimic_ray, purify_arguments, kills=3)
+
+
+@pytest.mark.slow
+def test_so_does_a_run_that_is_killed_fifty_times(tmp_path, mimic_ray, purify_arguments):
+    kill_and_resume(tmp_path, mimic_ray, purify_arguments, kills=50)
