@@ -21,7 +21,7 @@ QUICK = {
     *(name for name in NAMES if name.startswith(("tiny", "cifar", "simclr"))),
     *("resnet18", "resnet50", "vit_ti16", "vit_s32", "clip_rn50"),
 }
-LARGE = {name for name in NAMES if re.search(r"_(l|h)_?\d|101", name)}
+LARGE = {name for name in NAMES if re.search(r"_(l|h)_?\d|101|dinov2_b", name)}
 WITH_NUMBERS = [
     pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
     for name in NAMES
