@@ -1,17 +1,26 @@
-"""What an evaluation found, as plain data: shown by tables and plots, kept as evaluation.json."""
+"""What an evaluation found, as plain data: shown by tables and plots, kept as evaluation.json.
+
+Several seeds train several heads on the same features and test them on the same images. A row is
+their mean, and its interval is that of one test set: repeating a head adds no test image.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from mimic_ray.evaluation.intervals import wilson
 
 
 @dataclass(frozen=True)
 class Proportion:
-    """`successes` of `total`, with a 95 % interval `low` to `high` in [0, 1]."""
+    """`successes` of `total`, with a 95 % interval `low` to `high` in [0, 1].
 
-    successes: int
+    The mean of several heads may count a fraction of an image as a success.
+    """
+
+    successes: float
     total: int
     low: float
     high: float
@@ -21,15 +30,57 @@ class Proportion:
         """In [0, 1]; NaN of nothing."""
         return self.successes / self.total if self.total else float("nan")
 
+    @classmethod
+    def of(cls, successes: float, total: int) -> Proportion:
+        """With the Wilson interval."""
+        return cls(successes, total, *wilson(successes, total))
+
+
+@dataclass(frozen=True)
+class Score:
+    """One head of one seed on one encoder."""
+
+    seed: int
+    acc: Proportion
+    asr: Proportion | None = None
+
 
 @dataclass(frozen=True)
 class EvaluationRow:
-    """One encoder. None: not measured, for lack of a trigger or of a reference encoder."""
+    """One encoder under one kind of head, as the mean over `scores`, one a seed.
+
+    None: not measured, for lack of a trigger or of a reference encoder.
+    """
 
     encoder: str
     acc: Proportion
     asr: Proportion | None = None
     asr_b: Proportion | None = None
+    head: str = ""
+    scores: tuple[Score, ...] = ()
+
+    @classmethod
+    def of(
+        cls, encoder: str, head: str, scores: Sequence[Score], asr_b: Proportion | None = None
+    ) -> EvaluationRow:
+        return cls(
+            encoder=encoder,
+            acc=mean([score.acc for score in scores]),
+            asr=mean_or_none([score.asr for score in scores]),
+            asr_b=asr_b,
+            head=head,
+            scores=tuple(scores),
+        )
+
+    def acc_range(self) -> tuple[float, float]:
+        """Lowest and highest ACC over the seeds, in [0, 1]."""
+        shares = [score.acc.share for score in self.scores] or [self.acc.share]
+        return min(shares), max(shares)
+
+    def asr_range(self) -> tuple[float, float] | None:
+        """Lowest and highest ASR over the seeds, in [0, 1]; None where none was measured."""
+        shares = [score.asr.share for score in self.scores if score.asr]
+        return (min(shares), max(shares)) if shares else None
 
 
 @dataclass(frozen=True)
@@ -45,13 +96,35 @@ class Evaluation:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Evaluation:
         """Raises KeyError or TypeError for what `to_json` did not make."""
-        rows = tuple(
-            EvaluationRow(
-                encoder=row["encoder"],
-                acc=Proportion(**row["acc"]),
-                asr=Proportion(**row["asr"]) if row["asr"] else None,
-                asr_b=Proportion(**row["asr_b"]) if row["asr_b"] else None,
-            )
-            for row in content["rows"]
-        )
-        return cls(rows, dict(content["settings"]))
+        return cls(tuple(_row(row) for row in content["rows"]), dict(content["settings"]))
+
+
+def mean(repetitions: Sequence[Proportion]) -> Proportion:
+    """The mean of several measurements on the same images, with the interval of one of them."""
+    (total,) = {proportion.total for proportion in repetitions}
+    successes = sum(proportion.successes for proportion in repetitions) / len(repetitions)
+    return Proportion.of(successes, total)
+
+
+def mean_or_none(repetitions: Sequence[Proportion | None]) -> Proportion | None:
+    """None where one of them was not measured."""
+    measured = [proportion for proportion in repetitions if proportion]
+    return mean(measured) if len(measured) == len(repetitions) else None
+
+
+def _row(content: Mapping[str, Any]) -> EvaluationRow:
+    return EvaluationRow(
+        encoder=content["encoder"],
+        acc=Proportion(**content["acc"]),
+        asr=_proportion(content["asr"]),
+        asr_b=_proportion(content["asr_b"]),
+        head=content["head"],
+        scores=tuple(
+            Score(score["seed"], Proportion(**score["acc"]), _proportion(score["asr"]))
+            for score in content["scores"]
+        ),
+    )
+
+
+def _proportion(content: Mapping[str, Any] | None) -> Proportion | None:
+    return Proportion(**content) if content else None
