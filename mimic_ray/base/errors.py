@@ -11,6 +11,7 @@
     |   +-- TooLargeCheckpointError over the stated limit
     |   +-- WrongEncoderError       a good file, but for another encoder
     +-- DataError               images or shards that cannot be used
+    |   +-- BrokenImageError        one image of them; skipped up to a stated share
     +-- RunFolderError          an output folder that is taken, foreign, damaged or does not agree
     +-- DiskFullError           no space left on the device
     +-- ResourceError           the machine or cluster lacks what was asked for
@@ -94,6 +95,10 @@ class WrongEncoderError(CheckpointError):
 
 class DataError(MimicError):
     """Images or shards that cannot be used."""
+
+
+class BrokenImageError(DataError):
+    """One image that cannot be used. The message is the reason; the caller knows the name."""
 
 
 class RunFolderError(MimicError):

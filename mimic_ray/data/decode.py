@@ -1,0 +1,110 @@
+"""One encoded image as 8-bit RGB, whatever a stranger put into the file.
+
+The size is read from the header and judged before anything is allocated: decoders believe a file
+of 1 kB that claims 65,000 x 65,000 pixels.
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import PIL
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+
+from mimic_ray.base.errors import BrokenImageError
+from mimic_ray.base.text import plain
+
+Pixels8 = NDArray[np.uint8]
+
+# Decoders of other versions may differ in the last bit, so what is decoded is kept under this name.
+DECODER = f"decode 1, simplejpeg {simplejpeg.__version__}, pillow {PIL.__version__}"
+
+# Pillow alone would also try EPS, which starts Ghostscript.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+_TRANSPARENT_SHOWS = (255, 255, 255, 255)
+# EXIF orientation -> (quarter turns to the left, then mirrored left to right).
+_UPRIGHT = {
+    2: (0, True),
+    3: (2, False),
+    4: (2, True),
+    5: (3, True),
+    6: (3, False),
+    7: (1, True),
+    8: (1, False),
+}
+
+
+def decode(content: bytes, pixel_limit: int = 50_000_000) -> Pixels8:
+    """The encoded `content` as uint8 [H, W, 3], upright as its EXIF data says.
+
+    Transparent parts show white, 16 bits become 8 by division by 257, of an animation the first
+    frame is taken. Raises BrokenImageError for anything that is not a whole image of at most
+    `pixel_limit` pixels.
+    """
+    if content.startswith(b"\xff\xd8"):
+        return _decode_jpeg(content, pixel_limit)
+    try:
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+            _check_size(image.width, image.height, pixel_limit)
+            return _turned(_rgb(image), _orientation(image))
+    except BrokenImageError:
+        raise
+    except Image.UnidentifiedImageError:
+        raise BrokenImageError(f"not an image, it begins with {plain(content[:16])}") from None
+    except Exception as error:
+        # Pillow's readers raise whatever a malformed file leads them to: OSError, SyntaxError,
+        # struct.error, zlib.error, KeyError ...
+        raise BrokenImageError(f"{type(error).__name__}: {plain(error)}") from error
+
+
+def _decode_jpeg(content: bytes, pixel_limit: int) -> Pixels8:
+    try:
+        height, width, _, _ = simplejpeg.decode_jpeg_header(content)
+        _check_size(width, height, pixel_limit)
+        pixels: Pixels8 = simplejpeg.decode_jpeg(content)
+    except ValueError as error:
+        raise BrokenImageError(plain(error)) from error
+    # EXIF data sits at the start of a file, and few have any.
+    if b"Exif\0\0" not in content[:65536]:
+        return pixels
+    try:
+        with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
+            return _turned(pixels, _orientation(image))
+    except Exception:  # the pixels are whole: EXIF data that nobody can read turn nothing
+        return pixels
+
+
+def _check_size(width: int, height: int, pixel_limit: int) -> None:
+    if width * height > pixel_limit:
+        raise BrokenImageError(
+            f"{width} x {height} pixels, over the limit of {pixel_limit / 1e6:g} megapixels"
+        )
+
+
+def _orientation(image: Image.Image) -> int:
+    return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+
+
+def _turned(pixels: Pixels8, orientation: int) -> Pixels8:
+    if orientation not in _UPRIGHT:
+        return pixels
+    quarters, mirrored = _UPRIGHT[orientation]
+    turned = np.rot90(pixels, quarters)
+    return np.ascontiguousarray(turned[:, ::-1] if mirrored else turned)
+
+
+def _rgb(image: Image.Image) -> Pixels8:
+    """The pixels of an image that Pillow opened, [H, W, 3]."""
+    if image.mode.startswith("I;16"):
+        # Pillow's own conversion would clip everything above 255 to white.
+        grey = (np.asarray(image).astype(np.uint32) + 128) // 257
+        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+    if image.mode in ("I", "F"):
+        raise BrokenImageError(f"pixels of mode {image.mode} have no stated range")
+    if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
+        ground = Image.new("RGBA", image.size, _TRANSPARENT_SHOWS)
+        image = Image.alpha_composite(ground, image.convert("RGBA"))
+    return np.asarray(image.convert("RGB"))

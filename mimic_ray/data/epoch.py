@@ -1,0 +1,67 @@
+"""Who reads which image when: a pure function of seed, step and rank.
+
+A global batch is the same for any number of workers, and every worker gets equal shares of it, so
+a run may be resumed on another number and no worker waits for a batch that never comes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from mimic_ray.base.errors import UsageError
+from mimic_ray.base.seeds import generator
+from mimic_ray.base.text import count
+
+
+@dataclass(frozen=True)
+class EpochPlan:
+    """The order of `images` images in batches of `global_batch`, over all epochs.
+
+    Each epoch is a new permutation; the images that do not fill a last batch rest for that epoch.
+    Raises UsageError if the images do not fill one batch.
+    """
+
+    images: int
+    global_batch: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.global_batch < 1:
+            raise UsageError(f"A batch of {self.global_batch} images: set at least 1.")
+        if self.images < self.global_batch:
+            raise UsageError(
+                f"{count(self.images, 'image')} do not fill one global batch of "
+                f"{self.global_batch}: give more images or a smaller batch."
+            )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.images // self.global_batch
+
+    def batch(self, step: int) -> Tensor:
+        """int64 [global_batch]: the images of one step, which counts from 0 over all epochs."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        start = position * self.global_batch
+        return _order(self.images, self.seed, epoch)[start : start + self.global_batch]
+
+    def share(self, step: int, rank: int, world: int) -> Tensor:
+        """int64 [global_batch / world]: the part of `batch(step)` that worker `rank` trains on.
+
+        Raises UsageError if the batch does not divide by the number of workers.
+        """
+        if self.global_batch % world:
+            raise UsageError(
+                f"A global batch of {self.global_batch} does not divide by {world} workers: "
+                f"set one that does, such as {self.global_batch // world * world or world}."
+            )
+        each = self.global_batch // world
+        return self.batch(step)[rank * each : (rank + 1) * each]
+
+
+@lru_cache(maxsize=4)
+def _order(images: int, seed: int, epoch: int) -> Tensor:
+    return torch.randperm(images, generator=generator(seed, "order of the images", epoch))
