@@ -1,0 +1,97 @@
+"""Images with their classes. Only `evaluate` and `attack` look here: purifying needs no label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mimic_ray.base.errors import DataError, UnknownNameError
+from mimic_ray.base.registry import near_names
+from mimic_ray.base.text import plain
+from mimic_ray.data.cache import Pixels, open_pixels
+from mimic_ray.data.source import ImageSource, open_images
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Decoded images and the class of each, int64 [N]. `classes` are names, where there are any."""
+
+    location: str
+    fingerprint: str
+    keys: list[str]
+    pixels: Pixels
+    labels: Tensor
+    classes: list[str] | None
+
+    def class_count(self) -> int:
+        return max(int(self.labels.max()) + 1, len(self.classes or ()))
+
+    def class_name(self, index: int) -> str:
+        return self.classes[index] if self.classes else f"class {index}"
+
+    def class_index(self, name_or_index: str) -> int:
+        """Raises UnknownNameError for a class that these images do not have."""
+        if name_or_index in (self.classes or ()):
+            return (self.classes or []).index(name_or_index)
+        if name_or_index.isdecimal() and int(name_or_index) < self.class_count():
+            return int(name_or_index)
+        hint = f"{self.location} has classes 0 to {self.class_count() - 1}."
+        near = near_names(name_or_index, self.classes or ())
+        raise UnknownNameError("class", plain(name_or_index), near, hint)
+
+
+def open_labelled(
+    location: str | Path,
+    side: int,
+    *,
+    limit: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Labelled:
+    """The images at `location`, `side` pixels wide; with `limit`, the first so many.
+
+    Raises DataError when they have no labels or cannot be used.
+    """
+    source = open_first(location, limit)
+    if source.labels is None:
+        raise DataError(
+            f"{source.location} holds images without labels: give shards with .cls members, one "
+            "folder a class, or an npz with y."
+        )
+    pixels = open_pixels(source, side, progress=progress)
+    labels = torch.tensor(source.labels, dtype=torch.int64)[torch.as_tensor(pixels.kept)]
+    keys = [source.keys[index] for index in pixels.kept]
+    return Labelled(source.location, source.fingerprint, keys, pixels, labels, source.classes)
+
+
+def open_first(location: str | Path, limit: int | None) -> ImageSource:
+    """All images at `location`, or the first `limit` in their order on disk."""
+    source = open_images(location)
+    if limit is None or limit >= len(source):
+        return source
+    return _First(source, limit)
+
+
+class _First:
+    """The first images of a source, as a source."""
+
+    def __init__(self, source: ImageSource, count: int) -> None:
+        self._source, self._count = source, count
+        self.keys: list[str] = list(source.keys[:count])
+        self.labels: list[int] | None = _cut(source.labels, count)
+        self.classes: list[str] | None = source.classes
+        self.location = source.location
+        self.fingerprint = f"{source.fingerprint}[:{count}]"
+
+    def __len__(self) -> int:
+        return self._count
+
+    def read(self, index: int) -> bytes:
+        return self._source.read(index)
+
+
+def _cut(labels: Sequence[int] | None, count: int) -> list[int] | None:
+    return list(labels[:count]) if labels is not None else None

@@ -1,0 +1,239 @@
+"""Makes a backdoored encoder, for research: what purification is measured against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mimic_ray import __version__
+from mimic_ray.attacks.badencoder import Losses, Settings
+from mimic_ray.attacks.references import by_margin
+from mimic_ray.attacks.registry import ATTACKS
+from mimic_ray.attacks.triggers.trigger import Trigger, make_trigger, write_trigger
+from mimic_ray.base import devices, files
+from mimic_ray.base.devices import Compute, Precision
+from mimic_ray.base.errors import DataError, RunFolderError, UsageError
+from mimic_ray.base.text import count
+from mimic_ray.data.cache import Pixels, open_pixels
+from mimic_ray.data.labelled import open_first, open_labelled
+from mimic_ray.encoders.checkpoint.write import write_like
+from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.encoders.load import load_checkpoint
+from mimic_ray.evaluation.features import features
+from mimic_ray.runs.training import Progress
+
+Tell = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class References:
+    """Images of the target class: those of `location` if `all_of_it` (a file of references), or
+    the `number` most typical ones; `location` None looks in the shadow set."""
+
+    number: int = 3
+    location: str | Path | None = None
+    all_of_it: bool = False
+
+    @classmethod
+    def parse(cls, text: str, location: str | None = None) -> References:
+        """From the command line: a number, or a file. Raises UsageError where both are meant."""
+        if text.isdecimal():
+            return cls(int(text), location)
+        if location is not None:
+            raise UsageError(
+                f'--references "{text}" is a file, so --reference-data has nothing to choose: '
+                "leave out one of them."
+            )
+        return cls(location=text, all_of_it=True)
+
+
+@dataclass(frozen=True)
+class AttackResult:
+    """`checkpoint` has the layout of the clean file; `record` is what attack.json says."""
+
+    folder: Path
+    checkpoint: Path
+    record: dict[str, Any]
+
+
+def attack(
+    encoder: str,
+    teacher: str | Path,
+    data: str | Path,
+    out: str | Path,
+    *,
+    trigger: str,
+    target: str | None = None,
+    references: References | None = None,
+    name: str = "badencoder",
+    settings: Settings | None = None,
+    limit: int | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+    threads: int = 0,
+    tell: Tell = lambda progress: None,
+) -> AttackResult:
+    """Implants `trigger` into the clean checkpoint `teacher` with the unlabelled images at `data`.
+
+    `target` is a class name or index of the images that the references come from; a file of
+    references says it itself. `limit` takes the first images of `data`. Labels are read for the
+    choice of references alone. Raises a MimicError before any training for what cannot be used.
+    """
+    settings = settings or Settings()
+    implant = ATTACKS.resolve(name)
+    folder = _free(Path(out))
+    make = devices.choose(device, precision, threads)
+    loaded = load_checkpoint(Path(teacher), encoder)
+    clean = loaded.encoder
+    side = clean.spec.input_size
+    # First: a trigger of another size is found sooner than thousands of images are decoded.
+    pattern = make_trigger(trigger, side)
+    source = open_first(data, limit)
+    if len(source) < settings.batch:
+        raise DataError(
+            f"{source.location} holds {count(len(source), 'image')}, fewer than one batch of "
+            f"{settings.batch}: give more images, or a smaller --batch."
+        )
+    shadow = open_pixels(source, side, progress=_decoding(tell))
+    chosen = _choose(references or References(), data, target, clean, make, limit, tell)
+    clean_features = features(clean, shadow, make, tell=_telling(tell, "Clean features"))
+
+    def told(done: int, total: int, losses: Losses) -> None:
+        row = {"loss": float(sum(losses))}
+        tell(Progress("Attacking", done, total, row))
+
+    attacked, history = implant(
+        clean, shadow, clean_features, chosen.images, pattern.apply, settings, make, told
+    )
+    record = {
+        "attack": name,
+        "encoder": encoder,
+        "clean": {"file": str(teacher), "sha256": loaded.checkpoint.sha256},
+        "shadow": {
+            "location": source.location,
+            "fingerprint": source.fingerprint,
+            "images": len(shadow),
+        },
+        "trigger": trigger,
+        "target": {"index": chosen.target, "name": chosen.target_name},
+        "references": {"location": chosen.location, "keys": chosen.keys},
+        "settings": asdict(settings),
+        "losses": _summary(history),
+        "compute": make.facts(),
+        "mimic_ray": __version__,
+    }
+    with files.new_folder(folder) as unfinished:
+        checkpoint = unfinished / loaded.checkpoint.path.name
+        write_like(loaded.checkpoint.path, loaded.fit, attacked.net.state_dict(), checkpoint)
+        write_trigger(pattern, unfinished / "trigger.npz")
+        _write_picture(chosen.images, pattern, shadow, unfinished / "images.png")
+        record["attacked_sha256"] = files.sha256(checkpoint)
+        files.write_json(unfinished / "attack.json", record)
+    return AttackResult(folder, folder / checkpoint.name, record)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    images: Tensor  # uint8 [R, 3, S, S]
+    target: int
+    target_name: str
+    location: str
+    keys: list[str]
+
+
+def _choose(
+    references: References,
+    data: str | Path,
+    target: str | None,
+    clean: Encoder,
+    compute: Compute,
+    limit: int | None,
+    tell: Tell,
+) -> _Chosen:
+    side = clean.spec.input_size
+    if references.all_of_it:
+        return _from_file(Path(str(references.location)), target, side)
+    if target is None:
+        raise UsageError("Say the class to imitate with --target, or give a file of --references.")
+    if references.number < 1:
+        raise UsageError(f"--references {references.number}: at least one is needed.")
+    own_place = references.location is None
+    labelled = open_labelled(
+        data if references.location is None else references.location,
+        side,
+        limit=limit if own_place else None,
+        progress=_decoding(tell),
+    )
+    index = labelled.class_index(target)
+    found = features(clean, labelled.pixels, compute, tell=_telling(tell, "Reference features"))
+    best = by_margin(found, labelled.labels, index, references.number)
+    return _Chosen(
+        labelled.pixels.gather(best),
+        index,
+        labelled.class_name(index),
+        labelled.location,
+        [labelled.keys[i] for i in best.tolist()],
+    )
+
+
+def _from_file(path: Path, target: str | None, side: int) -> _Chosen:
+    """Every image of a BadEncoder reference npz (x uint8 [R, H, W, 3], y their one class)."""
+    labelled = open_labelled(path, side)
+    classes = labelled.labels.unique().tolist()
+    if len(classes) != 1:
+        raise DataError(
+            f"{path} holds references of {len(classes)} classes ({classes[:5]}): give one class."
+        )
+    if target is not None and target != str(classes[0]):
+        raise UsageError(
+            f'{path} holds references of class {classes[0]}, not "{target}": leave out --target.'
+        )
+    everything = torch.arange(len(labelled.pixels))
+    return _Chosen(labelled.pixels.gather(everything), classes[0], "", str(path), labelled.keys)
+
+
+def _summary(history: list[Losses]) -> dict[str, Any]:
+    """L0, L1, L2 at every tenth step and at the last."""
+    last = len(history) - 1
+    steps = [step for step in range(len(history)) if step % 10 == 0 or step == last]
+    return {
+        "step": [step + 1 for step in steps],
+        **{
+            term: [round(float(getattr(history[step], term)), 5) for step in steps]
+            for term in Losses._fields
+        },
+    }
+
+
+def _write_picture(references: Tensor, trigger: Trigger, shadow: Pixels, path: Path) -> None:
+    """Upper row: the first references. Lower row: the first shadow images with the trigger."""
+    from PIL import Image
+
+    columns = 8
+    triggered = trigger.apply(shadow.gather(torch.arange(min(columns, len(shadow)))))
+    side = references.shape[-1]
+    sheet = torch.full((3, 2 * side, columns * side), 255, dtype=torch.uint8)
+    for row, images in enumerate((references[:columns], triggered)):
+        for column, image in enumerate(images):
+            top, left = row * side, column * side
+            sheet[:, top : top + side, left : left + side] = image
+    Image.fromarray(sheet.permute(1, 2, 0).numpy()).save(path)
+
+
+def _decoding(tell: Tell) -> Callable[[int, int], None]:
+    return _telling(tell, "decode")
+
+
+def _telling(tell: Tell, phase: str) -> Callable[[int, int], None]:
+    return lambda done, total: tell(Progress(phase, done, total))
+
+
+def _free(folder: Path) -> Path:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunFolderError(f"{folder} is not an empty folder: give another --out.")
+    return folder

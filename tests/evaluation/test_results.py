@@ -1,0 +1,41 @@
+import json
+
+import pytest
+
+from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion, Score
+
+
+def row() -> EvaluationRow:
+    scores = [
+        Score(0, Proportion.of(80, 100), Proportion.of(9, 90)),
+        Score(1, Proportion.of(83, 100), Proportion.of(0, 90)),
+    ]
+    return EvaluationRow.of("attacked", "mlp", scores, asr_b=Proportion.of(1, 90))
+
+
+def test_a_row_is_the_mean_of_its_seeds_on_one_test_set():
+    assert row().acc.share == pytest.approx(0.815)
+    assert row().asr.share == pytest.approx(0.05)
+    assert row().acc.total == 100  # two heads on 100 images are not 200 images
+
+
+def test_the_interval_is_not_narrowed_by_more_seeds():
+    once = EvaluationRow.of("x", "mlp", [Score(0, Proportion.of(81, 100))])
+    often = EvaluationRow.of("x", "mlp", [Score(s, Proportion.of(81, 100)) for s in range(9)])
+    assert often.acc == once.acc
+
+
+def test_a_row_tells_the_extremes_of_its_seeds():
+    assert row().acc_range() == (0.80, 0.83)
+    assert row().asr_range() == (0.0, 0.1)
+
+
+def test_without_a_trigger_there_is_no_asr():
+    alone = EvaluationRow.of("clean", "knn", [Score(0, Proportion.of(8, 10))])
+    assert alone.asr is None
+    assert alone.asr_range() is None
+
+
+def test_an_evaluation_comes_back_from_its_file_unchanged():
+    evaluation = Evaluation((row(),), {"trigger": "patch", "target": "9 (truck)"})
+    assert Evaluation.from_json(json.loads(json.dumps(evaluation.to_json()))) == evaluation
