@@ -10,8 +10,8 @@ the length; x a shadow image, x+t the same with the trigger, r a reference, r' a
 
 Source: Jia, Liu, Gong, "BadEncoder", arXiv 2108.00352, and the authors' code. As there, all of
 batch normalisation is frozen, gradients also flow through E(r), and r' is flipped, jittered in
-colour and sometimes grey, never cropped. Departures: 250 steps of 64 at a high, falling rate, not 200
-epochs of 256 at 1e-3; several references are by default one target, their mean feature.
+colour and sometimes grey, never cropped. Departures: 250 steps of 64 at a high, falling rate
+(theirs: 200 epochs of 256 at 1e-3); several references make one target, their mean feature.
 """
 
 from __future__ import annotations
@@ -24,13 +24,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.transforms import v2
 
 from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import TrainingError
 from mimic_ray.data.epoch import EpochPlan
-from mimic_ray.data.views import to_float
+from mimic_ray.data.views import apply_simclr, draw_simclr, to_float
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.method.schedule import learning_rate
 
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """Of SGD. The authors' own: 200 epochs, batch 256, rate 1e-3 constant, each reference a target."""
+    """Of SGD. The authors': 200 epochs, batch 256, rate 1e-3, constant, each reference a target."""
 
     steps: int = 250
     batch: int = 64
@@ -99,7 +98,7 @@ def badencoder(
             to_float(pixels),
             to_float(trigger(pixels)),
             wanted,
-            _augmented(wanted, settings, step),
+            augmented(wanted, settings.seed, step),
         ]
         # One pass for all: nothing in the encoder mixes the images of a batch.
         batch = torch.cat([part.to(device) for part in parts])
@@ -157,19 +156,10 @@ def _trained(encoder: Encoder) -> list[nn.Parameter]:
     return [parameter for parameter in encoder.parameters() if parameter.requires_grad]
 
 
-# The authors' transform of references; torchvision's own, since that is what they used.
-_AUGMENT = v2.Compose(
-    [
-        v2.RandomHorizontalFlip(),
-        v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
-        v2.RandomGrayscale(0.2),
-    ]
-)
-
-
-def _augmented(references: Tensor, settings: Settings, step: int) -> Tensor:
-    """Floats [R, 3, S, S], each changed on its own, the same for the same seed and step."""
-    # torchvision draws from torch's global generator: ours inside, the caller's again after.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(seeds.keys(settings.seed, "references", step)))
-        return torch.stack([_AUGMENT(reference) for reference in references])
+def augmented(references: Tensor, seed: int, step: int) -> Tensor:
+    """r': floats [R, 3, S, S] flipped, jittered and greyed as in SimCLR, each on its own."""
+    side = references.shape[-1]
+    keys = seeds.keys(seed, "references", step, torch.arange(len(references)))
+    drawn = draw_simclr(keys.to(references.device), side)
+    whole = torch.tensor([0, 0, side, side], device=references.device)
+    return apply_simclr(references, drawn._replace(boxes=whole.expand_as(drawn.boxes)), side)
