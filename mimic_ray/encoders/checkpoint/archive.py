@@ -1,0 +1,95 @@
+"""The zip around a torch file, walked before torch opens it.
+
+torch.load checks neither checksums nor compression, and of two members with one name it takes the
+last: a bit flips unseen, 262 kB grow to 256 MiB, and a scanner sees other data than the loader.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from io import BufferedReader
+
+from mimic_ray.base.errors import (
+    DamagedCheckpointError,
+    NotACheckpointError,
+    UnsafeCheckpointError,
+)
+from mimic_ray.base.text import plain
+
+MEMBER_LIMIT = 100_000
+PICKLE_LIMIT_BYTES = 64 << 20
+
+
+def check_archive(file: BufferedReader, name: str, size: int) -> None:
+    """Returns if the zip is one that torch.save could have written, each checksum right.
+
+    Raises NotACheckpointError, DamagedCheckpointError or UnsafeCheckpointError. Leaves `file` at 0.
+    """
+    try:
+        archive = zipfile.ZipFile(file)
+        members = archive.infolist()
+        _check_kind([member.filename for member in members], name)
+        _check_members(members, name, size)
+        broken = archive.testzip()
+    except (NotACheckpointError, UnsafeCheckpointError):
+        raise
+    except MemoryError:
+        raise
+    except Exception as error:  # zipfile raises a dozen types on bytes that it did not expect
+        raise DamagedCheckpointError(
+            f"{name} is a damaged or truncated zip ({plain(error)}): download or copy it again."
+        ) from error
+    if broken is not None:
+        raise DamagedCheckpointError(
+            f'{name} is damaged: the checksum of its record "{plain(broken)}" is wrong. '
+            "Download or copy it again."
+        )
+    file.seek(0)
+
+
+def _check_kind(names: list[str], name: str) -> None:
+    """Refuses zips that are honest but something else."""
+    if any(member.endswith(".npy") for member in names):
+        raise NotACheckpointError(
+            f"{name} is a numpy archive (npz): save the network's state_dict() with torch.save or "
+            "safetensors."
+        )
+    if any(member.endswith("/constants.pkl") or "/code/" in member for member in names):
+        raise UnsafeCheckpointError(
+            f"{name} is a TorchScript program, which is code: ask its author for the weights "
+            "alone (state_dict())."
+        )
+    if not any(member.endswith("/data.pkl") for member in names):
+        raise NotACheckpointError(
+            f"{name} is a zip without torch's data.pkl: if the weights are inside, unpack it first."
+        )
+
+
+def _check_members(members: list[zipfile.ZipInfo], name: str, size: int) -> None:
+    """Refuses what torch.save never writes."""
+    if len(members) > MEMBER_LIMIT:
+        raise _unsafe(name, f"it has {len(members):,} records, over {MEMBER_LIMIT:,}")
+    names = [member.filename for member in members]
+    if len(set(names)) < len(names):
+        twice = next(one for one in names if names.count(one) > 1)
+        raise _unsafe(name, f'it holds two records called "{plain(twice)}"')
+    parts = [member.split("/") for member in names]
+    if len({split[0] for split in parts}) > 1 or any(".." in split for split in parts):
+        raise _unsafe(name, "its records lie outside of one folder")
+    for member in members:
+        if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+            raise _unsafe(name, f'its record "{plain(member.filename)}" is compressed')
+        if member.filename.endswith("/data.pkl") and member.file_size > PICKLE_LIMIT_BYTES:
+            raise _unsafe(name, f"its data.pkl has {member.file_size:,} bytes without any weight")
+    if sum(member.file_size for member in members) > size:
+        raise _unsafe(name, "its records claim more bytes than the file has")
+    # zipfile forgives bytes before the archive and shifts every offset; torch may read others.
+    if min(member.header_offset for member in members) != 0:
+        raise _unsafe(name, "something stands before its first record")
+
+
+def _unsafe(name: str, reason: str) -> UnsafeCheckpointError:
+    return UnsafeCheckpointError(
+        f"{name} was not written by torch.save as it stands: {reason}. Ask its author for the "
+        "weights alone, as safetensors."
+    )

@@ -1,0 +1,150 @@
+"""The process that opens strangers' torch files: python -m mimic_ray.encoders.checkpoint.child FD
+
+It imports torch once, then forks for every file that comes through the socket FD: a message is the
+path of a folder, with the opened file beside it. The fork works under limits on memory and time,
+leaves `reply.json` and tensors in the folder and ends; the answer on the socket is its exit code,
+negative for a signal. See sandbox.py for the other end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mimic_ray.base import files
+from mimic_ray.base.errors import (
+    DamagedCheckpointError,
+    MimicError,
+    UnsafeCheckpointError,
+)
+from mimic_ray.encoders.checkpoint.sniff import TORCH_ZIP
+from mimic_ray.encoders.checkpoint.torch_file import load_torch
+from mimic_ray.encoders.checkpoint.walk import walk
+
+REQUEST, REPLY, TENSORS, WRITTEN = "request.json", "reply.json", "tensors.safetensors", "written"
+
+
+def read(file: BufferedReader, request: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Leaves all named tensors as TENSORS, numbered; answers with their paths and the notes."""
+    name, size = request["name"], request["size"]
+    found = walk(load_torch(file, name, request["format"], size), name, size)
+    numbered: dict[str, Tensor] = {}
+    groups = []
+    storages: set[int] = set()
+    for path, tensors in found.groups.items():
+        numbers = {}
+        for key, tensor in tensors.items():
+            numbers[key] = str(len(numbered))
+            numbered[numbers[key]] = _own(tensor, storages)
+        groups.append({"path": path, "tensors": numbers})
+    if numbered:
+        save_file(numbered, folder / TENSORS)
+    return {"groups": groups, "notes": found.notes}
+
+
+def write(file: BufferedReader, request: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Leaves the file as WRITTEN with the tensors of one group replaced by those in TENSORS."""
+    name, size, path = request["name"], request["size"], tuple(request["group"])
+    content = load_torch(file, name, request["format"], size)
+    walk(content, name, size)
+    group = content
+    for step in path:
+        group = group.get(step) if isinstance(group, dict) else None
+    replacements = load_file(folder / TENSORS)
+    for key, number in request["keys"].items():
+        old = group.get(key) if isinstance(group, dict) else None
+        new = replacements[number]
+        if not isinstance(old, Tensor) or old.shape != new.shape:
+            raise DamagedCheckpointError(
+                f"{name} has changed since it was read: put the file back that was purified."
+            )
+        new = new.to(old.dtype)
+        kept = isinstance(old, torch.nn.Parameter)
+        group[key] = torch.nn.Parameter(new, old.requires_grad) if kept else new
+    with files.disk_errors(folder / WRITTEN), (folder / WRITTEN).open("wb") as written:
+        as_zip = request["format"] == TORCH_ZIP
+        torch.save(content, written, _use_new_zipfile_serialization=as_zip)
+    return {}
+
+
+JOBS: dict[str, Callable[[BufferedReader, dict[str, Any], Path], dict[str, Any]]] = {
+    "read": read,
+    "write": write,
+}
+
+
+def _own(tensor: Tensor, storages: set[int]) -> Tensor:
+    """The tensor as safetensors takes it: contiguous, and sharing memory with no other."""
+    tensor = tensor.detach().contiguous()
+    address = tensor.untyped_storage().data_ptr()
+    if address in storages:
+        return tensor.clone()
+    storages.add(address)
+    return tensor
+
+
+def serve(channel: socket.socket) -> None:
+    """Forks for each file until the other end closes."""
+    while True:
+        message, descriptors, _flags, _address = socket.recv_fds(channel, 4096, 1)
+        if not message:
+            return
+        child = os.fork()
+        if child == 0:
+            channel.close()
+            os._exit(_work(Path(message.decode()), descriptors[0]))
+        os.close(descriptors[0])
+        _pid, status = os.waitpid(child, 0)
+        channel.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+
+
+def _work(folder: Path, descriptor: int) -> int:
+    """Does what REQUEST says and leaves REPLY. 0, or 1 if not even an error could be written."""
+    try:
+        request = json.loads((folder / REQUEST).read_text())
+        before = _limit(request["memory_bytes"], request["seconds"])
+        try:
+            with os.fdopen(descriptor, "rb") as file:
+                reply = JOBS[request["job"]](file, request, folder)
+        except MimicError as error:
+            reply = {"error": type(error).__name__, "message": error.message}
+        except MemoryError:
+            message = (
+                f"{request['name']} asks for more than {request['memory_bytes']:,} bytes of memory "
+                f"with {request['size']:,} bytes of file. Ask its author for the weights alone."
+            )
+            reply = {"error": UnsafeCheckpointError.__name__, "message": message}
+        except Exception as error:
+            reply = {"error": "", "message": repr(error)}
+        resource.setrlimit(resource.RLIMIT_AS, before)
+        (folder / REPLY).write_text(json.dumps(reply))
+    except BaseException:
+        return 1
+    return 0
+
+
+def _limit(memory_bytes: int, seconds: float) -> tuple[int, int]:
+    """Bounds this process from here on; returns the bounds on memory that held before."""
+    # After `import torch`, which alone maps gigabytes: the bound is on what comes on top.
+    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + memory_bytes, before[1]))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.setitimer(signal.ITIMER_REAL, seconds)  # SIGALRM ends the process
+    return before
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))

@@ -1,0 +1,97 @@
+"""safetensors files: data without code, so they are read in this process.
+
+The library checks sizes, offsets and shapes. What it lets through is checked here: hundreds of
+thousands of tensors, two tensors with one name, NaN.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from io import BufferedReader
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from mimic_ray.base.errors import (
+    DamagedCheckpointError,
+    TooLargeCheckpointError,
+    UnsafeCheckpointError,
+)
+from mimic_ray.base.text import plain
+from mimic_ray.encoders.checkpoint.tensors import check_tensor
+
+HEADER_LIMIT_BYTES = 25 << 20
+TENSOR_LIMIT = 100_000
+METADATA = "__metadata__"
+
+
+def read_safetensors(file: BufferedReader, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors in the order of the file's header, and its metadata.
+
+    Raises DamagedCheckpointError, UnsafeCheckpointError or TooLargeCheckpointError.
+    """
+    header = _header(file, name)
+    try:
+        # By descriptor: the very file that was sniffed and hashed, whatever its path now names.
+        with safe_open(f"/dev/fd/{file.fileno()}", framework="pt") as opened:
+            # Copies: a mapped tensor dies with SIGBUS when somebody truncates the file.
+            tensors = {key: opened.get_tensor(key).clone() for key in opened.keys()}  # noqa: SIM118
+            metadata = dict(opened.metadata() or {})
+    except SafetensorError as error:
+        raise _damaged(name, plain(error)) from error
+    except RuntimeError as error:  # the file's size counts against the memory that may be promised
+        raise TooLargeCheckpointError(
+            f"{name} has {os.fstat(file.fileno()).st_size:,} bytes, more than this machine's "
+            "memory: use a larger one, or save the encoder's weights alone."
+        ) from error
+    for key, tensor in tensors.items():
+        check_tensor(tensor, plain(key), name)
+    return {key: tensors[key] for key in header if key != METADATA}, metadata
+
+
+def _header(file: BufferedReader, name: str) -> dict[str, Any]:
+    """The header as JSON, before the library spends time and memory on it."""
+    file.seek(0)
+    length = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))[0]
+    if length > HEADER_LIMIT_BYTES:
+        raise _damaged(name, f"its header claims {length:,} bytes")
+    try:
+        header = json.loads(file.read(length), object_pairs_hook=_without_repeats)
+    except _RepeatedKeyError as error:
+        raise UnsafeCheckpointError(
+            f'{name} holds two tensors called "{plain(error)}", of which each reader takes another '
+            "one: ask its author for a file written by safetensors."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise _damaged(name, f"its header is no JSON: {plain(error, 80)}") from error
+    if not isinstance(header, dict):
+        raise _damaged(name, "its header is no table of tensors")
+    if len(header) > TENSOR_LIMIT:
+        raise TooLargeCheckpointError(
+            f"{name} holds {len(header):,} tensors, over the limit of {TENSOR_LIMIT:,}: save the "
+            "encoder's weights alone."
+        )
+    file.seek(0)
+    return header
+
+
+class _RepeatedKeyError(ValueError):
+    pass
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in table:
+            raise _RepeatedKeyError(key)
+        table[key] = value
+    return table
+
+
+def _damaged(name: str, reason: str) -> DamagedCheckpointError:
+    return DamagedCheckpointError(
+        f"{name} is a damaged safetensors file ({reason}): download or copy it again."
+    )

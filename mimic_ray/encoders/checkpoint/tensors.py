@@ -1,0 +1,70 @@
+"""Which tensors of a stranger's file are taken: plain, dense, on the CPU, finite."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from mimic_ray.base.errors import (
+    CheckpointError,
+    DamagedCheckpointError,
+    UnsafeCheckpointError,
+)
+
+
+def check_tensor(tensor: Tensor, key: str, name: str) -> int:
+    """The tensor's size in bytes; `key` and the file's `name` are for the message.
+
+    Raises UnsafeCheckpointError for a size that is not backed by memory, DamagedCheckpointError
+    for NaN or infinity, CheckpointError for what is not a plain dense tensor.
+    """
+    # The order matters: of a tensor without memory nothing but its kind may be asked.
+    if tensor.device.type != "cpu":
+        raise UnsafeCheckpointError(
+            f'{name}: "{key}" is a {tensor.device.type} tensor of shape {_short(tensor)} without '
+            "data. Ask its author for the weights themselves."
+        )
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_complex():
+        kind = (
+            "quantized" if tensor.is_quantized else "complex" if tensor.is_complex() else "sparse"
+        )
+        raise CheckpointError(
+            f'{name}: "{key}" is a {kind} tensor, and only plain dense ones are read: save it '
+            "dense, in float32 or half precision."
+        )
+    size = tensor.numel() * tensor.element_size()
+    if size > tensor.untyped_storage().nbytes() or _repeats(tensor):
+        raise UnsafeCheckpointError(
+            f'{name}: "{key}" claims shape {_short(tensor)} with '
+            f"{tensor.untyped_storage().nbytes():,} bytes behind it. Ask its author for the "
+            "weights as contiguous tensors."
+        )
+    if tensor.is_floating_point() and not _is_finite(tensor):
+        wrong = int((~torch.isfinite(tensor.float())).sum())
+        raise DamagedCheckpointError(
+            f'{name}: "{key}" holds NaN or infinity in {wrong:,} of {tensor.numel():,} places. '
+            "Use an earlier checkpoint of the same network."
+        )
+    return size
+
+
+def _repeats(tensor: Tensor) -> bool:
+    return any(
+        stride == 0 and length > 1
+        for stride, length in zip(tensor.stride(), tensor.shape, strict=True)
+    )
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    if not tensor.numel():
+        return True
+    # Minimum and maximum carry NaN on and need no second tensor, as isfinite() does.
+    low, high = torch.aminmax(tensor.float() if tensor.element_size() == 1 else tensor)
+    return math.isfinite(low) and math.isfinite(high)
+
+
+def _short(tensor: Tensor) -> str:
+    shape = [*tensor.shape]
+    return str(shape) if len(shape) <= 8 else f"of {len(shape)} dimensions"
