@@ -12,7 +12,7 @@ import numpy as np
 import PIL
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from mimic_ray.base.errors import BrokenImageError
 from mimic_ray.base.text import plain
@@ -52,7 +52,7 @@ def decode(content: bytes, pixel_limit: int = 50_000_000) -> Pixels8:
             return _turned(_rgb(image), _orientation(image))
     except BrokenImageError:
         raise
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise BrokenImageError(f"not an image, it begins with {plain(content[:16])}") from None
     except Exception as error:
         # Pillow's readers raise whatever a malformed file leads them to: OSError, SyntaxError,

@@ -1,0 +1,138 @@
+"""The table that names every image in a set of shards: manifest.parquet, and set.json beside it.
+
+The index of a foreign tar, made on first use, is the same table.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from mimic_ray.base.errors import DataError
+from mimic_ray.base.text import plain
+from mimic_ray.data.fingerprint import set_fingerprint
+
+MANIFEST = "manifest.parquet"
+SET = "set.json"
+CLASSES = "classes.json"
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("shard", pa.string(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("format", pa.string()),
+        pa.field("sha256", pa.string(), nullable=False),
+        pa.field("label", pa.int64()),
+        pa.field("source_key", pa.string()),
+        pa.field("source_sha256", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One image: `size` bytes at `offset` of the file `shard`, which lies beside the manifest.
+
+    What was not looked at (a foreign tar's width, an unlabelled set's label) is None.
+    """
+
+    key: str
+    shard: str
+    offset: int
+    size: int
+    sha256: str
+    width: int | None = None
+    height: int | None = None
+    format: str | None = None
+    label: int | None = None
+    source_key: str | None = None
+    source_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class ShardFacts:
+    """A shard as it was written."""
+
+    name: str
+    images: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class SetFacts:
+    """set.json: what a set of shards holds in all. `side` None: the images are as they were."""
+
+    images: int
+    total_bytes: int
+    fingerprint: str
+    side: int | None
+    quality: int | None
+    shards: list[ShardFacts]
+
+
+def to_parquet(entries: Sequence[Entry]) -> bytes:
+    table = pa.Table.from_pylist([asdict(entry) for entry in entries], schema=_SCHEMA)
+    sink = io.BytesIO()
+    parquet.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def read_manifest(path: Path) -> list[Entry]:
+    """The entries in order. Raises DataError for a table that is damaged or points elsewhere."""
+    try:
+        entries = [Entry(**row) for row in parquet.read_table(path, schema=_SCHEMA).to_pylist()]
+    except (pa.ArrowException, OSError, TypeError, ValueError, KeyError) as error:
+        reason = plain(str(error).splitlines()[0] if str(error) else type(error).__name__)
+        raise DataError(f"{path} cannot be read: {reason}.") from error
+    for entry in entries:
+        if not _is_possible(entry):
+            raise DataError(f"{path} is damaged: its row for {plain(entry.key)} is impossible.")
+    return entries
+
+
+def _is_possible(entry: Entry) -> bool:
+    needed = (entry.key, entry.shard, entry.offset, entry.size, entry.sha256)
+    if any(value is None for value in needed) or entry.offset < 0 or entry.size < 0:
+        return False
+    return Path(entry.shard).name == entry.shard and entry.shard not in ("", "..")
+
+
+def read_set(folder: Path) -> SetFacts | None:
+    """set.json of a folder of shards, None if it has none. Raises DataError if it is damaged."""
+    path = folder / SET
+    if not path.is_file():
+        return None
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+        shards = [ShardFacts(**shard) for shard in content.pop("shards")]
+        return SetFacts(**content, shards=shards)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DataError(f"{path} is damaged: build the shards again.") from error
+
+
+def read_classes(folder: Path) -> list[str] | None:
+    """The class names of classes.json in label order, None if there is none to read.
+
+    Its items are names, or mappings with a "name".
+    """
+    try:
+        content = json.loads((folder / CLASSES).read_text())
+        return [str(item["name"] if isinstance(item, dict) else item) for item in content]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def fingerprint(entries: Sequence[Entry]) -> str:
+    return set_fingerprint((entry.key, entry.sha256) for entry in entries)

@@ -1,0 +1,95 @@
+"""Images as an array in an npz file, the form that BadEncoder's data comes in."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mimic_ray.base.errors import DataError
+from mimic_ray.base.text import plain
+from mimic_ray.data.fingerprint import set_fingerprint
+
+# What the arrays may take in memory. Deflated zeros shrink a thousandfold, so files lie about it.
+_LIMIT_BYTES = 8 << 30
+
+
+class NpzFile:
+    """`x`, uint8 [N, H, W, 3], and the labels `y` if the file has them. Keys are row numbers.
+
+    Raises DataError for any other content. Nothing is unpickled.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.location = str(path)
+        arrays = _load(path)
+        if "x" not in arrays:
+            held = ", ".join(map(plain, arrays)) or "nothing"
+            raise DataError(f'{path} holds {held}; a set of images needs "x".')
+        images = arrays["x"]
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+            raise DataError(
+                f'{path}: "x" is {images.dtype} {[*images.shape]}, wanted uint8 [N, H, W, 3].'
+            )
+        if 0 in images.shape:
+            raise DataError(f'{path}: "x" is {[*images.shape]} and holds no image.')
+        self._images: NDArray[np.uint8] = images
+        self.keys = [f"{row:06}" for row in range(len(images))]
+        self.classes: list[str] | None = None
+        self.labels = _labels(path, arrays.get("y"), len(images))
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def read(self, index: int) -> bytes:
+        """The image as a PNG file."""
+        return as_png(Image.fromarray(self._images[index]))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        digests = (hashlib.sha256(image.tobytes()).hexdigest() for image in self._images)
+        return set_fingerprint(zip(self.keys, digests, strict=True))
+
+
+def as_png(image: Image.Image) -> bytes:
+    content = io.BytesIO()
+    image.convert("RGB").save(content, "PNG")
+    return content.getvalue()
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """The arrays x and y; of others the names alone."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            total = sum(member.file_size for member in archive.infolist())
+        if total > _LIMIT_BYTES:
+            raise DataError(
+                f"{path} takes {total >> 20:,} MiB unpacked, over the limit of "
+                f"{_LIMIT_BYTES >> 20:,} MiB: make shards of the images instead."
+            )
+        with np.load(path, allow_pickle=False) as held:
+            return {name: held[name] if name in ("x", "y") else None for name in held.files}
+    except DataError:
+        raise
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, KeyError) as error:
+        raise DataError(f"{path} is no npz file of images: {plain(error)}.") from error
+    except Exception as error:  # zlib.error, NotImplementedError, struct.error of a damaged zip
+        raise DataError(f"{path} is damaged: {plain(error)}.") from error
+
+
+def _labels(path: Path, labels: Any, images: int) -> list[int] | None:
+    if labels is None:
+        return None
+    if labels.size != images or not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(
+            f'{path}: "y" is {labels.dtype} {[*labels.shape]}, wanted one integer for each of '
+            f"{images} images."
+        )
+    return [int(label) for label in labels.reshape(-1)]

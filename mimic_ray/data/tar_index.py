@@ -1,0 +1,168 @@
+"""Where each file of a plain tar lies, found by a walk over its 512-byte headers.
+
+The usual readers end without a word at a header that is damaged or cut off, and the set is shorter
+than it was. Here every header's checksum, every size and the end marker are checked. Nothing is
+unpacked: names are only ever shown and compared.
+
+Format: POSIX.1-1988 "ustar". Headers with other extensions (PAX and GNU long names, numbers in base
+256) are left to Python's tarfile, with the same checks of sizes and end marker.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from mimic_ray.base.errors import DataError
+from mimic_ray.base.text import plain
+
+_BLOCK = 512
+_ZEROS = bytes(_BLOCK)
+_REGULAR = b"0\x007"
+_WITHOUT_CONTENT = b"123456"  # links, devices, folders, pipes: their size means nothing
+_EXTENDED = b"xgLKSV"
+_CHECKSUM = slice(148, 156)
+# tar pads to records of 10 KiB; more than this behind the end marker is not padding.
+_PADDING_LIMIT = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A regular file: its content is the `size` bytes at `offset`."""
+
+    name: str
+    offset: int
+    size: int
+
+
+def read_members(path: Path) -> list[Member]:
+    """The regular files of a tar in order; links, devices and folders are left out.
+
+    Raises DataError, naming the place, for anything but a whole tar.
+    """
+    try:
+        with path.open("rb") as file:
+            _refuse_foreign(path, file)
+            total = path.stat().st_size
+            try:
+                members = list(_walk(path, file, total))
+            except _NeedsTarfile:
+                members = _by_tarfile(path, file, total)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    return members
+
+
+class _NeedsTarfile(Exception):
+    """The tar uses extensions that the walk does not read."""
+
+
+def _walk(path: Path, file: BinaryIO, total: int) -> Iterator[Member]:
+    offset = 0
+    while True:
+        file.seek(offset)
+        header = file.read(_BLOCK)
+        if header == _ZEROS:
+            _check_end(path, file, offset)
+            return
+        if not header:
+            raise _damaged(path, "ends without the end marker: it was cut", offset)
+        if len(header) < _BLOCK:
+            raise _damaged(path, "is cut inside a header", offset)
+        _check_sum(path, header, offset)
+        kind = header[156:157]
+        if kind in _EXTENDED or header[124] & 0x80:
+            raise _NeedsTarfile
+        size = 0 if kind in _WITHOUT_CONTENT else _octal(path, header[124:136], offset)
+        content = offset + _BLOCK
+        name = _name(header)
+        _check_size(path, name, content, size, total)
+        # Old programs mark a folder by a final slash alone.
+        if kind in _REGULAR and not name.endswith("/"):
+            yield Member(name, content, size)
+        offset = content + _padded(size)
+
+
+def _by_tarfile(path: Path, file: BinaryIO, total: int) -> list[Member]:
+    members = []
+    file.seek(0)
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            for info in tar:
+                if info.isreg() and not info.issparse():
+                    _check_size(path, info.name, info.offset_data, info.size, total)
+                    members.append(Member(info.name, info.offset_data, info.size))
+            end = tar.offset
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
+        raise DataError(f"{path} is damaged: {plain(error)}.") from error
+    # tarfile stops at a damaged header as if the tar ended there.
+    _check_end(path, file, end)
+    return members
+
+
+def _check_end(path: Path, file: BinaryIO, offset: int) -> None:
+    file.seek(offset)
+    rest = file.read(_PADDING_LIMIT)
+    if len(rest) < 2 * _BLOCK:
+        raise _damaged(path, "ends without the end marker: it was cut", offset)
+    if rest.count(0) != len(rest) or file.read(1):
+        raise _damaged(path, "goes on where it should end: damaged, or several tars in one", offset)
+
+
+def _check_sum(path: Path, header: bytes, offset: int) -> None:
+    stated = _octal(path, header[_CHECKSUM], offset)
+    # The field counts as spaces while the sum is made. Some old programs summed signed bytes.
+    unsigned = sum(header) - sum(header[_CHECKSUM]) + 8 * 32
+    if stated != unsigned:
+        high = sum(1 for byte in header if byte > 127)
+        if stated != unsigned - 256 * high:
+            raise _damaged(path, "has a header whose checksum is wrong", offset)
+
+
+def _octal(path: Path, field: bytes, offset: int) -> int:
+    try:
+        return int(field.strip(b" \0") or b"0", 8)
+    except ValueError:
+        raise _damaged(path, "has a header with a number that is none", offset) from None
+
+
+def _name(header: bytes) -> str:
+    name = header[:100].split(b"\0", 1)[0]
+    if header[257:263] == b"ustar\0" and header[345]:
+        name = header[345:500].split(b"\0", 1)[0] + b"/" + name
+    return name.decode("utf-8", "surrogateescape")
+
+
+def _check_size(path: Path, name: str, content: int, size: int, total: int) -> None:
+    if size < 0 or content + size > total:
+        raise DataError(
+            f'{path} is cut: "{plain(name)}" should have {size:,} bytes and '
+            f"{max(0, total - content):,} are there."
+        )
+
+
+def _padded(size: int) -> int:
+    return -(-size // _BLOCK) * _BLOCK
+
+
+def _damaged(path: Path, what: str, offset: int) -> DataError:
+    return DataError(f"{path} {what} (byte {offset:,}). Copy or build it again.")
+
+
+def _refuse_foreign(path: Path, file: BinaryIO) -> None:
+    start = file.read(_BLOCK)
+    if not start:
+        raise DataError(f"{path} is empty, not a tar.")
+    if start.startswith(b"version https://git-lfs"):
+        raise DataError(f"{path} is a git-lfs pointer, not a tar: run git lfs pull.")
+    if start.lstrip()[:1] == b"<" and b"\0" not in start:
+        raise DataError(f"{path} is a web page, not a tar: download it again.")
+    if start != _ZEROS and len(start) == _BLOCK and not _has_sum(start):
+        raise DataError(f"{path} is not a tar: it begins with {plain(start[:16])}.")
+
+
+def _has_sum(header: bytes) -> bool:
+    return bool(header[_CHECKSUM].strip(b" \0")) and not header[_CHECKSUM].strip(b" \x0001234567")
