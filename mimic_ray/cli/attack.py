@@ -21,6 +21,12 @@ class Schedule(StrEnum):
     constant = "constant"
 
 
+class Precision(StrEnum):
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
 class TargetFeature(StrEnum):
     mean = "mean"
     each = "each"
@@ -65,9 +71,7 @@ def badencoder(
     schedule: Annotated[Schedule, typer.Option(rich_help_panel=_TRAINING)] = Schedule.one_cycle,
     seed: Annotated[int, typer.Option(rich_help_panel=_TRAINING, help="Same seed, same file.")] = 0,
     device: options.Device = "auto",
-    precision: Annotated[
-        str, typer.Option(rich_help_panel="Where", help="auto, fp32, bf16.")
-    ] = "auto",
+    precision: Annotated[Precision, typer.Option(rich_help_panel="Where")] = Precision.auto,
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
@@ -93,7 +97,7 @@ def badencoder(
             settings=settings,
             limit=limit,
             device=device,
-            precision=precision,
+            precision=precision.value,
             threads=threads,
             tell=tell,
         )

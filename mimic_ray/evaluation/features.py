@@ -34,7 +34,7 @@ def features(
     pasted there, before normalisation. Raises DataError when the encoder gives NaN or infinity.
     """
     device = compute.torch_device
-    encoder = encoder.to(device, memory_format=torch.channels_last).eval()
+    encoder = encoder.to(device).to(memory_format=torch.channels_last).eval()
     found = []
     with torch.inference_mode(), compute.autocast():
         for chosen in torch.arange(len(images)).split(_BATCH):

@@ -24,7 +24,7 @@ def percent(proportion: Proportion | None) -> str:
 
 
 def evaluation_table(rows: Iterable[EvaluationRow]) -> Table:
-    """One encoder a line: ACC, ASR, ASR-B with 95 % intervals."""
+    """One encoder a line, or one for each of its heads: ACC, ASR, ASR-B with 95 % intervals."""
     header, lines = _evaluation_cells(rows)
     return _rich_table(header, lines, "95 % intervals in brackets")
 
@@ -46,10 +46,16 @@ def profile_markdown(profile: Profile) -> str:
 
 
 def _evaluation_cells(rows: Iterable[EvaluationRow]) -> tuple[list[str], list[list[str]]]:
+    rows = list(rows)
+    header = ["Encoder", "ACC", "ASR", "ASR-B"]
     lines = [
         [plain(row.encoder), percent(row.acc), percent(row.asr), percent(row.asr_b)] for row in rows
     ]
-    return ["Encoder", "ACC", "ASR", "ASR-B"], lines
+    if len({row.head for row in rows}) > 1:
+        header.insert(1, "Head")
+        for line, row in zip(lines, rows, strict=True):
+            line.insert(1, plain(row.head))
+    return header, lines
 
 
 def _profile_cells(profile: Profile) -> tuple[list[str], list[list[str]]]:

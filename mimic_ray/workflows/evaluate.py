@@ -18,7 +18,7 @@ from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.features import features
 from mimic_ray.evaluation.heads import HEADS, Nearest, Trained
 from mimic_ray.evaluation.metrics import accuracy, attack_success
-from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Score
+from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion, Score
 from mimic_ray.report.plots import plot_evaluation
 from mimic_ray.runs.export import load_encoder
 from mimic_ray.runs.training import Progress
@@ -82,7 +82,7 @@ def evaluate(
         sets.of(each.spec.input_size)
 
     rows: list[EvaluationRow] = []
-    floors = {}
+    floors: dict[str, Proportion | None] = {}
     for name, each in loaded.items():
         found = _features(name, each, sets.of(each.spec.input_size), compute, tell)
         for head_name, head in fitted_by.items():
