@@ -28,7 +28,7 @@ _INK = "#202124"
 def plot_profile(profile: Profile, path: Path) -> None:
     """A bar a tap: its score, beside it that of the untrained network; shares written above."""
     count = len(profile.taps)
-    figure, axes = _figure(max(5.0, 1.6 + 1.0 * count), 3.8)
+    figure, axes = _figure(max(5.0, 1.6 + 0.8 * count), 3.8)
     for place, tap in enumerate(profile.taps):
         colour = BLUE if tap.kept else "white"
         bar = axes.bar(place - 0.2, tap.score, 0.38, color=colour, edgecolor=BLUE, linewidth=1.2)
@@ -58,6 +58,7 @@ def plot_profile(profile: Profile, path: Path) -> None:
 def plot_losses(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     """Each loss term by step, smoothed over about 2 % of the run, the raw values behind it."""
     import numpy as np
+    from matplotlib.ticker import MaxNLocator
 
     figure, axes = _figure(7.0, 3.8)
     steps = np.array([row["step"] for row in rows])
@@ -74,6 +75,7 @@ def plot_losses(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     axes.set_ylabel("loss")
     axes.set_ylim(bottom=0)
     axes.set_xlim(0, steps.max(initial=1))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _title(axes, "Distillation loss", f"thick: mean over {window} steps" if window > 1 else "")
     if len(handles) > 1:
         _legend(figure, handles)
@@ -93,7 +95,7 @@ def plot_evaluation(rows: Sequence[EvaluationRow], path: Path) -> None:
     figure, axes = _figure(max(5.0, 1.8 + 1.6 * len(rows)), 4.0)
     kinds = [("ACC", BLUE), ("ASR", ORANGE), ("ASR-B", GREY)]
     measured = [kind for kind in kinds if any(_measure(row, kind[0]) for row in rows)]
-    width = 0.8 / len(measured)
+    width = min(0.8 / len(measured), 0.27)
     handles = []
     for number, (kind, colour) in enumerate(measured):
         offset = (number - (len(measured) - 1) / 2) * width
@@ -173,7 +175,7 @@ def _headroom(axes: Axes) -> None:
 def _wrapped(name: str) -> str:
     from textwrap import wrap
 
-    return "\n".join(wrap(plain(name, 48), 16)) or " "
+    return "\n".join(wrap(plain(name, 64), 18)) or " "
 
 
 def _save(figure: Figure, path: Path) -> None:
