@@ -64,7 +64,7 @@ def badencoder(
             rich_help_panel=_REFERENCES, help="Aim at the references' mean, or at each of them."
         ),
     ] = TargetFeature.mean,
-    limit: Annotated[int | None, typer.Option(min=1, help="Use the first so many images.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use so many of the images.")] = None,
     steps: Annotated[int, typer.Option(min=1, rich_help_panel=_TRAINING)] = 250,
     batch: Annotated[int, typer.Option(min=1, rich_help_panel=_TRAINING)] = 64,
     rate: Annotated[float, typer.Option(rich_help_panel=_TRAINING, help="Of SGD.")] = 2e-2,

@@ -56,8 +56,8 @@ def command(
     head_epochs: Annotated[
         int | None, typer.Option(min=1, rich_help_panel=_HEAD, help="Instead of the head's own.")
     ] = None,
-    train_limit: Annotated[int | None, typer.Option(min=1, help="Use the first so many.")] = None,
-    test_limit: Annotated[int | None, typer.Option(min=1, help="Use the first so many.")] = None,
+    train_limit: Annotated[int | None, typer.Option(min=1, help="Use so many of them.")] = None,
+    test_limit: Annotated[int | None, typer.Option(min=1, help="Use so many of them.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="A new folder for evaluation.json and evaluation.png.")
     ] = None,

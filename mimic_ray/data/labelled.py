@@ -51,11 +51,11 @@ def open_labelled(
     limit: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Labelled:
-    """The images at `location`, `side` pixels wide; with `limit`, the first so many.
+    """The images at `location`, `side` pixels wide; with `limit`, so many of them.
 
     Raises DataError when they have no labels or cannot be used.
     """
-    source = open_first(location, limit)
+    source = open_some(location, limit)
     if source.labels is None:
         raise DataError(
             f"{source.location} holds images without labels: give shards with .cls members, one "
@@ -67,31 +67,31 @@ def open_labelled(
     return Labelled(source.location, source.fingerprint, keys, pixels, labels, source.classes)
 
 
-def open_first(location: str | Path, limit: int | None) -> ImageSource:
-    """All images at `location`, or the first `limit` in their order on disk."""
+def open_some(location: str | Path, limit: int | None) -> ImageSource:
+    """All images at `location`, or `limit` of them, taken evenly from the whole.
+
+    Evenly, since the first of a folder sorted by class would all be of one class.
+    """
     source = open_images(location)
     if limit is None or limit >= len(source):
         return source
-    return _First(source, limit)
+    return _Some(source, [place * len(source) // limit for place in range(limit)])
 
 
-class _First:
-    """The first images of a source, as a source."""
+class _Some:
+    """Some images of a source, as a source."""
 
-    def __init__(self, source: ImageSource, count: int) -> None:
-        self._source, self._count = source, count
-        self.keys: list[str] = list(source.keys[:count])
-        self.labels: list[int] | None = _cut(source.labels, count)
-        self.classes: list[str] | None = source.classes
+    def __init__(self, source: ImageSource, chosen: Sequence[int]) -> None:
+        self._source, self._chosen = source, chosen
+        self.keys = [source.keys[index] for index in chosen]
+        labels = source.labels
+        self.labels = None if labels is None else [labels[index] for index in chosen]
+        self.classes = source.classes
         self.location = source.location
-        self.fingerprint = f"{source.fingerprint}[:{count}]"
+        self.fingerprint = f"{source.fingerprint} ({len(chosen)} of {len(source)})"
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._chosen)
 
     def read(self, index: int) -> bytes:
-        return self._source.read(index)
-
-
-def _cut(labels: Sequence[int] | None, count: int) -> list[int] | None:
-    return list(labels[:count]) if labels is not None else None
+        return self._source.read(self._chosen[index])

@@ -96,6 +96,7 @@ def plot_evaluation(rows: Sequence[EvaluationRow], path: Path) -> None:
     kinds = [("ACC", BLUE), ("ASR", ORANGE), ("ASR-B", GREY)]
     measured = [kind for kind in kinds if any(_measure(row, kind[0]) for row in rows)]
     width = min(0.8 / len(measured), 0.27)
+    several_heads = len({row.head for row in rows}) > 1
     handles = []
     for number, (kind, colour) in enumerate(measured):
         offset = (number - (len(measured) - 1) / 2) * width
@@ -103,7 +104,9 @@ def plot_evaluation(rows: Sequence[EvaluationRow], path: Path) -> None:
             if found := _measure(row, kind):
                 _bar_with_interval(axes, place + offset, 0.92 * width, found, colour)
         handles.append(_swatch(colour, kind))
-    axes.set_xticks(range(len(rows)), [_wrapped(row.encoder) for row in rows])
+    axes.set_xticks(
+        range(len(rows)), [_wrapped(row.encoder, row.head if several_heads else "") for row in rows]
+    )
     axes.set_xlim(-0.6, len(rows) - 0.4)
     axes.set_ylim(0, 112)
     axes.set_yticks(range(0, 101, 20))
@@ -172,10 +175,10 @@ def _headroom(axes: Axes) -> None:
     axes.set_ylim(0, axes.get_ylim()[1] * 1.08)
 
 
-def _wrapped(name: str) -> str:
+def _wrapped(name: str, below: str = "") -> str:
     from textwrap import wrap
 
-    return "\n".join(wrap(plain(name, 64), 18)) or " "
+    return "\n".join([*wrap(plain(name, 64), 18), below]) or " "
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -20,7 +20,7 @@ from mimic_ray.base.devices import Compute, Precision
 from mimic_ray.base.errors import DataError, RunFolderError, UsageError
 from mimic_ray.base.text import count
 from mimic_ray.data.cache import Pixels, open_pixels
-from mimic_ray.data.labelled import open_first, open_labelled
+from mimic_ray.data.labelled import open_labelled, open_some
 from mimic_ray.encoders.checkpoint.write import write_like
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.load import load_checkpoint
@@ -81,7 +81,7 @@ def attack(
     """Implants `trigger` into the clean checkpoint `teacher` with the unlabelled images at `data`.
 
     `target` is a class name or index of the images that the references come from; a file of
-    references says it itself. `limit` takes the first images of `data`. Labels are read for the
+    references says it itself. `limit` takes so many images of `data`. Labels are read for the
     choice of references alone. Raises a MimicError before any training for what cannot be used.
     """
     settings = settings or Settings()
@@ -93,7 +93,7 @@ def attack(
     side = clean.spec.input_size
     # First: a trigger of another size is found sooner than thousands of images are decoded.
     pattern = make_trigger(trigger, side)
-    source = open_first(data, limit)
+    source = open_some(data, limit)
     if len(source) < settings.batch:
         raise DataError(
             f"{source.location} holds {count(len(source), 'image')}, fewer than one batch of "
