@@ -23,15 +23,35 @@ def percent(proportion: Proportion | None) -> str:
     return f"{100 * proportion.share:.1f} % ({low:.1f}-{high:.1f})"
 
 
-def evaluation_table(rows: Iterable[EvaluationRow]) -> Table:
-    """One encoder a line, or one for each of its heads: ACC, ASR, ASR-B with 95 % intervals."""
-    header, lines = _evaluation_cells(rows)
-    return _rich_table(header, lines, "95 % intervals in brackets")
+def evaluation_table(rows: Sequence[EvaluationRow]) -> Table:
+    """One encoder (and head, where there are several) a line: ACC, ASR, ASR-B with intervals."""
+    return _rich_table(*_evaluation_cells(rows), evaluation_note(rows))
 
 
-def evaluation_markdown(rows: Iterable[EvaluationRow]) -> str:
-    """The same as a Markdown table."""
-    return _markdown_table(*_evaluation_cells(rows))
+def evaluation_markdown(rows: Sequence[EvaluationRow]) -> str:
+    """The same as a Markdown table with its note."""
+    return f"{_markdown_table(*_evaluation_cells(rows))}\n\n{evaluation_note(rows)}"
+
+
+def evaluation_note(rows: Sequence[EvaluationRow]) -> str:
+    """How the numbers are to be read, with the largest spread that seeds made."""
+    note = "95 % intervals of the test set in brackets."
+    seeds = max((len(row.scores) for row in rows), default=0)
+    if seeds < 2:
+        return note
+    ranges = {"ACC": [row.acc_range() for row in rows], "ASR": [row.asr_range() for row in rows]}
+    spreads = [
+        f"{kind} by {100 * max(high - low for low, high in known):.1f}"
+        for kind, found in ranges.items()
+        if (known := [limits for limits in found if limits])
+    ]
+    return f"{note} Means of {seeds} heads; they differ at most in {' and '.join(spreads)} points."
+
+
+def row_labels(rows: Sequence[EvaluationRow]) -> list[str]:
+    """What to call each row: the encoder, and its head where there are several kinds."""
+    several = len({row.head for row in rows}) > 1
+    return [plain(f"{row.encoder}, {row.head}" if several else row.encoder) for row in rows]
 
 
 def profile_table(profile: Profile) -> Table:
@@ -45,17 +65,12 @@ def profile_markdown(profile: Profile) -> str:
     return _markdown_table(*_profile_cells(profile))
 
 
-def _evaluation_cells(rows: Iterable[EvaluationRow]) -> tuple[list[str], list[list[str]]]:
-    rows = list(rows)
-    header = ["Encoder", "ACC", "ASR", "ASR-B"]
+def _evaluation_cells(rows: Sequence[EvaluationRow]) -> tuple[list[str], list[list[str]]]:
     lines = [
-        [plain(row.encoder), percent(row.acc), percent(row.asr), percent(row.asr_b)] for row in rows
+        [label, percent(row.acc), percent(row.asr), percent(row.asr_b)]
+        for label, row in zip(row_labels(rows), rows, strict=True)
     ]
-    if len({row.head for row in rows}) > 1:
-        header.insert(1, "Head")
-        for line, row in zip(lines, rows, strict=True):
-            line.insert(1, plain(row.head))
-    return header, lines
+    return ["Encoder", "ACC", "ASR", "ASR-B"], lines
 
 
 def _profile_cells(profile: Profile) -> tuple[list[str], list[list[str]]]:
@@ -87,13 +102,11 @@ def _rich_table(header: Sequence[str], lines: Iterable[Sequence[str]], caption: 
 
 def _markdown_table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     alignment = [":--", *["--:"] * (len(header) - 1)]
-    return "\n".join(
-        f"| {' | '.join(markdown_text(cell) for cell in line)} |"
-        for line in [header, alignment, *lines]
-    )
+    escaped = [[markdown_text(cell) for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [header, alignment, *escaped])
 
 
 def markdown_text(text: object) -> str:
-    """Foreign text that cannot become a table cell, a link or HTML."""
+    """Foreign text that can become no table cell, link, image or HTML."""
     shown = plain(text).replace("&", "&amp;").replace("<", "&lt;")
-    return "".join(f"\\{c}" if c in "\\`*_[]|#!" else c for c in shown)
+    return "".join(f"\\{c}" if c in "\\`*_[]|" else c for c in shown)

@@ -1,0 +1,259 @@
+"""The model card: README.md of a run, for whoever is handed the encoder and was not there.
+
+It says what was done, what was measured and what was not. It passes no verdict: that no trigger
+works any more is nothing that a distillation can know.
+"""
+
+from __future__ import annotations
+
+import json
+
+from mimic_ray.base import files
+from mimic_ray.base.errors import RunFolderError
+from mimic_ray.base.redact import redact
+from mimic_ray.base.text import count, plain
+from mimic_ray.evaluation.results import Evaluation
+from mimic_ray.method.recipe import Recipe
+from mimic_ray.report.tables import evaluation_markdown, markdown_text, profile_markdown
+from mimic_ray.runs.folder import RunFolder
+from mimic_ray.runs.metrics import read_metrics
+from mimic_ray.runs.profile_file import read_profile
+from mimic_ray.runs.recipe_file import load_recipe
+from mimic_ray.runs.record import RunRecord
+
+FAMILIES = {
+    "patch": "patches: a small area pasted over the image",
+    "blend": "blends: a pattern or another image mixed in all over",
+    "frequency": "waves: a regular pattern over the whole image",
+    "colour": "colour: channels scaled and shifted",
+    "warp": "warps: a smooth bending of the image",
+    "blur": "blur and sharpening",
+    "noise": "noise: filtered noise all over the image",
+}
+BASES = {
+    "pixel": "free pixels",
+    "fourier": "a few waves",
+    "coarse": "coarse colour fields",
+    "patch": "patches",
+}
+
+
+def write_model_card(folder: RunFolder, record: RunRecord) -> None:
+    """Writes README.md from what the run folder holds; evaluation.json is used if it is there."""
+    recipe = load_recipe(str(folder.recipe))
+    sections = [
+        _summary(folder, record, recipe),
+        _what_was_done(folder, record, recipe),
+        _imitated(recipe),
+        _measured(folder),
+        _not_measured(recipe),
+        _how_to_load(folder, record),
+        _how_to_reproduce(record),
+    ]
+    files.write_text(folder.card, redact("\n\n".join(sections)) + "\n")
+
+
+def read_evaluation(folder: RunFolder) -> Evaluation | None:
+    """evaluation.json of the run, None if nothing was evaluated. RunFolderError if damaged."""
+    try:
+        return Evaluation.from_json(json.loads(folder.evaluation.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunFolderError(
+            f"{folder.evaluation} is damaged ({type(error).__name__}): delete it and run "
+            "mimic-ray evaluate again."
+        ) from None
+
+
+def _summary(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:
+    broken = (
+        f", {count(record.broken_images, 'broken one')} skipped" if record.broken_images else ""
+    )
+    resumed = ", ".join(map(str, record.resumed_from))
+    lines = [
+        f"| | {markdown_text(folder.path.resolve().name)} |",
+        "|:--|:--|",
+        f"| Status | {record.status}, {count(record.step, 'step')} of {recipe.training.steps:,} |",
+        f"| Encoder | {markdown_text(record.encoder)} |",
+        f"| Came from | {markdown_text(record.teacher)}, sha256 `{plain(record.teacher_sha256)}` |",
+        f"| Images | {record.images:,} unlabelled ones{broken}; {markdown_text(record.data)}, "
+        f"fingerprint `{plain(record.data_fingerprint)}` |",
+        f"| Time | {record.train_s:,.0f} s, started {plain(record.started_at)}"
+        + (f", resumed after step {resumed}" if resumed else "")
+        + " |",
+    ]
+    return "\n".join(
+        [
+            f"# {markdown_text(record.encoder)}, purified by mimic-ray",
+            "",
+            "An image encoder that was distilled anew, to remove a backdoor that it may have had. "
+            "Read the two sections on measurement before you rely on it.",
+            "",
+            *lines,
+        ]
+    )
+
+
+def _what_was_done(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:
+    start = {
+        "teacher": "the weights of the encoder that came in (the teacher)",
+        "partial": "the teacher's weights, "
+        f"{100 * recipe.student.renewed:g} % of each layer's channels drawn anew",
+        "random": "random weights",
+    }[recipe.student.start]
+    views = (
+        "The student saw perturbed images while the teacher saw the plain ones, and learned to "
+        "give the teacher's answer nevertheless."
+        if recipe.views.asymmetric
+        else "Student and teacher saw the same views."
+    )
+    weights = recipe.loss.model_dump(include={"clone", "attention", "contrastive"})
+    terms = ", ".join(f"{name} {weight:g}" for name, weight in weights.items() if weight)
+    lines = [
+        "## What was done",
+        "",
+        f"A student that started from {start} was distilled for {count(record.step, 'step')} of "
+        f"{recipe.training.batch} images. {views} Weights of the loss terms: {terms}. All settings "
+        "are in `recipe.toml`.",
+    ]
+    if rows := read_metrics(folder):
+        first, last = rows[0], rows[-1]
+        lines += [
+            "",
+            f"Loss {first['loss']:.4g} at step {first['step']:.0f}, {last['loss']:.4g} at step "
+            f"{last['step']:.0f}.",
+        ]
+    if folder.loss_plot.exists():
+        lines += ["", f"![loss by step]({folder.loss_plot.name})"]
+    return "\n".join(lines)
+
+
+def _imitated(recipe: Recipe) -> str:
+    lines = ["## Kinds of trigger that the recipe imitates", ""]
+    families = recipe.perturbations.active() if recipe.views.asymmetric else {}
+    lines += [
+        f"- {FAMILIES[name]} (on {100 * family.probability:.0f} % of the student's images, "
+        f"strength {family.strength:g})"
+        for name, family in families.items()
+    ]
+    if recipe.adversary.active:
+        bases = ", ".join(BASES[basis] for basis in recipe.adversary.bases)
+        lines.append(
+            f"- an adversary that searches for what all images react to, in: {bases} (on "
+            f"{100 * recipe.adversary.share:.0f} % of the student's images)"
+        )
+    if len(lines) == 2:
+        lines.append(
+            "None. Distillation without perturbations for the student kept backdoors whole when "
+            "it started from the attacked weights."
+        )
+    left_out = [words for name, words in FAMILIES.items() if name not in families]
+    if left_out:
+        lines += ["", f"Not imitated, though the software could: {'; '.join(left_out)}."]
+    return "\n".join(lines)
+
+
+def _measured(folder: RunFolder) -> str:
+    lines = ["## What was measured", ""]
+    evaluation = read_evaluation(folder)
+    if evaluation and evaluation.rows:
+        lines += [
+            "ACC: accuracy of a head on the frozen features. ASR: share of triggered images that "
+            "the head sends to the attacker's target. ASR-B: the same with an encoder that was "
+            "never attacked, the floor.",
+            "",
+            evaluation_markdown(evaluation.rows),
+            "",
+            *(
+                f"- {markdown_text(name)}: {markdown_text(value)}"
+                for name, value in evaluation.settings.items()
+            ),
+        ]
+        if folder.evaluation_plot.exists():
+            lines += ["", f"![ACC, ASR and ASR-B]({folder.evaluation_plot.name})"]
+    else:
+        lines.append(
+            "Neither accuracy nor attack success: the run had no labels and no trigger. With "
+            "labels `mimic-ray evaluate` measures the accuracy, with a trigger its success."
+        )
+    if folder.profile.exists():
+        lines += ["", "### Profile of the teacher", "", _profile(folder)]
+    return "\n".join(lines)
+
+
+def _profile(folder: RunFolder) -> str:
+    profile = read_profile(folder.profile)
+    lines = [
+        "How much of the feature each tap tells: a dependence score of one estimator "
+        f"({profile.estimator}, {profile.images:,} images), to be compared between taps and with "
+        "the same network untrained, not knowledge in nats.",
+        "",
+        profile_markdown(profile),
+    ]
+    if folder.profile_plot.exists():
+        lines += ["", f"![score by tap]({folder.profile_plot.name})"]
+    return "\n".join(lines)
+
+
+def _not_measured(recipe: Recipe) -> str:
+    lines = [
+        "## What was not measured",
+        "",
+        "- **No guarantee.** Distillation removes what it imitates closely and often. A trigger of "
+        "another kind may still work: scan this encoder before and while you use it.",
+        "- Triggers that differ from image to image, triggers that are natural objects, and "
+        "attackers who trained against these very perturbations.",
+        "- Whether the images given were free of triggers: the student copies the teacher's "
+        "answer to whatever it is shown.",
+    ]
+    if recipe.student.start == "teacher":
+        lines.append(
+            "- How much of the teacher's weights would have to change for a backdoor to go."
+        )
+    return "\n".join(lines)
+
+
+def _how_to_load(folder: RunFolder, record: RunRecord) -> str:
+    exported = sorted(folder.export.iterdir()) if folder.export.exists() else []
+    lines = [
+        "## How to load it",
+        "",
+        "```python",
+        "import mimic_ray",
+        "",
+        f'encoder = mimic_ray.load_encoder("{plain(folder.path.name)}")  # eval mode, on the CPU',
+        "features = encoder(images)  # [B, 3, S, S] in [0, 1] -> [B, D]; it normalises by itself",
+        "```",
+        "",
+        "`student.safetensors` holds the weights, `encoder.json` says what they fit.",
+    ]
+    if exported:
+        lines.append(
+            f"`export/{plain(exported[0].name).replace('`', '')}` holds the same weights in the "
+            "layout of the file that came in, so your own code loads it unchanged."
+        )
+    if record.encoder.count(".py:"):
+        lines.append("The encoder is built by your own code: pass `allow_code=True`.")
+    return "\n".join(lines)
+
+
+def _how_to_reproduce(record: RunRecord) -> str:
+    versions = ", ".join(f"{plain(name)} {plain(v)}" for name, v in record.versions.items())
+    compute = ", ".join(f"{plain(name)} {plain(v)}" for name, v in record.compute.items())
+    return "\n".join(
+        [
+            "## How to reproduce it",
+            "",
+            "```",
+            plain(record.command, limit=4000),
+            "```",
+            "",
+            f"- Seed: {record.seed}, {count(record.workers, 'worker')}",
+            f"- Versions: {versions}",
+            f"- Computed on: {compute}",
+            "",
+            "One worker on a CPU with the same versions, threads and instruction set gives the "
+            "same weights bit for bit; anything else gives weights that are as good.",
+        ]
+    )

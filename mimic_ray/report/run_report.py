@@ -1,0 +1,22 @@
+"""Everything in a run folder that is for people: plots and the model card."""
+
+from __future__ import annotations
+
+from mimic_ray.report.model_card import read_evaluation, write_model_card
+from mimic_ray.report.plots import plot_evaluation, plot_losses, plot_profile
+from mimic_ray.runs.folder import RunFolder
+from mimic_ray.runs.metrics import read_metrics
+from mimic_ray.runs.profile_file import read_profile
+from mimic_ray.runs.record import RunRecord
+
+
+def write_report(folder: RunFolder, record: RunRecord) -> None:
+    """Draws what the folder has numbers of, then writes README.md; made anew after an evaluation."""
+    if folder.profile.exists():
+        plot_profile(read_profile(folder.profile), folder.profile_plot)
+    if rows := read_metrics(folder):
+        plot_losses(rows, folder.loss_plot)
+    evaluation = read_evaluation(folder)
+    if evaluation and evaluation.rows:
+        plot_evaluation(evaluation.rows, folder.evaluation_plot)
+    write_model_card(folder, record)
