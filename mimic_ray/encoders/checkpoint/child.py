@@ -29,11 +29,12 @@ from mimic_ray.base.errors import (
     MimicError,
     UnsafeCheckpointError,
 )
+from mimic_ray.base.text import plain
+from mimic_ray.encoders.checkpoint.sandbox import REPLY, REQUEST, TENSORS, WRITTEN
 from mimic_ray.encoders.checkpoint.sniff import TORCH_ZIP
+from mimic_ray.encoders.checkpoint.tensors import replacement, savable
 from mimic_ray.encoders.checkpoint.torch_file import load_torch
 from mimic_ray.encoders.checkpoint.walk import walk
-
-REQUEST, REPLY, TENSORS, WRITTEN = "request.json", "reply.json", "tensors.safetensors", "written"
 
 
 def read(file: BufferedReader, request: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -42,15 +43,12 @@ def read(file: BufferedReader, request: dict[str, Any], folder: Path) -> dict[st
     found = walk(load_torch(file, name, request["format"], size), name, size)
     numbered: dict[str, Tensor] = {}
     groups = []
-    storages: set[int] = set()
     for path, tensors in found.groups.items():
-        numbers = {}
-        for key, tensor in tensors.items():
-            numbers[key] = str(len(numbered))
-            numbered[numbers[key]] = _own(tensor, storages)
+        numbers = {key: str(len(numbered) + place) for place, key in enumerate(tensors)}
+        numbered |= {numbers[key]: tensor for key, tensor in tensors.items()}
         groups.append({"path": path, "tensors": numbers})
-    if numbered:
-        save_file(numbered, folder / TENSORS)
+    with files.disk_errors(folder / TENSORS):
+        save_file(savable(numbered), folder / TENSORS)
     return {"groups": groups, "notes": found.notes}
 
 
@@ -58,23 +56,21 @@ def write(file: BufferedReader, request: dict[str, Any], folder: Path) -> dict[s
     """Leaves the file as WRITTEN with the tensors of one group replaced by those in TENSORS."""
     name, size, path = request["name"], request["size"], tuple(request["group"])
     content = load_torch(file, name, request["format"], size)
-    walk(content, name, size)
+    if not request["keys"].keys() <= walk(content, name, size).groups.get(path, {}).keys():
+        raise DamagedCheckpointError(
+            f"{name} has changed since it was read: put the file back that was read."
+        )
     group = content
     for step in path:
-        group = group.get(step) if isinstance(group, dict) else None
+        group = group[step]
     replacements = load_file(folder / TENSORS)
     for key, number in request["keys"].items():
-        old = group.get(key) if isinstance(group, dict) else None
-        new = replacements[number]
-        if not isinstance(old, Tensor) or old.shape != new.shape:
-            raise DamagedCheckpointError(
-                f"{name} has changed since it was read: put the file back that was purified."
-            )
-        new = new.to(old.dtype)
-        kept = isinstance(old, torch.nn.Parameter)
-        group[key] = torch.nn.Parameter(new, old.requires_grad) if kept else new
+        old = group[key]
+        new = replacement(old, replacements[number], plain(key), name)
+        is_parameter = isinstance(old, torch.nn.Parameter)
+        group[key] = torch.nn.Parameter(new, old.requires_grad) if is_parameter else new
+    as_zip = request["format"] == TORCH_ZIP
     with files.disk_errors(folder / WRITTEN), (folder / WRITTEN).open("wb") as written:
-        as_zip = request["format"] == TORCH_ZIP
         torch.save(content, written, _use_new_zipfile_serialization=as_zip)
     return {}
 
@@ -83,16 +79,6 @@ JOBS: dict[str, Callable[[BufferedReader, dict[str, Any], Path], dict[str, Any]]
     "read": read,
     "write": write,
 }
-
-
-def _own(tensor: Tensor, storages: set[int]) -> Tensor:
-    """The tensor as safetensors takes it: contiguous, and sharing memory with no other."""
-    tensor = tensor.detach().contiguous()
-    address = tensor.untyped_storage().data_ptr()
-    if address in storages:
-        return tensor.clone()
-    storages.add(address)
-    return tensor
 
 
 def serve(channel: socket.socket) -> None:
@@ -116,6 +102,7 @@ def _work(folder: Path, descriptor: int) -> int:
         request = json.loads((folder / REQUEST).read_text())
         before = _limit(request["memory_bytes"], request["seconds"])
         try:
+            os.lseek(descriptor, 0, os.SEEK_SET)  # the place in the file is shared with the parent
             with os.fdopen(descriptor, "rb") as file:
                 reply = JOBS[request["job"]](file, request, folder)
         except MimicError as error:

@@ -71,7 +71,7 @@ def _torch(file: BufferedReader, name: str, file_format: str) -> tuple[Groups, d
         if not reply["groups"]:
             return {}, reply["notes"]
         # The tensors stay mapped to the file; it is ours, and its space is freed with them.
-        tensors = load_file(folder / "tensors.safetensors")
+        tensors = load_file(folder / sandbox.TENSORS)
     groups = {
         tuple(group["path"]): {key: tensors[number] for key, number in group["tensors"].items()}
         for group in reply["groups"]

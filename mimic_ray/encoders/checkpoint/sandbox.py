@@ -1,7 +1,8 @@
 """Hands a stranger's torch file to a child process with its own memory limit and its own clock.
 
 weights_only=True stops code, not appetite: 1 kB can ask for gigabytes, or for all eternity. The
-limits grow with the file: twice its size and 512 MB of memory; 10 s and 20 MB/s of time.
+limits grow with the file: 10 s and 20 MB/s of time; 512 MB of memory, and twice its size to read
+it or five times to write one like it (the old, the new in full precision, the new as the old).
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ from mimic_ray.base import errors
 from mimic_ray.base.errors import DamagedCheckpointError, ResourceError, UnsafeCheckpointError
 
 MEMORY_BYTES = 512 << 20
+MEMORY_TIMES = {"read": 2, "write": 5}
 SECONDS = 10.0
 BYTES_PER_S = 20e6
 
 # torch's import on a slow or busy disk is not the file's fault.
 _START_S = 300.0
 
-REQUEST, REPLY = "request.json", "reply.json"
+# What lies in the folder between the two processes.
+REQUEST, REPLY, TENSORS, WRITTEN = "request.json", "reply.json", "tensors.safetensors", "written"
 
 
 @contextmanager
@@ -65,7 +68,7 @@ def run(job: str, file: BufferedReader, folder: Path, **request: Any) -> dict[st
     request |= {
         "job": job,
         "size": size,
-        "memory_bytes": 2 * size + MEMORY_BYTES,
+        "memory_bytes": MEMORY_TIMES[job] * size + MEMORY_BYTES,
         "seconds": SECONDS + size / BYTES_PER_S,
     }
     (folder / REQUEST).write_text(json.dumps(request))
@@ -94,7 +97,6 @@ class Sandbox:
     def send(self, folder: Path, file: BufferedReader, seconds: float) -> int:
         """The exit code of the job whose request lies in `folder`; negative for a signal."""
         channel = self._channel or self._start()
-        file.seek(0)
         try:
             channel.settimeout(_START_S + seconds)
             socket.send_fds(channel, [str(folder).encode()], [file.fileno()])

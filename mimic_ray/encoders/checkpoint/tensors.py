@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -48,6 +49,34 @@ def check_tensor(tensor: Tensor, key: str, name: str) -> int:
             "Use an earlier checkpoint of the same network."
         )
     return size
+
+
+def replacement(old: Tensor, new: Tensor, key: str, name: str) -> Tensor:
+    """`new` in the precision of `old`, whose place it takes in a file called `name`.
+
+    Raises DamagedCheckpointError if the shapes differ or `new` does not fit that precision.
+    """
+    if old.shape != new.shape:
+        raise DamagedCheckpointError(
+            f'{name} has changed since it was read ("{key}" is {_short(old)}, not {_short(new)}): '
+            "put the file back that was read."
+        )
+    cast = new.detach().to(old.dtype)
+    check_tensor(cast, key, name)
+    return cast
+
+
+def savable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same values as safetensors takes them: on the CPU, contiguous, none sharing memory."""
+    ready: dict[str, Tensor] = {}
+    storages: set[int] = set()
+    for key, tensor in tensors.items():
+        own = tensor.detach().cpu().contiguous()
+        if own.untyped_storage().data_ptr() in storages:
+            own = own.clone()
+        storages.add(own.untyped_storage().data_ptr())
+        ready[key] = own
+    return ready
 
 
 def _repeats(tensor: Tensor) -> bool:

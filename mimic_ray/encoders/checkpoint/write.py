@@ -1,0 +1,64 @@
+"""A file like another one, with an encoder's weights replaced: the user's code loads it unchanged.
+
+Container, wrapper, prefix, key order, precision and everything beside the encoder stay: epoch,
+optimizer, heads, and also other copies of the encoder (`Fit.also_fits`), which keep their weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from io import BufferedReader
+from pathlib import Path
+
+from safetensors.torch import save, save_file
+from torch import Tensor
+
+from mimic_ray.base import files
+from mimic_ray.base.errors import DamagedCheckpointError
+from mimic_ray.base.text import plain
+from mimic_ray.encoders.checkpoint import sandbox, sniff
+from mimic_ray.encoders.checkpoint.resolve import Fit
+from mimic_ray.encoders.checkpoint.safetensors_file import read_safetensors
+from mimic_ray.encoders.checkpoint.tensors import replacement, savable
+
+
+def write_like(original: Path, fit: Fit, state: Mapping[str, Tensor], destination: Path) -> None:
+    """Writes `original` to `destination` with `state` (our keys) in the places that `fit` names.
+
+    `original` is read anew, as safely as the first time; `destination` holds the old content or
+    the new, never a part. Raises a CheckpointError if `original` is no longer what was read.
+    """
+    name = sniff.shown(original)
+    new = savable({fit.keys[key]: tensor for key, tensor in state.items() if key in fit.keys})
+    # Its size was accepted when it was read.
+    with sniff.opened(original, limit_bytes=1 << 62) as file:
+        file_format = sniff.file_format(file, name)
+        if file_format == sniff.SAFETENSORS:
+            content = _safetensors_like(file, name, new)
+        else:
+            content = _torch_like(file, name, file_format, fit, new)
+    files.write_bytes(destination, content)
+
+
+def _safetensors_like(file: BufferedReader, name: str, new: Mapping[str, Tensor]) -> bytes:
+    tensors, metadata = read_safetensors(file, name)
+    if not new.keys() <= tensors.keys():
+        raise DamagedCheckpointError(
+            f"{name} has changed since it was read: put the file back that was read."
+        )
+    for key, tensor in new.items():
+        tensors[key] = replacement(tensors[key], tensor, plain(key), name)
+    return save(savable(tensors), metadata or None)
+
+
+def _torch_like(
+    file: BufferedReader, name: str, file_format: str, fit: Fit, new: Mapping[str, Tensor]
+) -> bytes:
+    numbers = {key: str(number) for number, key in enumerate(new)}
+    with sandbox.working_folder() as folder:
+        with files.disk_errors(folder / sandbox.TENSORS):
+            save_file({numbers[key]: new[key] for key in new}, folder / sandbox.TENSORS)
+        sandbox.run(
+            "write", file, folder, name=name, format=file_format, group=fit.group, keys=numbers
+        )
+        return (folder / sandbox.WRITTEN).read_bytes()
