@@ -55,3 +55,18 @@ def shown_progress() -> Iterator[Callable[[News], None]]:
 
 
 _TERMS = ("loss", "clone", "attention", "contrastive")
+
+
+@contextmanager
+def counted(words: str) -> Iterator[Callable[[int, int], None]]:
+    """Yields a function that takes (done, total) and shows it as one bar under `words`."""
+    columns = (TextColumn(words), BarColumn(bar_width=24), MofNCompleteColumn())
+    bar = Progress(
+        *columns,
+        TimeRemainingColumn(),
+        console=console.err,
+        disable=not console.err.is_terminal,
+    )
+    task = bar.add_task(words)
+    with bar:
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -24,6 +24,14 @@ DECODER = f"decode 1, simplejpeg {simplejpeg.__version__}, pillow {PIL.__version
 
 # Pillow alone would also try EPS, which starts Ghostscript.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+_STARTS = {
+    b"\xff\xd8": "jpg",
+    b"\x89PNG": "png",
+    b"GIF8": "gif",
+    b"BM": "bmp",
+    b"II": "tif",
+    b"MM": "tif",
+}
 _TRANSPARENT_SHOWS = (255, 255, 255, 255)
 # EXIF orientation -> (quarter turns to the left, then mirrored left to right).
 _UPRIGHT = {
@@ -58,6 +66,13 @@ def decode(content: bytes, pixel_limit: int = 50_000_000) -> Pixels8:
         # Pillow's readers raise whatever a malformed file leads them to: OSError, SyntaxError,
         # struct.error, zlib.error, KeyError ...
         raise BrokenImageError(f"{type(error).__name__}: {plain(error)}") from error
+
+
+def format_of(content: bytes) -> str:
+    """The usual suffix of an image that decodes: "jpg", "png", "webp", "gif", "bmp" or "tif"."""
+    if content[8:12] == b"WEBP":
+        return "webp"
+    return next(suffix for start, suffix in _STARTS.items() if content.startswith(start))
 
 
 def _decode_jpeg(content: bytes, pixel_limit: int) -> Pixels8:

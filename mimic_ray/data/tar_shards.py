@@ -53,7 +53,7 @@ class TarShards:
     compressed one. Members that are no regular files or have no image suffix are left out.
 
     Raises DataError for a tar that is damaged, cut or foreign, for a key that occurs twice, and if
-    there is no image at all.
+    there is no image at all. `entries` says where each image lies.
     """
 
     def __init__(self, paths: Sequence[Path], location: str) -> None:
@@ -61,20 +61,20 @@ class TarShards:
         self._folder = paths[0].parent if paths else Path()
         manifests = {folder: _manifest_of(folder) for folder in {p.parent for p in paths}}
         self._files: list[Path] = []
-        self._entries: list[Entry] = []
+        self.entries: list[Entry] = []
         self._places: list[tuple[int, int, int]] = []  # file, size, offset
         for path in paths:
             listed = manifests[path.parent].get(path.name)
             plain_tar, entries = _open_tar(path, listed)
             number = len(self._files)
             self._files.append(plain_tar)
-            self._entries += entries
+            self.entries += entries
             self._places += [(number, entry.size, entry.offset) for entry in entries]
-        self.keys = [entry.key for entry in self._entries]
+        self.keys = [entry.key for entry in self.entries]
         if not self.keys:
             raise DataError(f"{location} holds {count(len(paths), 'tar')} and not one image.")
         if len(set(self.keys)) < len(self.keys):
-            raise _twice(self._entries)
+            raise _twice(self.entries)
         self._open: list[int] = []
         if len(self._files) <= _OPEN_SHARDS:
             self._open = [_descriptor(path) for path in self._files]
@@ -101,11 +101,11 @@ class TarShards:
 
     @cached_property
     def fingerprint(self) -> str:
-        return manifest.fingerprint(self._entries)
+        return manifest.fingerprint(self.entries)
 
     @cached_property
     def labels(self) -> list[int] | None:
-        labels = [entry.label for entry in self._entries]
+        labels = [entry.label for entry in self.entries]
         known = [label for label in labels if label is not None]
         return known if len(known) == len(labels) else None
 

@@ -1,0 +1,100 @@
+"""mimic-ray shards: sets of images that training reads fast, and whether they are whole."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mimic_ray.base.text import count, plain
+from mimic_ray.cli import console, options
+
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode="rich", help="Build, check and describe image shards."
+)
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        help="A folder of images or tars, tars, an npz, or torchvision:NAME:ROOT[:SPLIT]."
+    ),
+]
+Side = Annotated[
+    int | None,
+    typer.Option(help="Larger images become squares of this side; else all keep their bytes."),
+]
+
+
+@app.command()
+def build(
+    source: Sources,
+    out: Annotated[Path, typer.Option(help="The folder to make.")],
+    per_shard: Annotated[int, typer.Option(help="Images in a shard.")] = 10_000,
+    side: Side = None,
+    quality: Annotated[int, typer.Option(help="JPEG quality, with --side.")] = 90,
+    json: options.Json = False,
+) -> None:
+    """Pack images into tars with a manifest.
+
+    Example: mimic-ray shards build photos/ --side 256 --out set
+    """
+    from mimic_ray.cli.progress import counted
+    from mimic_ray.workflows.shards import build_shards
+
+    with counted("Packing images") as progress:
+        built = build_shards(
+            source, out, per_shard=per_shard, side=side, quality=quality, progress=progress
+        )
+    facts = built.facts
+    if json:
+        console.print_json({"folder": built.folder, "broken": built.broken, **asdict(facts)})
+        return
+    for key, reason in built.broken:
+        console.err.print(f"left out: {plain(key)} ({reason})", markup=False)
+    shards = count(len(facts.shards), "shard")
+    console.out.print(f"{count(facts.images, 'image')} in {shards}: {out}", soft_wrap=True)
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A folder of shards.")], json: options.Json = False
+) -> None:
+    """Read every byte and name each shard that is cut, changed or missing; exit 1 if one is."""
+    from mimic_ray.workflows.shards import verify_shards
+
+    problems = verify_shards(folder)
+    if json:
+        console.print_json({"whole": not problems, "problems": [asdict(p) for p in problems]})
+    for problem in problems if not json else ():
+        console.out.print(f"{plain(problem.file)}: {problem.what}", markup=False, soft_wrap=True)
+    if problems:
+        raise typer.Exit(1)
+    if not json:
+        console.out.print(f"{folder} is whole.", soft_wrap=True)
+
+
+@app.command()
+def info(
+    location: Annotated[str, typer.Argument(help="Shards: a folder, a tar or a pattern.")],
+    json: options.Json = False,
+) -> None:
+    """Show counts, sizes and the fingerprint of a set of shards."""
+    from mimic_ray.workflows.shards import describe_shards
+
+    facts = describe_shards(location)
+    if json:
+        console.print_json(asdict(facts))
+        return
+    kinds = ", ".join(f"{number:,} {name}" for name, number in facts.formats.items())
+    sides = f"{facts.sides[0]} to {facts.sides[1]} pixels" if facts.sides else "not looked at"
+    labels = count(len(facts.classes or ()), "named class", "named classes")
+    for word, value in {
+        "images": f"{facts.images:,} in {count(facts.shards, 'shard')}",
+        "bytes": f"{facts.image_bytes:,}",
+        "formats": kinds,
+        "sides": sides,
+        "labels": labels if facts.labelled else "none",
+        "fingerprint": facts.fingerprint,
+    }.items():
+        console.out.print(f"{word:<12} {value}", markup=False, soft_wrap=True)
