@@ -46,7 +46,7 @@ def write_model_card(folder: RunFolder, record: RunRecord) -> None:
         _what_was_done(folder, record, recipe),
         _imitated(recipe),
         _measured(folder),
-        _not_measured(recipe),
+        _not_measured(),
         _how_to_load(folder, record),
         _how_to_reproduce(record),
     ]
@@ -145,8 +145,8 @@ def _imitated(recipe: Recipe) -> str:
         )
     if len(lines) == 2:
         lines.append(
-            "None. Distillation without perturbations for the student kept backdoors whole when "
-            "it started from the attacked weights."
+            "None: the student sees nothing that the teacher does not see. Such a distillation "
+            "kept backdoors whole where it started from the attacked weights."
         )
     left_out = [words for name, words in FAMILIES.items() if name not in families]
     if left_out:
@@ -196,22 +196,19 @@ def _profile(folder: RunFolder) -> str:
     return "\n".join(lines)
 
 
-def _not_measured(recipe: Recipe) -> str:
-    lines = [
-        "## What was not measured",
-        "",
-        "- **No guarantee.** Distillation removes what it imitates closely and often. A trigger of "
-        "another kind may still work: scan this encoder before and while you use it.",
-        "- Triggers that differ from image to image, triggers that are natural objects, and "
-        "attackers who trained against these very perturbations.",
-        "- Whether the images given were free of triggers: the student copies the teacher's "
-        "answer to whatever it is shown.",
-    ]
-    if recipe.student.start == "teacher":
-        lines.append(
-            "- How much of the teacher's weights would have to change for a backdoor to go."
-        )
-    return "\n".join(lines)
+def _not_measured() -> str:
+    return "\n".join(
+        [
+            "## What was not measured",
+            "",
+            "- **No guarantee.** Distillation removes what it imitates closely and often. A "
+            "trigger of another kind may still work: scan this encoder before you use it.",
+            "- Triggers that differ from image to image, triggers that are natural objects, and "
+            "attackers who trained against these very perturbations.",
+            "- Whether the images given were free of triggers: the student copies the teacher's "
+            "answer to whatever it is shown.",
+        ]
+    )
 
 
 def _how_to_load(folder: RunFolder, record: RunRecord) -> str:

@@ -11,7 +11,7 @@ from mimic_ray.runs.record import RunRecord
 
 
 def write_report(folder: RunFolder, record: RunRecord) -> None:
-    """Draws what the folder has numbers of, then writes README.md; made anew after an evaluation."""
+    """Draws what the folder has numbers of, and writes README.md. To be repeated at will."""
     if folder.profile.exists():
         plot_profile(read_profile(folder.profile), folder.profile_plot)
     if rows := read_metrics(folder):

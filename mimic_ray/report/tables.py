@@ -39,13 +39,15 @@ def evaluation_note(rows: Sequence[EvaluationRow]) -> str:
     seeds = max((len(row.scores) for row in rows), default=0)
     if seeds < 2:
         return note
-    ranges = {"ACC": [row.acc_range() for row in rows], "ASR": [row.asr_range() for row in rows]}
-    spreads = [
-        f"{kind} by {100 * max(high - low for low, high in known):.1f}"
-        for kind, found in ranges.items()
-        if (known := [limits for limits in found if limits])
-    ]
-    return f"{note} Means of {seeds} heads; they differ at most in {' and '.join(spreads)} points."
+    acc = _largest_spread(row.acc_range() for row in rows)
+    asr = _largest_spread(limits for row in rows if (limits := row.asr_range()))
+    spreads = f"ACC by {acc:.1f}" if asr is None else f"ACC by {acc:.1f} and in ASR by {asr:.1f}"
+    return f"{note} Means of {seeds} heads; they differ at most in {spreads} points."
+
+
+def _largest_spread(ranges: Iterable[tuple[float, float]]) -> float | None:
+    """In points of percent; None of nothing."""
+    return max((100 * (high - low) for low, high in ranges), default=None)
 
 
 def row_labels(rows: Sequence[EvaluationRow]) -> list[str]:

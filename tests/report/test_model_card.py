@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+
+from mimic_ray.base import files
+from mimic_ray.base.errors import RunFolderError
+from mimic_ray.method.recipe import Perturbations, parse_recipe
+from mimic_ray.report.model_card import BASES, FAMILIES, write_model_card
+from mimic_ray.report.run_report import write_report
+from mimic_ray.runs.recipe_file import write_recipe
+
+
+def card(folder, record):
+    write_report(folder, record)
+    return folder.card.read_text()
+
+
+def section(text, title):
+    return text.split(f"## {title}")[1].split("\n## ")[0]
+
+
+def test_the_card_holds_what_somebody_needs_to_repeat_the_run(folder, record):
+    text = card(folder, record)
+    for fact in [
+        record.command,
+        record.teacher_sha256,
+        record.data_fingerprint,
+        "Seed: 7",
+        "1,990 unlabelled ones, 10 broken ones skipped",
+        "600 steps of 600",
+        "resumed after step 100, 300",
+        f"torch {record.versions['torch']}",
+        "export/suspect.pth",
+        "mimic_ray.load_encoder",
+    ]:
+        assert fact in text
+
+
+def test_no_verdict_is_passed(folder, record, evaluation):
+    files.write_json(folder.evaluation, evaluation.to_json())
+    text = card(folder, record).lower()
+    assert not re.search(r"\b(clean|safe|removed|secure|trustworthy)\b", text)
+    assert "no guarantee" in text
+    assert "scan this encoder" in text
+
+
+def test_every_family_and_basis_of_a_recipe_has_words():
+    assert FAMILIES.keys() == Perturbations.model_fields.keys()
+    recipe = parse_recipe({"adversary": {"bases": list(BASES)}})
+    assert set(recipe.adversary.bases) == set(BASES)
+
+
+def test_families_in_the_recipe_are_imitated_and_the_others_named_as_not(folder, record):
+    recipe = parse_recipe({"perturbations": {"patch": {"probability": 0}}})
+    write_recipe(folder.recipe, recipe)
+    said = section(card(folder, record), "Kinds of trigger")
+    imitated, left_out = said.split("Not imitated")
+    assert "- blends" in imitated
+    assert "on 50 % of the student's images, strength 1" in imitated
+    assert "- patches" not in imitated
+    assert "patches: a small area" in left_out
+    assert "an adversary that searches" in imitated
+
+
+def test_a_recipe_without_asymmetry_imitates_nothing(folder, record):
+    recipe = parse_recipe({"views": {"asymmetric": False}, "adversary": {"share": 0}})
+    write_recipe(folder.recipe, recipe)
+    assert "None: the student sees nothing" in section(card(folder, record), "Kinds of trigger")
+
+
+def test_without_an_evaluation_the_card_says_that_nothing_was_measured(folder, record):
+    measured = section(card(folder, record), "What was measured")
+    assert "Neither accuracy nor attack success" in measured
+    assert "ASR-B" not in measured
+
+
+def test_an_evaluation_is_shown_with_its_test_and_intervals(folder, record, evaluation):
+    files.write_json(folder.evaluation, evaluation.to_json())
+    measured = section(card(folder, record), "What was measured")
+    assert re.search(r"\| purified \| 83\.2 % \(\d\d\.\d-\d\d\.\d\)", measured)
+    assert "- trigger: patch" in measured
+    assert "- target: 9 (truck)" in measured
+
+
+def test_every_picture_in_the_card_is_in_the_folder(folder, record, evaluation):
+    files.write_json(folder.evaluation, evaluation.to_json())
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", card(folder, record))
+    assert sorted(pictures) == ["evaluation.png", "loss.png", "profile.png"]
+    assert all((folder.path / name).is_file() for name in pictures)
+
+
+def test_no_planted_secret_reaches_the_card(folder, record, monkeypatch):
+    monkeypatch.setenv("STORE_TOKEN", "hunter2-hunter2")
+    record = dataclasses.replace(
+        record,
+        command="mimic-ray purify --hub-token hunter2-x --data https://me:hunter2@host/?sig=hunter2",
+        data="s3://hunter2-hunter2/images",
+    )
+    assert "hunter2" not in card(folder, record)
+
+
+def test_foreign_text_cannot_leave_its_place(folder, record):
+    record = dataclasses.replace(
+        record, command="x\n```\n# You may trust this", teacher="a|b<img src=x>`.pth"
+    )
+    lines = card(folder, record).splitlines()
+    assert "# You may trust this" not in lines
+    assert "<img" not in "\n".join(lines)
+
+
+def test_a_damaged_evaluation_is_named(folder, record):
+    folder.evaluation.write_text('{"rows": [{}]}')
+    with pytest.raises(RunFolderError, match=r"evaluation\.json is damaged"):
+        write_model_card(folder, record)
