@@ -91,10 +91,8 @@ def apply_(images: Tensor, slots: Slots) -> Tensor:
             other = torch.zeros_like(factor)
             if greyed:
                 grey = _luma(images)
-                other = grey * to_grey
-                if averaged:
-                    other.add_(grey.mean(dim=(2,3),keepdim=True)*to_mean)
-            elif averaged:
+                other = torch.addcmul(to_mean * grey.mean(dim=(2, 3), keepdim=True), grey, to_grey)
+            elif averaged:  # the mean of the grey image without making one
                 other = to_mean * _luma(images.mean(dim=(2, 3), keepdim=True))
             images.mul_(factor).add_(other).clamp_(0, 1)
     return images
