@@ -14,25 +14,20 @@ from mimic_ray.cli import console, options
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="rich", help="Build, check and describe image shards."
 )
-Sources = Annotated[
-    list[str],
-    typer.Argument(
-        help="A folder of images or tars, tars, an npz, or torchvision:NAME:ROOT[:SPLIT]."
-    ),
-]
-Side = Annotated[
-    int | None,
-    typer.Option(help="Larger images become squares of this side; else all keep their bytes."),
-]
+_SOURCES = "A folder of images or tars, tars, an npz, or torchvision:NAME:ROOT[:SPLIT]."
+_SIDE = "Larger images become squares of this side; else all keep their bytes."
 
 
 @app.command()
 def build(
-    source: Sources,
+    source: Annotated[list[str], typer.Argument(help=_SOURCES)],
     out: Annotated[Path, typer.Option(help="The folder to make.")],
     per_shard: Annotated[int, typer.Option(help="Images in a shard.")] = 10_000,
-    side: Side = None,
+    side: Annotated[int | None, typer.Option(help=_SIDE)] = None,
     quality: Annotated[int, typer.Option(help="JPEG quality, with --side.")] = 90,
+    broken_share: Annotated[
+        float, typer.Option(help="Stop if more of the images are broken.")
+    ] = 0.01,
     json: options.Json = False,
 ) -> None:
     """Pack images into tars with a manifest.
@@ -44,7 +39,13 @@ def build(
 
     with counted("Packing images") as progress:
         built = build_shards(
-            source, out, per_shard=per_shard, side=side, quality=quality, progress=progress
+            source,
+            out,
+            per_shard=per_shard,
+            side=side,
+            quality=quality,
+            broken_share=broken_share,
+            progress=progress,
         )
     facts = built.facts
     if json:
@@ -66,12 +67,11 @@ def verify(
     problems = verify_shards(folder)
     if json:
         console.print_json({"whole": not problems, "problems": [asdict(p) for p in problems]})
-    for problem in problems if not json else ():
-        console.out.print(f"{plain(problem.file)}: {problem.what}", markup=False, soft_wrap=True)
+    else:
+        lines = [f"{plain(p.file)}: {p.what}" for p in problems] or [f"{folder} is whole."]
+        console.out.print("\n".join(lines), markup=False, soft_wrap=True)
     if problems:
         raise typer.Exit(1)
-    if not json:
-        console.out.print(f"{folder} is whole.", soft_wrap=True)
 
 
 @app.command()
@@ -86,15 +86,5 @@ def info(
     if json:
         console.print_json(asdict(facts))
         return
-    kinds = ", ".join(f"{number:,} {name}" for name, number in facts.formats.items())
-    sides = f"{facts.sides[0]} to {facts.sides[1]} pixels" if facts.sides else "not looked at"
-    labels = count(len(facts.classes or ()), "named class", "named classes")
-    for word, value in {
-        "images": f"{facts.images:,} in {count(facts.shards, 'shard')}",
-        "bytes": f"{facts.image_bytes:,}",
-        "formats": kinds,
-        "sides": sides,
-        "labels": labels if facts.labelled else "none",
-        "fingerprint": facts.fingerprint,
-    }.items():
+    for word, value in facts.lines().items():
         console.out.print(f"{word:<12} {value}", markup=False, soft_wrap=True)

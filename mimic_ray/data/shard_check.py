@@ -40,6 +40,21 @@ class Summary:
     classes: list[str] | None
     fingerprint: str
 
+    def lines(self) -> dict[str, str]:
+        """What a person wants to read, line by line."""
+        kinds = ", ".join(f"{number:,} {name}" for name, number in self.formats.items())
+        labels = count(len(self.classes or ()), "named class", "named classes")
+        return {
+            "images": f"{self.images:,} in {count(self.shards, 'shard')}",
+            "bytes": f"{self.image_bytes:,}",
+            "formats": kinds,
+            "sides": f"{self.sides[0]} to {self.sides[1]} pixels"
+            if self.sides
+            else "not looked at",
+            "labels": labels if self.labelled else "none",
+            "fingerprint": self.fingerprint,
+        }
+
 
 def verify(folder: Path) -> list[Problem]:
     """Reads every byte of a set of shards; an empty list says that it is whole.

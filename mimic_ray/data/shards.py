@@ -193,7 +193,7 @@ def _prepare(source: ImageSource, row: int, side: int | None, quality: int) -> _
     if side is not None and min(pixels.shape[:2]) > side:
         pixels = centre_square(pixels, side)
         # Full colour resolution: half of it would blur small coloured triggers and signs alike.
-        content = simplejpeg.encode_jpeg(pixels, quality=quality, colorsubsamp="444")
+        content = simplejpeg.encode_jpeg(pixels, quality=quality, colorsubsampling="444")
     height, width = pixels.shape[:2]
     return _Image(row, content, width, height, sha256)
 

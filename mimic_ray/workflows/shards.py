@@ -30,6 +30,8 @@ def build_shards(
         raise UsageError(f"--per-shard {per_shard}: a shard holds at least one image.")
     if side is not None and side < 1:
         raise UsageError(f"--side {side}: at least one pixel.")
+    if not 0 <= broken_share < 1:
+        raise UsageError(f"--broken-share {broken_share}: a share, such as 0.01.")
     if not 1 <= quality <= 100:
         raise UsageError(f"--quality {quality}: JPEG quality goes from 1 to 100.")
     return shards.build(
