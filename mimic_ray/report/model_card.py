@@ -213,13 +213,14 @@ def _not_measured() -> str:
 
 def _how_to_load(folder: RunFolder, record: RunRecord) -> str:
     exported = sorted(folder.export.iterdir()) if folder.export.exists() else []
+    name = plain(folder.path.resolve().name)
     lines = [
         "## How to load it",
         "",
         "```python",
         "import mimic_ray",
         "",
-        f'encoder = mimic_ray.load_encoder("{plain(folder.path.name)}")  # eval mode, on the CPU',
+        f"encoder = mimic_ray.load_encoder({name!r})  # eval mode, on the CPU",
         "features = encoder(images)  # [B, 3, S, S] in [0, 1] -> [B, D]; it normalises by itself",
         "```",
         "",
@@ -251,6 +252,6 @@ def _how_to_reproduce(record: RunRecord) -> str:
             f"- Computed on: {compute}",
             "",
             "One worker on a CPU with the same versions, threads and instruction set gives the "
-            "same weights bit for bit; anything else gives weights that are as good.",
+            "same weights bit for bit; anything else rounds differently.",
         ]
     )

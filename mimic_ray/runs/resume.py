@@ -47,7 +47,7 @@ def check_agreement(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list
             "run had, or start a new one with another --out."
         )
     return [
-        f"{difference}: the weights will be as good, but not bit for bit those of an unbroken run."
+        f"{difference}: the weights will not be bit for bit those of an unbroken run."
         for difference in _differences("", recorded.get("compute"), now.get("compute"))
     ]
 
