@@ -91,9 +91,10 @@ def apply_(images: Tensor, slots: Slots) -> Tensor:
             other = torch.zeros_like(factor)
             if greyed:
                 grey = _luma(images)
-                other = torch.addcmul(to_mean * grey.mean(dim=(2, 3), keepdim=True), grey, to_grey)
+                mean = grey.mean(dim=(2, 3), keepdim=True)
+                other = grey.mul_(to_grey).add_(mean.mul_(to_mean))
             elif averaged:  # the mean of the grey image without making one
-                other = to_mean * _luma(images.mean(dim=(2, 3), keepdim=True))
+                other = _luma(images.mean(dim=(2, 3), keepdim=True)).mul_(to_mean)
             images.mul_(factor).add_(other).clamp_(0, 1)
     return images
 

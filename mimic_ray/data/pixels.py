@@ -37,7 +37,7 @@ def blend(images: Tensor, other: Tensor, alpha: Tensor | float) -> Tensor:
 
 
 def plane_waves(across: Tensor, down: Tensor, phase: Tensor, side: int) -> Tensor:
-    """sin(2 pi (across x / S + down y / S) + phase): [B] periods per image, radians -> [B, S, S]."""
+    """sin(2 pi (across x + down y) / S + phase): [B] periods per image, radians -> [B, S, S]."""
     position = torch.arange(side, device=across.device) * (2 * math.pi / side)
     rows = down[:, None] * position + phase[:, None]
     columns = across[:, None] * position

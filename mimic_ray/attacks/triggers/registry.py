@@ -1,0 +1,20 @@
+"""Triggers by name. Each is a function (image side, settings by keyword) -> Trigger.
+
+The settings' types and defaults are read off the function, so that `patch:side=12` needs no parser
+of its own. A new trigger is one file and one line here.
+"""
+
+from __future__ import annotations
+
+from mimic_ray.base.registry import Registry
+
+TRIGGERS = Registry(
+    "trigger",
+    {
+        "patch": "mimic_ray.attacks.triggers.patch:patch",
+        "noise_patch": "mimic_ray.attacks.triggers.patch:noise_patch",
+        "blend": "mimic_ray.attacks.triggers.blend:blend",
+        "dct": "mimic_ray.attacks.triggers.dct:dct",
+        "sine": "mimic_ray.attacks.triggers.sine:sine",
+    },
+)
