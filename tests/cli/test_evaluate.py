@@ -1,0 +1,153 @@
+import json
+
+import pytest
+
+from mimic_ray.evaluation.results import Evaluation
+from tests.cli.toy_images import run, save_checkpoint, save_images
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("toy")
+    save_images(folder / "train", each=60, seed=0)
+    save_images(folder / "test", each=20, seed=1)
+    save_checkpoint(folder / "clean.safetensors", seed=0)
+    save_checkpoint(folder / "other.safetensors", seed=1)
+    return folder
+
+
+@pytest.fixture
+def command(toy):
+    """The command without its encoders."""
+    return [
+        "evaluate",
+        "--encoder",
+        "tiny_resnet",
+        "--train",
+        toy / "train",
+        "--test",
+        toy / "test",
+    ]
+
+
+TRIGGERED = ["--trigger", "patch", "--target", "red"]
+
+
+def evaluated(capsys, arguments) -> Evaluation:
+    assert run([*arguments, "--json"]) == 0
+    return Evaluation.from_json(json.loads(capsys.readouterr().out))
+
+
+def test_colours_are_told_apart_and_the_target_is_left_out_of_asr(toy, command, capsys):
+    found = evaluated(
+        capsys, [*command, f"toy={toy / 'clean.safetensors'}", *TRIGGERED, "--seeds", 2]
+    )
+    (row,) = found.rows
+    assert row.encoder == "toy"
+    assert row.acc.share > 0.9
+    assert (row.acc.total, row.asr.total) == (60, 40)
+    assert [score.seed for score in row.scores] == [0, 1]
+    assert found.settings["target"] == "2 (red)"
+
+
+def test_count_target_counts_every_image(toy, command, capsys):
+    arguments = [*command, toy / "clean.safetensors", *TRIGGERED, "--count-target", "--seeds", 1]
+    assert evaluated(capsys, arguments).rows[0].asr.total == 60
+
+
+def test_the_reference_gets_the_first_row_and_every_other_its_floor(toy, command, capsys):
+    places = [f"a={toy / 'other.safetensors'}", f"b={toy / 'clean.safetensors'}"]
+    arguments = [
+        *command,
+        *places,
+        *TRIGGERED,
+        "--reference",
+        toy / "clean.safetensors",
+        "--seeds",
+        1,
+    ]
+    reference, a, b = evaluated(capsys, arguments).rows
+    assert reference.encoder == "reference"
+    assert reference.asr is None
+    # b is the reference under another name: what is its floor there is its ASR here.
+    assert a.asr_b == b.asr_b == reference.asr_b == b.asr
+    assert b.acc == reference.acc
+
+
+def test_every_head_gets_its_own_row(toy, command, capsys):
+    heads = [word for name in ("linear", "knn", "mlp") for word in ("--head", name)]
+    found = evaluated(capsys, [*command, toy / "clean.safetensors", *heads, "--seeds", 2])
+    assert [(row.head, len(row.scores)) for row in found.rows] == [
+        ("linear", 2),
+        ("knn", 1),  # nothing in it is drawn
+        ("mlp", 2),
+    ]
+    assert "Adam 0.005, batch 250, 40 epochs" in found.settings["head linear"]
+
+
+def test_out_holds_the_numbers_and_the_bars(toy, command, tmp_path, capsys):
+    out = tmp_path / "found"
+    assert run([*command, toy / "clean.safetensors", "--seeds", 1, "--out", out]) == 0
+    shown = capsys.readouterr().out
+    kept = Evaluation.from_json(json.loads((out / "evaluation.json").read_text()))
+    assert f"{100 * kept.rows[0].acc.share:.1f} %" in shown
+    assert (out / "evaluation.png").read_bytes().startswith(b"\x89PNG")
+    assert {path.name for path in out.iterdir()} == {"evaluation.json", "evaluation.png"}
+
+
+def test_limits_leave_every_class_in(toy, command, capsys):
+    limits = ["--train-limit", 30, "--test-limit", 15, "--seeds", 1, "--head", "knn"]
+    found = evaluated(capsys, [*command, toy / "clean.safetensors", *limits])
+    assert found.rows[0].acc.total == 15
+    assert found.settings["train images"] == "30"
+    assert found.rows[0].acc.share > 0.9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["{clean}", "--trigger", "patch"], 2, "--trigger and --target belong together"),
+        (["{clean}", "--count-target"], 2, "--count-target counts triggered images"),
+        (["a={clean}", "a={other}"], 2, 'Two encoders are called "a"'),
+        (["reference={clean}", "--reference", "{other}"], 2, "call the other otherwise"),
+        (["{clean}", "--head", "mpl"], 2, "Did you mean mlp"),
+        (["{clean}", "--trigger", "patch", "--target", "rde"], 2, "Did you mean red"),
+        (["{folder}"], 1, "run.json"),
+        (["{folder}/missing.pth"], 1, "missing.pth"),
+    ],
+)
+def test_a_mistake_ends_in_one_sentence(arguments, code, sentence, toy, command, capsys):
+    words = {"clean": toy / "clean.safetensors", "other": toy / "other.safetensors", "folder": toy}
+    assert run([*command, *(argument.format(**words) for argument in arguments)]) == code
+    captured = capsys.readouterr()
+    assert sentence in " ".join(captured.err.split())
+    assert captured.out == ""
+
+
+def test_a_checkpoint_without_its_architecture_is_asked_for_it(toy, capsys):
+    arguments = [
+        "evaluate",
+        toy / "clean.safetensors",
+        "--train",
+        toy / "train",
+        "--test",
+        toy / "test",
+    ]
+    assert run(arguments) == 2
+    assert "say its architecture with --encoder" in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_out_folder_with_something_in_it_is_refused_first(toy, command, tmp_path, capsys):
+    (tmp_path / "mine.txt").write_text("keep me")
+    assert run([*command, toy / "clean.safetensors", "--out", tmp_path]) == 1
+    assert "is not an empty folder" in " ".join(capsys.readouterr().err.split())
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_labels_that_the_head_never_saw_are_refused(toy, tmp_path, capsys):
+    save_images(tmp_path / "test", each=2, seed=0)
+    (tmp_path / "test" / "blue").rename(tmp_path / "test" / "yellow")
+    arguments = ["evaluate", "--encoder", "tiny_resnet", toy / "clean.safetensors"]
+    arguments += ["--train", toy / "train", "--test", tmp_path / "test"]
+    assert run(arguments) == 1
+    assert "name different classes" in " ".join(capsys.readouterr().err.split())
