@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import io
+import tarfile
+
+import numpy as np
+import pytest
+
+from mimic_ray.base.errors import DataError
+from mimic_ray.data.tar_index import Member, read_members
+
+FORMS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
+SIZES = (0, 1, 511, 512, 513, 3000)
+
+
+def contents() -> dict[str, bytes]:
+    return {f"{number:03}.png": bytes([number]) * size for number, size in enumerate(SIZES)}
+
+
+def by_tarfile(path) -> list[Member]:
+    with tarfile.open(path) as tar:
+        return [Member(m.name, m.offset_data, m.size) for m in tar if m.isreg()]
+
+
+@pytest.fixture
+def plain_tar(tmp_path, write_tar):
+    return write_tar(tmp_path / "a.tar", contents())
+
+
+@pytest.mark.parametrize("form", FORMS, ids=["ustar", "gnu", "pax"])
+def test_the_walk_finds_what_tarfile_finds(tmp_path, write_tar, form):
+    names = contents() | {f"{'d' * 60}/{'n' * 90}.png": b"long", "gr\u00fcn.png": b"umlaut"}
+    path = write_tar(tmp_path / "a.tar", names, form)
+    members = read_members(path)
+    assert members == by_tarfile(path)
+    content = path.read_bytes()
+    assert [content[m.offset : m.offset + m.size] for m in members] == list(names.values())
+
+
+@pytest.mark.parametrize("form", FORMS, ids=["ustar", "gnu", "pax"])
+def test_names_over_a_hundred_bytes_are_read_in_every_form(tmp_path, write_tar, form):
+    # ustar splits at a slash, the others write an extra header.
+    name = f"{'d' * 120}/{'n' * 90}.png"
+    assert read_members(write_tar(tmp_path / "a.tar", {name: b"x"}, form))[0].name == name
+
+
+def test_links_devices_and_folders_are_left_out(tmp_path):
+    path = tmp_path / "a.tar"
+    kinds = [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE]
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for number, kind in enumerate(kinds):
+            header = tarfile.TarInfo(f"{number}.png")
+            header.type, header.linkname = kind, "/etc/passwd"
+            tar.addfile(header)
+        header = tarfile.TarInfo("real.png")
+        header.size = 4
+        tar.addfile(header, io.BytesIO(b"real"))
+    assert [member.name for member in read_members(path)] == ["real.png"]
+
+
+def test_a_tar_of_zeros_alone_has_no_members(tmp_path):
+    (tmp_path / "a.tar").write_bytes(bytes(10240))
+    assert read_members(tmp_path / "a.tar") == []
+
+
+@pytest.mark.parametrize("form", FORMS, ids=["ustar", "gnu", "pax"])
+def test_a_cut_anywhere_is_noticed(tmp_path, write_tar, form):
+    names = contents() | {("x" * 120): b"a name that needs an extra header"}
+    if form == tarfile.USTAR_FORMAT:
+        names.pop("x" * 120)
+    whole = write_tar(tmp_path / "a.tar", names, form).read_bytes()
+    last = by_tarfile(tmp_path / "a.tar")[-1]
+    end = last.offset + -(-last.size // 512) * 512
+    for size in [*range(256, end, 256), end, end + 512]:
+        (tmp_path / "b.tar").write_bytes(whole[:size])
+        with pytest.raises(DataError, match=r"b\.tar"):
+            read_members(tmp_path / "b.tar")
+
+
+@pytest.mark.parametrize("form", FORMS, ids=["ustar", "gnu", "pax"])
+def test_a_flipped_bit_in_any_header_is_noticed(tmp_path, write_tar, form):
+    path = write_tar(tmp_path / "a.tar", contents(), form)
+    whole = path.read_bytes()
+    for member in read_members(path):
+        damaged = bytearray(whole)
+        damaged[member.offset - 512 + 3] ^= 4
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"checksum|not a tar"):
+            read_members(path)
+
+
+def test_a_member_that_claims_eight_gigabytes_is_refused_with_both_sizes(tmp_path):
+    header = tarfile.TarInfo("big.png")
+    header.size = 8 << 30
+    for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        (tmp_path / "a.tar").write_bytes(header.tobuf(form) + bytes(1000))
+        with pytest.raises(DataError, match=r"8,589,934,592|damaged"):
+            read_members(tmp_path / "a.tar")
+
+
+def test_a_second_tar_behind_the_first_is_not_passed_over_in_silence(plain_tar):
+    plain_tar.write_bytes(plain_tar.read_bytes() * 2)
+    with pytest.raises(DataError, match="several tars in one"):
+        read_members(plain_tar)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"<!DOCTYPE html><html><body>404</body></html>" * 40, "web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "git lfs pull"),
+        (b"PK\x03\x04" + bytes(range(256)) * 8, "not a tar"),
+        (b"short", "cut inside a header"),
+    ],
+    ids=["empty", "html", "lfs", "zip", "short"],
+)
+def test_what_is_no_tar_is_named_for_what_it_is(tmp_path, content, said):
+    (tmp_path / "a.tar").write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        read_members(tmp_path / "a.tar")
+
+
+@pytest.mark.parametrize("form", FORMS, ids=["ustar", "gnu", "pax"])
+def test_no_random_damage_does_worse_than_a_data_error(tmp_path, write_tar, form):
+    path = write_tar(tmp_path / "a.tar", contents() | {"gr\u00fcn.png": b"umlaut"}, form)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        damaged = bytearray(whole)
+        for _ in range(rng.integers(1, 6)):
+            damaged[rng.integers(8000)] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            members = read_members(path)
+        except DataError:
+            continue
+        # What passes has sound headers: only contents were hit.
+        assert all(m.offset + m.size <= len(whole) for m in members)
