@@ -111,9 +111,9 @@ def _source(start: Tensor, length: Tensor, side: int) -> Tensor:
 def _triangles(start: Tensor, length: Tensor, size: int, side: int) -> Tensor:
     """[B] -> [B, S, P]: weights of the image's pixels in each output pixel; each row sums to 1."""
     step = (length / side)[:, None, None]
-    centre = start[:, None, None] + (torch.arange(side, device=start.device)[:, None] + 0.5) * step
-    pixel = torch.arange(size, device=start.device)
-    weights = (1 - (pixel + 0.5 - centre).abs() / step.clamp(min=1)).clamp(min=0)
-    inside = (pixel >= start[:, None]) & (pixel < (start + length)[:, None])
-    weights = weights * inside[:, None]
+    centre = (torch.arange(side, device=start.device)[:, None] + 0.5) * step
+    # Counted from the box's start: smaller numbers, fewer bits lost.
+    pixel = torch.arange(size, device=start.device) - start[:, None]
+    weights = (1 - (pixel[:, None] + 0.5 - centre).abs() / step.clamp(min=1)).clamp(min=0)
+    weights = weights * ((pixel >= 0) & (pixel < length[:, None]))[:, None]
     return weights / weights.sum(dim=2, keepdim=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def read_pattern(path: Path, side: int) -> tuple[Tensor, Tensor]:
     try:
         with zipfile.ZipFile(path) as archive:
             mask, add = (_read_array(archive, path, name, side) for name in ("tm", "t"))
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, zipfile.zlib.error) as error:
+    except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, RuntimeError) as error:
         raise DataError(f"{plain(path)} is no readable npz file: {plain(error)}.") from error
     if not (np.isfinite(mask).all() and np.isfinite(add).all()):
         raise DataError(f"The trigger in {plain(path)} has values that are not finite.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any, get_type_hints
 
@@ -31,7 +32,7 @@ def parse_settings(make: Callable[..., Any], name: str, text: str) -> dict[str, 
             )
         if key not in keywords:
             raise UnknownNameError(
-                f'setting of trigger "{name}"',
+                f"{name} setting",
                 key,
                 near_names(key, keywords),
                 f"It has {', '.join(keywords)}.",
@@ -44,7 +45,10 @@ def _converted(value: str, hint: Any, where: str) -> Any:
     # `int | None` stands for a default that depends on the image's side.
     kind = next(t for t in (int, float, str) if hint in (t, t | None))
     try:
-        return kind(value)
+        converted = kind(value)
+        if isinstance(converted, float) and not math.isfinite(converted):
+            raise ValueError
+        return converted
     except ValueError:
         words = {int: "a whole number", float: "a number"}
         raise UsageError(f"{where} must be {words[kind]}.") from None
