@@ -13,13 +13,14 @@ import io
 import re
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import simplejpeg
 
 from mimic_ray.base import files
-from mimic_ray.base.errors import BrokenImageError, DataError, RunFolderError
+from mimic_ray.base.errors import BrokenImageError, DataError, DiskFullError, RunFolderError
 from mimic_ray.base.text import count, plain
 from mimic_ray.data import manifest
 from mimic_ray.data.decode import decode, format_of
@@ -83,15 +84,14 @@ def build(
     labels = source.labels
     broken: list[tuple[str, str]] = []
     tell = progress or (lambda done, total: None)
-    with files.new_folder(out) as folder:
-        writer = _SetWriter(folder, per_shard)
+    with _new_set(out) as folder, closing(_SetWriter(folder, per_shard)) as writer:
         for image in _prepared(source, side, quality, tell):
             if image.broken:
                 broken.append((source.keys[image.row], image.broken))
                 continue
             label = None if labels is None else labels[image.row]
             writer.add(keys[image.row], image, label, source.keys[image.row])
-        shards = writer.close()
+        shards = writer.finish()
         _check_broken(source, broken, broken_share)
         facts = SetFacts(
             images=len(writer.entries),
@@ -106,6 +106,18 @@ def build(
         if source.classes:
             files.write_json(folder / CLASSES, source.classes)
     return Built(out, facts, broken)
+
+
+@contextmanager
+def _new_set(out: Path) -> Iterator[Path]:
+    try:
+        with files.new_folder(out) as folder:
+            yield folder
+    except DiskFullError as error:
+        raise DiskFullError(
+            f"No space left for {out}: free some, or give an --out on another disk. Nothing was "
+            "written."
+        ) from error
 
 
 class _SetWriter:
@@ -143,11 +155,15 @@ class _SetWriter:
         )
         self._images += 1
         if self._images == self._per_shard:
-            self._finish()
+            self._finish_shard()
 
-    def close(self) -> list[ShardFacts]:
-        self._finish()
+    def finish(self) -> list[ShardFacts]:
+        self._finish_shard()
         return self._shards
+
+    def close(self) -> None:
+        if self._tar is not None:
+            self._tar.fileobj.close()
 
     def _next(self) -> tarfile.TarFile:
         self._name, self._images = f"images-{len(self._shards):05}.tar", 0
@@ -155,7 +171,7 @@ class _SetWriter:
         self._tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
         return self._tar
 
-    def _finish(self) -> None:
+    def _finish_shard(self) -> None:
         if self._tar is None:
             return
         self._tar.close()

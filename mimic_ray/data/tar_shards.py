@@ -6,7 +6,6 @@ import hashlib
 import os
 import weakref
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -37,8 +36,7 @@ _INDEX_VERSION = "1"
 def shards_of(folder: Path) -> list[Path]:
     """The shards that lie in a folder: those of its manifest if it has one, else all in it."""
     if (folder / MANIFEST).is_file():
-        entries = manifest.read_manifest(folder / MANIFEST)
-        return [folder / name for name in dict.fromkeys(entry.shard for entry in entries)]
+        return [folder / name for name in manifest.shard_names(folder / MANIFEST)]
     try:
         return sorted(path for path in folder.iterdir() if is_shard(path))
     except OSError as error:
@@ -132,7 +130,7 @@ def image_entries(path: Path, name: str) -> list[Entry]:
             elif suffix_of(member.name) in IMAGE_SUFFIXES:
                 sha256 = _sha256(file.fileno(), member)
                 entries.append(Entry(key, name, member.offset, member.size, sha256))
-    return [replace(entry, label=labels.get(entry.key)) for entry in entries]
+    return [entry._replace(label=labels.get(entry.key)) for entry in entries]
 
 
 def _open_tar(path: Path, listed: list[Entry] | None) -> tuple[Path, list[Entry]]:

@@ -71,7 +71,8 @@ def test_a_set_is_built_described_and_verified_and_a_cut_shard_is_named(images, 
         (["info", "page.tar"], 1, "web page"),
     ],
 )
-def test_wrong_use_ends_in_one_sentence(images, tmp_path, monkeypatch, arguments, code, said):
+@pytest.mark.usefixtures("images")
+def test_wrong_use_ends_in_one_sentence(tmp_path, monkeypatch, arguments, code, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").write_text("")

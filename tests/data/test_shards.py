@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from mimic_ray.base.errors import DataError, RunFolderError
+from mimic_ray.base.errors import DataError, DiskFullError, RunFolderError
 from mimic_ray.data.decode import decode
 from mimic_ray.data.manifest import MANIFEST, SET
 from mimic_ray.data.resize import centre_square
@@ -162,9 +163,17 @@ def test_a_stop_in_the_middle_leaves_nothing(image_folder, tmp_path):
     assert not [path for path in tmp_path.iterdir() if "set" in path.name]
 
 
-def test_compressed_tars_and_npz_files_can_be_built_from(tmp_path, built):
-    import gzip
+def test_a_full_disk_leaves_nothing_and_says_where_to_go(image_folder, tmp_path, monkeypatch):
+    def no_space(*_):
+        raise OSError(28, "No space left on device")
 
+    monkeypatch.setattr("mimic_ray.data.shards.manifest.to_parquet", no_space)
+    with pytest.raises(DiskFullError, match="Nothing was written"):
+        build(open_images(image_folder), tmp_path / "set")
+    assert not [path for path in tmp_path.iterdir() if "set" in path.name]
+
+
+def test_compressed_tars_and_npz_files_can_be_built_from(tmp_path, built):
     packed = tmp_path / "a.tar.gz"
     packed.write_bytes(gzip.compress((built / "images-00000.tar").read_bytes()))
     build(open_images(packed), tmp_path / "from gzip")
