@@ -1,0 +1,90 @@
+"""What every family promises, whatever it draws."""
+
+import inspect
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from mimic_ray.base import seeds
+from mimic_ray.data.perturbations.registry import PERTURBATIONS
+
+ADDITIVE = ("blend", "frequency", "colour", "blur", "noise", "patch")
+
+
+def keys(count, seed=0):
+    return seeds.keys(seed, torch.arange(count))
+
+
+def smooth_images(count, side, seed=0):
+    """Something like photographs: smooth, and the same picture at every side."""
+    grid = torch.rand(count, 3, 6, 6, generator=torch.Generator().manual_seed(seed))
+    return 0.2 + 0.6 * F.interpolate(grid, side, mode="bilinear", align_corners=False)
+
+
+def changed(name, count=80, side=32, strength=1.0):
+    family = PERTURBATIONS.resolve(name)
+    return family(smooth_images(count, side), keys(count), smooth_images(7, side, seed=1), strength)
+
+
+def test_the_list_is_the_whole_registry():
+    assert list(PERTURBATIONS) == ["patch", "blend", "frequency", "colour", "warp", "blur", "noise"]
+
+
+@pytest.mark.parametrize("name", list(PERTURBATIONS))
+def test_the_signature_is_the_common_one(name):
+    parameters = inspect.signature(PERTURBATIONS.resolve(name)).parameters
+    assert list(parameters) == ["images", "keys", "donors", "strength"]
+    assert parameters["strength"].default == 1.0
+
+
+@pytest.mark.parametrize("name", list(PERTURBATIONS))
+@pytest.mark.parametrize("side", [16, 32, 48, 224])
+def test_every_image_changes_and_stays_in_the_unit_interval(name, side):
+    count = 6 if side == 224 else 40
+    images = changed(name, count, side)
+    assert images.shape == (count, 3, side, side)
+    assert images.dtype == torch.float32
+    assert images.min() >= 0
+    assert images.max() <= 1
+    assert (images != smooth_images(count, side)).flatten(1).any(1).all()
+
+
+@pytest.mark.parametrize("name", list(PERTURBATIONS))
+def test_an_outcome_depends_on_image_key_and_donors_alone(name):
+    family, donors = PERTURBATIONS.resolve(name), smooth_images(7, 32, seed=1)
+    images = smooth_images(50, 32)
+    whole = family(images, keys(50), donors)
+    parts = [family(images[p], keys(50)[p], donors) for p in (slice(13), slice(13, None))]
+    assert (whole - torch.cat(parts)).abs().max() < 1e-6
+    assert not torch.allclose(whole, family(images, keys(50, seed=1), donors))
+
+
+@pytest.mark.parametrize("name", list(PERTURBATIONS))
+def test_the_input_is_left_alone(name):
+    images, donors = smooth_images(20, 32), smooth_images(7, 32, seed=1)
+    PERTURBATIONS.resolve(name)(images, keys(20), donors)
+    assert torch.equal(images, smooth_images(20, 32))
+    assert torch.equal(donors, smooth_images(7, 32, seed=1))
+
+
+@pytest.mark.parametrize("name", list(PERTURBATIONS))
+def test_strength_scales_the_change_and_zero_is_the_identity(name):
+    plain = smooth_images(80, 32)
+    sizes = [(changed(name, strength=s) - plain).abs().mean().item() for s in (0, 0.25, 0.5, 1)]
+    assert sizes[0] < 1e-5
+    assert sizes[0] < sizes[1] < sizes[2] < sizes[3]
+
+
+@pytest.mark.parametrize("name", ADDITIVE)
+def test_zero_strength_changes_no_bit(name):
+    assert torch.equal(changed(name, strength=0.0), smooth_images(80, 32))
+
+
+@pytest.mark.parametrize("name", list(PERTURBATIONS))
+def test_the_change_is_as_large_at_112_pixels_as_at_32(name):
+    sizes = [
+        (changed(name, 60, side) - smooth_images(60, side)).square().mean().sqrt().item()
+        for side in (32, 112)
+    ]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.1)
