@@ -10,7 +10,7 @@ the length; x a shadow image, x+t the same with the trigger, r a reference, r' a
 
 Source: Jia, Liu, Gong, "BadEncoder", arXiv 2108.00352, and the authors' code. As there, all of
 batch normalisation is frozen, gradients also flow through E(r), and r' is flipped, jittered in
-colour and sometimes grey, never cropped. Departures: 250 steps of 64 at a high, falling rate
+colour and sometimes grey, never cropped. Departures: 400 steps of 64 at a high, falling rate
 (theirs: 200 epochs of 256 at 1e-3); several references make one target, their mean feature.
 """
 
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 class Settings:
     """Of SGD. The authors': 200 epochs, batch 256, rate 1e-3, constant, each reference a target."""
 
-    steps: int = 250
+    steps: int = 400
     batch: int = 64
-    rate: float = 2e-2
+    rate: float = 4e-2
     schedule: Literal["one_cycle", "constant"] = "one_cycle"
     momentum: float = 0.9
     weight_decay: float = 5e-4

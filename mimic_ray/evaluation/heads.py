@@ -59,7 +59,7 @@ class Trained:
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             torch.manual_seed(seed)
             net = self.build(features.shape[1], classes)
-            optimiser = torch.optim.Adam(net.parameters(), lr=self.rate)
+            optimiser = torch.optim.Adam(net.parameters(), lr=self.rate, fused=True)
             for _ in range(self.epochs):
                 order = torch.randperm(len(inputs)) if self.shuffled else torch.arange(len(inputs))
                 for chosen in order.split(self.batch):
