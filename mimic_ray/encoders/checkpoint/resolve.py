@@ -18,6 +18,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -66,7 +67,7 @@ class _Place:
 
     def fits(self, name: str, wanted: Mapping[str, Tensor]) -> bool:
         # Most places lack most keys: counting them spares the comparison.
-        required = sum(not _may_be_missing(key) for key in wanted)
+        required = sum(not _is_count(key) for key in wanted)
         return self.keys_alike == required and not any(self.problems(name, wanted))
 
     def problems(self, name: str, wanted: Mapping[str, Tensor]) -> Iterator[str]:
@@ -75,11 +76,11 @@ class _Place:
             found = self.tensors.get(self.prefix + key)
             shown_key = f'"{plain(self.prefix + key)}"'
             if found is None:
-                if not _may_be_missing(key):
+                if not _is_count(key):
                     yield f"{shown_key} is missing"
             elif found.shape != want.shape:
                 yield f"{shown_key} is {[*found.shape]}, wanted {[*want.shape]}"
-            elif found.is_floating_point() != want.is_floating_point():
+            elif found.is_floating_point() != want.is_floating_point() and not _is_count(key):
                 yield f"{shown_key} is {found.dtype}, wanted {want.dtype}"
         modules = {key.partition(".")[0] for key in wanted if "." in key}
         for key, tensor in self.tensors.items():
@@ -112,15 +113,16 @@ def fit(checkpoint: Checkpoint, encoder: Encoder) -> Fit:
 
 
 def fitting_encoders(checkpoint: Checkpoint) -> list[Fit]:
-    """One Fit for each of our encoders and aliases that the file fits. About 3 s, mostly timm's."""
-    fits = []
-    for name in names():
-        with torch.device("meta"):  # shapes without memory
-            wanted = build(name).net.state_dict()
-        found = _fit(checkpoint, name, wanted)
-        if found is not None:
-            fits.append(found)
-    return fits
+    """One Fit for each of our encoders and aliases that the file fits. The first call takes 3 s."""
+    tried = (_fit(checkpoint, name, wanted) for name, wanted in _known().items())
+    return [found for found in tried if found is not None]
+
+
+@cache
+def _known() -> dict[str, dict[str, Tensor]]:
+    """Keys and shapes of every encoder by name, without memory behind them."""
+    with torch.device("meta"):
+        return {name: build(name).net.state_dict() for name in names()}
 
 
 def _fit(checkpoint: Checkpoint, name: str, wanted: Mapping[str, Tensor]) -> Fit | None:
@@ -150,7 +152,7 @@ def _places(checkpoint: Checkpoint, wanted: Mapping[str, Tensor]) -> Iterator[_P
             start = 0
             for _ in range(_PREFIX_DEPTH):
                 if key[start:] in wanted:
-                    alike[key[:start]] += not _may_be_missing(key)
+                    alike[key[:start]] += not _is_count(key)
                 start = key.find(".", start) + 1
                 if start == 0:
                     break
@@ -175,7 +177,8 @@ def _preference(place: _Place) -> tuple[int, int]:
     return rank, len(place.prefix)
 
 
-def _may_be_missing(key: str) -> bool:
+def _is_count(key: str) -> bool:
+    """Batches that a batch norm has seen: missing in old files, a float where all was cast."""
     return key.endswith("num_batches_tracked")
 
 

@@ -58,8 +58,14 @@ def _header(file: BufferedReader, name: str) -> dict[str, Any]:
     length = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))[0]
     if length > HEADER_LIMIT_BYTES:
         raise _damaged(name, f"its header claims {length:,} bytes")
+    text = file.read(length)
+    if (tensors := text.count(b'"data_offsets"')) > TENSOR_LIMIT:
+        raise TooLargeCheckpointError(
+            f"{name} holds {tensors:,} tensors, over the limit of {TENSOR_LIMIT:,}: save the "
+            "encoder's weights alone."
+        )
     try:
-        header = json.loads(file.read(length), object_pairs_hook=_without_repeats)
+        header = json.loads(text, object_pairs_hook=_without_repeats)
     except _RepeatedKeyError as error:
         raise UnsafeCheckpointError(
             f'{name} holds two tensors called "{plain(error)}", of which each reader takes another '
@@ -69,11 +75,6 @@ def _header(file: BufferedReader, name: str) -> dict[str, Any]:
         raise _damaged(name, f"its header is no JSON: {plain(error, 80)}") from error
     if not isinstance(header, dict):
         raise _damaged(name, "its header is no table of tensors")
-    if len(header) > TENSOR_LIMIT:
-        raise TooLargeCheckpointError(
-            f"{name} holds {len(header):,} tensors, over the limit of {TENSOR_LIMIT:,}: save the "
-            "encoder's weights alone."
-        )
     file.seek(0)
     return header
 

@@ -45,20 +45,26 @@ def opened(path: Path, limit_bytes: int) -> Iterator[BufferedReader]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise NotACheckpointError(f"{name} cannot be opened: {reason}.") from None
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if stat.S_ISDIR(found.st_mode):
-            raise NotACheckpointError(f"{name} is a folder: name the weight file inside it.")
-        if not stat.S_ISREG(found.st_mode):
-            raise NotACheckpointError(f"{name} is a pipe or device: copy the weights to a file.")
-        if found.st_size == 0:
-            raise NotACheckpointError(f"{name} is empty: download or copy it again.")
-        if found.st_size > limit_bytes:
-            raise TooLargeCheckpointError(
-                f"{name} has {found.st_size:,} bytes, over the limit of {limit_bytes:,}: "
-                "save the encoder's weights alone."
-            )
-        yield file
+    try:
+        _check_kind(os.fstat(descriptor), name, limit_bytes)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            yield file
+    finally:
+        os.close(descriptor)
+
+
+def _check_kind(found: os.stat_result, name: str, limit_bytes: int) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise NotACheckpointError(f"{name} is a folder: name the weight file inside it.")
+    if not stat.S_ISREG(found.st_mode):
+        raise NotACheckpointError(f"{name} is a pipe or device: copy the weights to a file.")
+    if found.st_size == 0:
+        raise NotACheckpointError(f"{name} is empty: download or copy it again.")
+    if found.st_size > limit_bytes:
+        raise TooLargeCheckpointError(
+            f"{name} has {found.st_size:,} bytes, over the limit of {limit_bytes:,}: save the "
+            "encoder's weights alone."
+        )
 
 
 def file_format(file: BufferedReader, name: str) -> str:
@@ -70,7 +76,9 @@ def file_format(file: BufferedReader, name: str) -> str:
     file.seek(0)
     head = file.read(512)
     file.seek(0)
-    if head[8:9] == b"{" and not head.startswith(b"{"):
+    # The length of a header, below 2^40, then the header. Only text could be mistaken for it, and
+    # text has no zero bytes.
+    if head[5:9] == b"\0\0\0{":
         return SAFETENSORS
     if head.startswith(b"PK"):
         return TORCH_ZIP

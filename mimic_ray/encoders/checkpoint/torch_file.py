@@ -78,7 +78,7 @@ def _refusal(file: BufferedReader, name: str, file_format: str, error: Exception
 
 def _damage(file: BufferedReader, name: str, file_format: str, error: Exception) -> MimicError:
     # torch puts a paragraph of advice, to load the file without safety, before the reason.
-    reason = str(error).split("WeightsUnpickler error: ")[-1].split("\n")[0]
+    reason = str(error).split("WeightsUnpickler error:")[-1].strip().split("\n")[0]
     reason = plain(reason or type(error).__name__)
     if "allocate memory" in str(error):
         raise MemoryError(reason)

@@ -1,0 +1,119 @@
+"""Files as strangers make them: torch and safetensors bytes, honest and otherwise."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import struct
+import warnings
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def torch_bytes(content: object, legacy: bool = False) -> bytes:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.save(content, buffer, _use_new_zipfile_serialization=not legacy)
+    return buffer.getvalue()
+
+
+def weights() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "conv.weight": torch.randn(4, 3, 3, 3, generator=generator),
+        "conv.bias": torch.randn(4, generator=generator),
+    }
+
+
+class Calls:
+    """Unpickles as a call of `function`; torch.save writes it like any other object."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+def shell(canary: Path) -> Calls:
+    """Would leave a file if it were ever run."""
+    return Calls(os.system, f"touch {canary}")
+
+
+def view(size: tuple[int, ...], stride: tuple[int, ...], numbers: int = 4) -> Calls:
+    """A tensor that claims any size and stride over a storage of so many float32 numbers."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the typed storage is deprecated, and what files hold
+        storage = torch.zeros(numbers).storage()
+    return Calls(torch._utils._rebuild_tensor_v2, storage, 0, size, stride, False, OrderedDict())
+
+
+def rezipped(
+    content: bytes,
+    change: Callable[[str, bytes], tuple[str, bytes]] = lambda name, data: (name, data),
+    compression: int = zipfile.ZIP_STORED,
+) -> bytes:
+    """The same torch zip with its records changed and every checksum right again."""
+    buffer = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(content)) as old,
+        zipfile.ZipFile(buffer, "w", compression) as new,
+    ):
+        for name in old.namelist():
+            new.writestr(*change(name, old.read(name)))
+    return buffer.getvalue()
+
+
+def with_pickle(change: Callable[[bytes], bytes], content: bytes | None = None) -> bytes:
+    """A torch zip whose data.pkl is changed."""
+
+    def only_the_pickle(name: str, data: bytes) -> tuple[str, bytes]:
+        return name, change(data) if name.endswith("/data.pkl") else data
+
+    return rezipped(content or torch_bytes(weights()), only_the_pickle)
+
+
+def with_record(change: Callable[[bytes], bytes]) -> bytes:
+    """A torch zip whose first weight record is changed."""
+
+    def only_the_record(name: str, data: bytes) -> tuple[str, bytes]:
+        return name, change(data) if name.endswith("/data/0") else data
+
+    return rezipped(torch_bytes(weights()), only_the_record)
+
+
+def text(value: str) -> bytes:
+    """A string as protocol 2 pickles have it."""
+    return pickle.BINUNICODE + struct.pack("<I", len(value)) + value.encode()
+
+
+def deep_list(levels: int) -> bytes:
+    """A torch zip of lists in lists."""
+    pickled = b"\x80\x02" + pickle.EMPTY_LIST * levels + pickle.APPEND * (levels - 1) + pickle.STOP
+    return with_pickle(lambda _: pickled)
+
+
+def endless_tuple(levels: int = 40) -> tuple[Any, ...]:
+    """2^levels leaves in a few hundred bytes."""
+    nested: tuple[Any, ...] = (0,)
+    for _ in range(levels):
+        nested = (nested, nested)
+    return nested
+
+
+def safetensors_bytes(header: Mapping[str, Any] | bytes, data: bytes = b"") -> bytes:
+    encoded = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(encoded)) + encoded + data
+
+
+def entry(shape: list[int], start: int, end: int, dtype: str = "F32") -> dict[str, Any]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}

@@ -1,0 +1,135 @@
+"""safetensors files of strangers: what the library refuses, and what it lets through."""
+
+from __future__ import annotations
+
+import struct
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save
+
+from mimic_ray.base.errors import (
+    CheckpointError,
+    DamagedCheckpointError,
+    NotACheckpointError,
+    TooLargeCheckpointError,
+    UnsafeCheckpointError,
+)
+from mimic_ray.encoders.checkpoint import safetensors_file
+from mimic_ray.encoders.checkpoint.read import read_checkpoint
+from tests.encoders.checkpoint.crafted import entry, safetensors_bytes, weights
+
+
+def refused(content: bytes, folder: Path, kind: type[CheckpointError]) -> str:
+    path = folder / "suspect.safetensors"
+    path.write_bytes(content)
+    start = time.monotonic()
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(path)
+    assert type(caught.value) is kind, caught.value
+    assert time.monotonic() - start < 5
+    return caught.value.message
+
+
+def test_tensors_and_metadata_come_out_as_they_went_in(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(save(weights(), {"format": "pt", "by": "me\x1b[2J"}))
+    checkpoint = read_checkpoint(tmp_path / "file")
+    assert checkpoint.format == "safetensors"
+    assert checkpoint.notes == {"format": "pt", "by": "me\\x1b[2J"}
+    assert all(torch.equal(checkpoint.groups[()][key], value) for key, value in weights().items())
+
+
+def test_the_tensors_outlive_the_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(save(weights()))
+    checkpoint = read_checkpoint(tmp_path / "file")
+    with (tmp_path / "file").open("r+b") as file:
+        file.truncate(0)  # would end the process, were the tensors still mapped
+    assert torch.equal(checkpoint.groups[()]["conv.bias"], weights()["conv.bias"])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        struct.pack("<Q", 200 << 20) + b"{}",
+        struct.pack("<Q", 1000) + b"{}      ",
+        safetensors_bytes({"w": entry([4], 0, 16)}, bytes(8)),
+        safetensors_bytes({"w": entry([4], 0, 16)}, bytes(24)),
+        safetensors_bytes({"a": entry([1], 0, 4), "b": entry([1], 8, 12)}, bytes(12)),
+        safetensors_bytes({"a": entry([2], 0, 8), "b": entry([2], 4, 12)}, bytes(12)),
+        safetensors_bytes({"w": entry([1 << 40, 1 << 40], 0, 16)}, bytes(16)),
+        safetensors_bytes({"w": entry([3], 0, 16)}, bytes(16)),
+        safetensors_bytes({"w": entry([-4], 0, 16)}, bytes(16)),
+        safetensors_bytes({"w": entry([4], 0, 16, "F33")}, bytes(16)),
+        safetensors_bytes({"__metadata__": {"epoch": 3}, "w": entry([1], 0, 4)}, bytes(4)),
+        safetensors_bytes(b'{"w": nonsense}'),
+        safetensors_bytes(b'{"w":' * 200_000 + b"}" * 200_000),
+        safetensors_bytes(b'{"w": "text"}'),
+    ],
+    ids=[
+        "header-over-100-MB",
+        "header-beyond-the-file",
+        "data-short",
+        "trailing-bytes",
+        "hole",
+        "overlap",
+        "shape-overflow",
+        "shape-mismatch",
+        "negative-shape",
+        "unknown-dtype",
+        "metadata-not-text",
+        "not-json",
+        "deep-json",
+        "no-entry",
+    ],
+)
+def test_a_header_that_is_wrong_is_called_damage(tmp_path: Path, content: bytes) -> None:
+    refused(content, tmp_path, DamagedCheckpointError)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"<html></html>", b"version https://git-lfs.github.com/spec/v1\n"]
+)
+def test_the_suffix_does_not_make_a_safetensors_file(tmp_path: Path, content: bytes) -> None:
+    refused(content, tmp_path, NotACheckpointError)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_weights_that_are_no_numbers_are_refused_by_name(tmp_path: Path, value: float) -> None:
+    content = save({"good": torch.zeros(2), "bad\n": torch.tensor([1.0, value])})
+    assert '"bad\\n" holds NaN' in refused(content, tmp_path, DamagedCheckpointError)
+
+
+def test_two_tensors_of_one_name_are_refused(tmp_path: Path) -> None:
+    header = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},'
+    header += b'"w":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}'
+    message = refused(safetensors_bytes(header, bytes(8)), tmp_path, UnsafeCheckpointError)
+    assert 'two tensors called "w"' in message
+
+
+def test_a_shape_of_no_elements_costs_nothing(tmp_path: Path) -> None:
+    header = {"w": entry([1 << 40, 0], 0, 0), "v": entry([1], 0, 4)}
+    (tmp_path / "file").write_bytes(safetensors_bytes(header, bytes(4)))
+    assert read_checkpoint(tmp_path / "file").groups[()]["w"].shape == (1 << 40, 0)
+
+
+def test_hundreds_of_thousands_of_tensors_are_refused(tmp_path: Path) -> None:
+    header = {str(number): entry([0], 0, 0) for number in range(300_000)}
+    message = refused(safetensors_bytes(header), tmp_path, TooLargeCheckpointError)
+    assert "300,000 tensors" in message
+
+
+def test_a_file_without_tensors_is_no_checkpoint(tmp_path: Path) -> None:
+    content = safetensors_bytes({"__metadata__": {"format": "pt"}})
+    refused(content, tmp_path, NotACheckpointError)
+
+
+def test_a_file_larger_than_the_memory_is_called_too_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(*_: object, **__: object) -> None:
+        raise RuntimeError("unable to mmap 70 GB: Cannot allocate memory (os error 12)")
+
+    monkeypatch.setattr(safetensors_file, "safe_open", no_memory)
+    assert "memory" in refused(save(weights()), tmp_path, TooLargeCheckpointError)
