@@ -318,6 +318,7 @@ def test_a_compressed_record_is_refused_before_it_is_unpacked(tmp_path: Path) ->
     "thing",
     [
         crafted.view((1 << 20, 1 << 20), (0, 0)),
+        crafted.view((4,), (0,), 4),
         torch.empty(1 << 40, device="meta"),
         list(torch.zeros(1, 1000).expand(9, 1000)),
         [crafted.Calls(torch.UntypedStorage, (1 << 31) - 1)],
@@ -325,7 +326,7 @@ def test_a_compressed_record_is_refused_before_it_is_unpacked(tmp_path: Path) ->
         crafted.endless_tuple(),
         [0] * 1_000_001,
     ],
-    ids=["stride-0", "meta", "nine-views", "storage", "bytearray", "endless", "nodes"],
+    ids=["stride-0", "small-stride-0", "meta", "nine-views", "storage", "bytearray", "endless", "nodes"],
 )
 def test_what_claims_more_than_the_file_has_is_refused(tmp_path: Path, thing: object) -> None:
     refused(torch_bytes({"w": thing}), tmp_path, UnsafeCheckpointError)
