@@ -91,12 +91,13 @@ def to_parquet(entries: Sequence[Entry]) -> bytes:
 def read_manifest(path: Path) -> list[Entry]:
     """The entries in order. Raises DataError for a table that is damaged or points elsewhere."""
     table = _table(path, list(Entry._fields))
+    missing = any(table[field.name].null_count for field in _SCHEMA if not field.nullable)
+    if missing or not all(map(_is_file_name, table["shard"].unique().to_pylist())):
+        raise DataError(f"{path} is damaged: it names files that are not beside it.")
     # By columns: a mapping for each row takes three times as long.
     entries = list(map(Entry, *(column.to_pylist() for column in table.columns)))
-    foreign = {entry.shard for entry in entries if not _is_file_name(entry.shard)}
-    for entry in entries:
-        if entry.shard in foreign or not _is_possible(entry):
-            raise DataError(f"{path} is damaged: its row for {plain(entry.key)} is impossible.")
+    if any(entry.offset < 0 or entry.size < 0 for entry in entries):
+        raise DataError(f"{path} is damaged: it has places before the start of a file.")
     return entries
 
 
@@ -113,14 +114,8 @@ def _table(path: Path, columns: list[str]) -> pa.Table:
         raise DataError(f"{path} cannot be read: {reason}.") from error
 
 
-def _is_possible(entry: Entry) -> bool:
-    if entry.key is None or entry.sha256 is None or entry.offset is None or entry.size is None:
-        return False  # a column may be missing from somebody else's table
-    return entry.offset >= 0 and entry.size >= 0
-
-
-def _is_file_name(name: str | None) -> bool:
-    return bool(name) and name != ".." and Path(str(name)).name == name
+def _is_file_name(name: str) -> bool:
+    return name not in ("", "..") and Path(name).name == name
 
 
 def read_set(folder: Path) -> SetFacts | None:
