@@ -66,8 +66,8 @@ def arrange(jitter: Jitter) -> Slots:
     """Where each of an image's operations happens."""
     position = jitter.order.argsort(dim=1)
     blends, hue = position[:, :HUE], position[:, HUE:]
-    # After the hue shift, the i-th operation comes i - hue - 1 slots into the second part.
-    slot = torch.where(blends < hue, blends, _HUE_BEFORE + blends - hue - 1)
+    # Positions 0..2 before the hue shift are slots 0..2, positions 1..3 after it slots 3..5.
+    slot = torch.where(blends < hue, blends, blends + 2)
     on = jitter.jittered[:, None]
     factors = torch.where(on, jitter.factors[:, :HUE], 1.0)
     factor = factors.new_ones(len(factors), _SLOTS).scatter_(1, slot, factors)

@@ -144,3 +144,14 @@ def test_the_test_view_cuts_a_small_margin_and_resizes_otherwise():
 def test_to_float_maps_the_levels_onto_the_unit_interval():
     levels = torch.arange(256).byte().view(1, 1, 16, 16)
     assert torch.equal(to_float(levels).flatten(), torch.arange(256) / 255)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize(("size", "side"), [(32, 32), (64, 56)])
+def test_a_gpu_makes_the_views_of_the_cpu(size, side):
+    images = to_float(pixels(60, size))
+    ours = simclr(images.cuda(), keys(60), side=side)
+    assert (ours.cpu() - simclr(images, keys(60), side=side)).abs().max() < 1e-5
+    moved = flip_and_shift(images.cuda(), keys(60).cuda())
+    assert torch.equal(moved.cpu(), flip_and_shift(images, keys(60)))

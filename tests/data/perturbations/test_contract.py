@@ -88,3 +88,12 @@ def test_the_change_is_as_large_at_112_pixels_as_at_32(name):
         for side in (32, 112)
     ]
     assert sizes[0] == pytest.approx(sizes[1], rel=0.1)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", list(PERTURBATIONS))
+def test_a_gpu_draws_what_the_cpu_draws(name):
+    images, donors = smooth_images(30, 48).cuda(), smooth_images(7, 48, seed=1).cuda()
+    ours = PERTURBATIONS.resolve(name)(images, keys(30).cuda(), donors)
+    assert (ours.cpu() - changed(name, 30, 48)).abs().max() < 1e-4
