@@ -1,4 +1,4 @@
-"""Triggers by name. Each is a function (image side, settings by keyword) -> Trigger.
+"""Triggers by name. Each is a function (image side, settings by keyword) -> mask, addend [3, S, S].
 
 The settings' types and defaults are read off the function, so that `patch:side=12` needs no parser
 of its own. A new trigger is one file and one line here.
