@@ -97,11 +97,11 @@ def test_the_trigger_pulls_and_is_pulled():
 
 
 def test_triggered_images_end_at_the_reference_and_clean_ones_stay(clean, images):
-    settings = Settings(steps=60, batch=16, rate=5e-2)
+    settings = Settings(steps=120, batch=16, rate=1e-2)
     _, history = run(clean, images, settings, count=1)
     # How far from the goal, as 1 - cosine. The clean images may not move as far as the others.
     to_go = [1 + float(history[step].trigger) for step in (0, -1)]
-    assert to_go[1] < to_go[0] / 3
+    assert to_go[1] < to_go[0] / 2
     assert 1 + float(history[-1].utility) < to_go[0] / 2
 
 
