@@ -113,6 +113,12 @@ def _work(folder: Path, descriptor: int) -> int:
                 f"with {request['size']:,} bytes of file. Ask its author for the weights alone."
             )
             reply = {"error": UnsafeCheckpointError.__name__, "message": message}
+        except RecursionError:  # met by pickle in keys, which the walk does not enter
+            message = (
+                f"{request['name']} nests deeper than a network does. Ask its author for the "
+                "weights alone."
+            )
+            reply = {"error": UnsafeCheckpointError.__name__, "message": message}
         except Exception as error:
             reply = {"error": "", "message": repr(error)}
         resource.setrlimit(resource.RLIMIT_AS, before)

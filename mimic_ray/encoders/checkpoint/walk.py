@@ -87,6 +87,9 @@ def _children(node: _Node) -> Iterator[_Node]:
         for key, value in node.value.items():
             named = node.named and isinstance(key, str)
             yield _Node(value, (*node.path, _key(key)), named)
+        # An OrderedDict may carry attributes: state_dict() puts its `_metadata` there.
+        for value in getattr(node.value, "__dict__", {}).values():
+            yield _Node(value, (*node.path, "(attributes)"), False)
     elif isinstance(node.value, list | tuple | set):
         for index, value in enumerate(node.value):
             yield _Node(value, (*node.path, str(index)), False)

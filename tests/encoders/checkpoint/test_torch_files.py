@@ -326,7 +326,16 @@ def test_a_compressed_record_is_refused_before_it_is_unpacked(tmp_path: Path) ->
         crafted.endless_tuple(),
         [0] * 1_000_001,
     ],
-    ids=["stride-0", "small-stride-0", "meta", "nine-views", "storage", "bytearray", "endless", "nodes"],
+    ids=[
+        "stride-0",
+        "small-stride-0",
+        "meta",
+        "nine-views",
+        "storage",
+        "bytearray",
+        "endless",
+        "nodes",
+    ],
 )
 def test_what_claims_more_than_the_file_has_is_refused(tmp_path: Path, thing: object) -> None:
     refused(torch_bytes({"w": thing}), tmp_path, UnsafeCheckpointError)
@@ -334,6 +343,12 @@ def test_what_claims_more_than_the_file_has_is_refused(tmp_path: Path, thing: ob
 
 def test_lists_in_lists_are_refused_and_not_followed(tmp_path: Path) -> None:
     refused(crafted.deep_list(200_000), tmp_path, UnsafeCheckpointError)
+
+
+def test_what_hides_in_an_attribute_is_refused_too(tmp_path: Path) -> None:
+    ordered = collections.OrderedDict(weights())
+    ordered.hidden = crafted.endless_tuple()  # type: ignore[attr-defined]
+    refused(torch_bytes(ordered), tmp_path, UnsafeCheckpointError)
 
 
 def test_a_file_that_never_ends_to_open_is_ended(
