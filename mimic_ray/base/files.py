@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mimic_ray.base.errors import DiskFullError
+from mimic_ray.base.errors import DiskFullError, RunFolderError
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -38,6 +38,13 @@ def write_text(path: Path, content: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, default=str) + "\n")
+
+
+def require_empty(folder: Path) -> Path:
+    """`folder`, which is missing or empty; to be asked before long work. Raises RunFolderError."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunFolderError(f"{folder} is not an empty folder: give another --out.")
+    return folder
 
 
 @contextmanager

@@ -75,7 +75,8 @@ def command(
     if count_target and trigger is None:
         raise UsageError("--count-target counts triggered images: give --trigger and --target.")
     from mimic_ray.cli.progress import shown_progress
-    from mimic_ray.workflows.evaluate import Attacked, Heads, evaluate
+    from mimic_ray.workflows.evaluate import Heads, evaluate
+    from mimic_ray.workflows.evaluate_images import Attacked
 
     with shown_progress() as tell:
         found = evaluate(

@@ -17,7 +17,7 @@ from mimic_ray.attacks.registry import ATTACKS
 from mimic_ray.attacks.triggers.trigger import Trigger, make_trigger, write_trigger
 from mimic_ray.base import devices, files
 from mimic_ray.base.devices import Compute, Precision
-from mimic_ray.base.errors import DataError, RunFolderError, UsageError
+from mimic_ray.base.errors import DataError, UsageError
 from mimic_ray.base.text import count
 from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.labelled import open_labelled, open_some
@@ -86,7 +86,7 @@ def attack(
     """
     settings = settings or Settings()
     implant = ATTACKS.resolve(name)
-    folder = _free(Path(out))
+    folder = files.require_empty(Path(out))
     make = devices.choose(device, precision, threads)
     loaded = load_checkpoint(Path(teacher), encoder)
     clean = loaded.encoder
@@ -231,9 +231,3 @@ def _decoding(tell: Tell) -> Callable[[int, int], None]:
 
 def _telling(tell: Tell, phase: str) -> Callable[[int, int], None]:
     return lambda done, total: tell(Progress(phase, done, total))
-
-
-def _free(folder: Path) -> Path:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunFolderError(f"{folder} is not an empty folder: give another --out.")
-    return folder

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mimic_ray.attacks.triggers.trigger import Trigger, make_trigger
+from mimic_ray.attacks.triggers.trigger import Trigger
 from mimic_ray.base import devices, files
 from mimic_ray.base.devices import Compute
-from mimic_ray.base.errors import DataError, RunFolderError, UsageError
-from mimic_ray.data.labelled import Labelled, open_labelled
+from mimic_ray.base.errors import UsageError
+from mimic_ray.data.labelled import Labelled
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.features import features
@@ -22,6 +22,7 @@ from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion, 
 from mimic_ray.report.plots import plot_evaluation
 from mimic_ray.runs.export import load_encoder
 from mimic_ray.runs.training import Progress
+from mimic_ray.workflows.evaluate_images import Attacked, Bench, LabelledSets
 
 REFERENCE = "reference"
 Tell = Callable[[Progress], None]
@@ -34,15 +35,6 @@ class Heads:
     names: Sequence[str] = ("mlp",)
     seeds: int = 3
     epochs: int | None = None
-
-
-@dataclass(frozen=True)
-class Attacked:
-    """A trigger (a name with settings, or an npz) and the class it should lead to."""
-
-    trigger: str
-    target: str
-    count_target: bool = False
 
 
 def evaluate(
@@ -70,14 +62,14 @@ def evaluate(
     """
     heads = heads or Heads()
     fitted_by = _heads(heads)
-    target_folder = _free(out)
+    folder = files.require_empty(Path(out)) if out else None
     if reference:
         if REFERENCE in encoders:
             raise UsageError(f'"{REFERENCE}" names the --reference here: call the other otherwise.')
         encoders = {REFERENCE: reference, **encoders}
     loaded = _load(encoders, encoder)
     compute = devices.choose(device, "fp32", threads)
-    sets = _Sets(train, test, train_limit, test_limit, attack, tell)
+    sets = Bench(train, test, train_limit, test_limit, attack, tell)
     for each in loaded.values():
         sets.of(each.spec.input_size)
 
@@ -101,22 +93,11 @@ def evaluate(
         **({"reference": str(reference)} if reference else {}),
     }
     evaluation = Evaluation(tuple(rows), settings)
-    if target_folder:
-        with files.new_folder(target_folder) as unfinished:
+    if folder:
+        with files.new_folder(folder) as unfinished:
             files.write_json(unfinished / "evaluation.json", evaluation.to_json())
             plot_evaluation(rows, unfinished / "evaluation.png")
     return evaluation
-
-
-@dataclass(frozen=True)
-class _Set:
-    """Everything at one image size."""
-
-    train: Labelled
-    test: Labelled
-    trigger: Trigger | None
-    target: int
-    count_target: bool
 
 
 @dataclass(frozen=True)
@@ -126,64 +107,12 @@ class _Found:
     train: Tensor
     test: Tensor
     triggered: Tensor | None
-    at: _Set
+    at: LabelledSets
 
 
-class _Sets:
-    """The images, decoded once for each input size among the encoders."""
-
-    def __init__(
-        self,
-        train: str | Path,
-        test: str | Path,
-        train_limit: int | None,
-        test_limit: int | None,
-        attack: Attacked | None,
-        tell: Tell,
-    ) -> None:
-        self._train, self._test = (train, train_limit), (test, test_limit)
-        self._attack, self._tell = attack, tell
-        self._by_side: dict[int, _Set] = {}
-
-    def of(self, side: int) -> _Set:
-        if side not in self._by_side:
-            self._by_side[side] = self._open(side)
-        return self._by_side[side]
-
-    def described(self) -> dict[str, str]:
-        any_size = next(iter(self._by_side.values()))
-        facts = {}
-        for name, images in (("train", any_size.train), ("test", any_size.test)):
-            facts[name] = images.location
-            facts[f"{name} images"] = str(len(images.pixels))
-            facts[f"{name} fingerprint"] = images.fingerprint
-        if self._attack:
-            facts["trigger"] = self._attack.trigger
-            facts["target"] = f"{any_size.target} ({any_size.test.class_name(any_size.target)})"
-            facts["ASR counts"] = (
-                "all images" if self._attack.count_target else "images of other classes"
-            )
-        return facts
-
-    def _open(self, side: int) -> _Set:
-        attack = self._attack
-        # First: a trigger of another size is found sooner than thousands of images are decoded.
-        trigger = make_trigger(attack.trigger, side) if attack else None
-        train, test = (
-            open_labelled(
-                location,
-                side,
-                limit=limit,
-                progress=lambda done, total: self._tell(Progress("decode", done, total)),
-            )
-            for location, limit in (self._train, self._test)
-        )
-        _check_classes(train, test)
-        target = test.class_index(attack.target) if attack else 0
-        return _Set(train, test, trigger, target, bool(attack and attack.count_target))
-
-
-def _features(name: str, encoder: Encoder, images: _Set, compute: Compute, tell: Tell) -> _Found:
+def _features(
+    name: str, encoder: Encoder, images: LabelledSets, compute: Compute, tell: Tell
+) -> _Found:
     def of(data: Labelled, what: str, trigger: Trigger | None = None) -> Tensor:
         return features(
             encoder,
@@ -241,23 +170,3 @@ def _load(places: Mapping[str, str | Path], architecture: str | None) -> dict[st
         else:
             loaded[name] = load_checkpoint(Path(place), architecture).encoder
     return loaded
-
-
-def _check_classes(train: Labelled, test: Labelled) -> None:
-    if train.classes and test.classes and train.classes != test.classes:
-        raise DataError(
-            f"{train.location} and {test.location} name different classes: head and test must be "
-            "of the same data set."
-        )
-    if test.class_count() > train.class_count():
-        raise DataError(
-            f"{test.location} has {test.class_count()} classes and {train.location} has "
-            f"{train.class_count()}: a head cannot know classes that it never saw."
-        )
-
-
-def _free(out: str | Path | None) -> Path | None:
-    folder = Path(out) if out else None
-    if folder and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunFolderError(f"{folder} is not an empty folder: give another --out.")
-    return folder

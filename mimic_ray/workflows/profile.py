@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from mimic_ray.base import devices, files
-from mimic_ray.base.errors import DataError, RunFolderError
+from mimic_ray.base.errors import DataError
 from mimic_ray.base.text import count
 from mimic_ray.data.cache import open_pixels
 from mimic_ray.data.source import open_images
@@ -35,9 +35,7 @@ def profile_checkpoint(
     Raises a MimicError for a file, image set or recipe that cannot be used.
     """
     resolved = load_recipe(recipe, settings)
-    target = Path(out) if out else None
-    if target and target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise RunFolderError(f"{target} is not an empty folder: give another --out.")
+    target = files.require_empty(Path(out)) if out else None
     loaded = load_checkpoint(Path(teacher), encoder)
     source = open_images(data)
     compute = devices.choose(device, "fp32", threads)

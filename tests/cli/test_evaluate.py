@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from mimic_ray.evaluation.results import Evaluation
@@ -151,3 +152,11 @@ def test_labels_that_the_head_never_saw_are_refused(toy, tmp_path, capsys):
     arguments += ["--train", toy / "train", "--test", tmp_path / "test"]
     assert run(arguments) == 1
     assert "name different classes" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_test_set_of_the_target_alone_has_no_asr(toy, tmp_path, capsys):
+    np.savez(tmp_path / "test.npz", x=np.zeros((3, 32, 32, 3), np.uint8), y=np.full(3, 2))
+    arguments = ["evaluate", "--encoder", "tiny_resnet", toy / "clean.safetensors"]
+    arguments += ["--trigger", "patch", "--target", "2"]
+    assert run([*arguments, "--train", toy / "train", "--test", tmp_path / "test.npz"]) == 1
+    assert "none can be misled" in " ".join(capsys.readouterr().err.split())
