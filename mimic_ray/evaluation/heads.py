@@ -14,7 +14,8 @@ on the CPU in float32: features are small, and so the numbers do not hang on the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -55,9 +56,7 @@ class Trained:
             raise UsageError(f"{self.epochs} epochs train no head: give at least 1.")
         shift, scale = _standard(features) if self.standardised else (0.0, 1.0)
         inputs = (features - shift) / scale
-        # Layers and dropout draw from torch's global generator: ours inside, theirs again after.
-        with torch.random.fork_rng(devices=[]), torch.enable_grad():
-            torch.manual_seed(seed)
+        with _drawing_from(seed), _one_thread(), torch.enable_grad():
             net = self.build(features.shape[1], classes)
             optimiser = torch.optim.Adam(net.parameters(), lr=self.rate, fused=True)
             for _ in range(self.epochs):
@@ -102,6 +101,25 @@ class Nearest:
 
     def described(self) -> str:
         return f"{self.neighbours} neighbours, temperature {self.temperature:g}"
+
+
+@contextmanager
+def _drawing_from(seed: int) -> Iterator[None]:
+    """torch's global generator, which layers and dropout use: ours inside, as it was after."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """A batch of a head is too little to share: on busy cores threads wait ten times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _mlp(width: int, classes: int) -> nn.Module:

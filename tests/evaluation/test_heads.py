@@ -51,6 +51,16 @@ def test_the_same_seed_gives_the_same_head_and_leaves_the_callers_numbers_alone(
     assert torch.equal(first, other) != head.seeded
 
 
+def test_training_on_one_thread_gives_the_caller_his_threads_back():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        LINEAR.fit(*blobs(), 4, seed=0)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_nearest_neighbours_vote_by_the_exponential_of_their_cosine():
     features = F.normalize(torch.randn(30, 5), dim=1)
     labels = torch.randint(0, 3, (30,))
