@@ -160,3 +160,15 @@ def test_a_test_set_of_the_target_alone_has_no_asr(toy, tmp_path, capsys):
     arguments += ["--trigger", "patch", "--target", "2"]
     assert run([*arguments, "--train", toy / "train", "--test", tmp_path / "test.npz"]) == 1
     assert "none can be misled" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_run_folder_knows_its_own_architecture(toy, tmp_path, capsys):
+    out = tmp_path / "run"
+    purify = ["purify", "--encoder", "tiny_resnet", "--teacher", toy / "clean.safetensors"]
+    purify += ["--data", toy / "train", "--out", out, "--local", "--threads", 1]
+    assert run([*purify, "--set", "training.steps=2", "--set", "training.batch=8"]) == 0
+    capsys.readouterr()
+    arguments = ["evaluate", f"purified={out}", "--train", toy / "train", "--test", toy / "test"]
+    found = evaluated(capsys, [*arguments, "--head", "knn"])
+    assert found.rows[0].encoder == "purified"
+    assert found.rows[0].acc.share > 0.9
