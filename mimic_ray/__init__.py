@@ -1,10 +1,10 @@
 """mimic-ray: removes backdoors from image encoders (MIMIC, arXiv 2406.03508).
 
-    import mimic_ray
+import mimic_ray
 
-    result = mimic_ray.purify("resnet50", "suspect.pth", "images/", "purified")
-    encoder = mimic_ray.load_encoder("purified")
-    features = encoder(images)  # [B, 3, S, S] in [0, 1] -> [B, D]
+result = mimic_ray.purify("resnet50", "suspect.pth", "images/", "purified")
+encoder = mimic_ray.load_encoder("purified")
+features = encoder(images)  # [B, 3, S, S] in [0, 1] -> [B, D]
 """
 
 from __future__ import annotations

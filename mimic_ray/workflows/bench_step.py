@@ -99,9 +99,7 @@ def _our_step(
     return step
 
 
-def _authors_step(
-    name: str, teacher: Encoder, first: Tensor, second: Tensor
-) -> Callable[[], None]:
+def _authors_step(name: str, teacher: Encoder, first: Tensor, second: Tensor) -> Callable[[], None]:
     taps = list(teacher.spec.taps)
     student = Student(registry.build(name), taps, True, False).train()
     suspect = copy.deepcopy(teacher).requires_grad_(True).eval()
