@@ -18,7 +18,7 @@ from rich.progress import (
 from mimic_ray.cli import console
 
 if TYPE_CHECKING:
-    from mimic_ray.runs.training import Progress as News
+    from mimic_ray.runs.progress import Progress as News
 
 _WORDS = {"decode": "Decoding images", "profile": "Profiling the layers", "distil": "Distilling"}
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import ray
 
-from mimic_ray.runs.training import Progress
+from mimic_ray.runs.progress import Progress
 
 
 @ray.remote(num_cpus=0)

@@ -19,7 +19,9 @@ _SETTINGS = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     # Workers keep the driver's folder; paths are absolute anyway.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_DISABLE_IMPORT_WARNING": "1",
+    # By default workers run at the lowest priority, and any other program on the machine starves
+    # the one thing that the user waits for.
+    "RAY_worker_niceness": "0",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

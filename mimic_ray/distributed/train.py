@@ -14,7 +14,8 @@ from torch import Tensor
 
 from mimic_ray.base.errors import MimicError, ResourceError, TrainingError
 from mimic_ray.distributed.session import ray_session
-from mimic_ray.runs.training import Job, Outcome, Progress
+from mimic_ray.runs.progress import Progress
+from mimic_ray.runs.training import Job, Outcome
 
 _POLL_S = 0.1
 # After this long without an answer to "stop", the workers are ended; commits are whole anyway.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from mimic_ray.method.student import renew
 from mimic_ray.runs.commit import commit, latest
 from mimic_ray.runs.folder import RunFolder
 from mimic_ray.runs.metrics import MetricsLog
+from mimic_ray.runs.progress import Progress
 
 _TELL_EVERY_S = 0.25
 # Several workers must agree when to stop, which costs a collective.
@@ -48,17 +49,6 @@ class Job:
     threads: int = 0
     commit_every: int = 100
     memory_limit_bytes: int = 4 << 30
-
-
-@dataclass(frozen=True)
-class Progress:
-    """News from rank 0. `row` holds the last step's numbers while distilling."""
-
-    phase: str  # "decode", "profile", "distil"
-    done: int
-    total: int
-    row: Mapping[str, float] = field(default_factory=dict)
-    images_per_s: float = 0.0
 
 
 @dataclass(frozen=True)

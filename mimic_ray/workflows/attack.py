@@ -25,7 +25,7 @@ from mimic_ray.encoders.checkpoint.write import write_like
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.features import features
-from mimic_ray.runs.training import Progress
+from mimic_ray.runs.progress import Progress
 
 Tell = Callable[[Progress], None]
 

@@ -64,8 +64,8 @@ def bench_mi(encoder: str = "cifar_resnet20", images: int = 2000, repeats: int =
     finally:
         torch.set_num_threads(threads)
     detail = (
-        f"{encoder}, {images:,} images, one thread; theirs multiplied out from {repeats} batches of "
-        f"each kind to {EPOCHS} epochs"
+        f"{encoder}, {images:,} images, one thread; theirs multiplied out from {repeats} batches "
+        f"of each kind to {EPOCHS} epochs"
     )
     return [Ratio("profile", plain_s=theirs, ours_s=ours, wanted=500.0, detail=detail)]
 

@@ -21,7 +21,7 @@ from mimic_ray.evaluation.metrics import accuracy, attack_success
 from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion, Score
 from mimic_ray.report.plots import plot_evaluation
 from mimic_ray.runs.export import load_encoder
-from mimic_ray.runs.training import Progress
+from mimic_ray.runs.progress import Progress
 from mimic_ray.workflows.evaluate_images import Attacked, Bench, LabelledSets
 
 REFERENCE = "reference"

@@ -33,10 +33,11 @@ from mimic_ray.runs.export import export
 from mimic_ray.runs.folder import RunFolder
 from mimic_ray.runs.metrics import MetricsLog
 from mimic_ray.runs.profile_file import write_profile
+from mimic_ray.runs.progress import Progress
 from mimic_ray.runs.recipe_file import load_recipe, write_recipe
 from mimic_ray.runs.record import RunRecord, read_record
 from mimic_ray.runs.resume import agreement, check_agreement
-from mimic_ray.runs.training import Job, Outcome, Progress, train
+from mimic_ray.runs.training import Job, Outcome, train
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+MAIN = "from mimic_ray.cli.app import main"
 HEAVY = ("torch", "ray", "torchvision", "timm", "matplotlib", "pyarrow", "pandas")
 
 
@@ -18,8 +19,9 @@ def imported_after(code: str) -> set[str]:
     "code",
     [
         "import mimic_ray",
-        "from mimic_ray.cli.app import main\ntry: main(['--help'])\nexcept SystemExit: pass",
-        "from mimic_ray.cli.app import main\ntry: main(['purify', '--help'])\nexcept SystemExit: pass",
+        f"{MAIN}\ntry: main(['--help'])\nexcept SystemExit: pass",
+        f"{MAIN}\ntry: main(['purify', '--help'])\nexcept SystemExit: pass",
+        "import mimic_ray.runs.progress",
         "from mimic_ray.encoders import registry; registry.names()",
         "from mimic_ray.data.perturbations.registry import PERTURBATIONS; list(PERTURBATIONS)",
     ],
