@@ -17,8 +17,8 @@ from mimic_ray.encoders.checkpoint import sandbox
 from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion
 from mimic_ray.report.run_report import write_report
 from mimic_ray.runs.folder import RunFolder
-from mimic_ray.runs.record import read_record
 from mimic_ray.runs.progress import Progress
+from mimic_ray.runs.record import read_record
 from mimic_ray.workflows.attack import attack
 from mimic_ray.workflows.evaluate import REFERENCE, Heads, evaluate
 from mimic_ray.workflows.evaluate_images import Attacked
