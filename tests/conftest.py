@@ -15,3 +15,44 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the shared data pack is not beside the repository")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def case(tmp_path_factory) -> Path:
+    """A small real case: a folder with teacher.pth (tiny_resnet under "state_dict", prefix
+    "module.") and images/."""
+    # Imported here: most tests need neither, and torch takes seconds.
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    from mimic_ray.encoders import registry
+
+    folder: Path = tmp_path_factory.mktemp("case")
+    torch.manual_seed(0)
+    state = registry.build("tiny_resnet").net.state_dict()
+    wrapped = {"epoch": 3, "state_dict": {f"module.{key}": value for key, value in state.items()}}
+    wrapped["state_dict"]["module.fc.weight"] = torch.randn(10, 4)
+    torch.save(wrapped, folder / "teacher.pth")
+    (folder / "images").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        image = Image.fromarray(coarse).resize((32, 32), Image.Resampling.BICUBIC)
+        image.save(folder / "images" / f"{number:03}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def purify_arguments(case):
+    """The arguments of a purification of a few steps into `out`."""
+
+    def arguments(out: Path, *more: str, steps: int = 12) -> list[str]:
+        return [
+            *("purify", "--encoder", "tiny_resnet", "--teacher", str(case / "teacher.pth")),
+            *("--data", str(case / "images"), "--out", str(out), "--threads", "1"),
+            *("--set", f"training.steps={steps}", "--set", "training.batch=8"),
+            *("--set", "training.precision=fp32", *more),
+        ]
+
+    return arguments

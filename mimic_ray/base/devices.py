@@ -7,9 +7,11 @@ from typing import Any, Literal
 
 import torch
 
-from mimic_ray.base.errors import ResourceError
+from mimic_ray.base.errors import ResourceError, UsageError
+from mimic_ray.base.text import count, plain
 
 Precision = Literal["auto", "fp32", "bf16"]
+_KINDS = {"cpu", "cuda", "mps"}
 
 
 @dataclass(frozen=True)
@@ -42,17 +44,32 @@ class Compute:
 def choose(device: str = "auto", precision: Precision = "auto", threads: int = 0) -> Compute:
     """The compute for this process. `threads` 0 keeps torch's own choice.
 
-    Raises ResourceError when a named device is not there.
+    Raises UsageError for a name that is no device, ResourceError when the device is not there.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.partition(":")[0] not in _KINDS or not _is_device(device):
+        raise UsageError(f'There is no device "{plain(device)}": --device is auto, cpu or cuda:0.')
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ResourceError(f'No CUDA device here for "--device {device}": use --device cpu.')
+    if device.startswith("cuda:") and int(device[5:]) >= torch.cuda.device_count():
+        raise ResourceError(
+            f"There is no {device}, only {count(torch.cuda.device_count(), 'CUDA device')}: name "
+            "one of them, from cuda:0 on."
+        )
     if threads:
         torch.set_num_threads(threads)
     if precision == "auto":
         precision = "bf16" if _bf16_pays(device) else "fp32"
     return Compute(device, precision, torch.get_num_threads())
+
+
+def _is_device(name: str) -> bool:
+    try:
+        torch.device(name)
+    except RuntimeError:
+        return False
+    return True
 
 
 def _bf16_pays(device: str) -> bool:

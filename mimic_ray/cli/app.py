@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from mimic_ray.base.errors import UnknownNameError
+from mimic_ray.base.errors import UnknownNameError, UsageError
 from mimic_ray.base.registry import near_names
 from mimic_ray.cli import console
 
@@ -82,6 +83,22 @@ def options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs one command line (that of the process if None) and ends in SystemExit."""
-    # Outside of typer, which turns its own usage errors into messages and exit code 2.
     with console.errors_as_sentences():
-        app(args=arguments)
+        # Not standalone: typer would draw a box around its own errors, and they would be the only
+        # ones that are no sentence.
+        try:
+            code = app(args=arguments, prog_name="mimic-ray", standalone_mode=False)
+        except _TYPER_ERROR as error:
+            raise UsageError(_sentence(error)) from None
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+# Whether it is click's or typer's own copy of it depends on typer's version.
+_TYPER_ERROR: Any = typer.BadParameter.__base__
+
+
+def _sentence(error: Any) -> str:
+    problem = error.format_message().strip().rstrip(".").replace("\n", " ")
+    if not problem:  # a group without its sub-command, whose help was just printed
+        problem = "The command is not complete"
+    return f"{problem}. See {error.ctx.command_path if error.ctx else 'mimic-ray'} --help."

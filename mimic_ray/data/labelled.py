@@ -39,7 +39,9 @@ class Labelled:
             return (self.classes or []).index(name_or_index)
         if name_or_index.isdecimal() and int(name_or_index) < self.class_count():
             return int(name_or_index)
-        hint = f"{self.location} has classes 0 to {self.class_count() - 1}."
+        some = ", ".join(plain(name, 40) for name in (self.classes or ())[:10])
+        named = f" ({some}{' ...' if len(self.classes or ()) > 10 else ''})" if some else ""
+        hint = f"{self.location} has classes 0 to {self.class_count() - 1}{named}."
         near = near_names(name_or_index, self.classes or ())
         raise UnknownNameError("class", plain(name_or_index), near, hint)
 

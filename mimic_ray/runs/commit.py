@@ -76,6 +76,14 @@ def latest(folder: RunFolder) -> Committed | None:
     return Committed(step, state, newest if step != newest else None)
 
 
+def committed_step(folder: RunFolder) -> int | None:
+    """The step that latest.json names last, unread; None before the first commit.
+
+    For those who tell how a run ended. Raises DamagedCheckpointError for latest.json alone.
+    """
+    return next(iter(_committed_steps(folder)), None)
+
+
 def _write_step(folder: RunFolder, step: int, state: Mapping[str, Any]) -> bytes:
     """Puts the step's folder in place and returns its manifest."""
     target = _step_folder(folder, step)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,22 +118,21 @@ def train(
             commit(folder, distillation.step, state)
 
     finished = distillation.step >= recipe.training.steps
-    for row in distillation.run():
-        step = distillation.step
-        images_per_s = pace.tick()
-        if metrics:
-            metrics.append({**row, "images_per_s": round(images_per_s, 1)})
-            if pace.due():
-                tell(Progress("distil", step, recipe.training.steps, row, images_per_s))
-        finished = step == recipe.training.steps
-        ask = ranks.world == 1 or step % _ASK_EVERY_STEPS == 0
-        stopping = ask and not finished and ranks.any(stop())
-        if finished or stopping or step % job.commit_every == 0:
-            save()
-        if stopping:
-            break
-    if metrics:
-        metrics.close()
+    with metrics or nullcontext():
+        for row in distillation.run():
+            step = distillation.step
+            images_per_s = pace.tick()
+            if metrics:
+                metrics.append({**row, "images_per_s": round(images_per_s, 1)})
+                if pace.due():
+                    tell(Progress("distil", step, recipe.training.steps, row, images_per_s))
+            finished = step == recipe.training.steps
+            ask = ranks.world == 1 or step % _ASK_EVERY_STEPS == 0
+            stopping = ask and not finished and ranks.any(stop())
+            if finished or stopping or step % job.commit_every == 0:
+                save()
+            if stopping:
+                break
     seconds = time.monotonic() - start
     done = distillation.step - first_step
     return Outcome(

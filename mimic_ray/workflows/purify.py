@@ -28,7 +28,7 @@ from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.method.profile import Profile
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.report.run_report import write_report
-from mimic_ray.runs.commit import latest
+from mimic_ray.runs.commit import committed_step, latest
 from mimic_ray.runs.export import export
 from mimic_ray.runs.folder import RunFolder
 from mimic_ray.runs.metrics import MetricsLog
@@ -199,9 +199,7 @@ def _open_folder(
     out: str | Path, record: RunRecord, recipe: Recipe, resume: bool
 ) -> tuple[RunFolder, RunRecord, list[str]]:
     if not resume:
-        folder = RunFolder.create(out, record)
-        write_recipe(folder.recipe, recipe)
-        return folder, record, []
+        return _create_folder(Path(out), record, recipe), record, []
     folder = RunFolder.open(out)
     earlier = read_record(folder.record)
     recorded = load_recipe(str(folder.recipe)).model_dump(mode="json")
@@ -215,6 +213,21 @@ def _open_folder(
     going_on = replace(going_on, workers=record.workers)
     going_on.write(folder.record)
     return folder, going_on, warnings
+
+
+def _create_folder(out: Path, record: RunRecord, recipe: Recipe) -> RunFolder:
+    """A new run folder with its two files, or nothing."""
+    try:
+        folder = RunFolder.create(out, record)
+        write_recipe(folder.recipe, recipe)
+    except DiskFullError as error:
+        shutil.rmtree(out, ignore_errors=True)
+        # The usual advice, --resume, needs a run.
+        raise DiskFullError(
+            f"No space left on the disk of {out.parent}: free some, or give an --out on another "
+            "disk. Nothing was started."
+        ) from error
+    return folder
 
 
 def _new_record(
@@ -291,14 +304,15 @@ def _absolute(data: str | Path) -> str:
 
 def _withdraw(folder: RunFolder) -> None:
     """Leaves nothing of a run that never committed a step; a resumed one keeps what it has."""
-    if latest(folder) is None:
-        shutil.rmtree(folder.path, ignore_errors=True)
+    with suppress(MimicError):  # a damaged latest.json: something was committed
+        if committed_step(folder) is None:
+            shutil.rmtree(folder.path, ignore_errors=True)
 
 
 def _note_end(folder: RunFolder, record: RunRecord, status: Any, error: str) -> None:
-    committed = latest(folder)
-    step = committed.step if committed else 0
-    with suppress(DiskFullError):  # the error that is on its way says so already
+    # The error that is on its way must not be hidden by another.
+    with suppress(MimicError, OSError):
+        step = committed_step(folder) or 0
         record.ended(status, step=step, train_s=0, error=error).write(folder.record)
 
 

@@ -1,50 +1,11 @@
-"""A small real case: a tiny ResNet's checkpoint and a folder of images, used through the CLI."""
+"""The real command in a process of its own."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from PIL import Image
-
-from mimic_ray.encoders import registry
-
-
-@pytest.fixture(scope="session")
-def case(tmp_path_factory) -> Path:
-    """A folder with teacher.pth (tiny_resnet under "state_dict", prefix "module.") and images/."""
-    folder = tmp_path_factory.mktemp("case")
-    torch.manual_seed(0)
-    state = registry.build("tiny_resnet").net.state_dict()
-    wrapped = {"epoch": 3, "state_dict": {f"module.{key}": value for key, value in state.items()}}
-    wrapped["state_dict"]["module.fc.weight"] = torch.randn(10, 4)
-    torch.save(wrapped, folder / "teacher.pth")
-    (folder / "images").mkdir()
-    rng = np.random.default_rng(0)
-    for number in range(40):
-        coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        image = Image.fromarray(coarse).resize((32, 32), Image.Resampling.BICUBIC)
-        image.save(folder / "images" / f"{number:03}.png")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def purify_arguments(case):
-    """The arguments of a purification of a few steps into `out`."""
-
-    def arguments(out: Path, *more: str, steps: int = 12) -> list[str]:
-        return [
-            *("purify", "--encoder", "tiny_resnet", "--teacher", str(case / "teacher.pth")),
-            *("--data", str(case / "images"), "--out", str(out), "--threads", "1"),
-            *("--set", f"training.steps={steps}", "--set", "training.batch=8"),
-            *("--set", "training.precision=fp32", *more),
-        ]
-
-    return arguments
 
 
 @pytest.fixture(scope="session")

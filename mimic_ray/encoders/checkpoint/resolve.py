@@ -35,6 +35,9 @@ Group = tuple[str, ...]
 _FIRST = {"ema", "teacher"}
 _LAST = {"student", "k", "key", "momentum", "target"}
 
+# What timm, torchvision and CLIP call the table with a row for every patch of the image.
+_POSITIONS = {"pos_embed", "pos_embedding", "positional_embedding"}
+
 # A bound on the work that a key of a million dots can ask for.
 _PREFIX_DEPTH = 8
 
@@ -103,6 +106,12 @@ def fit(checkpoint: Checkpoint, encoder: Encoder) -> Fit:
     fitting = [other.encoder for other in fitting_encoders(checkpoint)]
     if fitting:
         way_out = f"Every key fits {_or(fitting)}: use --encoder {fitting[0]}."
+    elif _only_positions_differ(checkpoint, name, wanted):
+        way_out = (
+            "All else fits, so these are weights for another image size: use the encoder of that "
+            "size (timm's names end in it, as vit_base_patch16_384), or your own network as "
+            "--encoder file.py:function."
+        )
     else:
         way_out = (
             "No encoder that is built in fits: see `mimic-ray inspect`, or give your own network "
@@ -169,6 +178,22 @@ def _reason(checkpoint: Checkpoint, name: str, wanted: Mapping[str, Tensor]) -> 
     problems = [*places[0].problems(name, wanted)]
     more = f" (and {len(problems) - 2:,} more)" if len(problems) > 2 else ""
     return "; ".join(problems[:2]) + more
+
+
+def _only_positions_differ(checkpoint: Checkpoint, name: str, wanted: Mapping[str, Tensor]) -> bool:
+    """Whether some place fits but for the length of a transformer's table of positions."""
+    for place in _places(checkpoint, wanted):
+        tables = {place.prefix + key for key in wanted if key.rpartition(".")[2] in _POSITIONS}
+        problems = [*place.problems(name, wanted)]
+        of_tables = [
+            key
+            for key in tables & place.tensors.keys()
+            if place.tensors[key].shape != wanted[key.removeprefix(place.prefix)].shape
+            and place.tensors[key].shape[-1:] == wanted[key.removeprefix(place.prefix)].shape[-1:]
+        ]
+        if of_tables and len(problems) == len(of_tables):
+            return True
+    return False
 
 
 def _preference(place: _Place) -> tuple[int, int]:
