@@ -7,7 +7,9 @@ the file descriptors of the driver, so those are turned away, and Python's strea
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,10 +49,11 @@ def ray_session(address: str | None, log: Path, cpus: int | None = None) -> Iter
 
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
         try:
-            if address is None:
-                ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
-            else:
-                ray.init(address=address, **quiet)
+            with _signal_handlers_kept():
+                if address is None:
+                    ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
+                else:
+                    ray.init(address=address, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
             where = f"the Ray cluster at {address}" if address else "Ray on this machine"
             raise ResourceError(
@@ -61,6 +64,29 @@ def ray_session(address: str | None, log: Path, cpus: int | None = None) -> Iter
             yield
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _signal_handlers_kept() -> Iterator[None]:
+    """Whatever the block sets, signals find the handlers that were there before, even during it.
+
+    Ray sets a handler of SIGTERM that ends the process before a step could be committed. Signals
+    are not blocked instead: Ray's processes would inherit that and not end when told to.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # where Python sets no handlers, neither does Ray
+        return
+    set_handler, timer = signal.signal, signal.getitimer(signal.ITIMER_REAL)
+    signal.signal = lambda number, handler: signal.getsignal(number)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        signal.signal = set_handler
+        # Below Python, Ray's core puts a handler before ours that also aborts the process 3 s
+        # after a SIGTERM. Setting ours anew removes it, and the alarm if one has come already.
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+        if timer == (0.0, 0.0):
+            signal.alarm(0)
 
 
 @contextmanager

@@ -1,19 +1,84 @@
 """The same job through Ray Train on a local Ray that starts and stops by itself."""
 
 import json
+import os
+import shutil
+import signal
 import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from mimic_ray.runs.commit import latest
 from mimic_ray.runs.folder import RunFolder
 from mimic_ray.runs.metrics import read_metrics
 
+STEPS = 400
 
-def ray_processes() -> list[str]:
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
-    return [line for line in listed.stdout.splitlines() if "raylet" in line or "gcs_server" in line]
+
+def descendants(mark: str) -> list[str]:
+    """Command lines of living processes whose environment holds `mark`; children inherit it.
+
+    Other Rays may run on this machine: only what our own command started counts.
+    """
+    wanted, found = f"MIMIC_RAY_TEST={mark}".encode(), []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # gone meanwhile, or not ours to read
+            if wanted in (process / "environ").read_bytes().split(b"\0"):
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found
+
+
+def start(mark: str, arguments: list[str]) -> subprocess.Popen[str]:
+    """The command in a process group of its own, as a shell starts it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "mimic_ray", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "MIMIC_RAY_TEST": mark},
+    )
+
+
+def wait_for_step(run: Path, step: int, process: subprocess.Popen[str], timeout_s: float = 120):
+    deadline = time.monotonic() + timeout_s
+    log = run / "metrics.jsonl"
+    while time.monotonic() < deadline and process.poll() is None:
+        if log.exists() and len(log.read_text().splitlines()) >= step:
+            return
+        time.sleep(0.02)
+    process.kill()
+    pytest.fail(f"step {step} was never logged: {process.communicate()}")
+
+
+def stopped_run(out: Path, arguments: list[str], send) -> SimpleNamespace:
+    """A run that was stopped by `send(process)` after some steps, and what it left running."""
+    process = start(str(out), arguments)
+    wait_for_step(out, 5, process)
+    while_running = descendants(str(out))
+    send(process)
+    stdout, stderr = process.communicate(timeout=120)
+    return SimpleNamespace(
+        out=out,
+        code=process.returncode,
+        stdout=stdout,
+        stderr=stderr,
+        while_running=while_running,
+        left=descendants(str(out)),
+        record=json.loads((out / "run.json").read_text()),
+    )
+
+
+def same(left: Path, right: Path) -> bool:
+    ours, theirs = (load_file(run / "student.safetensors") for run in (left, right))
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
 
 
 @pytest.fixture(scope="module")
@@ -24,28 +89,102 @@ def local_run(tmp_path_factory, mimic_ray, purify_arguments):
 
 
 @pytest.fixture(scope="module")
-def ray_run(tmp_path_factory, mimic_ray, purify_arguments):
+def ray_run(tmp_path_factory, purify_arguments):
     out = tmp_path_factory.mktemp("ray") / "run"
-    before = ray_processes()
-    done = mimic_ray(*purify_arguments(out))
-    assert done.returncode == 0, done.stderr
-    return out, done, before
+    process = start(str(out), purify_arguments(out))
+    stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
+    return SimpleNamespace(out=out, stdout=stdout, stderr=stderr, left=descendants(str(out)))
+
+
+@pytest.fixture(scope="module")
+def terminated(tmp_path_factory, purify_arguments):
+    """SIGTERM to the command alone, as a job scheduler sends it."""
+    out = tmp_path_factory.mktemp("terminated") / "run"
+    arguments = purify_arguments(out, steps=STEPS)
+    return stopped_run(out, arguments, lambda process: process.send_signal(signal.SIGTERM))
 
 
 def test_one_worker_on_ray_gives_the_weights_of_the_loop_in_process(local_run, ray_run):
-    left = load_file(local_run / "student.safetensors")
-    right = load_file(ray_run[0] / "student.safetensors")
-    assert all(torch.equal(left[key], right[key]) for key in left)
+    assert same(local_run, ray_run.out)
 
 
 def test_ray_leaves_no_process_and_no_word_on_the_terminal(ray_run):
-    run, done, before = ray_run
-    assert ray_processes() == before
-    assert done.stderr == ""
-    assert "ray" not in done.stdout.replace("mimic_ray", "").replace(str(run), "").lower()
-    assert not (run / ".ray").exists()
+    assert ray_run.left == []
+    assert ray_run.stderr == ""
+    words = ray_run.stdout.replace("mimic_ray", "").replace(str(ray_run.out), "")
+    assert "ray" not in words.lower()
+    assert not (ray_run.out / ".ray").exists()
 
 
+def check_stopped(stopped: SimpleNamespace, number: int) -> None:
+    assert stopped.code == 128 + number, stopped.stderr
+    assert "--resume" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert stopped.record["status"] == "stopped"
+    committed = latest(RunFolder.open(stopped.out))
+    assert committed is not None
+    assert 5 <= committed.step < STEPS
+    assert f"step {committed.step} of {STEPS}" in stopped.stderr
+    assert any("raylet" in line for line in stopped.while_running)
+    assert stopped.left == []
+
+
+def test_sigterm_commits_and_leaves_no_process(terminated):
+    check_stopped(terminated, signal.SIGTERM)
+
+
+def test_a_stopped_run_ends_in_process_as_an_unbroken_one_would(
+    tmp_path, mimic_ray, purify_arguments, terminated
+):
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    assert mimic_ray(*purify_arguments(whole, "--local", steps=STEPS)).returncode == 0
+    shutil.copytree(terminated.out, resumed)
+    done = mimic_ray(*purify_arguments(resumed, "--local", "--resume", steps=STEPS))
+    assert done.returncode == 0, done.stderr
+    assert same(resumed, whole)
+    rows = read_metrics(RunFolder.open(resumed))
+    assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
+
+
+def test_a_run_of_one_worker_goes_on_with_two(tmp_path, mimic_ray, purify_arguments, terminated):
+    out = tmp_path / "run"
+    shutil.copytree(terminated.out, out)
+    arguments = purify_arguments(out, "--workers", "2", "--resume", steps=STEPS)
+    done = mimic_ray(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert "workers was 1, is 2 now" in " ".join((done.stdout + done.stderr).split())
+    record = json.loads((out / "run.json").read_text())
+    assert (record["status"], record["workers"]) == ("finished", 2)
+    rows = read_metrics(RunFolder.open(out))
+    assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
+
+
+@pytest.mark.slow
+def test_ctrl_c_reaches_every_process_and_two_workers_commit(tmp_path, purify_arguments):
+    """A terminal sends SIGINT to the whole process group, Ray's processes among it."""
+    arguments = purify_arguments(tmp_path / "run", "--workers", "2", steps=STEPS)
+    stopped = stopped_run(
+        tmp_path / "run", arguments, lambda process: os.killpg(process.pid, signal.SIGINT)
+    )
+    check_stopped(stopped, signal.SIGINT)
+
+
+@pytest.mark.slow
+def test_a_signal_while_ray_starts_stops_the_run_as_well(tmp_path, purify_arguments):
+    out = tmp_path / "run"
+    process = start(str(out), purify_arguments(out, steps=STEPS))
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and "raylet" not in " ".join(descendants(str(out))):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM, stderr
+    assert "Traceback" not in stderr
+    assert descendants(str(out)) == []
+
+
+@pytest.mark.slow
 def test_two_workers_see_the_same_global_batches_and_losses_within_batch_norm(
     tmp_path, mimic_ray, purify_arguments, local_run
 ):
