@@ -22,7 +22,7 @@ from mimic_ray.base.errors import (
     UsageError,
 )
 from mimic_ray.base.signals import StopRequests, stop_requests
-from mimic_ray.base.text import count
+from mimic_ray.base.text import count, plain
 from mimic_ray.data.source import ImageSource, open_images
 from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.method.profile import Profile
@@ -118,6 +118,11 @@ def purify(
                 requests.signal_number,
             )
     record = _finish(folder, loaded, outcome, read_record(folder.record))
+    if copies := loaded.fit.also_fits:
+        warnings.append(
+            f"The file holds another copy of the encoder at {', '.join(map(plain, copies))}; in "
+            "the export it is still the one that came in."
+        )
     return _result(folder, record, warnings)
 
 

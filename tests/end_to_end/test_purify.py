@@ -164,3 +164,16 @@ def test_a_killed_run_ends_bit_identical_after_its_resumes(tmp_path, mimic_ray, 
 @pytest.mark.slow
 def test_so_does_a_run_that_is_killed_fifty_times(tmp_path, mimic_ray, purify_arguments):
     kill_and_resume(tmp_path, mimic_ray, purify_arguments, kills=50)
+
+
+def test_a_second_copy_in_the_file_is_named_because_it_is_not_purified(
+    tmp_path, mimic_ray, case, purify_arguments
+):
+    both = torch.load(case / "teacher.pth", weights_only=True)
+    both["state_dict_ema"] = {key: value.clone() for key, value in both["state_dict"].items()}
+    torch.save(both, tmp_path / "both.pth")
+    arguments = purify_arguments(tmp_path / "run", "--local", steps=2)
+    arguments[arguments.index("--teacher") + 1] = str(tmp_path / "both.pth")
+    done = mimic_ray(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert "another copy of the encoder at state_dict" in done.stderr
