@@ -32,3 +32,7 @@ def test_light_work_imports_nothing_heavy(code):
 
 def test_the_check_itself_would_notice():
     assert "torch" in imported_after("import mimic_ray; mimic_ray.load_encoder")
+
+
+def test_the_main_job_in_process_needs_no_ray():
+    assert "ray" not in imported_after("import mimic_ray.workflows.purify, mimic_ray.runs.training")

@@ -1,0 +1,63 @@
+import subprocess
+import sys
+
+import pytest
+
+from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion
+from mimic_ray.workflows.demo import DATA, DemoError, check_promises
+
+
+def percent(number: float) -> Proportion:
+    return Proportion.of(round(10 * number), 1000)
+
+
+def found(attacked=(80.0, 95.0), purified=(79.0, 4.0), floor=1.0) -> Evaluation:
+    rows = (
+        EvaluationRow("reference", percent(80.0), None, percent(floor)),
+        EvaluationRow("attacked", percent(attacked[0]), percent(attacked[1]), percent(floor)),
+        EvaluationRow("purified", percent(purified[0]), percent(purified[1]), percent(floor)),
+    )
+    return Evaluation(rows)
+
+
+def test_kept_promises_are_listed_with_their_figures():
+    lines = check_promises(found())
+    assert len(lines) == 3
+    assert "attacked ASR 95.0% is at least 90%" in lines
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "words"),
+    [
+        (found(attacked=(80.0, 89.0)), "attacked ASR 89.0%"),
+        (found(purified=(79.0, 11.5)), "purified ASR 11.5%"),
+        (found(purified=(76.5, 4.0)), "purified ACC 76.5%"),
+    ],
+)
+def test_a_broken_promise_fails_the_demo_and_is_named_alone(evaluation, words):
+    with pytest.raises(DemoError, match="did not keep") as caught:
+        check_promises(evaluation)
+    assert words in caught.value.message
+    assert caught.value.message.count(" is ") == 1
+    assert caught.value.exit_code == 1
+
+
+def test_what_the_demo_works_on_comes_with_the_package():
+    files = {path.name for path in DATA.iterdir()}
+    assert {"clean.tar.gz", "head.tar.gz", "test.tar.gz", "resnet20-cifar10.th"} <= files
+    assert {"README.md", "resnet-cifar10.LICENSE"} <= files
+    assert sum(path.stat().st_size for path in DATA.iterdir()) < 5 << 20
+
+
+@pytest.mark.slow
+def test_the_demo_keeps_its_promises_twice_in_one_folder(tmp_path):
+    for name in ("mimic-ray-demo", "mimic-ray-demo-2"):
+        done = subprocess.run(
+            [sys.executable, "-m", "mimic_ray", "demo"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / name / "purified" / "README.md").exists()
+        assert (tmp_path / name / "purified" / "evaluation.png").exists()
