@@ -1,4 +1,4 @@
-"""One trial of a search: what was tried, how it ended, what was measured. A row of trials.parquet."""
+"""One trial of a search: what was tried, how it ended, what was measured."""
 
 from __future__ import annotations
 
