@@ -20,6 +20,7 @@ from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.schedule import learning_rate
 from mimic_ray.method.step import step_loss
 from mimic_ray.method.student import Student, channels_last_where_it_pays
+from mimic_ray.method.teacher import Answer, Recording, ask, view_keys
 
 Row = dict[str, float]
 
@@ -34,7 +35,8 @@ class Images(Protocol):
 class Distillation:
     """A run between two steps. `state()` after a step is all that `load()` needs to go on.
 
-    `wrap` puts the trained module into DistributedDataParallel where there are several workers.
+    `wrap` puts the trained module into DistributedDataParallel where there are several workers;
+    `recording` holds the teacher's answers where they are known, and no teacher runs then.
     """
 
     def __init__(
@@ -47,11 +49,13 @@ class Distillation:
         compute: Compute,
         ranks: Ranks | None = None,
         wrap: Callable[[nn.Module], nn.Module] = lambda module: module,
+        recording: Recording | None = None,
     ) -> None:
         training = recipe.training
         device = compute.torch_device
         self.recipe, self.compute, self.images = recipe, compute, images
         self.ranks = ranks or Ranks()
+        self.recording = recording
         self.tap_weights = dict(tap_weights) if recipe.loss.attention > 0 else {}
         self.plan = EpochPlan(len(images), training.batch, training.seed)
         self.side = student.spec.input_size
@@ -100,14 +104,15 @@ class Distillation:
         epoch = step // self.plan.steps_per_epoch
         keys = seeds.keys(training.seed, "step", epoch, indices).to(self.compute.device)
         pixels = self.images.gather(indices).to(self.compute.device, non_blocking=True)
-        pair = make_pair(pixels, keys, self._donors, self.recipe, self.side)
+        again = view_keys(self.recipe, epoch, indices).to(self.compute.device)
+        pair = make_pair(pixels, keys, self._donors, self.recipe, self.side, again)
         if self.adversary:
             attacked, leaf, used = self.adversary.attach(pair.student, keys, step)
             pair = pair._replace(student=attacked)
 
         terms = step_loss(
             self._trained,
-            self.teacher,
+            self._answer(pair.teacher, epoch, indices),
             pair,
             self.tap_weights,
             self.recipe.loss,
@@ -130,6 +135,12 @@ class Distillation:
             self.adversary.improve(self.ranks.mean(leaf.grad), used)
         self.step += 1
         return {"step": self.step, "learning_rate": rate, **row}
+
+    def _answer(self, views: Tensor, epoch: int, indices: Tensor) -> Answer:
+        taps = list(self.tap_weights)
+        if self.recording:
+            return self.recording.read(epoch, indices, taps, self.compute.torch_device)
+        return ask(self.teacher, views, taps, self.compute)
 
     def _read(self, scalars: list[Tensor]) -> list[float]:
         return self.ranks.mean(torch.stack(scalars).detach()).tolist()

@@ -21,12 +21,22 @@ class Pair(NamedTuple):
     second: Tensor | None
 
 
-def make_pair(pixels: Tensor, keys: Tensor, donors: Tensor, recipe: Recipe, side: int) -> Pair:
+def make_pair(
+    pixels: Tensor,
+    keys: Tensor,
+    donors: Tensor,
+    recipe: Recipe,
+    side: int,
+    view_keys: Tensor | None = None,
+) -> Pair:
     """uint8 [B, 3, P, P] and one key an image -> the views of this step.
 
-    `donors` [M, 3, S, S] are other clean images that perturbations may paste or blend in.
+    `donors` [M, 3, S, S] are other clean images that perturbations may paste or blend in;
+    `view_keys`, where given, decide the plain view in place of `keys`, which decide the rest.
     """
-    plain = view(pixels, seeds.keys(keys, "view", 1), recipe, side)
+    plain = view(
+        pixels, seeds.keys(keys if view_keys is None else view_keys, "view", 1), recipe, side
+    )
     second = None
     if recipe.loss.contrastive > 0:
         second = view(pixels, seeds.keys(keys, "view", 2), recipe, side)

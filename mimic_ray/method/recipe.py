@@ -42,6 +42,9 @@ class Views(_Section):
     # The student sees the perturbed image, the teacher the plain one. This removes the backdoor:
     # with equal views the student learns the teacher's answer to a trigger as well.
     asymmetric: bool = True
+    # 0: each epoch has new views. K: an image has K views that come again, whose features and maps
+    # the teacher then gives once; the perturbations are new each epoch all the same.
+    fixed: Annotated[int, Field(ge=0, le=64)] = 0
     # The authors run the first view twice, so batch-norm statistics move three times a step.
     repeat_statistics: bool = False
 

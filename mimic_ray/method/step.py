@@ -1,4 +1,4 @@
-"""One training step's loss: one teacher forward, one student forward per view."""
+"""One training step's loss: one student forward per view, against the teacher's answer."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import torch
 from torch import Tensor
 
 from mimic_ray.base.devices import Compute
-from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.method.losses.attention import attention_loss
+from mimic_ray.method.losses.attention import attention, attention_distance
 from mimic_ray.method.losses.clone import clone_loss
 from mimic_ray.method.losses.contrastive import contrastive_loss
 from mimic_ray.method.pairing import Pair
 from mimic_ray.method.ranks import Ranks
 from mimic_ray.method.recipe import Loss
 from mimic_ray.method.student import Output
+from mimic_ray.method.teacher import Answer
 
 
 def step_loss(
     student: Callable[..., Output],
-    teacher: Encoder,
+    answer: Answer,
     pair: Pair,
     tap_weights: Mapping[str, float],
     weights: Loss,
@@ -29,21 +29,18 @@ def step_loss(
 ) -> dict[str, Tensor]:
     """The terms and their weighted sum, "loss", as scalars; only terms with a weight.
 
-    `tap_weights` names the taps that `student` returns maps of, in its order.
+    `tap_weights` names the taps that `student` returns maps of, in its order; `answer` is what the
+    teacher says of `pair.teacher`, for the same taps.
     """
-    taps = list(tap_weights)
     with compute.autocast():
-        # no_grad, not inference_mode: tensors of the latter cannot enter a loss.
-        with torch.no_grad():
-            teacher_features, teacher_maps = teacher(pair.teacher, taps=taps)
         output = student(pair.student, pair.second)
     terms: dict[str, Tensor] = {}
     if weights.clone > 0:
-        terms["clone"] = clone_loss(output.features, teacher_features)
-    if taps:
-        maps = zip(tap_weights.values(), output.maps, teacher_maps, strict=True)
+        terms["clone"] = clone_loss(output.features, answer.features)
+    if tap_weights:
+        maps = zip(tap_weights.values(), output.maps, answer.attention, strict=True)
         terms["attention"] = torch.stack(
-            [w * attention_loss(s, t, weights.attention_over) for w, s, t in maps]
+            [w * attention_distance(attention(s), t, weights.attention_over) for w, s, t in maps]
         ).sum()
     if output.projections is not None:
         first, second = (p.float() for p in output.projections)

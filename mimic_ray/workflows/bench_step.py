@@ -24,6 +24,7 @@ from mimic_ray.method.ranks import Ranks
 from mimic_ray.method.recipe import Loss
 from mimic_ray.method.step import step_loss
 from mimic_ray.method.student import Student, channels_last_where_it_pays
+from mimic_ray.method.teacher import ask
 from mimic_ray.workflows.bench_ratio import Ratio
 
 BATCH = 128
@@ -89,8 +90,9 @@ def _our_step(
     compute = Compute("cpu", "bf16" if precision == "bf16" else "fp32", 1)
 
     def step() -> None:
+        answer = ask(frozen, pair.teacher, taps, compute)
         terms = step_loss(
-            student, frozen, pair, dict.fromkeys(taps, 3500.0), weights, compute, Ranks()
+            student, answer, pair, dict.fromkeys(taps, 3500.0), weights, compute, Ranks()
         )
         optimiser.zero_grad()
         terms["loss"].backward()

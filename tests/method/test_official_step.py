@@ -17,6 +17,7 @@ from mimic_ray.method.pairing import Pair
 from mimic_ray.method.ranks import Ranks
 from mimic_ray.method.step import step_loss
 from mimic_ray.method.student import Student
+from mimic_ray.method.teacher import ask
 from mimic_ray.runs.recipe_file import load_recipe
 
 WEIGHTS = {"stem": 3100.0, "stage": 8900.0}
@@ -66,7 +67,8 @@ def both_steps():
     x1, x2 = torch.rand(2, 10, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)).unbind()
     expected = authors_step(theirs, teacher, x1, x2)
     pair = Pair(teacher=x1, student=x1, second=x2)
-    terms = step_loss(ours, teacher, pair, WEIGHTS, recipe.loss, COMPUTE, Ranks())
+    answer = ask(teacher, pair.teacher, list(WEIGHTS), COMPUTE)
+    terms = step_loss(ours, answer, pair, WEIGHTS, recipe.loss, COMPUTE, Ranks())
     terms["loss"].backward()
     return ours, theirs, terms, expected
 

@@ -21,10 +21,18 @@ def attention_loss(
 
     Raises ValueError when images or positions differ in number; channels may.
     """
-    s, t = attention(student), attention(teacher.detach())
-    if s.shape != t.shape:
-        raise ValueError(f"attention maps differ: student {[*s.shape]}, teacher {[*t.shape]}")
-    squares = (s - t).square()
+    return attention_distance(attention(student), attention(teacher.detach()), over)
+
+
+def attention_distance(
+    student: Tensor, teacher: Tensor, over: Literal["sum", "mean"] = "sum"
+) -> Tensor:
+    """The same for what `attention` gave: [B, H, W] and [B, H, W] -> scalar."""
+    if student.shape != teacher.shape:
+        raise ValueError(
+            f"attention maps differ: student {[*student.shape]}, teacher {[*teacher.shape]}"
+        )
+    squares = (student - teacher).square()
     return squares.mean() if over == "mean" else squares.sum(dim=(1, 2)).mean()
 
 
