@@ -20,7 +20,12 @@ from mimic_ray.cli import console
 if TYPE_CHECKING:
     from mimic_ray.runs.progress import Progress as News
 
-_WORDS = {"decode": "Decoding images", "profile": "Profiling the layers", "distil": "Distilling"}
+_WORDS = {
+    "decode": "Decoding images",
+    "profile": "Profiling the layers",
+    "record": "Asking the teacher",
+    "distil": "Distilling",
+}
 
 
 @contextmanager

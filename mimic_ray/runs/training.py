@@ -12,25 +12,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from mimic_ray.base import devices, seeds
+from mimic_ray.base import devices
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import TrainingError
 from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.source import open_images
-from mimic_ray.data.views import centre, to_float
-from mimic_ray.encoders import registry
 from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.method.loop import Distillation
-from mimic_ray.method.profile import Profile, profile
+from mimic_ray.method.loop import Distillation, Row
+from mimic_ray.method.profile import Profile
 from mimic_ray.method.ranks import Ranks
 from mimic_ray.method.recipe import Recipe, parse_recipe
-from mimic_ray.method.student import renew
+from mimic_ray.method.teacher import Recording, recording_key
 from mimic_ray.runs.commit import commit, latest
 from mimic_ray.runs.folder import RunFolder
 from mimic_ray.runs.metrics import MetricsLog
+from mimic_ray.runs.prepare import (
+    Decoded,
+    Given,
+    cached_side,
+    first_student,
+    profile_images,
+    record_teacher,
+    with_weights,
+)
 from mimic_ray.runs.progress import Progress
 
 _TELL_EVERY_S = 0.25
@@ -75,19 +81,26 @@ def train(
     wrap: Callable[[nn.Module], nn.Module] = lambda module: module,
     tell: Callable[[Progress], None] = lambda progress: None,
     stop: Callable[[], bool] = lambda: False,
+    given: Given | None = None,
+    watch: Callable[[Distillation, Row], None] = lambda distillation, row: None,
 ) -> Outcome:
-    """Distils from the last committed step on, until the end or until `stop()`."""
+    """Distils from the last committed step on, until the end or until `stop()`.
+
+    `given` saves the making of what other runs made already; `watch` is called after each step.
+    """
     ranks = ranks or Ranks()
     recipe = parse_recipe(job.recipe)
     compute = devices.choose(job.device, recipe.training.precision, job.threads)
-    folder = RunFolder.open(Path(job.run))
-    teacher = _teacher(job, teacher_state)
+    folder = RunFolder(Path(job.run))
+    teacher = with_weights(job.encoder, teacher_state)
     side = teacher.spec.input_size
-    images = _decoded(job, cached_side(recipe, side), ranks, tell)
+    images = given.images if given else _decoded(job, cached_side(recipe, side), ranks, tell)
     committed = latest(folder)
     start = time.monotonic()
 
-    if committed:
+    if given:
+        found = given.profile
+    elif committed:
         found = Profile.from_json(committed.state["profile"])
     else:
         found = ranks.from_first(
@@ -96,7 +109,7 @@ def train(
             else None
         )
     distillation = Distillation(
-        student=_student(job, teacher_state, recipe),
+        student=first_student(job.encoder, teacher_state, recipe),
         teacher=teacher,
         images=images,
         recipe=recipe,
@@ -104,6 +117,7 @@ def train(
         compute=compute,
         ranks=ranks,
         wrap=wrap,
+        recording=_recording(job, teacher, images, found, recipe, compute, ranks, given, tell),
     )
     if committed:
         distillation.load(committed.state["distillation"])
@@ -122,6 +136,7 @@ def train(
         for row in distillation.run():
             step = distillation.step
             images_per_s = pace.tick()
+            watch(distillation, row)
             if metrics:
                 metrics.append({**row, "images_per_s": round(images_per_s, 1)})
                 if pace.due():
@@ -191,51 +206,23 @@ def _decoded(job: Job, side: int, ranks: Ranks, tell: Callable[[Progress], None]
     return opened
 
 
-def cached_side(recipe: Recipe, input_size: int) -> int:
-    """Side in pixels at which images are kept: larger than the input where views crop."""
-    if recipe.views.kind == "simclr" and input_size >= 64:
-        return round(input_size * 256 / 224)
-    return input_size
-
-
-def _teacher(job: Job, state: Mapping[str, Tensor]) -> Encoder:
-    encoder = registry.build(job.encoder)
-    encoder.net.load_state_dict(dict(state))
-    return encoder
-
-
-def _untrained(name: str, seed: int) -> Encoder:
-    """The architecture with random weights that depend on the seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(seeds.keys(seed, "student")))
-        return registry.build(name)
-
-
-def _student(job: Job, teacher_state: Mapping[str, Tensor], recipe: Recipe) -> Encoder:
-    if recipe.student.start == "random":
-        return _untrained(job.encoder, recipe.training.seed)
-    student = _teacher(job, teacher_state)
-    if recipe.student.start == "partial":
-        fresh = _untrained(job.encoder, recipe.training.seed)
-        renew(student, fresh, recipe.student.renewed, recipe.training.seed)
-    return student
-
-
-def profile_images(
-    name: str,
-    encoder: Encoder,
-    images: Pixels,
+def _recording(
+    job: Job,
+    teacher: Encoder,
+    images: Decoded,
+    found: Profile,
     recipe: Recipe,
     compute: Compute,
+    ranks: Ranks,
+    given: Given | None,
     tell: Callable[[Progress], None],
-) -> Profile:
-    """The profile of `encoder`, whose name is `name`, on the first images as their centres show."""
-    settings, seed = recipe.mutual_information, recipe.training.seed
-    chosen = torch.arange(min(settings.images, len(images)))
-    tell(Progress("profile", 0, 1))
-    batches = [
-        centre(to_float(images.gather(rows)), encoder.spec.input_size) for rows in chosen.split(128)
-    ]
-    found = profile(encoder, _untrained(name, seed), batches, settings, compute, seed)
-    tell(Progress("profile", 1, 1))
-    return found
+) -> Recording | None:
+    """The teacher's answers where they are known or soon repay; several workers ask it anew."""
+    taps = list(found.weights()) if recipe.loss.attention > 0 else []
+    key = recording_key(recipe, images.fingerprint, job.encoder)
+    if given:
+        known = given.recording
+        return known if known and known.key == key and {*taps} <= {*known.attention} else None
+    if ranks.world > 1:
+        return None
+    return record_teacher(teacher, images, recipe, taps, compute, key, tell)

@@ -13,10 +13,10 @@ from mimic_ray.data.source import open_images
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.method.profile import Profile
 from mimic_ray.report.plots import plot_profile
+from mimic_ray.runs.prepare import cached_side, profile_images
 from mimic_ray.runs.profile_file import write_profile
 from mimic_ray.runs.progress import Progress
 from mimic_ray.runs.recipe_file import load_recipe
-from mimic_ray.runs.training import cached_side, profile_images
 
 
 def profile_checkpoint(
