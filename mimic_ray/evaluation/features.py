@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,15 +14,19 @@ from mimic_ray.base.errors import DataError
 from mimic_ray.data.views import to_float
 from mimic_ray.encoders.encoder import Encoder
 
-if TYPE_CHECKING:
-    from mimic_ray.data.cache import Pixels
-
 _BATCH = 250
+
+
+class Images(Protocol):
+    """Decoded images: `data.cache.Pixels`, or an array of them."""
+
+    def __len__(self) -> int: ...
+    def gather(self, indices: Tensor) -> Tensor: ...
 
 
 def features(
     encoder: Encoder,
-    images: Pixels,
+    images: Images,
     compute: Compute,
     *,
     change: Callable[[Tensor], Tensor] = lambda pixels: pixels,

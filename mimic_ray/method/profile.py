@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -99,6 +99,26 @@ def profile(
         estimator=settings.estimator,
         images=sum(len(batch) for batch in batches),
     )
+
+
+def keeping(found: Profile, settings: MutualInformation) -> Profile:
+    """The same scores with the layers kept and weighted as `settings` say."""
+    chosen = select([tap.share for tap in found.taps], settings)
+    return replace(
+        found,
+        taps=tuple(
+            replace(tap, kept=kept, weight=weight)
+            for tap, (_, kept, weight) in zip(found.taps, chosen, strict=True)
+        ),
+    )
+
+
+def same_estimate(wanted: MutualInformation, other: Mapping[str, Any]) -> bool:
+    """Whether both settings give the same scores; `other` is a MutualInformation as a table."""
+    chooses = {"threshold", "floor", "scale"}
+    return wanted.model_dump(exclude=chooses) == {
+        key: value for key, value in other.items() if key not in chooses
+    }
 
 
 def select(scores: list[float], settings: MutualInformation) -> list[tuple[float, bool, float]]:

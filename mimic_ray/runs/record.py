@@ -43,7 +43,8 @@ def host_facts() -> dict[str, Any]:
     }
 
 
-def _now() -> str:
+def now() -> str:
+    """The time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -68,7 +69,7 @@ class RunRecord:
     step: int = 0
     train_s: float = 0.0
     resumed_from: list[int] = field(default_factory=list)
-    started_at: str = field(default_factory=_now)
+    started_at: str = field(default_factory=now)
     ended_at: str = ""
     versions: dict[str, str] = field(default_factory=installed_versions)
     host: dict[str, Any] = field(default_factory=host_facts)
@@ -92,7 +93,7 @@ class RunRecord:
             error=error,
             step=step,
             train_s=self.train_s + train_s,
-            ended_at=_now(),
+            ended_at=now(),
         )
 
     def write(self, path: Path) -> None:

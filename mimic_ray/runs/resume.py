@@ -39,7 +39,7 @@ def check_agreement(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list
     problems = [
         difference
         for key, words in _MUST_AGREE.items()
-        for difference in _differences(words, recorded.get(key), now.get(key))
+        for difference in differences(words, recorded.get(key), now.get(key))
     ]
     if problems:
         raise RunFolderError(
@@ -48,17 +48,17 @@ def check_agreement(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list
         )
     return [
         f"{difference}: the weights will not be bit for bit those of an unbroken run."
-        for difference in _differences("", recorded.get("compute"), now.get("compute"))
+        for difference in differences("", recorded.get("compute"), now.get("compute"))
     ]
 
 
-def _differences(place: str, old: Any, new: Any) -> list[str]:
+def differences(place: str, old: Any, new: Any) -> list[str]:
     """`place.key was OLD, is NEW now`, for every leaf of two nested tables that differs."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         return [
             difference
             for key in dict.fromkeys([*old, *new])
-            for difference in _differences(
+            for difference in differences(
                 f"{place}.{key}" if place else str(key),
                 old.get(key, _MISSING),
                 new.get(key, _MISSING),

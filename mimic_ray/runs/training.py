@@ -20,7 +20,7 @@ from mimic_ray.base.errors import TrainingError
 from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.source import open_images
 from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.method.loop import Distillation, Row
+from mimic_ray.method.loop import Distillation
 from mimic_ray.method.profile import Profile
 from mimic_ray.method.ranks import Ranks
 from mimic_ray.method.recipe import Recipe, parse_recipe
@@ -82,7 +82,7 @@ def train(
     tell: Callable[[Progress], None] = lambda progress: None,
     stop: Callable[[], bool] = lambda: False,
     given: Given | None = None,
-    watch: Callable[[Distillation, Row], None] = lambda distillation, row: None,
+    watch: Callable[[Distillation], None] = lambda distillation: None,
 ) -> Outcome:
     """Distils from the last committed step on, until the end or until `stop()`.
 
@@ -136,7 +136,7 @@ def train(
         for row in distillation.run():
             step = distillation.step
             images_per_s = pace.tick()
-            watch(distillation, row)
+            watch(distillation)
             if metrics:
                 metrics.append({**row, "images_per_s": round(images_per_s, 1)})
                 if pace.due():

@@ -35,15 +35,16 @@ def is_relevant(key: str, content: Mapping[str, Any]) -> bool:
     return True
 
 
-def canonical(recipe: Recipe, shares: Sequence[float]) -> Recipe:
+def canonical(recipe: Recipe, shares: Sequence[float] | None) -> Recipe:
     """The same trial with every setting that has no effect at its default value.
 
-    `shares` are the profile's: thresholds that keep the same layers are one. Adam does not see the
+    `shares` are the profile's: thresholds that keep the same layers are one; None where trials have
+    profiles of their own. Adam does not see the
     scale of a loss, so the weight of a single term is 1 where there is no weight decay.
     """
     content, plain = recipe.model_dump(mode="json"), Recipe().model_dump(mode="json")
     loss, information = content["loss"], content["mutual_information"]
-    if not any(share >= information["threshold"] for share in shares):
+    if shares and not any(share >= information["threshold"] for share in shares):
         others = loss["clone"] + loss["contrastive"]
         loss["attention"] = 0.0 if others else loss["attention"]
     present = [term for term in _TERMS if loss[term] > 0]
@@ -56,7 +57,7 @@ def canonical(recipe: Recipe, shares: Sequence[float]) -> Recipe:
                     table[name] = Family().model_dump()
             elif not is_relevant(f"{section}.{name}", content):
                 table[name] = plain[section][name]
-    if loss["attention"] > 0:
+    if shares and loss["attention"] > 0:
         information["threshold"] = canonical_threshold(shares, information["threshold"])
     return parse_recipe(content, "trial")
 

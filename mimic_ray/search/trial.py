@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import nan
 from typing import Any, Literal
 
@@ -37,6 +37,10 @@ class Trial:
     asr: float = nan
     error: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_scores(self, scores: Mapping[str, float]) -> Trial:
+        """The same trial with some of its scores replaced."""
+        return replace(self, **dict[str, Any](scores))
 
     @property
     def scored(self) -> bool:
