@@ -1,7 +1,8 @@
 """Who reads which image when: a pure function of seed, step and rank.
 
-A global batch is the same for any number of workers, and every worker gets equal shares of it, so
-a run may be resumed on another number and no worker waits for a batch that never comes.
+A global batch is the same for any number of workers, and every worker gets a share of it, equal to
+one image, so a run may be resumed on another number and no worker waits for a batch that never
+comes.
 """
 
 from __future__ import annotations
@@ -49,17 +50,22 @@ class EpochPlan:
         return _order(self.images, self.seed, epoch)[start : start + self.global_batch]
 
     def share(self, step: int, rank: int, world: int) -> Tensor:
-        """int64 [global_batch / world]: the part of `batch(step)` that worker `rank` trains on.
+        """int64 [about global_batch / world]: the part of `batch(step)` of worker `rank`.
 
-        Raises UsageError if the batch does not divide by the number of workers.
+        Raises UsageError if there are more workers than images in a batch.
         """
-        if self.global_batch % world:
+        if self.global_batch < world:
             raise UsageError(
-                f"A global batch of {self.global_batch} does not divide by {world} workers: "
-                f"set one that does, such as {self.global_batch // world * world or world}."
+                f"A global batch of {self.global_batch} has no image for each of {world} workers: "
+                "set a larger batch or fewer workers."
             )
-        each = self.global_batch // world
-        return self.batch(step)[rank * each : (rank + 1) * each]
+        start, end = share_bounds(self.global_batch, rank, world)
+        return self.batch(step)[start:end]
+
+
+def share_bounds(total: int, rank: int, world: int) -> tuple[int, int]:
+    """Where a worker's share of `total` images starts and ends; shares differ by one at most."""
+    return rank * total // world, (rank + 1) * total // world
 
 
 @lru_cache(maxsize=4)

@@ -60,7 +60,8 @@ class UniversalAdversary:
     def attach(self, images: Tensor, keys: Tensor, step: int) -> tuple[Tensor, Tensor, list[int]]:
         """Student images [B, 3, S, S] -> (images with perturbations, their leaf, slots in use).
 
-        After the backward pass the leaf's `.grad` [K, 3, S, S] belongs into `improve`.
+        After the backward pass the leaf's `.grad` [K, 3, S, S] belongs into `improve`. `keys` on
+        the host: how many images are changed would else be asked of the device.
         """
         count = min(self.settings.slots_per_step, len(self.slots))
         used = [(step * count + k) % len(self.slots) for k in range(count)]
@@ -70,7 +71,8 @@ class UniversalAdversary:
         rows = torch.nonzero(draws[:, 0] < self.settings.share)[:, 0]
         slot_of_row = (draws[rows, 1] * count).long().clamp_(max=count - 1)
         # One matrix product instead of a gather: its backward is a product as well.
-        choice = F.one_hot(slot_of_row, count).to(images.dtype)
+        choice = F.one_hot(slot_of_row, count).to(images)
+        rows = rows.to(images.device)
         canvas = (choice @ leaf.flatten(1)).view(-1, *leaf.shape[1:])
         mask = (choice @ masks.flatten(1)).view(-1, 1, self.side, self.side)
         changed = (images[rows] * (1 - mask) + canvas).clamp(0, 1)

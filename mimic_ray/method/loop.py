@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import TrainingError
-from mimic_ray.data.epoch import EpochPlan
+from mimic_ray.data.epoch import EpochPlan, share_bounds
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.method.adversary import UniversalAdversary
-from mimic_ray.method.pairing import donor_count, donors_from, make_pair
+from mimic_ray.method.pairing import Pair, donor_count, donors_from, make_pair
 from mimic_ray.method.ranks import Ranks
-from mimic_ray.method.recipe import Recipe
-from mimic_ray.method.schedule import learning_rate
+from mimic_ray.method.readings import Readings
+from mimic_ray.method.recipe import Recipe, check_workers
+from mimic_ray.method.schedule import learning_rate, peak_rate
 from mimic_ray.method.step import step_loss
+from mimic_ray.method.strategy import Alone, Replicated, Strategy
 from mimic_ray.method.student import Student, channels_last_where_it_pays
+from mimic_ray.method.synchronised_norm import synchronise
 from mimic_ray.method.teacher import Answer, Recording, ask, view_keys
+from mimic_ray.method.view_stream import ViewStream
 
 Row = dict[str, float]
 
@@ -35,8 +41,9 @@ class Images(Protocol):
 class Distillation:
     """A run between two steps. `state()` after a step is all that `load()` needs to go on.
 
-    `wrap` puts the trained module into DistributedDataParallel where there are several workers;
-    `recording` holds the teacher's answers where they are known, and no teacher runs then.
+    `strategy` says how the student lies on its workers; `recording` holds the teacher's answers
+    where they are known, and no teacher runs then. Raises UsageError where the workers are too
+    many for the batch.
     """
 
     def __init__(
@@ -48,18 +55,21 @@ class Distillation:
         tap_weights: Mapping[str, float],
         compute: Compute,
         ranks: Ranks | None = None,
-        wrap: Callable[[nn.Module], nn.Module] = lambda module: module,
+        strategy: Strategy | None = None,
+        wrap: Any = None,  # noqa: ARG002
         recording: Recording | None = None,
     ) -> None:
         training = recipe.training
         device = compute.torch_device
         self.recipe, self.compute, self.images = recipe, compute, images
         self.ranks = ranks or Ranks()
+        self.strategy = strategy or (Replicated() if self.ranks.world > 1 else Alone())
         self.recording = recording
         self.tap_weights = dict(tap_weights) if recipe.loss.attention > 0 else {}
         self.plan = EpochPlan(len(images), training.batch, training.seed)
         self.side = student.spec.input_size
         self.step = 0
+        check_workers(recipe, self.ranks.world)
 
         with torch.random.fork_rng(devices=[]):
             # The projector is drawn from the run's seed, whatever was drawn before.
@@ -74,7 +84,20 @@ class Distillation:
         self.teacher = teacher.to(device).requires_grad_(False).eval()
         channels_last_where_it_pays(student)
         channels_last_where_it_pays(teacher)
-        self._trained = wrap(self.student)
+        # From the inside out: norms, units that are compiled or checkpointed, then the workers.
+        if training.sync_batch_norm and self.ranks.world > 1:
+            synchronise(self.student)
+        if training.compile:
+            from mimic_ray.method.compiled import compile_encoder
+
+            compile_encoder(student)
+            compile_encoder(teacher)
+        if training.checkpoint_activations:
+            from mimic_ray.encoders.blocks import checkpoint_activations
+
+            checkpoint_activations(student)
+        self._trained = self.strategy.place(self.student)
+        self.strategy.place_teacher(self.teacher)
         self.optimiser = torch.optim.Adam(
             self.student.parameters(),
             lr=training.learning_rate,
@@ -89,27 +112,70 @@ class Distillation:
         count = donor_count(len(images), self.side)
         chosen = torch.arange(count) * len(images) // count
         self._donors = donors_from(images.gather(chosen).to(device), self.side)
+        self._readings = Readings(device)
+        self._view_stream = ViewStream(device)
+        self._peak_rate = peak_rate(
+            training.learning_rate, training.batch, training.scale_learning_rate
+        )
 
     def run(self) -> Iterator[Row]:
         """One row of numbers a step, until the last; stop between two rows at will.
 
-        Raises TrainingError at the first loss that is not finite, before the weights take it in.
+        On a GPU a row comes while the next step runs: `step` is that of the weights, `settle()`
+        has the rows up to it. Raises TrainingError at the first loss that is not finite, before
+        the weights take it in.
         """
         while self.step < self.recipe.training.steps:
-            yield self._take_step()
+            self._take_step()
+            yield from self._rows(leave=self._readings.lag)
+        yield from self.settle()
 
-    def _take_step(self) -> Row:
+    def settle(self) -> Iterator[Row]:
+        """The rows of steps that `run()` took and has not told of, as before `state()`."""
+        return self._rows(leave=0)
+
+    def _take_step(self) -> None:
         training, step = self.recipe.training, self.step
-        indices = self.plan.share(step, self.ranks.rank, self.ranks.world)
-        epoch = step // self.plan.steps_per_epoch
-        keys = seeds.keys(training.seed, "step", epoch, indices).to(self.compute.device)
-        pixels = self.images.gather(indices).to(self.compute.device, non_blocking=True)
-        again = view_keys(self.recipe, epoch, indices).to(self.compute.device)
-        pair = make_pair(pixels, keys, self._donors, self.recipe, self.side, again)
-        if self.adversary:
-            attacked, leaf, used = self.adversary.attach(pair.student, keys, step)
-            pair = pair._replace(student=attacked)
+        share = self.plan.share(step, self.ranks.rank, self.ranks.world)
+        parts = training.accumulate
+        self.optimiser.zero_grad(set_to_none=True)
+        terms: dict[str, Tensor] = {}
+        ascents: list[Tensor] = []
+        used: list[int] = []
+        for part in range(parts):
+            start, end = share_bounds(len(share), part, parts)
+            more = part < parts - 1
+            with self.strategy.local(self._trained) if more else nullcontext():
+                found, ascent, used = self._backward(share[start:end])
+            terms = {name: terms[name] + term if part else term for name, term in found.items()}
+            ascents += [] if ascent is None else [ascent]
+        numbers = self.ranks.mean(torch.stack(list(terms.values())))
 
+        rate = learning_rate(
+            step, training.steps, self._peak_rate, training.schedule, training.warmup
+        )
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        # The device itself leaves the update out where a term is not finite: the host reads the
+        # numbers later, and stops then.
+        self.optimiser.found_inf = (~torch.isfinite(numbers).all()).float()  # type: ignore[attr-defined]
+        self.optimiser.step()
+        if self.adversary and ascents:
+            self.adversary.improve(self.ranks.mean(torch.stack(ascents).sum(dim=0)), used)
+        self.step += 1
+        self._readings.put(self.step, rate, dict(zip(terms, numbers.unbind(), strict=True)))
+
+    def _backward(self, indices: Tensor) -> tuple[dict[str, Tensor], Tensor | None, list[int]]:
+        """Adds these images' part of the gradient: their part of the terms, and of the
+        adversary's gradient with the slots it is for."""
+        batch = self.recipe.training.batch
+        epoch = self.step // self.plan.steps_per_epoch
+        keys = seeds.keys(self.recipe.training.seed, "step", epoch, indices)
+        pair = self._views(indices, keys, epoch)
+        leaf, used = None, list[int]()
+        if self.adversary:
+            attacked, leaf, used = self.adversary.attach(pair.student, keys, self.step)
+            pair = pair._replace(student=attacked)
         terms = step_loss(
             self._trained,
             self._answer(pair.teacher, epoch, indices),
@@ -118,23 +184,28 @@ class Distillation:
             self.recipe.loss,
             self.compute,
             self.ranks,
+            batch,
         )
-        # Reading the numbers waits for the device; the step is long next to that.
-        row = dict(zip(terms, self._read(list(terms.values())), strict=True))
-        self._check_finite(row)
+        # So weighted, the mean over workers of the sum over parts is that of the global batch,
+        # though shares may differ by an image.
+        weight = len(indices) * self.ranks.world / batch
+        (weight * terms["loss"]).backward()
+        parts = {name: weight * term.detach() for name, term in terms.items()}
+        return parts, None if leaf is None else leaf.grad, used
 
-        rate = learning_rate(
-            step, training.steps, training.learning_rate, training.schedule, training.warmup
-        )
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        self.optimiser.zero_grad(set_to_none=True)
-        terms["loss"].backward()
-        self.optimiser.step()
-        if self.adversary and leaf.grad is not None:
-            self.adversary.improve(self.ranks.mean(leaf.grad), used)
-        self.step += 1
-        return {"step": self.step, "learning_rate": rate, **row}
+    def _views(self, indices: Tensor, keys: Tensor, epoch: int) -> Pair:
+        """What the networks see of these images; `keys` on the host."""
+        device = self.compute.torch_device
+        with self._view_stream.use() as hand_over:
+            pixels = self.images.gather(indices).to(device, non_blocking=True)
+            again = view_keys(self.recipe, epoch, indices).to(device)
+            pair = make_pair(pixels, keys.to(device), self._donors, self.recipe, self.side, again)
+            return Pair(*map(hand_over, pair))
+
+    def _rows(self, leave: int) -> Iterator[Row]:
+        for row in self._readings.take(leave):
+            self._check_finite(row)
+            yield row
 
     def _answer(self, views: Tensor, epoch: int, indices: Tensor) -> Answer:
         taps = list(self.tap_weights)
@@ -142,31 +213,52 @@ class Distillation:
             return self.recording.read(epoch, indices, taps, self.compute.torch_device)
         return ask(self.teacher, views, taps, self.compute)
 
-    def _read(self, scalars: list[Tensor]) -> list[float]:
-        return self.ranks.mean(torch.stack(scalars).detach()).tolist()
-
     def _check_finite(self, row: Row) -> None:
-        bad = [name for name, value in row.items() if value != value or abs(value) == float("inf")]
+        bad = [name for name, value in row.items() if not math.isfinite(value)]
         if bad:
             raise TrainingError(
-                f"The {bad[-1]} term is not finite at step {self.step + 1}; no update was made. "
+                f"The {bad[-1]} term is not finite at step {row['step']:.0f}; no update was made. "
                 "Lower training.learning_rate, or check the teacher with `mimic-ray inspect`."
             )
 
     def state(self) -> dict[str, Any]:
-        """Tensors and plain numbers only; copies nothing."""
+        """Tensors and plain numbers only; copies nothing that is not in parts.
+
+        All workers must call it, and rank 0's is the one to keep. Rows come first: `settle()`.
+        """
+        assert len(self._readings) == 0  # an update may have been left out
+        optimiser = self.optimiser.state_dict()
         return {
             "step": self.step,
-            "student": self.student.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "student": _each(self.strategy.whole, self.student.state_dict()),
+            "optimiser": {
+                **optimiser,
+                "state": {
+                    number: _each(self.strategy.whole, kept)
+                    for number, kept in optimiser["state"].items()
+                },
+            },
             "adversary": self.adversary.state() if self.adversary else None,
             "tap_weights": self.tap_weights,
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Goes on from `state`, which came from `state()` of the same recipe."""
+        """Goes on from `state`, which came from `state()` of the same recipe, of any number of
+        workers and strategy."""
         self.step = state["step"]
-        self.student.load_state_dict(state["student"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        part, own = self.strategy.part, self.student.state_dict()
+        self.student.load_state_dict(
+            {name: part(value, own.get(name, value)) for name, value in state["student"].items()}
+        )
+        parameters, optimiser = list(self.student.parameters()), state["optimiser"]
+        kept = {
+            number: _each(lambda value, like=parameters[number]: part(value, like), moments)
+            for number, moments in optimiser["state"].items()
+        }
+        self.optimiser.load_state_dict({**optimiser, "state": kept})
         if self.adversary:
             self.adversary.load(state["adversary"])
+
+
+def _each(change: Callable[[Tensor], Tensor], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: change(v) if isinstance(v, Tensor) else v for k, v in values.items()}

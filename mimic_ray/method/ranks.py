@@ -8,6 +8,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.nn import functional as F
+
+from mimic_ray.data.epoch import share_bounds
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,23 @@ class Ranks:
             value /= self.world
         return value
 
-    def gather(self, rows: Tensor) -> Tensor:
-        """[B, P] of every worker -> [world * B, P] in rank order; gradients flow back."""
+    def gather(self, rows: Tensor, total: int) -> Tensor:
+        """[B, P] of every worker -> [total, P] in rank order; gradients flow back.
+
+        Shares are those of `share_bounds(total, rank, world)`.
+        """
         if self.world == 1:
             return rows
         from torch.distributed.nn.functional import all_gather
 
-        return torch.cat(list(all_gather(rows)))
+        bounds = [share_bounds(total, rank, self.world) for rank in range(self.world)]
+        longest = max(end - start for start, end in bounds)
+        # The exchange takes equal shares only.
+        padded = F.pad(rows, (0, 0, 0, longest - len(rows)))
+        gathered = all_gather(padded)
+        return torch.cat(
+            [part[: end - start] for part, (start, end) in zip(gathered, bounds, strict=True)]
+        )
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set on some worker: the same answer on all."""

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mimic_ray.base.devices import Precision
-from mimic_ray.base.errors import RecipeError
+from mimic_ray.base.errors import RecipeError, UsageError
 from mimic_ray.base.registry import near_names
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -100,6 +100,9 @@ class Loss(_Section):
     temperature: Annotated[float, Field(gt=0)] = 0.5
     # Over positions: "sum" lets maps of all sizes count alike, "mean" is the authors'.
     attention_over: Literal["sum", "mean"] = "sum"
+    # What an image's contrastive negatives are drawn from: the global batch, on any number of
+    # workers the same loss, or what one worker has in memory, which needs no exchange.
+    negatives: Literal["global", "local"] = "global"
 
 
 class MutualInformation(_Section):
@@ -123,13 +126,25 @@ class Training(_Section):
     """The optimisation."""
 
     steps: Annotated[int, Field(ge=1)] = 600
-    batch: Annotated[int, Field(ge=2)] = 64  # over all workers
+    # Over all workers: the recipe means the same on any number of them.
+    batch: Annotated[int, Field(ge=2)] = 64
     learning_rate: Annotated[float, Field(gt=0)] = 4e-3
+    # For another batch: the rate is that of a batch of 64, times batch / 64 or its square root.
+    scale_learning_rate: Literal["none", "linear", "sqrt"] = "none"
     weight_decay: Weight = 0.0
     schedule: Literal["one_cycle", "constant"] = "one_cycle"
     warmup: Share = 0.1
     precision: Precision = "auto"
     seed: Annotated[int, Field(ge=0)] = 0
+    # Each worker's share of a batch in this many parts, one in memory at a time; the step is that
+    # of the whole share, save that batch norm sees a part.
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    # Batch norm over the global batch where there are several workers, else over each one's share.
+    sync_batch_norm: bool = True
+    # Less memory for a second forward of the student; the result is the same.
+    checkpoint_activations: bool = False
+    # Encoders as torch.compile makes them: minutes more at the start, faster steps.
+    compile: bool = False
 
 
 class Recipe(_Section):
@@ -151,6 +166,17 @@ class Recipe(_Section):
             problems.append("loss: all weights are 0, so there is nothing to learn")
         if self.views.repeat_statistics and loss.contrastive == 0:
             problems.append("views.repeat_statistics needs the second view of loss.contrastive > 0")
+        training = self.training
+        if training.accumulate > training.batch:
+            problems.append(
+                f"training.accumulate = {training.accumulate} parts of training.batch = "
+                f"{training.batch} images: some would be empty"
+            )
+        if training.accumulate > 1 and loss.contrastive > 0 and loss.negatives == "global":
+            problems.append(
+                "training.accumulate > 1 has only a part of the batch in memory: "
+                'loss.contrastive needs loss.negatives = "local" with it'
+            )
         if not self.views.asymmetric and self.adversary.active:
             problems.append("adversary.share > 0 needs views.asymmetric = true")
         if problems:
@@ -164,6 +190,25 @@ def parse_recipe(content: Mapping[str, Any], source: str = "recipe") -> Recipe:
         return Recipe.model_validate(content)
     except ValidationError as error:
         raise RecipeError(source, [_sentence(problem) for problem in error.errors()]) from None
+
+
+def check_workers(recipe: Recipe, workers: int) -> None:
+    """Raises UsageError where `workers` cannot share a batch. They need not get equal shares."""
+    training, loss = recipe.training, recipe.loss
+    among = f"--workers {workers}"
+    if training.accumulate > 1:
+        among += f" and training.accumulate = {training.accumulate}"
+    least = training.batch // workers // training.accumulate
+    if least == 0:
+        raise UsageError(
+            f"training.batch = {training.batch} has no image for each part with {among}: set a "
+            "larger batch, or fewer workers or parts."
+        )
+    if least == 1 and loss.contrastive > 0 and loss.negatives == "local":
+        raise UsageError(
+            f"training.batch = {training.batch} leaves some parts one image with {among}, and "
+            'loss.contrastive no negatives: set a larger batch, or loss.negatives = "global".'
+        )
 
 
 def set_key(content: dict[str, Any], dotted: str, value: Any) -> None:

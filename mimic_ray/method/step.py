@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mimic_ray.base.devices import Compute
+from mimic_ray.data.epoch import share_bounds
 from mimic_ray.method.losses.attention import attention, attention_distance
 from mimic_ray.method.losses.clone import clone_loss
 from mimic_ray.method.losses.contrastive import contrastive_loss
@@ -26,11 +27,13 @@ def step_loss(
     weights: Loss,
     compute: Compute,
     ranks: Ranks,
+    batch: int | None = None,
 ) -> dict[str, Tensor]:
     """The terms and their weighted sum, "loss", as scalars; only terms with a weight.
 
     `tap_weights` names the taps that `student` returns maps of, in its order; `answer` is what the
-    teacher says of `pair.teacher`, for the same taps.
+    teacher says of `pair.teacher`, for the same taps. `batch` counts the images of all workers,
+    of which these may be one worker's share.
     """
     with compute.autocast():
         output = student(pair.student, pair.second)
@@ -44,9 +47,12 @@ def step_loss(
         ).sum()
     if output.projections is not None:
         first, second = (p.float() for p in output.projections)
-        everyone = (ranks.gather(first), ranks.gather(second)) if ranks.world > 1 else None
+        everyone, offset = None, 0
+        if weights.negatives == "global" and ranks.world > 1 and batch:
+            everyone = ranks.gather(first, batch), ranks.gather(second, batch)
+            offset, _ = share_bounds(batch, ranks.rank, ranks.world)
         terms["contrastive"] = contrastive_loss(
-            first, second, weights.temperature, everyone, ranks.rank * len(first)
+            first, second, weights.temperature, everyone, offset
         )
     total = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
     return {"loss": total, **terms}

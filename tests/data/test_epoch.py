@@ -18,12 +18,12 @@ print(hashlib.sha256(b"".join(plan.batch(s).numpy().tobytes() for s in range(60)
 """
 
 
-@pytest.mark.parametrize("world", [1, 2, 4])
+@pytest.mark.parametrize("world", [1, 2, 4, 5, 12])
 def test_the_workers_shares_together_are_the_global_batch(world):
     plan = EpochPlan(images=50, global_batch=12, seed=3)
     for step in range(10):
         shares = [plan.share(step, rank, world) for rank in range(world)]
-        assert {len(share) for share in shares} == {12 // world}
+        assert {len(share) for share in shares} <= {12 // world, -(-12 // world)}
         assert torch.equal(torch.cat(shares), plan.batch(step))
 
 
@@ -66,7 +66,7 @@ def test_too_few_images_for_a_batch_are_refused_with_both_numbers():
         EpochPlan(images=7, global_batch=8, seed=0)
 
 
-def test_a_batch_that_the_workers_cannot_share_is_refused_with_one_that_they_can():
-    plan = EpochPlan(images=100, global_batch=10, seed=0)
-    with pytest.raises(UsageError, match=r"batch of 10 .* 4 workers.* 8"):
+def test_more_workers_than_images_in_a_batch_are_refused_with_both_numbers():
+    plan = EpochPlan(images=100, global_batch=3, seed=0)
+    with pytest.raises(UsageError, match=r"batch of 3 .* 4 workers"):
         plan.share(0, 0, 4)

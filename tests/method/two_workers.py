@@ -14,7 +14,6 @@ import torch
 import torch.distributed as dist
 from small import Images, make
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.method.loop import Distillation
@@ -44,10 +43,6 @@ def start(case: str, ranks: Ranks) -> Distillation:
     """A distillation whose batch norms are frozen, so that halves of a batch come out alike."""
     teacher = make(1)
 
-    def wrap(module: nn.Module) -> nn.Module:
-        if ranks.world == 1:
-            return module
-        return DistributedDataParallel(module, broadcast_buffers=False, static_graph=True)
 
     sections = {"training": {"steps": STEPS, "batch": BATCH}, **CASES[case]}
     distillation = Distillation(
@@ -58,7 +53,6 @@ def start(case: str, ranks: Ranks) -> Distillation:
         tap_weights={"stem": 0.4, "stage": 0.6},
         compute=Compute("cpu", "fp32", 1),
         ranks=ranks,
-        wrap=wrap,
     )
     for module in distillation.student.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):

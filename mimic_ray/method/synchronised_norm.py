@@ -1,0 +1,130 @@
+"""Batch norm over the images of all workers, so that two workers learn what one would.
+
+Each worker sums its own share; one exchange a layer forward and one backward join the sums:
+
+    forward    mean_r, M2_r = sum (x - mean_r)^2, n_r of worker r  ->  mean, variance of all n
+    backward   sum of dy and of dy * x_hat over all workers
+
+torch's own SyncBatchNorm does the same on CUDA only; this one runs on every device and backend,
+and on any module that calls `torch.nn.functional.batch_norm`, timm's norms with an activation
+among them. Shares may differ in size.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.overrides import TorchFunctionMode
+
+
+def synchronise(module: nn.Module) -> int:
+    """Lets every batch norm in `module` train on the global batch; returns how many there are.
+
+    In place; names, parameters and buffers stay, so a state fits either kind.
+    """
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+    for norm in norms:
+        kind = type(norm)
+        norm.__class__ = type(f"Synchronised{kind.__name__}", (_Synchronised, kind), {})
+    return len(norms)
+
+
+class _Synchronised:
+    """Before the class of a batch norm: its forward with `F.batch_norm` exchanged for ours."""
+
+    def forward(self, *inputs: Any) -> Any:
+        with _OverAllWorkers():
+            return super().forward(*inputs)  # type: ignore[misc]
+
+
+class _OverAllWorkers(TorchFunctionMode):
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if function is F.batch_norm:
+            return _batch_norm(*args, **(kwargs or {}))
+        return function(*args, **(kwargs or {}))
+
+
+def _batch_norm(
+    images: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """`F.batch_norm` with the statistics of all workers where it would take the batch's."""
+    if not training:
+        return F.batch_norm(images, running_mean, running_var, weight, bias, False, momentum, eps)
+    normalised, mean, variance, images_seen = _Normalise.apply(images, eps)  # type: ignore[no-untyped-call]
+    if running_mean is not None and running_var is not None:
+        with torch.no_grad():
+            # The running variance is the unbiased one, as everywhere in torch.
+            unbiased = variance * (images_seen / (images_seen - 1).clamp_min(1))
+            running_mean.lerp_(mean.to(running_mean.dtype), momentum)
+            running_var.lerp_(unbiased.to(running_var.dtype), momentum)
+    shape = _channel_shape(images)
+    if weight is not None:
+        normalised = normalised * weight.float().view(shape)
+    if bias is not None:
+        normalised = normalised + bias.float().view(shape)
+    return normalised.to(images.dtype)  # type: ignore[no-any-return]
+
+
+class _Normalise(torch.autograd.Function):
+    """[B, C, ...] -> float32 of mean 0 and variance 1 by channel over all workers; the two, n."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, images: Tensor, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        values, axes, shape = images.float(), _all_but_channels(images), _channel_shape(images)
+        own = values.mean(dim=axes)
+        squares = (values - own.view(shape)).square_().sum(dim=axes)
+        n = own.new_full((1,), images.numel() / images.shape[1])
+        # Means and deviations from them: sums of squares would cancel in float32.
+        means, deviations, counts = _from_all(torch.cat([own, squares, n])).split(
+            [len(own), len(own), 1], dim=1
+        )
+        total = counts.sum()
+        mean = (means * counts).sum(dim=0) / total
+        variance = (deviations + counts * (means - mean).square()).sum(dim=0) / total
+        scale = (variance + eps).rsqrt()
+        normalised = (values - mean.view(shape)) * scale.view(shape)
+        ctx.save_for_backward(normalised, scale, total)
+        ctx.mark_non_differentiable(mean, variance, total)
+        ctx.dtype = images.dtype
+        return normalised, mean, variance, total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor | None) -> tuple[Tensor, None]:  # type: ignore[override]
+        normalised, scale, total = ctx.saved_tensors
+        axes, shape = _all_but_channels(normalised), _channel_shape(normalised)
+        sums = torch.cat([gradient.sum(dim=axes), (gradient * normalised).sum(dim=axes)])
+        dist.all_reduce(sums)
+        plain, along = (sums / total).view(2, *shape)
+        back = (gradient - plain - normalised * along) * scale.view(shape)
+        return back.to(ctx.dtype), None
+
+
+def _from_all(values: Tensor) -> Tensor:
+    """[K] of each worker -> [workers, K]."""
+    gathered = [torch.empty_like(values) for _ in range(dist.get_world_size())]
+    dist.all_gather(gathered, values)
+    return torch.stack(gathered)
+
+
+def _all_but_channels(images: Tensor) -> list[int]:
+    return [axis for axis in range(images.ndim) if axis != 1]
+
+
+def _channel_shape(images: Tensor) -> list[int]:
+    return [1, images.shape[1], *[1] * (images.ndim - 2)]
