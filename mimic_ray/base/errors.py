@@ -12,6 +12,7 @@
     |   +-- WrongEncoderError       a good file, but for another encoder
     +-- DataError               images or shards that cannot be used
     |   +-- BrokenImageError        one image of them; skipped up to a stated share
+    +-- StorageError            object storage that cannot be reached, refuses or lacks a file
     +-- RunFolderError          an output folder that is taken, foreign, damaged or does not agree
     +-- DiskFullError           no space left on the device
     +-- ResourceError           the machine or cluster lacks what was asked for
@@ -99,6 +100,10 @@ class DataError(MimicError):
 
 class BrokenImageError(DataError):
     """One image that cannot be used. The message is the reason; the caller knows the name."""
+
+
+class StorageError(MimicError):
+    """Object storage that cannot be reached, refuses, or does not have what was asked for."""
 
 
 class RunFolderError(MimicError):

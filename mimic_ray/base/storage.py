@@ -1,0 +1,253 @@
+"""Files at an address, local or remote: read whole or by range, list, write, delete.
+
+No call waits for ever (`base.address` sets the limits), and whatever goes wrong is one sentence
+without a secret in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from mimic_ray.base import files
+from mimic_ray.base.address import ATTEMPTS, Address, filesystem_of, parse
+from mimic_ray.base.errors import DiskFullError, StorageError
+from mimic_ray.base.redact import redact
+from mimic_ray.base.text import plain
+
+_CHUNK = 8 << 20
+# An open file costs a request to open and a little memory to keep.
+_OPEN_FILES = 256
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file by its name below the address that was listed."""
+
+    name: str
+    size: int
+    modified_s: float
+
+
+def open_storage(address: str | Path | Address) -> Storage:
+    """The files at `address`; nothing is asked of them yet. Raises UsageError, StorageError."""
+    parsed = address if isinstance(address, Address) else parse(address)
+    with _sentences(parsed.shown):
+        return Storage(parsed, filesystem_of(parsed))
+
+
+class Storage:
+    """The files below one address, by names relative to it. Any thread may call.
+
+    Every method raises StorageError, one sentence, when the storage cannot be reached, refuses or
+    lacks a file.
+    """
+
+    def __init__(self, address: Address, filesystem: Any) -> None:
+        self.address = address
+        self._filesystem = filesystem
+        self._open: OrderedDict[str, Any] = OrderedDict()
+        self._lock = Lock()
+
+    def shown(self, name: str = "") -> str:
+        """The place of `name` as messages call it."""
+        return f"{self.address.shown}/{plain(name)}" if name else self.address.shown
+
+    def list(self) -> list[Found]:
+        """All files below the address, by name; none if nothing is there."""
+        from pyarrow import fs
+
+        base = self.address.path
+        selector = fs.FileSelector(base, allow_not_found=True, recursive=True)
+        with _sentences(self.shown()):
+            found = self._filesystem.get_file_info(selector)
+            if not found:
+                self._require_bucket()
+        return sorted(
+            (
+                Found(item.path[len(base) :].lstrip("/"), item.size, item.mtime_ns / 1e9)
+                for item in found
+                if item.is_file
+            ),
+            key=lambda item: item.name,
+        )
+
+    def find(self, name: str) -> Found | None:
+        """The facts of one file, None if there is no such file."""
+        with _sentences(self.shown(name)):
+            item = self._filesystem.get_file_info(self._path(name))
+        return Found(name, item.size, item.mtime_ns / 1e9) if item.is_file else None
+
+    def exists(self, name: str) -> bool:
+        return self.find(name) is not None
+
+    def read_bytes(self, name: str) -> bytes:
+        with _sentences(self.shown(name)), self._reader(name) as file:
+            return bytes(file.read())
+
+    def read_range(self, name: str, offset: int, size: int) -> bytes:
+        """`size` bytes at `offset`, fewer where the file ends. One request, once it is open.
+
+        For files that nobody else overwrites meanwhile: what is open is kept open.
+        """
+        with _sentences(self.shown(name)):
+            return bytes(self._kept(name).read_at(size, offset))
+
+    def write(self, name: str, content: bytes | Path) -> None:
+        """Readers see nothing of it until it is whole. A Path is a local file to copy."""
+        with _sentences(self.shown(name)):
+            if self.address.remote:
+                self._upload(self._path(name), content)
+            else:
+                target = Path(self._path(name))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                whole = content.read_bytes() if isinstance(content, Path) else content
+                files.write_bytes(target, whole)
+        self._forget(name)
+
+    def delete(self, name: str) -> None:
+        """A file that is not there is no error: a repeated request may have deleted it."""
+        self._forget(name)
+        with _sentences(self.shown(name)), suppress(FileNotFoundError):
+            self._filesystem.delete_file(self._path(name))
+
+    def publish(self, folder: str, contents: Mapping[str, bytes | Path]) -> None:
+        """Writes a set of files that counts only as a whole: its manifest is written last.
+
+        Object storage cannot rename, so a set without a manifest is one that is being written, or
+        was given up. `folder` should be new for each attempt.
+        """
+        facts = {}
+        for name, content in contents.items():
+            self.write(f"{folder}/{name}", content)
+            facts[name] = _facts(content)
+        self.write(f"{folder}/{_MANIFEST}", json.dumps(facts, indent=2).encode())
+
+    def published(self, folder: str) -> dict[str, bytes] | None:
+        """The files of a set that is whole, None where there is none.
+
+        Raises StorageError if one of them is missing or not what was written.
+        """
+        if not self.exists(f"{folder}/{_MANIFEST}"):
+            return None
+        facts = json.loads(self.read_bytes(f"{folder}/{_MANIFEST}"))
+        contents = {name: self.read_bytes(f"{folder}/{name}") for name in facts}
+        for name, content in contents.items():
+            if _facts(content) != facts[name]:
+                raise StorageError(
+                    f"{self.shown(folder)}/{plain(name)} is not what was written there: damaged "
+                    "or overwritten. Use an earlier one."
+                )
+        return contents
+
+    def _path(self, name: str) -> str:
+        return f"{self.address.path}/{name}" if name else self.address.path
+
+    def _upload(self, path: str, content: bytes | Path) -> None:
+        # compression=None: a name that ends in .gz is no wish to have it compressed.
+        stream = self._filesystem.open_output_stream(path, compression=None)
+        try:
+            for chunk in _chunks(content):
+                stream.write(chunk)
+            stream.close()  # only here it becomes visible
+        except BaseException:
+            # pyarrow cannot give an upload up: whatever it publishes must go again.
+            with suppress(Exception):
+                stream.close()
+                self._filesystem.delete_file(path)
+            raise
+
+    def _require_bucket(self) -> None:
+        """A prefix in no bucket looks like one without files."""
+        if self.address.remote and not self._filesystem.get_file_info(self.address.bucket).type:
+            raise OSError(_NO_BUCKET[0])
+
+    def _forget(self, name: str) -> None:
+        with self._lock:
+            self._open.pop(name, None)
+
+    def _reader(self, name: str) -> Any:
+        return self._filesystem.open_input_file(self._path(name))
+
+    def _kept(self, name: str) -> Any:
+        """An open file, kept open: opening asks for the size and costs as much as reading."""
+        with self._lock:
+            if name in self._open:
+                self._open.move_to_end(name)
+                return self._open[name]
+        file = self._reader(name)
+        with self._lock:
+            self._open[name] = file
+            # Whoever still reads from the one that falls out holds it until done.
+            if len(self._open) > _OPEN_FILES:
+                self._open.popitem(last=False)
+        return file
+
+
+_MANIFEST = "manifest.json"
+
+
+def _facts(content: bytes | Path) -> dict[str, Any]:
+    digest, size = hashlib.sha256(), 0
+    for chunk in _chunks(content):
+        digest.update(chunk)
+        size += len(chunk)
+    return {"size": size, "sha256": digest.hexdigest()}
+
+
+def _chunks(content: bytes | Path) -> Iterator[bytes]:
+    if isinstance(content, bytes):
+        yield content
+        return
+    with content.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk
+
+
+_DENIED: tuple[str, ...] = (
+    *("ACCESS_DENIED", "INVALID_ACCESS_KEY", "SIGNATURE", "EXPIRED_TOKEN", "INVALID_CLIENT"),
+    *("UNRECOGNIZED_CLIENT", "HTTP status 401", "HTTP status 403", "PERMISSION_DENIED"),
+    *("UNAUTHENTICATED", "invalid_grant", "credentials"),
+)
+_NO_BUCKET = ("NO_SUCH_BUCKET", "bucket does not exist", "Bucket '")
+_UNREACHED = ("NETWORK_CONNECTION", "curlCode", "Timeout", "timed out", "UNAVAILABLE")
+
+
+@contextmanager
+def _sentences(shown: str) -> Iterator[None]:
+    """What pyarrow and the clouds' libraries raise, as a StorageError."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise StorageError(f"{shown} does not exist.") from error
+    except DiskFullError:
+        raise
+    except OSError as error:
+        raise StorageError(_sentence(shown, str(error))) from error
+
+
+def _sentence(shown: str, text: str) -> str:
+    if any(sign in text for sign in _NO_BUCKET):
+        return f"{shown}: there is no such bucket at this endpoint; check the address and region."
+    if any(sign in text for sign in _DENIED):
+        return (
+            f"{shown}: access was denied. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or "
+            "AWS_PROFILE, or GOOGLE_APPLICATION_CREDENTIALS), give the machine a role that may "
+            "read and write there, or add ?anonymous=true for a public bucket."
+        )
+    if any(sign in text for sign in _UNREACHED):
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        where = f" (AWS_ENDPOINT_URL is {plain(redact(endpoint))})" if endpoint else ""
+        return (
+            f"{shown} cannot be reached{where}: the storage did not answer after {ATTEMPTS} "
+            "tries. Check the endpoint and the network, then run the same command again."
+        )
+    return f"{shown} failed: {plain(redact(text))}"
