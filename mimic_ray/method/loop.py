@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -69,6 +70,7 @@ class Distillation:
         self.plan = EpochPlan(len(images), training.batch, training.seed)
         self.side = student.spec.input_size
         self.step = 0
+        self.notes: list[str] = []  # what the user should know of, a sentence each
         check_workers(recipe, self.ranks.world)
 
         with torch.random.fork_rng(devices=[]):
@@ -88,15 +90,18 @@ class Distillation:
         if training.sync_batch_norm and self.ranks.world > 1:
             synchronise(self.student)
         if training.compile:
-            from mimic_ray.method.compiled import compile_encoder
+            from mimic_ray.method.compiled import compile_encoder, why_not
 
-            compile_encoder(student)
-            compile_encoder(teacher)
+            if reason := why_not():
+                self.notes.append(reason)
+            else:
+                compile_encoder(student)
+                compile_encoder(teacher)
         if training.checkpoint_activations:
             from mimic_ray.encoders.blocks import checkpoint_activations
 
             checkpoint_activations(student)
-        self._trained = self.strategy.place(self.student)
+        self._trained = self.strategy.place(self.student, training.accumulate)
         self.strategy.place_teacher(self.teacher)
         self.optimiser = torch.optim.Adam(
             self.student.parameters(),
@@ -200,7 +205,8 @@ class Distillation:
             pixels = self.images.gather(indices).to(device, non_blocking=True)
             again = view_keys(self.recipe, epoch, indices).to(device)
             pair = make_pair(pixels, keys.to(device), self._donors, self.recipe, self.side, again)
-            return Pair(*map(hand_over, pair))
+            hand_over(*pair)
+        return pair
 
     def _rows(self, leave: int) -> Iterator[Row]:
         for row in self._readings.take(leave):
@@ -252,7 +258,7 @@ class Distillation:
         )
         parameters, optimiser = list(self.student.parameters()), state["optimiser"]
         kept = {
-            number: _each(lambda value, like=parameters[number]: part(value, like), moments)
+            number: _each(partial(part, like=parameters[number]), moments)
             for number, moments in optimiser["state"].items()
         }
         self.optimiser.load_state_dict({**optimiser, "state": kept})

@@ -40,13 +40,10 @@ class Ranks:
         """
         if self.world == 1:
             return rows
-        from torch.distributed.nn.functional import all_gather
-
         bounds = [share_bounds(total, rank, self.world) for rank in range(self.world)]
         longest = max(end - start for start, end in bounds)
         # The exchange takes equal shares only.
-        padded = F.pad(rows, (0, 0, 0, longest - len(rows)))
-        gathered = all_gather(padded)
+        gathered = _Gather.apply(F.pad(rows, (0, 0, 0, longest - len(rows))), self.rank, self.world)
         return torch.cat(
             [part[: end - start] for part, (start, end) in zip(gathered, bounds, strict=True)]
         )
@@ -68,3 +65,20 @@ class Ranks:
         holder = [value]
         dist.broadcast_object_list(holder, src=0)
         return holder[0]
+
+
+class _Gather(torch.autograd.Function):
+    """[B, P] -> [world, B, P]; backward, what all workers' losses say of this worker's rows."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, rank: int, world: int) -> Tensor:
+        ctx.rank = rank
+        gathered = [torch.empty_like(rows) for _ in range(world)]
+        dist.all_gather(gathered, rows.contiguous())
+        return torch.stack(gathered)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        gradient = gradient.contiguous()
+        dist.all_reduce(gradient)
+        return gradient[ctx.rank], None, None

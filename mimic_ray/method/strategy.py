@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
+import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -22,8 +23,8 @@ Forward = Callable[..., Output]
 class Strategy(Protocol):
     """What the loop asks of a strategy, in this order."""
 
-    def place(self, student: Student) -> Forward:
-        """The forward that steps call. Parameters may be other objects afterwards."""
+    def place(self, student: Student, parts: int) -> Forward:
+        """The forward that steps call, `parts` times each. Parameters may be other objects then."""
         ...
 
     def place_teacher(self, teacher: Encoder) -> None:
@@ -46,7 +47,7 @@ class Strategy(Protocol):
 class Alone:
     """One worker: everything as it is."""
 
-    def place(self, student: Student) -> Forward:
+    def place(self, student: Student, parts: int) -> Forward:  # noqa: ARG002
         return student
 
     def place_teacher(self, teacher: Encoder) -> None:
@@ -58,18 +59,27 @@ class Alone:
     def whole(self, value: Tensor) -> Tensor:
         return value
 
-    def part(self, value: Tensor, like: Tensor) -> Tensor:  # noqa: ARG002
-        return value
+    def part(self, value: Tensor, like: Tensor) -> Tensor:
+        if value.shape != like.shape or value.stride() == like.stride():
+            return value
+        # What was in parts comes back dense; the fused optimiser walks memory, not positions.
+        return torch.empty_like(like, device=value.device, dtype=value.dtype).copy_(value)
 
 
 class Replicated(Alone):
     """A copy on each worker; gradients are averaged while the backward pass runs."""
 
-    def place(self, student: Student) -> Forward:
+    def place(self, student: Student, parts: int) -> Forward:
         # Batch-norm statistics are equal where they are synchronised, else each worker's own, and
-        # rank 0's are committed. A static graph lets an encoder have parameters that its features
-        # do not use.
-        return DistributedDataParallel(student, broadcast_buffers=False, static_graph=True)
+        # rank 0's are committed. An encoder may have parameters that its features do not use:
+        # a static graph finds them once, but knows no backward pass that keeps its gradients.
+        return DistributedDataParallel(
+            student,
+            broadcast_buffers=False,
+            static_graph=parts == 1,
+            find_unused_parameters=parts > 1,
+            gradient_as_bucket_view=True,
+        )
 
     def local(self, forward: Forward) -> AbstractContextManager[object]:
         assert isinstance(forward, DistributedDataParallel)

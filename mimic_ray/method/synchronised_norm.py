@@ -30,16 +30,16 @@ def synchronise(module: nn.Module) -> int:
     norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
     for norm in norms:
         kind = type(norm)
-        norm.__class__ = type(f"Synchronised{kind.__name__}", (_Synchronised, kind), {})
+        norm.__class__ = type(f"Synchronised{kind.__name__}", (Synchronised, kind), {})
     return len(norms)
 
 
-class _Synchronised:
+class Synchronised(nn.Module):
     """Before the class of a batch norm: its forward with `F.batch_norm` exchanged for ours."""
 
     def forward(self, *inputs: Any) -> Any:
         with _OverAllWorkers():
-            return super().forward(*inputs)  # type: ignore[misc]
+            return super().forward(*inputs)
 
 
 class _OverAllWorkers(TorchFunctionMode):
@@ -64,7 +64,7 @@ def _batch_norm(
     """`F.batch_norm` with the statistics of all workers where it would take the batch's."""
     if not training:
         return F.batch_norm(images, running_mean, running_var, weight, bias, False, momentum, eps)
-    normalised, mean, variance, images_seen = _Normalise.apply(images, eps)  # type: ignore[no-untyped-call]
+    normalised, mean, variance, images_seen = _Normalise.apply(images, eps)
     if running_mean is not None and running_var is not None:
         with torch.no_grad():
             # The running variance is the unbiased one, as everywhere in torch.
@@ -72,20 +72,18 @@ def _batch_norm(
             running_mean.lerp_(mean.to(running_mean.dtype), momentum)
             running_var.lerp_(unbiased.to(running_var.dtype), momentum)
     shape = _channel_shape(images)
-    if weight is not None:
-        normalised = normalised * weight.float().view(shape)
+    # A product always: what follows may work in place, and the backward pass needs it unscaled.
+    normalised = normalised * (1.0 if weight is None else weight.float().view(shape))
     if bias is not None:
         normalised = normalised + bias.float().view(shape)
-    return normalised.to(images.dtype)  # type: ignore[no-any-return]
+    return normalised.to(images.dtype)
 
 
 class _Normalise(torch.autograd.Function):
     """[B, C, ...] -> float32 of mean 0 and variance 1 by channel over all workers; the two, n."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, images: Tensor, eps: float
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, images: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         values, axes, shape = images.float(), _all_but_channels(images), _channel_shape(images)
         own = values.mean(dim=axes)
         squares = (values - own.view(shape)).square_().sum(dim=axes)
@@ -105,7 +103,7 @@ class _Normalise(torch.autograd.Function):
         return normalised, mean, variance, total
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor, *_: Tensor | None) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor | None) -> tuple[Tensor, None]:
         normalised, scale, total = ctx.saved_tensors
         axes, shape = _all_but_channels(normalised), _channel_shape(normalised)
         sums = torch.cat([gradient.sum(dim=axes), (gradient * normalised).sum(dim=axes)])

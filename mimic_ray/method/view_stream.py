@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-HandOver = Callable[[Tensor | None], Tensor | None]
+HandOver = Callable[..., None]
 
 
 class ViewStream:
@@ -24,17 +24,17 @@ class ViewStream:
 
     @contextmanager
     def use(self) -> Iterator[HandOver]:
-        """Work inside the block goes to the side; what it made is handed over at its end."""
+        """Work inside the block goes to the side; tensors that are to leave it are handed over."""
         if self._stream is None:
-            yield lambda made: made
+            yield lambda *made: None
             return
         main, side = torch.cuda.current_stream(self._stream.device), self._stream
 
-        def hand_over(made: Tensor | None) -> Tensor | None:
-            if made is not None:
-                # Its memory must not be used again before the main stream is done with it.
-                made.record_stream(main)
-            return made
+        def hand_over(*made: Tensor | None) -> None:
+            for tensor in made:
+                if tensor is not None:
+                    # Its memory must not be used again before the main stream is done with it.
+                    tensor.record_stream(main)
 
         with torch.cuda.stream(side):
             yield hand_over

@@ -1,11 +1,13 @@
 """Two real processes give what one gives: losses, weights, adversary, and who reads which image.
 
-Batch norms are frozen here; in a run each worker normalises its own part of the batch.
+Student in copies or in parts, batch norm and contrastive negatives over both workers.
 """
+
+from itertools import chain
 
 import pytest
 import torch
-from two_workers import BATCH, CASES, STEPS, endings, free_port, work
+from two_workers import CASES, RESUMED, STEPS, endings, free_port, resumed, work
 
 from mimic_ray.method.ranks import Ranks
 
@@ -27,21 +29,26 @@ def two(tmp_path_factory):
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
-each_case = pytest.mark.parametrize("case", [*CASES, "resumed"])
+each_case = pytest.mark.parametrize("case", CASES)
+
+
+def alike(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    for name, expected in theirs.items():
+        torch.testing.assert_close(ours[name], expected, **CLOSE)
 
 
 @each_case
 def test_each_step_s_numbers_are_those_of_one_process(one, two, case):
     for ours in two:
-        assert len(ours[case]["rows"]) == (STEPS // 2 if case == "resumed" else STEPS)
+        assert len(ours[case]["rows"]) == STEPS
         for row, expected in zip(ours[case]["rows"], one[case]["rows"], strict=True):
             assert row == pytest.approx(expected, rel=1e-5, abs=1e-5)
 
 
 @each_case
-def test_the_weights_are_those_of_one_process(one, two, case):
-    for name, expected in one[case]["student"].items():
-        torch.testing.assert_close(two[0][case]["student"][name], expected, **CLOSE)
+def test_the_weights_and_statistics_are_those_of_one_process(one, two, case):
+    alike(two[0][case]["student"], one[case]["student"])
 
 
 @each_case
@@ -54,19 +61,39 @@ def test_the_adversary_s_canvases_are_those_of_one_process(one, two, case):
 def test_the_two_workers_hold_the_same_bits(two, case):
     first, second = (ours[case] for ours in two)
     assert first["rows"] == second["rows"]
-    for name, weight in first["student"].items():
-        assert torch.equal(weight, second["student"][name])
     assert all(map(torch.equal, first["canvases"], second["canvases"]))
+    if not CASES[case].sharded:  # then only rank 0 writes the whole of it down
+        for name, weight in first["student"].items():
+            assert torch.equal(weight, second["student"][name])
 
 
 @each_case
 def test_the_two_shares_make_up_the_global_batch(one, two, case):
-    shares = zip(two[0][case]["asked"], two[1][case]["asked"], strict=True)
-    for (left, right), whole in zip(shares, one[case]["asked"], strict=True):
-        assert len(left) == len(right) == BATCH // 2
+    parts = CASES[case].sections.get("training", {}).get("accumulate", 1)
+
+    def by_step(asked):
+        return [list(chain(*asked[k : k + parts])) for k in range(0, len(asked), parts)]
+
+    shares = zip(by_step(two[0][case]["asked"]), by_step(two[1][case]["asked"]), strict=True)
+    for (left, right), whole in zip(shares, by_step(one[case]["asked"]), strict=True):
+        assert abs(len(left) - len(right)) <= 1
         assert left + right == whole
 
 
-def test_a_run_resumed_on_two_workers_ends_like_an_unbroken_one(one, two):
-    for name, expected in one["every term"]["student"].items():
-        torch.testing.assert_close(two[0]["resumed"]["student"][name], expected, **CLOSE)
+@pytest.mark.parametrize("case", [name for name, case in CASES.items() if case.sharded])
+def test_a_sharded_student_lies_in_halves(two, one, case):
+    whole = one[case]["parameters"]
+    assert max(ours[case]["parameters"] for ours in two) <= 0.6 * whole
+    assert sum(ours[case]["parameters"] for ours in two) == whole
+
+
+@pytest.mark.parametrize("case", RESUMED)
+def test_a_run_of_one_resumed_on_two_ends_like_an_unbroken_one(one, two, case):
+    alike(two[0][f"{case}, resumed"]["student"], one[case]["student"])
+
+
+@pytest.mark.parametrize("case", RESUMED)
+def test_a_run_of_two_resumed_on_one_ends_like_an_unbroken_one(one, two, case):
+    ours = resumed(case, Ranks(), two[0][f"{case}, half way"])
+    alike(ours["student"], one[case]["student"])
+    assert ours["rows"][0]["step"] == STEPS // 2 + 1

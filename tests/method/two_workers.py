@@ -8,23 +8,49 @@ from __future__ import annotations
 import copy
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 from small import Images, make
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.method.loop import Distillation
 from mimic_ray.method.ranks import Ranks
 from mimic_ray.method.recipe import parse_recipe
 
-BATCH, STEPS, COUNT = 8, 8, 44
-CASES: dict[str, dict[str, Any]] = {
-    "default": {},
-    "every term": {"loss": {"attention": 1.0, "contrastive": 0.5}},
+STEPS, COUNT = 8, 44
+EVERYTHING = {"attention": 1.0, "contrastive": 0.5}
+
+
+class Case(NamedTuple):
+    """A recipe's sections, and what is special about how it runs."""
+
+    sections: dict[str, Any]
+    frozen: bool = False  # batch norms in eval mode: no batch has statistics of its own
+    sharded: bool = False
+    teacher: bool = False  # sharded as well
+
+
+CASES = {
+    "default": Case({}, frozen=True),
+    "every term": Case({"loss": EVERYTHING}, frozen=True),
+    "batch norm": Case({"loss": EVERYTHING}),
+    "uneven shares": Case({"loss": EVERYTHING, "training": {"batch": 7}}),
+    "accumulated": Case(
+        {"loss": {"attention": 1.0}, "training": {"accumulate": 2, "batch": 10}}, frozen=True
+    ),
+    "sharded": Case({"loss": EVERYTHING}, sharded=True),
+    "sharded, accumulated": Case(
+        {"loss": {"attention": 1.0}, "training": {"accumulate": 2, "batch": 10}},
+        frozen=True,
+        sharded=True,
+        teacher=True,
+    ),
 }
+RESUMED = ("batch norm", "sharded")
 
 
 class SeenImages(Images):
@@ -39,12 +65,16 @@ class SeenImages(Images):
         return super().gather(indices)
 
 
-def start(case: str, ranks: Ranks) -> Distillation:
-    """A distillation whose batch norms are frozen, so that halves of a batch come out alike."""
-    teacher = make(1)
+def start(name: str, ranks: Ranks) -> Distillation:
+    """The distillation of a case, as one process or as one of two."""
+    teacher, case = make(1), CASES[name]
+    strategy = None
+    if case.sharded and ranks.world > 1:
+        from mimic_ray.method.sharding import Sharded
 
-
-    sections = {"training": {"steps": STEPS, "batch": BATCH}, **CASES[case]}
+        strategy = Sharded(torch.device("cpu"), teacher=case.teacher)
+    sections = {**case.sections, "training": {"steps": STEPS, **case.sections.get("training", {})}}
+    sections["training"].setdefault("batch", 8)
     distillation = Distillation(
         student=copy.deepcopy(teacher),
         teacher=teacher,
@@ -53,9 +83,10 @@ def start(case: str, ranks: Ranks) -> Distillation:
         tap_weights={"stem": 0.4, "stage": 0.6},
         compute=Compute("cpu", "fp32", 1),
         ranks=ranks,
+        strategy=strategy,
     )
     for module in distillation.student.modules():
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        if case.frozen and isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.eval()
     return distillation
 
@@ -65,36 +96,45 @@ def ending(distillation: Distillation) -> dict[str, Any]:
     return {
         "rows": rows,
         "asked": distillation.images.asked[1:],
-        "student": distillation.student.state_dict(),
+        "student": distillation.state()["student"],
         "canvases": [slot.canvas for slot in distillation.adversary.slots],
+        "parameters": sum(
+            p.to_local().numel() if isinstance(p, DTensor) else p.numel()
+            for p in distillation.student.parameters()
+        ),
     }
 
 
-def half_way(case: str) -> dict[str, Any]:
-    """The state of one process after half of its steps."""
-    distillation = start(case, Ranks())
+def half_way(name: str, ranks: Ranks) -> dict[str, Any]:
+    """The state of a case after half of its steps."""
+    distillation = start(name, ranks)
     steps = distillation.run()
     for _ in range(STEPS // 2):
         next(steps)
     return copy.deepcopy(distillation.state())
 
 
-def resumed(case: str, ranks: Ranks) -> dict[str, Any]:
-    distillation = start(case, ranks)
-    distillation.load(half_way(case))
+def resumed(name: str, ranks: Ranks, state: dict[str, Any]) -> dict[str, Any]:
+    distillation = start(name, ranks)
+    distillation.load(state)
     return ending(distillation)
 
 
 def endings(ranks: Ranks) -> dict[str, dict[str, Any]]:
     torch.set_num_threads(1)
-    found = {case: ending(start(case, ranks)) for case in CASES}
-    return {**found, "resumed": resumed("every term", ranks)}
+    return {case: ending(start(case, ranks)) for case in CASES}
 
 
 def work(rank: int, port: int, folder: str) -> None:
     """One of two workers: leaves its endings in a file."""
     dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    torch.save(endings(Ranks(rank, 2, rank)), Path(folder) / f"{rank}.pt")
+    ranks = Ranks(rank, 2, rank)
+    found = endings(ranks)
+    # The half-way state of one process goes on as two, and that of two as one, there.
+    for case in RESUMED:
+        found[f"{case}, resumed"] = resumed(case, ranks, half_way(case, Ranks()))
+        found[f"{case}, half way"] = half_way(case, ranks)
+    torch.save(found, Path(folder) / f"{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()
 
