@@ -19,6 +19,7 @@ COMMANDS = {
     "inspect": "mimic_ray.cli.inspect",
     "purify": "mimic_ray.cli.purify",
     "profile": "mimic_ray.cli.profile",
+    "tune": "mimic_ray.cli.tune",
     "evaluate": "mimic_ray.cli.evaluate",
     "attack": "mimic_ray.cli.attack",
     "shards": "mimic_ray.cli.shards",

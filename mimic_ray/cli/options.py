@@ -19,10 +19,16 @@ Data = Annotated[
     str,
     typer.Option(help="Clean images: a folder of images or of .tar shards, a tar, or a pattern."),
 ]
-RecipeName = Annotated[str, typer.Option("--recipe", help="default, official, or a TOML file.")]
+RecipeName = Annotated[
+    str, typer.Option("--recipe", "--config", help="default, official, or a TOML file.")
+]
 Setting = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Changes one key of the recipe; repeatable."),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(envvar="RAY_ADDRESS", rich_help_panel="Where", help="A running Ray cluster."),
 ]
 Device = Annotated[str, typer.Option(rich_help_panel="Where", help="auto, cpu, cuda, cuda:1 ...")]
 Threads = Annotated[

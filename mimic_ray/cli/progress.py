@@ -24,6 +24,7 @@ _WORDS = {
     "decode": "Decoding images",
     "profile": "Profiling the layers",
     "record": "Asking the teacher",
+    "untouched": "Untouched encoders",
     "distil": "Distilling",
 }
 

@@ -32,10 +32,7 @@ def command(
         int, typer.Option(min=0, rich_help_panel="Where", help="0 shares out this machine's.")
     ] = 0,
     gpus_per_worker: Annotated[int, typer.Option(min=0, rich_help_panel="Where")] = 0,
-    address: Annotated[
-        str | None,
-        typer.Option(envvar="RAY_ADDRESS", rich_help_panel="Where", help="A running Ray cluster."),
-    ] = None,
+    address: options.Address = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,
     json: options.Json = False,

@@ -11,28 +11,39 @@ from typing import Any
 
 import ray
 
-from mimic_ray.runs.progress import Progress
-
 
 @ray.remote(num_cpus=0)
 class Mailbox:
-    """Holds the newest progress of each phase until the driver takes it."""
+    """Holds the newest news (a Progress, or what a trial has to say) until the driver takes it."""
 
     def __init__(self) -> None:
-        self._news: deque[Progress] = deque(maxlen=64)
+        self._news: deque[Any] = deque(maxlen=64)
         self._stopping = False
+        self._begun = False
+        self._failure: Exception | None = None
 
-    def post(self, news: Progress) -> bool:
+    def begin(self) -> Exception | None:
+        """A worker begins; the answer is what an earlier one gave up with."""
+        self._begun = True
+        return self._failure
+
+    def give_up(self, failure: Exception) -> None:
+        """No worker that begins from now on need try."""
+        self._failure = failure
+
+    def post(self, news: Any) -> bool:
         """Leaves news; the answer says whether to stop."""
         self._news.append(news)
         return self._stopping
 
-    def take(self) -> list[Progress]:
+    def take(self) -> list[Any]:
         taken, self._news = list(self._news), deque(maxlen=64)
         return taken
 
-    def ask_to_stop(self) -> None:
+    def ask_to_stop(self) -> bool:
+        """Notes the wish; the answer says whether there is a worker that could hear of it."""
         self._stopping = True
+        return self._begun
 
     def stopping(self) -> bool:
         return self._stopping
@@ -46,7 +57,16 @@ class WorkerEnd:
         self._answer: Any = None
         self._stopping = False
 
-    def tell(self, news: Progress) -> None:
+    def begin(self) -> None:
+        """Raises what an earlier worker of this run gave up with."""
+        if failure := ray.get(self._mailbox.begin.remote()):
+            raise failure
+
+    def give_up(self, failure: Exception) -> None:
+        """Waits, since this process may be ended as soon as it raises."""
+        ray.get(self._mailbox.give_up.remote(failure))
+
+    def tell(self, news: Any) -> None:
         self._read_answer()
         if self._answer is None:
             self._answer = self._mailbox.post.remote(news)

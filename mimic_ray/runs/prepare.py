@@ -107,14 +107,20 @@ def record_teacher(
     compute: Compute,
     key: str,
     tell: Tell,
+    runs: int = 1,
 ) -> Recording | None:
     """The teacher's answers to the fixed views, or None where asking it anew costs less.
 
-    That is: no fixed views, fewer steps than it takes to see each once, or too large to keep.
+    That is: no fixed views, fewer steps in all `runs` than it takes to see each once, or too large
+    to keep.
     """
     views, training = recipe.views, recipe.training
     forwards = views.fixed * len(images)
-    if not views.fixed or not views.asymmetric or forwards >= training.steps * training.batch:
+    if (
+        not views.fixed
+        or not views.asymmetric
+        or forwards >= runs * training.steps * training.batch
+    ):
         return None
     width, side = teacher.spec.feature_width, teacher.spec.input_size
     # A tap has a position for every 4 x 4 pixels at most, in half precision.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +32,26 @@ def load_recipe(name_or_path: str = "default", overrides: Iterable[str] = ()) ->
 
     Raises UnknownNameError or RecipeError, the latter with all mistakes at once.
     """
+    return load_search(name_or_path, overrides)[0]
+
+
+def load_search(
+    name_or_path: str = "default", overrides: Iterable[str] = ()
+) -> tuple[Recipe, dict[str, str]]:
+    """The same, with the file's [search] table as key -> values; only `tune` looks at that."""
     path = _find(name_or_path)
     content = _read_tables(path)
+    searched = content.pop("search", {})
     for override in overrides:
         key, value = _parse_override(override)
         set_key(content, key, value)
-    return parse_recipe(content, name_or_path)
+    return parse_recipe(content, name_or_path), dict(_search_entries(searched, name_or_path))
 
 
-def write_recipe(path: Path, recipe: Recipe) -> None:
-    """The complete recipe, every key with its value."""
-    files.write_text(path, tomli_w.dumps(recipe.model_dump(mode="json")))
+def write_recipe(path: Path, recipe: Recipe, comment: str = "") -> None:
+    """The complete recipe, every key with its value, below `comment`."""
+    head = "".join(f"# {line}\n" for line in comment.splitlines())
+    files.write_text(path, head + tomli_w.dumps(recipe.model_dump(mode="json")))
 
 
 def _find(name_or_path: str) -> Path:
@@ -63,6 +73,19 @@ def _read_tables(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(str(path), [f"not valid TOML: {error}"]) from None
+
+
+def _search_entries(table: Any, source: str, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted keys of a [search] table; a list of values is a choice."""
+    if not isinstance(table, dict):
+        raise RecipeError(source, ['search is a table: [search], then KEY = "uniform(0, 1)"'])
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _search_entries(value, source, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            yield f"{prefix}{key}", f"choice({', '.join(map(json.dumps, value))})"
+        else:
+            yield f"{prefix}{key}", str(value)
 
 
 def _parse_override(text: str) -> tuple[str, Any]:

@@ -5,7 +5,6 @@
     trials.parquet      all trials, one row each
     best.toml           the chosen trial's recipe, complete
     report.html *.png   what was found
-    optuna.log          the sampler's memory (optuna's journal)
     tensorboard/        scores of all trials, for TensorBoard
     ray.log             Ray's own output
 
@@ -57,7 +56,7 @@ class StudyRecord:
     data: str
     data_fingerprint: str
     images: int
-    held_out: int
+    held_out: float  # share of the images
     recipe: dict[str, Any]
     space: dict[str, str]
     taps: list[str]
@@ -105,10 +104,6 @@ class StudyFolder:
     @property
     def best(self) -> Path:
         return self.path / "best.toml"
-
-    @property
-    def sampler(self) -> Path:
-        return self.path / "optuna.log"
 
     @property
     def tensorboard(self) -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from mimic_ray.base import devices, files
 from mimic_ray.base.devices import Compute
@@ -65,7 +65,6 @@ def run_trial(
     inputs: TrialInputs,
     *,
     ranks: Ranks | None = None,
-    wrap: Callable[[nn.Module], nn.Module] = lambda module: module,
     report: Report = lambda trial: None,
     tell: Callable[[Progress], None] = lambda progress: None,
     stop: Callable[[], bool] = lambda: False,
@@ -84,7 +83,7 @@ def run_trial(
     recipe = parse_recipe(task.recipe, f"trial {task.number}")
     trial = replace(known or task.trial(), status="running", error="")
     try:
-        trial = _distil(task, inputs, recipe, trial, ranks, wrap, report, tell, stop)
+        trial = _distil(task, inputs, recipe, trial, ranks, report, tell, stop)
     except MimicError as error:
         trial = replace(trial, status="failed", error=error.message)
     if ranks.rank == 0 and trial.status != "running":
@@ -101,7 +100,6 @@ def _distil(
     recipe: Recipe,
     trial: Trial,
     ranks: Ranks,
-    wrap: Callable[[nn.Module], nn.Module],
     report: Report,
     tell: Callable[[Progress], None],
     stop: Callable[[], bool],
@@ -139,10 +137,9 @@ def _distil(
         _job(task, folder),
         state,
         ranks=ranks,
-        wrap=wrap,
         tell=tell,
         stop=stop,
-        given=Given(inputs.images(), profile, inputs.recording),
+        given=Given(inputs.images, profile, inputs.recording),
         watch=at_rung,
     )
     trained = outcome.seconds - scoring_s
@@ -175,7 +172,7 @@ def _profile(
     made = None
     if ranks.rank == 0:
         made = profile_images(
-            task.encoder, teacher, inputs.images(), recipe, compute, lambda news: None
+            task.encoder, teacher, inputs.images, recipe, compute, lambda news: None
         )
     return ranks.from_first(made)
 

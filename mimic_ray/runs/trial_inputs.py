@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,23 +18,24 @@ from torch import Tensor
 
 from mimic_ray.base import seeds
 from mimic_ray.base.errors import DataError
+from mimic_ray.data.cache import open_pixels
+from mimic_ray.data.source import open_images
 from mimic_ray.method.teacher import Recording
 from mimic_ray.runs.prepare import Decoded
 
 Pixels8 = NDArray[np.uint8]
 
-# Below this, scores on the held-out images say little; and they must be able to be grouped.
-LEAST_HELD_OUT = 32
+# With fewer, scores say little; more cost time in every trial and say no more.
+LEAST_HELD_OUT, MOST_HELD_OUT = 32, 1000
 
 
 @dataclass(frozen=True)
 class TrialInputs:
-    """`pixels` [N, 3, P, P] are trained on; `held_out` [M, 3, S, S] and what the teacher says of
-    them [M, D] are for the scores."""
+    """`images` are trained on; `held_out` [M, 3, S, S] and what the teacher says of them [M, D]
+    are for the scores."""
 
     teacher: Mapping[str, NDArray[Any]]
-    pixels: Pixels8
-    fingerprint: str
+    images: ArrayImages | PlacedImages
     held_out: Pixels8
     held_out_features: NDArray[np.float32]
     profile: Mapping[str, Any]
@@ -45,10 +47,6 @@ class TrialInputs:
     def teacher_state(self) -> dict[str, Tensor]:
         """Copies: modules write into what they load, and these arrays are everybody's."""
         return {name: torch.from_numpy(np.array(value)) for name, value in self.teacher.items()}
-
-    def images(self) -> ArrayImages:
-        """The images to train on."""
-        return ArrayImages(self.pixels, self.fingerprint)
 
 
 @dataclass(frozen=True)
@@ -81,13 +79,35 @@ class ArrayImages:
         return torch.from_numpy(np.take(self.pixels, indices.numpy(), axis=0))
 
 
+@dataclass
+class PlacedImages:
+    """Images too many to send: each machine opens them itself, through its decode-once cache."""
+
+    data: str
+    side: int
+    rows: NDArray[np.int64]  # positions among the images that decode
+    fingerprint: str = ""
+    broken: list[tuple[str, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def gather(self, indices: Tensor) -> Tensor:
+        """int64 [B] -> uint8 [B, 3, P, P]."""
+        return self._opened.gather(torch.from_numpy(self.rows[indices.numpy()]))
+
+    @cached_property
+    def _opened(self) -> Decoded:
+        return open_pixels(open_images(self.data), self.side, memory_limit_bytes=0)
+
+
 def split(images: Decoded, share: float, seed: int, least_train: int) -> tuple[Tensor, Tensor]:
     """Positions of the images to train on and of those held out, both in order.
 
     A function of the seed and the number of images. Raises DataError when either part is too small.
     """
     count = len(images)
-    held_out = round(share * count)
+    held_out = min(round(share * count), MOST_HELD_OUT)
     if held_out < LEAST_HELD_OUT:
         raise DataError(
             f"--held-out {share:g} of {count:,} images is {held_out}, and the scores need at least "

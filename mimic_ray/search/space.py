@@ -38,7 +38,7 @@ class Sampler(Protocol):
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = ...) -> float: ...
     def suggest_int(self, name: str, low: int, high: int) -> int: ...
-    def suggest_categorical(self, name: str, choices: Sequence[Value]) -> Value: ...
+    def suggest_categorical(self, name: str, choices: Any) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ class Dimension:
     def suggest(self, sampler: Sampler) -> Value:
         """A value for the key; what the sampler is asked for may lie below `low`, meaning zero."""
         if self.kind == "choice":
-            return sampler.suggest_categorical(self.key, self.choices)
+            chosen: Value = sampler.suggest_categorical(self.key, self.choices)
+            return chosen
         if self.kind == "int":
             return sampler.suggest_int(self.key, int(self.low), int(self.high))
         # Zero lies next to the smallest values, so that a sampler sees one continuous scale.

@@ -46,3 +46,17 @@ class Trial:
     def scored(self) -> bool:
         """Whether both objectives are known."""
         return self.fidelity == self.fidelity and self.suspicion == self.suspicion
+
+
+@dataclass(frozen=True)
+class RunningTrial:
+    """A trial under way. `started` is in seconds since the epoch, scores are of the last rung."""
+
+    id: str
+    number: int
+    settings: Mapping[str, Value]
+    step: int
+    total_steps: int
+    started: float
+    fidelity: float = nan
+    suspicion: float = nan

@@ -1,0 +1,173 @@
+"""One trial in its own process, as Ray Tune starts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from mimic_ray.base.errors import MimicError, TrainingError
+from mimic_ray.runs.study import StudyFolder
+from mimic_ray.runs.trial import TrialTask, run_trial
+from mimic_ray.runs.trial_inputs import TrialInputs
+from mimic_ray.search.trial import Trial
+
+_POLL_S = 0.2
+
+
+def run_in_trial(
+    config: dict[str, Any],
+    inputs: TrialInputs,
+    study: str,
+    resources: dict[str, Any],
+    mailbox: Any,
+) -> None:
+    """Tune's trainable. Reports at rungs and at the end, where Tune may stop the trial."""
+    from mimic_ray.distributed.mailbox import WorkerEnd
+
+    task = _read_task(study, config["trial"])
+    if resources["workers"] > 1:
+        _with_workers(task, inputs, resources, mailbox)
+        return
+    end = WorkerEnd(mailbox)
+
+    def tell(news: Any) -> None:
+        end.tell((task.id, news))
+
+    def report(trial: Trial) -> None:
+        tell(trial)
+        _report(trial, task)
+
+    _plain_errors(lambda: run_trial(task, inputs, report=report, tell=tell, stop=end.stop))
+
+
+def _report(trial: Trial, task: TrialTask) -> None:
+    """To Tune, which may end this process here."""
+    from ray import tune
+
+    steps = task.recipe["training"]["steps"]
+    over = trial.status != "running"
+    tune.report(
+        {
+            "percent": 100 if over else round(100 * trial.step / steps),
+            "step": trial.step,
+            "fidelity": trial.fidelity,
+            "suspicion": trial.suspicion,
+            # One number for the early stopping alone; the search itself keeps the two apart.
+            "promise": trial.fidelity - trial.suspicion if trial.scored else -1e9,
+        }
+    )
+
+
+def _with_workers(
+    task: TrialTask, inputs: TrialInputs, resources: dict[str, Any], mailbox: Any
+) -> None:
+    """The trial as a Ray Train run of its own; this process only passes reports on."""
+    import ray
+
+    # Where this process runs, the driver's settings are not known.
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    from mimic_ray.distributed.mailbox import Mailbox
+
+    own = Mailbox.remote()  # type: ignore[attr-defined]
+    trainer = _trainer(task, ray.put(inputs), resources, mailbox, own)
+    failure: list[BaseException] = []
+
+    def fit() -> None:
+        try:
+            trainer.fit()
+        except BaseException as error:  # raised again below, in the thread that Tune watches
+            failure.append(error)
+
+    thread = threading.Thread(target=fit, name="ray-train", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(_POLL_S)
+        for trial in ray.get(own.take.remote()):
+            _report(trial, task)
+    if failure:
+        raise TrainingError(f"{type(failure[0]).__name__}: {failure[0]}")
+
+
+def _trainer(
+    task: TrialTask, inputs: Any, resources: dict[str, Any], mailbox: Any, own: Any
+) -> Any:
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.v2.api.config import LoggingConfig
+
+    each = {"CPU": float(resources["cpus_per_worker"])}
+    if resources["gpus_per_worker"]:
+        each["GPU"] = float(resources["gpus_per_worker"])
+    return TorchTrainer(
+        _worker,
+        train_loop_config={"task": task, "inputs": inputs, "mailbox": mailbox, "own": own},
+        torch_config=TorchConfig(timeout_s=600),
+        scaling_config=ScalingConfig(
+            num_workers=resources["workers"],
+            use_gpu=resources["gpus_per_worker"] > 0,
+            resources_per_worker=each,
+        ),
+        run_config=RunConfig(
+            # A name that was used before would resume Ray's idea of that run; ours is on disk.
+            name=f"{task.id}-{time.time_ns()}",
+            storage_path=str(StudyFolder(Path(task.study)).trial(task.id).path / ".ray"),
+            failure_config=FailureConfig(max_failures=2, controller_failure_limit=0),
+            logging_config=LoggingConfig(log_level="ERROR"),
+        ),
+    )
+
+
+def _worker(config: dict[str, Any]) -> None:
+    """One worker of a trial that has several."""
+    import ray
+    import ray.train.torch
+
+    from mimic_ray.distributed.mailbox import WorkerEnd
+    from mimic_ray.method.ranks import Ranks
+
+    context = ray.train.get_context()
+    ranks = Ranks(context.get_world_rank(), context.get_world_size(), context.get_local_rank())
+    task: TrialTask = config["task"]
+    end, own = WorkerEnd(config["mailbox"]), WorkerEnd(config["own"])
+
+    def tell(news: Any) -> None:
+        end.tell((task.id, news))
+
+    def report(trial: Trial) -> None:
+        tell(trial)
+        own.tell(trial)
+
+    _plain_errors(
+        lambda: run_trial(
+            task,
+            ray.get(config["inputs"]),
+            ranks=ranks,
+            report=report,
+            tell=tell,
+            stop=end.stop if ranks.rank == 0 else lambda: False,
+        )
+    )
+
+
+def _read_task(study: str, trial_id: str) -> TrialTask:
+    content = json.loads((StudyFolder(Path(study)).trial(trial_id).path / "task.json").read_text())
+    return TrialTask(**{**content, "rungs": tuple(content["rungs"])})
+
+
+def _plain_errors(work: Any) -> None:
+    """Only strings cross the process boundary for certain; the traceback goes to Ray's log."""
+    try:
+        work()
+    except MimicError:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        raise TrainingError(
+            f"{Path(where.filename).name}:{where.lineno}: {type(error).__name__}: {error}"
+        ) from None
