@@ -11,6 +11,7 @@ from rich.table import Table
 from mimic_ray.base.text import plain
 from mimic_ray.evaluation.results import EvaluationRow, Proportion
 from mimic_ray.method.profile import Profile
+from mimic_ray.search.trial import Trial
 
 _NOT_MEASURED = "-"
 
@@ -91,6 +92,18 @@ def _profile_cells(profile: Profile) -> tuple[list[str], list[list[str]]]:
 
 def _estimate(profile: Profile) -> str:
     return f"{profile.estimator} estimate on {profile.images:,} images, shares of the {profile.of}"
+
+
+def front_table(front: Sequence[Trial], chosen: Trial) -> Table:
+    """The Pareto front of a search, the least suspicious first; the chosen trial has a star."""
+    oracle = any(trial.asr == trial.asr for trial in front)
+    head = ["trial", "fidelity", "suspicion", *(["oracle: ACC", "ASR"] if oracle else [])]
+    rows = []
+    for trial in front:
+        mark = "*" if trial.id == chosen.id else ""
+        row = [f"{trial.number}{mark}", f"{trial.fidelity:.4f}", f"{trial.suspicion:.4f}"]
+        rows.append([*row, *([f"{trial.acc:.1f}", f"{trial.asr:.1f}"] if oracle else [])])
+    return _rich_table(head, rows, "* chosen; no other trial is better in both.")
 
 
 def _rich_table(header: Sequence[str], lines: Iterable[Sequence[str]], caption: str) -> Table:

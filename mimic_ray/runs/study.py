@@ -136,10 +136,9 @@ class StudyFolder:
             )
 
     def create(self, record: StudyRecord) -> None:
-        """The folder with its record."""
-        self.require_free(self.path)
+        """The folder with its record; Ray's log may be there already."""
         try:
-            self.trials.mkdir(parents=True)
+            self.trials.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunFolderError(
                 f"Cannot make {self.path} ({error.strerror}): give another --out."
