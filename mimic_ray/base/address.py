@@ -62,7 +62,7 @@ def parse(text: str | Path) -> Address:
     if "://" not in str(text):
         return Address("file", str(Path(text).expanduser()), {})
     # Braces, stars and percent signs in names are not for urlsplit to judge.
-    parts = urlsplit(str(text))
+    parts = urlsplit(str(text), allow_fragments=False)
     scheme = parts.scheme.lower()
     if scheme not in _SCHEMES:
         raise UsageError(f"{shown}: no storage is called {scheme}://; give s3://, gs:// or a path.")

@@ -61,12 +61,12 @@ class Storage:
         """The place of `name` as messages call it."""
         return f"{self.address.shown}/{plain(name)}" if name else self.address.shown
 
-    def list(self) -> list[Found]:
-        """All files below the address, by name; none if nothing is there."""
+    def list(self, *, recursive: bool = True) -> list[Found]:
+        """The files below the address, by name; none if nothing is there."""
         from pyarrow import fs
 
         base = self.address.path
-        selector = fs.FileSelector(base, allow_not_found=True, recursive=True)
+        selector = fs.FileSelector(base, allow_not_found=True, recursive=recursive)
         with _sentences(self.shown()):
             found = self._filesystem.get_file_info(selector)
             if not found:
@@ -85,6 +85,15 @@ class Storage:
         with _sentences(self.shown(name)):
             item = self._filesystem.get_file_info(self._path(name))
         return Found(name, item.size, item.mtime_ns / 1e9) if item.is_file else None
+
+    def version(self, name: str) -> str:
+        """Changes when the content of `name` does: its entity tag, else its size and time."""
+        with _sentences(self.shown(name)), self._reader(name) as file:
+            facts = {key.lower(): value for key, value in (file.metadata() or {}).items()}
+        if tag := facts.get("etag"):
+            return str(tag)
+        found = self.find(name)
+        return f"{found.size} {found.modified_s}" if found else ""
 
     def exists(self, name: str) -> bool:
         return self.find(name) is not None

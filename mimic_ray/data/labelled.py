@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mimic_ray.base.errors import DataError, UnknownNameError
+from mimic_ray.base.errors import BrokenImageError, DataError, UnknownNameError
 from mimic_ray.base.registry import near_names
 from mimic_ray.base.text import plain
 from mimic_ray.data.cache import Pixels, open_pixels
-from mimic_ray.data.source import ImageSource, open_images
+from mimic_ray.data.source import ImageSource, RemoteSource, open_images, read_many
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,10 @@ def open_some(location: str | Path, limit: int | None) -> ImageSource:
     source = open_images(location)
     if limit is None or limit >= len(source):
         return source
-    return _Some(source, [place * len(source) // limit for place in range(limit)])
+    chosen = [place * len(source) // limit for place in range(limit)]
+    if isinstance(source, RemoteSource):
+        return _SomeRemote(source, chosen)
+    return _Some(source, chosen)
 
 
 class _Some:
@@ -97,3 +100,8 @@ class _Some:
 
     def read(self, index: int) -> bytes:
         return self._source.read(self._chosen[index])
+
+
+class _SomeRemote(_Some):
+    def read_many(self, indices: Sequence[int]) -> list[bytes | BrokenImageError]:
+        return read_many(self._source, [self._chosen[index] for index in indices])

@@ -90,28 +90,37 @@ def to_parquet(entries: Sequence[Entry]) -> bytes:
 
 def read_manifest(path: Path) -> list[Entry]:
     """The entries in order. Raises DataError for a table that is damaged or points elsewhere."""
-    table = _table(path, list(Entry._fields))
-    missing = any(table[field.name].null_count for field in _SCHEMA if not field.nullable)
-    if missing or not all(map(_is_file_name, table["shard"].unique().to_pylist())):
-        raise DataError(f"{path} is damaged: it names files that are not beside it.")
-    # By columns: a mapping for each row takes three times as long.
-    entries = list(map(Entry, *(column.to_pylist() for column in table.columns)))
-    if any(entry.offset < 0 or entry.size < 0 for entry in entries):
-        raise DataError(f"{path} is damaged: it has places before the start of a file.")
-    return entries
+    return _entries(_table(path, str(path), list(Entry._fields)), str(path))
+
+
+def parse_manifest(content: bytes, shown: str) -> list[Entry]:
+    """The same from the bytes of the table; `shown` is what messages call it."""
+    return _entries(_table(pa.BufferReader(content), shown, list(Entry._fields)), shown)
 
 
 def shard_names(path: Path) -> list[str]:
     """The shards of a manifest in order. Raises DataError for a table that cannot be read."""
-    return list(map(str, _table(path, ["shard"])["shard"].unique().to_pylist()))
+    table = _table(path, str(path), ["shard"])
+    return list(map(str, table["shard"].unique().to_pylist()))
 
 
-def _table(path: Path, columns: list[str]) -> pa.Table:
+def _entries(table: pa.Table, shown: str) -> list[Entry]:
+    missing = any(table[field.name].null_count for field in _SCHEMA if not field.nullable)
+    if missing or not all(map(_is_file_name, table["shard"].unique().to_pylist())):
+        raise DataError(f"{shown} is damaged: it names files that are not beside it.")
+    # By columns: a mapping for each row takes three times as long.
+    entries = list(map(Entry, *(column.to_pylist() for column in table.columns)))
+    if any(entry.offset < 0 or entry.size < 0 for entry in entries):
+        raise DataError(f"{shown} is damaged: it has places before the start of a file.")
+    return entries
+
+
+def _table(source: Any, shown: str, columns: list[str]) -> pa.Table:
     try:
-        return parquet.read_table(path, schema=_SCHEMA, columns=columns)
+        return parquet.read_table(source, schema=_SCHEMA, columns=columns)
     except (pa.ArrowException, OSError, TypeError, ValueError, KeyError) as error:
         reason = plain(str(error).splitlines()[0] if str(error) else type(error).__name__)
-        raise DataError(f"{path} cannot be read: {reason}.") from error
+        raise DataError(f"{shown} cannot be read: {reason}.") from error
 
 
 def _is_file_name(name: str) -> bool:
@@ -124,24 +133,44 @@ def read_set(folder: Path) -> SetFacts | None:
     if not path.is_file():
         return None
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
-        shards = [ShardFacts(**shard) for shard in content.pop("shards")]
-        return SetFacts(**content, shards=shards)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(f"{path} is damaged: build the shards again.") from error
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    return parse_set(content, str(path))
+
+
+def parse_set(content: bytes, shown: str) -> SetFacts:
+    """The same from its bytes; `shown` is what messages call it."""
+    try:
+        held: dict[str, Any] = json.loads(content)
+        shards = [ShardFacts(**shard) for shard in held.pop("shards")]
+        return SetFacts(**held, shards=shards)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DataError(f"{shown} is damaged: build the shards again.") from error
 
 
 def read_classes(folder: Path) -> list[str] | None:
-    """The class names of classes.json in label order, None if there is none to read.
-
-    Its items are names, or mappings with a "name".
-    """
+    """The class names of classes.json in label order, None if there is none to read."""
     try:
-        content = json.loads((folder / CLASSES).read_text())
-        return [str(item["name"] if isinstance(item, dict) else item) for item in content]
-    except (OSError, ValueError, TypeError, KeyError):
+        return parse_classes((folder / CLASSES).read_bytes())
+    except OSError:
+        return None
+
+
+def parse_classes(content: bytes) -> list[str] | None:
+    """Its items are names, or mappings with a "name"; None for anything else."""
+    try:
+        held = json.loads(content)
+        return [str(item["name"] if isinstance(item, dict) else item) for item in held]
+    except (ValueError, TypeError, KeyError):
         return None
 
 
 def fingerprint(entries: Sequence[Entry]) -> str:
     return set_fingerprint((entry.key, entry.sha256) for entry in entries)
+
+
+def labels(entries: Sequence[Entry]) -> list[int] | None:
+    """One for each image, None if one lacks."""
+    known = [entry.label for entry in entries if entry.label is not None]
+    return known if len(known) == len(entries) else None

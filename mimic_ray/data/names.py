@@ -24,7 +24,11 @@ def is_hidden(name: str) -> bool:
 
 
 def is_shard(path: Path) -> bool:
-    return path.name.lower().endswith(SHARD_SUFFIXES) and not is_hidden(path.name)
+    return is_shard_name(path.name)
+
+
+def is_shard_name(name: str) -> bool:
+    return name.lower().endswith(SHARD_SUFFIXES) and not is_hidden(name)
 
 
 def as_key(name: str) -> str:

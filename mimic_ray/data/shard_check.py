@@ -13,6 +13,7 @@ from mimic_ray.base.text import count, plain
 from mimic_ray.data import manifest
 from mimic_ray.data.manifest import MANIFEST, SET, Entry, SetFacts
 from mimic_ray.data.names import is_shard
+from mimic_ray.data.remote_shards import RemoteShards
 from mimic_ray.data.source import open_images
 from mimic_ray.data.tar_shards import TarShards, image_entries
 from mimic_ray.data.unpack import is_gzip, unpacked
@@ -83,7 +84,7 @@ def verify(folder: Path) -> list[Problem]:
 def summary(location: str) -> Summary:
     """Counts and sizes of the shards at `location`. Raises DataError if they cannot be used."""
     source = open_images(location)
-    if not isinstance(source, TarShards):
+    if not isinstance(source, TarShards | RemoteShards):
         raise DataError(f"{location} holds no shards: make some with mimic-ray shards build.")
     entries = source.entries
     sides = [side for e in entries for side in (e.width, e.height) if side is not None]

@@ -8,14 +8,17 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from mimic_ray.base.errors import DataError
+from mimic_ray.base.address import Address, parse
+from mimic_ray.base.errors import BrokenImageError, DataError
 from mimic_ray.data.image_folder import ImageFolder
-from mimic_ray.data.names import is_shard
+from mimic_ray.data.names import is_shard, is_shard_name
 from mimic_ray.data.npz_file import NpzFile
+from mimic_ray.data.remote_shards import RemoteShards
 from mimic_ray.data.tar_shards import TarShards, shards_of
 from mimic_ray.data.torchvision_set import TorchvisionSet
 
@@ -47,6 +50,29 @@ class ImageSource(Protocol):
         ...
 
 
+@runtime_checkable
+class RemoteSource(ImageSource, Protocol):
+    """One that is read over a network, so that many images should be asked for at once."""
+
+    def read_many(self, indices: Sequence[int]) -> list[bytes | BrokenImageError]:
+        """The encoded files in the order asked. Raises StorageError when the storage fails."""
+        ...
+
+
+def read_many(source: ImageSource, indices: Sequence[int]) -> list[bytes | BrokenImageError]:
+    """The encoded files in the order asked, an error in the place of one that cannot be read."""
+    if isinstance(source, RemoteSource):
+        return source.read_many(indices)
+    return [_read(source, index) for index in indices]
+
+
+def _read(source: ImageSource, index: int) -> bytes | BrokenImageError:
+    try:
+        return source.read(index)
+    except BrokenImageError as error:
+        return error
+
+
 def open_images(location: str | Path | Sequence[str | Path]) -> ImageSource:
     """The images at `location`, which is one of
 
@@ -54,9 +80,10 @@ def open_images(location: str | Path | Sequence[str | Path]) -> ImageSource:
     - one tar, or several as a pattern: `train-*.tar`, `train-{0000..0007}.tar`, `{a,b}.tar`;
     - an npz file with `x` (uint8 [N, H, W, 3]) and, if it has labels, `y`;
     - `torchvision:NAME:ROOT[:SPLIT]`, a data set that is on disk already;
+    - `s3://BUCKET/PREFIX` or `gs://...`: shards on object storage, a folder, a tar or a pattern;
     - a list of tars.
 
-    Raises DataError if there are none or they cannot be used.
+    Raises DataError if there are none or they cannot be used, StorageError.
     """
     if not isinstance(location, str | Path):
         if len(location) != 1:
@@ -65,10 +92,22 @@ def open_images(location: str | Path | Sequence[str | Path]) -> ImageSource:
     text = str(location)
     if text.startswith("torchvision:"):
         return TorchvisionSet(text)
+    if "://" in text:
+        address = parse(text)
+        if address.remote:
+            return _open_remote(address)
+        text = address.path
     path = Path(text).expanduser()
     if not path.exists() and _PATTERN.search(text):
         return TarShards(_matching(text), text)
     return _open_path(_existing(path))
+
+
+def _open_remote(address: Address) -> ImageSource:
+    folder, _, last = address.path.rpartition("/")
+    if folder and (_PATTERN.search(last) or is_shard_name(last)):
+        return RemoteShards(replace(address, path=folder), _without_braces(last))
+    return RemoteShards(address)
 
 
 def _open_path(path: Path) -> ImageSource:
@@ -88,7 +127,7 @@ def _open_path(path: Path) -> ImageSource:
 def _existing(location: str | Path) -> Path:
     path = Path(location).expanduser()
     if "://" in str(location):
-        raise DataError(f"{location} is an address: copy the images to a local folder first.")
+        raise DataError(f"{location}: of addresses one alone can be given, with a pattern.")
     if not path.exists():
         raise DataError(f"{path} does not exist: give a folder of images, shards or a pattern.")
     if not (path.is_dir() or path.is_file()):

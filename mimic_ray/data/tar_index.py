@@ -45,22 +45,17 @@ def read_members(path: Path) -> list[Member]:
     """
     try:
         with path.open("rb") as file:
-            _refuse_foreign(path, file)
-            total = path.stat().st_size
-            try:
-                members = list(_walk(path, file, total))
-            except _NeedsTarfile:
-                members = _by_tarfile(path, file, total)
+            return list(members_of(file, path.stat().st_size, str(path)))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
-    return members
 
 
-class _NeedsTarfile(Exception):
-    """The tar uses extensions that the walk does not read."""
+def members_of(file: BinaryIO, total: int, path: str) -> Iterator[Member]:
+    """The same of an open file of `total` bytes, one by one; `path` is its name in messages.
 
-
-def _walk(path: Path, file: BinaryIO, total: int) -> Iterator[Member]:
+    Whoever iterates may read a member's content from `file` at once: then nothing is read twice.
+    """
+    _refuse_foreign(path, file)
     offset = 0
     while True:
         file.seek(offset)
@@ -75,7 +70,8 @@ def _walk(path: Path, file: BinaryIO, total: int) -> Iterator[Member]:
         _check_sum(path, header, offset)
         kind = header[156:157]
         if kind in _EXTENDED or header[124] & 0x80:
-            raise _NeedsTarfile
+            yield from _by_tarfile(path, file, total, offset)
+            return
         size = 0 if kind in _WITHOUT_CONTENT else _octal(path, header[124:136], offset)
         content = offset + _BLOCK
         name = _name(header)
@@ -86,24 +82,23 @@ def _walk(path: Path, file: BinaryIO, total: int) -> Iterator[Member]:
         offset = content + _padded(size)
 
 
-def _by_tarfile(path: Path, file: BinaryIO, total: int) -> list[Member]:
-    members = []
-    file.seek(0)
+def _by_tarfile(path: str, file: BinaryIO, total: int, start: int) -> Iterator[Member]:
+    """The members from the header at `start` on."""
+    file.seek(start)
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
             for info in tar:
                 if info.isreg() and not info.issparse():
                     _check_size(path, info.name, info.offset_data, info.size, total)
-                    members.append(Member(info.name, info.offset_data, info.size))
+                    yield Member(info.name, info.offset_data, info.size)
             end = tar.offset
     except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"{path} is damaged: {plain(error)}.") from error
     # tarfile stops at a damaged header as if the tar ended there.
     _check_end(path, file, end)
-    return members
 
 
-def _check_end(path: Path, file: BinaryIO, offset: int) -> None:
+def _check_end(path: str, file: BinaryIO, offset: int) -> None:
     file.seek(offset)
     rest = file.read(_PADDING_LIMIT)
     if len(rest) < 2 * _BLOCK:
@@ -112,7 +107,7 @@ def _check_end(path: Path, file: BinaryIO, offset: int) -> None:
         raise _damaged(path, "goes on where it should end: damaged, or several tars in one", offset)
 
 
-def _check_sum(path: Path, header: bytes, offset: int) -> None:
+def _check_sum(path: str, header: bytes, offset: int) -> None:
     stated = _octal(path, header[_CHECKSUM], offset)
     # The field counts as spaces while the sum is made. Some old programs summed signed bytes.
     unsigned = sum(header) - sum(header[_CHECKSUM]) + 8 * 32
@@ -122,7 +117,7 @@ def _check_sum(path: Path, header: bytes, offset: int) -> None:
             raise _damaged(path, "has a header whose checksum is wrong", offset)
 
 
-def _octal(path: Path, field: bytes, offset: int) -> int:
+def _octal(path: str, field: bytes, offset: int) -> int:
     try:
         return int(field.strip(b" \0") or b"0", 8)
     except ValueError:
@@ -136,7 +131,7 @@ def _name(header: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
 
 
-def _check_size(path: Path, name: str, content: int, size: int, total: int) -> None:
+def _check_size(path: str, name: str, content: int, size: int, total: int) -> None:
     if size < 0 or content + size > total:
         raise DataError(
             f'{path} is cut: "{plain(name)}" should have {size:,} bytes and '
@@ -148,11 +143,11 @@ def _padded(size: int) -> int:
     return -(-size // _BLOCK) * _BLOCK
 
 
-def _damaged(path: Path, what: str, offset: int) -> DataError:
+def _damaged(path: str, what: str, offset: int) -> DataError:
     return DataError(f"{path} {what} (byte {offset:,}). Copy or build it again.")
 
 
-def _refuse_foreign(path: Path, file: BinaryIO) -> None:
+def _refuse_foreign(path: str, file: BinaryIO) -> None:
     start = file.read(_BLOCK)
     if not start:
         raise DataError(f"{path} is empty, not a tar.")

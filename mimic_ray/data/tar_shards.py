@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 from mimic_ray.base.errors import BrokenImageError, DataError
 from mimic_ray.base.text import count, plain
@@ -23,7 +24,7 @@ from mimic_ray.data.names import (
     is_shard,
     suffix_of,
 )
-from mimic_ray.data.tar_index import Member, read_members
+from mimic_ray.data.tar_index import Member, members_of
 from mimic_ray.data.unpack import is_gzip, unpacked
 
 # A process may have 1,024 files open by default; beyond this each read opens its own.
@@ -72,7 +73,7 @@ class TarShards:
         if not self.keys:
             raise DataError(f"{location} holds {count(len(paths), 'tar')} and not one image.")
         if len(set(self.keys)) < len(self.keys):
-            raise _twice(self.entries)
+            raise key_twice(self.entries)
         self._open: list[int] = []
         if len(self._files) <= _OPEN_SHARDS:
             self._open = [_descriptor(path) for path in self._files]
@@ -103,9 +104,7 @@ class TarShards:
 
     @cached_property
     def labels(self) -> list[int] | None:
-        labels = [entry.label for entry in self.entries]
-        known = [label for label in labels if label is not None]
-        return known if len(known) == len(labels) else None
+        return manifest.labels(self.entries)
 
     @cached_property
     def classes(self) -> list[str] | None:
@@ -117,19 +116,29 @@ def image_entries(path: Path, name: str) -> list[Entry]:
 
     Reads the whole file once. Raises DataError for anything but a whole tar.
     """
-    members = [member for member in read_members(path) if not is_hidden(member.name)]
+    try:
+        with path.open("rb") as file:
+            return entries_of(file, path.stat().st_size, str(path), name)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def entries_of(file: BinaryIO, total: int, path: str, name: str) -> list[Entry]:
+    """The same of an open file of `total` bytes, read from its start to its end."""
     labels: dict[str, int] = {}
     entries: list[Entry] = []
-    with path.open("rb") as file:
-        for member in members:
-            key = as_key(member.name).rpartition(".")[0]
-            if suffix_of(member.name) == "cls" and member.size <= _LABEL_LIMIT_BYTES:
-                text = os.pread(file.fileno(), member.size, member.offset).strip()
-                if text.isdigit():
-                    labels[key] = int(text)
-            elif suffix_of(member.name) in IMAGE_SUFFIXES:
-                sha256 = _sha256(file.fileno(), member)
-                entries.append(Entry(key, name, member.offset, member.size, sha256))
+    for member in members_of(file, total, path):
+        if is_hidden(member.name):
+            continue
+        key = as_key(member.name).rpartition(".")[0]
+        if suffix_of(member.name) == "cls" and member.size <= _LABEL_LIMIT_BYTES:
+            file.seek(member.offset)
+            text = file.read(member.size).strip()
+            if text.isdigit():
+                labels[key] = int(text)
+        elif suffix_of(member.name) in IMAGE_SUFFIXES:
+            sha256 = _sha256(file, member)
+            entries.append(Entry(key, name, member.offset, member.size, sha256))
     return [entry._replace(label=labels.get(entry.key)) for entry in entries]
 
 
@@ -145,6 +154,12 @@ def _open_tar(path: Path, listed: list[Entry] | None) -> tuple[Path, list[Entry]
             f"{path} is missing or cannot be read, and {MANIFEST} beside it names "
             f"{count(len(listed), 'image')} in it."
         ) from None
+    check_reach(str(path), size, listed)
+    return path, listed
+
+
+def check_reach(path: str, size: int, listed: Sequence[Entry]) -> None:
+    """Raises DataError if a shard of `size` bytes ends before an image that is listed in it."""
     last = max(listed, key=lambda entry: entry.offset + entry.size)
     if last.offset + last.size > size:
         raise DataError(
@@ -152,7 +167,15 @@ def _open_tar(path: Path, listed: list[Entry] | None) -> tuple[Path, list[Entry]
             f"{last.offset:,} to {last.offset + last.size:,}, and the file has {size:,}. "
             "`mimic-ray shards verify` names all such shards."
         )
-    return path, listed
+
+
+def check_size(path: str, size: int, built: int) -> None:
+    """Raises DataError if a shard has not the size that set.json says it was built with."""
+    if size != built:
+        raise DataError(
+            f"{path} has {size:,} bytes and was built with {built:,}: it was cut or changed. Copy "
+            "or build it again."
+        )
 
 
 def _manifest_of(folder: Path) -> dict[str, list[Entry]]:
@@ -164,11 +187,8 @@ def _manifest_of(folder: Path) -> dict[str, list[Entry]]:
     facts = manifest.read_set(folder) if by_shard else None
     for shard in facts.shards if facts else []:
         path = folder / shard.name
-        if path.is_file() and path.stat().st_size != shard.bytes:
-            raise DataError(
-                f"{path} has {path.stat().st_size:,} bytes and was built with {shard.bytes:,}: "
-                "it was cut or changed. Copy or build it again."
-            )
+        if path.is_file():
+            check_size(str(path), path.stat().st_size, shard.bytes)
     return by_shard
 
 
@@ -185,15 +205,15 @@ def _index(path: Path, plain_tar: Path) -> list[Entry]:
     return entries
 
 
-def _sha256(descriptor: int, member: Member) -> str:
+def _sha256(file: BinaryIO, member: Member) -> str:
     digest = hashlib.sha256()
+    file.seek(member.offset)
     for start in range(0, member.size, 1 << 20):
-        size = min(1 << 20, member.size - start)
-        digest.update(os.pread(descriptor, size, member.offset + start))
+        digest.update(file.read(min(1 << 20, member.size - start)))
     return digest.hexdigest()
 
 
-def _twice(entries: Sequence[Entry]) -> DataError:
+def key_twice(entries: Sequence[Entry]) -> DataError:
     seen: dict[str, str] = {}
     for entry in entries:
         if entry.key in seen:

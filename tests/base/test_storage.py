@@ -40,6 +40,15 @@ def test_a_file_that_is_written_again_is_read_anew(place):
         assert storage.read_range("a.gz", 0, 100) == content == storage.read_bytes("a.gz")
 
 
+def test_the_version_changes_with_the_content_alone(place):
+    storage = open_storage(place)
+    storage.write("a", b"one")
+    first = storage.version("a")
+    assert storage.version("a") == first
+    storage.write("a", b"two")
+    assert storage.version("a") != first
+
+
 def test_a_local_file_is_copied_as_it_is(place, tmp_path):
     (tmp_path / "weights").write_bytes(b"w" * (20 << 20))
     storage = open_storage(place)
