@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mimic_ray.runs.export import load_encoder
-    from mimic_ray.workflows.purify import Purified, Workers, purify
+    from mimic_ray.runs.workers import Workers
+    from mimic_ray.workflows.purify import Purified, purify
 
 __version__ = "0.1.0"
 __all__ = ["Purified", "Workers", "__version__", "load_encoder", "purify"]
@@ -21,7 +22,7 @@ __all__ = ["Purified", "Workers", "__version__", "load_encoder", "purify"]
 _PLACES = {
     "load_encoder": "mimic_ray.runs.export",
     "Purified": "mimic_ray.workflows.purify",
-    "Workers": "mimic_ray.workflows.purify",
+    "Workers": "mimic_ray.runs.workers",
     "purify": "mimic_ray.workflows.purify",
 }
 

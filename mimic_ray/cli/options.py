@@ -30,6 +30,42 @@ Address = Annotated[
     str | None,
     typer.Option(envvar="RAY_ADDRESS", rich_help_panel="Where", help="A running Ray cluster."),
 ]
+Local = Annotated[
+    bool, typer.Option("--local", rich_help_panel="Where", help="This process, no Ray.")
+]
+CpusPerWorker = Annotated[
+    int, typer.Option(min=0, rich_help_panel="Where", help="0 shares out this machine's.")
+]
+GpusPerWorker = Annotated[int, typer.Option(min=0, rich_help_panel="Where")]
+WorkerRange = Annotated[
+    str,
+    typer.Option(
+        "--workers",
+        metavar="N or FEWEST-MOST",
+        rich_help_panel="Scale",
+        help="Ray Train workers; with a range, as many as there is room for, and when one dies the "
+        "run goes on with those that are left.",
+    ),
+]
+Strategy = Annotated[
+    str,
+    typer.Option(
+        rich_help_panel="Scale", help="ddp: a copy of the student on each worker; fsdp: a part."
+    ),
+]
+TeacherPlacement = Annotated[
+    str,
+    typer.Option(rich_help_panel="Scale", help="With fsdp: the teacher replicated or sharded."),
+]
+MaxFailures = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        rich_help_panel="Scale",
+        help="Dead workers replaced so often; by default 0, and 3 with a range of workers.",
+        show_default=False,
+    ),
+]
 Device = Annotated[str, typer.Option(rich_help_panel="Where", help="auto, cpu, cuda, cuda:1 ...")]
 Threads = Annotated[
     int, typer.Option(min=0, rich_help_panel="Where", help="CPU threads a worker; 0 is all.")

@@ -22,16 +22,13 @@ def command(
         bool, typer.Option("--resume", help="Go on from the last committed step in --out.")
     ] = False,
     commit_every: Annotated[int, typer.Option(min=1, help="Steps between two commits.")] = 100,
-    workers: Annotated[
-        int, typer.Option(min=1, rich_help_panel="Where", help="Ray Train workers.")
-    ] = 1,
-    local: Annotated[
-        bool, typer.Option("--local", rich_help_panel="Where", help="This process, no Ray.")
-    ] = False,
-    cpus_per_worker: Annotated[
-        int, typer.Option(min=0, rich_help_panel="Where", help="0 shares out this machine's.")
-    ] = 0,
-    gpus_per_worker: Annotated[int, typer.Option(min=0, rich_help_panel="Where")] = 0,
+    workers: options.WorkerRange = "1",
+    strategy: options.Strategy = "ddp",
+    teacher_placement: options.TeacherPlacement = "replicated",
+    max_failures: options.MaxFailures = None,
+    local: options.Local = False,
+    cpus_per_worker: options.CpusPerWorker = 0,
+    gpus_per_worker: options.GpusPerWorker = 0,
     address: options.Address = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,
@@ -42,8 +39,21 @@ def command(
     Example: mimic-ray purify --encoder resnet50 --teacher suspect.pth --data images/ --out purified
     """
     from mimic_ray.cli.progress import shown_progress
-    from mimic_ray.workflows.purify import Workers, purify
+    from mimic_ray.runs.workers import Workers, parse_workers
+    from mimic_ray.workflows.purify import purify
 
+    fewest, most = parse_workers(workers)
+    where = Workers(
+        most,
+        local,
+        cpus_per_worker,
+        gpus_per_worker,
+        address,
+        fewest,
+        strategy,
+        teacher_placement,
+        max_failures,
+    )
     with shown_progress() as tell:
         result = purify(
             encoder,
@@ -53,7 +63,7 @@ def command(
             recipe=recipe,
             settings=setting or [],
             seed=seed,
-            workers=Workers(workers, local, cpus_per_worker, gpus_per_worker, address),
+            workers=where,
             resume=resume,
             device=device,
             threads=threads,

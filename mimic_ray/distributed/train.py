@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import traceback
@@ -12,10 +13,11 @@ from typing import Any
 
 from torch import Tensor
 
-from mimic_ray.base.errors import MimicError, ResourceError, TrainingError
+from mimic_ray.base.errors import MimicError, ResourceError, StoppedError, TrainingError
 from mimic_ray.distributed.session import ray_session
 from mimic_ray.runs.progress import Progress
 from mimic_ray.runs.training import Job, Outcome
+from mimic_ray.runs.workers import Workers
 
 _POLL_S = 0.1
 # After this long without an answer to "stop", the workers are ended; commits are whole anyway.
@@ -26,73 +28,83 @@ def train_on_ray(
     job: Job,
     teacher_state: Mapping[str, Tensor],
     *,
-    workers: int,
-    gpus_per_worker: int,
-    cpus_per_worker: int,
-    address: str | None,
+    workers: Workers,
     log: Path,
     tell: Callable[[Progress], None],
     stop: Callable[[], int],
 ) -> Outcome:
-    """Runs the job on `workers` workers and returns rank 0's outcome.
+    """Runs the job on the workers and returns rank 0's outcome.
 
     `stop()` counts the user's wishes to stop: at 1 the workers commit and return, at 2 they are
     ended where they are. Raises ResourceError before anything starts when the cluster is too
-    small, and a worker's own MimicError as it is.
+    small, StoppedError where the wish came before a worker had begun, and a worker's own
+    MimicError as it is.
     """
-    local = address is None
-    with ray_session(address, log, cpus=workers * cpus_per_worker if local else None):
+    cpus = None
+    if workers.address is None:
+        cpus = min(workers.count * workers.cpus(), max(os.cpu_count() or 1, workers.cpus()))
+    _check_not_stopped(stop)
+    with ray_session(workers.address, log, cpus=cpus):
         import ray
 
         from mimic_ray.distributed.mailbox import Mailbox
 
-        _check_resources(ray.cluster_resources(), workers, cpus_per_worker, gpus_per_worker)
+        have = ray.cluster_resources()
+        _check_resources(have, workers)
+        _check_not_stopped(stop)
         mailbox = Mailbox.remote()  # type: ignore[attr-defined]
         config = {
-            "job": replace(job, threads=job.threads or cpus_per_worker),
+            "job": replace(
+                job,
+                threads=job.threads or workers.cpus(),
+                strategy=workers.strategy,
+                teacher_placement=workers.teacher,
+            ),
             "teacher_state": ray.put(dict(teacher_state)),
             "mailbox": mailbox,
         }
-        trainer = _trainer(config, job, workers, cpus_per_worker, gpus_per_worker)
+        trainer = _trainer(config, job, workers, have)
         return _fit(trainer, mailbox, log, tell, stop)
 
 
-def _trainer(
-    config: dict[str, Any], job: Job, workers: int, cpus_per_worker: int, gpus_per_worker: int
-) -> Any:
+def _trainer(config: dict[str, Any], job: Job, workers: Workers, have: Mapping[str, float]) -> Any:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.config import LoggingConfig
 
-    resources = {"CPU": float(cpus_per_worker)}
-    if gpus_per_worker:
-        resources["GPU"] = float(gpus_per_worker)
+    most = workers.count
+    if workers.address is None and workers.fewest < most:
+        # No node will ever join a private Ray: do not wait for what cannot come.
+        most = min([most, *(int(have.get(k, 0) / n) for k, n in _each(workers).items())])
+    elastic = workers.fewest < most
     return TorchTrainer(
         _worker,
         train_loop_config=config,
         # The default of 1800 s would hide a lost worker for half an hour.
         torch_config=TorchConfig(timeout_s=600),
         scaling_config=ScalingConfig(
-            num_workers=workers, use_gpu=gpus_per_worker > 0, resources_per_worker=resources
+            num_workers=(workers.fewest, most) if elastic else most,
+            use_gpu=workers.gpus_each > 0,
+            resources_per_worker=_each(workers),
         ),
         run_config=RunConfig(
             # A name that was used before would resume Ray's idea of that run; ours is on disk.
             name=f"run-{time.time_ns()}",
             storage_path=str(Path(job.run) / ".ray"),
-            # Without the limit, a cluster that cannot place the workers is tried for ever.
-            failure_config=FailureConfig(max_failures=0, controller_failure_limit=0),
+            # Failed starts are limited too: by default, a cluster that cannot place the workers is
+            # tried for ever. Ray counts a preempted node apart, and without limit.
+            failure_config=FailureConfig(
+                max_failures=workers.restarts, controller_failure_limit=workers.restarts
+            ),
             logging_config=LoggingConfig(log_level="ERROR"),
         ),
     )
 
 
 def _worker(config: dict[str, Any]) -> dict[str, Any]:
-    """Runs inside each Ray Train worker."""
-    import os
-
+    """Runs inside each Ray Train worker, anew each time that the workers change."""
     import ray
     from ray import train as ray_train
-    from torch.nn.parallel import DistributedDataParallel
 
     from mimic_ray.distributed.mailbox import WorkerEnd
     from mimic_ray.method.ranks import Ranks
@@ -102,27 +114,20 @@ def _worker(config: dict[str, Any]) -> dict[str, Any]:
     ranks = Ranks(
         context.get_world_rank(), context.get_world_size(), int(os.environ.get("LOCAL_RANK", "0"))
     )
-    device = ray_train.torch.get_device()
-    job = replace(config["job"], device=str(device))
-
-    def wrap(module: Any) -> Any:
-        if ranks.world == 1:
-            return module
-        # Batch-norm statistics stay each worker's own; rank 0's are committed. A static graph lets
-        # an encoder have parameters that its features do not use.
-        return DistributedDataParallel(module, broadcast_buffers=False, static_graph=True)
-
+    job = replace(config["job"], device=str(ray_train.torch.get_device()))
     end = WorkerEnd(config["mailbox"])
+    end.begin()
     try:
         outcome = train(
             job,
             ray.get(config["teacher_state"]),
             ranks=ranks,
-            wrap=wrap,
             tell=end.tell,
             stop=end.stop if ranks.rank == 0 else lambda: False,
         )
-    except MimicError:
+    except MimicError as error:
+        # The same would come of the same again: no restart is to repeat it.
+        end.give_up(error)
         raise
     except Exception as error:
         # Only strings cross the process boundary for certain; the traceback goes to Ray's log.
@@ -162,12 +167,18 @@ def _fit(
             tell(news)
         if stop() and asked_at is None:
             asked_at = time.monotonic()
-            mailbox.ask_to_stop.remote()
+            if not ray.get(mailbox.ask_to_stop.remote()):
+                _check_not_stopped(stop)
         if asked_at is not None and (stop() > 1 or time.monotonic() - asked_at > _GRACE_S):
             raise TrainingError("The workers were ended before they could commit once more.")
     if "error" in ended:
         raise _our_error(ended["error"], log) from ended["error"]
     return Outcome(**ended["result"])
+
+
+def _check_not_stopped(stop: Callable[[], int]) -> None:
+    if stop():
+        raise StoppedError("Stopped before a worker had begun. Start again with --resume.")
 
 
 def _our_error(error: BaseException, log: Path) -> MimicError:
@@ -185,14 +196,18 @@ def _our_error(error: BaseException, log: Path) -> MimicError:
     return TrainingError(f"Ray Train failed: {error}. Ray's log is in {log}.")
 
 
-def _check_resources(
-    have: Mapping[str, float], workers: int, cpus_per_worker: int, gpus_per_worker: int
-) -> None:
-    for kind, each in (("CPU", cpus_per_worker), ("GPU", gpus_per_worker)):
-        wanted = workers * each
+def _each(workers: Workers) -> dict[str, float]:
+    """What Ray sets aside for a worker."""
+    wanted = {"CPU": float(workers.cpus()), "GPU": float(workers.gpus_each)}
+    return {kind: amount for kind, amount in wanted.items() if amount}
+
+
+def _check_resources(have: Mapping[str, float], workers: Workers) -> None:
+    for kind, each in _each(workers).items():
+        wanted = workers.fewest * each
         if wanted > have.get(kind, 0):
             raise ResourceError(
-                f"{workers} workers of {each} {kind} need {wanted} {kind}s, and the cluster has "
-                f"{have.get(kind, 0):g}: lower --workers"
+                f"{workers.fewest} workers of {each:g} {kind} need {wanted:g} {kind}s, and the "
+                f"cluster has {have.get(kind, 0):g}: lower --workers"
                 + (" or --gpus-per-worker." if kind == "GPU" else " or --cpus-per-worker.")
             )

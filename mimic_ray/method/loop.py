@@ -57,7 +57,6 @@ class Distillation:
         compute: Compute,
         ranks: Ranks | None = None,
         strategy: Strategy | None = None,
-        wrap: Any = None,  # noqa: ARG002
         recording: Recording | None = None,
     ) -> None:
         training = recipe.training
@@ -124,19 +123,23 @@ class Distillation:
         )
 
     def run(self) -> Iterator[Row]:
-        """One row of numbers a step, until the last; stop between two rows at will.
+        """One row of numbers a step, until the last; stop between two rows at will."""
+        for rows in self.steps():
+            yield from rows
 
-        On a GPU a row comes while the next step runs: `step` is that of the weights, `settle()`
-        has the rows up to it. Raises TrainingError at the first loss that is not finite, before
-        the weights take it in.
+    def steps(self) -> Iterator[list[Row]]:
+        """After each step, the rows that have come since the one before.
+
+        On a GPU a row comes while the next step runs; `settle()` waits for what is under way.
+        Raises TrainingError at the first loss that is not finite, which no weight has taken in.
         """
         while self.step < self.recipe.training.steps:
             self._take_step()
-            yield from self._rows(leave=self._readings.lag)
-        yield from self.settle()
+            over = self.step == self.recipe.training.steps
+            yield self._rows(leave=0 if over else self._readings.lag)
 
-    def settle(self) -> Iterator[Row]:
-        """The rows of steps that `run()` took and has not told of, as before `state()`."""
+    def settle(self) -> list[Row]:
+        """The rows of steps taken that nobody has had yet. Call it before `state()`."""
         return self._rows(leave=0)
 
     def _take_step(self) -> None:
@@ -208,10 +211,11 @@ class Distillation:
             hand_over(*pair)
         return pair
 
-    def _rows(self, leave: int) -> Iterator[Row]:
-        for row in self._readings.take(leave):
+    def _rows(self, leave: int) -> list[Row]:
+        rows = list(self._readings.take(leave))
+        for row in rows:
             self._check_finite(row)
-            yield row
+        return rows
 
     def _answer(self, views: Tensor, epoch: int, indices: Tensor) -> Answer:
         taps = list(self.tap_weights)

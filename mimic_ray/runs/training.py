@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from mimic_ray.base import devices
 from mimic_ray.base.devices import Compute
@@ -20,10 +20,11 @@ from mimic_ray.base.errors import TrainingError
 from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.source import open_images
 from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.method.loop import Distillation
+from mimic_ray.method.loop import Distillation, Row
 from mimic_ray.method.profile import Profile
 from mimic_ray.method.ranks import Ranks
 from mimic_ray.method.recipe import Recipe, parse_recipe
+from mimic_ray.method.strategy import Alone, Replicated, Strategy
 from mimic_ray.method.teacher import Recording, recording_key
 from mimic_ray.runs.commit import commit, latest
 from mimic_ray.runs.folder import RunFolder
@@ -56,6 +57,9 @@ class Job:
     threads: int = 0
     commit_every: int = 100
     memory_limit_bytes: int = 4 << 30
+    # How several workers share out the student, and with fsdp the teacher; see runs/workers.py.
+    strategy: str = "ddp"
+    teacher_placement: str = "replicated"
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ class Outcome:
     images_per_s: float
     compute: Mapping[str, Any]
     profile: Mapping[str, Any]
+    workers: int = 1
+    notes: list[str] = field(default_factory=list)  # what the user should know of
 
 
 def train(
@@ -78,7 +84,6 @@ def train(
     teacher_state: Mapping[str, Tensor],
     *,
     ranks: Ranks | None = None,
-    wrap: Callable[[nn.Module], nn.Module] = lambda module: module,
     tell: Callable[[Progress], None] = lambda progress: None,
     stop: Callable[[], bool] = lambda: False,
     given: Given | None = None,
@@ -116,7 +121,7 @@ def train(
         tap_weights=found.weights(),
         compute=compute,
         ranks=ranks,
-        wrap=wrap,
+        strategy=_strategy(job, ranks, compute),
         recording=_recording(job, teacher, images, found, recipe, compute, ranks, given, tell),
     )
     if committed:
@@ -125,22 +130,30 @@ def train(
     metrics = MetricsLog(folder, first_step) if ranks.rank == 0 else None
     pace = _Pace(recipe.training.batch)
 
+    def note(row: Row) -> None:
+        images_per_s = pace.tick()
+        if metrics:
+            metrics.append({**row, "images_per_s": round(images_per_s, 1)})
+            if pace.due():
+                step = int(row["step"])
+                tell(Progress("distil", step, recipe.training.steps, row, images_per_s))
+
     def save() -> None:
+        for row in distillation.settle():
+            note(row)
+        # A student in parts is put together by all its workers.
+        state = {"distillation": distillation.state(), "profile": found.to_json()}
         if metrics:
             metrics.flush()
-            state = {"distillation": distillation.state(), "profile": found.to_json()}
             commit(folder, distillation.step, state)
 
     finished = distillation.step >= recipe.training.steps
     with metrics or nullcontext():
-        for row in distillation.run():
+        for rows in distillation.steps():
+            for row in rows:
+                note(row)
             step = distillation.step
-            images_per_s = pace.tick()
             watch(distillation)
-            if metrics:
-                metrics.append({**row, "images_per_s": round(images_per_s, 1)})
-                if pace.due():
-                    tell(Progress("distil", step, recipe.training.steps, row, images_per_s))
             finished = step == recipe.training.steps
             ask = ranks.world == 1 or step % _ASK_EVERY_STEPS == 0
             stopping = ask and not finished and ranks.any(stop())
@@ -160,7 +173,19 @@ def train(
         images_per_s=done * recipe.training.batch / max(seconds, 1e-9),
         compute=compute.facts(),
         profile=found.to_json(),
+        workers=ranks.world,
+        notes=distillation.notes,
     )
+
+
+def _strategy(job: Job, ranks: Ranks, compute: Compute) -> Strategy:
+    if ranks.world == 1:
+        return Alone()
+    if job.strategy == "ddp":
+        return Replicated()
+    from mimic_ray.method.sharding import Sharded
+
+    return Sharded(compute.torch_device, teacher=job.teacher_placement == "sharded")
 
 
 class _Pace:

@@ -19,10 +19,11 @@ from mimic_ray.report.run_report import write_report
 from mimic_ray.runs.folder import RunFolder
 from mimic_ray.runs.progress import Progress
 from mimic_ray.runs.record import read_record
+from mimic_ray.runs.workers import Workers
 from mimic_ray.workflows.attack import attack
 from mimic_ray.workflows.evaluate import REFERENCE, Heads, evaluate
 from mimic_ray.workflows.evaluate_images import Attacked
-from mimic_ray.workflows.purify import Workers, purify
+from mimic_ray.workflows.purify import purify
 
 DATA = Path(__file__).resolve().parents[1] / "demo_data"
 ENCODER, TARGET, TRIGGER = "cifar_resnet20", "truck", "patch"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable
@@ -38,20 +37,7 @@ from mimic_ray.runs.recipe_file import load_recipe, write_recipe
 from mimic_ray.runs.record import RunRecord, read_record
 from mimic_ray.runs.resume import agreement, check_agreement
 from mimic_ray.runs.training import Job, Outcome, train
-
-
-@dataclass(frozen=True)
-class Workers:
-    """Where the loop runs. `address` None is a private Ray on this machine."""
-
-    count: int = 1
-    local: bool = False  # in this process, without Ray
-    cpus_each: int = 0  # 0: this machine's CPUs shared out evenly
-    gpus_each: int = 0
-    address: str | None = None
-
-    def cpus(self) -> int:
-        return self.cpus_each or max(1, (os.cpu_count() or 1) // self.count)
+from mimic_ray.runs.workers import Workers, check
 
 
 @dataclass(frozen=True)
@@ -90,7 +76,7 @@ def purify(
     resolved = load_recipe(recipe, overrides)
     if not resume:
         RunFolder.require_free(out)
-    _check_workers(workers, resolved)
+    check(workers, resolved)
     loaded = load_checkpoint(Path(teacher), encoder)
     source = open_images(data)
     _check_images(source, resolved)
@@ -117,6 +103,7 @@ def purify(
                 "committed. Go on with the same command and --resume.",
                 requests.signal_number,
             )
+    warnings += outcome.notes
     record = _finish(folder, loaded, outcome, read_record(folder.record))
     if copies := loaded.fit.also_fits:
         warnings.append(
@@ -147,10 +134,7 @@ def _train(
             outcome = train_on_ray(
                 job,
                 state,
-                workers=workers.count,
-                gpus_per_worker=workers.gpus_each,
-                cpus_per_worker=workers.cpus(),
-                address=workers.address,
+                workers=workers,
                 log=folder.worker_log,
                 tell=tell,
                 stop=lambda: requests.count,
@@ -158,6 +142,9 @@ def _train(
     except (DataError, UsageError, ResourceError):
         _withdraw(folder)
         raise
+    except StoppedError as error:
+        _note_end(folder, record, "stopped", error="")
+        raise StoppedError(error.message, requests.signal_number) from error
     except MimicError as error:
         _note_end(folder, record, "failed", error=error.message)
         raise
@@ -172,6 +159,7 @@ def _train(
         broken_images=len(outcome.broken),
         broken=outcome.broken,
         images=outcome.images,
+        workers=outcome.workers,
     ).ended("stopped", step=outcome.step, train_s=outcome.seconds)
     ended.write(folder.record)
     return outcome
@@ -260,24 +248,6 @@ def _new_record(
         compute=devices.choose(wanted, recipe.training.precision, threads).facts(),
         workers=workers.count,
     )
-
-
-def _check_workers(workers: Workers, recipe: Recipe) -> None:
-    if workers.count < 1:
-        raise UsageError(f"--workers {workers.count}: at least one worker must do the work.")
-    if workers.local and workers.count > 1:
-        raise UsageError("--local is one process: leave out --workers, or leave out --local.")
-    if recipe.training.batch % workers.count:
-        raise UsageError(
-            f"training.batch = {recipe.training.batch} does not divide by --workers "
-            f"{workers.count}: set one that does."
-        )
-    have = os.cpu_count() or 1
-    if workers.address is None and workers.count * workers.cpus() > have:
-        raise ResourceError(
-            f"{workers.count} workers of {count(workers.cpus(), 'CPU')} need "
-            f"{workers.count * workers.cpus()} CPUs, and this machine has {have}: lower --workers."
-        )
 
 
 def _check_images(source: ImageSource, recipe: Recipe) -> None:

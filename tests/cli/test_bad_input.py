@@ -381,9 +381,38 @@ def test_a_wrong_setting_is_named_with_the_right_one(purify_refused, options, wo
     purify_refused(options, *words, code=2)
 
 
-def test_a_batch_that_the_workers_cannot_share_is_refused(purify_refused):
-    options = ["--workers", 2, "--set", "training.batch=9"]
-    purify_refused(options, "training.batch = 9", "--workers 2", code=2, local=False)
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--workers", "3-1"], ['"3-1"', "1-3"]),
+        (["--workers", "0"], ['"0"', "from 1 on"]),
+        (
+            ["--workers", "2", "--set", "training.batch=10", "--set", "training.accumulate=6"],
+            ["training.batch = 10", "--workers 2", "training.accumulate = 6"],
+        ),
+        (
+            "--workers 2 --set training.batch=2 --set loss.contrastive=1 "
+            "--set loss.negatives=local".split(),
+            ["training.batch = 2", "--workers 2", "negatives"],
+        ),
+        (
+            ["--set", "training.accumulate=2", "--set", "loss.contrastive=1"],
+            ["training.accumulate", 'loss.negatives = "local"'],
+        ),
+        (["--strategy", "fsdp"], ["--strategy fsdp", "--workers 2"]),
+        (["--strategy", "fsdp", "--local"], ["--strategy fsdp", "--local"]),
+        (["--strategy", "zero"], ['"zero"', "ddp, fsdp"]),
+        (["--teacher-placement", "sharded"], ["--teacher-placement", "--strategy fsdp"]),
+    ],
+)
+def test_workers_that_cannot_share_the_work_are_refused(purify_refused, options, words):
+    purify_refused(options, *words, code=2, local=False)
+
+
+def test_a_gpu_that_is_not_there_is_missed_before_anything_starts(purify_refused, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    options = ["--gpus-per-worker", 1]
+    purify_refused(options, "1 GPU", "has none", "--gpus-per-worker", code=1, local=False)
 
 
 # The disk
