@@ -391,8 +391,16 @@ def test_a_wrong_setting_is_named_with_the_right_one(purify_refused, options, wo
             ["training.batch = 10", "--workers 2", "training.accumulate = 6"],
         ),
         (
-            "--workers 2 --set training.batch=2 --set loss.contrastive=1 "
-            "--set loss.negatives=local".split(),
+            [
+                "--workers",
+                "2",
+                "--set",
+                "training.batch=2",
+                "--set",
+                "loss.contrastive=1",
+                "--set",
+                "loss.negatives=local",
+            ],
             ["training.batch = 2", "--workers 2", "negatives"],
         ),
         (
