@@ -52,6 +52,54 @@ def augment(json: options.Json = False) -> None:
     _show(bench_augment(), json)
 
 
+@app.command()
+def scaling(
+    workers: Annotated[str, typer.Option(help="Numbers of workers, such as 1,2,4.")] = "1,2",
+    encoder: Name = "cifar_resnet20",
+    recipe: options.RecipeName = "default",
+    setting: options.Setting = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps to measure, after three more.")] = 20,
+    cpus_per_worker: Annotated[int, typer.Option(min=1, rich_help_panel="Where")] = 1,
+    gpus_per_worker: options.GpusPerWorker = 0,
+    address: options.Address = None,
+    strategy: options.Strategy = "ddp",
+    teacher_placement: options.TeacherPlacement = "replicated",
+    json: options.Json = False,
+) -> None:
+    """Images a second on more and more workers: the same batch (strong), then a growing one (weak).
+
+    Example: mimic-ray bench scaling --workers 1,2,4,8 --gpus-per-worker 1 --address auto
+    """
+    from mimic_ray.runs.workers import Workers
+    from mimic_ray.workflows.bench_scaling import bench_scaling, parse_counts
+
+    where = Workers(
+        cpus_each=cpus_per_worker,
+        gpus_each=gpus_per_worker,
+        address=address,
+        strategy=strategy,
+        teacher=teacher_placement,
+    )
+    points = bench_scaling(
+        encoder,
+        parse_counts(workers),
+        where,
+        recipe=recipe,
+        settings=setting or [],
+        steps=steps,
+    )
+    if json:
+        console.print_json([vars(point) for point in points])
+        return
+    from rich.table import Table
+
+    table = Table("scaling", "workers", "batch", "images/s", "efficiency", box=None, pad_edge=False)
+    for point in points:
+        rate, share = f"{point.images_per_s:.4g}", f"{point.efficiency:.2f}"
+        table.add_row(point.scaling, str(point.workers), str(point.batch), rate, share)
+    console.out.print(table)
+
+
 def _show(ratios: list[Ratio], json: bool) -> None:
     if json:
         console.print_json([vars(ratio) | {"ratio": ratio.ratio} for ratio in ratios])

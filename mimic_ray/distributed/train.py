@@ -50,7 +50,7 @@ def train_on_ray(
         from mimic_ray.distributed.mailbox import Mailbox
 
         have = ray.cluster_resources()
-        _check_resources(have, workers)
+        check_resources(have, workers)
         _check_not_stopped(stop)
         mailbox = Mailbox.remote()  # type: ignore[attr-defined]
         config = {
@@ -63,11 +63,18 @@ def train_on_ray(
             "teacher_state": ray.put(dict(teacher_state)),
             "mailbox": mailbox,
         }
-        trainer = _trainer(config, job, workers, have)
+        trainer = make_trainer(_worker, config, Path(job.run) / ".ray", workers, have)
         return _fit(trainer, mailbox, log, tell, stop)
 
 
-def _trainer(config: dict[str, Any], job: Job, workers: Workers, have: Mapping[str, float]) -> Any:
+def make_trainer(
+    work: Callable[[dict[str, Any]], Any],
+    config: dict[str, Any],
+    storage: Path,
+    workers: Workers,
+    have: Mapping[str, float],
+) -> Any:
+    """A TorchTrainer of `work(config)` on the workers; `have` is what the cluster has in all."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.config import LoggingConfig
@@ -78,7 +85,7 @@ def _trainer(config: dict[str, Any], job: Job, workers: Workers, have: Mapping[s
         most = min([most, *(int(have.get(k, 0) / n) for k, n in _each(workers).items())])
     elastic = workers.fewest < most
     return TorchTrainer(
-        _worker,
+        work,
         train_loop_config=config,
         # The default of 1800 s would hide a lost worker for half an hour.
         torch_config=TorchConfig(timeout_s=600),
@@ -90,7 +97,7 @@ def _trainer(config: dict[str, Any], job: Job, workers: Workers, have: Mapping[s
         run_config=RunConfig(
             # A name that was used before would resume Ray's idea of that run; ours is on disk.
             name=f"run-{time.time_ns()}",
-            storage_path=str(Path(job.run) / ".ray"),
+            storage_path=str(storage),
             # Failed starts are limited too: by default, a cluster that cannot place the workers is
             # tried for ever. Ray counts a preempted node apart, and without limit.
             failure_config=FailureConfig(
@@ -202,7 +209,8 @@ def _each(workers: Workers) -> dict[str, float]:
     return {kind: amount for kind, amount in wanted.items() if amount}
 
 
-def _check_resources(have: Mapping[str, float], workers: Workers) -> None:
+def check_resources(have: Mapping[str, float], workers: Workers) -> None:
+    """Raises ResourceError where a cluster that has `have` cannot place the fewest workers."""
     for kind, each in _each(workers).items():
         wanted = workers.fewest * each
         if wanted > have.get(kind, 0):

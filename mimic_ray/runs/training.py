@@ -121,7 +121,7 @@ def train(
         tap_weights=found.weights(),
         compute=compute,
         ranks=ranks,
-        strategy=_strategy(job, ranks, compute),
+        strategy=make_strategy(job.strategy, job.teacher_placement, ranks, compute),
         recording=_recording(job, teacher, images, found, recipe, compute, ranks, given, tell),
     )
     if committed:
@@ -178,14 +178,15 @@ def train(
     )
 
 
-def _strategy(job: Job, ranks: Ranks, compute: Compute) -> Strategy:
+def make_strategy(name: str, teacher: str, ranks: Ranks, compute: Compute) -> Strategy:
+    """The strategy called `name`; among the workers that are here, which may be one."""
     if ranks.world == 1:
         return Alone()
-    if job.strategy == "ddp":
+    if name == "ddp":
         return Replicated()
     from mimic_ray.method.sharding import Sharded
 
-    return Sharded(compute.torch_device, teacher=job.teacher_placement == "sharded")
+    return Sharded(compute.torch_device, teacher=teacher == "sharded")
 
 
 class _Pace:
