@@ -1,73 +1,43 @@
-"""Every image decoded once and kept: squares of uint8, in memory, on disk, or not at all.
+"""Every image decoded once and kept: squares of uint8, in memory or in a file on local disk.
 
-up to memory_limit_bytes    an array in memory
-up to disk_limit_bytes      a memory-mapped file in the cache folder, for all processes here
-above                       nothing is kept: images are decoded whenever they are asked for
+up to memory_limit_bytes    an array in memory, filled when it is opened
+above, or from storage      a memory-mapped file in the cache folder, for all processes here; the
+                            first epoch streams and fills it, later epochs and runs read it
+above disk_limit_bytes      the images that do not fit the file are decoded in each epoch
+
+Whichever it is, and however many workers there are, position i shows the same image. One that is
+broken is replaced by another whose number follows from its own, is counted and named.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import json
-import os
-import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from mimic_ray.base import files
-from mimic_ray.base.errors import BrokenImageError, DataError, DiskFullError
+from mimic_ray.base.errors import BrokenImageError, DataError
 from mimic_ray.base.text import count, plain
-from mimic_ray.data.decode import DECODER, Pixels8, decode
+from mimic_ray.data.cache_room import limit_bytes
+from mimic_ray.data.decode import Pixels8, decode
 from mimic_ray.data.names import cache_folder as default_cache_folder
 from mimic_ray.data.resize import centre_square
-from mimic_ray.data.source import ImageSource
+from mimic_ray.data.rows import Flags, InFile, InMemory, Kept, Nowhere, Rows
+from mimic_ray.data.source import ImageSource, RemoteSource, read_many
 from mimic_ray.data.threads import in_order, usable_cpus
 
 Progress = Callable[[int, int], None]
-Rows = NDArray[np.int64]
 
 # Below this the interpreter's lock costs more than a second thread brings.
 _THREADS_FROM_SIDE = 64
-_CHUNK = 256
-
-
-class Pixels:
-    """The images of a source that decoded, as squares of `side` pixels.
-
-    `kept` are their indices in the source, `broken` the (key, reason) of the others, `fingerprint`
-    that of the source.
-    """
-
-    def __init__(
-        self, take: Callable[[Rows], Pixels8], outcome: Outcome, side: int, fingerprint: str
-    ) -> None:
-        self._take = take
-        self.side = side
-        self.kept = np.asarray(outcome.kept, dtype=np.int64)
-        self.broken = outcome.broken
-        self.fingerprint = fingerprint
-
-    def __len__(self) -> int:
-        return len(self.kept)
-
-    def gather(self, indices: Tensor) -> Tensor:
-        """int64 [B], positions among the kept images -> uint8 [B, 3, side, side]."""
-        return torch.from_numpy(self._take(self.kept[indices.numpy()]))
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What decoding a whole source found."""
-
-    kept: list[int]
-    broken: list[tuple[str, str]]
+# Beside those that decode, some wait for the network.
+_WAITING_THREADS = 2
+_CHUNK = 64
+_PASS = 256
 
 
 def open_pixels(
@@ -75,150 +45,170 @@ def open_pixels(
     side: int,
     *,
     memory_limit_bytes: int = 4 << 30,
-    disk_limit_bytes: int = 256 << 30,
+    disk_limit_bytes: int | None = None,
     broken_share: float = 0.01,
     cache_folder: Path | None = None,
     progress: Progress | None = None,
 ) -> Pixels:
-    """Decodes every image of `source`, or finds them decoded by an earlier process.
+    """The images of `source` as squares of `side` pixels.
 
-    `progress` is told (images done, images in all). Raises DataError if more than `broken_share`
-    of the images are broken or none is left, DiskFullError.
+    What fits `memory_limit_bytes` is decoded here, and `progress` is told (images done, images in
+    all); else images are decoded when they are first asked for. `disk_limit_bytes` None is the
+    limit of the cache folder.
+
+    Raises DataError if more than `broken_share` of the images are broken or none is left, here or
+    as soon as that is seen; DiskFullError.
     """
-    tell = progress or (lambda done, total: None)
-    size = len(source) * 3 * side * side
-    if size <= memory_limit_bytes:
-        array = np.empty((len(source), 3, side, side), np.uint8)
-        outcome = _decode_into(array, source, side, tell)
-        take = _taker(array)
-    elif size <= disk_limit_bytes:
-        take, outcome = _on_disk(source, side, cache_folder or default_cache_folder(), tell)
-    else:
-        outcome = _decode_into(None, source, side, tell)
-        take = _streamer(source, side)
-    _check(source, outcome, broken_share)
-    return Pixels(take, outcome, side, source.fingerprint)
+    row_bytes = 3 * side * side
+    if len(source) * row_bytes <= memory_limit_bytes and not isinstance(source, RemoteSource):
+        pixels = Pixels(source, side, InMemory(len(source), side), broken_share)
+        pixels.decode_all(progress)
+        return pixels
+    limit = limit_bytes() if disk_limit_bytes is None else disk_limit_bytes
+    rows = min(len(source), limit // row_bytes)
+    kept: Kept = Nowhere(side)
+    if rows:
+        folder = cache_folder or default_cache_folder()
+        kept = InFile(source.fingerprint, len(source), rows, side, folder)
+    return Pixels(source, side, kept, broken_share)
 
 
-def _taker(array: Pixels8) -> Callable[[Rows], Pixels8]:
-    # numpy.take copies a whole image at a time; indexing a torch uint8 tensor is six times slower.
-    return lambda rows: np.take(array, rows, axis=0)
+class Pixels:
+    """Images by position; any thread may gather. `fingerprint` is that of their source.
 
+    `kept` says which image of the source each position stands for.
+    """
 
-def _streamer(source: ImageSource, side: int) -> Callable[[Rows], Pixels8]:
-    threads = usable_cpus() if side >= _THREADS_FROM_SIDE else 1
+    def __init__(
+        self,
+        source: ImageSource,
+        side: int,
+        rows: Kept,
+        broken_share: float,
+        kept: Rows | None = None,
+    ) -> None:
+        self.side = side
+        self.fingerprint = source.fingerprint
+        self.kept = np.arange(len(source), dtype=np.int64) if kept is None else kept
+        self._source, self._rows, self._broken_share = source, rows, broken_share
+        self._reasons = dict(rows.broken())
+        self._lock = Lock()
+        self._remote = isinstance(source, RemoteSource)
 
-    def take(rows: Rows) -> Pixels8:
-        images = np.empty((len(rows), 3, side, side), np.uint8)
+    def __len__(self) -> int:
+        return len(self.kept)
 
-        def work(positions: range) -> None:
-            for position in positions:
-                images[position] = _decoded(source, int(rows[position]), side)
+    @property
+    def broken(self) -> list[tuple[str, str]]:
+        """(key, reason) of the images found broken so far, by any process of this machine."""
+        with self._lock:
+            self._reasons.update(self._rows.broken())
+            found = sorted(self._reasons.items())
+        return [(self._source.keys[row], reason) for row, reason in found]
 
-        for _ in in_order(work, len(rows), max(1, len(rows) // (4 * threads)), threads):
-            pass
+    def gather(self, indices: Tensor) -> Tensor:
+        """int64 [B], positions -> uint8 [B, 3, side, side].
+
+        Raises DataError when too many images are broken, StorageError.
+        """
+        return torch.from_numpy(self._take(self.kept[indices.numpy()]))
+
+    def decode_all(self, progress: Progress | None = None) -> None:
+        """Looks at every image once, so that all that are broken are known. Raises DataError."""
+        tell = progress or (lambda done, total: None)
+        total = len(self._source)
+        tell(0, total)
+        for start in range(0, total, _PASS):
+            rows = np.arange(start, min(start + _PASS, total), dtype=np.int64)
+            images, there = self._rows.read(rows)
+            self._fill(images, rows, there)
+            tell(int(rows[-1]) + 1, total)
+        self._check_broken()
+
+    def without_broken(self, progress: Progress | None = None) -> Pixels:
+        """The same images without the broken ones, for whoever counts images rather than trains.
+
+        Looks at every image that was not looked at before.
+        """
+        if not isinstance(self._rows, InMemory):  # those were all decoded when they were opened
+            self.decode_all(progress)
+        kept = np.asarray([row for row in self.kept if row not in self._reasons], dtype=np.int64)
+        return Pixels(self._source, self.side, self._rows, self._broken_share, kept)
+
+    def _take(self, rows: Rows) -> Pixels8:
+        images, there = self._rows.read(rows)
+        if not there.all():
+            for position in self._fill(images, rows, there):
+                images[position] = self._substitute(int(rows[position]))
+            self._check_broken()
         return images
 
-    return take
+    def _fill(self, images: Pixels8, rows: Rows, there: Flags) -> list[int]:
+        """Decodes what is not `there` into `images`; the positions of the broken ones."""
+        broken = [int(p) for p in np.flatnonzero(~there) if int(rows[p]) in self._reasons]
+        wanted = np.setdiff1d(np.flatnonzero(~there), broken)
+        # In the order of the source: neighbours come by one request.
+        wanted = wanted[np.argsort(rows[wanted], kind="stable")]
 
+        def work(chunk: range) -> list[tuple[int, str]]:
+            positions = wanted[chunk.start : chunk.stop]
+            contents = read_many(self._source, rows[positions].tolist())
+            failed = []
+            for position, content in zip(positions.tolist(), contents, strict=True):
+                try:
+                    images[position] = self._decoded(content)
+                except BrokenImageError as error:
+                    failed.append((position, error.message))
+                    continue
+                self._rows.keep(int(rows[position]), images[position])
+            return failed
 
-def _decoded(source: ImageSource, index: int, side: int) -> Pixels8:
-    """uint8 [3, side, side], a view."""
-    return centre_square(decode(source.read(index)), side).transpose(2, 0, 1)
-
-
-def _decode_into(array: Pixels8 | None, source: ImageSource, side: int, tell: Progress) -> Outcome:
-    """Fills row i with image i where it decodes; without an array only looks whether it does."""
-
-    def work(rows: range) -> list[tuple[int, str]]:
-        broken = []
-        for row in rows:
-            try:
-                pixels = _decoded(source, row, side)
-            except BrokenImageError as error:
-                broken.append((row, error.message))
-                continue
-            if array is not None:
-                array[row] = pixels
+        threads = usable_cpus() if self.side >= _THREADS_FROM_SIDE else 1
+        threads += _WAITING_THREADS if self._remote else 0
+        chunk = min(_CHUNK, max(1, len(wanted) // (2 * threads)))
+        for _, failed in in_order(work, len(wanted), chunk, threads):
+            for position, reason in failed:
+                self._note_broken(int(rows[position]), reason)
+                broken.append(position)
         return broken
 
-    total = len(source)
-    reasons: dict[int, str] = {}
-    threads = usable_cpus() if side >= _THREADS_FROM_SIDE else 1
-    tell(0, total)
-    for rows, broken in in_order(work, total, _CHUNK, threads):
-        reasons.update(broken)
-        tell(rows.stop, total)
-    kept = [row for row in range(total) if row not in reasons]
-    return Outcome(kept, [(source.keys[row], reason) for row, reason in reasons.items()])
+    def _decoded(self, content: bytes | BrokenImageError) -> Pixels8:
+        """uint8 [3, side, side], a view."""
+        if isinstance(content, BrokenImageError):
+            raise content
+        return centre_square(decode(content), self.side).transpose(2, 0, 1)
 
+    def _substitute(self, broken: int) -> Pixels8:
+        """The image that stands for a broken one: a function of its number and of which images
+        are broken, so that it is the same for every worker, now and after a resume."""
+        total = len(self._source)
+        # Scattered, so that the images of one broken shard are not all replaced by its neighbour.
+        first = int.from_bytes(hashlib.sha256(str(broken).encode()).digest()[:8]) % total
+        for step in range(total):
+            row = np.asarray([(first + step) % total], dtype=np.int64)
+            images, there = self._rows.read(row)
+            if there.all() or not self._fill(images, row, there):
+                return images[0]
+        self._check_broken()
+        raise AssertionError("unreachable: every image is broken")
 
-def _on_disk(
-    source: ImageSource, side: int, cache_folder: Path, tell: Progress
-) -> tuple[Callable[[Rows], Pixels8], Outcome]:
-    """The images in a file that other processes, now and later, map too."""
-    content = f"{source.fingerprint} {side} {DECODER}"
-    folder = cache_folder / "pixels" / hashlib.sha256(content.encode()).hexdigest()[:32]
-    if not folder.is_dir():
-        try:
-            with files.new_folder(folder) as unfinished:
-                array = _reserved(unfinished / "pixels.npy", len(source), side)
-                outcome = _decode_into(array, source, side, tell)
-                files.write_json(unfinished / "outcome.json", vars(outcome))
-                del array
-        except OSError as error:
-            # Another process may have been faster: then its folder is there.
-            if not folder.is_dir():
-                raise DataError(
-                    f"{folder.parent} cannot be written ({error.strerror or error}): set "
-                    "MIMIC_RAY_CACHE to a folder that can."
-                ) from error
-    try:
-        array = np.asarray(np.load(folder / "pixels.npy", mmap_mode="r"))
-        kept = json.loads((folder / "outcome.json").read_text())
-        outcome = Outcome(kept["kept"], [(key, reason) for key, reason in kept["broken"]])
-        if array.shape != (len(source), 3, side, side):
-            raise ValueError("other images")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder} is damaged: delete it, it will be made again.") from error
-    return _taker(array), outcome
+    def _note_broken(self, row: int, reason: str) -> None:
+        with self._lock:
+            self._reasons[row] = reason
+            self._rows.note_broken(row, reason)
 
-
-def _reserved(path: Path, images: int, side: int) -> Pixels8:
-    """A memory-mapped array whose bytes are on the disk already.
-
-    Writing into a map that is not reserved kills the process when the disk is full.
-    """
-    shape = (images, 3, side, side)
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    needed = path.stat().st_size
-    free = shutil.disk_usage(path.parent).free
-    try:
-        if free < needed:
-            raise OSError(errno.ENOSPC, "too little is free")
-        with path.open("r+b") as file:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, needed)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise DiskFullError(
-            f"The decoded images need {needed >> 20:,} MiB in {path.parents[2]}, where "
-            f"{free >> 20:,} MiB are free: set MIMIC_RAY_CACHE to a folder on another disk."
-        ) from error
-    return array
-
-
-def _check(source: ImageSource, outcome: Outcome, broken_share: float) -> None:
-    broken = outcome.broken
-    first = "; ".join(f"{plain(key, 80)} ({plain(why, 80)})" for key, why in broken[:3])
-    more = f" and {len(broken) - 3:,} more" if len(broken) > 3 else ""
-    if not outcome.kept:
-        raise DataError(
-            f"Not one of {count(len(source), 'image')} in {source.location} decodes: {first}{more}."
-        )
-    if len(broken) > broken_share * len(source):
-        raise DataError(
-            f"{len(broken):,} of {count(len(source), 'image')} in {source.location} are broken, "
-            f"over the limit of {broken_share:.2%}: {first}{more}. Remove or replace them."
-        )
+    def _check_broken(self) -> None:
+        if not self._reasons:
+            return
+        broken, total, where = self.broken, len(self._source), self._source.location
+        first = "; ".join(f"{plain(key, 80)} ({plain(why, 80)})" for key, why in broken[:3])
+        more = f" and {len(broken) - 3:,} more" if len(broken) > 3 else ""
+        if len(broken) == total:
+            raise DataError(
+                f"Not one of {count(total, 'image')} in {where} decodes: {first}{more}."
+            )
+        if len(broken) > self._broken_share * total:
+            raise DataError(
+                f"{len(broken):,} of {count(total, 'image')} in {where} are broken, over the "
+                f"limit of {self._broken_share:.2%}: {first}{more}. Remove or replace them."
+            )

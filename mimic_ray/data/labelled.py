@@ -63,7 +63,8 @@ def open_labelled(
             f"{source.location} holds images without labels: give shards with .cls members, one "
             "folder a class, or an npz with y."
         )
-    pixels = open_pixels(source, side, progress=progress)
+    # A substitute would count an image twice.
+    pixels = open_pixels(source, side, progress=progress).without_broken(progress)
     labels = torch.tensor(source.labels, dtype=torch.int64)[torch.as_tensor(pixels.kept)]
     keys = [source.keys[index] for index in pixels.kept]
     return Labelled(source.location, source.fingerprint, keys, pixels, labels, source.classes)

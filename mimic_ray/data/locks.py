@@ -39,28 +39,34 @@ def hold_in_use(path: Path) -> int:
     except OSError:
         return -1
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        # Waits for nobody but who is just removing it.
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
     except OSError:
         os.close(descriptor)
         return -1
     return descriptor
 
 
-def is_in_use(path: Path) -> bool:
-    """Whether some process, this one too, holds `path` in use."""
+@contextmanager
+def while_unused(path: Path) -> Iterator[bool]:
+    """Whether no process, this one too, holds `path` in use; inside the block none can begin to."""
     try:
-        descriptor = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return False
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except FileNotFoundError:  # no folder of locks: nobody ever held one
+        yield True
+        return
     except OSError:
-        return True
+        yield False
+        return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        yield True
     finally:
         os.close(descriptor)
-    return False
 
 
 def release(descriptor: int) -> None:

@@ -163,7 +163,7 @@ class RemoteShards:
         identity = hashlib.sha256(what.encode(errors="replace")).hexdigest()[:32]
         kept = cache_folder() / "indexes" / f"{identity}.parquet"
         # Reading a shard through is the dear part: one process does it, the others wait.
-        with alone(kept.with_suffix(".lock")):
+        with alone(cache_folder() / "locks" / f"{identity}.making"):
             if kept.is_file():
                 return manifest.read_manifest(kept)
             if self._storage.read_range(found.name, 0, 2) == GZIP_MAGIC:
