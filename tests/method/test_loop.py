@@ -91,6 +91,72 @@ def test_a_loss_that_is_not_finite_stops_before_the_update():
     assert torch.equal(before, run.student.encoder.net.stage[0].weight)
 
 
+def frozen_norms(run):
+    for module in run.student.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+    return run
+
+
+@pytest.mark.parametrize("parts", [2, 3, 8])
+def test_a_batch_in_parts_makes_the_same_step(parts):
+    """Without batch norm's statistics, to which each part is a batch of its own."""
+    taps = {"stem": 0.4, "stage": 0.6}
+    sections = {"loss": {"attention": 1.0}, "tap_weights": taps}
+    whole = frozen_norms(distillation(**sections))
+    training = {"steps": 8, "batch": 8, "accumulate": parts}
+    cut = frozen_norms(distillation(training=training, **sections))
+    for row, expected in zip(cut.run(), whole.run(), strict=True):
+        assert row == pytest.approx(expected, rel=1e-5, abs=1e-5)
+    for ours, theirs in zip(weights(cut), weights(whole), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    for ours, theirs in zip(cut.adversary.slots, whole.adversary.slots, strict=True):
+        torch.testing.assert_close(ours.canvas, theirs.canvas, rtol=1e-5, atol=1e-5)
+
+
+def late(run):
+    """The same run read as on a GPU: a step's numbers while the next one runs."""
+    run._readings.lag = 1
+    return run
+
+
+def test_numbers_read_late_are_the_same_numbers_in_the_same_order():
+    at_once, later = distillation(), late(distillation())
+    assert list(later.run()) == list(at_once.run())
+    assert same(at_once, later)
+
+
+def test_steps_that_nobody_has_read_are_settled_before_the_state():
+    run = late(distillation())
+    steps = run.steps()
+    assert next(steps) == []
+    assert [row["step"] for row in next(steps)] == [1]
+    assert [row["step"] for row in run.settle()] == [2]
+    assert run.state()["step"] == 2
+
+
+def test_a_loss_that_is_not_finite_is_never_taken_in_though_it_is_read_late():
+    run = late(distillation())
+    steps = run.steps()
+    next(steps)
+    with torch.no_grad():
+        run.student.encoder.net.stem[0].weight[0, 0, 0, 0] = float("nan")
+    before = copy.deepcopy(run.student.encoder.net.stage[0].weight)
+    next(steps)  # takes step 2, reads step 1
+    with pytest.raises(TrainingError, match="not finite at step 2"):
+        next(steps)
+    assert torch.equal(before, run.student.encoder.net.stage[0].weight)
+
+
+def test_a_larger_batch_scales_the_rate_by_the_rule_that_was_chosen():
+    rates = {}
+    for rule in ("none", "linear", "sqrt"):
+        training = {"steps": 8, "batch": 16, "schedule": "constant", "scale_learning_rate": rule}
+        rates[rule] = next(distillation(training=training).run())["learning_rate"]
+    assert rates["linear"] == pytest.approx(rates["none"] * 16 / 64)
+    assert rates["sqrt"] == pytest.approx(rates["none"] * (16 / 64) ** 0.5)
+
+
 def test_symmetric_views_without_perturbation_leave_nothing_to_learn_at_the_start():
     """Teacher and student are equal and see the same, so the first loss is that of batch norm."""
     none = {

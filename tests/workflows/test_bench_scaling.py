@@ -13,7 +13,7 @@ def perfect(monkeypatch):
     """A machine of many cores on which each worker does 10 images a second, always."""
     seen = []
 
-    def measure(encoder, cases, *, warm_up, log):
+    def measure(_encoder, cases, **_):
         for workers, recipe in cases:
             seen.append((workers, recipe))
             yield 10.0 * workers.count
@@ -23,7 +23,8 @@ def perfect(monkeypatch):
     return seen
 
 
-def test_perfect_scaling_has_an_efficiency_of_one(perfect):
+@pytest.mark.usefixtures("perfect")
+def test_perfect_scaling_has_an_efficiency_of_one():
     points = bench_scaling("tiny_resnet", [2, 4, 8], Workers(cpus_each=1))
     assert [p.efficiency for p in points] == [1.0] * 5
     assert [p.images_per_s for p in points] == [20, 40, 80, 40, 80]
