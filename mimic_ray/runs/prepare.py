@@ -28,9 +28,10 @@ _RECORDING_LIMIT_BYTES = 2 << 30
 class Decoded(Protocol):
     """Decoded images and what is known of them: `data.cache.Pixels`, or a part of one."""
 
-    fingerprint: str
-    broken: list[tuple[str, str]]
-
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def broken(self) -> list[tuple[str, str]]: ...
     def __len__(self) -> int: ...
     def gather(self, indices: Tensor) -> Tensor: ...
 
