@@ -11,8 +11,8 @@ from torch import nn
 
 from mimic_ray.method.synchronised_norm import synchronise
 
-# Two ways of taking a variance in float32.
-CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+# Two ways of taking a variance in float32, of numbers whose mean is 30 times their spread.
+CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 NORMS = {
     "1d": (nn.BatchNorm1d(5), (7, 5)),
