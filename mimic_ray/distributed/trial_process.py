@@ -17,6 +17,8 @@ from mimic_ray.runs.trial_inputs import TrialInputs
 from mimic_ray.search.trial import Trial
 
 _POLL_S = 0.2
+# Less than the driver waits for a process to end its trial (TUNE_FUNCTION_THREAD_TIMEOUT_S).
+_GRACE_S = 50.0
 
 
 def run_in_trial(
@@ -85,10 +87,17 @@ def _with_workers(
 
     thread = threading.Thread(target=fit, name="ray-train", daemon=True)
     thread.start()
-    while thread.is_alive():
-        thread.join(_POLL_S)
-        for trial in ray.get(own.take.remote()):
-            _report(trial, task)
+    try:
+        while thread.is_alive():
+            thread.join(_POLL_S)
+            for news in ray.get(own.take.remote()):
+                if isinstance(news, Trial):
+                    _report(news, task)
+    except SystemExit:
+        # Tune ends this trial. Its workers must give their places back before the next one begins.
+        own.ask_to_stop.remote()
+        thread.join(_GRACE_S)
+        raise
     if failure:
         raise TrainingError(f"{type(failure[0]).__name__}: {failure[0]}")
 
@@ -137,19 +146,16 @@ def _worker(config: dict[str, Any]) -> None:
 
     def tell(news: Any) -> None:
         end.tell((task.id, news))
-
-    def report(trial: Trial) -> None:
-        tell(trial)
-        own.tell(trial)
+        own.tell(news)
 
     _plain_errors(
         lambda: run_trial(
             task,
             ray.get(config["inputs"]),
             ranks=ranks,
-            report=report,
+            report=tell,
             tell=tell,
-            stop=end.stop if ranks.rank == 0 else lambda: False,
+            stop=lambda: ranks.rank == 0 and (end.stop() or own.stop()),
         )
     )
 

@@ -20,7 +20,7 @@ from mimic_ray.base.text import count
 from mimic_ray.distributed.session import ray_session
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.runs.study import StudyFolder, read_trial, write_trial
-from mimic_ray.runs.trial import TrialTask
+from mimic_ray.runs.trial import TrialTask, drop_checkpoints
 from mimic_ray.runs.trial_inputs import TrialInputs
 from mimic_ray.search.space import Space
 from mimic_ray.search.trial import RunningTrial, Trial
@@ -36,6 +36,8 @@ _WATCHER = {"memory": 64 << 20}
 _SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
+    # How long a process may take to end a stopped trial before it is used for the next.
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",
     # Ours: the first Ctrl-C commits and stops.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
@@ -228,6 +230,7 @@ class _Driver:
             trial = replace(trial, status="failed", error=error)
         elif trial.status == "running" and not self._interrupted():
             trial = replace(trial, status="stopped")  # at a rung, by the scheduler
+            drop_checkpoints(self.folder, task.id)
         elif trial.status == "running":
             return  # goes on with --resume
         wall = time.monotonic() - self._began.pop(ray_id, time.monotonic())
@@ -305,7 +308,8 @@ def _tuner(driver: _Driver, inputs: TrialInputs, resources: Resources, mailbox: 
             scheduler=scheduler,
             num_samples=driver.remaining(),
             max_concurrent_trials=driver.progress.concurrent,
-            reuse_actors=resources.workers == 1,
+            # Saves the start of a process and the import of torch, trial by trial.
+            reuse_actors=True,
             trial_name_creator=lambda trial: trial.config["trial"],
             trial_dirname_creator=lambda trial: trial.config["trial"],
         ),

@@ -86,7 +86,7 @@ def run_trial(
         trial = _distil(task, inputs, recipe, trial, ranks, report, tell, stop)
     except MimicError as error:
         trial = replace(trial, status="failed", error=error.message)
-    if ranks.rank == 0 and trial.status != "running":
+    if ranks.rank == 0 and trial.status in ("finished", "failed"):
         overhead = time.monotonic() - started - trial.seconds - trial.extra.get("scoring_s", 0.0)
         trial = replace(trial, overhead_s=round(overhead, 2))
         write_trial(study, trial)
@@ -129,10 +129,12 @@ def _distil(
         nonlocal trial
         if first and distillation.step in task.rungs:
             trial = score(distillation.student.encoder, trial, quick=True)
-            trial = replace(trial, step=distillation.step)
+            so_far = before + time.monotonic() - began - scoring_s
+            trial = replace(trial, step=distillation.step, seconds=round(so_far, 2))
             write_trial(study, trial)
             report(trial)
 
+    before, began = trial.seconds, time.monotonic()
     outcome = train(
         _job(task, folder),
         state,
@@ -142,14 +144,18 @@ def _distil(
         given=Given(inputs.images, profile, inputs.recording),
         watch=at_rung,
     )
-    trained = outcome.seconds - scoring_s
-    trial = replace(trial, step=outcome.step, seconds=trial.seconds + round(trained, 2))
+    trained = before + outcome.seconds - scoring_s
+    trial = replace(trial, step=outcome.step, seconds=round(trained, 2))
     if not first:
         return trial
     if outcome.finished:
         student = _student(task, folder)
         trial = replace(score(student, trial, quick=False), status="finished")
         _keep_the_student(folder, student, outcome.step)
+        drop_checkpoints(study, task.id)
+    elif (ended := read_trial(study, task.id)) and ended.status == "stopped":
+        drop_checkpoints(study, task.id)  # this process heard of it only now
+        return ended
     extra = {**trial.extra, "scoring_s": round(trial.extra.get("scoring_s", 0) + scoring_s, 2)}
     trial = replace(trial, extra=extra)
     write_trial(study, trial)
@@ -200,9 +206,13 @@ def _student(task: TrialTask, folder: RunFolder) -> Encoder:
     )
 
 
+def drop_checkpoints(study: StudyFolder, trial_id: str) -> None:
+    """Removes what only a resume needs: it would fill the disk, trial by trial."""
+    shutil.rmtree(study.trial(trial_id).checkpoints, ignore_errors=True)
+
+
 def _keep_the_student(folder: RunFolder, student: Encoder, step: int) -> None:
-    """Its weights alone stay; what only a resume needs would fill the disk, trial by trial."""
+    """Of all that training wrote, the weights and the curves."""
     state = {k: v.detach().cpu().contiguous().clone() for k, v in student.net.state_dict().items()}
     files.write_bytes(folder.student, save(state))
     MetricsLog(folder, step).to_parquet()
-    shutil.rmtree(folder.checkpoints, ignore_errors=True)
