@@ -14,6 +14,7 @@ from torch import Tensor
 from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import TrainingError
+from mimic_ray.data.ahead import Ahead
 from mimic_ray.data.epoch import EpochPlan, share_bounds
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.method.adversary import UniversalAdversary
@@ -133,18 +134,25 @@ class Distillation:
         On a GPU a row comes while the next step runs; `settle()` waits for what is under way.
         Raises TrainingError at the first loss that is not finite, which no weight has taken in.
         """
-        while self.step < self.recipe.training.steps:
-            self._take_step()
-            over = self.step == self.recipe.training.steps
-            yield self._rows(leave=0 if over else self._readings.lag)
+        total, device = self.recipe.training.steps, self.compute.torch_device
+        # Closed with the generator, so the thread is gone whoever leaves the loop, and how.
+        with Ahead(self.images.gather, self._share, pin=device.type == "cuda", end=total) as ahead:
+            while self.step < total:
+                self._take_step(ahead.batch(self.step))
+                over = self.step == total
+                yield self._rows(leave=0 if over else self._readings.lag)
 
     def settle(self) -> list[Row]:
         """The rows of steps taken that nobody has had yet. Call it before `state()`."""
         return self._rows(leave=0)
 
-    def _take_step(self) -> None:
+    def _share(self, step: int) -> Tensor:
+        return self.plan.share(step, self.ranks.rank, self.ranks.world)
+
+    def _take_step(self, pixels: Tensor) -> None:
+        """One update from this worker's images of the step, uint8 [B, 3, P, P] on the host."""
         training, step = self.recipe.training, self.step
-        share = self.plan.share(step, self.ranks.rank, self.ranks.world)
+        share = self._share(step)
         parts = training.accumulate
         self.optimiser.zero_grad(set_to_none=True)
         terms: dict[str, Tensor] = {}
@@ -154,7 +162,7 @@ class Distillation:
             start, end = share_bounds(len(share), part, parts)
             more = part < parts - 1
             with self.strategy.local(self._trained) if more else nullcontext():
-                found, ascent, used = self._backward(share[start:end])
+                found, ascent, used = self._backward(pixels[start:end], share[start:end])
             terms = {name: terms[name] + term if part else term for name, term in found.items()}
             ascents += [] if ascent is None else [ascent]
         numbers = self.ranks.mean(torch.stack(list(terms.values())))
@@ -173,13 +181,15 @@ class Distillation:
         self.step += 1
         self._readings.put(self.step, rate, dict(zip(terms, numbers.unbind(), strict=True)))
 
-    def _backward(self, indices: Tensor) -> tuple[dict[str, Tensor], Tensor | None, list[int]]:
+    def _backward(
+        self, pixels: Tensor, indices: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor | None, list[int]]:
         """Adds these images' part of the gradient: their part of the terms, and of the
         adversary's gradient with the slots it is for."""
         batch = self.recipe.training.batch
         epoch = self.step // self.plan.steps_per_epoch
         keys = seeds.keys(self.recipe.training.seed, "step", epoch, indices)
-        pair = self._views(indices, keys, epoch)
+        pair = self._views(pixels, indices, keys, epoch)
         leaf, used = None, list[int]()
         if self.adversary:
             attacked, leaf, used = self.adversary.attach(pair.student, keys, self.step)
@@ -201,11 +211,11 @@ class Distillation:
         parts = {name: weight * term.detach() for name, term in terms.items()}
         return parts, None if leaf is None else leaf.grad, used
 
-    def _views(self, indices: Tensor, keys: Tensor, epoch: int) -> Pair:
+    def _views(self, pixels: Tensor, indices: Tensor, keys: Tensor, epoch: int) -> Pair:
         """What the networks see of these images; `keys` on the host."""
         device = self.compute.torch_device
         with self._view_stream.use() as hand_over:
-            pixels = self.images.gather(indices).to(device, non_blocking=True)
+            pixels = pixels.to(device, non_blocking=True)
             again = view_keys(self.recipe, epoch, indices).to(device)
             pair = make_pair(pixels, keys.to(device), self._donors, self.recipe, self.side, again)
             hand_over(*pair)

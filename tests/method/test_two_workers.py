@@ -3,8 +3,6 @@
 Student in copies or in parts, batch norm and contrastive negatives over both workers.
 """
 
-from itertools import chain
-
 import pytest
 import torch
 from two_workers import CASES, RESUMED, STEPS, endings, free_port, resumed, work
@@ -69,13 +67,8 @@ def test_the_two_workers_hold_the_same_bits(two, case):
 
 @each_case
 def test_the_two_shares_make_up_the_global_batch(one, two, case):
-    parts = CASES[case].sections.get("training", {}).get("accumulate", 1)
-
-    def by_step(asked):
-        return [list(chain(*asked[k : k + parts])) for k in range(0, len(asked), parts)]
-
-    shares = zip(by_step(two[0][case]["asked"]), by_step(two[1][case]["asked"]), strict=True)
-    for (left, right), whole in zip(shares, by_step(one[case]["asked"]), strict=True):
+    shares = zip(two[0][case]["asked"], two[1][case]["asked"], strict=True)
+    for (left, right), whole in zip(shares, one[case]["asked"], strict=True):
         assert abs(len(left) - len(right)) <= 1
         assert left + right == whole
 
