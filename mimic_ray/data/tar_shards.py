@@ -14,6 +14,7 @@ from mimic_ray.base.errors import BrokenImageError, DataError
 from mimic_ray.base.text import count, plain
 from mimic_ray.data import manifest
 from mimic_ray.data.fingerprint import file_identity, path_id, remember
+from mimic_ray.data.locks import release
 from mimic_ray.data.manifest import MANIFEST, Entry
 from mimic_ray.data.names import (
     IMAGE_LIMIT_BYTES,
@@ -25,7 +26,7 @@ from mimic_ray.data.names import (
     suffix_of,
 )
 from mimic_ray.data.tar_index import Member, members_of
-from mimic_ray.data.unpack import is_gzip, unpacked
+from mimic_ray.data.unpack import is_gzip, tars_in_use, unpacked
 
 # A process may have 1,024 files open by default; beyond this each read opens its own.
 _OPEN_SHARDS = 256
@@ -62,6 +63,8 @@ class TarShards:
         self._files: list[Path] = []
         self.entries: list[Entry] = []
         self._places: list[tuple[int, int, int]] = []  # file, size, offset
+        # Other shards' room must not be made out of the unpacked forms of these.
+        weakref.finalize(self, release, tars_in_use())
         for path in paths:
             listed = manifests[path.parent].get(path.name)
             plain_tar, entries = _open_tar(path, listed)

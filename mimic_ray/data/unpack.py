@@ -5,12 +5,15 @@ from __future__ import annotations
 import gzip
 import os
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 from mimic_ray.base import files
 from mimic_ray.base.errors import DataError
 from mimic_ray.base.text import plain
+from mimic_ray.data.cache_room import make_room
 from mimic_ray.data.fingerprint import file_identity, path_id
+from mimic_ray.data.locks import hold_in_use
 from mimic_ray.data.names import cache_folder
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -38,10 +41,14 @@ def unpacked(path: Path) -> Path:
     """The plain tar of a gzip file, in the cache folder, made there on first use.
 
     Raises DataError for a damaged file or one that grows over `limit_bytes`, DiskFullError.
+    Whoever goes on using it holds `tars_in_use()`, before this is called.
     """
     plain_tar = cache_folder() / "tars" / f"{path_id(path, file_identity(path))}.tar"
     if plain_tar.is_file():
+        with suppress(OSError):
+            os.utime(plain_tar)  # least recently used is judged by this
         return plain_tar
+    make_room(cache_folder(), path.stat().st_size)  # at least: JPEGs hardly shrink
     with files.disk_errors(plain_tar):
         try:
             plain_tar.parent.mkdir(parents=True, exist_ok=True)
@@ -57,6 +64,11 @@ def unpacked(path: Path) -> Path:
                 "be written: set MIMIC_RAY_CACHE to a folder that can."
             ) from error
     return plain_tar
+
+
+def tars_in_use() -> int:
+    """Keeps the unpacked tars in the cache folder until the descriptor is closed."""
+    return hold_in_use(cache_folder() / "locks" / "tars.use")
 
 
 def _unpack(path: Path, target: Path) -> None:
