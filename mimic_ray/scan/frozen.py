@@ -1,0 +1,54 @@
+"""An encoder under examination: frozen for the time being, asked in batches, then as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mimic_ray.base.devices import Compute
+from mimic_ray.encoders.encoder import Encoder
+
+# Pixels through an encoder at a time: 64 images of 224 pixels, all of a scan at 32.
+_PIXELS_AT_A_TIME = 64 * 224 * 224
+
+
+@contextmanager
+def frozen(encoder: Encoder, compute: Compute) -> Iterator[Encoder]:
+    """The encoder on the device, in eval mode, its parameters without gradient; undone after."""
+    device = next(encoder.buffers()).device
+    training = {module: module.training for module in encoder.modules()}
+    learning = {parameter: parameter.requires_grad for parameter in encoder.parameters()}
+    try:
+        yield encoder.to(compute.torch_device).eval().requires_grad_(False)
+    finally:
+        for module, was in training.items():
+            module.training = was
+        for parameter, was in learning.items():
+            parameter.requires_grad_(was)
+        encoder.to(device)
+
+
+def unit_features(encoder: Encoder, images: Tensor, compute: Compute) -> Tensor:
+    """[B, 3, S, S] in [0, 1] -> float32 [B, D] of length 1, with gradient to the images."""
+    with compute.autocast():
+        features = encoder(images.contiguous(memory_format=torch.channels_last))
+    return F.normalize(features.float(), dim=1)
+
+
+def concentration(features: Tensor) -> Tensor:
+    """Mean cosine over pairs of different images: [..., N, D] of length 1 -> [...].
+
+    1 when all images have one feature, whatever it is. N >= 2.
+    """
+    count = features.shape[-2]
+    total = features.sum(dim=-2).square().sum(dim=-1)
+    return (total - count) / (count * (count - 1))
+
+
+def batches_of(images: int, side: int) -> int:
+    """How many sets of so many images go through an encoder at a time, at least one."""
+    return max(1, _PIXELS_AT_A_TIME // (images * side * side))
