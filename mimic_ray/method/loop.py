@@ -16,8 +16,10 @@ from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import TrainingError
 from mimic_ray.data.ahead import Ahead
 from mimic_ray.data.epoch import EpochPlan, share_bounds
+from mimic_ray.encoders.blocks import checkpoint_activations
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.method.adversary import UniversalAdversary
+from mimic_ray.method.compiled import compile_encoder, why_not
 from mimic_ray.method.pairing import Pair, donor_count, donors_from, make_pair
 from mimic_ray.method.ranks import Ranks
 from mimic_ray.method.readings import Readings
@@ -90,16 +92,12 @@ class Distillation:
         if training.sync_batch_norm and self.ranks.world > 1:
             synchronise(self.student)
         if training.compile:
-            from mimic_ray.method.compiled import compile_encoder, why_not
-
             if reason := why_not():
                 self.notes.append(reason)
             else:
                 compile_encoder(student)
                 compile_encoder(teacher)
         if training.checkpoint_activations:
-            from mimic_ray.encoders.blocks import checkpoint_activations
-
             checkpoint_activations(student)
         self._trained = self.strategy.place(self.student, training.accumulate)
         self.strategy.place_teacher(self.teacher)

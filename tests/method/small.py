@@ -35,9 +35,9 @@ def make(seed: int) -> Encoder:
 class Images:
     """Random decoded images."""
 
-    def __init__(self, count: int, seed: int = 0):
+    def __init__(self, count: int, seed: int = 0, side: int = SIDE):
         generator = torch.Generator().manual_seed(seed)
-        self.pixels = torch.randint(0, 256, (count, 3, SIDE, SIDE), generator=generator).byte()
+        self.pixels = torch.randint(0, 256, (count, 3, side, side), generator=generator).byte()
 
     def __len__(self) -> int:
         return len(self.pixels)

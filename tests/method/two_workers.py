@@ -17,6 +17,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 
 from mimic_ray.base.devices import Compute
+from mimic_ray.encoders import registry
 from mimic_ray.method.loop import Distillation
 from mimic_ray.method.ranks import Ranks
 from mimic_ray.method.recipe import parse_recipe
@@ -32,6 +33,7 @@ class Case(NamedTuple):
     frozen: bool = False  # batch norms in eval mode: no batch has statistics of its own
     sharded: bool = False
     teacher: bool = False  # sharded as well
+    encoder: str = ""  # one of the registry instead of the small one
 
 
 CASES = {
@@ -39,10 +41,19 @@ CASES = {
     "every term": Case({"loss": EVERYTHING}, frozen=True),
     "batch norm": Case({"loss": EVERYTHING}),
     "uneven shares": Case({"loss": EVERYTHING, "training": {"batch": 7}}),
+    "recomputed": Case(
+        {"loss": EVERYTHING, "training": {"checkpoint_activations": True}}, encoder="tiny_resnet"
+    ),
     "accumulated": Case(
         {"loss": {"attention": 1.0}, "training": {"accumulate": 2, "batch": 10}}, frozen=True
     ),
     "sharded": Case({"loss": EVERYTHING}, sharded=True),
+    "sharded by unit, recomputed": Case(
+        {"loss": EVERYTHING, "training": {"checkpoint_activations": True}},
+        sharded=True,
+        teacher=True,
+        encoder="tiny_resnet",
+    ),
     "sharded, accumulated": Case(
         {"loss": {"attention": 1.0}, "training": {"accumulate": 2, "batch": 10}},
         frozen=True,
@@ -56,8 +67,8 @@ RESUMED = ("batch norm", "sharded")
 class SeenImages(Images):
     """Remembers which images each call asked for; the first call is for the donors."""
 
-    def __init__(self) -> None:
-        super().__init__(COUNT)
+    def __init__(self, side: int) -> None:
+        super().__init__(COUNT, side=side)
         self.asked: list[list[int]] = []
 
     def gather(self, indices):
@@ -67,7 +78,12 @@ class SeenImages(Images):
 
 def start(name: str, ranks: Ranks) -> Distillation:
     """The distillation of a case, as one process or as one of two."""
-    teacher, case = make(1), CASES[name]
+    case = CASES[name]
+    if case.encoder:
+        torch.manual_seed(1)
+        teacher = registry.build(case.encoder)
+    else:
+        teacher = make(1)
     strategy = None
     if case.sharded and ranks.world > 1:
         from mimic_ray.method.sharding import Sharded
@@ -78,9 +94,9 @@ def start(name: str, ranks: Ranks) -> Distillation:
     distillation = Distillation(
         student=copy.deepcopy(teacher),
         teacher=teacher,
-        images=SeenImages(),
+        images=SeenImages(teacher.spec.input_size),
         recipe=parse_recipe(sections),
-        tap_weights={"stem": 0.4, "stage": 0.6},
+        tap_weights=dict(zip(teacher.spec.taps, (0.4, 0.6), strict=False)),
         compute=Compute("cpu", "fp32", 1),
         ranks=ranks,
         strategy=strategy,
