@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from importlib import import_module
 
 import torch
 from torch import nn
@@ -16,6 +17,8 @@ from torch import nn
 from mimic_ray.encoders.blocks import blocks
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.method.synchronised_norm import Synchronised
+
+_PROGRAMS_A_UNIT = 6
 
 
 def why_not() -> str:
@@ -35,6 +38,10 @@ def compile_encoder(encoder: Encoder) -> int:
     Names of parameters stay. The first step takes minutes: nothing is compiled before it runs.
     """
     units = blocks(encoder)
+    # Programs are kept by the units' class, at most 8 by default, and what needs a ninth runs
+    # uncompiled. A ResNet has one for each shape, for student and teacher, forward and again.
+    dynamo = import_module("torch._dynamo.config")
+    dynamo.recompile_limit = max(dynamo.recompile_limit, _PROGRAMS_A_UNIT * len(units))
     for unit in units:
         for module in unit.modules():
             if isinstance(module, Synchronised):
