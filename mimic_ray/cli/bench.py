@@ -52,6 +52,40 @@ def augment(json: options.Json = False) -> None:
     _show(bench_augment(), json)
 
 
+@app.command(name="options")
+def large_encoders(
+    encoder: Name = "resnet18",
+    batch: Annotated[int, typer.Option(min=4, help="Images a step.")] = 8,
+    rounds: Annotated[int, typer.Option(min=1, help="Steps of each to take the median of.")] = 5,
+    device: options.Device = "cpu",
+    json: options.Json = False,
+) -> None:
+    """What bf16, accumulation, recomputing and torch.compile cost and save, each alone."""
+    from mimic_ray.workflows.bench_options import bench_options
+
+    effects = bench_options(encoder, batch, rounds, device)
+    if json:
+        console.print_json([vars(effect) for effect in effects])
+        return
+    from rich.table import Table
+
+    plain = effects[0]
+    titles = "option", "step s", "time", "kept MiB", "memory", "first step s"
+    table = Table(*titles, box=None, pad_edge=False)
+    for effect in effects:
+        table.add_row(
+            effect.option,
+            f"{effect.step_s:.3g}",
+            f"x{effect.step_s / plain.step_s:.2f}",
+            f"{effect.kept_bytes / 2**20:.0f}",
+            f"x{effect.kept_bytes / plain.kept_bytes:.2f}",
+            f"{effect.first_step_s:.3g}",
+        )
+    console.out.print(table)
+    for note in [note for effect in effects for note in effect.notes]:
+        console.out.print(f"  {note}")
+
+
 @app.command()
 def scaling(
     workers: Annotated[str, typer.Option(help="Numbers of workers, such as 1,2,4.")] = "1,2",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from importlib import import_module
+from typing import Any
 
 import torch
 from torch import nn
@@ -40,7 +41,7 @@ def compile_encoder(encoder: Encoder) -> int:
     units = blocks(encoder)
     # Programs are kept by the units' class, at most 8 by default, and what needs a ninth runs
     # uncompiled. A ResNet has one for each shape, for student and teacher, forward and again.
-    dynamo = import_module("torch._dynamo.config")
+    dynamo: Any = import_module("torch._dynamo.config")
     dynamo.recompile_limit = max(dynamo.recompile_limit, _PROGRAMS_A_UNIT * len(units))
     for unit in units:
         for module in unit.modules():
