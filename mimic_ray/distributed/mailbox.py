@@ -22,14 +22,16 @@ class Mailbox:
         self._begun = False
         self._failure: Exception | None = None
 
-    def begin(self) -> Exception | None:
-        """A worker begins; the answer is what an earlier one gave up with."""
+    def begin(self) -> None:
+        """Notes that a worker is there."""
         self._begun = True
-        return self._failure
 
     def give_up(self, failure: Exception) -> None:
-        """No worker that begins from now on need try."""
+        """Notes an error that another try would only repeat."""
         self._failure = failure
+
+    def failure(self) -> Exception | None:
+        return self._failure
 
     def post(self, news: Any) -> bool:
         """Leaves news; the answer says whether to stop."""
@@ -58,9 +60,8 @@ class WorkerEnd:
         self._stopping = False
 
     def begin(self) -> None:
-        """Raises what an earlier worker of this run gave up with."""
-        if failure := ray.get(self._mailbox.begin.remote()):
-            raise failure
+        """From now on a wish to stop finds somebody who hears it."""
+        ray.get(self._mailbox.begin.remote())
 
     def give_up(self, failure: Exception) -> None:
         """Waits, since this process may be ended as soon as it raises."""

@@ -133,7 +133,7 @@ def _worker(config: dict[str, Any]) -> dict[str, Any]:
             stop=end.stop if ranks.rank == 0 else lambda: False,
         )
     except MimicError as error:
-        # The same would come of the same again: no restart is to repeat it.
+        # The same would come of the same again, so the driver must not wait for restarts.
         end.give_up(error)
         raise
     except Exception as error:
@@ -172,6 +172,8 @@ def _fit(
         thread.join(_POLL_S)
         for news in ray.get(mailbox.take.remote()):
             tell(news)
+        if failure := ray.get(mailbox.failure.remote()):
+            raise failure
         if stop() and asked_at is None:
             asked_at = time.monotonic()
             if not ray.get(mailbox.ask_to_stop.remote()):

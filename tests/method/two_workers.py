@@ -34,6 +34,7 @@ class Case(NamedTuple):
     sharded: bool = False
     teacher: bool = False  # sharded as well
     encoder: str = ""  # one of the registry instead of the small one
+    parts_alone: int = 1  # of a batch, where one process does the work
 
 
 CASES = {
@@ -41,6 +42,10 @@ CASES = {
     "every term": Case({"loss": EVERYTHING}, frozen=True),
     "batch norm": Case({"loss": EVERYTHING}),
     "uneven shares": Case({"loss": EVERYTHING, "training": {"batch": 7}}),
+    # Each part has its own negatives, whether a worker or a moment is what sets it apart.
+    "local negatives": Case(
+        {"loss": {**EVERYTHING, "negatives": "local"}}, frozen=True, parts_alone=2
+    ),
     "recomputed": Case(
         {"loss": EVERYTHING, "training": {"checkpoint_activations": True}}, encoder="tiny_resnet"
     ),
@@ -91,6 +96,8 @@ def start(name: str, ranks: Ranks) -> Distillation:
         strategy = Sharded(torch.device("cpu"), teacher=case.teacher)
     sections = {**case.sections, "training": {"steps": STEPS, **case.sections.get("training", {})}}
     sections["training"].setdefault("batch", 8)
+    if ranks.world == 1 and case.parts_alone > 1:
+        sections["training"]["accumulate"] = case.parts_alone
     distillation = Distillation(
         student=copy.deepcopy(teacher),
         teacher=teacher,
