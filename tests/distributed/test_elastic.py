@@ -64,3 +64,17 @@ def test_a_worker_that_dies_costs_only_the_steps_since_the_last_commit(tmp_path,
     rows = read_metrics(RunFolder.open(out))
     assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
     assert train_workers(str(out)) == []
+
+
+@pytest.mark.slow
+def test_an_error_that_would_come_again_is_not_tried_again(tmp_path, purify_arguments):
+    options = ("--workers", "1-2", "--cpus-per-worker", "1", "--max-failures", "5")
+    broken = ("--set", "training.learning_rate=1e30", "--set", "training.schedule=constant")
+    arguments = purify_arguments(tmp_path / "run", *options, *broken)
+    done = subprocess.run(
+        [sys.executable, "-m", "mimic_ray", *arguments], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1, done.stderr
+    assert "not finite at step" in done.stderr
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["status"] == "failed"
