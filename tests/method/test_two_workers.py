@@ -74,10 +74,14 @@ def test_the_two_shares_make_up_the_global_batch(one, two, case):
 
 
 @pytest.mark.parametrize("case", [name for name, case in CASES.items() if case.sharded])
-def test_a_sharded_student_lies_in_halves(two, one, case):
-    whole = one[case]["parameters"]
-    assert max(ours[case]["parameters"] for ours in two) <= 0.6 * whole
-    assert sum(ours[case]["parameters"] for ours in two) == whole
+def test_what_is_sharded_lies_in_halves(two, one, case):
+    for module in ("parameters", "teacher's"):
+        whole, parts = one[case][module], [ours[case][module] for ours in two]
+        if module == "parameters" or CASES[case].teacher:
+            assert max(parts) <= 0.6 * whole
+            assert sum(parts) == whole
+        else:
+            assert parts == [whole, whole]
 
 
 @pytest.mark.parametrize("case", RESUMED)

@@ -114,6 +114,13 @@ def start(name: str, ranks: Ranks) -> Distillation:
     return distillation
 
 
+def held(module: nn.Module) -> int:
+    """How many numbers of its parameters this process keeps."""
+    return sum(
+        p.to_local().numel() if isinstance(p, DTensor) else p.numel() for p in module.parameters()
+    )
+
+
 def ending(distillation: Distillation) -> dict[str, Any]:
     rows = list(distillation.run())
     return {
@@ -121,10 +128,8 @@ def ending(distillation: Distillation) -> dict[str, Any]:
         "asked": distillation.images.asked[1:],
         "student": distillation.state()["student"],
         "canvases": [slot.canvas for slot in distillation.adversary.slots],
-        "parameters": sum(
-            p.to_local().numel() if isinstance(p, DTensor) else p.numel()
-            for p in distillation.student.parameters()
-        ),
+        "parameters": held(distillation.student),
+        "teacher's": held(distillation.teacher),
     }
 
 
