@@ -66,7 +66,7 @@ class UniversalAdversary:
         count = min(self.settings.slots_per_step, len(self.slots))
         used = [(step * count + k) % len(self.slots) for k in range(count)]
         leaf = torch.stack([self.slots[k].canvas for k in used]).requires_grad_()
-        masks = torch.stack([mask(self.slots[k]) for k in used])
+        masks = torch.stack([self._mask(self.slots[k]) for k in used])
         draws = seeds.uniform(seeds.keys(keys, "adversary"), 2)
         rows = torch.nonzero(draws[:, 0] < self.settings.share)[:, 0]
         slot_of_row = (draws[rows, 1] * count).long().clamp_(max=count - 1)
@@ -74,8 +74,8 @@ class UniversalAdversary:
         choice = F.one_hot(slot_of_row, count).to(images)
         rows = rows.to(images.device)
         canvas = (choice @ leaf.flatten(1)).view(-1, *leaf.shape[1:])
-        covered = (choice @ masks.flatten(1)).view(-1, 1, self.side, self.side)
-        changed = (images[rows] * (1 - covered) + canvas).clamp(0, 1)
+        mask = (choice @ masks.flatten(1)).view(-1, 1, self.side, self.side)
+        changed = (images[rows] * (1 - mask) + canvas).clamp(0, 1)
         return images.index_copy(0, rows, changed), leaf, used
 
     @torch.no_grad()
@@ -83,7 +83,7 @@ class UniversalAdversary:
         """One ascent step for each slot in use, from the gradient [K, 3, S, S] over all workers."""
         for g, number in zip(gradient, used, strict=True):
             slot = self.slots[number]
-            ascend(slot, g)
+            _ASCENTS[slot.basis](slot, g)
             slot.used += 1
             if slot.used >= self.settings.uses:
                 self.slots[number] = self._fresh(slot.basis, number, slot.renewals + 1)
@@ -106,53 +106,40 @@ class UniversalAdversary:
         ]
 
     def _fresh(self, basis: str, number: int, renewals: int) -> Slot:
+        side = self.side
         key = seeds.keys(self.seed, "adversary", number, renewals)
-        slot = new_slot(basis, self.settings.size, self.side, key, self.device)
-        slot.renewals = renewals
+        size_draw, detail_draw, side_draw, top, left = seeds.uniform(key, 5).tolist()
+        size = self.settings.size * (0.5 + size_draw)
+        noise = seeds.uniform(seeds.keys(key, "start"), 3 * side * side).view(3, side, side)
+        slot = Slot(
+            basis=basis,
+            canvas=((2 * noise - 1) * size).to(self.device),
+            momentum=torch.zeros(3, side, side, device=self.device),
+            size=size,
+            detail=0,
+            box=(0, 0, 0),
+            renewals=renewals,
+        )
+        if basis == "fourier":
+            slot.detail = 1 + int(detail_draw * 3)
+            spectrum = torch.fft.rfft2(slot.canvas)
+            slot.momentum = torch.view_as_real(torch.zeros_like(spectrum)).contiguous()
+            slot.canvas = _strongest_waves(spectrum, slot.detail, size, side)
+        elif basis == "coarse":
+            slot.detail = (1, 2, 4, 6)[int(detail_draw * 4)]
+            cells = F.adaptive_avg_pool2d(slot.canvas, slot.detail)
+            slot.canvas = _enlarge(cells.sign() * 1.5 * size, side)
+        elif basis == "patch":
+            edge = max(1, round(side * (4 + 6 * side_draw) / 32))
+            slot.box = (int(top * (side - edge + 1)), int(left * (side - edge + 1)), edge)
+            slot.canvas = noise.to(self.device) * self._mask(slot)
         return slot
 
-
-def new_slot(basis: str, size: float, side: int, key: Tensor, device: torch.device) -> Slot:
-    """A random perturbation [3, side, side] of 0.5 to 1.5 times the size; `key` [] decides all."""
-    size_draw, detail_draw, side_draw, top, left = seeds.uniform(key, 5).tolist()
-    size = size * (0.5 + size_draw)
-    noise = seeds.uniform(seeds.keys(key, "start"), 3 * side * side).view(3, side, side)
-    slot = Slot(
-        basis=basis,
-        canvas=((2 * noise - 1) * size).to(device),
-        momentum=torch.zeros(3, side, side, device=device),
-        size=size,
-        detail=0,
-        box=(0, 0, 0),
-    )
-    if basis == "fourier":
-        slot.detail = 1 + int(detail_draw * 3)
-        spectrum = torch.fft.rfft2(slot.canvas)
-        slot.momentum = torch.view_as_real(torch.zeros_like(spectrum)).contiguous()
-        slot.canvas = _strongest_waves(spectrum, slot.detail, size, side)
-    elif basis == "coarse":
-        slot.detail = (1, 2, 4, 6)[int(detail_draw * 4)]
-        cells = F.adaptive_avg_pool2d(slot.canvas, slot.detail)
-        slot.canvas = _enlarge(cells.sign() * 1.5 * size, side)
-    elif basis == "patch":
-        edge = max(1, round(side * (4 + 6 * side_draw) / 32))
-        slot.box = (int(top * (side - edge + 1)), int(left * (side - edge + 1)), edge)
-        slot.canvas = noise.to(device) * mask(slot)
-    return slot
-
-
-def mask(slot: Slot) -> Tensor:
-    """Where a slot covers the image: [1, S, S] of 0 and 1."""
-    top, left, edge = slot.box
-    side = slot.canvas.shape[-1]
-    covered = torch.zeros(1, side, side, device=slot.canvas.device)
-    covered[:, top : top + edge, left : left + edge] = 1
-    return covered
-
-
-def ascend(slot: Slot, gradient: Tensor) -> None:
-    """One step of a slot along the gradient [3, S, S] of what shall grow."""
-    _ASCENTS[slot.basis](slot, gradient)
+    def _mask(self, slot: Slot) -> Tensor:
+        top, left, edge = slot.box
+        mask = torch.zeros(1, self.side, self.side, device=self.device)
+        mask[:, top : top + edge, left : left + edge] = 1
+        return mask
 
 
 def _ascend_pixel(slot: Slot, gradient: Tensor) -> None:

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from mimic_ray.base.devices import Compute
 from mimic_ray.encoders.encoder import Encoder
 
-# Pixels through an encoder at a time: 64 images of 224 pixels, all of a scan at 32.
-_PIXELS_AT_A_TIME = 64 * 224 * 224
+# At once: 64 images of 224 pixels, 256 small ones.
+_PIXELS_AT_A_TIME, _IMAGES_AT_A_TIME = 64 * 224 * 224, 256
 
 
 @contextmanager
@@ -49,6 +49,6 @@ def concentration(features: Tensor) -> Tensor:
     return (total - count) / (count * (count - 1))
 
 
-def batches_of(images: int, side: int) -> int:
-    """How many sets of so many images go through an encoder at a time, at least one."""
-    return max(1, _PIXELS_AT_A_TIME // (images * side * side))
+def images_at_a_time(images: Tensor) -> int:
+    """How many images of that size go through an encoder at once."""
+    return max(1, min(_IMAGES_AT_A_TIME, _PIXELS_AT_A_TIME // (images.shape[-1] ** 2)))

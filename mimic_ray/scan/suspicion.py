@@ -1,14 +1,16 @@
-"""Suspicion of a student: does it still answer to something small and universal?
+"""Suspicion of a student: does it still answer to something universal?
 
-Trigger-blind: clean unlabelled images and, for the inversion, encoders that no attacker touched.
+Trigger-blind: from clean unlabelled images, the teacher, and encoders that no attacker touched.
+How the parts rank students against what a trigger does to them is in docs/measurements.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from mimic_ray.base.devices import Compute
@@ -17,29 +19,36 @@ from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.scan.frozen import frozen
 from mimic_ray.scan.inversion import inversion
 from mimic_ray.scan.occlusion import occlusion
-from mimic_ray.scan.universal import universal
+from mimic_ray.scan.universal import screen, universal
 
 Effort = Literal["quick", "full"]
 
 
 @dataclass(frozen=True)
 class _Budget:
-    images: int
-    slots_per_basis: int
-    steps: int
+    images: int  # half to search, half to judge
+    candidates: int  # of each family, screened on the student
+    openings: int  # of each family, found on the teacher
     inversion_steps: int
+    inversion_batch: int
     places: int
 
 
-_BUDGETS: dict[str, _Budget] = {
-    "quick": _Budget(64, 1, 8, 10, 2),
-    "full": _Budget(256, 3, 16, 40, 4),
+_BUDGETS: dict[Effort, _Budget] = {
+    "quick": _Budget(64, 12, 3, 20, 16, 3),
+    "full": _Budget(128, 32, 8, 40, 32, 6),
 }
+# Once for a whole search: 10 CPU seconds of a ResNet-20.
+_CANDIDATES_OF_TEACHER = 384
+_KEPT_OF_STUDENT = 2
 
 
 @dataclass(frozen=True)
 class Suspicion:
-    """Each in [0, 1], better low. `score` is what a search minimises."""
+    """Each in [0, 1], better low; `score` is what a search minimises.
+
+    `inversion` is 1/2 where the mask is as large as the smallest of the untouched encoders.
+    """
 
     universal: float
     inversion: float
@@ -49,24 +58,39 @@ class Suspicion:
 
 @dataclass(frozen=True)
 class Untouched:
-    """What the same examination found on encoders that no attacker touched. Plain data."""
+    """What students are compared with. Plain data: it pickles and goes into JSON."""
 
-    masks: dict[str, tuple[float, ...]]  # sizes of inverted masks, by effort
+    # Sizes of the inverted masks of encoders that no attacker touched, by effort.
+    masks: Mapping[Effort, tuple[float, ...]]
+    # Keys of changes that the teacher answers to, by family; none where it was not asked.
+    openings: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def untouched_scores(
-    encoders: Sequence[Encoder], images: Tensor, compute: Compute, seed: int
+    encoders: Sequence[Encoder],
+    images: Tensor,
+    compute: Compute,
+    seed: int,
+    teacher: Encoder | None = None,
 ) -> Untouched:
-    """Computed once for all students of a search, on the images that will judge them."""
-    masks: dict[str, tuple[float, ...]] = {}
-    for effort, budget in _BUDGETS.items():
-        found = []
-        for encoder in encoders:
-            with frozen(encoder, compute):
-                shown = _shown(images, budget.images, compute)
-                found.append(inversion(encoder, shown, compute, seed, steps=budget.inversion_steps))
-        masks[effort] = tuple(found)
-    return Untouched(masks)
+    """Computed once for all students of a search, on the images that will judge them.
+
+    `encoders`: of the student's architecture; random weights will do where there is nothing else.
+    With the `teacher`, the encoder under suspicion, students are asked for what it answers to.
+    """
+    masks = {
+        effort: tuple(_mask(encoder, images, compute, seed, effort) for encoder in encoders)
+        for effort in _BUDGETS
+    }
+    if teacher is None:
+        return Untouched(masks)
+    kept = max(budget.openings for budget in _BUDGETS.values())
+    with frozen(teacher, compute):
+        sought, _ = _halves(images, _BUDGETS["full"], compute)
+        openings = screen(
+            teacher, sought, compute, seed, candidates=_CANDIDATES_OF_TEACHER, kept=kept
+        )
+    return Untouched(masks, openings)
 
 
 def suspicion(
@@ -77,28 +101,55 @@ def suspicion(
     seed: int,
     effort: Effort = "full",
 ) -> Suspicion:
-    """Images [N, 3, S, S], uint8 or in [0, 1], that the student was not trained on.
+    """Images [N, 3, S, S], uint8 or in [0, 1], that the student was not trained on; N >= 4.
 
     Leaves the student as it was. Equal arguments give equal bits on one CPU process.
     """
     budget = _BUDGETS[effort]
-    shown = _shown(images, budget.images, compute)
+    sought, judged = _halves(images, budget, compute)
     with frozen(student, compute):
-        answer = universal(
+        own = screen(
             student,
-            shown,
+            sought,
             compute,
             seed,
-            slots_per_basis=budget.slots_per_basis,
-            steps=budget.steps,
+            candidates=budget.candidates,
+            kept=_KEPT_OF_STUDENT,
         )
-        mask = inversion(student, shown, compute, seed, steps=budget.inversion_steps)
-        covered = occlusion(student, shown, compute, seed, places=budget.places)
-    usual = max(untouched.masks[effort], default=1.0)
-    found = min(max(1 - mask / usual, 0.0), 1.0)
-    return Suspicion(answer, found, covered, (answer + found + covered) / 3)
+        answer = universal(student, judged, own, sought, compute)
+        if untouched.openings:
+            # Pasted parts come from the images that the teacher was screened with.
+            donors, _ = _halves(images, _BUDGETS["full"], compute)
+            openings = {
+                family: keys[: budget.openings] for family, keys in untouched.openings.items()
+            }
+            answer = (answer + universal(student, judged, openings, donors, compute)) / 2
+        covered = occlusion(student, judged, compute, seed, places=budget.places)
+    usual = min(untouched.masks[effort], default=1.0)
+    mask = _mask(student, images, compute, seed, effort)
+    small = usual / (usual + mask)
+    return Suspicion(answer, small, covered, answer)
 
 
-def _shown(images: Tensor, limit: int, compute: Compute) -> Tensor:
-    chosen = images[:limit].to(compute.torch_device)
-    return to_float(chosen) if not chosen.is_floating_point() else chosen.float()
+def _mask(encoder: Encoder, images: Tensor, compute: Compute, seed: int, effort: Effort) -> float:
+    budget = _BUDGETS[effort]
+    sought, _ = _halves(images, budget, compute)
+    with frozen(encoder, compute):
+        return inversion(
+            encoder,
+            sought,
+            compute,
+            seed,
+            steps=budget.inversion_steps,
+            batch=budget.inversion_batch,
+        )
+
+
+def _halves(images: Tensor, budget: _Budget, compute: Compute) -> tuple[Tensor, Tensor]:
+    """The images to search with and those to judge with, [0, 1], on the device.
+
+    Every second one, so that an order of the images by kind does no harm.
+    """
+    chosen = images[: budget.images].to(compute.torch_device)
+    shown = chosen if chosen.is_floating_point() else to_float(chosen)
+    return shown[::2].to(torch.float32), shown[1::2].to(torch.float32)
