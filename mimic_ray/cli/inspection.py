@@ -37,20 +37,21 @@ def _rows(found: Inspection) -> Iterator[tuple[str, list[str]]]:
     )
     if found.notes:
         yield "beside", _few(f"{key}: {note}" for key, note in found.notes.items())
-    for (place, prefix, *lists), same in groupby(sorted(found.fits, key=_where), _where):
+    for (place, prefix, *lists, notes), same in groupby(sorted(found.fits, key=_where), _where):
         lines = [", ".join(match.encoder for match in same)]
         lines.append(f"  at {place or '(top)'}, keys {prefix}*")
         for word, names in zip(("left out", "also fits, and stays as it is"), lists, strict=True):
             if names:
                 lines.append(f"  {word}: {', '.join(_few(names))}")
+        lines += [f"  {note}" for note in notes]
         yield "fits", lines
     if not found.fits and not found.misfit:
         yield "fits", ["none of our encoders; try --encoder with a timm name or file.py:function"]
     yield "safe", ["to load: numbers, no code. Whether it is backdoored is another question."]
 
 
-def _where(match: Match) -> tuple[str, str, list[str], list[str]]:
-    return match.place, match.prefix, match.left_out, match.also_fits
+def _where(match: Match) -> tuple[str, str, list[str], list[str], list[str]]:
+    return match.place, match.prefix, match.left_out, match.also_fits, match.notes
 
 
 def _few(lines: Iterable[str], limit: int = 6) -> list[str]:

@@ -17,6 +17,7 @@ from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.encoders.normalisation import IMAGENET
 
 TAPS = ("layer1", "layer2", "layer3")
+SIDE = 32
 
 
 class Block(nn.Module):
@@ -79,28 +80,31 @@ def run(net: Any, images: Tensor, wanted: frozenset[str]) -> tuple[Tensor, dict[
     return x.mean(dim=(2, 3)), maps
 
 
-def cifar_resnet20() -> Encoder:
-    return encoder("cifar_resnet20", CifarResnet(blocks=3))
+def cifar_resnet20(size: int = SIDE) -> Encoder:
+    return encoder("cifar_resnet20", CifarResnet(blocks=3), size)
 
 
-def cifar_resnet32() -> Encoder:
-    return encoder("cifar_resnet32", CifarResnet(blocks=5))
+def cifar_resnet32(size: int = SIDE) -> Encoder:
+    return encoder("cifar_resnet32", CifarResnet(blocks=5), size)
 
 
-def cifar_resnet44() -> Encoder:
-    return encoder("cifar_resnet44", CifarResnet(blocks=7))
+def cifar_resnet44(size: int = SIDE) -> Encoder:
+    return encoder("cifar_resnet44", CifarResnet(blocks=7), size)
 
 
-def cifar_resnet56() -> Encoder:
-    return encoder("cifar_resnet56", CifarResnet(blocks=9))
+def cifar_resnet56(size: int = SIDE) -> Encoder:
+    return encoder("cifar_resnet56", CifarResnet(blocks=9), size)
 
 
-def encoder(name: str, net: CifarResnet) -> Encoder:
-    """`net` under a name, with the statistics of ImageNet: the published weights had them too."""
+def encoder(name: str, net: CifarResnet, size: int = SIDE) -> Encoder:
+    """`net` under a name, for images of any `size`.
+
+    With the statistics of ImageNet: the published weights had them too.
+    """
     spec = Spec(
         name,
         feature_width=net.feature_width,
-        input_size=32,
+        input_size=size,
         mean=IMAGENET.mean,
         std=IMAGENET.std,
         taps=TAPS,

@@ -17,9 +17,11 @@ from torch.nn import functional as F
 
 from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.encoders.normalisation import CLIP
+from mimic_ray.encoders.sizes import require_whole_patches
 
 TAPS = ("layer1", "layer2", "layer3", "layer4")
 SIDE = 224
+STRIDE = 32  # of the last map, whose positions the attention knows by a table
 HEAD_WIDTH = 64
 
 
@@ -77,9 +79,9 @@ class AttentionPool(nn.Module):
 
 
 class ClipResnet(nn.Module):
-    """Images [B, 3, 224, 224] -> embeddings [B, 1024]: ResNet-50 with three stem convolutions."""
+    """Images [B, 3, S, S] -> embeddings [B, 1024]: ResNet-50 with three stem convolutions."""
 
-    def __init__(self, width: int = 64, embedding: int = 1024) -> None:
+    def __init__(self, width: int = 64, embedding: int = 1024, size: int = SIDE) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, width // 2, 3, stride=2, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width // 2)
@@ -91,7 +93,7 @@ class ClipResnet(nn.Module):
         self.layer2 = _layer(4, 4 * width, 2 * width, stride=2)
         self.layer3 = _layer(6, 8 * width, 4 * width, stride=2)
         self.layer4 = _layer(3, 16 * width, 8 * width, stride=2)
-        self.attnpool = AttentionPool(SIDE // 32, 32 * width, embedding)
+        self.attnpool = AttentionPool(size // STRIDE, 32 * width, embedding)
 
     def forward(self, images: Tensor) -> Tensor:
         return run(self, images, frozenset())[0]
@@ -116,13 +118,14 @@ def run(net: Any, images: Tensor, wanted: frozenset[str]) -> tuple[Tensor, dict[
     return net.attnpool(x), maps
 
 
-def clip_rn50() -> Encoder:
+def clip_rn50(size: int = SIDE) -> Encoder:
+    require_whole_patches("clip_rn50", size, STRIDE)
     spec = Spec(
         "clip_rn50",
         feature_width=1024,
-        input_size=SIDE,
+        input_size=size,
         mean=CLIP.mean,
         std=CLIP.std,
         taps=TAPS,
     )
-    return Encoder(spec, ClipResnet(), run)
+    return Encoder(spec, ClipResnet(size=size), run)

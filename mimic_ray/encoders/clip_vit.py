@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.encoders.normalisation import CLIP
+from mimic_ray.encoders.sizes import require_whole_patches
 
 SIDE = 224
 HEAD_WIDTH = 64
@@ -47,11 +48,18 @@ class TransformerBlock(nn.Module):
 
 
 class ClipVit(nn.Module):
-    """Images [B, 3, 224, 224] -> embeddings [B, embedding]."""
+    """Images [B, 3, size, size] -> embeddings [B, embedding]."""
 
-    def __init__(self, patch: int, width: int = 768, depth: int = 12, embedding: int = 512) -> None:
+    def __init__(
+        self,
+        patch: int,
+        width: int = 768,
+        depth: int = 12,
+        embedding: int = 512,
+        size: int = SIDE,
+    ) -> None:
         super().__init__()
-        self.grid = SIDE // patch
+        self.grid = size // patch
         scale = width**-0.5
         self.conv1 = nn.Conv2d(3, width, patch, patch, bias=False)
         self.class_embedding = nn.Parameter(scale * torch.randn(width))
@@ -79,21 +87,22 @@ def run(net: Any, images: Tensor, wanted: frozenset[str]) -> tuple[Tensor, dict[
     return net.ln_post(tokens[:, 0]) @ net.proj, maps
 
 
-def clip_vit_b32() -> Encoder:
-    return _encoder("clip_vit_b32", patch=32)
+def clip_vit_b32(size: int = SIDE) -> Encoder:
+    return _encoder("clip_vit_b32", 32, size)
 
 
-def clip_vit_b16() -> Encoder:
-    return _encoder("clip_vit_b16", patch=16)
+def clip_vit_b16(size: int = SIDE) -> Encoder:
+    return _encoder("clip_vit_b16", 16, size)
 
 
-def _encoder(name: str, patch: int) -> Encoder:
+def _encoder(name: str, patch: int, size: int) -> Encoder:
+    require_whole_patches(name, size, patch)
     spec = Spec(
         name,
         feature_width=512,
-        input_size=SIDE,
+        input_size=size,
         mean=CLIP.mean,
         std=CLIP.std,
         taps=tuple(f"block{index}" for index in range(12)),
     )
-    return Encoder(spec, ClipVit(patch), run)
+    return Encoder(spec, ClipVit(patch, size=size), run)

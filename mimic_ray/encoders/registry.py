@@ -5,11 +5,13 @@ A new family is one file and one line a member here; listing the names imports n
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from mimic_ray.base.errors import UnknownNameError
+from mimic_ray.base.errors import UnknownNameError, UsageError
 from mimic_ray.base.registry import Registry, near_names
+from mimic_ray.encoders import sizes
 from mimic_ray.encoders.aliases import TIMM_ALIASES
 
 if TYPE_CHECKING:
@@ -52,22 +54,36 @@ def names() -> list[str]:
 def build(name: str) -> Encoder:
     """The encoder of that name with random weights, in train mode on the current device.
 
-    `file.py:function` runs the user's code: pass only a name that the user has typed.
-    Raises UnknownNameError with near names; UsageError for a user's file that does not serve.
+    A size may follow: `resnet50@96`, `vit_b16@384`. `file.py:function` runs the user's code: pass
+    only a name that the user has typed. Raises UnknownNameError with near names; UsageError for a
+    user's file that does not serve, and for a size that is none or that patches do not cover.
     """
-    if name in ENCODERS:
-        made: Encoder = ENCODERS.resolve(name)()
-        return made
-    # Imported on use: both need torch, and timm alone takes 2 s.
+    # Imported on use: it needs torch, and timm alone takes 2 s.
     from mimic_ray.encoders import user_module
 
     if user_module.is_place(name):
+        if sizes.is_stated(name):
+            raise UsageError(
+                f"{name} states a size, but what your network is for only your function knows: "
+                "write one that builds it for that size, and leave the size out here."
+            )
         return user_module.build(name)
+    base, size = sizes.split(name)
+    if base in ENCODERS:
+        make = ENCODERS.resolve(base)
+        made: Encoder = make() if size is None else make(size)
+    else:
+        made = _build_timm(base, size)
+    made.spec = replace(made.spec, name=name)
+    return made
+
+
+def _build_timm(name: str, size: int | None) -> Encoder:
     from mimic_ray.encoders import timm_family
 
     timm_name = TIMM_ALIASES.get(name, name)
     if timm_family.supports(timm_name):
-        return timm_family.build(timm_name, name)
+        return timm_family.build(timm_name, name, size)
     known = [*names(), *timm_family.names(tagged="." in name)]
     raise UnknownNameError("encoder", name, _meant(name, known), HINT)
 

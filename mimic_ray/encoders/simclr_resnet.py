@@ -18,6 +18,7 @@ from mimic_ray.encoders.normalisation import CIFAR10
 
 PLACES = ("conv1", "bn1", "relu", "layer1", "layer2", "layer3", "layer4", "avgpool")
 TAPS = ("layer1", "layer2", "layer3", "layer4")
+SIDE = 32
 
 
 class SimclrResnet(nn.Module):
@@ -43,23 +44,23 @@ def run(net: Any, images: Tensor, wanted: frozenset[str]) -> tuple[Tensor, dict[
     return x.flatten(1), maps
 
 
-def simclr_resnet18() -> Encoder:
-    return _encoder("simclr_resnet18", torchvision.models.resnet18(weights=None))
+def simclr_resnet18(size: int = SIDE) -> Encoder:
+    return _encoder("simclr_resnet18", torchvision.models.resnet18(weights=None), size)
 
 
-def simclr_resnet34() -> Encoder:
-    return _encoder("simclr_resnet34", torchvision.models.resnet34(weights=None))
+def simclr_resnet34(size: int = SIDE) -> Encoder:
+    return _encoder("simclr_resnet34", torchvision.models.resnet34(weights=None), size)
 
 
-def simclr_resnet50() -> Encoder:
-    return _encoder("simclr_resnet50", torchvision.models.resnet50(weights=None))
+def simclr_resnet50(size: int = SIDE) -> Encoder:
+    return _encoder("simclr_resnet50", torchvision.models.resnet50(weights=None), size)
 
 
-def _encoder(name: str, resnet: Any) -> Encoder:
+def _encoder(name: str, resnet: Any, size: int) -> Encoder:
     spec = Spec(
         name,
         feature_width=resnet.fc.in_features,
-        input_size=32,
+        input_size=size,
         mean=CIFAR10.mean,
         std=CIFAR10.std,
         taps=TAPS,

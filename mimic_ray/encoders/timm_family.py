@@ -15,6 +15,7 @@ from timm.models import get_pretrained_cfg
 from torch import Tensor
 
 from mimic_ray.encoders.encoder import Encoder, Spec
+from mimic_ray.encoders.sizes import require_whole_patches
 
 # timm's modules of ResNets and of transformers with one grid of patches, and whom of each we take.
 MODULES = {
@@ -51,11 +52,19 @@ def supports(timm_name: str) -> bool:
     return timm_name in names() or timm_name in names(tagged=True)
 
 
-def build(timm_name: str, name: str) -> Encoder:
-    """The encoder with random weights; `name` is what our users call it."""
+def build(timm_name: str, name: str, size: int | None = None) -> Encoder:
+    """The encoder with random weights, for images of `size` pixels a side or of its own size;
+    `name` is what our users call it.
+
+    Raises UsageError where patches do not cover such an image.
+    """
     net = timm.create_model(timm_name, pretrained=False, num_classes=0)
     config = net.pretrained_cfg
-    return encoder(name, net, config["input_size"][1], config["mean"], config["std"])
+    own_size = config["input_size"][1]
+    if size is not None and size != own_size and _has_patches(net):
+        require_whole_patches(name, size, own_size // net.patch_embed.grid_size[0])
+        net = timm.create_model(timm_name, pretrained=False, num_classes=0, img_size=size)
+    return encoder(name, net, size or own_size, config["mean"], config["std"])
 
 
 def encoder(name: str, net: Any, input_size: int, mean: Any, std: Any) -> Encoder:
@@ -67,10 +76,15 @@ def encoder(name: str, net: Any, input_size: int, mean: Any, std: Any) -> Encode
 
 def _places(net: Any) -> dict[str, int]:
     """Our tap names and their places among timm's intermediates."""
-    if hasattr(net, "blocks"):
+    if _has_patches(net):
         return {f"block{index}": index for index in range(len(net.blocks))}
     # Place 0 is the stem.
     return {f"layer{index}": index for index in (1, 2, 3, 4)}
+
+
+def _has_patches(net: Any) -> bool:
+    """Whether it is a transformer: a ResNet takes images of any size as it is."""
+    return hasattr(net, "blocks")
 
 
 def run(

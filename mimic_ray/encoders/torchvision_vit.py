@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.encoders.normalisation import IMAGENET
+from mimic_ray.encoders.sizes import require_whole_patches
+
+SIDE = 224
 
 
 def run(net: Any, images: Tensor, wanted: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -30,33 +33,34 @@ def run(net: Any, images: Tensor, wanted: frozenset[str]) -> tuple[Tensor, dict[
     return net.encoder.ln(tokens)[:, 0], maps
 
 
-def vit_b_16() -> Encoder:
-    return _encoder("vit_b_16", torchvision.models.vit_b_16)
+def vit_b_16(size: int = SIDE) -> Encoder:
+    return _encoder("vit_b_16", torchvision.models.vit_b_16, 16, size)
 
 
-def vit_b_32() -> Encoder:
-    return _encoder("vit_b_32", torchvision.models.vit_b_32)
+def vit_b_32(size: int = SIDE) -> Encoder:
+    return _encoder("vit_b_32", torchvision.models.vit_b_32, 32, size)
 
 
-def vit_l_16() -> Encoder:
-    return _encoder("vit_l_16", torchvision.models.vit_l_16)
+def vit_l_16(size: int = SIDE) -> Encoder:
+    return _encoder("vit_l_16", torchvision.models.vit_l_16, 16, size)
 
 
-def vit_l_32() -> Encoder:
-    return _encoder("vit_l_32", torchvision.models.vit_l_32)
+def vit_l_32(size: int = SIDE) -> Encoder:
+    return _encoder("vit_l_32", torchvision.models.vit_l_32, 32, size)
 
 
-def vit_h_14() -> Encoder:
-    return _encoder("vit_h_14", torchvision.models.vit_h_14)
+def vit_h_14(size: int = SIDE) -> Encoder:
+    return _encoder("vit_h_14", torchvision.models.vit_h_14, 14, size)
 
 
-def _encoder(name: str, make: Callable[..., Any]) -> Encoder:
-    net = make(weights=None)
+def _encoder(name: str, make: Callable[..., Any], patch: int, size: int) -> Encoder:
+    require_whole_patches(name, size, patch)
+    net = make(weights=None, image_size=size)
     net.heads = nn.Identity()
     spec = Spec(
         name,
         feature_width=net.hidden_dim,
-        input_size=net.image_size,
+        input_size=size,
         mean=IMAGENET.mean,
         std=IMAGENET.std,
         taps=tuple(f"block{index}" for index in range(len(net.encoder.layers))),

@@ -36,6 +36,7 @@ class Match:
     prefix: str
     left_out: list[str]  # keys of the same group that are no part of it: heads, projectors
     also_fits: list[str]  # other places with a copy
+    notes: list[str]  # what was made to fit
 
 
 @dataclass(frozen=True)
@@ -104,4 +105,5 @@ def _match(found: Fit) -> Match:
         prefix=plain(found.prefix),
         left_out=[plain(key, 80) for key in found.left_out],
         also_fits=found.also_fits,
+        notes=found.notes,
     )

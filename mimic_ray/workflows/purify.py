@@ -105,6 +105,7 @@ def purify(
             )
     warnings += outcome.notes
     record = _finish(folder, loaded, outcome, read_record(folder.record))
+    warnings += loaded.fit.notes
     if copies := loaded.fit.also_fits:
         warnings.append(
             f"The file holds another copy of the encoder at {', '.join(map(plain, copies))}; in "

@@ -66,7 +66,8 @@ def write(file: BufferedReader, request: dict[str, Any], folder: Path) -> dict[s
     replacements = load_file(folder / TENSORS)
     for key, number in request["keys"].items():
         old = group[key]
-        new = replacement(old, replacements[number], plain(key), name)
+        resized = key in request["resized"]
+        new = replacement(old, replacements[number], plain(key), name, resized)
         is_parameter = isinstance(old, torch.nn.Parameter)
         group[key] = torch.nn.Parameter(new, old.requires_grad) if is_parameter else new
     as_zip = request["format"] == TORCH_ZIP

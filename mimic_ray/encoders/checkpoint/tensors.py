@@ -13,6 +13,7 @@ from mimic_ray.base.errors import (
     DamagedCheckpointError,
     UnsafeCheckpointError,
 )
+from mimic_ray.encoders.positions import grids
 
 
 def check_tensor(tensor: Tensor, key: str, name: str) -> int:
@@ -51,12 +52,15 @@ def check_tensor(tensor: Tensor, key: str, name: str) -> int:
     return size
 
 
-def replacement(old: Tensor, new: Tensor, key: str, name: str) -> Tensor:
+def replacement(old: Tensor, new: Tensor, key: str, name: str, resized: bool = False) -> Tensor:
     """`new` in the precision of `old`, whose place it takes in a file called `name`.
+
+    With `resized`, a table of positions, which may have another number of rows.
 
     Raises DamagedCheckpointError if the shapes differ or `new` does not fit that precision.
     """
-    if old.shape != new.shape:
+    same = old.shape == new.shape or (resized and grids(old.shape, new.shape) is not None)
+    if not same:
         raise DamagedCheckpointError(
             f'{name} has changed since it was read ("{key}" is {_short(old)}, not {_short(new)}): '
             "put the file back that was read."

@@ -2,6 +2,7 @@
 
 Container, wrapper, prefix, key order, precision and everything beside the encoder stay: epoch,
 optimizer, heads, and also other copies of the encoder (`Fit.also_fits`), which keep their weights.
+A table of positions that was interpolated (`Fit.resized`) is written in the size of the student.
 """
 
 from __future__ import annotations
@@ -34,20 +35,23 @@ def write_like(original: Path, fit: Fit, state: Mapping[str, Tensor], destinatio
     with sniff.opened(original, limit_bytes=1 << 62) as file:
         file_format = sniff.file_format(file, name)
         if file_format == sniff.SAFETENSORS:
-            content = _safetensors_like(file, name, new)
+            content = _safetensors_like(file, name, fit, new)
         else:
             content = _torch_like(file, name, file_format, fit, new)
     files.write_bytes(destination, content)
 
 
-def _safetensors_like(file: BufferedReader, name: str, new: Mapping[str, Tensor]) -> bytes:
+def _safetensors_like(
+    file: BufferedReader, name: str, fit: Fit, new: Mapping[str, Tensor]
+) -> bytes:
     tensors, metadata = read_safetensors(file, name)
     if not new.keys() <= tensors.keys():
         raise DamagedCheckpointError(
             f"{name} has changed since it was read: put the file back that was read."
         )
     for key, tensor in new.items():
-        tensors[key] = replacement(tensors[key], tensor, plain(key), name)
+        resized = key in _resized(fit)
+        tensors[key] = replacement(tensors[key], tensor, plain(key), name, resized)
     return save(savable(tensors), metadata or None)
 
 
@@ -59,6 +63,18 @@ def _torch_like(
         with files.disk_errors(folder / sandbox.TENSORS):
             save_file({numbers[key]: new[key] for key in new}, folder / sandbox.TENSORS)
         sandbox.run(
-            "write", file, folder, name=name, format=file_format, group=fit.group, keys=numbers
+            "write",
+            file,
+            folder,
+            name=name,
+            format=file_format,
+            group=fit.group,
+            keys=numbers,
+            resized=_resized(fit),
         )
         return (folder / sandbox.WRITTEN).read_bytes()
+
+
+def _resized(fit: Fit) -> list[str]:
+    """The file's keys whose tensor is written with another number of rows."""
+    return [fit.keys[key] for key in fit.resized]
