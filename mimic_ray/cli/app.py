@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": "mimic_ray.cli.evaluate",
     "attack": "mimic_ray.cli.attack",
     "shards": "mimic_ray.cli.shards",
+    "plan": "mimic_ray.cli.plan",
     "bench": "mimic_ray.cli.bench",
 }
 

@@ -1,0 +1,71 @@
+"""Accelerators as their vendors publish them. Peaks are dense (no sparsity) and never reached.
+
+Sources: NVIDIA's data sheets of A100 (SXM), H100 SXM, H200 SXM, L4, T4 and V100 SXM2; for the A10G
+AWS's page on G5; for the RTX 4090 the whitepaper of the Ada architecture (bf16, fp32 accumulation).
+T4 and V100 have no bf16: their fp32 figure stands in for it. `link` is what one GPU sends to others
+of its node in one direction: half the published NVLink figure, or PCIe. `network` is between nodes,
+a GPU's share, and no figure of the card but of the usual machine around it (DGX: one adapter of 400
+or 200 Gb/s a GPU; others 25 Gb/s).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mimic_ray.base.errors import UnknownNameError
+from mimic_ray.base.registry import near_names
+
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """One device. Bytes, FLOP/s, bytes/s."""
+
+    name: str
+    memory: float
+    bf16: float
+    fp32: float
+    bandwidth: float
+    link: float  # to others of its node
+    network: float  # to other nodes
+    per_node: int = 8
+
+    def peak(self, precision: str) -> float:
+        return self.bf16 if precision == "bf16" else self.fp32
+
+
+def _gpu(
+    name: str, gb: int, bf16: float, fp32: float, bandwidth: float, link: float, network: float
+) -> Hardware:
+    """GB as printed on the card (2^30 bytes), TFLOP/s, GB/s."""
+    return Hardware(
+        name, gb * GIB, bf16 * 1e12, fp32 * 1e12, bandwidth * 1e9, link * 1e9, network * 1e9
+    )
+
+
+HARDWARE = {
+    gpu.name: gpu
+    for gpu in (
+        #    name        GB   bf16    fp32   GB/s   link  network
+        _gpu("a100", 80, 312, 19.5, 2039, 300, 25),
+        _gpu("a100_40", 40, 312, 19.5, 1555, 300, 25),
+        _gpu("h100", 80, 989.4, 66.9, 3350, 450, 50),
+        _gpu("h200", 141, 989.4, 66.9, 4800, 450, 50),
+        _gpu("l4", 24, 121, 30.3, 300, 32, 3.125),
+        _gpu("a10g", 24, 70, 35, 600, 32, 3.125),
+        _gpu("t4", 16, 8.1, 8.1, 320, 16, 3.125),
+        _gpu("v100", 32, 15.7, 15.7, 900, 150, 3.125),
+        _gpu("rtx4090", 24, 165.2, 82.6, 1008, 32, 3.125),
+    )
+}
+
+
+def find(name: str) -> Hardware:
+    """Raises UnknownNameError with near names."""
+    if name.lower() not in HARDWARE:
+        known = [*HARDWARE, "cpu"]
+        raise UnknownNameError(
+            "gpu", name, near_names(name, known), f"Known are {', '.join(known)}."
+        )
+    return HARDWARE[name.lower()]

@@ -1,0 +1,86 @@
+"""How many images a second one device can take, by what would hold it up; and what it needs fed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mimic_ray.planning.hardware import Hardware
+from mimic_ray.planning.trace import Trace
+
+# Of the peak that a training step reaches in matrix products; 400 of 989 TFLOP/s on an H100.
+UTILISATION = 0.4
+# Of the published bandwidth that element-wise kernels reach.
+BANDWIDTH_SHARE = 0.8
+# Of a link that collectives reach.
+LINK_SHARE = 0.7
+# Images a second of one core (Zen 4, one thread), as measured for this project.
+DECODE_JPEG = 2770.0  # 256-pixel JPEG of 31.4 kB
+GATHER_DECODED = 50_000.0  # out of the decoded cache
+JPEG_BYTES = 31_400
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Images a second of one device, were nothing else in the way."""
+
+    by: str
+    images_s: float
+
+
+def bounds(
+    traced: Trace,
+    hardware: Hardware,
+    precision: str,
+    strategy: str,
+    devices: int,
+    accumulate: int = 1,
+    utilisation: float = UTILISATION,
+) -> list[Bound]:
+    """The slowest first. `traced` is one of `accumulate` parts of a step."""
+    batch = traced.batch
+    found = [
+        Bound("compute", batch * utilisation * hardware.peak(precision) / traced.flops),
+        Bound("memory bandwidth", batch * BANDWIDTH_SHARE * hardware.bandwidth / traced.traffic),
+    ]
+    if devices > 1:
+        sent = sent_bytes(traced, strategy, devices, accumulate)
+        link = hardware.link if devices <= hardware.per_node else hardware.network
+        found.append(Bound("collectives", batch * accumulate * LINK_SHARE * link / sent))
+    return sorted(found, key=lambda bound: bound.images_s)
+
+
+def sent_bytes(traced: Trace, strategy: str, devices: int, accumulate: int = 1) -> float:
+    """What one device sends a step, in fp32 and in a ring: an all-reduce is twice a gather.
+
+    FSDP gathers parameters forward and backward and shares gradients out, in each part of a step.
+    """
+    ring = (devices - 1) / devices
+    if strategy == "ddp":
+        return 2 * ring * traced.gradients
+    gathers = 3 * traced.gradients
+    if strategy == "fsdp+teacher":
+        gathers += traced.teacher_bytes
+    return accumulate * ring * gathers
+
+
+@dataclass(frozen=True)
+class Loader:
+    """What all devices together need of the hosts at a rate of images a second."""
+
+    decode_cores: float  # first epoch, or every epoch where nothing is kept decoded
+    cached_cores: float  # later epochs, out of the decoded cache
+    read_mb_s: float  # JPEG bytes from disk or object storage, where every epoch streams
+    read_gb: float  # in all: once with the cache
+    cache_gb: float  # decoded, uint8
+
+
+def loader(images_s: float, images: int, side: int, image_bytes: int) -> Loader:
+    """`side`: pixels at which images are kept decoded; decoding time goes with the bytes."""
+    rate = DECODE_JPEG * JPEG_BYTES / image_bytes
+    return Loader(
+        decode_cores=images_s / rate,
+        cached_cores=images_s / GATHER_DECODED,
+        read_mb_s=images_s * image_bytes / 1e6,
+        read_gb=images * image_bytes / 1e9,
+        cache_gb=images * 3 * side * side / 1e9,
+    )
