@@ -1,0 +1,170 @@
+"""Every family at a small size, through all that a distillation does with an encoder.
+
+Small means few channels, blocks and pixels where the family's constructor allows it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import pytest
+import timm
+import torch
+import torchvision
+from torch import Tensor
+
+from mimic_ray.base.devices import Compute
+from mimic_ray.encoders import clip_vit, registry, timm_family, torchvision_vit
+from mimic_ray.encoders.blocks import blocks, checkpoint_activations
+from mimic_ray.encoders.encoder import Encoder, Spec
+from mimic_ray.encoders.normalisation import CLIP, IMAGENET
+from mimic_ray.method.losses.attention import attention_loss
+from mimic_ray.method.losses.clone import clone_loss
+from mimic_ray.method.losses.contrastive import contrastive_loss
+from mimic_ray.method.profile import profile
+from mimic_ray.method.recipe import MutualInformation
+
+SIDE = 32
+TRANSFORMER = {"img_size": SIDE, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
+
+
+def of_timm(name: str, **small: object) -> Encoder:
+    net = timm.create_model(name, pretrained=False, num_classes=0, **small)
+    return timm_family.encoder(name, net, SIDE, IMAGENET.mean, IMAGENET.std)
+
+
+def small_torchvision_vit() -> Encoder:
+    net = torchvision.models.VisionTransformer(
+        image_size=SIDE, patch_size=8, num_layers=2, num_heads=2, hidden_dim=32, mlp_dim=64
+    )
+    net.heads = torch.nn.Identity()
+    spec = Spec("vit_b_16", 32, SIDE, IMAGENET.mean, IMAGENET.std, ("block0", "block1"))
+    return Encoder(spec, net, torchvision_vit.run)
+
+
+def small_clip_vit() -> Encoder:
+    net = clip_vit.ClipVit(patch=8, width=64, depth=2, embedding=24, size=SIDE)
+    spec = Spec("clip_vit_b16", 24, SIDE, CLIP.mean, CLIP.std, ("block0", "block1"))
+    return Encoder(spec, net, clip_vit.run)
+
+
+FAMILIES: dict[str, Callable[[], Encoder]] = {
+    "cifar_resnet": lambda: registry.build("tiny_resnet"),
+    "simclr_resnet": lambda: registry.build("simclr_resnet18@16"),
+    "resnet, basic blocks": lambda: registry.build("resnet18@32"),
+    "resnet, bottlenecks": lambda: registry.build("resnet50@32"),
+    "clip_resnet": lambda: registry.build("clip_rn50@32"),
+    "clip_vit": small_clip_vit,
+    "torchvision_vit": small_torchvision_vit,
+    "vision_transformer": lambda: of_timm("vit_small_patch16_224", **TRANSFORMER),
+    "dinov2": lambda: of_timm("vit_small_patch14_dinov2", **TRANSFORMER),
+    "dinov2, registers": lambda: of_timm("vit_small_patch14_reg4_dinov2", **TRANSFORMER),
+    "dinov3": lambda: of_timm("vit_small_patch16_dinov3", **TRANSFORMER),
+    "clip in timm": lambda: of_timm("vit_base_patch16_clip_224", **TRANSFORMER),
+    "deit, distilled": lambda: of_timm("deit_small_distilled_patch16_224", **TRANSFORMER),
+    "beit": lambda: of_timm("beit_base_patch16_224", **TRANSFORMER),
+    "eva": lambda: of_timm("eva02_small_patch14_224", **TRANSFORMER),
+    "relative positions": lambda: of_timm("vit_relpos_small_patch16_224", **TRANSFORMER),
+}
+
+
+@cache
+def built(family: str) -> Encoder:
+    torch.manual_seed(0)
+    return FAMILIES[family]()
+
+
+@pytest.fixture(params=FAMILIES)
+def encoder(request: pytest.FixtureRequest) -> Encoder:
+    return copy.deepcopy(built(request.param))
+
+
+def pictures(encoder: Encoder, count: int = 4, seed: int = 1) -> Tensor:
+    side = encoder.spec.input_size
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(count, 3, side, side, generator=generator)
+
+
+def distilled(student: Encoder, teacher: Encoder, taps: Sequence[str]) -> Tensor:
+    """All three losses at once, the student's backward taken."""
+    first, second = pictures(student, seed=1), pictures(student, seed=2)
+    with torch.no_grad():
+        answer, looks = teacher.eval()(first, taps)
+    features, maps = student(first, taps)
+    loss = clone_loss(features, answer) + contrastive_loss(features, student(second), 0.5)
+    loss = loss + sum(attention_loss(s, t) for s, t in zip(maps, looks, strict=True))
+    loss.backward()
+    return loss.detach()
+
+
+def test_taps_leave_the_feature_as_it_is_and_are_maps_with_numbers(encoder: Encoder) -> None:
+    encoder.eval()
+    images = pictures(encoder)
+    with torch.no_grad():
+        features, maps = encoder(images, encoder.spec.taps)
+        torch.testing.assert_close(features, encoder(images), rtol=1e-4, atol=1e-5)
+        backwards = encoder(images, encoder.spec.taps[::-1])[1]
+    assert features.shape == (4, encoder.spec.feature_width)
+    assert len(maps) == len(encoder.spec.taps)
+    assert all(tap.ndim == 4 and tap.isfinite().all() and tap.std() > 0 for tap in maps)
+    assert all(map(torch.equal, maps, reversed(backwards)))
+
+
+def test_every_loss_is_a_number_and_every_weight_learns_from_it(encoder: Encoder) -> None:
+    teacher = copy.deepcopy(encoder)
+    with torch.no_grad():
+        for weight in encoder.parameters():
+            weight.add_(0.05 * torch.randn_like(weight))
+    loss = distilled(encoder.train(), teacher, encoder.spec.taps)
+    assert loss.isfinite()
+    assert loss > 0
+    for key, weight in encoder.net.named_parameters():
+        assert weight.grad is not None, key
+        assert weight.grad.isfinite().all(), key
+
+
+def saved_bytes(encoder: Encoder, teacher: Encoder) -> int:
+    """What backward keeps from forward beside the weights."""
+    torch.manual_seed(0)  # relative positions are dropped out at random
+    weights = {weight.untyped_storage().data_ptr() for weight in encoder.parameters()}
+    saved: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        distilled(encoder, teacher, encoder.spec.taps[-1:])
+    return sum(saved.values())
+
+
+def test_recomputed_activations_give_the_same_gradients_from_less_memory(encoder: Encoder) -> None:
+    teacher, other = copy.deepcopy(encoder), copy.deepcopy(encoder)
+    units = checkpoint_activations(other)
+    assert units == len(blocks(encoder)) >= 2
+    plain_bytes = saved_bytes(encoder.train(), teacher)
+    kept_bytes = saved_bytes(other.train(), teacher)
+    pairs = zip(encoder.named_parameters(), other.parameters(), strict=True)
+    for (key, left), right in pairs:
+        torch.testing.assert_close(
+            left.grad, right.grad, msg=lambda text, key=key: f"{key}: {text}"
+        )
+    assert all(map(torch.equal, encoder.buffers(), other.buffers()))
+    assert kept_bytes < 0.8 * plain_bytes
+
+
+def test_the_profile_gives_every_tap_a_finite_score(encoder: Encoder) -> None:
+    torch.manual_seed(1)
+    untrained = copy.deepcopy(encoder)
+    settings = MutualInformation(images=24)
+    batches = [pictures(encoder, 8, seed) for seed in range(3)]
+    found = profile(
+        encoder.eval(), untrained.eval(), batches, settings, Compute("cpu", "fp32", 1), 0
+    )
+    assert [tap.tap for tap in found.taps] == [*encoder.spec.taps]
+    assert all(torch.tensor([tap.score, tap.untrained]).isfinite().all() for tap in found.taps)
+    assert sum(tap.share for tap in found.taps) == pytest.approx(1.0)
