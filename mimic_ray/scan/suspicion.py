@@ -41,11 +41,12 @@ _BUDGETS: dict[Effort, _Budget] = {
 # Once for a whole search: 10 CPU seconds of a ResNet-20.
 _CANDIDATES_OF_TEACHER = 384
 _KEPT_OF_STUDENT = 2
+_LEAST_IMAGES = 4  # two in each half: concentration is of pairs
 
 
 @dataclass(frozen=True)
 class Suspicion:
-    """Each in [0, 1], better low; `score` is what a search minimises.
+    """Each in [0, 1], better low; `score`, what a search minimises, is the mean of the three.
 
     `inversion` is 1/2 where the mask is as large as the smallest of the untouched encoders.
     """
@@ -103,7 +104,8 @@ def suspicion(
 ) -> Suspicion:
     """Images [N, 3, S, S], uint8 or in [0, 1], that the student was not trained on; N >= 4.
 
-    Leaves the student as it was. Equal arguments give equal bits on one CPU process.
+    Leaves the student as it was. Equal arguments give equal bits on one CPU process. Raises
+    ValueError for fewer images.
     """
     budget = _BUDGETS[effort]
     sought, judged = _halves(images, budget, compute)
@@ -128,7 +130,7 @@ def suspicion(
     usual = min(untouched.masks[effort], default=1.0)
     mask = _mask(student, images, compute, seed, effort)
     small = usual / (usual + mask)
-    return Suspicion(answer, small, covered, answer)
+    return Suspicion(answer, small, covered, (answer + small + covered) / 3)
 
 
 def _mask(encoder: Encoder, images: Tensor, compute: Compute, seed: int, effort: Effort) -> float:
@@ -148,8 +150,11 @@ def _mask(encoder: Encoder, images: Tensor, compute: Compute, seed: int, effort:
 def _halves(images: Tensor, budget: _Budget, compute: Compute) -> tuple[Tensor, Tensor]:
     """The images to search with and those to judge with, [0, 1], on the device.
 
-    Every second one, so that an order of the images by kind does no harm.
+    Every second one, so that an order of the images by kind does no harm. Raises ValueError for
+    fewer than 4 images.
     """
+    if len(images) < _LEAST_IMAGES:
+        raise ValueError(f"suspicion needs {_LEAST_IMAGES} images at least, got {len(images)}")
     chosen = images[: budget.images].to(compute.torch_device)
     shown = chosen if chosen.is_floating_point() else to_float(chosen)
     return shown[::2].to(torch.float32), shown[1::2].to(torch.float32)

@@ -24,7 +24,7 @@ def untouched():
 def test_suspicion_falls_with_what_is_left_of_the_backdoor(effort, untouched):
     scores = [
         suspicion(planted.encoder(left), untouched, planted.images(32), CPU, 0, effort).score
-        for left in (60.0, 3.0, 0.0)
+        for left in (60.0, 6.0, 0.0)
     ]
     assert scores[0] > scores[1] + 0.02
     assert scores[1] > scores[2] + 0.02
@@ -104,3 +104,8 @@ def test_real_families_are_scored(build):
     untouched = untouched_scores([encoder], images, CPU, 0)
     found = suspicion(encoder, untouched, images, CPU, 0, "quick")
     assert all(0 <= value <= 1 for value in asdict(found).values())
+
+
+def test_too_few_images_are_refused_with_their_number(untouched):
+    with pytest.raises(ValueError, match="4 images at least, got 3"):
+        suspicion(planted.encoder(), untouched, planted.images(3), CPU, 0)
