@@ -5,53 +5,28 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 from mimic_ray.runs.folder import RunFolder
 from mimic_ray.runs.metrics import read_metrics
+from tests.end_to_end.processes import start, started_by, wait_until
 
 STEPS = 600
 
 
 def train_workers(mark: str) -> list[int]:
     """Process ids of the command's own Ray Train workers."""
-    wanted, found = f"MIMIC_RAY_TEST={mark}".encode(), []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # gone meanwhile, or not ours to read
-            if b"RayTrainWorker" in (process / "cmdline").read_bytes() and wanted in (
-                process / "environ"
-            ).read_bytes().split(b"\0"):
-                found.append(int(process.name))
-    return found
-
-
-def wait_until(true, process: subprocess.Popen[str], timeout_s: float = 150) -> None:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline and process.poll() is None:
-        if true():
-            return
-        time.sleep(0.05)
-    process.kill()
-    pytest.fail(f"it never came: {process.communicate()}")
+    return [pid for pid, command in started_by(mark).items() if "RayTrainWorker" in command]
 
 
 @pytest.mark.slow
 def test_a_worker_that_dies_costs_only_the_steps_since_the_last_commit(tmp_path, purify_arguments):
     out = tmp_path / "run"
     options = ("--workers", "1-3", "--cpus-per-worker", "1", "--commit-every", "10")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mimic_ray", *purify_arguments(out, *options, steps=STEPS)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "MIMIC_RAY_TEST": str(out)},
-    )
+    process = start(str(out), purify_arguments(out, *options, steps=STEPS))
     log = out / "metrics.jsonl"
-    wait_until(lambda: log.exists() and len(log.read_text().splitlines()) > 30, process)
+    wait_until(lambda: len(log.read_text().splitlines()) > 30, process)
     before = train_workers(str(out))
     # As many as this machine has room for, of the 3 that were allowed.
     assert len(before) == min(3, os.cpu_count() or 1)

@@ -78,7 +78,7 @@ def test_one_worker_on_ray_gives_the_weights_of_the_loop_in_process(local_run, r
 
 
 def test_ray_leaves_no_process_and_no_word_on_the_terminal(ray_run):
-    assert ray_run.left == []
+    assert ray_run.left == {}
     assert ray_run.stderr == ""
     words = ray_run.stdout.replace("mimic_ray", "").replace(str(ray_run.out), "")
     assert "ray" not in words.lower()
@@ -94,8 +94,8 @@ def check_stopped(stopped: SimpleNamespace, number: int) -> None:
     assert committed is not None
     assert 5 <= committed.step < STEPS
     assert f"step {committed.step} of {STEPS}" in stopped.stderr
-    assert any("raylet" in line for line in stopped.while_running)
-    assert stopped.left == []
+    assert any("raylet" in line for line in stopped.while_running.values())
+    assert stopped.left == {}
 
 
 def test_sigterm_commits_and_leaves_no_process(terminated):
@@ -143,7 +143,7 @@ def test_a_signal_while_ray_starts_stops_the_run_as_well(tmp_path, purify_argume
     out = tmp_path / "run"
     process = start(str(out), purify_arguments(out, steps=STEPS))
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and "raylet" not in " ".join(started_by(str(out))):
+    while time.monotonic() < deadline and "raylet" not in " ".join(started_by(str(out)).values()):
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=120)
