@@ -15,7 +15,7 @@ Answer = TypeVar("Answer")
 
 
 def start(mark: str, arguments: list[str]) -> subprocess.Popen[str]:
-    """The command in a process group of its own, as a shell starts it; `mark` finds its children."""
+    """The command in a process group of its own, as from a shell; `mark` finds its children."""
     return subprocess.Popen(
         [sys.executable, "-m", "mimic_ray", *arguments],
         stdout=subprocess.PIPE,
