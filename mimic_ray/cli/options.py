@@ -11,7 +11,8 @@ Encoder = Annotated[
     str,
     typer.Option(
         help="Architecture: resnet50, vit_b16, clip_rn50, cifar_resnet20, simclr_resnet18, any "
-        "timm ResNet or ViT, or file.py:function. `mimic-ray inspect FILE` says which fits."
+        "timm ResNet or ViT, with a size as vit_b16@384, or file.py:function. "
+        "`mimic-ray inspect FILE` says which fits."
     ),
 ]
 Teacher = Annotated[Path, typer.Option(help="Checkpoint of the suspect encoder.")]
