@@ -22,6 +22,7 @@ from mimic_ray.method.recipe import Recipe
 from mimic_ray.runs.study import StudyFolder, read_trial, write_trial
 from mimic_ray.runs.trial import TrialTask, drop_checkpoints
 from mimic_ray.runs.trial_inputs import TrialInputs
+from mimic_ray.search.relevance import canonical
 from mimic_ray.search.space import Space
 from mimic_ray.search.trial import RunningTrial, Trial
 
@@ -245,7 +246,10 @@ class _Driver:
 
     def _suggested(self, ray_id: str, suggestion: Any) -> None:
         steps = suggestion.recipe.training.steps
-        rungs = (max(1, steps // 4), max(2, steps // 2)) if self.search.early_stopping else ()
+        base = suggestion.recipe == canonical(self.search.base, self.search.shares)
+        rungs: tuple[int, ...] = (max(1, steps // 4), max(2, steps // 2))
+        if base or not self.search.early_stopping:
+            rungs = ()  # the base recipe is what others are measured by, so it runs to its end
         task = TrialTask(
             study=str(self.folder.path.resolve()),
             id=suggestion.id,
@@ -257,6 +261,7 @@ class _Driver:
             device=self.search.device,
             threads=self.search.threads,
             commit_every=max(25, steps // 8),
+            base=base,
         )
         self.tasks[ray_id] = task
         write_trial(self.folder, read_trial(self.folder, task.id) or task.trial())

@@ -54,10 +54,11 @@ class TrialTask:
     device: str = "auto"
     threads: int = 0
     commit_every: int = 100
+    base: bool = False  # the base recipe itself
 
     def trial(self) -> Trial:
         """Its record before the first step."""
-        return Trial(self.id, self.number, "running", dict(self.settings))
+        return Trial(self.id, self.number, "running", dict(self.settings), base=self.base)
 
 
 def run_trial(

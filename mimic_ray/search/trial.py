@@ -36,6 +36,7 @@ class Trial:
     acc: float = nan
     asr: float = nan
     error: str = ""
+    base: bool = False  # the base recipe itself: what the others are measured by
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def with_scores(self, scores: Mapping[str, float]) -> Trial:

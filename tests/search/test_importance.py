@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+
+from mimic_ray.search.importance import importance
+from mimic_ray.search.trial import Trial
+
+
+def trials(count, objective):
+    rng = np.random.default_rng(0)
+    made = []
+    for number in range(count):
+        settings = {"a": float(rng.uniform()), "b": float(rng.uniform()), "start": "teacher"}
+        if rng.uniform() < 0.5:
+            settings |= {"start": "partial", "renewed": float(rng.uniform())}
+        value = objective(settings)
+        made.append(
+            Trial(str(number), number, "finished", settings, fidelity=value, suspicion=-value)
+        )
+    return made
+
+
+def test_the_setting_that_decides_has_nearly_all_of_it():
+    found = importance(trials(60, lambda s: s["a"]), "fidelity")
+    assert next(iter(found)) == "a"
+    assert found["a"] > 0.8
+    assert sum(found.values()) == pytest.approx(1)
+
+
+def test_words_and_what_hangs_on_them_are_settings_too():
+    found = importance(trials(60, lambda s: s["start"] == "partial"), "suspicion")
+    assert found["start"] > 0.4  # "renewed" is drawn with it, and shares the rest
+    assert found["start"] + found["renewed"] > 0.8
+
+
+def test_a_few_trials_say_nothing():
+    assert importance(trials(7, lambda s: s["a"]), "fidelity") == {}
+
+
+def test_an_objective_that_never_moves_has_no_cause():
+    assert sum(importance(trials(30, lambda s: 0.5), "fidelity").values()) in (0, pytest.approx(1))
