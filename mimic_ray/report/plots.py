@@ -1,45 +1,35 @@
-"""Plots as PNG files: the profile, the loss curves, the evaluation.
-
-Figures are made without pyplot, so nothing global changes and no window can open. matplotlib is
-imported inside the functions: it takes a second.
-"""
+"""Plots as PNG files: the profile, the loss curves, the evaluation."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mimic_ray.base import files
 from mimic_ray.base.text import plain
 from mimic_ray.evaluation.results import EvaluationRow, Proportion
 from mimic_ray.method.profile import Profile
+from mimic_ray.report.style import BLUE, GREEN, GREY, INK, ORANGE, figure, legend, save, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-# Told apart by most colour-blind readers as well (Okabe and Ito 2008).
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#9AA0A6"
-_INK = "#202124"
 
 
 def plot_profile(profile: Profile, path: Path) -> None:
     """A bar a tap: its score, beside it that of the untrained network; shares written above."""
     count = len(profile.taps)
-    figure, axes = _figure(max(5.0, 1.6 + 0.8 * count), 3.8)
+    drawing, axes = figure(max(5.0, 1.6 + 0.8 * count), 3.8)
     for place, tap in enumerate(profile.taps):
         colour = BLUE if tap.kept else "white"
         bar = axes.bar(place - 0.2, tap.score, 0.38, color=colour, edgecolor=BLUE, linewidth=1.2)
         axes.bar(place + 0.2, tap.untrained, 0.38, color=GREY, edgecolor=GREY, linewidth=1.2)
-        axes.bar_label(bar, [f"{100 * tap.share:.0f} %"], padding=2, fontsize=9, color=_INK)
+        axes.bar_label(bar, [f"{100 * tap.share:.0f} %"], padding=2, fontsize=9, color=INK)
     axes.set_xticks(range(count), [plain(tap.tap, 24) for tap in profile.taps])
     if count > 6:
         axes.tick_params(axis="x", labelrotation=35)
     axes.set_ylabel("dependence score (nats)")
     _headroom(axes)
-    _title(
+    title(
         axes,
         "How much each tap tells of the feature",
         f"{profile.estimator}, {profile.images:,} images; above the bars: share of the "
@@ -51,8 +41,8 @@ def plot_profile(profile: Profile, path: Path) -> None:
     if not all(tap.kept for tap in profile.taps):
         handles.append(Patch(facecolor="white", edgecolor=BLUE, label="below the threshold"))
     handles.append(Patch(color=GREY, label="random weights"))
-    _legend(figure, handles)
-    _save(figure, path)
+    legend(drawing, handles)
+    save(drawing, path)
 
 
 def plot_losses(rows: Sequence[Mapping[str, float]], path: Path) -> None:
@@ -60,7 +50,7 @@ def plot_losses(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     import numpy as np
     from matplotlib.ticker import MaxNLocator
 
-    figure, axes = _figure(7.0, 3.8)
+    drawing, axes = figure(7.0, 3.8)
     steps = np.array([row["step"] for row in rows])
     window = max(1, len(rows) // 50)
     handles = []
@@ -76,10 +66,10 @@ def plot_losses(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     axes.set_ylim(bottom=0)
     axes.set_xlim(0, steps.max(initial=1))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _title(axes, "Distillation loss", f"thick: mean over {window} steps" if window > 1 else "")
+    title(axes, "Distillation loss", f"thick: mean over {window} steps" if window > 1 else "")
     if len(handles) > 1:
-        _legend(figure, handles)
-    _save(figure, path)
+        legend(drawing, handles)
+    save(drawing, path)
 
 
 def loss_terms(rows: Sequence[Mapping[str, float]]) -> list[str]:
@@ -92,7 +82,7 @@ def loss_terms(rows: Sequence[Mapping[str, float]]) -> list[str]:
 
 def plot_evaluation(rows: Sequence[EvaluationRow], path: Path) -> None:
     """ACC, ASR and ASR-B in percent, a group of bars an encoder, with 95 % intervals."""
-    figure, axes = _figure(max(5.0, 1.8 + 1.6 * len(rows)), 4.0)
+    drawing, axes = figure(max(5.0, 1.8 + 1.6 * len(rows)), 4.0)
     kinds = [("ACC", BLUE), ("ASR", ORANGE), ("ASR-B", GREY)]
     measured = [kind for kind in kinds if any(_measure(row, kind[0]) for row in rows)]
     width = min(0.8 / len(measured), 0.27)
@@ -111,9 +101,9 @@ def plot_evaluation(rows: Sequence[EvaluationRow], path: Path) -> None:
     axes.set_ylim(0, 112)
     axes.set_yticks(range(0, 101, 20))
     axes.set_ylabel("percent")
-    _title(axes, "Accuracy and attack success", "bars with 95 % intervals")
-    _legend(figure, handles)
-    _save(figure, path)
+    title(axes, "Accuracy and attack success", "bars with 95 % intervals")
+    legend(drawing, handles)
+    save(drawing, path)
 
 
 def _measure(row: EvaluationRow, kind: str) -> Proportion | None:
@@ -127,41 +117,8 @@ def _bar_with_interval(
     axes.bar(place, share, width, color=colour)
     # A Wilson interval holds its share, but rounding may miss by a hair.
     reach = [[max(0.0, share - low)], [max(0.0, high - share)]]
-    axes.errorbar(place, share, reach, color=_INK, capsize=3, linewidth=1.1)
-    axes.text(place, high + 2, f"{share:.1f}", ha="center", va="bottom", fontsize=9, color=_INK)
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """An empty figure in inches with one pair of axes in our look."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=144, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(GREY)
-    axes.tick_params(colors=_INK, labelsize=9, length=0)
-    axes.grid(axis="y", color="#E8EAED", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.xaxis.label.set_color(_INK)
-    axes.yaxis.label.set_color(_INK)
-    return figure, axes
-
-
-def _title(axes: Axes, title: str, detail: str) -> None:
-    axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=_INK, pad=22)
-    axes.text(0, 1.03, detail, transform=axes.transAxes, fontsize=9, color="#5F6368", va="bottom")
-
-
-def _legend(figure: Figure, handles: Sequence[object]) -> None:
-    figure.legend(
-        handles=list(handles),
-        loc="outside lower center",
-        ncols=len(handles),
-        frameon=False,
-        fontsize=9,
-    )
+    axes.errorbar(place, share, reach, color=INK, capsize=3, linewidth=1.1)
+    axes.text(place, high + 2, f"{share:.1f}", ha="center", va="bottom", fontsize=9, color=INK)
 
 
 def _swatch(colour: str, label: str) -> object:
@@ -179,9 +136,3 @@ def _wrapped(name: str, below: str = "") -> str:
     from textwrap import wrap
 
     return "\n".join([*wrap(plain(name, 64), 18), below]) or " "
-
-
-def _save(figure: Figure, path: Path) -> None:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    files.write_bytes(path, buffer.getvalue())

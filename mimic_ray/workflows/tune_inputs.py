@@ -118,7 +118,7 @@ def prepare(
     references = [untrained(encoder, base.training.seed)]
     references += [load_checkpoint(Path(place), encoder).encoder for place in untouched]
     of_untouched = untouched_scores(
-        references, torch.from_numpy(apart), compute, base.training.seed
+        references, torch.from_numpy(apart), compute, base.training.seed, teacher=teacher
     )
     tell(Progress("untouched", 1, 1))
     inputs = TrialInputs(

@@ -1,0 +1,167 @@
+"""A search as it goes on: a live table on a terminal, one line for each ended trial elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from mimic_ray.cli import console
+from mimic_ray.search.trial import RunningTrial, Trial
+
+if TYPE_CHECKING:
+    from mimic_ray.distributed.tune import Progress
+
+_REDRAW_S = 0.5
+_WORDS = {"finished": "finished", "stopped": "stopped early", "failed": "failed"}
+
+
+@contextmanager
+def shown_study() -> Iterator[Callable[[Progress, int], None]]:
+    """Yields a function that takes how trials stand and how many are planned, and shows it."""
+    if not console.err.is_terminal:
+        yield _Lines().update
+        return
+    table = _LiveTable()
+    try:
+        yield table.update
+    finally:
+        table.close()
+
+
+class _Lines:
+    """For logs: each trial once, when it has ended."""
+
+    def __init__(self) -> None:
+        self._shown: set[str] | None = None
+
+    def update(self, progress: Progress, planned: int) -> None:
+        if self._shown is None:  # ended before a resume
+            self._shown = {trial.id for trial in progress.ended if not progress.running}
+        for trial in progress.ended:
+            if trial.id not in self._shown:
+                self._shown.add(trial.id)
+                scores = f"fidelity {_score(trial.fidelity)}, suspicion {_score(trial.suspicion)}"
+                why = f": {trial.error}" if trial.error else ""
+                console.err.print(
+                    f"trial {trial.number} {_WORDS[trial.status]} at step {trial.step}: {scores} "
+                    f"({len(self._shown)} of {planned}){escape(why)}",
+                    soft_wrap=True,
+                )
+
+
+class _LiveTable:
+    """Begins with the first news, so that bars of the preparation stay above it."""
+
+    def __init__(self) -> None:
+        self._live: Live | None = None
+        self._began = time.time()
+        self._ended_before = 0
+        self._drawn = 0.0
+
+    def update(self, progress: Progress, planned: int) -> None:
+        if self._live is None:
+            self._ended_before = len(progress.ended)
+            self._began = time.time()
+            self._live = Live(console=console.err, auto_refresh=False, transient=False)
+            self._live.start()
+        if time.monotonic() - self._drawn >= _REDRAW_S:
+            self._drawn = time.monotonic()
+            self._live.update(self._table(progress, planned), refresh=True)
+
+    def close(self) -> None:
+        if self._live:
+            self._live.stop()
+
+    def _table(self, progress: Progress, planned: int) -> Group:
+        done = len(progress.ended)
+        left = _time_left(progress, planned, done - self._ended_before, time.time() - self._began)
+        room = max(4, console.err.height - 6 - len(progress.running))
+        return study_table(progress.ended, progress.running, planned, room, left)
+
+
+def study_table(
+    ended: Sequence[Trial],
+    running: Mapping[str, RunningTrial],
+    planned: int,
+    room: int,
+    time_left_s: float | None = None,
+) -> Group:
+    """At most `room` ended trials, the best and the newest, then those that run."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("trial", "", "step", "fidelity", "suspicion", "s"):
+        table.add_column(name, justify="left" if name in ("trial", "") else "right", no_wrap=True)
+    table.add_column("settings", overflow="ellipsis", no_wrap=True)
+    shown = _worth_showing(ended, room)
+    for trial in sorted(shown, key=lambda trial: trial.number):
+        table.add_row(
+            str(trial.number),
+            _WORDS[trial.status] + (" (base)" if trial.base else ""),
+            str(trial.step),
+            _score(trial.fidelity),
+            _score(trial.suspicion),
+            f"{trial.seconds:.0f}",
+            escape(_brief(trial.settings)),
+            style="red" if trial.status == "failed" else "dim" if trial.status == "stopped" else "",
+        )
+    for at_work in running.values():
+        table.add_row(
+            str(at_work.number),
+            "running",
+            f"{at_work.step}/{at_work.total_steps}",
+            _score(at_work.fidelity),
+            _score(at_work.suspicion),
+            f"{time.time() - at_work.started:.0f}",
+            escape(_brief(at_work.settings)),
+            style="cyan",
+        )
+    hidden = len(ended) - len(shown)
+    words = f"{len(ended)} of {planned} trials" + (f", {hidden} not shown" if hidden else "")
+    if time_left_s is not None:
+        words += f", about {_duration(time_left_s)} left"
+    return Group(table, words)
+
+
+def _worth_showing(ended: Sequence[Trial], room: int) -> list[Trial]:
+    if len(ended) <= room:
+        return [*ended]
+    scored = [trial for trial in ended if trial.scored and trial.status == "finished"]
+    best = sorted(scored, key=lambda trial: trial.suspicion - trial.fidelity)[: room // 2]
+    newest = [trial for trial in ended[::-1] if trial not in best]
+    return [*best, *newest[: room - len(best)]]
+
+
+def _time_left(progress: Progress, planned: int, done: int, seconds: float) -> float | None:
+    """By the pace so far; unknown before a trial has ended."""
+    parts = [run.step / max(1, run.total_steps) for run in progress.running.values()]
+    worked = done + sum(parts)
+    if done < 1:
+        return None
+    return max(0.0, (planned - len(progress.ended) - sum(parts)) * seconds / worked)
+
+
+def _brief(settings: Mapping[str, object]) -> str:
+    """`rate 0.004, patch 0.5 x1.2 ...`: enough to tell trials apart."""
+    words = []
+    for key, value in settings.items():
+        name = key.removeprefix("perturbations.").removeprefix("training.").removeprefix("loss.")
+        name = name.removesuffix(".probability").replace("mutual_information.", "MI ")
+        if not name.endswith(".strength"):
+            words.append(f"{name} {value:.2g}" if isinstance(value, float) else f"{name} {value}")
+    return ", ".join(words)
+
+
+def _score(value: float) -> str:
+    return "-" if value != value else f"{value:.3f}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

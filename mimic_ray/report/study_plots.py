@@ -1,0 +1,279 @@
+"""Pictures of a search: its front, its settings, the layers it kept, and what the oracle says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from mimic_ray.base.text import plain
+from mimic_ray.report.style import BLUE, GREEN, GREY, ORANGE, figure, legend, save, title
+from mimic_ray.search.front import pareto_front
+from mimic_ray.search.importance import LEAST_TRIALS, importance
+from mimic_ray.search.ranking import spearman
+from mimic_ray.search.trial import Trial, Value
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_BLIND = "judged from clean images alone"
+_MOST_SETTINGS = 12
+
+
+def plot_front(path: Path, trials: Sequence[Trial], chosen: Trial | None, oracle: bool) -> None:
+    """Fidelity over suspicion, a point a trial; the front as a line, the chosen one circled."""
+    drawing, axes = figure(6.6, 4.6)
+    handles: list[object] = []
+    kinds = [("finished", BLUE, "o"), ("stopped", GREY, "x")]
+    for status, colour, marker in kinds:
+        some = [trial for trial in trials if trial.scored and trial.status == status]
+        if some:
+            handles.append(
+                axes.scatter(
+                    [t.suspicion for t in some],
+                    [t.fidelity for t in some],
+                    color=colour,
+                    marker=marker,
+                    s=34,
+                    linewidths=1.4,
+                    label="finished" if status == "finished" else "stopped early",
+                    zorder=3,
+                )
+            )
+    front = pareto_front(trials)
+    if len(front) > 1:
+        handles += axes.step(
+            [t.suspicion for t in front],
+            [t.fidelity for t in front],
+            where="post",
+            color=BLUE,
+            alpha=0.5,
+            linewidth=1.2,
+            label="front",
+        )
+    for trial in front:
+        _label(axes, trial.suspicion, trial.fidelity, str(trial.number))
+    base = next((trial for trial in trials if trial.base and trial.scored), None)
+    for marked, colour, words in ((base, GREEN, "base recipe"), (chosen, ORANGE, "chosen")):
+        if marked:
+            ring = axes.scatter([marked.suspicion], [marked.fidelity], label=words, zorder=4)
+            ring.set(facecolors="none", edgecolors=colour, sizes=[150], linewidths=1.8)
+            handles.append(ring)
+    axes.set_xlabel("suspicion (better left)")
+    axes.set_ylabel("fidelity (better up)")
+    _mark(axes, "What the trials reached", f"{_BLIND}; numbers are trials of the front", oracle)
+    _finish(drawing, handles, path)
+
+
+def plot_parallel(path: Path, trials: Sequence[Trial], chosen: Trial | None, oracle: bool) -> None:
+    """A line a trial through its settings and scores; the darker, the less suspicious."""
+    scored = [trial for trial in trials if trial.scored]
+    keys = [*dict.fromkeys(key for trial in scored for key in trial.settings)][:_MOST_SETTINGS]
+    drawing, axes = figure(max(6.0, 1.6 + 0.95 * (len(keys) + 2)), 4.8)
+    columns = [_Column(key, [trial.settings.get(key) for trial in scored]) for key in keys]
+    for name in ("fidelity", "suspicion"):
+        columns.append(_Column(name, [getattr(trial, name) for trial in scored]))
+    order = sorted(scored, key=lambda trial: -trial.suspicion)
+    for place, trial in enumerate(order):
+        values = [trial.settings.get(key) for key in keys] + [trial.fidelity, trial.suspicion]
+        heights = [column.height(v) for column, v in zip(columns, values, strict=True)]
+        best = chosen is not None and trial.id == chosen.id
+        axes.plot(
+            range(len(columns)),
+            [float("nan") if height is None else height for height in heights],
+            color=ORANGE if best else BLUE,
+            alpha=1.0 if best else 0.15 + 0.55 * place / max(1, len(order) - 1),
+            linewidth=2.4 if best else 1.1,
+            marker="o",
+            markersize=4 if best else 2.5,
+            zorder=3 if best else 2,
+        )
+    axes.set_xlim(-0.4, len(columns) - 0.6)
+    axes.set_ylim(-0.12, 1.12)
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    axes.spines["left"].set_visible(False)
+    for place, column in enumerate(columns):
+        axes.axvline(place, color="#E8EAED", linewidth=1, zorder=1)
+        for height, text in column.ends:
+            below = height < 0.5
+            axes.text(
+                place, height + (-0.03 if below else 0.03), text, fontsize=7, color="#5F6368",
+                ha="center", va="top" if below else "bottom",
+            )  # fmt: skip
+    axes.set_xticks(range(len(columns)), [_short(column.key) for column in columns], fontsize=8)
+    axes.tick_params(axis="x", labelrotation=35)
+    for label in axes.get_xticklabels():
+        label.set_horizontalalignment("right")
+    detail = "orange: chosen; darker: less suspicious; a gap: the setting had no effect there"
+    _mark(axes, "Settings and scores", detail, oracle)
+    save(drawing, path)
+
+
+def plot_importance(path: Path, trials: Sequence[Trial], oracle: bool) -> None:
+    """Each setting's share of what the settings explain of either objective."""
+    found = {
+        "fidelity": importance(trials, "fidelity"),
+        "suspicion": importance(trials, "suspicion"),
+    }
+    total = {
+        key: sum(part.get(key, 0) for part in found.values())
+        for part in found.values()
+        for key in part
+    }
+    keys = sorted((key for key in total if total[key] > 0.005), key=total.__getitem__)[
+        -_MOST_SETTINGS:
+    ]
+    drawing, axes = figure(6.6, max(2.6, 1.4 + 0.42 * len(keys)))
+    if not keys:
+        words = f"Fewer than {LEAST_TRIALS} scored trials: they do not tell."
+        if sum(trial.scored for trial in trials) >= LEAST_TRIALS:
+            words = "No setting explains more than chance does."
+        axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes, fontsize=10)
+        axes.set_axis_off()
+    else:
+        for (name, shares), colour, offset in zip(
+            found.items(), (BLUE, ORANGE), (0.2, -0.2), strict=True
+        ):
+            axes.barh(
+                [place + offset for place in range(len(keys))],
+                [100 * shares.get(key, 0) for key in keys],
+                0.36,
+                color=colour,
+                label=name,
+            )
+        axes.set_yticks(range(len(keys)), [_short(key) for key in keys], fontsize=8)
+        axes.set_xlabel("share of what the settings explain (%)")
+        axes.grid(axis="x", color="#E8EAED")
+        axes.grid(axis="y", visible=False)
+    _mark(axes, "Which settings go with the scores", "in these trials; no proof of a cause", oracle)
+    _finish(drawing, axes.get_legend_handles_labels()[0], path)
+
+
+def plot_kept_layers(
+    path: Path, trials: Sequence[Trial], taps: Sequence[str], oracle: bool
+) -> None:
+    """Both objectives by the number of layers that the attention term used."""
+    drawing, axes = figure(6.6, 4.0)
+    scored = [trial for trial in trials if trial.scored]
+    handles = []
+    for name, colour, offset in (("fidelity", BLUE, -0.08), ("suspicion", ORANGE, 0.08)):
+        for status, filled in (("finished", True), ("stopped", False)):
+            some = [trial for trial in scored if trial.status == status]
+            points = axes.scatter(
+                [len(trial.kept) + offset for trial in some],
+                [getattr(trial, name) for trial in some],
+                s=30,
+                facecolors=colour if filled else "none",
+                edgecolors=colour,
+                label=name,
+            )
+            if filled:
+                handles.append(points)
+    counts = sorted({len(trial.kept) for trial in scored} | {0, len(taps)})
+    names = {
+        len(t.kept): ", ".join(t.kept) if len(t.kept) < 4 else f"{len(t.kept)} of {len(taps)}"
+        for t in scored
+    }
+    axes.set_xticks(
+        counts,
+        ["none" if not c else plain(names.get(c, f"all {c}"), 22) for c in counts],
+        fontsize=8,
+    )
+    axes.set_xlabel("layers of the attention term (none: no such term)")
+    _mark(axes, "Kept layers and scores", f"hollow: stopped early; {_BLIND}", oracle)
+    _finish(drawing, handles, path)
+
+
+def plot_oracle(path: Path, trials: Sequence[Trial]) -> None:
+    """ASR, which no defender knows, over the blind suspicion."""
+    known = [trial for trial in trials if trial.scored and trial.asr == trial.asr]
+    drawing, axes = figure(6.2, 4.2)
+    axes.scatter([t.suspicion for t in known], [t.asr for t in known], color=ORANGE, s=36)
+    for trial in known:
+        _label(axes, trial.suspicion, trial.asr, str(trial.number))
+    axes.set_xlabel("suspicion (blind)")
+    axes.set_ylabel("ASR (%)")
+    axes.set_ylim(-3, 103)
+    _mark(axes, "Does the blind order rank the attack?", ranking_words(known), True)
+    save(drawing, path)
+
+
+def ranking_words(
+    trials: Sequence[Trial], blind: Literal["suspicion", "fidelity"] = "suspicion"
+) -> str:
+    """Spearman's rho of a blind score with what the oracle measured, in words."""
+    measured = "asr" if blind == "suspicion" else "acc"
+    found = spearman([getattr(t, blind) for t in trials], [getattr(t, measured) for t in trials])
+    words = f"{blind} against {measured.upper()}, {found.count} trials"
+    if found.rho != found.rho:
+        return f"{words}: too few to rank"
+    return f"{words}: Spearman {found.rho:.2f} (95 %: {found.low:.2f} to {found.high:.2f})"
+
+
+class _Column:
+    """One axis of parallel coordinates: values to heights in [0, 1]."""
+
+    def __init__(self, key: str, values: Sequence[Value | None]) -> None:
+        self.key = key
+        given = [value for value in values if value is not None]
+        self._words: list[str] = []
+        self._low = self._high = 0.0
+        self._log = False
+        if any(isinstance(value, str | bool) for value in given):
+            self._words = sorted({str(value) for value in given})
+        elif given:
+            numbers = [float(value) for value in given if float(value) > 0] or [0.0]
+            # A range over decades is read on a log scale; zero lies at its foot.
+            self._log = max(numbers) > 30 * min(numbers) > 0
+            self._has_zero = any(float(value) == 0 for value in given)
+            all_of = numbers if self._log else [float(value) for value in given]
+            self._low, self._high = min(all_of), max(all_of)
+
+    def height(self, value: Value | None) -> float | None:
+        from math import log
+
+        if value is None:
+            return None
+        if self._words:
+            return self._words.index(str(value)) / max(1, len(self._words) - 1)
+        number = float(value)
+        if self._log:
+            if number <= 0:
+                return 0.0
+            low, high, number = log(self._low), log(self._high), log(number)
+            foot = 0.15 if self._has_zero else 0.0
+            return foot + (1 - foot) * (number - low) / ((high - low) or 1.0)
+        return (number - self._low) / ((self._high - self._low) or 1.0)
+
+    @property
+    def ends(self) -> list[tuple[float, str]]:
+        """(height, text) of what is written at the axis."""
+        if self._words:
+            return [(self.height(word) or 0.0, word) for word in self._words]
+        low = 0.0 if self._log and self._has_zero else self._low
+        return [(0.0, f"{low:.3g}"), (1.0, f"{self._high:.3g}")]
+
+
+def _mark(axes: Axes, words: str, detail: str, oracle: bool) -> None:
+    title(axes, f"{words} (oracle study: used the trigger)" if oracle else words, detail)
+
+
+def _label(axes: Axes, x: float, y: float, text: str) -> None:
+    axes.annotate(text, (x, y), (5, 5), textcoords="offset points", fontsize=8, color="#5F6368")
+
+
+def _finish(drawing: Figure, handles: Sequence[object], path: Path) -> None:
+    if handles:
+        legend(drawing, handles)
+    save(drawing, path)
+
+
+def _short(key: str) -> str:
+    """`perturbations.patch.probability` -> `patch probability`."""
+    section, _, rest = key.partition(".")
+    kept = rest if section in ("perturbations", "training", "student", "loss") else key
+    if section == "loss":
+        kept = f"{rest} weight"
+    return plain(kept.replace("mutual_information.threshold", "MI threshold").replace(".", " "), 28)

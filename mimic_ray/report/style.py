@@ -1,0 +1,64 @@
+"""The one look of all pictures: colours, axes, headings, files.
+
+Figures are made without pyplot, so nothing global changes and no window can open. matplotlib is
+imported inside the functions: it takes a second.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mimic_ray.base import files
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Told apart by most colour-blind readers as well (Okabe and Ito 2008).
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#9AA0A6"
+INK = "#202124"
+
+
+def figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty figure in inches with one pair of axes in our look."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    drawing = Figure(figsize=(width, height), dpi=144, layout="constrained", facecolor="white")
+    FigureCanvasAgg(drawing)
+    axes = drawing.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.tick_params(colors=INK, labelsize=9, length=0)
+    axes.grid(axis="y", color="#E8EAED", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.xaxis.label.set_color(INK)
+    axes.yaxis.label.set_color(INK)
+    return drawing, axes
+
+
+def title(axes: Axes, words: str, detail: str) -> None:
+    """A heading over the axes, and one line of detail below it."""
+    axes.set_title(words, loc="left", fontsize=12, fontweight="bold", color=INK, pad=22)
+    axes.text(0, 1.03, detail, transform=axes.transAxes, fontsize=9, color="#5F6368", va="bottom")
+
+
+def legend(drawing: Figure, handles: Sequence[object]) -> None:
+    """Below the axes, in one line."""
+    drawing.legend(
+        handles=list(handles),
+        loc="outside lower center",
+        ncols=len(handles),
+        frameon=False,
+        fontsize=9,
+    )
+
+
+def save(drawing: Figure, path: Path) -> None:
+    """As a PNG file, by rename."""
+    buffer = io.BytesIO()
+    drawing.savefig(buffer, format="png")
+    files.write_bytes(path, buffer.getvalue())

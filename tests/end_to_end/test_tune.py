@@ -1,0 +1,172 @@
+"""The search as a person runs it: on a local Ray that starts and stops by itself."""
+
+import json
+import os
+import re
+import signal
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from mimic_ray.runs.study import StudyFolder, read_study, read_trials
+from tests.end_to_end.processes import start, started_by, wait_until
+
+IMAGES = 80
+HELD_OUT = 32
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    for number in range(IMAGES):
+        coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        image = Image.fromarray(coarse).resize((32, 32), Image.Resampling.BICUBIC)
+        image.save(folder / f"{number:03}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def arguments(case, images):
+    """The arguments of a search of a few short trials into `out`."""
+
+    def made(out: Path, *more: str, trials: int = 3, steps: int = 16) -> list[str]:
+        return [
+            *("tune", "--encoder", "tiny_resnet", "--teacher", str(case / "teacher.pth")),
+            *("--data", str(images), "--out", str(out), "--held-out", "0.4"),
+            *("--trials", str(trials), "--set", f"training.steps={steps}"),
+            *("--set", "training.batch=8", "--set", "training.precision=fp32", *more),
+        ]
+
+    return made
+
+
+def logged_steps(study: Path) -> int:
+    """Of all trials that run or were interrupted."""
+    return sum(len(log.read_text().splitlines()) for log in study.glob("trials/*/metrics.jsonl"))
+
+
+@pytest.fixture(scope="module")
+def finished(mimic_ray, arguments, tmp_path_factory):
+    """A finished study and what the command printed."""
+    out = tmp_path_factory.mktemp("finished") / "study"
+    return out, mimic_ray(*arguments(out))
+
+
+def test_a_search_ends_with_a_recipe_that_purify_takes(finished, mimic_ray, case, images, tmp_path):
+    study, told = finished
+    assert told.returncode == 0, told.stderr
+    assert str(study / "best.toml") in told.stdout
+    again = mimic_ray(
+        *("purify", "--encoder", "tiny_resnet", "--teacher", str(case / "teacher.pth")),
+        *("--data", str(images), "--out", str(tmp_path / "run"), "--local"),
+        *("--config", str(study / "best.toml")),
+    )
+    assert again.returncode == 0, again.stderr
+    best = tomllib.loads((study / "best.toml").read_text())
+    assert tomllib.loads((tmp_path / "run" / "recipe.toml").read_text()) == best
+
+
+def test_a_study_holds_every_trial_and_what_was_found(finished):
+    study, _ = finished
+    trials = read_trials(StudyFolder(study))
+    assert [trial.number for trial in trials] == [0, 1, 2]
+    assert all(trial.scored for trial in trials)
+    table = pq.read_table(study / "trials.parquet").to_pylist()
+    assert [row["id"] for row in table] == [trial.id for trial in trials]
+    assert sum(row["chosen"] for row in table) == 1
+    assert (study / "report.html").stat().st_size > 10_000
+    assert list(study.glob("tensorboard/*/events.out.tfevents*"))
+    assert read_study(StudyFolder(study)).status == "finished"
+
+
+def test_the_teacher_is_asked_once_for_all_trials(finished):
+    """The profile's images, 4 fixed views of those trained on, and the held-out images."""
+    study, _ = finished
+    trained_on = IMAGES - HELD_OUT
+    expected = trained_on + 4 * trained_on + HELD_OUT
+    assert read_study(StudyFolder(study)).teacher_forwards == expected
+
+
+def test_a_finished_study_with_more_trials_goes_on_and_keeps_the_ended_ones(
+    finished, mimic_ray, arguments
+):
+    study, _ = finished
+    before = {trial.id: trial for trial in read_trials(StudyFolder(study))}
+    told = mimic_ray(*arguments(study, "--resume", trials=4))
+    assert told.returncode == 0, told.stderr
+    after = {trial.id: trial for trial in read_trials(StudyFolder(study))}
+    assert len(after) == 4
+    assert all(after[key] == before[key] or after[key].id == key for key in before)
+    assert [after[key].seconds for key in before] == [before[key].seconds for key in before]
+
+
+def test_a_study_of_another_teacher_is_refused_before_anything_runs(
+    finished, mimic_ray, arguments, case, tmp_path
+):
+    import torch
+
+    study, _ = finished
+    state = torch.load(case / "teacher.pth", weights_only=True)
+    state["state_dict"]["module.conv1.weight"] += 1
+    torch.save(state, tmp_path / "other.pth")
+    told = mimic_ray(*arguments(study, "--resume", "--teacher", str(tmp_path / "other.pth")))
+    assert told.returncode == 1
+    assert "not the study that was started: the teacher's sha256" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_search_that_is_ended_goes_on_where_it_was(arguments, mimic_ray, tmp_path, number):
+    """Ctrl-C commits every running trial; a kill leaves what was committed before."""
+    study = tmp_path / "study"
+    long = arguments(study, trials=3, steps=800)
+    process = start(str(study), long)
+    wait_until(lambda: logged_steps(study) > 250, process)
+    if number == signal.SIGKILL:
+        os.killpg(process.pid, number)
+        process.communicate()
+    else:
+        process.send_signal(number)
+        _, told = process.communicate(timeout=120)
+        assert process.returncode == 128 + number
+        assert "--resume" in told
+        assert "Traceback" not in told
+    interrupted = [t.id for t in read_trials(StudyFolder(study)) if t.status == "running"]
+    assert interrupted
+    told = mimic_ray(*long, "--resume")
+    assert told.returncode == 0, told.stderr
+    trials = {trial.id: trial for trial in read_trials(StudyFolder(study))}
+    assert len(trials) == 3
+    assert all(trial.status in ("finished", "stopped") for trial in trials.values())
+    # The interrupted ones went on in their own folders; their steps were not all made again.
+    assert {*interrupted} <= {*trials}
+
+
+def test_a_killed_trial_goes_on_from_its_last_committed_step(arguments, tmp_path):
+    study = tmp_path / "study"
+    process = start(str(study), arguments(study, "--no-early-stopping", trials=1, steps=1200))
+    wait_until(lambda: logged_steps(study) > 400, process)
+    (trial,) = [pid for pid, name in started_by(str(study)).items() if "ImplicitFunc" in name]
+    os.kill(trial, signal.SIGKILL)
+    _, told = process.communicate(timeout=300)
+    assert process.returncode == 0, told
+    (trial,) = read_trials(StudyFolder(study))
+    assert (trial.status, trial.step) == ("finished", 1200)
+
+
+def test_too_many_failed_trials_fail_the_study_with_their_settings(arguments, mimic_ray, tmp_path):
+    study = tmp_path / "study"
+    told = mimic_ray(
+        *arguments(
+            study, "--only-these", "--search", "training.learning_rate=loguniform(1e30,1e35)"
+        )
+    )
+    assert told.returncode == 1
+    assert "Traceback" not in told.stderr
+    assert re.search(r"trials failed.*training.learning_rate=.*not finite", told.stderr)
+    assert json.loads((study / "study.json").read_text())["status"] == "failed"
