@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _BLIND = "judged from clean images alone"
-_MOST_SETTINGS = 12
+_MOST_SETTINGS, _MOST_LABELS = 12, 24
 
 
 def plot_front(path: Path, trials: Sequence[Trial], chosen: Trial | None, oracle: bool) -> None:
@@ -69,7 +69,7 @@ def plot_front(path: Path, trials: Sequence[Trial], chosen: Trial | None, oracle
 def plot_parallel(path: Path, trials: Sequence[Trial], chosen: Trial | None, oracle: bool) -> None:
     """A line a trial through its settings and scores; the darker, the less suspicious."""
     scored = [trial for trial in trials if trial.scored]
-    keys = [*dict.fromkeys(key for trial in scored for key in trial.settings)][:_MOST_SETTINGS]
+    keys = _telling(scored)
     drawing, axes = figure(max(6.0, 1.6 + 0.95 * (len(keys) + 2)), 4.8)
     columns = [_Column(key, [trial.settings.get(key) for trial in scored]) for key in keys]
     for name in ("fidelity", "suspicion"):
@@ -188,16 +188,21 @@ def plot_kept_layers(
 
 def plot_oracle(path: Path, trials: Sequence[Trial]) -> None:
     """ASR, which no defender knows, over the blind suspicion."""
-    known = [trial for trial in trials if trial.scored and trial.asr == trial.asr]
-    drawing, axes = figure(6.2, 4.2)
+    known = with_oracle(trials)
+    drawing, axes = figure(7.0, 4.2)
     axes.scatter([t.suspicion for t in known], [t.asr for t in known], color=ORANGE, s=36)
-    for trial in known:
+    for trial in known if len(known) <= _MOST_LABELS else []:
         _label(axes, trial.suspicion, trial.asr, str(trial.number))
     axes.set_xlabel("suspicion (blind)")
     axes.set_ylabel("ASR (%)")
     axes.set_ylim(-3, 103)
-    _mark(axes, "Does the blind order rank the attack?", ranking_words(known), True)
+    title(axes, "ORACLE: does the blind order rank the attack?", ranking_words(known))
     save(drawing, path)
+
+
+def with_oracle(trials: Sequence[Trial]) -> list[Trial]:
+    """Those whose ACC and ASR were measured: the finished ones of an oracle study."""
+    return [trial for trial in trials if trial.scored and trial.asr == trial.asr]
 
 
 def ranking_words(
@@ -210,6 +215,15 @@ def ranking_words(
     if found.rho != found.rho:
         return f"{words}: too few to rank"
     return f"{words}: Spearman {found.rho:.2f} (95 %: {found.low:.2f} to {found.high:.2f})"
+
+
+def _telling(trials: Sequence[Trial]) -> list[str]:
+    """The settings to draw where there are many: those that explain most, in their usual order."""
+    keys = [*dict.fromkeys(key for trial in trials for key in trial.settings)]
+    explained = importance(trials, "suspicion"), importance(trials, "fidelity")
+    weight = {key: sum(part.get(key, 0.0) for part in explained) for key in keys}
+    kept = sorted(keys, key=lambda key: -weight[key])[:_MOST_SETTINGS]
+    return [key for key in keys if key in kept]
 
 
 class _Column:
@@ -257,7 +271,7 @@ class _Column:
 
 
 def _mark(axes: Axes, words: str, detail: str, oracle: bool) -> None:
-    title(axes, f"{words} (oracle study: used the trigger)" if oracle else words, detail)
+    title(axes, words, f"ORACLE, the trigger was used: {detail}" if oracle else detail)
 
 
 def _label(axes: Axes, x: float, y: float, text: str) -> None:

@@ -17,6 +17,7 @@ from mimic_ray.report.study_plots import (
     plot_oracle,
     plot_parallel,
     ranking_words,
+    with_oracle,
 )
 from mimic_ray.search.front import RULE, pareto_front
 from mimic_ray.search.trial import Trial
@@ -111,7 +112,7 @@ def _pictures(
 
 
 def _oracle_note(study: Mapping[str, Any], trials: Sequence[Trial]) -> str:
-    known = [trial for trial in trials if trial.scored and trial.asr == trial.asr]
+    known = with_oracle(trials)
     given = ", ".join(f"{key} {_text(value)}" for key, value in study["oracle"].items())
     return (
         '<p class="oracle"><b>Oracle study.</b> ACC and ASR were measured with labels and the '

@@ -43,7 +43,16 @@ def figure(width: float, height: float) -> tuple[Figure, Axes]:
 def title(axes: Axes, words: str, detail: str) -> None:
     """A heading over the axes, and one line of detail below it."""
     axes.set_title(words, loc="left", fontsize=12, fontweight="bold", color=INK, pad=22)
-    axes.text(0, 1.03, detail, transform=axes.transAxes, fontsize=9, color="#5F6368", va="bottom")
+    # In points over the axes: a share of their height would move with it, into the heading.
+    axes.annotate(
+        detail,
+        (0, 1),
+        (0, 7),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=9,
+        color="#5F6368",
+    )
 
 
 def legend(drawing: Figure, handles: Sequence[object]) -> None:
