@@ -21,7 +21,7 @@ Data = Annotated[
     typer.Option(help="Clean images: a folder of images or of .tar shards, a tar, or a pattern."),
 ]
 RecipeName = Annotated[
-    str, typer.Option("--recipe", "--config", help="default, official, or a TOML file.")
+    str, typer.Option("--recipe", "--config", help="auto, default, imagenet, official, or a file.")
 ]
 Setting = Annotated[
     list[str] | None,

@@ -17,7 +17,7 @@ def command(
     out: Annotated[
         Path | None, typer.Option(help="A new folder for profile.parquet and profile.png.")
     ] = None,
-    recipe: options.RecipeName = "default",
+    recipe: options.RecipeName = "auto",
     setting: options.Setting = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,

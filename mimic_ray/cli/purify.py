@@ -15,7 +15,7 @@ def command(
     teacher: options.Teacher,
     data: options.Data,
     out: Annotated[Path, typer.Option(help="The run folder to make.")],
-    recipe: options.RecipeName = "default",
+    recipe: options.RecipeName = "auto",
     setting: options.Setting = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same result.")] = None,
     resume: Annotated[

@@ -20,7 +20,7 @@ def command(
     data: options.Data,
     out: Annotated[Path, typer.Option(help="The study folder to make.")],
     trials: Annotated[int, typer.Option(min=1, help="Trials, those of a resumed study too.")] = 16,
-    recipe: options.RecipeName = "default",
+    recipe: options.RecipeName = "auto",
     setting: options.Setting = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the search itself.")] = 0,
     resume: Annotated[

@@ -8,7 +8,7 @@ settings; it is shown beside the same network with random weights, which gives t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.method.estimators.registry import ESTIMATORS, Estimator
 from mimic_ray.method.recipe import MutualInformation
 
@@ -81,12 +82,12 @@ def profile(
     """
     batches = list(batches)
     estimator = make_estimator(settings)
-    taps = encoder.spec.taps
+    taps = chosen_taps(encoder.spec, settings.taps)
     if estimator is None:
         scores = untrained_scores = [1.0] * len(taps)
     else:
-        scores = score_taps(encoder, batches, estimator, compute, seed)
-        untrained_scores = score_taps(untrained, batches, estimator, compute, seed)
+        scores = score_taps(encoder, batches, estimator, compute, seed, taps)
+        untrained_scores = score_taps(untrained, batches, estimator, compute, seed, taps)
     judged = untrained_scores if settings.of == "student" else scores
     return Profile(
         taps=tuple(
@@ -141,10 +142,15 @@ def select(scores: list[float], settings: MutualInformation) -> list[tuple[float
 
 @torch.no_grad()
 def score_taps(
-    encoder: Encoder, batches: Iterable[Tensor], estimator: Estimator, compute: Compute, seed: int
+    encoder: Encoder,
+    batches: Iterable[Tensor],
+    estimator: Estimator,
+    compute: Compute,
+    seed: int,
+    taps: Sequence[str] | None = None,
 ) -> list[float]:
-    """One forward per batch, then one estimate per tap, in nats."""
-    taps = encoder.spec.taps
+    """One forward per batch, then one estimate per tap (all if None), in nats."""
+    taps = encoder.spec.taps if taps is None else taps
     encoder = encoder.to(compute.torch_device).eval()
     reduced: list[list[Tensor]] = [[] for _ in taps]
     features = []

@@ -111,6 +111,8 @@ class MutualInformation(_Section):
     of: Literal["teacher", "student"] = "teacher"
     estimator: Literal["gaussian", "infonce", "donsker_varadhan", "uniform"] = "gaussian"
     images: Annotated[int, Field(ge=2)] = 2000
+    # Which taps are scored at all: names or patterns such as "block*".
+    taps: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
     # A tap with a smaller share of the sum is not used.
     threshold: Share = 0.0
     # Weight of a kept tap = floor + scale * share.

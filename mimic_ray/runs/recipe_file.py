@@ -22,24 +22,31 @@ _FOLDERS = [
 ]
 
 
+# Between CIFAR's and STL's sizes, for which `default` was found, and ImageNet's.
+_LARGE_SIDE = 96
+
+
 def recipe_names() -> list[str]:
     """The recipes that come with the package."""
     return sorted({file.stem for folder in _FOLDERS for file in folder.glob("*.toml")})
 
 
-def load_recipe(name_or_path: str = "default", overrides: Iterable[str] = ()) -> Recipe:
+def load_recipe(
+    name_or_path: str = "default", overrides: Iterable[str] = (), side: int | None = None
+) -> Recipe:
     """A named recipe or a TOML file, then `key=value` overrides such as "training.steps=800".
 
-    Raises UnknownNameError or RecipeError, the latter with all mistakes at once.
+    "auto" depends on the encoder's input size, `side` pixels: see `recipe_for`. Raises
+    UnknownNameError or RecipeError, the latter with all mistakes at once.
     """
-    return load_search(name_or_path, overrides)[0]
+    return load_search(name_or_path, overrides, side)[0]
 
 
 def load_search(
-    name_or_path: str = "default", overrides: Iterable[str] = ()
+    name_or_path: str = "default", overrides: Iterable[str] = (), side: int | None = None
 ) -> tuple[Recipe, dict[str, str]]:
     """The same, with the file's [search] table as key -> values; only `tune` looks at that."""
-    path = _find(name_or_path)
+    path = _find(recipe_for(side) if name_or_path == "auto" else name_or_path)
     content = _read_tables(path)
     searched = content.pop("search", {})
     for override in overrides:
@@ -54,6 +61,14 @@ def write_recipe(path: Path, recipe: Recipe, comment: str = "") -> None:
     files.write_text(path, head + tomli_w.dumps(recipe.model_dump(mode="json")))
 
 
+def recipe_for(side: int | None) -> str:
+    """What "auto" stands for: "imagenet" for images of 96 pixels and more, else "default".
+
+    Not known yet (None) is "default": a mistake in an override is one in both.
+    """
+    return "imagenet" if side and side >= _LARGE_SIDE else "default"
+
+
 def _find(name_or_path: str) -> Path:
     path = Path(name_or_path)
     if path.suffix == ".toml" or "/" in name_or_path:
@@ -64,7 +79,7 @@ def _find(name_or_path: str) -> Path:
         if (folder / f"{name_or_path}.toml").is_file():
             return folder / f"{name_or_path}.toml"
     names = recipe_names()
-    near = near_names(name_or_path, names) or names
+    near = near_names(name_or_path, ["auto", *names]) or ["auto", *names]
     raise UnknownNameError("recipe", name_or_path, near, "A file is named by its path.")
 
 

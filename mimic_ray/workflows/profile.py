@@ -11,6 +11,7 @@ from mimic_ray.base.text import count
 from mimic_ray.data.cache import open_pixels
 from mimic_ray.data.source import open_images
 from mimic_ray.encoders.load import load_checkpoint
+from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.method.profile import Profile
 from mimic_ray.report.plots import plot_profile
 from mimic_ray.runs.prepare import cached_side, profile_images
@@ -25,7 +26,7 @@ def profile_checkpoint(
     data: str | Path,
     out: str | Path | None = None,
     *,
-    recipe: str = "default",
+    recipe: str = "auto",
     settings: Iterable[str] = (),
     device: str = "auto",
     threads: int = 0,
@@ -38,6 +39,8 @@ def profile_checkpoint(
     resolved = load_recipe(recipe, settings)
     target = files.require_empty(Path(out)) if out else None
     loaded = load_checkpoint(Path(teacher), encoder)
+    resolved = load_recipe(recipe, settings, loaded.encoder.spec.input_size)
+    chosen_taps(loaded.encoder.spec, resolved.mutual_information.taps)
     source = open_images(data)
     compute = devices.choose(device, "fp32", threads)
     side = cached_side(resolved, loaded.encoder.spec.input_size)

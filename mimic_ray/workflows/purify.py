@@ -18,12 +18,14 @@ from mimic_ray.base.errors import (
     ResourceError,
     RunFolderError,
     StoppedError,
+    StorageError,
     UsageError,
 )
 from mimic_ray.base.signals import StopRequests, stop_requests
 from mimic_ray.base.text import count, plain
 from mimic_ray.data.source import ImageSource, open_images
 from mimic_ray.encoders.load import Loaded, load_checkpoint
+from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.method.profile import Profile
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.report.run_report import write_report
@@ -56,7 +58,7 @@ def purify(
     data: str | Path,
     out: str | Path,
     *,
-    recipe: str = "default",
+    recipe: str = "auto",
     settings: Iterable[str] = (),
     seed: int | None = None,
     workers: Workers | None = None,
@@ -78,6 +80,8 @@ def purify(
         RunFolder.require_free(out)
     check(workers, resolved)
     loaded = load_checkpoint(Path(teacher), encoder)
+    resolved = load_recipe(recipe, overrides, loaded.encoder.spec.input_size)
+    chosen_taps(loaded.encoder.spec, resolved.mutual_information.taps)
     source = open_images(data)
     _check_images(source, resolved)
     _check_disk(Path(out), loaded)
@@ -140,7 +144,7 @@ def _train(
                 tell=tell,
                 stop=lambda: requests.count,
             )
-    except (DataError, UsageError, ResourceError):
+    except (DataError, StorageError, UsageError, ResourceError):
         _withdraw(folder)
         raise
     except StoppedError as error:

@@ -25,7 +25,8 @@ from mimic_ray.data.source import ImageSource, open_images
 from mimic_ray.distributed.tune import Progress as SearchProgress
 from mimic_ray.distributed.tune import Resources, Search, check_here, search_on_ray
 from mimic_ray.encoders.load import Loaded, load_checkpoint
-from mimic_ray.method.recipe import Recipe, parse_recipe
+from mimic_ray.encoders.taps import chosen_taps
+from mimic_ray.method.recipe import Recipe, check_workers, parse_recipe
 from mimic_ray.report.study_report import write_study_report
 from mimic_ray.runs.progress import Progress
 from mimic_ray.runs.recipe_file import load_recipe, load_search, write_recipe
@@ -57,7 +58,8 @@ TRACKERS = ("mlflow", "wandb")
 _FIXED_VIEWS = 4
 # Keys that decide the scores of a profile, not only what is done with them.
 _ESTIMATE = {
-    f"mutual_information.{name}" for name in ("of", "estimator", "images", "epochs", "noise")
+    f"mutual_information.{name}"
+    for name in ("of", "estimator", "images", "epochs", "noise", "taps")
 }
 
 
@@ -107,8 +109,8 @@ def tune(
     SIGTERM, with every ended trial kept; TrainingError when too many trials failed.
     """
     resources = resources or Resources()
-    wanted = _Wanted.of(recipe, list(settings), list(search), only_these)
-    wanted.space(None)  # finds mistakes in it before anything is read
+    asked = recipe, list(settings), list(search), only_these
+    _Wanted.of(*asked).space(None)  # finds mistakes in it before anything is read
     _check(trials, failed_share, trackers)
     folder = StudyFolder(Path(out))
     earlier = read_study(folder) if resume else None
@@ -117,8 +119,11 @@ def tune(
     if resources.address is None:
         check_here(resources)
     loaded = load_checkpoint(Path(teacher), encoder)
+    wanted = _Wanted.of(*asked, loaded.encoder.spec.input_size)
+    chosen_taps(loaded.encoder.spec, wanted.base.mutual_information.taps)
     source = open_images(data)
-    _check_images(source, wanted.base, resources)
+    _check_images(source, wanted.base)
+    check_workers(wanted.base, resources.workers)
     if earlier:
         now = _record(encoder, teacher, data, loaded, source, wanted, held_out, oracle, seed)
         same_layers = replace(now, space=wanted.space(earlier.shares).described())
@@ -240,8 +245,15 @@ class _Wanted:
     only_these: bool
 
     @classmethod
-    def of(cls, recipe: str, settings: list[str], search: list[str], only_these: bool) -> _Wanted:
-        base, in_file = load_search(recipe, settings)
+    def of(
+        cls,
+        recipe: str,
+        settings: list[str],
+        search: list[str],
+        only_these: bool,
+        side: int | None = None,
+    ) -> _Wanted:
+        base, in_file = load_search(recipe, settings, side)
         pinned = [setting.partition("=")[0].strip() for setting in settings]
         entries = {**in_file, **dict(map(_entry, search))}
         dimensions = [parse_dimension(key, text) for key, text in entries.items()]
@@ -324,13 +336,8 @@ def _check(trials: int, failed_share: float, trackers: Sequence[str]) -> None:
             )
 
 
-def _check_images(source: ImageSource, base: Recipe, resources: Resources) -> None:
+def _check_images(source: ImageSource, base: Recipe) -> None:
     batch = base.training.batch
-    if batch % resources.workers:
-        raise UsageError(
-            f"training.batch = {batch} does not divide by --workers {resources.workers}: set one "
-            "that does."
-        )
     if len(source) < batch:
         raise DataError(
             f"{source.location} holds {count(len(source), 'image')}, fewer than one batch of "
