@@ -61,7 +61,8 @@ def ray_session(address: str | None, log: Path, cpus: int | None = None) -> Iter
                 "without Ray."
             ) from error
         try:
-            yield
+            with _logger_to(log):
+                yield
         finally:
             ray.shutdown()
 
@@ -87,6 +88,21 @@ def _signal_handlers_kept() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
         if timer == (0.0, 0.0):
             signal.alarm(0)
+
+
+@contextmanager
+def _logger_to(log: Path) -> Iterator[None]:
+    """What Ray says by Python's logging, such as the traceback of a trial that was killed."""
+    import logging
+
+    ours, logger = logging.FileHandler(log, delay=True), logging.getLogger("ray")
+    before, passed_on = logger.handlers, logger.propagate
+    logger.handlers, logger.propagate = [ours], False
+    try:
+        yield
+    finally:
+        logger.handlers, logger.propagate = before, passed_on
+        ours.close()
 
 
 @contextmanager

@@ -157,6 +157,8 @@ def test_a_killed_trial_goes_on_from_its_last_committed_step(arguments, tmp_path
     assert process.returncode == 0, told
     (trial,) = read_trials(StudyFolder(study))
     assert (trial.status, trial.step) == ("finished", 1200)
+    assert "Traceback" not in told  # Ray's words about the kill are in ray.log
+    assert "ActorDiedError" in (study / "ray.log").read_text()
 
 
 def test_too_many_failed_trials_fail_the_study_with_their_settings(arguments, mimic_ray, tmp_path):
