@@ -125,7 +125,7 @@ def concurrency(have: Mapping[str, float], resources: Resources) -> int:
         if not each:
             continue
         need, there = workers * each, have.get(kind, 0)
-        arithmetic = f"{count(workers, 'worker')} x {each} {kind} = {need:g} {kind}s a trial"
+        arithmetic = f"{count(workers, 'worker')} x {each:g} {kind} = {need:g} {kind}s a trial"
         if need > there:
             raise ResourceError(
                 f"A trial does not fit: {arithmetic}, and the cluster has {there:g}: lower "

@@ -46,3 +46,13 @@ def run(arguments: list[object]) -> int:
     except SystemExit as end:
         return int(end.code or 0)
     raise AssertionError("a command ends in SystemExit")
+
+
+def content_of(folder: Path) -> dict[Path, bytes]:
+    """Every file below a folder, to see that nothing changed."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def truncated(content: bytes) -> bytes:
+    """The first half."""
+    return content[: len(content) // 2]

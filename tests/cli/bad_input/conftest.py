@@ -1,0 +1,55 @@
+"""Whatever is wrong with what a user gives: one sentence on stderr, exit 1 or 2, nothing left."""
+
+from __future__ import annotations
+
+import pytest
+
+from mimic_ray.encoders.checkpoint import sandbox
+from tests.cli.toy_images import run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_reader_process():
+    """torch's import in the process that reads checkpoints is paid for once."""
+    with sandbox.kept():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIMIC_RAY_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def refused(capsys):
+    """Runs a command line that must fail well; each of `words` must be in its one sentence."""
+
+    def check(arguments, *words, code=None):
+        ended = run(arguments)
+        stderr = capsys.readouterr().err
+        assert ended == code if code else ended in (1, 2), stderr
+        assert stderr.startswith("error: "), stderr
+        assert "Traceback" not in stderr
+        assert "fault of mimic-ray" not in stderr, stderr
+        assert stderr.count("\n") == 1, stderr
+        for word in words:
+            assert str(word) in stderr, f"{word!r} is not in: {stderr}"
+        return stderr
+
+    return check
+
+
+@pytest.fixture
+def purify_refused(refused, purify_arguments, tmp_path):
+    """`mimic-ray purify` with these options on top; the run folder must not be there afterwards."""
+
+    def check(options, *words, code=None, local=True):
+        out = tmp_path / "place" / "run"
+        place = ["--local"] if local else []
+        # The last of a repeated option counts.
+        sentence = refused(purify_arguments(out, *place, *map(str, options)), *words, code=code)
+        assert not out.exists()
+        assert not out.parent.exists() or not [*out.parent.iterdir()]
+        return sentence
+
+    return check

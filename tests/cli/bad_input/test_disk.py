@@ -1,0 +1,104 @@
+"""Disks that are full, before, at and after a commit."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections import namedtuple
+
+import pytest
+
+from mimic_ray.runs.commit import committed_step, latest
+from mimic_ray.runs.folder import RunFolder
+from mimic_ray.runs.record import read_record
+from tests.cli.toy_images import run
+
+
+def full_disk(monkeypatch, out, once):
+    """From when `once` is in the run folder on, nothing gets onto the disk."""
+    real = os.fsync
+
+    def fsync(descriptor):
+        if (out / once).exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+def test_too_little_disk_is_seen_before_the_start(purify_refused, monkeypatch):
+    usage = namedtuple("usage", "total used free")(1 << 30, (1 << 30) - (1 << 20), 1 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    purify_refused([], "1 MiB free", "--out on another disk", code=1)
+
+
+def test_a_disk_that_is_full_at_the_start_leaves_nothing(purify_refused, tmp_path, monkeypatch):
+    full_disk(monkeypatch, tmp_path / "place", once="run")
+    sentence = purify_refused([], "No space left", code=1)
+    assert "--resume" not in sentence  # there is nothing to resume
+
+
+# Before the first commit, and within it: the folder of the step is there, latest.json is not.
+@pytest.mark.parametrize("once", ["metrics.jsonl", "checkpoints/step-000004"])
+def test_a_run_goes_on_after_the_disk_was_full(
+    refused, purify_arguments, tmp_path, monkeypatch, capsys, once
+):
+    out = tmp_path / "run"
+    words = purify_arguments(out, "--local", "--commit-every", "4", steps=8)
+    with monkeypatch.context() as patch:
+        full_disk(patch, out, once)
+        refused(words, "No space left", "--resume", code=1)
+    folder = RunFolder.open(out)
+    assert committed_step(folder) is None
+    assert not [path for path in out.rglob("*") if "tmp-" in path.name]
+    assert run([*words, "--resume"]) == 0, capsys.readouterr().err
+    state = latest(folder)
+    assert state is not None
+    assert state.step == 8
+    assert read_record(folder.record).status == "finished"
+
+
+def test_a_full_disk_keeps_the_step_before(
+    refused, purify_arguments, tmp_path, monkeypatch, capsys
+):
+    out = tmp_path / "run"
+    words = purify_arguments(out, "--local", "--commit-every", "4", steps=12)
+    written = []
+    real = os.fsync
+
+    def fsync(descriptor):
+        # The second commit's first file and all that follows.
+        if (out / "checkpoints" / "latest.json").exists():
+            written.append(descriptor)
+            if len(written) > 3:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        refused(words, "No space left", "--resume", code=1)
+    state = latest(RunFolder.open(out))
+    assert state is not None
+    assert state.step == 4
+    assert run([*words, "--resume"]) == 0, capsys.readouterr().err
+
+
+def test_a_damaged_commit_does_not_hide_why_a_run_ended(
+    refused, purify_arguments, tmp_path, monkeypatch
+):
+    from mimic_ray.base.errors import TrainingError
+    from mimic_ray.runs import training
+
+    out = tmp_path / "run"
+
+    def broken(folder, step, state, commit=training.commit):
+        commit(folder, step, state)
+        for path in (out / "checkpoints").glob("step-*/tensors.safetensors"):
+            path.write_bytes(b"")
+        raise TrainingError("The loss is not finite: lower the rate.")
+
+    monkeypatch.setattr(training, "commit", broken)
+    refused(purify_arguments(out, "--local", "--commit-every", "4"), "The loss is not finite")
+    record = read_record(out / "run.json")
+    assert (record.status, record.step) == ("failed", 4)

@@ -1,0 +1,67 @@
+"""Recipes and places of work that cannot be."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--set", "training.stepz=5"], ["training.stepz", "training.steps"]),
+        (["--set", "trainnig.steps=5"], ["trainnig", "training"]),
+        (["--set", "training.steps"], ["training.steps", "KEY=VALUE"]),
+        (["--set", "training.steps=many"], ["training.steps"]),
+        (["--set", "training.steps=0"], ["training.steps"]),
+        (["--recipe", "defualt"], ['"defualt"', "default"]),
+        (["--recipe", "none.toml"], ["none.toml"]),
+        (["--local", "--workers", "2"], ["--local", "--workers"]),
+        (["--device", "gpu"], ["gpu"]),
+        (["--stepz", "5"], ["--stepz", "--help"]),
+        (["--workers", "none"], ["--workers", "valid integer"]),
+    ],
+)
+def test_a_wrong_setting_is_named_with_the_right_one(purify_refused, options, words):
+    purify_refused(options, *words, code=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--workers", "3-1"], ['"3-1"', "1-3"]),
+        (["--workers", "0"], ['"0"', "from 1 on"]),
+        (
+            ["--workers", "2", "--set", "training.batch=10", "--set", "training.accumulate=6"],
+            ["training.batch = 10", "--workers 2", "training.accumulate = 6"],
+        ),
+        (
+            [
+                "--workers",
+                "2",
+                "--set",
+                "training.batch=2",
+                "--set",
+                "loss.contrastive=1",
+                "--set",
+                "loss.negatives=local",
+            ],
+            ["training.batch = 2", "--workers 2", "negatives"],
+        ),
+        (
+            ["--set", "training.accumulate=2", "--set", "loss.contrastive=1"],
+            ["training.accumulate", 'loss.negatives = "local"'],
+        ),
+        (["--strategy", "fsdp"], ["--strategy fsdp", "--workers 2"]),
+        (["--strategy", "fsdp", "--local"], ["--strategy fsdp", "--local"]),
+        (["--strategy", "zero"], ['"zero"', "ddp, fsdp"]),
+        (["--teacher-placement", "sharded"], ["--teacher-placement", "--strategy fsdp"]),
+    ],
+)
+def test_workers_that_cannot_share_the_work_are_refused(purify_refused, options, words):
+    purify_refused(options, *words, code=2, local=False)
+
+
+def test_a_gpu_that_is_not_there_is_missed_before_anything_starts(purify_refused, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    options = ["--gpus-per-worker", 1]
+    purify_refused(options, "1 GPU", "has none", "--gpus-per-worker", code=1, local=False)

@@ -1,0 +1,80 @@
+"""What cannot be searched: found before Ray starts, and nothing is left."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.toy_images import save_images
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    return save_images(tmp_path_factory.mktemp("pictures"), each=60, seed=0)
+
+
+@pytest.fixture
+def tune_refused(refused, case, pictures, tmp_path):
+    def check(options, *words, code=None):
+        out = tmp_path / "study"
+        arguments = ["tune", "--encoder", "tiny_resnet", "--teacher", case / "teacher.pth"]
+        arguments += ["--data", pictures, "--out", out, "--set", "training.batch=8", *options]
+        refused([str(word) for word in arguments], *words, code=code)
+        assert not out.exists()
+
+    return check
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--search", "loss.atention=uniform(0,1)"], ['"loss.atention"', "loss.attention"]),
+        (["--search", "loss.attention"], ["is no search", "KEY=VALUES"]),
+        (["--search", "loss.attention=uniform(1,1)"], ["loss.attention", "empty"]),
+        (["--search", "loss.attention=loguniform(0,1)"], ["zero_or_loguniform"]),
+        (["--search", "loss.attention=normal(0,1)"], ["none of uniform"]),
+        (["--search", "loss.attention=choice()"], ["no value"]),
+        (["--search", "training.batch=int(1,8)"], ["training.batch", "greater than or equal to 2"]),
+        (["--search", "student.start=choice(teacher,nobody)"], ["student.start"]),
+        (["--only-these"], ["nothing to search"]),
+        (["--set", "training.stepps=3"], ["training.steps"]),
+        (["--set", 'mutual_information.taps=["layer9"]'], ['"layer9"', "layer1, layer2, layer3"]),
+        (["--failed-share", "2"], ["--failed-share 2"]),
+        (["--track", "mlflo"], ['"mlflo"', "mlflow"]),
+        (["--trigger", "patch"], ["--oracle alone"]),
+        (["--oracle", "--trigger", "patch"], ["--oracle also needs --train, --test, --target"]),
+        (["--concurrent", "1000"], ["--concurrent 1000 does not fit", "at most --concurrent"]),
+        (["--workers", "1000"], ["A trial does not fit: 1,000 workers x 1 CPU = 1000 CPUs"]),
+        (["--resume"], ["no study folder"]),
+        (["--data", "nowhere"], ["nowhere does not exist"]),
+        (["--teacher", "nothing.pth"], ["nothing.pth"]),
+        (["--encoder", "tiny_resnett"], ["tiny_resnet"]),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_by_name(tune_refused, options, words):
+    tune_refused(options, *words)
+
+
+def test_a_gpu_that_is_not_there_is_missed_with_the_arithmetic(tune_refused, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    words = ["1 worker x 1 GPU = 1 GPUs a trial", "has 0", "--gpus-per-worker"]
+    tune_refused(["--gpus-per-worker", "1"], *words)
+
+
+def test_a_tracker_that_is_not_installed_is_named(tune_refused, monkeypatch):
+    monkeypatch.setattr("mimic_ray.workflows.tune.find_spec", lambda name: None)
+    tune_refused(["--track", "mlflow"], "needs the package mlflow", "TensorBoard")
+
+
+def test_a_search_table_is_checked_like_an_option(tune_refused, tmp_path):
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('[search]\n"training.learning_rat" = "uniform(0, 1)"\n')
+    tune_refused(["--recipe", recipe], "training.learning_rate")
+    recipe.write_text('[search.loss]\nattention = "uniform(1, 0)"\n')
+    tune_refused(["--recipe", recipe], "loss.attention", "empty")
+
+
+def test_a_folder_with_something_else_is_left_alone(refused, case, pictures, tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    arguments = ["tune", "--encoder", "tiny_resnet", "--teacher", str(case / "teacher.pth")]
+    refused([*arguments, "--data", str(pictures), "--out", str(tmp_path)], "thesis.tex")
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"

@@ -1,0 +1,53 @@
+import time
+from dataclasses import replace
+from io import StringIO
+
+from rich.console import Console
+
+from mimic_ray.cli import console
+from mimic_ray.cli.study_table import shown_study, study_table
+from mimic_ray.distributed.tune import Progress
+from mimic_ray.search.trial import RunningTrial, Trial
+
+
+def trial(number, **fields):
+    made = Trial(f"{number:012x}", number, "finished", {"training.learning_rate": 0.004})
+    return replace(made, step=600, seconds=40, **{"fidelity": 0.8, "suspicion": 0.4, **fields})
+
+
+def printed(ended, running=None, planned=16, room=10, left=None):
+    screen = Console(width=120, record=True, file=StringIO())
+    screen.print(study_table(ended, running or {}, planned, room, left))
+    return screen.export_text()
+
+
+def test_ended_and_running_trials_have_a_line_each():
+    at_work = RunningTrial("a", 2, {}, 150, 600, time.time() - 9)
+    shown = printed([trial(0, base=True), trial(1, status="stopped")], {"a": at_work}, left=300)
+    assert "finished (base)" in shown
+    assert "stopped early" in shown
+    assert "150/600" in shown
+    assert "2 of 16 trials, about 5 min left" in shown
+
+
+def test_of_many_trials_the_best_and_the_newest_are_shown():
+    many = [trial(number, suspicion=0.5) for number in range(40)]
+    many[3] = trial(3, suspicion=0.1)
+    lines = [line.split()[0] for line in printed(many, planned=50, room=6).splitlines()[1:-1]]
+    assert "3" in lines
+    assert "39" in lines
+    assert len(lines) == 6
+    assert "34 not shown" in printed(many, planned=50, room=6)
+
+
+def test_without_a_terminal_each_ended_trial_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(console, "err", Console(stderr=True, force_terminal=False, width=200))
+    with shown_study() as watch:
+        watch(Progress([]), 2)
+        watch(Progress([trial(0)]), 2)
+        watch(Progress([trial(0), trial(1, status="failed", error="no [bold]luck")]), 2)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "trial 0 finished at step 600: fidelity 0.800, suspicion 0.400 (1 of 2)",
+        "trial 1 failed at step 600: fidelity 0.800, suspicion 0.400 (2 of 2): no [bold]luck",
+    ]

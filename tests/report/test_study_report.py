@@ -1,0 +1,76 @@
+import re
+from dataclasses import replace
+
+import pytest
+
+from mimic_ray.method.recipe import Recipe
+from mimic_ray.report.study_report import write_study_report
+from mimic_ray.search.trial import Trial
+
+NAN = float("nan")
+STUDY = {
+    "encoder": "tiny_resnet",
+    "teacher": "suspect <b>.pth",
+    "teacher_sha256": "ab" * 32,
+    "data": "images",
+    "data_fingerprint": "cd" * 32,
+    "images": 2000,
+    "held_out": 0.2,
+    "recipe": Recipe().model_dump(mode="json"),
+    "space": {"loss.clone": "uniform(0, 1)"},
+    "taps": ["layer1", "layer2"],
+    "trials": 4,
+    "seconds": 100.0,
+    "teacher_forwards": 840,
+    "command": "mimic-ray tune",
+    "versions": {"torch": "2"},
+    "oracle": {},
+}
+
+
+def trial(number, **fields):
+    settings = {"loss.clone": 0.1 * number, "student.start": "partial" if number % 2 else "teacher"}
+    made = Trial(f"{number:012x}", number, "finished", settings, fidelity=0.9, suspicion=0.4)
+    return replace(made, **fields)
+
+
+MANY = [trial(n, fidelity=0.9 - n / 50, suspicion=0.8 - n / 30, base=n == 0) for n in range(12)]
+CASES = {
+    "many": MANY,
+    "one": [trial(0)],
+    "equal": [trial(0), trial(1), trial(2)],
+    "some failed": [trial(0), trial(1, status="failed", fidelity=NAN, suspicion=NAN, error="<x>")],
+    "all failed": [trial(0, status="failed", fidelity=NAN, suspicion=NAN, error="no")],
+    "oracle": [replace(t, acc=80.0, asr=100 * t.suspicion) for t in MANY],
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_page_and_its_pictures_come_of_any_trials(tmp_path, name):
+    trials = CASES[name]
+    chosen = next((t for t in trials if t.status == "finished"), None)
+    study = {**STUDY, "oracle": {"trigger": "patch"}} if name == "oracle" else STUDY
+    page = write_study_report(tmp_path, study, trials, chosen, "steps = 1 # <i>").read_text()
+    names = {"front.png", "parallel.png", "importance.png", "layers.png"}
+    assert {path.name for path in tmp_path.glob("*.png")} >= names
+    assert page.count("data:image/png;base64,") == 4 + (name == "oracle")
+    assert ("Oracle study" in page) == (name == "oracle")
+
+
+def test_a_page_needs_nothing_beside_it_and_runs_nothing(tmp_path):
+    page = write_study_report(tmp_path, STUDY, MANY, MANY[3], "").read_text()
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert "<script" not in page
+
+
+def test_foreign_text_becomes_no_html(tmp_path):
+    page = write_study_report(tmp_path, STUDY, CASES["some failed"], None, "").read_text()
+    assert "suspect &lt;b&gt;.pth" in page
+    assert "&lt;x&gt;" in page
+    assert "<x>" not in page
+
+
+def test_an_oracle_s_page_says_how_well_the_blind_order_ranks(tmp_path):
+    study = {**STUDY, "oracle": {"trigger": "patch"}}
+    page = write_study_report(tmp_path, study, CASES["oracle"], MANY[0], "").read_text()
+    assert "suspicion against ASR, 12 trials: Spearman 1.00 (95 %: 1.00 to 1.00)" in page
