@@ -62,6 +62,7 @@ class RunRecord:
     seed: int
     compute: dict[str, Any]
     workers: int = 1
+    strategy: str = "ddp"  # how several workers share the student; see runs/workers.py
     broken_images: int = 0
     broken: list[tuple[str, str]] = field(default_factory=list)
     status: Status = "running"

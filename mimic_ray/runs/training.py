@@ -16,7 +16,6 @@ from torch import Tensor
 
 from mimic_ray.base import devices
 from mimic_ray.base.devices import Compute
-from mimic_ray.base.errors import TrainingError
 from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.source import open_images
 from mimic_ray.encoders.encoder import Encoder
@@ -213,23 +212,15 @@ class _Pace:
 
 
 def _decoded(job: Job, side: int, ranks: Ranks, tell: Callable[[Progress], None]) -> Pixels:
-    """The decoded images. With several workers, one a node decodes and the others map its file."""
+    """The images; workers on one machine fill and read one file of decoded ones."""
 
     def progress(done: int, total: int) -> None:
         if ranks.rank == 0:
             tell(Progress("decode", done, total))
 
     limit = job.memory_limit_bytes if ranks.world == 1 else 0
-    opened: Pixels | None = None
-    for turn in (True, False):
-        if (ranks.local_rank == 0) == turn:
-            opened = open_pixels(
-                open_images(job.data), side, memory_limit_bytes=limit, progress=progress
-            )
-        ranks.wait()
-    if opened is None:
-        raise TrainingError("This worker opened no images.")
-    return opened
+    source = open_images(job.data)
+    return open_pixels(source, side, memory_limit_bytes=limit, progress=progress)
 
 
 def _recording(

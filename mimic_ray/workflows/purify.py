@@ -208,7 +208,7 @@ def _open_folder(
     folder.remove_leftovers()
     committed = latest(folder)
     going_on = earlier.resumed(committed.step if committed else 0)
-    going_on = replace(going_on, workers=record.workers)
+    going_on = replace(going_on, workers=record.workers, strategy=record.strategy)
     going_on.write(folder.record)
     return folder, going_on, warnings
 
@@ -252,6 +252,7 @@ def _new_record(
         seed=recipe.training.seed,
         compute=devices.choose(wanted, recipe.training.precision, threads).facts(),
         workers=workers.count,
+        strategy=workers.strategy,
     )
 
 

@@ -172,3 +172,30 @@ def test_too_many_failed_trials_fail_the_study_with_their_settings(arguments, mi
     assert "Traceback" not in told.stderr
     assert re.search(r"trials failed.*training.learning_rate=.*not finite", told.stderr)
     assert json.loads((study / "study.json").read_text())["status"] == "failed"
+
+
+@pytest.mark.slow
+def test_trials_of_several_workers_do_not_lock_a_full_machine(arguments, mimic_ray, tmp_path):
+    """Two workers a trial on two CPUs: the process that watches over them must take none."""
+    study = tmp_path / "study"
+    told = mimic_ray(*arguments(study, "--workers", "2", trials=3, steps=40), timeout_s=600)
+    assert told.returncode == 0, told.stderr
+    statuses = [trial.status for trial in read_trials(StudyFolder(study))]
+    assert len(statuses) == 3
+    assert set(statuses) <= {"finished", "stopped"}
+
+
+@pytest.mark.slow
+def test_a_killed_worker_of_a_trial_is_replaced_and_the_trial_goes_on(arguments, tmp_path):
+    study = tmp_path / "study"
+    process = start(
+        str(study),
+        arguments(study, "--no-early-stopping", "--workers", "2", trials=1, steps=800),
+    )
+    wait_until(lambda: logged_steps(study) > 300, process)
+    workers = [pid for pid, name in started_by(str(study)).items() if "RayTrainWorker" in name]
+    os.kill(workers[0], signal.SIGKILL)
+    _, told = process.communicate(timeout=400)
+    assert process.returncode == 0, told
+    (trial,) = read_trials(StudyFolder(study))
+    assert (trial.status, trial.step) == ("finished", 800)
