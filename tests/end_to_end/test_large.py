@@ -16,10 +16,11 @@ from safetensors.torch import load_file, save_file
 from mimic_ray.encoders import registry
 from mimic_ray.runs.folder import RunFolder
 from mimic_ray.runs.metrics import read_metrics
+from mimic_ray.runs.study import StudyFolder, read_trials
 
 pytestmark = [pytest.mark.slow, pytest.mark.data]
 
-IMAGES = 32
+IMAGES = 48
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +61,21 @@ def test_two_steps_of_a_large_transformer_leave_a_whole_run(
     resized = "@" in encoder
     assert exported["pos_embed"].shape[1] == 1 + (6 * 6 if resized else 14 * 14)
     assert ("was interpolated to 96 (6 x 6)" in " ".join(done.stderr.split())) == resized
+
+
+def test_a_search_over_a_large_transformer_ends_with_a_recipe(tmp_path, mimic_ray, clean) -> None:
+    torch.manual_seed(0)
+    save_file(registry.build("vit_b16").net.state_dict(), tmp_path / "teacher.safetensors")
+    study = tmp_path / "study"
+    done = mimic_ray(
+        *("tune", "--encoder", "vit_b16", "--teacher", str(tmp_path / "teacher.safetensors")),
+        *("--data", str(clean), "--out", str(study), "--held-out", "0.7", "--trials", "2"),
+        *("--set", "training.steps=2", "--set", "training.batch=4", "--set", "views.fixed=1"),
+        *("--set", "mutual_information.images=8", "--no-early-stopping"),
+        timeout_s=3000,
+    )
+    assert done.returncode == 0, done.stderr
+    trials = read_trials(StudyFolder(study))
+    assert [trial.status for trial in trials] == ["finished", "finished"]
+    assert trials[0].settings["training.learning_rate"] == 1e-4  # of the recipe for this size
+    assert (study / "best.toml").exists()
