@@ -18,7 +18,10 @@ Encoder = Annotated[
 Teacher = Annotated[Path, typer.Option(help="Checkpoint of the suspect encoder.")]
 Data = Annotated[
     str,
-    typer.Option(help="Clean images: a folder of images or of .tar shards, a tar, or a pattern."),
+    typer.Option(
+        help="Clean images: a folder of images or of .tar shards, a tar, a pattern, or "
+        "s3://bucket/shards."
+    ),
 ]
 RecipeName = Annotated[
     str, typer.Option("--recipe", "--config", help="auto, default, imagenet, official, or a file.")

@@ -40,7 +40,7 @@ def command(
             metavar="KEY=VALUES",
             rich_help_panel=_SPACE,
             help="Adds a recipe key: uniform(a,b), loguniform(a,b), int(a,b), choice(a,b,...), "
-            "zero_or_uniform, zero_or_loguniform; repeatable. Or a [search] table in the recipe.",
+            "zero_or_uniform, zero_or_loguniform; repeatable. Or a \\[search] table in the recipe.",
         ),
     ] = None,
     only_these: Annotated[
