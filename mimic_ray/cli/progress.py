@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mimic_ray.runs.progress import Progress as News
 
 _WORDS = {
+    "start": "Starting Ray",
     "decode": "Decoding images",
     "profile": "Profiling the layers",
     "record": "Asking the teacher",

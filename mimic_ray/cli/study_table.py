@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mimic_ray.distributed.tune import Progress
 
 _REDRAW_S = 0.5
+_WIDTHS = {"trial": 5, "status": 15, "step": 9, "fidelity": 8, "suspicion": 9, "s": 5}
 _WORDS = {"finished": "finished", "stopped": "stopped early", "failed": "failed"}
 
 
@@ -64,6 +65,7 @@ class _LiveTable:
         self._began = time.time()
         self._ended_before = 0
         self._drawn = 0.0
+        self._newest: tuple[Progress, int] | None = None
 
     def update(self, progress: Progress, planned: int) -> None:
         if self._live is None:
@@ -71,12 +73,14 @@ class _LiveTable:
             self._began = time.time()
             self._live = Live(console=console.err, auto_refresh=False, transient=False)
             self._live.start()
+        self._newest = progress, planned
         if time.monotonic() - self._drawn >= _REDRAW_S:
             self._drawn = time.monotonic()
             self._live.update(self._table(progress, planned), refresh=True)
 
     def close(self) -> None:
-        if self._live:
+        if self._live and self._newest:
+            self._live.update(self._table(*self._newest), refresh=True)
             self._live.stop()
 
     def _table(self, progress: Progress, planned: int) -> Group:
@@ -94,10 +98,11 @@ def study_table(
     time_left_s: float | None = None,
 ) -> Group:
     """At most `room` ended trials, the best and the newest, then those that run."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("trial", "", "step", "fidelity", "suspicion", "s"):
-        table.add_column(name, justify="left" if name in ("trial", "") else "right", no_wrap=True)
-    table.add_column("settings", overflow="ellipsis", no_wrap=True)
+    table = Table(box=None, pad_edge=False, expand=True)
+    for name, width in _WIDTHS.items():
+        left = name in ("trial", "status")
+        table.add_column(name, justify="left" if left else "right", min_width=width, no_wrap=True)
+    table.add_column("settings", overflow="ellipsis", no_wrap=True, ratio=1)
     shown = _worth_showing(ended, room)
     for trial in sorted(shown, key=lambda trial: trial.number):
         table.add_row(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -97,11 +98,17 @@ def command(
     known = _oracle(oracle, {"train": train, "test": test, "trigger": trigger, "target": target})
     from mimic_ray.cli.progress import shown_progress
     from mimic_ray.cli.study_table import shown_study
-    from mimic_ray.distributed.tune import Resources
+    from mimic_ray.distributed.tune import Progress, Resources
     from mimic_ray.workflows.tune import tune
     from mimic_ray.workflows.tune_inputs import Oracle
 
-    with shown_progress() as tell, shown_study() as watch:
+    with ExitStack() as preparing, shown_study() as show:
+        tell = preparing.enter_context(shown_progress())
+
+        def watch(progress: Progress, planned: int) -> None:
+            preparing.close()  # the bars have done their work
+            show(progress, planned)
+
         found = tune(
             encoder,
             teacher,
@@ -132,7 +139,11 @@ def command(
     from mimic_ray.report.tables import front_table
 
     console.out.print(front_table(found.front, found.chosen))
-    console.out.print(f"{found.report.parent}: {len(found.trials)} trials", soft_wrap=True)
+    console.out.print(
+        f"{found.report.parent}: {len(found.trials)} trials; above, those that none beats in both "
+        "scores, * the chosen one",
+        soft_wrap=True,
+    )
     console.out.print(f"  the chosen recipe  {found.best}", soft_wrap=True)
     console.out.print(f"  what was found     {found.report}", soft_wrap=True)
     console.out.print(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_BLIND = "judged from clean images alone"
+_BLIND = "scores are of clean images alone"
 _MOST_SETTINGS, _MOST_LABELS = 12, 24
 
 
@@ -55,10 +55,13 @@ def plot_front(path: Path, trials: Sequence[Trial], chosen: Trial | None, oracle
     for trial in front:
         _label(axes, trial.suspicion, trial.fidelity, str(trial.number))
     base = next((trial for trial in trials if trial.base and trial.scored), None)
-    for marked, colour, words in ((base, GREEN, "base recipe"), (chosen, ORANGE, "chosen")):
+    rings = ((base, GREEN, "base recipe", 300), (chosen, ORANGE, "chosen", 150))
+    for marked, colour, words, size in rings:
         if marked:
-            ring = axes.scatter([marked.suspicion], [marked.fidelity], label=words, zorder=4)
-            ring.set(facecolors="none", edgecolors=colour, sizes=[150], linewidths=1.8)
+            ring = axes.scatter(
+                [marked.suspicion], [marked.fidelity], label=words, zorder=4, s=size
+            )
+            ring.set(facecolors="none", edgecolors=colour, linewidths=1.8)
             handles.append(ring)
     axes.set_xlabel("suspicion (better left)")
     axes.set_ylabel("fidelity (better up)")
@@ -271,7 +274,7 @@ class _Column:
 
 
 def _mark(axes: Axes, words: str, detail: str, oracle: bool) -> None:
-    title(axes, words, f"ORACLE, the trigger was used: {detail}" if oracle else detail)
+    title(axes, words, f"ORACLE STUDY, the trigger was known. {detail}" if oracle else detail)
 
 
 def _label(axes: Axes, x: float, y: float, text: str) -> None:

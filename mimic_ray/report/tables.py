@@ -103,11 +103,11 @@ def front_table(front: Sequence[Trial], chosen: Trial) -> Table:
         mark = "*" if trial.id == chosen.id else ""
         row = [f"{trial.number}{mark}", f"{trial.fidelity:.4f}", f"{trial.suspicion:.4f}"]
         rows.append([*row, *([f"{trial.acc:.1f}", f"{trial.asr:.1f}"] if oracle else [])])
-    return _rich_table(head, rows, "* chosen; no other trial is better in both.")
+    return _rich_table(head, rows, "")
 
 
 def _rich_table(header: Sequence[str], lines: Iterable[Sequence[str]], caption: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, caption=caption, caption_justify="left")
+    table = Table(box=SIMPLE_HEAD, caption=caption or None, caption_justify="left")
     for column, title in enumerate(header):
         table.add_column(title, justify="right" if column else "left", no_wrap=column > 0)
     for line in lines:

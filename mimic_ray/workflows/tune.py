@@ -132,6 +132,7 @@ def tune(
     started = time.monotonic()
 
     def get_ready() -> tuple[Search, TrialInputs]:
+        tell(Progress("start", 1, 1))
         prepared = prepare(
             encoder,
             loaded,
@@ -187,6 +188,7 @@ def tune(
     with stop_requests() as requests:
         try:
             known = read_trials(folder) if earlier else []
+            tell(Progress("start", 0, 1))
             search_on_ray(
                 folder,
                 get_ready,
