@@ -128,6 +128,9 @@ def tune(
         now = _record(encoder, teacher, data, loaded, source, wanted, held_out, oracle, seed)
         same_layers = replace(now, space=wanted.space(earlier.shares).described())
         check_study(earlier, same_layers)
+        ended = [trial for trial in read_trials(folder) if trial.status != "running"]
+        if len(ended) >= trials and any(trial.scored for trial in ended):
+            return _finish(folder, earlier.ended("finished", 0.0), ended)  # nothing left to try
 
     started = time.monotonic()
 

@@ -105,6 +105,17 @@ def test_a_finished_study_with_more_trials_goes_on_and_keeps_the_ended_ones(
     assert [after[key].seconds for key in before] == [before[key].seconds for key in before]
 
 
+def test_a_study_with_nothing_left_to_try_is_told_again_at_once(finished, mimic_ray, arguments):
+    study, _ = finished
+    count = len(read_trials(StudyFolder(study)))
+    (study / "report.html").unlink()
+    log = (study / "ray.log").stat().st_mtime
+    told = mimic_ray(*arguments(study, "--resume", trials=count))
+    assert told.returncode == 0, told.stderr
+    assert (study / "report.html").exists()
+    assert (study / "ray.log").stat().st_mtime == log  # Ray was not started
+
+
 def test_a_study_of_another_teacher_is_refused_before_anything_runs(
     finished, mimic_ray, arguments, case, tmp_path
 ):
