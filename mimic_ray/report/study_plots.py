@@ -293,4 +293,5 @@ def _short(key: str) -> str:
     kept = rest if section in ("perturbations", "training", "student", "loss") else key
     if section == "loss":
         kept = f"{rest} weight"
-    return plain(kept.replace("mutual_information.threshold", "MI threshold").replace(".", " "), 28)
+    words = kept.replace("mutual_information.threshold", "MI threshold")
+    return plain(words.replace(".", " ").replace("_", " "), 28)
