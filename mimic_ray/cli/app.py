@@ -24,6 +24,7 @@ COMMANDS = {
     "attack": "mimic_ray.cli.attack",
     "shards": "mimic_ray.cli.shards",
     "plan": "mimic_ray.cli.plan",
+    "cluster": "mimic_ray.cli.cluster",
     "bench": "mimic_ray.cli.bench",
 }
 

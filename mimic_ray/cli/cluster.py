@@ -1,0 +1,194 @@
+"""mimic-ray cluster: files for AWS, GCP and Kubernetes, written, checked, started and ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mimic_ray.cli import console, options
+
+if TYPE_CHECKING:
+    from mimic_ray.workflows.cluster import Start
+
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode="rich", help="Write, check and use cluster files."
+)
+_GPUS = "a100, a100_40, h100, h200, l4, l40s, a10g, t4 or v100, where the cloud has it."
+_ROLE = "Instance profile (AWS) or service account (GCP) of the"
+_SHARED = "Storage of all nodes: HOST:/EXPORT of an NFS server; on Kubernetes a volume claim."
+File = Annotated[Path, typer.Argument(help="A file of `ray up`, or of Kubernetes.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the command, run nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")]
+Namespace = Annotated[str, typer.Option(help="Of Kubernetes; else that of your context.")]
+
+
+@app.command()
+def render(
+    provider: Annotated[str, typer.Option(help="aws, gcp or kuberay.")],
+    gpu: Annotated[str, typer.Option(help=_GPUS)],
+    workers: Annotated[int, typer.Option(help="Most workers, of one GPU each.")] = 8,
+    min_workers: Annotated[
+        int | None, typer.Option(help="Least; 0, and for a rayjob all.", show_default=False)
+    ] = None,
+    gpus_per_node: Annotated[
+        int | None,
+        typer.Option(help="By default the smallest node that holds all.", show_default=False),
+    ] = None,
+    kind: Annotated[str, typer.Option(help="kuberay: raycluster or rayjob.")] = "raycluster",
+    name: Annotated[str, typer.Option(help="Of the cluster.")] = "mimic-ray",
+    spot: Annotated[bool, typer.Option("--spot", help="Workers that may be taken away.")] = False,
+    region: Annotated[str, typer.Option(help="us-west-2, us-central1 ...")] = "",
+    zone: Annotated[str, typer.Option(help="us-west-2a, us-central1-a ...")] = "",
+    image: Annotated[str, typer.Option(help="Yours, built from cluster/Dockerfile.")] = "",
+    shm: Annotated[int, typer.Option(help="GiB of /dev/shm on a worker; 0: 8 a GPU.")] = 0,
+    disk: Annotated[int, typer.Option(help="GB of a node's disk.")] = 200,
+    shared: Annotated[str, typer.Option(help=_SHARED)] = "",
+    project: Annotated[str, typer.Option(help="GCP's project.", rich_help_panel="Cloud")] = "",
+    head_role: Annotated[
+        str, typer.Option(help=f"{_ROLE} head.", rich_help_panel="Cloud")
+    ] = "mimic-ray-head",
+    worker_role: Annotated[
+        str, typer.Option(help=f"{_ROLE} workers.", rich_help_panel="Cloud")
+    ] = "mimic-ray-worker",
+    subnet: Annotated[str, typer.Option(rich_help_panel="Cloud")] = "",
+    security_group: Annotated[
+        str,
+        typer.Option(help="AWS; else Ray makes one with SSH open.", rich_help_panel="Cloud"),
+    ] = "",
+    machine_image: Annotated[
+        str,
+        typer.Option(help="AMI or GCP image with driver 580 or later.", rich_help_panel="Cloud"),
+    ] = "",
+    interface: Annotated[
+        str, typer.Option(help="Network interface for NCCL and gloo.", rich_help_panel="Cloud")
+    ] = "",
+    node_selector: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Label of GPU nodes.", rich_help_panel="Kubernetes"),
+    ] = None,
+    token_file: Annotated[
+        str, typer.Option(help="Ray's token on this machine.")
+    ] = "~/.ray/auth_token",
+    token_secret: Annotated[
+        str, typer.Option(help="Secret with auth_token.", rich_help_panel="Kubernetes")
+    ] = "mimic-ray-token",
+    out: Annotated[Path | None, typer.Option(help="File to write; else printed.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace --out.")] = False,
+    job: Annotated[
+        list[str] | None, typer.Argument(help="After --: the command of a rayjob.")
+    ] = None,
+) -> None:
+    """Write the file of a cluster with GPUs.
+
+    Example: mimic-ray cluster render --provider aws --gpu a100 --workers 8 --spot --out aws.yaml
+    """
+    from mimic_ray.workflows.cluster import selectors, write_cluster_file
+
+    given = {"image": image, "project": project}
+    text = write_cluster_file(
+        out,
+        force,
+        provider=provider,
+        gpu=gpu,
+        workers=workers,
+        min_workers=min_workers,
+        gpus_per_node=gpus_per_node,
+        kind=kind,
+        name=name,
+        spot=spot,
+        region=region,
+        zone=zone,
+        shm=shm,
+        disk=disk,
+        shared=shared,
+        roles=(head_role, worker_role),
+        subnet=subnet,
+        security_group=security_group,
+        machine_image=machine_image,
+        interface=interface,
+        node_selector=selectors(node_selector or []),
+        token_file=token_file,
+        token_secret=token_secret,
+        job=tuple(job or ()),
+        **{key: value for key, value in given.items() if value},
+    )
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        console.out.print(f"{out}: check it with mimic-ray cluster validate {out}", markup=False)
+
+
+@app.command()
+def validate(
+    files: Annotated[list[Path], typer.Argument(help="Files of `ray up` or Kubernetes.")],
+    json: options.Json = False,
+) -> None:
+    """Say what is wrong with cluster files, with no cloud and no network; exit 1 for an error.
+
+    Example: mimic-ray cluster validate aws.yaml
+    """
+    from dataclasses import asdict
+
+    from mimic_ray.workflows.cluster import validate_files
+
+    found = list(validate_files(files))
+    every = [finding for _, findings in found for finding in findings]
+    wrong = any(finding.level == "error" for finding in every)
+    if json:
+        content = {"valid": not wrong, "findings": [asdict(finding) for finding in every]}
+        console.print_json(content)
+    else:
+        for path, findings in found:
+            lines = [str(finding) for finding in findings] or [f"{path}: nothing is wrong."]
+            console.out.print("\n".join(lines), markup=False, soft_wrap=True)
+    if wrong:
+        raise typer.Exit(1)
+
+
+@app.command()
+def up(file: File, dry_run: DryRun = False, yes: Yes = False, namespace: Namespace = "") -> None:
+    """Check a file, then start its cluster: `ray up`, or `kubectl apply`."""
+    from mimic_ray.workflows.cluster import cluster_command
+
+    _run(cluster_command("up", file, yes=yes, namespace=namespace), dry_run)
+
+
+@app.command()
+def down(file: File, dry_run: DryRun = False, yes: Yes = False, namespace: Namespace = "") -> None:
+    """End the cluster of a file: `ray down`, or `kubectl delete`."""
+    from mimic_ray.workflows.cluster import cluster_command
+
+    start = cluster_command("down", file, yes=yes, namespace=namespace)
+    if not (dry_run or yes or start.asks):
+        typer.confirm(f"End everything that {file} describes?", abort=True)
+    _run(start, dry_run)
+
+
+@app.command()
+def attach(
+    file: File,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="No shell: port 8265 of the head, here.")
+    ] = False,
+    dry_run: DryRun = False,
+    namespace: Namespace = "",
+) -> None:
+    """A shell on the head, or its job server on http://127.0.0.1:8265."""
+    from mimic_ray.workflows.cluster import cluster_command
+
+    _run(cluster_command("attach", file, dashboard=dashboard, namespace=namespace), dry_run)
+
+
+def _run(start: Start, dry_run: bool) -> None:
+    """Shows warnings and the command; runs it in this terminal and ends with its exit code."""
+    import shlex
+    import subprocess
+
+    for finding in start.findings:
+        if finding.level == "warning":
+            console.err.print(str(finding), markup=False, soft_wrap=True)
+    console.out.print(shlex.join(start.command), markup=False, soft_wrap=True)
+    if not dry_run:
+        raise typer.Exit(subprocess.run(start.command).returncode)

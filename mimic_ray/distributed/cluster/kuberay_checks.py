@@ -1,0 +1,215 @@
+"""Kubernetes documents: KubeRay's kinds by its own schemas, those beside them by short ones.
+
+The schemas of KubeRay do not say that the least of replicas is not more than the most, nor which
+apiVersion a kind has, nor that a mount needs its volume; that is checked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mimic_ray.base.registry import near_names
+from mimic_ray.base.text import plain
+from mimic_ray.distributed.cluster import strict
+from mimic_ray.distributed.cluster.findings import Place, Problem, unknown
+
+VERSIONS = {
+    "RayCluster": "ray.io/v1",
+    "RayJob": "ray.io/v1",
+    "NetworkPolicy": "networking.k8s.io/v1",
+    "Secret": "v1",
+    "ConfigMap": "v1",
+    "PersistentVolumeClaim": "v1",
+    "ServiceAccount": "v1",
+    "Namespace": "v1",
+}
+# Known by name, left to Kubernetes.
+_OTHERS = ("RayService", "RayCronJob", "Service", "Role", "RoleBinding", "Ingress", "Job", "Pod")
+
+
+def kubernetes_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
+    """Everything wrong in one document."""
+    kind = document.get("kind")
+    if not isinstance(kind, str) or kind not in VERSIONS:
+        if kind in _OTHERS:
+            yield Problem(("kind",), f"{kind} is not checked here.", "note")
+        else:
+            near = tuple(near_names(str(kind), [*VERSIONS, *_OTHERS]))
+            yield Problem(("kind",), f"{_said(kind)} is no kind known here.", "error", near)
+        return
+    version = document.get("apiVersion")
+    if version != VERSIONS[kind]:
+        what = f"{_said(version)} is not the apiVersion of {kind}: {VERSIONS[kind]}."
+        yield Problem(("apiVersion",), what)
+    yield from strict.problems(_schema(kind), document)
+    metadata = document.get("metadata")
+    if not isinstance(metadata, Mapping) or not {"name", "generateName"} & set(metadata):
+        yield Problem(("metadata",), "metadata.name is missing.")
+    for place, cluster in ray_clusters(document):
+        yield from _cluster_problems(cluster, place)
+
+
+def ray_clusters(document: Mapping[str, Any]) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+    """The cluster spec of a RayCluster or RayJob, if it has one, with its place."""
+    spec = document.get("spec")
+    place: Place = ("spec",)
+    if document.get("kind") == "RayJob" and isinstance(spec, Mapping):
+        spec, place = spec.get("rayClusterSpec"), ("spec", "rayClusterSpec")
+    if document.get("kind") in ("RayCluster", "RayJob") and isinstance(spec, Mapping):
+        yield place, spec
+
+
+def pods(cluster: Mapping[str, Any], place: Place) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+    """The pod templates of head and worker groups, with their places."""
+    groups = cluster.get("workerGroupSpecs")
+    every: list[tuple[Place, Any]] = [
+        ((*place, "headGroupSpec", "template"), _get(cluster, "headGroupSpec", "template"))
+    ]
+    for index, group in enumerate(groups if isinstance(groups, list) else ()):
+        every.append(((*place, "workerGroupSpecs", index, "template"), _get(group, "template")))
+    for at, template in every:
+        if isinstance(template, Mapping):
+            yield at, template
+
+
+def _cluster_problems(cluster: Mapping[str, Any], place: Place) -> Iterator[Problem]:
+    groups = cluster.get("workerGroupSpecs")
+    names: list[Any] = []
+    for index, group in enumerate(groups if isinstance(groups, list) else ()):
+        if isinstance(group, Mapping):
+            at = (*place, "workerGroupSpecs", index)
+            yield from _replicas(group, at)
+            if group.get("groupName") in names:
+                what = f"{_said(group.get('groupName'))} is the name of another group."
+                yield Problem((*at, "groupName"), what)
+            names.append(group.get("groupName"))
+    if _get(cluster, "authOptions", "mode") == "token" and not cluster.get("rayVersion"):
+        yield Problem((*place, "authOptions"), "Token mode needs spec.rayVersion, 2.52 or later.")
+    for at, template in pods(cluster, place):
+        yield from _pod_problems(template, at)
+
+
+def _replicas(group: Mapping[str, Any], place: Place) -> Iterator[Problem]:
+    least, most = group.get("minReplicas", 0), group.get("maxReplicas")
+    wanted = group.get("replicas", least)
+    if not all(isinstance(number, int) for number in (least, wanted, most)):
+        return
+    if least > most:
+        what = f"minReplicas {least} is more than maxReplicas {most}."
+        yield Problem((*place, "minReplicas"), what)
+    elif not least <= wanted <= most:
+        what = f"replicas {wanted} is not between minReplicas {least} and maxReplicas {most}."
+        yield Problem((*place, "replicas"), what)
+
+
+def _pod_problems(template: Mapping[str, Any], place: Place) -> Iterator[Problem]:
+    spec = template.get("spec")
+    if not isinstance(spec, Mapping):
+        return
+    volumes = [_get(volume, "name") for volume in _items(spec, "volumes")]
+    for list_name in ("initContainers", "containers"):
+        for index, container in enumerate(_items(spec, list_name)):
+            at = (*place, "spec", list_name, index)
+            for mount, item in enumerate(_items(container, "volumeMounts")):
+                name = _get(item, "name")
+                if isinstance(name, str) and name not in volumes:
+                    known = [volume for volume in volumes if isinstance(volume, str)]
+                    yield unknown((*at, "volumeMounts", mount, "name"), name, known, "volume")
+            yield from _amounts(container, at)
+
+
+def _amounts(container: Any, place: Place) -> Iterator[Problem]:
+    """GPUs cannot be overcommitted: Kubernetes refuses a request that is not the limit."""
+    requests = _get(container, "resources", "requests", "nvidia.com/gpu")
+    limits = _get(container, "resources", "limits", "nvidia.com/gpu")
+    if requests is not None and str(requests) != str(limits):
+        at = (*place, "resources", "requests", "nvidia.com/gpu")
+        yield Problem(at, f"A request of {requests} GPUs needs a limit of {requests}.")
+
+
+def _schema(kind: str) -> Mapping[str, Any]:
+    if kind in ("RayCluster", "RayJob"):
+        return strict.packaged(kind.lower())
+    return _beside(kind)
+
+
+def _beside(kind: str) -> dict[str, Any]:
+    """A strict schema of the fields of a built-in kind. A policy's rules are also KubeRay's."""
+    texts = {"type": "object", "additionalProperties": {"type": "string"}}
+    every: dict[str, dict[str, Any]] = {
+        "Secret": {"type": {"type": "string"}, "data": texts, "stringData": texts},
+        "ConfigMap": {"data": texts, "binaryData": texts},
+        "ServiceAccount": {"automountServiceAccountToken": {"type": "boolean"}},
+        "Namespace": {"spec": {"type": "object"}},
+        "PersistentVolumeClaim": {"spec": _CLAIM},
+        "NetworkPolicy": {"spec": _policy()} if kind == "NetworkPolicy" else {},
+    }
+    common: dict[str, Any] = {
+        "apiVersion": {"type": "string"},
+        "kind": {"type": "string"},
+        "metadata": strict.METADATA,
+        "immutable": {"type": "boolean"},
+    }
+    if kind not in ("Secret", "ConfigMap"):
+        del common["immutable"]
+    required = ["spec"] if kind in ("PersistentVolumeClaim", "NetworkPolicy") else []
+    return {
+        "type": "object",
+        "properties": common | every[kind],
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+_CLAIM: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "accessModes": {
+            "type": "array",
+            "items": {
+                "enum": ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"]
+            },
+        },
+        "resources": {"type": "object"},
+        "storageClassName": {"type": "string"},
+        "volumeMode": {"enum": ["Filesystem", "Block"]},
+        "volumeName": {"type": "string"},
+        "selector": {"type": "object"},
+        "dataSource": {"type": "object"},
+    },
+    "required": ["accessModes", "resources"],
+    "additionalProperties": False,
+}
+
+
+def _policy() -> dict[str, Any]:
+    cluster = strict.packaged("raycluster")["properties"]["spec"]["properties"]
+    rules = cluster["networkPolicy"]["properties"]["head"]["properties"]
+    peer = rules["ingressRules"]["items"]["properties"]["from"]["items"]
+    return {
+        "type": "object",
+        "properties": {
+            "podSelector": peer["properties"]["podSelector"],
+            "policyTypes": {"type": "array", "items": {"enum": ["Ingress", "Egress"]}},
+            "ingress": rules["ingressRules"],
+            "egress": rules["egressRules"],
+        },
+        "required": ["podSelector"],
+        "additionalProperties": False,
+    }
+
+
+def _get(node: Any, *names: str) -> Any:
+    for name in names:
+        node = node.get(name) if isinstance(node, Mapping) else None
+    return node
+
+
+def _items(node: Any, name: str) -> list[Any]:
+    found = _get(node, name)
+    return found if isinstance(found, list) else []
+
+
+def _said(value: Any) -> str:
+    return f'"{plain(value, 60)}"' if value is not None else "Nothing"

@@ -1,0 +1,117 @@
+"""JSON schemas: read from the package, made strict, and their errors as problems with near names.
+
+Kubernetes drops unknown keys without a word, and so do its schemas: `enableIntreeAutoscaling` is
+simply no autoscaling. Strict means that an object whose keys are listed may have no others.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from mimic_ray.base.registry import near_names
+from mimic_ray.base.text import plain
+from mimic_ray.distributed.cluster.findings import Place, Problem, unknown
+
+_TYPES = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "a text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "nothing",
+}
+
+
+@cache
+def packaged(name: str) -> dict[str, Any]:
+    """The strict form of schemas/NAME.json.gz."""
+    packed = files("mimic_ray.distributed.cluster") / "schemas" / f"{name}.json.gz"
+    schema = strict(json.loads(gzip.decompress(packed.read_bytes())))
+    # Kubernetes checks metadata itself; the schemas only say that it is an object.
+    schema["properties"]["metadata"] = METADATA
+    return schema
+
+
+METADATA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "maxLength": 63, "pattern": r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"},
+        "generateName": {"type": "string"},
+        "namespace": {"type": "string"},
+        "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+        "annotations": {"type": "object", "additionalProperties": {"type": "string"}},
+        "finalizers": {"type": "array"},
+        "ownerReferences": {"type": "array"},
+    },
+    "additionalProperties": False,
+}
+
+
+def strict(schema: Any, name: str = "") -> Any:
+    """A copy that accepts no key beyond those listed, except where the schema opens itself."""
+    if isinstance(schema, list):
+        return [strict(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    made: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key == "properties":
+            made[key] = {inner: strict(part, inner) for inner, part in value.items()}
+        else:
+            made[key] = strict(value)
+    open_ = "additionalProperties" in made or made.get("x-kubernetes-preserve-unknown-fields")
+    if isinstance(made.get("properties"), dict) and not open_ and name != "metadata":
+        made["additionalProperties"] = False
+    return made
+
+
+def problems(schema: Mapping[str, Any], data: Any, place: Place = ()) -> Iterator[Problem]:
+    """Everything in which `data` departs from `schema`."""
+    import jsonschema
+
+    for error in jsonschema.Draft202012Validator(schema).iter_errors(data):
+        yield from _problem(error, (*place, *error.absolute_path))
+
+
+def _problem(error: Any, place: Place) -> Iterator[Problem]:
+    known = list(error.schema.get("properties", {})) if isinstance(error.schema, Mapping) else []
+    if error.validator == "additionalProperties":
+        patterns = error.schema.get("patternProperties", {})
+        for name in error.instance:
+            if name not in known and not patterns:
+                yield unknown(place, name, known)
+    elif error.validator == "required":
+        for name in error.validator_value:
+            if name not in error.instance:
+                near = near_names(name, [str(key) for key in error.instance if key not in known])
+                yield Problem(place, f'"{name}" is missing.', "error", tuple(near))
+    elif error.validator == "type":
+        yield Problem(place, f"{_shown(error.instance)} must be {_type(error.validator_value)}.")
+    elif error.validator == "enum":
+        there = ", ".join(map(str, error.validator_value))
+        near = near_names(str(error.instance), [str(value) for value in error.validator_value])
+        yield Problem(place, f"{_shown(error.instance)}: there is {there}.", "error", tuple(near))
+    elif error.validator == "anyOf":
+        wanted = [part["type"] for part in error.validator_value if "type" in part]
+        yield Problem(place, f"{_shown(error.instance)} must be {_type(wanted)}.")
+    else:
+        yield Problem(place, f"{plain(error.message)}.")
+
+
+def _type(names: str | list[str]) -> str:
+    names = [names] if isinstance(names, str) else names
+    return " or ".join(_TYPES.get(name, name) for name in names)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "A mapping"
+    if isinstance(value, list):
+        return "A list"
+    return plain(json.dumps(value, default=str), 80)
