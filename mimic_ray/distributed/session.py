@@ -42,6 +42,9 @@ def ray_session(address: str | None, log: Path, cpus: int | None = None) -> Iter
     if address is None:
         # Unset, Ray would turn token authentication on and leave a token in the home folder.
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    elif {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        # A token is not sent without this, however clearly it was given.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     with _descriptors_to(log):
         import logging
 
@@ -55,16 +58,33 @@ def ray_session(address: str | None, log: Path, cpus: int | None = None) -> Iter
                 else:
                     ray.init(address=address, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            where = f"the Ray cluster at {address}" if address else "Ray on this machine"
-            raise ResourceError(
-                f"Could not start with {where}: {error}. Ray's log is in {log}; `--local` runs "
-                "without Ray."
-            ) from error
+            raise _not_connected(address, error, log) from error
         try:
             with _logger_to(log):
                 yield
         finally:
             ray.shutdown()
+
+
+def _not_connected(address: str | None, error: BaseException, log: Path) -> ResourceError:
+    """Ray's error as one of ours. It tells of a failed connection, and of its reason only within."""
+    if address is None:
+        return ResourceError(
+            f"Could not start Ray on this machine: {error}. Ray's log is in {log}; `--local` runs "
+            "without Ray."
+        )
+    within: BaseException | None = error
+    while within is not None:
+        if type(within).__name__ == "AuthenticationError":
+            return ResourceError(
+                f"The Ray cluster at {address} wants another token: put the cluster's into a file "
+                "that only you can read, and name it in RAY_AUTH_TOKEN_PATH."
+            )
+        within = within.__cause__ or within.__context__
+    return ResourceError(
+        f"The Ray cluster at {address} cannot be reached: {str(error).rstrip('.')}. Is its head "
+        f"running, and port {address.rpartition(':')[2]} open to this machine?"
+    )
 
 
 @contextmanager

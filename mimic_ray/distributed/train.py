@@ -76,8 +76,10 @@ def make_trainer(
 ) -> Any:
     """A TorchTrainer of `work(config)` on the workers; `have` is what the cluster has in all."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchTrainer
     from ray.train.v2.api.config import LoggingConfig
+
+    from mimic_ray.distributed.process_group import ClusterTorchConfig
 
     most = workers.count
     if workers.address is None and workers.fewest < most:
@@ -87,8 +89,7 @@ def make_trainer(
     return TorchTrainer(
         work,
         train_loop_config=config,
-        # The default of 1800 s would hide a lost worker for half an hour.
-        torch_config=TorchConfig(timeout_s=600),
+        torch_config=ClusterTorchConfig(),
         scaling_config=ScalingConfig(
             num_workers=(workers.fewest, most) if elastic else most,
             use_gpu=workers.gpus_each > 0,

@@ -1,0 +1,89 @@
+"""Hosts with Ray on them, and the case of the other tests in their shared folder."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from mimic_ray.runs.folder import RunFolder
+from mimic_ray.runs.metrics import read_metrics
+from tests.hosts.network import SHARED, Lan, lan, why_not
+from tests.hosts.ray_cluster import RayCluster, ray_cluster
+
+# The longest that a command of these tests may take, before the test fails and ends the hosts.
+COMMAND_S = 240.0
+
+
+@dataclass
+class Site:
+    """The hosts, the cluster on them and the commands of a user; paths are those of a host."""
+
+    network: Lan
+    ray: RayCluster
+
+    def purify(self, out: str, *more: str, steps: int = 12) -> list[str]:
+        """The words of a purification into the shared folder."""
+        return [
+            *("purify", "--encoder", "tiny_resnet", "--teacher", f"{SHARED}/case/teacher.pth"),
+            *("--data", f"{SHARED}/case/images", "--out", f"{SHARED}/{out}", "--threads", "1"),
+            *("--set", f"training.steps={steps}", "--set", "training.batch=8"),
+            *("--set", "training.precision=fp32", *more),
+        ]
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "mimic_ray", *arguments]
+
+    def on(self, host: str, *arguments: str, timeout_s: float = COMMAND_S) -> CompletedProcess[str]:
+        """A mimic-ray command on a host, to its end."""
+        return self.network[host].run(
+            self.command(*arguments), timeout_s=timeout_s, environment=self.ray.environment
+        )
+
+    def alone(self, out: str, *, steps: int = 12) -> None:
+        """The same purification on one machine, without Ray."""
+        done = self.on("desk", *self.purify(out, "--local", steps=steps))
+        assert done.returncode == 0, done.stderr
+
+    def run(self, out: str) -> Path:
+        """A run folder, seen from outside."""
+        return self.network.shared / out
+
+
+@pytest.fixture(scope="session")
+def site(case: Path) -> Callable[..., object]:
+    """Builds a Site of the named nodes; the user's own machine, desk, is no node."""
+    if reason := why_not():
+        pytest.skip(f"cannot build hosts: {reason}")
+
+    @contextmanager
+    def build(
+        *nodes: str, shared_mib: int = 512, system: dict[str, str] | None = None
+    ) -> Iterator[Site]:
+        with lan("desk", *nodes, shared_mib=shared_mib) as network:
+            shutil.copytree(case, network.shared / "case")
+            with ray_cluster(network, nodes, system=system) as ray:
+                yield Site(network, ray)
+
+    return build
+
+
+def check_equal(site: Site, ours: str, theirs: str) -> None:
+    """Both runs are finished, with the same losses step by step and the same weights."""
+    import torch
+    from safetensors.torch import load_file
+
+    rows, expected = (read_metrics(RunFolder(site.run(out))) for out in (ours, theirs))
+    assert [row["step"] for row in rows] == [row["step"] for row in expected]
+    for row, wanted in zip(rows, expected, strict=True):
+        assert row["loss"] == pytest.approx(wanted["loss"], rel=1e-3, abs=1e-4)
+    left, right = (load_file(site.run(out) / "student.safetensors") for out in (ours, theirs))
+    assert left.keys() == right.keys()
+    for name, weights in left.items():
+        torch.testing.assert_close(weights, right[name], rtol=2e-3, atol=2e-4, msg=name)

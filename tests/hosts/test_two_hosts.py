@@ -1,0 +1,47 @@
+"""The main job on two hosts with a token, as short as it can be: part of every change's tests."""
+
+import json
+
+import pytest
+
+from tests.hosts.conftest import check_equal
+from tests.hosts.network import PRIVATE
+
+
+@pytest.fixture(scope="module")
+def two_hosts(site):
+    with site("head", "node1") as built:
+        yield built
+
+
+@pytest.fixture(scope="module")
+def two_workers(two_hosts):
+    out = "two"
+    options = ("--address", two_hosts.ray.address, "--workers", "2", "--cpus-per-worker", "1")
+    return two_hosts.on("head", *two_hosts.purify(out, *options))
+
+
+def test_two_hosts_give_the_student_of_one_machine(two_hosts, two_workers):
+    assert two_workers.returncode == 0, two_workers.stderr
+    two_hosts.alone("one")
+    check_equal(two_hosts, "two", "one")
+    assert json.loads((two_hosts.run("two") / "run.json").read_text())["workers"] == 2
+
+
+def test_each_host_decoded_the_images_onto_its_own_disk(two_hosts, two_workers):
+    assert two_workers.returncode == 0, two_workers.stderr
+    for name in ("head", "node1"):
+        cache = two_hosts.network[name].private / "cache"
+        assert any(file.is_file() for file in cache.rglob("*")), f"nothing in {PRIVATE}/cache"
+
+
+@pytest.mark.slow  # Ray tries for 20 s
+def test_without_the_token_the_cluster_answers_nobody(two_hosts):
+    words = two_hosts.purify("denied", "--address", two_hosts.ray.address, "--workers", "2")
+    done = two_hosts.network["head"].run(
+        two_hosts.command(*words), timeout_s=90, environment={"RAY_AUTH_MODE": "disabled"}
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "RAY_AUTH_TOKEN_PATH" in done.stderr
+    assert not (two_hosts.run("denied")).exists()
