@@ -13,7 +13,7 @@ from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
 from mimic_ray.data.views import centre, to_float
 from mimic_ray.encoders import registry
-from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.method.profile import Profile, profile
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.student import renew
@@ -100,6 +100,21 @@ def profile_images(
     return found
 
 
+def recording_repays(spec: Spec, images: int, recipe: Recipe, taps: int, runs: int = 1) -> bool:
+    """Not without fixed views, nor if all `runs` have fewer steps than it takes to see each once,
+    nor if it were too large to keep."""
+    views, training = recipe.views, recipe.training
+    forwards = views.fixed * images
+    # A tap has a position for every 4 x 4 pixels at most, in half precision.
+    size = forwards * (4 * spec.feature_width + 2 * taps * (spec.input_size // 4) ** 2)
+    return (
+        views.fixed > 0
+        and views.asymmetric
+        and forwards < runs * training.steps * training.batch
+        and size <= _RECORDING_LIMIT_BYTES
+    )
+
+
 def record_teacher(
     teacher: Encoder,
     images: Decoded,
@@ -110,22 +125,8 @@ def record_teacher(
     tell: Tell,
     runs: int = 1,
 ) -> Recording | None:
-    """The teacher's answers to the fixed views, or None where asking it anew costs less.
-
-    That is: no fixed views, fewer steps in all `runs` than it takes to see each once, or too large
-    to keep.
-    """
-    views, training = recipe.views, recipe.training
-    forwards = views.fixed * len(images)
-    if (
-        not views.fixed
-        or not views.asymmetric
-        or forwards >= runs * training.steps * training.batch
-    ):
-        return None
-    width, side = teacher.spec.feature_width, teacher.spec.input_size
-    # A tap has a position for every 4 x 4 pixels at most, in half precision.
-    if forwards * (4 * width + 2 * len(taps) * (side // 4) ** 2) > _RECORDING_LIMIT_BYTES:
+    """The teacher's answers to the fixed views, or None where asking it anew costs less."""
+    if not recording_repays(teacher.spec, len(images), recipe, len(taps), runs):
         return None
     return record(
         teacher,
