@@ -9,7 +9,8 @@ import typer
 from mimic_ray.cli import console, options
 
 if TYPE_CHECKING:
-    from mimic_ray.workflows.plan import Calibration, Plan
+    from mimic_ray.workflows.plan import Plan
+    from mimic_ray.workflows.plan_step import Calibration
 
 _GPUS = "a100, a100_40, h100, h200, l4, a10g, t4, v100, rtx4090, or cpu: this machine, measured."
 
@@ -41,8 +42,16 @@ def command(
     recipe: options.RecipeName = "default",
     setting: options.Setting = None,
     source: Annotated[
-        str, typer.Option(help="Where images lie: local or object.", rich_help_panel="Loader")
+        str,
+        typer.Option(
+            help="Where images lie: local (a disk a node) or object (storage, at S3's rates).",
+            rich_help_panel="Loader",
+        ),
     ] = "local",
+    read_mb_s: Annotated[
+        float,
+        typer.Option(help="MB/s that a node reads; 0: by --source.", rich_help_panel="Loader"),
+    ] = 0,
     image_bytes: Annotated[
         int, typer.Option(help="Mean JPEG size; 31400 at 256 pixels.", rich_help_panel="Loader")
     ] = 31_400,
@@ -53,7 +62,10 @@ def command(
         float | None, typer.Option(help="Of one GPU, in any currency; no default.")
     ] = None,
     calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="Measure a real step on this machine as well.")
+        bool,
+        typer.Option(
+            "--calibrate", help="Measure a real step of --batch images (8 unless set) here as well."
+        ),
     ] = False,
     device: options.Device = "auto",
     threads: options.Threads = 0,
@@ -63,9 +75,11 @@ def command(
 
     Example: mimic-ray plan --encoder vit_b16 --gpus 64 --gpu h100 --images 64000 --epochs 100
     """
-    from mimic_ray.workflows.plan import calibration, plan
+    from mimic_ray.planning.asked import Asked
+    from mimic_ray.workflows.plan import plan
+    from mimic_ray.workflows.plan_step import calibration
 
-    found = plan(
+    asked = Asked(
         encoder,
         gpus,
         gpu,
@@ -78,20 +92,25 @@ def command(
         accumulate=accumulate,
         checkpoint_activations=checkpoint_activations,
         recipe=recipe,
-        settings=setting or [],
+        settings=tuple(setting or ()),
         source=source,
+        read_mb_s=read_mb_s,
         image_bytes=image_bytes,
         utilisation=utilisation,
         price=price_per_hour,
         threads=threads,
     )
+    found = plan(asked)
     measured = None
     if calibrate:
         measured = calibration(
             encoder,
+            # A step of what is planned, unless that would take this machine minutes.
+            batch or min(found.batch, 8),
             device=device,
             precision=precision,
             threads=threads,
+            checkpoint_activations=checkpoint_activations,
             recipe=recipe,
             settings=setting or [],
         )

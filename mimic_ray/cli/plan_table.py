@@ -12,6 +12,7 @@ from mimic_ray.base.text import count
 from mimic_ray.planning.hardware import GIB
 
 if TYPE_CHECKING:
+    from mimic_ray.planning.throughput import Loader
     from mimic_ray.workflows.plan import Plan
 
 _MEMORY_ROWS = (
@@ -80,26 +81,43 @@ def gib(size: float) -> str:
     return f"{size / GIB:.2f} GiB" if size >= GIB / 10 else f"{size / (1 << 20):.1f} MiB"
 
 
+def slow_start(plan: Plan, need: Loader) -> str:
+    """How long the first epoch takes where the source holds it up."""
+    if need.limit_mb_s >= need.read_mb_s:
+        return ""
+    size = plan.steps // plan.epochs * plan.batch * plan.gpus
+    trains = size / (need.read_mb_s * 1e6 / plan.assumptions["image_bytes"])
+    waits = trains * need.read_mb_s / need.limit_mb_s
+    return f" (it takes {duration(waits / 3600)}, not {duration(trains / 3600)})"
+
+
 def closing(plan: Plan) -> Iterator[str]:
     """The answer: what is chosen and needs, or what would make it fit."""
     if plan.chosen is None or plan.loader is None:
-        yield f"It does not fit. What would make it fit: {'; '.join(plan.advice)}."
+        if plan.advice:
+            yield f"It does not fit. What would make it fit: {'; or '.join(plan.advice)}."
+        else:
+            yield "It does not fit, nor with more GPUs, another card or smaller parts of a step."
         return
     assumed = plan.assumptions
     yield (
         f"* Chosen: {plan.chosen.memory.strategy}, bound by {plan.chosen.bottleneck}. Assumed: "
         f"{assumed['utilisation']:.0%} of the peak, {assumed['bandwidth_share']:.0%} of the memory "
-        f"bandwidth, {assumed['link_share']:.0%} of the link, {assumed['usable_memory_share']:.0%} "
-        "of the memory usable. A bound, not a promise: each resource is taken to hide behind the "
-        "slowest."
+        f"bandwidth, {assumed['link_share']:.0%} of the link, "
+        f"{assumed['start_s'] * 1e6:.0f} us to start a kernel, "
+        f"{assumed['usable_memory_share']:.0%} of the memory usable. A bound, not a promise: each "
+        "resource is taken to hide behind the slowest."
     )
     need = plan.loader
     where = "object storage" if plan.source == "object" else "disk"
     yield (
         f"Loader, all hosts: {need.decode_cores:.1f} cores and {need.read_mb_s:,.0f} MB/s from "
-        f"{where} while images are decoded (the first epoch, {need.read_gb:.1f} GB); then "
-        f"{need.cached_cores:.2f} cores out of {need.cache_gb:.1f} GB kept decoded."
+        f"{where}, which gives {need.limit_mb_s:,.0f}, while the first epoch is decoded"
+        f"{slow_start(plan, need)}; then {need.cached_cores:.2f} cores. Every node reads the set "
+        f"once: {need.read_gb:.1f} GB in all, {need.cache_gb:.1f} GB kept decoded."
     )
+    if plan.recorded:
+        yield f"The teacher is asked once, about {plan.recorded:,} fixed views, not in each step."
     money = "" if plan.cost is None else f", cost {plan.cost:,.2f} at {plan.price:g} a GPU-hour"
     more = "" if plan.price is not None else " With --price-per-hour it says the cost."
     yield f"Time {duration(plan.chosen.hours)}, {plan.gpu_hours:.3g} GPU-hours{money}.{more}"

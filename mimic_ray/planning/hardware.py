@@ -1,11 +1,10 @@
 """Accelerators as their vendors publish them. Peaks are dense (no sparsity) and never reached.
 
-Sources: NVIDIA's data sheets of A100 (SXM), H100 SXM, H200 SXM, L4, T4 and V100 SXM2; for the A10G
-AWS's page on G5; for the RTX 4090 the whitepaper of the Ada architecture (bf16, fp32 accumulation).
-T4 and V100 have no bf16: their fp32 figure stands in for it. `link` is what one GPU sends to others
-of its node in one direction: half the published NVLink figure, or PCIe. `network` is between nodes,
-a GPU's share, and no figure of the card but of the usual machine around it (DGX: one adapter of 400
-or 200 Gb/s a GPU; others 25 Gb/s).
+Each card names its source. T4 and V100 have no bf16: their fp32 figure stands in for it. Data
+sheets from H100 on print tensor figures with sparsity; half of them is meant here. `link` is what
+one GPU sends to others of its node in one direction: half the published NVLink figure, or PCIe.
+`network` is between nodes, a GPU's share, and no figure of the card but of the usual machine around
+it (DGX: one adapter of 400 or 200 Gb/s a GPU; others 25 Gb/s).
 """
 
 from __future__ import annotations
@@ -48,14 +47,23 @@ HARDWARE = {
     gpu.name: gpu
     for gpu in (
         #    name        GB   bf16    fp32   GB/s   link  network
+        # NVIDIA A100 Tensor Core GPU data sheet, columns SXM of 80 and 40 GB.
         _gpu("a100", 80, 312, 19.5, 2039, 300, 25),
         _gpu("a100_40", 40, 312, 19.5, 1555, 300, 25),
+        # NVIDIA H100 Tensor Core GPU architecture white paper, table of H100 SXM5; 3.35 TB/s from
+        # the data sheet.
         _gpu("h100", 80, 989.4, 66.9, 3350, 450, 50),
+        # NVIDIA H200 Tensor Core GPU data sheet, SXM: the processor of the H100.
         _gpu("h200", 141, 989.4, 66.9, 4800, 450, 50),
+        # NVIDIA L4 Tensor Core GPU data sheet: 242 with sparsity; PCIe 4.0 x16.
         _gpu("l4", 24, 121, 30.3, 300, 32, 3.125),
+        # NVIDIA A10G data sheet for AWS G5 (not the A10, which has 125 in bf16); PCIe 4.0 x16.
         _gpu("a10g", 24, 70, 35, 600, 32, 3.125),
+        # NVIDIA T4 Tensor Core GPU data sheet; PCIe 3.0 x16.
         _gpu("t4", 16, 8.1, 8.1, 320, 16, 3.125),
+        # NVIDIA V100 Tensor Core GPU data sheet, SXM2.
         _gpu("v100", 32, 15.7, 15.7, 900, 150, 3.125),
+        # NVIDIA Ada GPU architecture white paper, table of GeForce RTX 4090: bf16 summed in fp32.
         _gpu("rtx4090", 24, 165.2, 82.6, 1008, 32, 3.125),
     )
 }

@@ -11,6 +11,9 @@ from mimic_ray.planning.trace import Trace
 UTILISATION = 0.4
 # Of the published bandwidth that element-wise kernels reach.
 BANDWIDTH_SHARE = 0.8
+# Host seconds an operation: 5 us in torch and autograd, as `calibrate` finds on a Zen 4 core, and
+# as much again for the driver to start a kernel, which was not measured.
+START_S = 10e-6
 # Of a link that collectives reach.
 LINK_SHARE = 0.7
 # Images a second of one core (Zen 4, one thread), as measured for this project.
@@ -41,6 +44,7 @@ def bounds(
     found = [
         Bound("compute", batch * utilisation * hardware.peak(precision) / traced.flops),
         Bound("memory bandwidth", batch * BANDWIDTH_SHARE * hardware.bandwidth / traced.traffic),
+        Bound("kernel starts", batch / (START_S * sum(work.operations for work in traced.work))),
     ]
     if devices > 1:
         sent = sent_bytes(traced, strategy, devices, accumulate)
@@ -69,18 +73,28 @@ class Loader:
 
     decode_cores: float  # first epoch, or every epoch where nothing is kept decoded
     cached_cores: float  # later epochs, out of the decoded cache
-    read_mb_s: float  # JPEG bytes from disk or object storage, where every epoch streams
-    read_gb: float  # in all: once with the cache
-    cache_gb: float  # decoded, uint8
+    read_mb_s: float  # JPEG bytes, at the rate of training: what the first epoch wants
+    limit_mb_s: float  # what the source gives
+    read_gb: float  # in all: each node reads the set once
+    cache_gb: float  # decoded, uint8, on all nodes
 
 
-def loader(images_s: float, images: int, side: int, image_bytes: int) -> Loader:
+def loader(
+    images_s: float,
+    images: int,
+    side: int,
+    image_bytes: int,
+    reading_images_s: float = float("inf"),
+    nodes: int = 1,
+) -> Loader:
     """`side`: pixels at which images are kept decoded; decoding time goes with the bytes."""
+    first = min(images_s, reading_images_s)
     rate = DECODE_JPEG * JPEG_BYTES / image_bytes
     return Loader(
-        decode_cores=images_s / rate,
+        decode_cores=first / rate,
         cached_cores=images_s / GATHER_DECODED,
         read_mb_s=images_s * image_bytes / 1e6,
-        read_gb=images * image_bytes / 1e9,
-        cache_gb=images * 3 * side * side / 1e9,
+        limit_mb_s=reading_images_s * image_bytes / 1e6,
+        read_gb=nodes * images * image_bytes / 1e9,
+        cache_gb=nodes * images * 3 * side * side / 1e9,
     )

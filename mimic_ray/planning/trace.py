@@ -34,12 +34,15 @@ _CONVOLUTIONS = {_aten.convolution, _aten.convolution_backward, _aten._convoluti
 
 @dataclass(frozen=True)
 class Work:
-    """Operations of one kind: "matrix", "convolution" or "other"."""
+    """Operations of one kind: "matrix", "convolution", "patches" (kernels that do not overlap, as a
+    ViT cuts an image) or "other"."""
 
     kind: str
-    width: int  # of a convolution: channels that one output value reads, or that read one input
+    width: int  # of a convolution: channels that one output value reads, or that read one input;
+    # of patches: channels out; of a product: the narrowest side of its matrices
     flops: int
     bytes: int
+    operations: int = 1
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Trace:
     teacher_bytes: int
     largest_unit_bytes: int
     forward_flops: int  # of the encoder, one view
-    teacher_flops: int
+    teacher_flops: int  # none where its answers are known
     student_flops: int  # all views, forward and backward
     traffic: int
     work: tuple[Work, ...]
@@ -68,18 +71,26 @@ class Trace:
         return self.teacher_flops + self.student_flops
 
 
-def trace(name: str, recipe: Recipe, batch: int, precision: str = "fp32") -> Trace:
-    """Counts a step of `batch` images of the encoder called `name`."""
+def trace(
+    name: str, recipe: Recipe, batch: int, precision: str = "fp32", recorded: bool = False
+) -> Trace:
+    """Counts a step of `batch` images of the encoder called `name`.
+
+    `recorded`: the teacher's answers are known, so that a step does not ask it.
+    """
     compute = Compute("cpu", "bf16" if precision == "bf16" else "fp32", 1)
     student, teacher = _shapes_only(name), _shapes_only(name)
     with FakeTensorMode(), torch.random.fork_rng(devices=[]):
         _fill(student)
         _fill(teacher)
         step = make_step(student, teacher, recipe, batch, compute, fake=True)
-        watch = Watch()
+        forward, watch = Watch(), Watch()
+        with forward:
+            answer = step.answer()
+        step.recorded = answer if recorded else None
         with watch:
             step.take(watch.enter)
-        return _summary(step, watch, batch)
+        return _summary(step, forward, watch, batch)
 
 
 def _shapes_only(name: str) -> Encoder:
@@ -110,7 +121,7 @@ class Watch(TorchDispatchMode):
         super().__init__()
         self.events: list[tuple[int, int]] = []  # (number of a storage, bytes more or less)
         self.work: dict[str, dict[tuple[str, int], list[int]]] = defaultdict(
-            lambda: defaultdict(lambda: [0, 0])
+            lambda: defaultdict(lambda: [0, 0, 0])
         )
         self.marks: dict[str, int] = {}
         self._numbers: dict[int, int] = {}
@@ -127,6 +138,14 @@ class Watch(TorchDispatchMode):
     def number(self, tensor: Tensor) -> int | None:
         """Of the storage, if it was made inside and lives."""
         return self._numbers.get(tensor.untyped_storage()._cdata)
+
+    def summary(self) -> tuple[Work, ...]:
+        """Of all parts together."""
+        merged: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0, 0])
+        for kinds in self.work.values():
+            for key, found in kinds.items():
+                merged[key] = [a + b for a, b in zip(merged[key], found, strict=True)]
+        return tuple(Work(*key, *found) for key, found in merged.items())
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
@@ -166,10 +185,18 @@ class Watch(TorchDispatchMode):
             if packet in _CONVOLUTIONS:
                 weight = args[2] if packet is _aten.convolution_backward else args[1]
                 kind, width = "convolution", min(weight.shape[0], weight.shape[1])
+                stride = args[4] if packet is _aten.convolution_backward else args[3]
+                if list(weight.shape[2:]) == list(stride) and stride[0] > 1:
+                    kind, width = "patches", weight.shape[0]
+            else:
+                factors = [t for t in inputs if t.ndim > 1][:2]
+                width = min(side for factor in factors for side in factor.shape[-2:])
         moved = sum(_bytes(t) for t in inputs) + sum(_bytes(t) for t in outputs)
         entry = self.work[self._part][kind, width]
         entry[0] += flops
         entry[1] += moved
+        # An operation on a list, as of the optimiser, is told of each of its tensors.
+        entry[2] += len(args[0]) if args and isinstance(args[0], list | tuple) else 1
 
 
 def _bytes(tensor: Tensor) -> int:
@@ -182,7 +209,7 @@ def _size(tensors: Iterable[Tensor]) -> int:
     return sum(t.numel() * t.element_size() for t in tensors)
 
 
-def _summary(step: Step, watch: Watch, batch: int) -> Trace:
+def _summary(step: Step, forward: Watch, watch: Watch, batch: int) -> Trace:
     parameters = list(step.student.parameters())
     gradients = [p.grad for p in parameters if p.grad is not None]
     of_gradients = {watch.number(g) for g in gradients}
@@ -195,12 +222,8 @@ def _summary(step: Step, watch: Watch, batch: int) -> Trace:
         now_alone += size
         now += 0 if number in of_gradients else size
         peak, peak_alone = max(peak, now), max(peak_alone, now_alone)
-    parts = {part: sum(f for f, _ in kinds.values()) for part, kinds in watch.work.items()}
-    merged: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0])
-    for kinds in watch.work.values():
-        for key, (flops, moved) in kinds.items():
-            merged[key][0] += flops
-            merged[key][1] += moved
+    parts = {part: sum(f for f, *_ in kinds.values()) for part, kinds in watch.work.items()}
+    work = watch.summary()
     views = {t.untyped_storage()._cdata: _size([t]) for t in step.pair if t is not None}
     static = _size([*step.student.parameters(), *step.student.buffers()])
     teacher = _size([*step.teacher.parameters(), *step.teacher.buffers()])
@@ -214,11 +237,11 @@ def _summary(step: Step, watch: Watch, batch: int) -> Trace:
         parameter_bytes=static,
         teacher_bytes=teacher,
         largest_unit_bytes=max(units, default=static),
-        forward_flops=parts["teacher"],
-        teacher_flops=parts["teacher"],
+        forward_flops=sum(each.flops for each in forward.summary()),
+        teacher_flops=parts.get("teacher", 0),
         student_flops=parts["forward"] + parts["backward"],
-        traffic=sum(moved for _, moved in merged.values()),
-        work=tuple(Work(kind, width, f, moved) for (kind, width), (f, moved) in merged.items()),
+        traffic=sum(each.bytes for each in work),
+        work=work,
         activations=activations,
         views=sum(views.values()),
         gradients=_size(gradients),

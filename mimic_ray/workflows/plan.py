@@ -3,42 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mimic_ray.base import devices
-from mimic_ray.base.errors import UsageError
+from mimic_ray.base.errors import MimicError, UsageError
 from mimic_ray.data.epoch import EpochPlan
 from mimic_ray.encoders import registry
 from mimic_ray.method.recipe import Recipe, check_workers, parse_recipe
 from mimic_ray.planning import calibrate, throughput
-from mimic_ray.planning.hardware import GIB, Hardware, find
-from mimic_ray.planning.memory import STRATEGIES, Memory, memory
-from mimic_ray.planning.step import make_step
-from mimic_ray.planning.throughput import Bound, Loader, bounds, loader
+from mimic_ray.planning.advice import advice, largest_batch
+from mimic_ray.planning.asked import Asked
+from mimic_ray.planning.hardware import Hardware, find
+from mimic_ray.planning.memory import STRATEGIES, memory
+from mimic_ray.planning.source import SOURCES, reading_images_s
+from mimic_ray.planning.throughput import Loader, loader
 from mimic_ray.planning.trace import Trace, trace
-from mimic_ray.runs.prepare import cached_side
+from mimic_ray.planning.ways import USABLE, Cluster, Length, Way, way
+from mimic_ray.runs.prepare import cached_side, recording_repays
 from mimic_ray.runs.recipe_file import load_recipe
 
-# Left to the driver, the allocator's rounding and what kernels take for themselves.
-_USABLE = 0.92
 _LARGEST_BATCH = 128
-
-
-@dataclass(frozen=True)
-class Way:
-    """One strategy."""
-
-    memory: Memory
-    fits: bool
-    bounds: list[Bound]  # the slowest first
-    images_s: float  # of all devices
-    hours: float
-
-    @property
-    def bottleneck(self) -> str:
-        return self.bounds[0].by
 
 
 @dataclass(frozen=True)
@@ -51,6 +37,7 @@ class Plan:
     precision: str
     batch: int  # images a device and step
     traced: Trace  # of one of `accumulate` parts of that
+    recorded: int  # views that the teacher is asked about once, before the first step
     accumulate: int
     images: int
     epochs: int
@@ -77,254 +64,153 @@ class Plan:
         return {**asdict(self), "gpu_hours": self.gpu_hours, "cost": self.cost}
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """This machine against what the planner says of it."""
-
-    rates: calibrate.Rates
-    batch: int
-    predicted_s: float
-    step_s: float
-    flops: int
-
-    @property
-    def utilisation(self) -> float:
-        """FLOPs of the real step over what the matrix peak would do in its time."""
-        return self.flops / self.step_s / self.rates.matrix_peak
-
-    def to_json(self) -> dict[str, Any]:
-        """With the share of the matrix peak."""
-        return {**asdict(self), "utilisation": self.utilisation}
-
-
-def plan(
-    encoder: str,
-    gpus: int,
-    gpu: str,
-    images: int,
-    epochs: int,
-    *,
-    batch: int = 0,
-    strategy: str = "auto",
-    teacher: str = "auto",
-    precision: str = "auto",
-    accumulate: int = 1,
-    checkpoint_activations: bool = False,
-    recipe: str = "default",
-    settings: Iterable[str] = (),
-    source: str = "local",
-    image_bytes: int = throughput.JPEG_BYTES,
-    utilisation: float = throughput.UTILISATION,
-    price: float | None = None,
-    threads: int = 0,
-) -> Plan:
-    """The plan; `batch` 0 is the largest power of two up to 128 that fits and that images fill.
+def plan(asked: Asked, advise: bool = True) -> Plan:
+    """The plan; without `advise` it does not say what would make it fit.
 
     Raises UsageError, UnknownNameError or RecipeError for what cannot be planned.
     """
-    _check(gpus=gpus, images=images, epochs=epochs, accumulate=accumulate, image_bytes=image_bytes)
-    _one_of("--strategy", strategy, ("auto", "ddp", "fsdp"))
-    _one_of("--teacher", teacher, ("auto", "replicated", "sharded"))
-    _one_of("--precision", precision, ("auto", "bf16", "fp32"))
-    _one_of("--source", source, ("local", "object"))
-    if not 0 < utilisation <= 1:
-        raise UsageError(f"--utilisation {utilisation} is a share of the peak: between 0 and 1.")
-    if price is not None and not 0 <= price < float("inf"):
-        raise UsageError(f"--price-per-hour {price} is no price of one GPU for an hour.")
-    if batch < 0:
-        raise UsageError(f"--batch {batch}: images of one device and step, 1 or more; 0 chooses.")
-    if strategy == "ddp" and teacher == "sharded":
-        raise UsageError("--teacher sharded needs --strategy fsdp: ddp keeps whole networks.")
-    rates = None
-    if gpu == "cpu":
-        rates = calibrate.measure(devices.choose("cpu", precision, threads))  # type: ignore[arg-type]
-        hardware, precision = _this_cpu(rates), rates.precision
-    else:
-        hardware = find(gpu)
-        if precision == "auto":
-            precision = "bf16" if hardware.bf16 > hardware.fp32 else "fp32"
-    base = load_recipe(recipe, settings)
+    cluster = _cluster(asked)
+    base = load_recipe(asked.recipe, asked.settings)
+    gpus, accumulate = asked.gpus, asked.accumulate
 
-    def settled(each: int) -> Recipe:
-        return _with(base, each * gpus, accumulate, checkpoint_activations)
+    def settled(each: int, steps: int = 0) -> Recipe:
+        return with_batch(base, each * gpus, accumulate, asked.checkpoint_activations, steps)
 
-    if not batch:
-        batch = _default_batch(encoder, settled, hardware, precision, images, gpus, accumulate)
-    chosen_recipe = settled(batch)
-    check_workers(chosen_recipe, gpus)
+    batch = asked.batch or _default_batch(asked, settled, cluster)
+    check_workers(settled(batch), gpus)
     if batch * gpus < 2:
         raise UsageError("--batch 1 on one device is no batch: set --batch 2 or more.")
-    steps = EpochPlan(images, batch * gpus, 0).steps_per_epoch * epochs
-    traced = trace(encoder, chosen_recipe, -(-batch // accumulate), precision)
-
-    ways = [
-        _way(traced, name, hardware, precision, gpus, accumulate, batch, steps, utilisation, rates)
-        for name in (STRATEGIES if gpus > 1 else STRATEGIES[:1])
-    ]
-    wanted = [way for way in ways if _is_wanted(way.memory.strategy, strategy, teacher, gpus)]
-    chosen = max((w for w in wanted if w.fits), key=lambda way: way.images_s, default=None)
-    side = cached_side(chosen_recipe, registry.build(encoder).spec.input_size)
+    each_epoch = EpochPlan(asked.images, batch * gpus, 0).steps_per_epoch
+    recipe = settled(batch, each_epoch * asked.epochs)
+    spec = registry.build(asked.encoder).spec
+    taps = len(spec.taps) if recipe.loss.attention > 0 else 0
+    # As a run does: several workers ask the teacher anew.
+    recorded = gpus == 1 and recording_repays(spec, asked.images, recipe, taps)
+    part = -(-batch // accumulate)
+    traced = trace(asked.encoder, recipe, part, cluster.precision, recorded)
+    per_node = cluster.hardware.per_node
+    reading = reading_images_s(
+        SOURCES[asked.source], asked.image_bytes, gpus, per_node, asked.read_mb_s
+    )
+    length = Length(
+        images=recipe.training.steps * batch * gpus,
+        first_epoch=each_epoch * batch * gpus,
+        reading_images_s=reading,
+        recorded=recipe.views.fixed * asked.images if recorded else 0,
+    )
+    names = STRATEGIES if gpus > 1 else STRATEGIES[:1]
+    ways = [way(traced, name, cluster, accumulate, length) for name in names]
+    wanted = [w for w in ways if asked.wants(w.memory.strategy)]
+    chosen = max((w for w in wanted if w.fits), key=lambda w: w.images_s, default=None)
+    nodes = -(-gpus // per_node)
     return Plan(
-        encoder=encoder,
-        hardware=hardware,
+        encoder=asked.encoder,
+        hardware=cluster.hardware,
         gpus=gpus,
-        precision=precision,
+        precision=cluster.precision,
         batch=batch,
         traced=traced,
+        recorded=length.recorded,
         accumulate=accumulate,
-        images=images,
-        epochs=epochs,
-        steps=steps,
+        images=asked.images,
+        epochs=asked.epochs,
+        steps=recipe.training.steps,
         ways=ways,
         chosen=chosen,
-        loader=loader(chosen.images_s, images, side, image_bytes) if chosen else None,
-        source=source,
-        advice=[] if chosen else _advice(traced, wanted, ways, hardware, precision, chosen_recipe),
-        price=price,
+        loader=loader(
+            chosen.images_s,
+            asked.images,
+            cached_side(recipe, spec.input_size),
+            asked.image_bytes,
+            reading,
+            nodes,
+        )
+        if chosen
+        else None,
+        source=asked.source,
+        advice=_advice(replace(asked, batch=batch), cluster, traced, ways, recipe)
+        if advise and not chosen
+        else [],
+        price=asked.price,
         assumptions={
-            "utilisation": utilisation,
+            "utilisation": asked.utilisation,
             "bandwidth_share": throughput.BANDWIDTH_SHARE,
             "link_share": throughput.LINK_SHARE,
-            "usable_memory_share": _USABLE,
+            "start_s": throughput.START_S,
+            "usable_memory_share": USABLE,
             "decode_images_s_core": throughput.DECODE_JPEG,
             "gather_images_s_core": throughput.GATHER_DECODED,
-            "image_bytes": image_bytes,
+            "image_bytes": asked.image_bytes,
+            "read_mb_s_node": reading * asked.image_bytes / 1e6 / nodes,
         },
     )
 
 
-def calibration(
-    encoder: str,
-    batch: int = 8,
-    *,
-    device: str = "auto",
-    precision: str = "auto",
-    threads: int = 0,
-    recipe: str = "default",
-    settings: Iterable[str] = (),
-) -> Calibration:
-    """Measures this machine, and a real step of the encoder on it beside the predicted one.
+def _advice(
+    asked: Asked, cluster: Cluster, traced: Trace, ways: list[Way], recipe: Recipe
+) -> list[str]:
+    """Each of it planned anew, and found to fit."""
 
-    The path on CUDA is the one on the CPU, with the wall's clock; it has not been run there.
-    """
-    _one_of("--precision", precision, ("auto", "bf16", "fp32"))
-    compute = devices.choose(device, precision, threads)  # type: ignore[arg-type]
-    resolved = _with(load_recipe(recipe, settings), batch, 1, False)
-    rates = calibrate.measure(compute)
-    networks = registry.build(encoder), registry.build(encoder)
-    step = make_step(*networks, resolved, batch, compute)
-    taken = calibrate.seconds(step.take, compute.torch_device)
-    traced = trace(encoder, resolved, batch, compute.precision)
-    return Calibration(rates, batch, calibrate.predict(traced, rates), taken, traced.flops)
+    def fits(**changes: Any) -> bool:
+        try:
+            return plan(replace(asked, **changes), advise=False).chosen is not None
+        except MimicError:  # the recipe or the images do not allow it
+            return False
 
-
-def _way(
-    traced: Trace,
-    name: str,
-    hardware: Hardware,
-    precision: str,
-    gpus: int,
-    accumulate: int,
-    batch: int,
-    steps: int,
-    utilisation: float,
-    rates: calibrate.Rates | None,
-) -> Way:
-    needed = memory(traced, name, gpus)
-    limits = bounds(traced, hardware, precision, name, gpus, accumulate, utilisation)
-    if rates:  # measured rates say more than peaks do
-        rest = [bound for bound in limits if bound.by == "collectives"]
-        reached = Bound("this CPU, measured", traced.batch / calibrate.predict(traced, rates))
-        limits = sorted([reached, *rest], key=lambda bound: bound.images_s)
-    rate = limits[0].images_s * gpus
-    return Way(
-        memory=needed,
-        fits=needed.total <= _USABLE * hardware.memory,
-        bounds=limits,
-        images_s=rate,
-        hours=steps * batch * gpus / rate / 3600,
+    wanted = [w.memory.total for w in ways if asked.wants(w.memory.strategy)]
+    room = USABLE * cluster.hardware.memory
+    return advice(
+        fits,
+        hardware=cluster.hardware,
+        gpus=asked.gpus,
+        batch=asked.batch,
+        accumulate=asked.accumulate,
+        guess=largest_batch(traced, min(wanted), room, asked.accumulate),
+        precision=cluster.precision,
+        checkpointed=recipe.training.checkpoint_activations,
+        settled=len(wanted) < len(ways),
     )
 
 
-def _default_batch(
-    encoder: str,
-    settled: Callable[[int], Recipe],
-    hardware: Hardware,
-    precision: str,
-    images: int,
-    gpus: int,
-    accumulate: int,
-) -> int:
+def _default_batch(asked: Asked, settled: Callable[[int], Recipe], cluster: Cluster) -> int:
     """By what one image more takes between two small batches."""
-    small, large = (trace(encoder, settled(8 * accumulate), n, precision) for n in (4, 8))
+    accumulate = asked.accumulate
+    recipe = settled(8 * accumulate)
+    small, large = (trace(asked.encoder, recipe, n, cluster.precision) for n in (4, 8))
     each = (large.activations + large.views - small.activations - small.views) / 4
-    fixed = memory(large, STRATEGIES[-1] if gpus > 1 else "ddp", gpus).total - 8 * each
+    leanest = STRATEGIES[-1] if cluster.devices > 1 else STRATEGIES[0]
+    fixed = memory(large, leanest, cluster.devices).total - 8 * each
+    room = USABLE * cluster.hardware.memory
     batch = _LARGEST_BATCH
     while batch > 2 * accumulate and (
-        batch * gpus > images or fixed + batch / accumulate * each > _USABLE * hardware.memory
+        batch * cluster.devices > asked.images or fixed + batch / accumulate * each > room
     ):
         batch //= 2
     return max(batch, accumulate)
 
 
-def _advice(
-    traced: Trace,
-    wanted: list[Way],
-    ways: list[Way],
-    hardware: Hardware,
-    precision: str,
-    recipe: Recipe,
-) -> list[str]:
-    """What would make it fit, each a change of the command."""
-    found = []
-    others = [way for way in ways if way.fits]
-    if others:
-        best = max(others, key=lambda way: way.images_s).memory.strategy
-        found.append(f"{_option(best)} fits")
-    smallest = min(wanted, key=lambda way: way.memory.total).memory
-    room = _USABLE * hardware.memory
-    per_image = (smallest.activations + smallest.views) / traced.batch
-    fixed = smallest.total - per_image * traced.batch
-    if fixed < room and (fitting := int((room - fixed) / per_image)):
-        parts = -(-traced.batch // fitting)
-        found.append(
-            f"--batch {fitting * recipe.training.accumulate}, or "
-            f"--accumulate {recipe.training.accumulate * parts} with this batch"
-        )
-    if not recipe.training.checkpoint_activations:
-        found.append("--checkpoint-activations keeps less for one more forward")
-    if precision == "fp32" and hardware.bf16 > hardware.fp32:
-        found.append("--precision bf16 about halves the activations")
-    if fixed >= room:
-        found.append(
-            f"what does not shrink with the batch is {fixed / GIB:.1f} GiB: more GPUs with "
-            "--strategy fsdp --teacher sharded, or a larger card"
-        )
-    return found
+def _cluster(asked: Asked) -> Cluster:
+    """`cpu` is measured. Raises UnknownNameError, ResourceError."""
+    if asked.gpu == "cpu":
+        compute = devices.choose("cpu", asked.precision, asked.threads)  # type: ignore[arg-type]
+        rates = calibrate.measure(compute)
+        hardware, precision = _this_cpu(rates), rates.precision
+        return Cluster(hardware, asked.gpus, precision, asked.utilisation, rates)
+    hardware, precision = find(asked.gpu), asked.precision
+    if precision == "auto":
+        precision = "bf16" if hardware.bf16 > hardware.fp32 else "fp32"
+    return Cluster(hardware, asked.gpus, precision, asked.utilisation)
 
 
-def _option(strategy: str) -> str:
-    return {
-        "ddp": "--strategy ddp",
-        "fsdp": "--strategy fsdp",
-        "fsdp+teacher": "--strategy fsdp --teacher sharded",
-    }[strategy]
-
-
-def _is_wanted(name: str, strategy: str, teacher: str, gpus: int) -> bool:
-    if gpus == 1:
-        return True
-    return (strategy == "auto" or name.startswith(strategy)) and (
-        teacher == "auto" or (name == "fsdp+teacher") == (teacher == "sharded")
-    )
-
-
-def _with(recipe: Recipe, batch: int, accumulate: int, checkpoint: bool) -> Recipe:
+def with_batch(
+    recipe: Recipe, batch: int, accumulate: int, checkpoint: bool, steps: int = 0
+) -> Recipe:
     """The recipe of this global batch. Checked again: terms and parts must agree."""
     content = recipe.model_dump()
     training = content["training"]
     training["batch"] = max(batch, 2)
     training["accumulate"] = accumulate
+    training["steps"] = steps or training["steps"]
     training["checkpoint_activations"] |= checkpoint
     return parse_recipe(content, "plan")
 
@@ -342,15 +228,3 @@ def _this_cpu(rates: calibrate.Rates) -> Hardware:
         network=1.25e9,
         per_node=1,
     )
-
-
-def _check(**numbers: int) -> None:
-    for name, number in numbers.items():
-        if number < 1:
-            option = "--" + name.replace("_", "-")
-            raise UsageError(f"{option} {number}: a plan needs 1 or more.")
-
-
-def _one_of(option: str, given: str, known: tuple[str, ...]) -> None:
-    if given not in known:
-        raise UsageError(f'{option} is {" or ".join(known)}, not "{given}".')

@@ -34,7 +34,19 @@ def test_the_table_names_a_strategy_the_bottleneck_and_the_loader(capsys):
 
 
 def test_gpu_hours_and_cost_follow_from_rate_and_price(capsys):
-    found = plan(capsys, "--gpus", "2", "--gpu", "l4", "--batch", "64", "--price-per-hour", "3")
+    found = plan(
+        capsys,
+        "--gpus",
+        "2",
+        "--gpu",
+        "l4",
+        "--batch",
+        "64",
+        "--price-per-hour",
+        "3",
+        "--read-mb-s",
+        "100000",
+    )
     seconds = 10 * (4096 // 128) * 128 / found["chosen"]["images_s"]
     assert found["gpu_hours"] == pytest.approx(2 * seconds / 3600)
     assert found["cost"] == pytest.approx(3 * found["gpu_hours"])
@@ -84,6 +96,8 @@ def test_a_recipe_with_the_contrastive_term_costs_a_second_view(capsys):
         (["--utilisation", "40"], "--utilisation"),
         (["--epochs", "0"], "--epochs 0"),
         (["--image-bytes", "0"], "--image-bytes 0"),
+        (["--read-mb-s", "-1"], "--read-mb-s"),
+        (["--source", "tape"], "--source is local or object"),
     ],
 )
 def test_a_wrong_option_is_one_sentence(capsys, arguments, words):
@@ -102,15 +116,38 @@ def test_what_does_not_fit_is_said_with_changes_that_make_it_fit(capsys):
     assert "hours" not in out.split("does not fit")[1]
     found = plan(capsys, *huge, "--batch", "65536")
     assert found["chosen"] is None
-    fitting = found["advice"][0].split()[1].rstrip(",")
-    assert plan(capsys, *huge, "--batch", fitting)["chosen"]
+    assert len(found["advice"]) > 1
+    for proposal in found["advice"]:
+        options = proposal.split(" with ")[0].split(",")[0].split()
+        assert plan(capsys, *huge, "--batch", "65536", *options)["chosen"], proposal
 
 
+def test_a_slow_source_lengthens_the_run(capsys):
+    fast = plan(capsys, "--batch", "64", "--read-mb-s", "1000000")
+    slow = plan(capsys, "--batch", "64", "--read-mb-s", "10")
+    first_epoch_s = 4096 * 31_400 / 10e6
+    assert slow["chosen"]["hours"] * 3600 > first_epoch_s > 5 * fast["chosen"]["hours"] * 3600
+    _, out, _ = run(capsys, "--batch", "64", "--source", "object")
+    assert "object storage, which gives 545" in out
+
+
+def test_a_teacher_of_fixed_views_is_asked_once_where_a_run_would_do_so(capsys):
+    fixed = ["--batch", "64", "--set", "views.fixed=2"]
+    found = plan(capsys, *fixed)
+    assert found["traced"]["teacher_flops"] == 0
+    assert found["recorded"] == 2 * 4096
+    assert plan(capsys, "--batch", "64")["recorded"] == 0
+    assert plan(capsys, *fixed, "--gpus", "2")["recorded"] == 0  # several workers ask it anew
+    assert plan(capsys, *fixed, "--epochs", "1")["recorded"] == 0  # it would not repay
+
+
+@pytest.mark.slow
 def test_this_cpu_can_be_planned_for_and_a_real_step_is_shown_beside(capsys):
     found = plan(
         capsys, "--gpu", "cpu", "--batch", "32", "--calibrate", "--precision", "fp32",
         "--device", "cpu", "--threads", "1",
     )  # fmt: skip
+    assert found["calibration"]["batch"] == 32
     assert found["chosen"]["bounds"][0]["by"] == "this CPU, measured"
     assert found["calibration"]["step_s"] > 0
     assert 0 < found["calibration"]["utilisation"] < 3

@@ -1,5 +1,5 @@
 """The time model against real steps. What it is calibrated with knows nothing of the networks:
-three convolutions, a linear layer and a batch norm, measured on this machine."""
+convolutions and linear layers of a few widths and a batch norm, measured on this machine."""
 
 from __future__ import annotations
 
@@ -17,18 +17,23 @@ CPU = Compute("cpu", "fp32", 1)
 
 
 @pytest.mark.slow
-def test_predicted_step_time_is_within_a_fifth_of_three_real_networks():
+def test_predicted_step_time_is_within_a_fifth_of_four_real_networks():
     torch.set_num_threads(1)
     far = {}
-    for name, batch in (("cifar_resnet20", 64), ("simclr_resnet18", 16), ("vit_ti16", 8)):
+    for name, batch in (
+        ("tiny_vit", 64),
+        ("cifar_resnet20", 64),
+        ("simclr_resnet18", 16),
+        ("vit_ti16", 8),
+    ):
         recipe = parse_recipe({"training": {"batch": batch, "precision": "fp32"}})
         networks = registry.build(name), registry.build(name)
         step = make_step(*networks, recipe, batch, CPU)
         traced = trace(name, recipe, batch)
         # Rates just before and after the steps: neighbours on the machine come and go.
-        before = calibrate.predict(traced, calibrate.measure(CPU))
+        before = calibrate.predict(traced, calibrate.measure.__wrapped__(CPU))
         real = calibrate.seconds(step.take, CPU.torch_device, rounds=5)
-        after = calibrate.predict(traced, calibrate.measure(CPU))
+        after = calibrate.predict(traced, calibrate.measure.__wrapped__(CPU))
         far[name] = (before + after) / 2 / real
     print(far)
     assert all(0.8 < ratio < 1.2 for ratio in far.values()), far

@@ -23,12 +23,12 @@ def plain(batch: int, **sections) -> Recipe:
 
 
 def test_resnet50_costs_and_keeps_what_the_published_table_says():
-    traced = trace("resnet50", plain(4), 4)
-    assert traced.forward_flops / 4 == pytest.approx(8.2e9, rel=0.02)
+    traced = trace("resnet50", plain(2), 2)
+    assert traced.forward_flops / 2 == pytest.approx(8.2e9, rel=0.02)
     # Backward is twice the forward; the adversary wants the images' gradient as well.
-    assert traced.student_flops / 4 == pytest.approx(3 * traced.forward_flops / 4, rel=0.03)
+    assert traced.student_flops == pytest.approx(3 * traced.forward_flops, rel=0.03)
     assert traced.student_parameters == 23_508_032
-    assert traced.activations / 4 / MIB == pytest.approx(82, rel=0.03)
+    assert traced.activations / 2 / MIB == pytest.approx(82, rel=0.03)
 
 
 def test_vit_b16_costs_35_gflop_and_keeps_no_attention_matrix():
@@ -63,6 +63,16 @@ def test_a_second_view_doubles_the_students_work():
     two = trace("tiny_resnet", plain(8, loss=loss, adversary={"share": 0.0}), 8)
     assert two.student_flops == pytest.approx(2 * one.student_flops, rel=0.1)
     assert two.teacher_flops == one.teacher_flops
+
+
+def test_a_teacher_that_answered_before_costs_a_step_nothing():
+    asked = trace("tiny_resnet", plain(8), 8)
+    known = trace("tiny_resnet", plain(8), 8, recorded=True)
+    assert known.teacher_flops == 0
+    assert known.forward_flops == asked.forward_flops == asked.teacher_flops
+    assert known.student_flops == asked.student_flops
+    assert known.traffic < asked.traffic
+    assert known.teacher_bytes == asked.teacher_bytes  # it stays on the device
 
 
 def test_checkpointed_activations_keep_less_for_one_more_forward():
@@ -113,9 +123,12 @@ def real_peak(name: str, batch: int) -> int:
     return peak + sum(t.numel() * t.element_size() for t in resting)
 
 
+_VIT = pytest.param("vit_ti16", 4, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("name", "batch"),
-    [("cifar_resnet20", 32), ("simclr_resnet18", 8), ("vit_ti16", 4), ("tiny_vit", 64)],
+    [("cifar_resnet20", 32), ("simclr_resnet18", 4), ("tiny_vit", 64), _VIT],
 )
 def test_predicted_peak_memory_is_within_a_fifth_of_a_real_steps(name, batch):
     predicted = trace(name, plain(batch), batch).peak_alone
