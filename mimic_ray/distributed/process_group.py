@@ -33,7 +33,7 @@ class ClusterTorchConfig(TorchConfig):
         return _ClusterTorchBackend
 
 
-class _ClusterTorchBackend(TorchConfig().backend_cls):
+class _ClusterTorchBackend(TorchConfig().backend_cls):  # type: ignore[misc]
     """Runs in Train's controller. What it raises is retried as often as a failed start may be."""
 
     def on_start(self, worker_group: Any, backend_config: TorchConfig) -> None:

@@ -67,15 +67,16 @@ def ray_session(address: str | None, log: Path, cpus: int | None = None) -> Iter
 
 
 def _not_connected(address: str | None, error: BaseException, log: Path) -> ResourceError:
-    """Ray's error as one of ours. It tells of a failed connection, and of its reason only within."""
+    """Ray's error as one of ours."""
     if address is None:
         return ResourceError(
             f"Could not start Ray on this machine: {error}. Ray's log is in {log}; `--local` runs "
             "without Ray."
         )
+    # That it was the token is told by the text of the error behind this one, and nowhere else.
     within: BaseException | None = error
     while within is not None:
-        if type(within).__name__ == "AuthenticationError":
+        if "AuthenticationError" in f"{type(within).__name__} {within}":
             return ResourceError(
                 f"The Ray cluster at {address} wants another token: put the cluster's into a file "
                 "that only you can read, and name it in RAY_AUTH_TOKEN_PATH."

@@ -98,10 +98,10 @@ class Namespace:
         within = [f"--pid=/proc/{pid}/ns/pid_for_children"] if processes else []
         return ["nsenter", f"--target={pid}", "--net", "--mount", "--uts", "--ipc", *within, "--"]
 
-    def shell(self, script: str) -> str:
+    def shell(self, script: str, *, processes: bool = True) -> str:
         """Runs a few set-up commands as root of this namespace; raises with what they said."""
         done = subprocess.run(
-            [*self.enter(processes=False), "sh", "-ec", script],
+            [*self.enter(processes=processes), "sh", "-ec", script],
             capture_output=True,
             text=True,
             timeout=_START_S,
@@ -232,7 +232,8 @@ class Lan:
         host = Host(name, first, f"{_SUBNET}.{number}", f"port{number}")
         self.switch.shell(
             f"ip link add {host.port} type veth peer name {CARD} netns {first.pid}\n"
-            f"ip link set {host.port} master switch up"
+            f"ip link set {host.port} master switch up",
+            processes=False,  # so that the process id is the one we know
         )
         host.shell(f"ip addr add {host.address}/24 dev {CARD}\nip link set {CARD} up")
         self.hosts[name] = host

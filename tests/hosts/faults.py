@@ -1,0 +1,86 @@
+"""What goes wrong with machines, done on purpose to the hosts of a `network.Lan`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.hosts.network import CARD, SHARED, Host, Lan
+
+_WIRE = Path(__file__).with_name("wire.py")
+
+
+@contextmanager
+def cut(network: Lan, host: Host) -> Iterator[None]:
+    """The host's cable is out: nothing is answered, nothing is closed."""
+    network.switch.shell(f"ip link set {host.port} down")
+    try:
+        yield
+    finally:
+        network.switch.shell(f"ip link set {host.port} up")
+
+
+@contextmanager
+def slow(network: Lan, host: Host, *, delay_s: float, loss: float, seed: int = 0) -> Iterator[None]:
+    """Each frame to and from the host takes `delay_s` longer, and a share of them is lost."""
+    tap = f"wire{host.port.removeprefix('port')}"
+    # No frames of 64 kB, of which a real network knows nothing: a lost one is one packet.
+    host.shell(f"ip link set {CARD} gso_max_segs 1")
+    network.switch.shell(f"ip link set {host.port} gso_max_segs 1 nomaster")
+    words = [host.port, tap, str(delay_s), str(loss), str(seed)]
+    wire = subprocess.Popen(
+        [*network.switch.enter(processes=False), sys.executable, str(_WIRE), *words],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert wire.stdout is not None
+        assert wire.stdout.readline() == b"ready\n", "the wire did not start"
+        yield
+    finally:
+        wire.kill()
+        wire.wait(10)
+        if wire.stdout:
+            wire.stdout.close()
+        network.switch.shell(f"ip link set {host.port} master switch")
+
+
+def kill(host: Host, words: str, *, number: int = signal.SIGKILL) -> int:
+    """A signal to the host's first process with `words` in its command line; returns its id."""
+    found = host.processes(words)
+    assert found, f"no process with {words!r} on {host.name}"
+    os.kill(found[0], number)
+    return found[0]
+
+
+@contextmanager
+def full_disk(network: Lan, *, left_bytes: int = 0) -> Iterator[None]:
+    """The shared folder has no space left but `left_bytes`."""
+    filler = network.shared / "filler"
+    free = os.statvfs(network.shared)
+    descriptor = os.open(filler, os.O_WRONLY | os.O_CREAT)
+    try:
+        os.posix_fallocate(descriptor, 0, free.f_bavail * free.f_frsize - left_bytes)
+        yield
+    finally:
+        os.close(descriptor)
+        filler.unlink()
+
+
+@contextmanager
+def read_only(*hosts: Host) -> Iterator[None]:
+    """The shared folder can be read only. Files that are open stay writable, as the kernel has no
+    way to take that back; whatever is opened, made or renamed now fails."""
+    for host in hosts:
+        host.shell(f"mount --bind {SHARED} {SHARED}\nmount -o remount,bind,ro {SHARED}")
+    try:
+        yield
+    finally:
+        for host in hosts:
+            if host.alive:
+                # Lazily: the working folder of some process may be in there.
+                host.shell(f"umount --lazy {SHARED}")
