@@ -1,16 +1,17 @@
 """Keys of `provider` and `node_config` by cloud. Ray hands both on without looking at them.
 
 A nested table is checked further down, None is anything. Sources: for AWS the parameters of EC2's
-RunInstances (a test holds this against botocore) and what Ray 2.60 adds; for GCP the resource
-`instances` of the Compute API v1, and the TPU keys that Ray knows.
+RunInstances (a test holds this against botocore) and what Ray 2.60 adds; for GCP what may be given
+of `instances` in the Compute API v1 (compared with its discovery document of November 2026), and
+the TPU keys that Ray knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mimic_ray.distributed.cluster.findings import Place, Problem, unknown
+from mimic_ray.distributed.cluster.findings import Place, Problem, nearest, unknown_key
 
 
 def table(*names: str, **nested: Any) -> dict[str, Any]:
@@ -31,6 +32,8 @@ PROVIDER: Mapping[str, Mapping[str, Any]] = {
     },
     "gcp": _PROVIDER | {"project_id": None, "gcp_credentials": table("type", "credentials")},
 }
+# Ray fails on the lack of one with a KeyError, after it has begun.
+NEEDED = {"aws": ("region",), "gcp": ("region", "availability_zone", "project_id")}
 
 # Ray's own, on top of EC2's: several subnets to choose from, and the network interface's groups.
 RAY_ON_AWS = ("SubnetIds",)
@@ -74,7 +77,7 @@ RUN_INSTANCES = table(
         *("HttpEndpoint", "HttpProtocolIpv6", "HttpPutResponseHopLimit", "HttpTokens"),
         "InstanceMetadataTags",
     ),
-    Monitoring=table("Enabled"),
+    Monitoring=table("Enabled", "MetricCategoryIds"),
     NetworkPerformanceOptions=table("BandwidthWeighting"),
     Operator=table("Principal"),
     Placement=table(
@@ -91,14 +94,15 @@ COMPUTE_INSTANCE = table(
     *("displayDevice", "hostname", "keyRevocationActionType", "labels", "machineType"),
     *("minCpuPlatform", "name", "networkPerformanceConfig", "params"),
     *("privateIpv6GoogleAccess", "resourcePolicies", "sourceMachineImage", "instanceEncryptionKey"),
-    advancedMachineFeatures=None,
+    *("advancedMachineFeatures", "localSsdEncryptionMode", "sourceMachineImageEncryptionKey"),
+    "workloadIdentityConfig",
     disks=table(
         *("architecture", "autoDelete", "boot", "deviceName", "diskEncryptionKey", "diskSizeGb"),
         *("forceAttach", "guestOsFeatures", "index", "interface", "kind", "licenses", "mode"),
         *("source", "type"),
         initializeParams=table(
             *("architecture", "description", "diskName", "diskSizeGb", "diskType"),
-            *("enableConfidentialCompute", "guestOsFeatures", "labels", "licenses"),
+            *("enableConfidentialCompute", "labels", "licenses"),
             *("onUpdateAction", "provisionedIops", "provisionedThroughput", "replicaZones"),
             *("resourceManagerTags", "resourcePolicies", "sourceImage", "sourceImageEncryptionKey"),
             *("sourceSnapshot", "sourceSnapshotEncryptionKey", "storagePool"),
@@ -109,7 +113,8 @@ COMPUTE_INSTANCE = table(
     networkInterfaces=table(
         *("accessConfigs", "aliasIpRanges", "internalIpv6PrefixLength", "ipv6AccessConfigs"),
         *("ipv6AccessType", "ipv6Address", "kind", "name", "network", "networkAttachment"),
-        *("networkIP", "nicType", "queueCount", "stackType", "subnetwork"),
+        *("networkIP", "nicType", "queueCount", "stackType", "subnetwork", "aliasIpv6Ranges"),
+        *("enableVpcScopedDns", "igmpQuery", "parentNicName", "serviceClassId", "vlan"),
     ),
     reservationAffinity=table("consumeReservationType", "key", "values"),
     scheduling=table(
@@ -117,6 +122,7 @@ COMPUTE_INSTANCE = table(
         *("instanceTerminationAction", "localSsdRecoveryTimeout", "locationHint", "maxRunDuration"),
         *("minNodeCpus", "nodeAffinities", "onHostMaintenance", "onInstanceStopAction"),
         *("preemptible", "provisioningModel", "skipGuestOsShutdown", "terminationTime"),
+        *("exposeHostTopology", "gracefulShutdown", "preemptionNoticeDuration", "protectionTier"),
     ),
     serviceAccounts=table("email", "scopes"),
     shieldedInstanceConfig=table("enableIntegrityMonitoring", "enableSecureBoot", "enableVtpm"),
@@ -128,7 +134,7 @@ NODE_CONFIG: Mapping[str, Mapping[str, Any]] = {
     "aws": RUN_INSTANCES | table(*RAY_ON_AWS),
     "gcp": COMPUTE_INSTANCE | table(*_TPU, "schedulingConfig"),
 }
-_MACHINE = {"aws": "InstanceType", "gcp": "machineType"}
+_MACHINE = {"aws": ("InstanceType",), "gcp": ("machineType",)}
 
 
 def cloud_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -142,15 +148,24 @@ def cloud_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(("provider", "type"), what, "note")
         return
     yield from _unknown_keys(provider, PROVIDER[cloud], ("provider",))
+    yield from _missing(provider, NEEDED[cloud], PROVIDER[cloud], ("provider",))
     types = config.get("available_node_types")
     for name, node_type in types.items() if isinstance(types, Mapping) else ():
         node = node_type.get("node_config") if isinstance(node_type, Mapping) else None
         place = ("available_node_types", str(name), "node_config")
         if isinstance(node, Mapping):
             yield from _unknown_keys(node, NODE_CONFIG[cloud], place)
-            templated = "LaunchTemplate" in node or "acceleratorType" in node
-            if _MACHINE[cloud] not in node and not templated and "acceleratorConfig" not in node:
-                yield Problem(place, f'"{_MACHINE[cloud]}" is missing.')
+            if not any(name in node for name in ("LaunchTemplate", *_TPU)):
+                yield from _missing(node, _MACHINE[cloud], NODE_CONFIG[cloud], place)
+
+
+def _missing(
+    node: Mapping[str, Any], needed: Sequence[str], known: Mapping[str, Any], place: Place
+) -> Iterator[Problem]:
+    strangers = [name for name in node if name not in known]
+    for name in needed:
+        if node.get(name) is None and not nearest(name, strangers):
+            yield Problem(place, f'"{name}" is missing.')
 
 
 def _unknown_keys(node: Any, known: Mapping[str, Any], place: Place) -> Iterator[Problem]:
@@ -160,6 +175,6 @@ def _unknown_keys(node: Any, known: Mapping[str, Any], place: Place) -> Iterator
     elif isinstance(node, Mapping):
         for name, value in node.items():
             if name not in known:
-                yield unknown(place, str(name), known)
+                yield unknown_key(place, name, known)
             elif known[name] is not None:
                 yield from _unknown_keys(value, known[name], (*place, str(name)))

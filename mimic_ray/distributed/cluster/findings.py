@@ -48,17 +48,24 @@ def dotted(place: Place) -> str:
     for part in place:
         if isinstance(part, int):
             text += f"[{part}]"
+        elif "." in part:
+            text += f"[{plain(part, 80)}]"
         else:
             text += ("." if text else "") + plain(part, 80)
     return text
 
 
-def unknown(place: Place, name: str, known: Iterable[str], what: str = "key") -> Problem:
-    """A name that is not among those known there."""
-    return Problem(
-        (*place, name), f'There is no {what} "{plain(name)}" here.', "error", _near(name, known)
-    )
+def unknown_key(place: Place, name: str, known: Iterable[str]) -> Problem:
+    """A key of the mapping at `place` that it cannot have."""
+    return unknown((*place, name), "key", name, known)
 
 
-def _near(name: str, known: Iterable[str]) -> tuple[str, ...]:
-    return tuple(near_names(str(name), known))
+def unknown(place: Place, kind: str, name: object, known: Iterable[str]) -> Problem:
+    """A `kind` of thing that is named at `place` and does not exist."""
+    what = f'There is no {kind} "{plain(name, 80)}" here.'
+    return Problem(place, what, "error", nearest(str(name), known))
+
+
+def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
+    """The one name that was probably meant, if any."""
+    return tuple(near_names(name, known, 1))

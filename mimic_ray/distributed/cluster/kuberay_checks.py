@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mimic_ray.base.registry import near_names
 from mimic_ray.base.text import plain
 from mimic_ray.distributed.cluster import strict
-from mimic_ray.distributed.cluster.findings import Place, Problem, unknown
+from mimic_ray.distributed.cluster.findings import Place, Problem, nearest, unknown
 
 VERSIONS = {
     "RayCluster": "ray.io/v1",
@@ -25,18 +24,17 @@ VERSIONS = {
     "Namespace": "v1",
 }
 # Known by name, left to Kubernetes.
-_OTHERS = ("RayService", "RayCronJob", "Service", "Role", "RoleBinding", "Ingress", "Job", "Pod")
+_OTHERS = ("RayService", "RayCronJob", "Service", "Pod", "Ingress", "Role", "RoleBinding")
 
 
 def kubernetes_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
     """Everything wrong in one document."""
     kind = document.get("kind")
-    if not isinstance(kind, str) or kind not in VERSIONS:
-        if kind in _OTHERS:
-            yield Problem(("kind",), f"{kind} is not checked here.", "note")
-        else:
-            near = tuple(near_names(str(kind), [*VERSIONS, *_OTHERS]))
-            yield Problem(("kind",), f"{_said(kind)} is no kind known here.", "error", near)
+    if kind is None:
+        yield Problem((), '"kind" is missing.')
+        return
+    if kind not in VERSIONS:
+        yield _unknown_kind(str(kind), document.get("apiVersion"))
         return
     version = document.get("apiVersion")
     if version != VERSIONS[kind]:
@@ -44,10 +42,20 @@ def kubernetes_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(("apiVersion",), what)
     yield from strict.problems(_schema(kind), document)
     metadata = document.get("metadata")
-    if not isinstance(metadata, Mapping) or not {"name", "generateName"} & set(metadata):
-        yield Problem(("metadata",), "metadata.name is missing.")
+    names = set(metadata) if isinstance(metadata, Mapping) else set()
+    if not {"name", "generateName"} & names and not nearest("name", names):
+        yield Problem(("metadata",), '"name" is missing.')
     for place, cluster in ray_clusters(document):
         yield from _cluster_problems(cluster, place)
+
+
+def _unknown_kind(kind: str, version: Any) -> Problem:
+    """A slip of the pen where the apiVersion is that of a kind we know, else Kubernetes' affair."""
+    near = nearest(kind, VERSIONS)
+    ours = str(version).startswith("ray.io/") or (near and VERSIONS[near[0]] == version)
+    if ours and kind not in _OTHERS:
+        return Problem(("kind",), f"{_said(kind)} is no kind of {plain(version)}.", "error", near)
+    return Problem(("kind",), f"{plain(kind)} is not checked here.", "note")
 
 
 def ray_clusters(document: Mapping[str, Any]) -> Iterator[tuple[Place, Mapping[str, Any]]]:
@@ -115,7 +123,7 @@ def _pod_problems(template: Mapping[str, Any], place: Place) -> Iterator[Problem
                 name = _get(item, "name")
                 if isinstance(name, str) and name not in volumes:
                     known = [volume for volume in volumes if isinstance(volume, str)]
-                    yield unknown((*at, "volumeMounts", mount, "name"), name, known, "volume")
+                    yield unknown((*at, "volumeMounts", mount, "name"), "volume", name, known)
             yield from _amounts(container, at)
 
 

@@ -197,7 +197,12 @@ def _gcp_node(wanted: Wanted, machine: Machine) -> dict[str, Any]:
         ],
     }
     if wanted.subnet:
-        node["networkInterfaces"] = [{"subnetwork": wanted.subnet}]
+        node["networkInterfaces"] = [
+            {
+                "subnetwork": wanted.subnet,
+                "accessConfigs": [{"name": "External NAT", "type": "ONE_TO_ONE_NAT"}],
+            }
+        ]
     if machine.accelerator:
         node["guestAccelerators"] = [
             {"acceleratorType": machine.accelerator, "acceleratorCount": machine.gpus}

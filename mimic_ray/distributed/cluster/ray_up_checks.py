@@ -20,7 +20,7 @@ from typing import Any
 from mimic_ray.base.errors import UsageError
 from mimic_ray.base.text import plain
 from mimic_ray.distributed.cluster.cloud_keys import cloud_problems
-from mimic_ray.distributed.cluster.findings import Problem
+from mimic_ray.distributed.cluster.findings import Problem, nearest, unknown
 from mimic_ray.distributed.cluster.strict import problems
 
 PROVIDERS = ("aws", "gcp", "azure", "aliyun", "vsphere", "local", "external", "kuberay")
@@ -28,7 +28,12 @@ PROVIDERS = ("aws", "gcp", "azure", "aliyun", "vsphere", "local", "external", "k
 
 def ray_up_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
     """All mistakes that the schema finds; only without any are Ray's own rules asked."""
-    found = [*problems(ray_schema(), config), *_provider(config), *cloud_problems(config)]
+    found = [
+        *problems(ray_schema(), config),
+        *_provider(config),
+        *_node_types(config),
+        *cloud_problems(config),
+    ]
     yield from found
     if not any(problem.level == "error" for problem in found):
         yield from _rules(config)
@@ -43,19 +48,30 @@ def ray_schema() -> dict[str, Any]:
     text = (Path(spec.submodule_search_locations[0]) / "autoscaler/ray-schema.json").read_text()
     schema: dict[str, Any] = json.loads(text)
     del schema["$schema"]  # draft 7: nothing in it differs, and errors come from one validator
-    # Meant for any name of a node type; as it stands `additionalProperties` never applies.
     return schema
 
 
 def _provider(config: Mapping[str, Any]) -> Iterator[Problem]:
-    from mimic_ray.base.registry import near_names
-
     provider = config.get("provider")
     kind = provider.get("type") if isinstance(provider, Mapping) else None
     if isinstance(kind, str) and kind not in PROVIDERS:
-        near = tuple(near_names(kind, PROVIDERS))
         what = f'Ray has no provider "{plain(kind)}".'
-        yield Problem(("provider", "type"), what, "error", near)
+        yield Problem(("provider", "type"), what, "error", nearest(kind, PROVIDERS))
+
+
+def _node_types(config: Mapping[str, Any]) -> Iterator[Problem]:
+    types = config.get("available_node_types")
+    if not isinstance(types, Mapping):
+        return
+    head = config.get("head_node_type")
+    if head is not None and head not in types:
+        yield unknown(("head_node_type",), "node type", head, types)
+    for name, node_type in types.items():
+        if isinstance(node_type, Mapping):
+            least, most = node_type.get("min_workers", 0), node_type.get("max_workers")
+            if isinstance(least, int) and isinstance(most, int) and least > most:
+                place = ("available_node_types", name, "min_workers")
+                yield Problem(place, f"min_workers {least} is more than max_workers {most}.")
 
 
 def _rules(config: Mapping[str, Any]) -> Iterator[Problem]:

@@ -15,8 +15,9 @@ from mimic_ray.base.text import plain
 
 Path_ = tuple[str | int, ...]
 
-_LARGEST = 4 << 20
+_LARGEST = 512 << 10  # characters are scanned in Python, about 100 kB a second
 _MOST_NODES = 100_000
+_TEXT = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 
 
 @dataclass
@@ -26,6 +27,7 @@ class Document:
     data: Any
     lines: dict[Path_, int] = field(default_factory=dict)
     twice: list[Path_] = field(default_factory=list)  # keys given more than once
+    bare: list[Path_] = field(default_factory=list)  # keys that YAML reads as no text: 1, yes
 
     def line(self, path: Path_) -> int:
         """The line of `path`, or of the nearest thing above it that is written."""
@@ -39,7 +41,7 @@ def read_documents(path: Path) -> list[Document]:
     shown = plain(path)
     try:
         if path.stat().st_size > _LARGEST:
-            raise UsageError(f"{shown} is over 4 MiB: no cluster file.")
+            raise UsageError(f"{shown} is over 512 KiB: no cluster file.")
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{shown} cannot be read: {error.strerror}.") from None
@@ -87,6 +89,8 @@ def _walk(node: Any, path: Path_, document: Document, seen: list[int]) -> None:
             name = key.value if isinstance(key, yaml.ScalarNode) else str(key.start_mark.line)
             inner = (*path, name)
             document.lines[inner] = key.start_mark.line + 1
+            if key.tag not in _TEXT:
+                document.bare.append(inner)
             if name in keys and key.tag != "tag:yaml.org,2002:merge":
                 document.twice.append(inner)
             keys.add(name)

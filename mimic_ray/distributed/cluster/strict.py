@@ -13,9 +13,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from mimic_ray.base.registry import near_names
 from mimic_ray.base.text import plain
-from mimic_ray.distributed.cluster.findings import Place, Problem, unknown
+from mimic_ray.distributed.cluster.findings import Place, Problem, nearest, unknown_key
 
 _TYPES = {
     "object": "a mapping",
@@ -85,21 +84,29 @@ def _problem(error: Any, place: Place) -> Iterator[Problem]:
         patterns = error.schema.get("patternProperties", {})
         for name in error.instance:
             if name not in known and not patterns:
-                yield unknown(place, name, known)
+                yield unknown_key(place, name, known)
     elif error.validator == "required":
         for name in error.validator_value:
-            if name not in error.instance:
-                near = near_names(name, [str(key) for key in error.instance if key not in known])
-                yield Problem(place, f'"{name}" is missing.', "error", tuple(near))
+            # A misspelt key is named as such; that it is missing is no second mistake.
+            misspelt = nearest(name, [key for key in error.instance if key not in known])
+            if name not in error.instance and not misspelt:
+                yield Problem(place, f'"{name}" is missing.')
     elif error.validator == "type":
-        yield Problem(place, f"{_shown(error.instance)} must be {_type(error.validator_value)}.")
+        wanted = _type(error.validator_value)
+        bare = wanted == _TYPES["string"] and isinstance(error.instance, int | float)
+        quotes = ": put it in quotes" if bare else ""
+        yield Problem(place, f"{_shown(error.instance)} must be {wanted}{quotes}.")
     elif error.validator == "enum":
         there = ", ".join(map(str, error.validator_value))
-        near = near_names(str(error.instance), [str(value) for value in error.validator_value])
-        yield Problem(place, f"{_shown(error.instance)}: there is {there}.", "error", tuple(near))
+        near = nearest(str(error.instance), [str(value) for value in error.validator_value])
+        yield Problem(place, f"{_shown(error.instance)} is none of {there}.", "error", near)
     elif error.validator == "anyOf":
-        wanted = [part["type"] for part in error.validator_value if "type" in part]
-        yield Problem(place, f"{_shown(error.instance)} must be {_type(wanted)}.")
+        types = _type([part["type"] for part in error.validator_value if "type" in part])
+        yield Problem(place, f"{_shown(error.instance)} must be {types}.")
+    elif error.validator == "pattern":
+        is_amount = "[KMGTPE]i" in error.validator_value
+        amount = ": an amount is 8, 500m or 320Gi" if is_amount else ""
+        yield Problem(place, f"{_shown(error.instance)} is not written as it must be{amount}.")
     else:
         yield Problem(place, f"{plain(error.message)}.")
 

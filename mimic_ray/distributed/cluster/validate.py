@@ -20,8 +20,10 @@ def validate(path: Path) -> list[Finding]:
     kubernetes = kind_of(path, documents) == "kubernetes"
     found = []
     for at, document in enumerate(documents):
-        problems = _kubernetes(documents, at) if kubernetes else _ray_up(document)
-        for problem in [*_twice(document), *problems]:
+        problems = list(_keys(document))
+        if not any(part.bare for part in documents):
+            problems += _kubernetes(documents, at) if kubernetes else _ray_up(document)
+        for problem in problems:
             line = document.line(problem.place)
             place = dotted(problem.place)
             found.append(Finding(problem.level, plain(path), line, place, problem.sentence))
@@ -68,6 +70,8 @@ def _kubernetes(documents: list[Document], at: int) -> Iterator[Problem]:
     yield from kubernetes_advice(every, next(i for i, d in enumerate(every) if d is document))
 
 
-def _twice(document: Document) -> Iterator[Problem]:
+def _keys(document: Document) -> Iterator[Problem]:
+    for place in document.bare:
+        yield Problem(place, "This key is read as no text: put it in quotes.")
     for place in document.twice:
         yield Problem(place, "This key is given twice; only the last one would count.")

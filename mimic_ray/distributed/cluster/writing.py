@@ -34,9 +34,9 @@ def plain(document: Any) -> Any:
 
 
 def yaml_text(documents: list[Any], header: str) -> str:
-    """All documents in one text, after a comment."""
+    """All documents in one text, after a comment whose lines stay as they are: commands."""
     bodies = ["\n".join(_lines(document, 0)) + "\n" for document in documents]
-    return "\n".join(_comment(header, 0)) + "\n" + "---\n".join(bodies)
+    return "".join(f"# {line}\n" for line in header.splitlines()) + "---\n".join(bodies)
 
 
 def _lines(node: Any, indent: int) -> Iterator[str]:
