@@ -1,0 +1,72 @@
+"""For each line on stdin: `mimic-ray` with these arguments in a child that may be made to die.
+
+    {"arguments": [...], "root": RUN, "die_at": 17, "writer": "whole"}
+
+die_at: SIGKILL at that operation of those that change what lies below root; 0: never. The writer
+"in_place" stands for what the commit protocol replaces. Answers, a line each: the child's process
+id, then {"status": ..., "calls": ...} when it has ended, calls only if it was not killed.
+
+A process of its own, since importing torch takes longer than a run and forked children get it for
+nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+# All that a run imports, so that children need not.
+import matplotlib.pyplot
+import pyarrow.parquet  # noqa: F401
+import pytest
+
+from mimic_ray.cli.app import main
+from mimic_ray.report import run_report  # noqa: F401
+from mimic_ray.runs import training
+from mimic_ray.workflows import purify  # noqa: F401
+from tests.runs.commit_for_ever import commit_in_place
+from tests.runs.faulty_disk import FaultyDisk
+
+
+def live(asked: dict, answer: int) -> None:
+    """The child: runs the command and never returns."""
+    os.setsid()
+    log = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    patch = pytest.MonkeyPatch()
+    if asked["writer"] == "in_place":
+        patch.setattr(training, "commit", commit_in_place)
+    disk = FaultyDisk(
+        patch,
+        lambda call: call == asked["die_at"],
+        lambda: os.kill(os.getpid(), signal.SIGKILL),
+        Path(asked["root"]),
+    )
+    code = 70
+    try:
+        main(asked["arguments"])
+    except SystemExit as end:
+        code = int(end.code or 0)
+    finally:
+        os.write(answer, str(disk.calls).encode())
+        sys.stdout.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    matplotlib.pyplot.close("all")
+    for line in sys.stdin:
+        hear, answer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            live(json.loads(line), answer)
+        os.close(answer)
+        print(child, flush=True)
+        _, status = os.waitpid(child, 0)
+        calls = int(os.read(hear, 20) or 0)
+        os.close(hear)
+        print(json.dumps({"status": os.waitstatus_to_exitcode(status), "calls": calls}), flush=True)

@@ -1,0 +1,201 @@
+"""A real purification, killed at every operation on its folder and at random times, then resumed.
+
+What must hold whatever happened: the folder that is left has whole checkpoints only, and the same
+command with --resume ends with the weights of a run that nobody disturbed, bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from safetensors.torch import load_file
+
+from mimic_ray.base.errors import MimicError
+from mimic_ray.runs.commit import latest
+from mimic_ray.runs.folder import RunFolder
+from mimic_ray.runs.metrics import read_metrics
+from tests.cli.toy_images import save_checkpoint, save_images
+
+STEPS, EVERY = 12, 4
+
+
+class Runs:
+    """Runs of one small case below `place`, each in a child of one process that imported torch."""
+
+    def __init__(self, place: Path, server: subprocess.Popen[str]) -> None:
+        self.place, self._server = place, server
+        save_images(place / "images", 14, seed=0)
+        save_checkpoint(place / "teacher.safetensors")
+
+    def start(self, out: Path, *more: str, die_at: int = 0, writer: str = "whole") -> int:
+        """The process id of a run into `out`."""
+        arguments = [
+            *("purify", "--encoder", "tiny_resnet", "--local", "--threads", "1"),
+            *("--teacher", str(self.place / "teacher.safetensors")),
+            *("--data", str(self.place / "images"), "--out", str(out)),
+            *("--set", f"training.steps={STEPS}", "--set", "training.batch=8"),
+            *("--set", "training.precision=fp32", "--commit-every", str(EVERY), *more),
+        ]
+        asked = {
+            "arguments": arguments,
+            "root": str(out),
+            "die_at": die_at,
+            "writer": writer,
+            "log": str(self.place / "log"),
+        }
+        self._server.stdin.write(json.dumps(asked) + "\n")
+        self._server.stdin.flush()
+        return int(self._server.stdout.readline())
+
+    def end(self) -> SimpleNamespace:
+        """How the run that was started last ended."""
+        return SimpleNamespace(**json.loads(self._server.stdout.readline()))
+
+    def run(self, out: Path, *more: str, **options) -> SimpleNamespace:
+        self.start(out, *more, **options)
+        return self.end()
+
+    def damage(self, out: Path, writer: str = "whole") -> str | None:
+        """What is wrong with a killed run, or with what becomes of it; None if nothing is."""
+        try:
+            check_every_checkpoint(out)
+        except MimicError as error:
+            return str(error)
+        resume = ["--resume"] if (out / "run.json").exists() else []
+        ended = self.run(out, *resume, writer=writer)
+        if ended.status != 0:
+            return f"--resume ends with {ended.status}: {(self.place / 'log').read_text()}"
+        if weights(out) != self.undisturbed:
+            return "the weights are others"
+        if leftovers := [path for path in out.rglob("*") if ".tmp-" in path.name]:
+            return f"{leftovers[0]} is left"
+        rows = [row["step"] for row in read_metrics(RunFolder.open(out))]
+        return None if rows == [*range(1, STEPS + 1)] else f"metrics of the steps {rows}"
+
+
+def weights(run: Path) -> dict[str, bytes]:
+    tensors = load_file(run / "student.safetensors")
+    return {key: tensor.numpy().tobytes() for key, tensor in tensors.items()}
+
+
+def check_every_checkpoint(out: Path) -> None:
+    """Each committed step, the newest first; raises where one cannot be read."""
+    if not (out / "run.json").exists():
+        return
+    copy = out.with_name("copy")
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(out, copy)
+    folder = RunFolder.open(copy)
+    pointer = folder.checkpoints / "latest.json"
+    committed = json.loads(pointer.read_text())["steps"] if pointer.exists() else []
+    for entry in committed:
+        found = latest(folder)
+        assert found is not None
+        assert found.step == entry["step"]
+        shutil.rmtree(folder.checkpoints / f"step-{found.step:06d}")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Iterator[Runs]:
+    place = tmp_path_factory.mktemp("killed")
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.end_to_end.killed_runs"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MIMIC_RAY_CACHE": str(place / "cache")},
+    ) as server:
+        found = Runs(place, server)
+        started = time.monotonic()
+        whole = found.run(place / "whole")
+        assert whole.status == 0, (place / "log").read_text()
+        found.calls, found.seconds = whole.calls, time.monotonic() - started
+        found.undisturbed = weights(place / "whole")
+        yield found
+        server.stdin.close()
+
+
+def killed_at(runs: Runs, call: int, writer: str = "whole") -> str | None:
+    """What is wrong after a SIGKILL at that operation."""
+    out = runs.place / f"{writer}-{call}"
+    ended = runs.run(out, die_at=call, writer=writer)
+    assert ended.status == -signal.SIGKILL, "it was never killed"
+    found = runs.damage(out, writer)
+    shutil.rmtree(out)
+    return found
+
+
+def test_a_run_has_many_operations_at_which_it_can_be_killed(runs):
+    # Three commits of some thirty each; the start, the rows and the result.
+    assert runs.calls > 150
+
+
+# Spread over all of them; the slow test leaves none out.
+@pytest.mark.parametrize("part", range(3))
+def test_a_run_killed_at_an_operation_ends_as_if_it_had_not_been(runs, part):
+    chance = random.Random(part)
+    size = runs.calls // 3
+    assert killed_at(runs, 1 + part * size + chance.randrange(size)) is None
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_any_operation_ends_as_if_it_had_not_been(runs):
+    damage = {call: killed_at(runs, call) for call in range(1, runs.calls + 1)}
+    assert {call: found for call, found in damage.items() if found} == {}
+
+
+def killed_after(runs: Runs, seconds: float) -> str | None:
+    out = runs.place / "random"
+    child = runs.start(out)
+    time.sleep(seconds)
+    with suppress(ProcessLookupError):  # it was faster
+        os.kill(child, signal.SIGKILL)
+    runs.end()
+    found = runs.damage(out)
+    shutil.rmtree(out)
+    return found
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(50, marks=pytest.mark.slow)])
+def test_a_run_killed_at_a_random_time_ends_as_if_it_had_not_been(runs, kills):
+    chance = random.Random(kills)
+    times = [chance.uniform(0, runs.seconds) for _ in range(kills)]
+    damage = {seconds: killed_after(runs, seconds) for seconds in times}
+    assert {seconds: found for seconds, found in damage.items() if found} == {}
+
+
+@pytest.mark.slow
+def test_a_run_killed_again_and_again_ends_as_if_it_had_not_been(runs):
+    """Each resume dies a little later than the one before it, so that every one gets somewhere."""
+    out = runs.place / "again"
+    chance = random.Random(1)
+    runs.run(out, die_at=60)
+    for die_at in (5, 9, 60, 20):
+        ended = runs.run(out, "--resume", die_at=die_at + chance.randrange(4))
+        assert ended.status == -signal.SIGKILL
+        check_every_checkpoint(out)
+    assert runs.damage(out) is None
+
+
+def test_the_tests_above_see_a_writer_that_writes_in_place(runs):
+    """The same kills, with checkpoints written over each other."""
+    out = runs.place / "whole-in-place"
+    whole = runs.run(out, writer="in_place")
+    assert whole.status == 0
+    assert runs.damage(out, "in_place") is None  # as long as nobody kills it
+    second = whole.calls // 3
+    damage = [killed_at(runs, call, "in_place") for call in range(second, second + 8)]
+    assert any("is damaged" in found for found in damage if found)
