@@ -66,7 +66,7 @@ MaxFailures = Annotated[
     typer.Option(
         min=0,
         rich_help_panel="Scale",
-        help="Dead workers replaced so often; by default 0, and 3 with a range of workers.",
+        help="Dead workers replaced so often; by default 0, 3 on a cluster or with a range.",
         show_default=False,
     ),
 ]

@@ -27,6 +27,8 @@ _WORDS = {
     "record": "Asking the teacher",
     "untouched": "Untouched encoders",
     "distil": "Distilling",
+    # Seconds of silence, against those after which the run is ended.
+    "silent": "No step for (s)",
 }
 
 
@@ -34,7 +36,7 @@ _WORDS = {
 def shown_progress() -> Iterator[Callable[[News], None]]:
     """Yields a function that takes news from a run and shows it."""
     if not console.err.is_terminal:
-        yield lambda news: None
+        yield _told_in_words()
         return
     bar = Progress(
         TextColumn("{task.description:<20}"),
@@ -59,6 +61,23 @@ def shown_progress() -> Iterator[Callable[[News], None]]:
 
     with bar:
         yield tell
+
+
+def _told_in_words() -> Callable[[News], None]:
+    """For a log: only what a reader must know, once each time that it happens."""
+    silent = False
+
+    def tell(news: News) -> None:
+        nonlocal silent
+        if news.phase == "silent" and bool(news.done) != silent:
+            silent = bool(news.done)
+            console.err.print(
+                f"No step for {news.done} s: a node or the network may be silent."
+                if silent
+                else "The steps go on."
+            )
+
+    return tell
 
 
 _TERMS = ("loss", "clone", "attention", "contrastive")

@@ -14,7 +14,9 @@ from typing import Any
 from torch import Tensor
 
 from mimic_ray.base.errors import MimicError, ResourceError, StoppedError, TrainingError
+from mimic_ray.distributed.ray_errors import as_ours, was_lost
 from mimic_ray.distributed.session import ray_session
+from mimic_ray.distributed.silence import Silence
 from mimic_ray.runs.progress import Progress
 from mimic_ray.runs.training import Job, Outcome
 from mimic_ray.runs.workers import Workers
@@ -39,32 +41,64 @@ def train_on_ray(
     ended where they are. Raises ResourceError before anything starts when the cluster is too
     small, StoppedError where the wish came before a worker had begun, and a worker's own
     MimicError as it is.
+
+    Ray Train replaces dead workers; what it gives up (its controller was killed, a worker died
+    while it started) is tried again here, `workers.restarts` times, from the last committed step.
     """
     cpus = None
     if workers.address is None:
         cpus = min(workers.count * workers.cpus(), max(os.cpu_count() or 1, workers.cpus()))
-    _check_not_stopped(stop)
-    with ray_session(workers.address, log, cpus=cpus):
-        import ray
-
-        from mimic_ray.distributed.mailbox import Mailbox
-
-        have = ray.cluster_resources()
-        check_resources(have, workers)
+    silence = Silence(tell)
+    for left in reversed(range(workers.restarts + 1)):
         _check_not_stopped(stop)
-        mailbox = Mailbox.remote()  # type: ignore[attr-defined]
-        config = {
-            "job": replace(
-                job,
-                threads=job.threads or workers.cpus(),
-                strategy=workers.strategy,
-                teacher_placement=workers.teacher,
-            ),
-            "teacher_state": ray.put(dict(teacher_state)),
-            "mailbox": mailbox,
-        }
-        trainer = make_trainer(_worker, config, Path(job.run) / ".ray", workers, have)
-        return _fit(trainer, mailbox, log, tell, stop)
+        try:
+            # A connection of its own: with the old one Ray ends what the lost attempt left, which
+            # would hold its CPUs or GPUs for ever.
+            with ray_session(workers.address, log, cpus=cpus):
+                return _attempt(job, teacher_state, workers, log, tell, stop, silence)
+        except _AttemptLost as lost:
+            if not left:
+                raise as_ours(lost.error, log) from lost.error
+    raise AssertionError("a range of at least one was empty")
+
+
+class _AttemptLost(Exception):
+    """Ray lost the attempt, by no fault of the training."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _attempt(
+    job: Job,
+    teacher_state: Mapping[str, Tensor],
+    workers: Workers,
+    log: Path,
+    tell: Callable[[Progress], None],
+    stop: Callable[[], int],
+    silence: Silence,
+) -> Outcome:
+    import ray
+
+    from mimic_ray.distributed.mailbox import new_mailbox
+
+    have = ray.cluster_resources()
+    check_resources(have, workers)
+    _check_not_stopped(stop)
+    mailbox = new_mailbox()
+    config = {
+        "job": replace(
+            job,
+            threads=job.threads or workers.cpus(),
+            strategy=workers.strategy,
+            teacher_placement=workers.teacher,
+        ),
+        "teacher_state": ray.put(dict(teacher_state)),
+        "mailbox": mailbox,
+    }
+    trainer = make_trainer(_worker, config, Path(job.run) / ".ray", workers, have)
+    return _fit(trainer, mailbox, log, tell, stop, silence)
 
 
 def make_trainer(
@@ -124,7 +158,8 @@ def _worker(config: dict[str, Any]) -> dict[str, Any]:
     )
     job = replace(config["job"], device=str(ray_train.torch.get_device()))
     end = WorkerEnd(config["mailbox"])
-    end.begin()
+    if ranks.rank == 0:
+        end.begin()
     try:
         outcome = train(
             job,
@@ -132,6 +167,7 @@ def _worker(config: dict[str, Any]) -> dict[str, Any]:
             ranks=ranks,
             tell=end.tell,
             stop=end.stop if ranks.rank == 0 else lambda: False,
+            before_commit=end.before_commit,
         )
     except MimicError as error:
         # The same would come of the same again, so the driver must not wait for restarts.
@@ -154,6 +190,7 @@ def _fit(
     log: Path,
     tell: Callable[[Progress], None],
     stop: Callable[[], int],
+    silence: Silence,
 ) -> Outcome:
     """`trainer.fit()` in a thread, so that signals stay ours (Ray replaces SIGINT for good)."""
     import ray
@@ -172,7 +209,9 @@ def _fit(
     while thread.is_alive():
         thread.join(_POLL_S)
         for news in ray.get(mailbox.take.remote()):
+            silence.heard(news)
             tell(news)
+        silence.check()
         if failure := ray.get(mailbox.failure.remote()):
             raise failure
         if stop() and asked_at is None:
@@ -181,29 +220,16 @@ def _fit(
                 _check_not_stopped(stop)
         if asked_at is not None and (stop() > 1 or time.monotonic() - asked_at > _GRACE_S):
             raise TrainingError("The workers were ended before they could commit once more.")
-    if "error" in ended:
-        raise _our_error(ended["error"], log) from ended["error"]
+    if error := ended.get("error"):
+        if was_lost(error):
+            raise _AttemptLost(error)
+        raise as_ours(error, log) from error
     return Outcome(**ended["result"])
 
 
 def _check_not_stopped(stop: Callable[[], int]) -> None:
     if stop():
         raise StoppedError("Stopped before a worker had begun. Start again with --resume.")
-
-
-def _our_error(error: BaseException, log: Path) -> MimicError:
-    """Ray's error as one of ours: a worker's own MimicError if there is one."""
-    failures: dict[int, BaseException] = getattr(error, "worker_failures", {})
-    for failure in failures.values():
-        if isinstance(failure, MimicError):
-            return failure
-    if failures:
-        rank, failure = next(iter(failures.items()))
-        return TrainingError(
-            f"Worker {rank} died: {type(failure).__name__}: {failure}. What was committed is "
-            f"whole: run the same command with --resume. Ray's log is in {log}."
-        )
-    return TrainingError(f"Ray Train failed: {error}. Ray's log is in {log}.")
 
 
 def _each(workers: Workers) -> dict[str, float]:

@@ -73,9 +73,9 @@ def _with_workers(
 
     # Where this process runs, the driver's settings are not known.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
-    from mimic_ray.distributed.mailbox import Mailbox
+    from mimic_ray.distributed.mailbox import new_mailbox
 
-    own = Mailbox.remote()  # type: ignore[attr-defined]
+    own = new_mailbox()
     trainer = _trainer(task, ray.put(inputs), resources, mailbox, own)
     failure: list[BaseException] = []
 
@@ -106,8 +106,10 @@ def _trainer(
     task: TrialTask, inputs: Any, resources: dict[str, Any], mailbox: Any, own: Any
 ) -> Any:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchTrainer
     from ray.train.v2.api.config import LoggingConfig
+
+    from mimic_ray.distributed.process_group import ClusterTorchConfig
 
     each = {"CPU": float(resources["cpus_per_worker"])}
     if resources["gpus_per_worker"]:
@@ -115,7 +117,7 @@ def _trainer(
     return TorchTrainer(
         _worker,
         train_loop_config={"task": task, "inputs": inputs, "mailbox": mailbox, "own": own},
-        torch_config=TorchConfig(timeout_s=600),
+        torch_config=ClusterTorchConfig(),
         scaling_config=ScalingConfig(
             num_workers=resources["workers"],
             use_gpu=resources["gpus_per_worker"] > 0,

@@ -183,9 +183,9 @@ class _Driver:
         """`Tuner.fit()` in a thread, so that signals stay ours (Ray replaces SIGINT for good)."""
         import ray
 
-        from mimic_ray.distributed.mailbox import Mailbox
+        from mimic_ray.distributed.mailbox import new_mailbox
 
-        mailbox = Mailbox.remote()  # type: ignore[attr-defined]
+        mailbox = new_mailbox()
         tuner = _tuner(self, inputs, resources, mailbox)
         failure: list[BaseException] = []
 

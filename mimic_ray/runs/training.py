@@ -87,10 +87,12 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     given: Given | None = None,
     watch: Callable[[Distillation], None] = lambda distillation: None,
+    before_commit: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Distils from the last committed step on, until the end or until `stop()`.
 
-    `given` saves the making of what other runs made already; `watch` is called after each step.
+    `given` saves the making of what other runs made already; `watch` is called after each step;
+    `before_commit` by the worker that commits, and may raise instead.
     """
     ranks = ranks or Ranks()
     recipe = parse_recipe(job.recipe)
@@ -144,6 +146,7 @@ def train(
         state = {"distillation": distillation.state(), "profile": found.to_json()}
         if metrics:
             metrics.flush()
+            before_commit()
             commit(folder, distillation.step, state)
 
     finished = distillation.step >= recipe.training.steps

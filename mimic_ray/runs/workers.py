@@ -13,8 +13,8 @@ from mimic_ray.method.recipe import Recipe, check_workers
 
 STRATEGIES = ("ddp", "fsdp")
 TEACHERS = ("replicated", "sharded")
-# Restarts of a run that may shrink, where nobody said how many.
-_ELASTIC_RESTARTS = 3
+# Restarts of a run that may shrink or has nodes to lose, where nobody said how many.
+_RESTARTS = 3
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Workers:
     def restarts(self) -> int:
         if self.max_failures is not None:
             return self.max_failures
-        return _ELASTIC_RESTARTS if self.fewest < self.count else 0
+        return _RESTARTS if self.fewest < self.count or self.address else 0
 
 
 def parse_workers(text: str) -> tuple[int, int]:

@@ -15,9 +15,10 @@ def test_no_range_is_refused_with_an_example(text):
         parse_workers(text)
 
 
-def test_only_a_run_that_may_shrink_restarts_unasked():
+def test_only_a_run_that_may_shrink_or_has_nodes_to_lose_restarts_unasked():
     assert Workers(4).restarts == 0
     assert Workers(4, least=4).restarts == 0
     assert Workers(4, least=2).restarts > 0
+    assert Workers(4, address="10.0.0.1:6379").restarts > 0
     assert Workers(4, least=2, max_failures=0).restarts == 0
     assert Workers(4, max_failures=5).restarts == 5
