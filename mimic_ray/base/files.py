@@ -98,6 +98,14 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def make_folder(path: Path) -> None:
+    """`path` and the folders above it, durable; a folder that is there already may stay."""
+    missing = [p for p in (path, *path.parents) if not p.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in reversed(missing):
+        sync_folder(folder.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """A rename is durable only once its folder is."""
     _sync(folder)

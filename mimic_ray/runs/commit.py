@@ -89,9 +89,7 @@ def _write_step(folder: RunFolder, step: int, state: Mapping[str, Any]) -> bytes
     target = _step_folder(folder, step)
     if target.exists():  # a writer was killed before it could commit this one
         shutil.rmtree(target)
-    if not folder.checkpoints.exists():
-        folder.checkpoints.mkdir()
-        files.sync_folder(folder.path)
+    files.make_folder(folder.checkpoints)
     with files.new_folder(target) as unfinished:
         state_file.write_state(unfinished, state)
         written = {

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from mimic_ray.base import files
 from mimic_ray.base.errors import RunFolderError
 from mimic_ray.base.text import plain
 from mimic_ray.runs.record import RunRecord, read_record
@@ -107,7 +108,7 @@ class RunFolder:
         cls.require_free(path)
         folder = cls(Path(path))
         try:
-            folder.path.mkdir(parents=True, exist_ok=True)
+            files.make_folder(folder.path)
         except OSError as error:
             raise RunFolderError(
                 f"Cannot make {path} ({error.strerror}): give another --out."

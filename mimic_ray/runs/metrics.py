@@ -30,7 +30,7 @@ class MetricsLog:
 
     def __init__(self, folder: RunFolder, keep_until: int = 0) -> None:
         self.folder = folder
-        rows = [row for row in read_metrics(folder) if row["step"] <= keep_until]
+        rows = _kept(folder, keep_until)
         files.write_text(folder.metrics_log, "".join(map(_line, rows)))
         # Left by a run that was killed between its last row and its end.
         folder.metrics.unlink(missing_ok=True)
@@ -88,15 +88,35 @@ def read_metrics(folder: RunFolder) -> list[Row]:
     return []
 
 
+def _kept(folder: RunFolder, keep_until: int) -> list[Row]:
+    """The rows up to that step. Those after it were not synced: a power cut may have holed them.
+
+    Raises RunFolderError where a row up to that step is damaged.
+    """
+    if not folder.metrics_log.exists():
+        return [row for row in read_metrics(folder) if row["step"] <= keep_until]
+    rows: list[Row] = []
+    try:
+        for row in _rows(_whole_lines(folder.metrics_log), folder.metrics_log):
+            if row["step"] <= keep_until:
+                rows.append(row)
+    except RunFolderError:
+        if (rows[-1]["step"] if rows else 0) < keep_until:
+            raise
+    return rows
+
+
 def _line(row: Mapping[str, float]) -> str:
     return json.dumps(dict(row)) + "\n"
 
 
 def _read_log(path: Path) -> list[Row]:
-    *lines, torn = path.read_text("ascii", errors="replace").split("\n")
+    return [*_rows(_whole_lines(path), path)]
+
+
+def _whole_lines(path: Path) -> list[str]:
     # What follows the last newline was cut by a kill within the write; its step comes again.
-    del torn
-    return [*_rows(lines, path)]
+    return path.read_text("ascii", errors="replace").split("\n")[:-1]
 
 
 def _rows(lines: Iterable[str], path: Path) -> Iterable[Row]:
