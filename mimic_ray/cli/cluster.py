@@ -117,7 +117,8 @@ def render(
     if out is None:
         typer.echo(text, nl=False)
     else:
-        console.out.print(f"{out}: check it with mimic-ray cluster validate {out}", markup=False)
+        said = f"Wrote {out}. Check it with: mimic-ray cluster validate {out}"
+        console.out.print(said, markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from typing import Any
 from mimic_ray.base.text import plain
 from mimic_ray.distributed.cluster import strict
 from mimic_ray.distributed.cluster.findings import Place, Problem, nearest, unknown
+from mimic_ray.distributed.cluster.lookup import get, items, mapping
 
 VERSIONS = {
     "RayCluster": "ray.io/v1",
@@ -30,20 +31,19 @@ _OTHERS = ("RayService", "RayCronJob", "Service", "Pod", "Ingress", "Role", "Rol
 def kubernetes_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
     """Everything wrong in one document."""
     kind = document.get("kind")
-    if kind is None:
-        yield Problem((), '"kind" is missing.')
+    if not isinstance(kind, str):
+        yield Problem(("kind",), '"kind" is missing.')
         return
     if kind not in VERSIONS:
-        yield _unknown_kind(str(kind), document.get("apiVersion"))
+        yield _unknown_kind(kind, document.get("apiVersion"))
         return
     version = document.get("apiVersion")
     if version != VERSIONS[kind]:
         what = f"{_said(version)} is not the apiVersion of {kind}: {VERSIONS[kind]}."
         yield Problem(("apiVersion",), what)
     yield from strict.problems(_schema(kind), document)
-    metadata = document.get("metadata")
-    names = set(metadata) if isinstance(metadata, Mapping) else set()
-    if not {"name", "generateName"} & names and not nearest("name", names):
+    names = mapping(document, "metadata")
+    if not {"name", "generateName"} & set(names) and not nearest("name", names):
         yield Problem(("metadata",), '"name" is missing.')
     for place, cluster in ray_clusters(document):
         yield from _cluster_problems(cluster, place)
@@ -70,21 +70,19 @@ def ray_clusters(document: Mapping[str, Any]) -> Iterator[tuple[Place, Mapping[s
 
 def pods(cluster: Mapping[str, Any], place: Place) -> Iterator[tuple[Place, Mapping[str, Any]]]:
     """The pod templates of head and worker groups, with their places."""
-    groups = cluster.get("workerGroupSpecs")
     every: list[tuple[Place, Any]] = [
-        ((*place, "headGroupSpec", "template"), _get(cluster, "headGroupSpec", "template"))
+        ((*place, "headGroupSpec", "template"), get(cluster, "headGroupSpec", "template"))
     ]
-    for index, group in enumerate(groups if isinstance(groups, list) else ()):
-        every.append(((*place, "workerGroupSpecs", index, "template"), _get(group, "template")))
+    for index, group in enumerate(items(cluster, "workerGroupSpecs")):
+        every.append(((*place, "workerGroupSpecs", index, "template"), get(group, "template")))
     for at, template in every:
         if isinstance(template, Mapping):
             yield at, template
 
 
 def _cluster_problems(cluster: Mapping[str, Any], place: Place) -> Iterator[Problem]:
-    groups = cluster.get("workerGroupSpecs")
     names: list[Any] = []
-    for index, group in enumerate(groups if isinstance(groups, list) else ()):
+    for index, group in enumerate(items(cluster, "workerGroupSpecs")):
         if isinstance(group, Mapping):
             at = (*place, "workerGroupSpecs", index)
             yield from _replicas(group, at)
@@ -92,7 +90,7 @@ def _cluster_problems(cluster: Mapping[str, Any], place: Place) -> Iterator[Prob
                 what = f"{_said(group.get('groupName'))} is the name of another group."
                 yield Problem((*at, "groupName"), what)
             names.append(group.get("groupName"))
-    if _get(cluster, "authOptions", "mode") == "token" and not cluster.get("rayVersion"):
+    if get(cluster, "authOptions", "mode") == "token" and not cluster.get("rayVersion"):
         yield Problem((*place, "authOptions"), "Token mode needs spec.rayVersion, 2.52 or later.")
     for at, template in pods(cluster, place):
         yield from _pod_problems(template, at)
@@ -115,12 +113,12 @@ def _pod_problems(template: Mapping[str, Any], place: Place) -> Iterator[Problem
     spec = template.get("spec")
     if not isinstance(spec, Mapping):
         return
-    volumes = [_get(volume, "name") for volume in _items(spec, "volumes")]
+    volumes = [get(volume, "name") for volume in items(spec, "volumes")]
     for list_name in ("initContainers", "containers"):
-        for index, container in enumerate(_items(spec, list_name)):
+        for index, container in enumerate(items(spec, list_name)):
             at = (*place, "spec", list_name, index)
-            for mount, item in enumerate(_items(container, "volumeMounts")):
-                name = _get(item, "name")
+            for mount, item in enumerate(items(container, "volumeMounts")):
+                name = get(item, "name")
                 if isinstance(name, str) and name not in volumes:
                     known = [volume for volume in volumes if isinstance(volume, str)]
                     yield unknown((*at, "volumeMounts", mount, "name"), "volume", name, known)
@@ -129,8 +127,8 @@ def _pod_problems(template: Mapping[str, Any], place: Place) -> Iterator[Problem
 
 def _amounts(container: Any, place: Place) -> Iterator[Problem]:
     """GPUs cannot be overcommitted: Kubernetes refuses a request that is not the limit."""
-    requests = _get(container, "resources", "requests", "nvidia.com/gpu")
-    limits = _get(container, "resources", "limits", "nvidia.com/gpu")
+    requests = get(container, "resources", "requests", "nvidia.com/gpu")
+    limits = get(container, "resources", "limits", "nvidia.com/gpu")
     if requests is not None and str(requests) != str(limits):
         at = (*place, "resources", "requests", "nvidia.com/gpu")
         yield Problem(at, f"A request of {requests} GPUs needs a limit of {requests}.")
@@ -206,17 +204,6 @@ def _policy() -> dict[str, Any]:
         "required": ["podSelector"],
         "additionalProperties": False,
     }
-
-
-def _get(node: Any, *names: str) -> Any:
-    for name in names:
-        node = node.get(name) if isinstance(node, Mapping) else None
-    return node
-
-
-def _items(node: Any, name: str) -> list[Any]:
-    found = _get(node, name)
-    return found if isinstance(found, list) else []
 
 
 def _said(value: Any) -> str:

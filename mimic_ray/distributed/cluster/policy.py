@@ -15,6 +15,7 @@ from mimic_ray.base.text import plain
 from mimic_ray.distributed.cluster import versions
 from mimic_ray.distributed.cluster.findings import Place, Problem
 from mimic_ray.distributed.cluster.kuberay_checks import pods, ray_clusters
+from mimic_ray.distributed.cluster.lookup import get, items, mapping
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _HOST = re.compile(r"--dashboard-host[= ]+(\S+)")
@@ -33,15 +34,14 @@ def ray_up_advice(config: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _token_mode(config)
     yield from _open_ports(config)
     for name in ("image", "head_image", "worker_image"):
-        image = _get(config, "docker", name)
+        image = get(config, "docker", name)
         if image is not None:
             yield from _image(image, ("docker", name))
-    types = config.get("available_node_types")
-    if _get(config, "provider", "type") == "aws" and isinstance(types, Mapping):
-        for name, node_type in types.items():
-            node = _get(node_type, "node_config")
-            if isinstance(node, Mapping) and "LaunchTemplate" not in node:
-                yield from _metadata_service(node, str(name))
+    if get(config, "provider", "type") == "aws":
+        for name in mapping(config, "available_node_types"):
+            node = mapping(config, "available_node_types", name, "node_config")
+            if node and "LaunchTemplate" not in node:
+                yield from _metadata_service(node, name)
 
 
 def kubernetes_advice(documents: Sequence[Mapping[str, Any]], at: int) -> Iterator[Problem]:
@@ -52,7 +52,7 @@ def kubernetes_advice(documents: Sequence[Mapping[str, Any]], at: int) -> Iterat
         what = "A secret in a file is soon in a repository: use kubectl create secret."
         yield Problem(("kind",), what, "warning")
     for place, cluster in ray_clusters(document):
-        if _get(cluster, "authOptions", "mode") != "token":
+        if get(cluster, "authOptions", "mode") != "token":
             what = "Anybody who reaches the dashboard may run code: set mode: token."
             yield Problem((*place, "authOptions"), what, "warning")
         version = cluster.get("rayVersion")
@@ -85,7 +85,7 @@ def _token_mode(config: Mapping[str, Any]) -> Iterator[Problem]:
     if not _MODE.search(text):
         what = "RAY_AUTH_MODE=token is not set: whoever reaches Ray's ports may run code."
         yield Problem(("docker", "run_options"), what, "warning")
-    elif not any("auth_token" in str(path) for path in _get(config, "file_mounts") or ()):
+    elif not any("auth_token" in path for path in mapping(config, "file_mounts")):
         what = "Token mode without a token file for the nodes: mount ~/.ray/auth_token."
         yield Problem(("file_mounts",), what, "warning")
     if _TOKEN.search(text):
@@ -94,17 +94,16 @@ def _token_mode(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _open_ports(config: Mapping[str, Any]) -> Iterator[Problem]:
-    rules = _get(config, "provider", "security_group", "IpPermissions")
-    for index, rule in enumerate(rules if isinstance(rules, list) else ()):
+    for index, rule in enumerate(items(config, "provider", "security_group", "IpPermissions")):
         ranges = [
-            _get(item, key)
+            get(item, key)
             for name, key in (("IpRanges", "CidrIp"), ("Ipv6Ranges", "CidrIpv6"))
-            for item in _get(rule, name) or ()
+            for item in items(rule, name)
         ]
-        first, last = _get(rule, "FromPort"), _get(rule, "ToPort")
+        first, last = get(rule, "FromPort"), get(rule, "ToPort")
         if not set(ranges) & set(_ANYWHERE) or not isinstance(first, int):
             continue
-        every = first == -1 or str(_get(rule, "IpProtocol")) == "-1"
+        every = first == -1 or str(get(rule, "IpProtocol")) == "-1"
         last = last if isinstance(last, int) else first
         open_ = [
             f"{port} ({what})" for port, what in _PORTS.items() if every or first <= port <= last
@@ -116,18 +115,18 @@ def _open_ports(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _metadata_service(node: Mapping[str, Any], name: str) -> Iterator[Problem]:
     place = ("available_node_types", name, "node_config", "MetadataOptions")
-    if _get(node, "MetadataOptions", "HttpTokens") != "required":
+    if get(node, "MetadataOptions", "HttpTokens") != "required":
         what = "HttpTokens: required keeps the machine's role from a forged request."
         yield Problem(place, what, "warning")
 
 
 def _exposed(cluster: Mapping[str, Any], place: Place) -> Iterator[Problem]:
-    head = _get(cluster, "headGroupSpec")
-    service = _get(head, "serviceType")
+    head = get(cluster, "headGroupSpec")
+    service = get(head, "serviceType")
     if service in ("LoadBalancer", "NodePort"):
         what = f"{service} shows Ray's ports outside the cluster: use kubectl port-forward."
         yield Problem((*place, "headGroupSpec", "serviceType"), what, "warning")
-    if _get(head, "enableIngress") is True:
+    if get(head, "enableIngress") is True:
         what = "An ingress shows the dashboard outside the cluster."
         yield Problem((*place, "headGroupSpec", "enableIngress"), what, "warning")
 
@@ -135,11 +134,11 @@ def _exposed(cluster: Mapping[str, Any], place: Place) -> Iterator[Problem]:
 def _policed(cluster: Mapping[str, Any], place: Place, documents: Sequence[Any]) -> bool:
     if cluster.get("networkPolicy"):
         return True
-    labels = [_get(template, "metadata", "labels") or {} for _, template in pods(cluster, place)]
+    labels = [mapping(template, "metadata", "labels") for _, template in pods(cluster, place)]
     for document in documents:
-        if _get(document, "kind") == "NetworkPolicy":
-            selector = _get(document, "spec", "podSelector") or {}
-            wanted = _get(selector, "matchLabels") or {}
+        if get(document, "kind") == "NetworkPolicy":
+            selector = mapping(document, "spec", "podSelector")
+            wanted = mapping(selector, "matchLabels")
             if not selector or (
                 wanted and all(wanted.items() <= dict(label).items() for label in labels)
             ):
@@ -148,24 +147,23 @@ def _policed(cluster: Mapping[str, Any], place: Place, documents: Sequence[Any])
 
 
 def _pod(template: Mapping[str, Any], place: Place) -> Iterator[Problem]:
-    spec = _get(template, "spec")
-    if _get(spec, "hostNetwork") is True:
+    spec = get(template, "spec")
+    if get(spec, "hostNetwork") is True:
         what = "A pod on the host's network is not covered by a NetworkPolicy."
         yield Problem((*place, "spec", "hostNetwork"), what, "warning")
-    root = _get(spec, "securityContext", "runAsNonRoot") is not True
-    containers = _get(spec, "containers")
-    for index, container in enumerate(containers if isinstance(containers, list) else ()):
+    root = get(spec, "securityContext", "runAsNonRoot") is not True
+    for index, container in enumerate(items(spec, "containers")):
         at = (*place, "spec", "containers", index)
-        security = _get(container, "securityContext")
-        if _get(security, "privileged") is True:
+        security = get(container, "securityContext")
+        if get(security, "privileged") is True:
             yield Problem((*at, "securityContext"), "A privileged container is root.", "warning")
-        elif root and _get(security, "runAsNonRoot") is not True:
+        elif root and get(security, "runAsNonRoot") is not True:
             what = "runAsNonRoot is not set, here or for the pod."
             yield Problem((*at, "securityContext"), what, "warning")
-        if "image" in (container if isinstance(container, Mapping) else ()):
-            yield from _image(container["image"], (*at, "image"))
-        for number, variable in enumerate(_get(container, "env") or ()):
-            if _get(variable, "name") == "RAY_AUTH_TOKEN" and _get(variable, "value"):
+        if get(container, "image") is not None:
+            yield from _image(get(container, "image"), (*at, "image"))
+        for number, variable in enumerate(items(container, "env")):
+            if get(variable, "name") == "RAY_AUTH_TOKEN" and get(variable, "value"):
                 what = "The token is written out: use authOptions.secretName, and make a new one."
                 yield Problem((*at, "env", number), what, "error")
 
@@ -201,9 +199,3 @@ def _where(node: Any, pattern: re.Pattern[str], place: Place = ()) -> Place:
             if pattern.search(json.dumps(value, default=str)):
                 return _where(value, pattern, (*place, key if isinstance(key, int) else str(key)))
     return place
-
-
-def _get(node: Any, *names: str) -> Any:
-    for name in names:
-        node = node.get(name) if isinstance(node, Mapping) else None
-    return node

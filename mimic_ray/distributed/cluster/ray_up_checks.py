@@ -64,7 +64,7 @@ def _node_types(config: Mapping[str, Any]) -> Iterator[Problem]:
     if not isinstance(types, Mapping):
         return
     head = config.get("head_node_type")
-    if head is not None and head not in types:
+    if isinstance(head, str) and head not in types:
         yield unknown(("head_node_type",), "node type", head, types)
     for name, node_type in types.items():
         if isinstance(node_type, Mapping):
