@@ -36,14 +36,20 @@ def render(
         int | None,
         typer.Option(help="By default the smallest node that holds all.", show_default=False),
     ] = None,
-    kind: Annotated[str, typer.Option(help="kuberay: raycluster or rayjob.")] = "raycluster",
+    kind: Annotated[
+        str, typer.Option(help="kuberay: raycluster or rayjob.", rich_help_panel="Kubernetes")
+    ] = "raycluster",
     name: Annotated[str, typer.Option(help="Of the cluster.")] = "mimic-ray",
     spot: Annotated[bool, typer.Option("--spot", help="Workers that may be taken away.")] = False,
-    region: Annotated[str, typer.Option(help="us-west-2, us-central1 ...")] = "",
-    zone: Annotated[str, typer.Option(help="us-west-2a, us-central1-a ...")] = "",
+    region: Annotated[
+        str, typer.Option(help="us-west-2, us-central1 ...", rich_help_panel="Cloud")
+    ] = "",
+    zone: Annotated[
+        str, typer.Option(help="us-west-2a, us-central1-a ...", rich_help_panel="Cloud")
+    ] = "",
     image: Annotated[str, typer.Option(help="Yours, built from cluster/Dockerfile.")] = "",
     shm: Annotated[int, typer.Option(help="GiB of /dev/shm on a worker; 0: 8 a GPU.")] = 0,
-    disk: Annotated[int, typer.Option(help="GB of a node's disk.")] = 200,
+    disk: Annotated[int, typer.Option(help="GB of a node's disk.", rich_help_panel="Cloud")] = 200,
     shared: Annotated[str, typer.Option(help=_SHARED)] = "",
     project: Annotated[str, typer.Option(help="GCP's project.", rich_help_panel="Cloud")] = "",
     head_role: Annotated[
@@ -52,7 +58,9 @@ def render(
     worker_role: Annotated[
         str, typer.Option(help=f"{_ROLE} workers.", rich_help_panel="Cloud")
     ] = "mimic-ray-worker",
-    subnet: Annotated[str, typer.Option(rich_help_panel="Cloud")] = "",
+    subnet: Annotated[
+        str, typer.Option(help="Of all nodes; else Ray picks.", rich_help_panel="Cloud")
+    ] = "",
     security_group: Annotated[
         str,
         typer.Option(help="AWS; else Ray makes one with SSH open.", rich_help_panel="Cloud"),
@@ -62,7 +70,7 @@ def render(
         typer.Option(help="AMI or GCP image with driver 580 or later.", rich_help_panel="Cloud"),
     ] = "",
     interface: Annotated[
-        str, typer.Option(help="Network interface for NCCL and gloo.", rich_help_panel="Cloud")
+        str, typer.Option(help="Network interface of NCCL and gloo, as ens5; else they choose.")
     ] = "",
     node_selector: Annotated[
         list[str] | None,

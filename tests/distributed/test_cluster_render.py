@@ -191,6 +191,13 @@ def test_a_card_without_kernels_in_the_image_needs_an_image_of_ones_own():
         ({"workers": 0}, "--workers 0"),
         ({"min_workers": 9}, "--min-workers 9"),
         ({"gpus_per_node": 3}, "1, 4, 8"),
+        ({"kind": "rayjob"}, "--kind is for kuberay, not for aws"),
+        ({"project": "mine"}, "--project is for gcp, not for aws"),
+        ({"provider": "kuberay", "disk": 10}, "--disk is for aws and gcp, not for kuberay"),
+        ({"provider": "gcp", "security_group": "sg-1"}, "--security-group is for aws"),
+        ({"provider": "kuberay", "roles": ("a", "b")}, "--head-role is for aws and gcp"),
+        ({"provider": "kuberay", "job": ("purify",)}, "--kind rayjob"),
+        ({"interface": "eth0; reboot"}, "--interface"),
         ({"name": "Alpha"}, "Alpha"),
         ({"name": "a; rm -rf"}, "lower-case"),
         ({"shared": "/export"}, "HOST:/EXPORT"),
@@ -198,7 +205,7 @@ def test_a_card_without_kernels_in_the_image_needs_an_image_of_ones_own():
         ({"shm": -1}, "--shm -1"),
         ({"disk": 0}, "--disk 0"),
         ({"provider": "awz"}, "Did you mean aws"),
-        ({"kind": "rayjobs"}, "Did you mean rayjob"),
+        ({"provider": "kuberay", "kind": "rayjobs"}, "Did you mean rayjob"),
     ],
 )
 def test_what_cannot_be_is_refused(change, words):

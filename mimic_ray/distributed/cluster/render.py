@@ -6,14 +6,8 @@ import shlex
 from dataclasses import fields
 
 from mimic_ray.distributed.cluster import kuberay, ray_up
-from mimic_ray.distributed.cluster.wanted import Wanted
+from mimic_ray.distributed.cluster.wanted import Wanted, option_of
 from mimic_ray.distributed.cluster.writing import yaml_text
-
-_OPTIONS = {
-    field.name: "--" + field.name.replace("_", "-")
-    for field in fields(Wanted)
-    if field.name not in ("roles", "node_selector", "job")
-}
 
 
 def render(wanted: Wanted) -> str:
@@ -35,7 +29,7 @@ def command(wanted: Wanted) -> list[str]:
         elif field.name == "node_selector":
             for key, wants in value:
                 words += ["--node-selector", f"{key}={wants}"]
-        elif field.name in _OPTIONS:
-            flag = _OPTIONS[field.name]
+        elif field.name != "job":
+            flag = option_of(field.name)
             words += [flag] if value is True else [flag, str(value)]
     return words + (["--", *wanted.job] if wanted.job else [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 
 from mimic_ray.base.errors import UnknownNameError, UsageError
 from mimic_ray.base.registry import near_names
@@ -15,7 +15,17 @@ KINDS = ("raycluster", "rayjob")
 _REGIONS = {"aws": "us-west-2", "gcp": "us-central1", "kuberay": ""}
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 _SHARED = re.compile(r"[\w.-]+:/[\w./-]*")
+_INTERFACE = re.compile(r"[\w^=,.@-]+")
 _CLAIM = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+
+# Options of some providers only; an option that would do nothing is refused.
+_CLOUDS = ("aws", "gcp")
+_ONLY = {
+    **dict.fromkeys(("region", "zone", "disk", "roles", "subnet", "machine_image"), _CLOUDS),
+    **dict.fromkeys(("kind", "token_secret", "node_selector"), ("kuberay",)),
+    "security_group": ("aws",),
+    "project": ("gcp",),
+}
 
 
 @dataclass(frozen=True)
@@ -45,11 +55,19 @@ class Wanted:
     token_file: str = "~/.ray/auth_token"
     token_secret: str = "mimic-ray-token"
     node_selector: tuple[tuple[str, str], ...] = ()
-    job: tuple[str, ...] = field(default=())
+    job: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _one_of("provider", self.provider, PROVIDERS)
         _one_of("kind", self.kind, KINDS)
+        for one in fields(self):
+            given = getattr(self, one.name) != one.default
+            if given and self.provider not in _ONLY.get(one.name, PROVIDERS):
+                option = "--head-role" if one.name == "roles" else option_of(one.name)
+                who = " and ".join(_ONLY[one.name])
+                raise UsageError(f"{option} is for {who}, not for {self.provider}.")
+        if self.job and not self.is_job:
+            raise UsageError("A command after -- is run by --provider kuberay --kind rayjob only.")
         for option, value in (("--workers", self.workers), ("--disk", self.disk)):
             if value < 1:
                 raise UsageError(f"{option} {value}: at least 1 is needed.")
@@ -70,6 +88,8 @@ class Wanted:
                 f'--shared "{self.shared}": HOST:/EXPORT of an NFS server'
                 + (", on Kubernetes the name of a volume claim." if pattern is _CLAIM else ".")
             )
+        if self.interface and not _INTERFACE.fullmatch(self.interface):
+            raise UsageError(f'--interface "{self.interface}": a name such as ens5.')
         if self.image == versions.IMAGE and self.gpu.lower() in machines.TOO_OLD:
             raise UsageError(
                 f"{self.gpu} is too old for the image of cluster/Dockerfile (its PyTorch is built "
@@ -116,6 +136,11 @@ class Wanted:
         region = self.region or (self.zone.rpartition("-")[0] if self.provider == "gcp" else "")
         region = region or _REGIONS[self.provider]
         return region, self.zone or (f"{region}-a" if self.provider == "gcp" else "")
+
+
+def option_of(name: str) -> str:
+    """`gpus_per_node` -> `--gpus-per-node`."""
+    return "--" + name.replace("_", "-")
 
 
 def _one_of(word: str, value: str, known: tuple[str, ...]) -> None:
