@@ -14,7 +14,8 @@
     |   +-- BrokenImageError        one image of them; skipped up to a stated share
     +-- StorageError            object storage that cannot be reached, refuses or lacks a file
     +-- RunFolderError          an output folder that is taken, foreign, damaged or does not agree
-    +-- DiskFullError           no space left on the device
+    +-- DiskError               a disk that fails or went away
+    |   +-- DiskFullError           no space left on the device
     +-- ResourceError           the machine or cluster lacks what was asked for
     +-- TrainingError           the distillation itself failed (loss not finite, worker died)
     +-- StoppedError            exit 130 or 143: Ctrl-C or SIGTERM; what was committed stays
@@ -110,7 +111,11 @@ class RunFolderError(MimicError):
     """An output folder that is taken, foreign, damaged, or disagrees with the command."""
 
 
-class DiskFullError(MimicError):
+class DiskError(MimicError):
+    """A disk that fails, went away or became read-only; what was committed before is whole."""
+
+
+class DiskFullError(DiskError):
     """No space left; what was committed before is whole."""
 
 

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mimic_ray.base.errors import DiskFullError, RunFolderError
+from mimic_ray.base.errors import DiskError, DiskFullError, MimicError, RunFolderError
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -67,30 +68,47 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turns "no space left" in whatever form a library raises it into a DiskFullError."""
+    """Turns what libraries raise for a full or failing disk into DiskFullError and DiskError."""
     try:
         yield
-    except DiskFullError:
+    except MimicError:
         raise
     except Exception as error:
-        if _is_disk_full(error, path):
+        number = _disk_errno(error, path)
+        if number in _FULL:
             raise DiskFullError(
                 f"No space left on the disk of {path.parent}: free some, then run the same "
                 "command with --resume. What was committed before is whole."
             ) from error
+        if number in _FAILED:
+            raise DiskError(
+                f"The disk of {path.parent} failed ({os.strerror(number)}): once it works again, "
+                "run the same command with --resume. What was committed before is whole."
+            ) from error
         raise
 
 
-def _is_disk_full(error: Exception, path: Path) -> bool:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    if "os error 28" in str(error) or "No space left" in str(error):
-        return True
+# Of the disk or of the way to it; no permission or a missing file is somebody's mistake.
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FAILED = {
+    *(errno.EIO, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO),
+    *(errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ESHUTDOWN),
+}
+
+
+def _disk_errno(error: Exception, path: Path) -> int:
+    """The error's number, also where a library made words of it; 0 if it has none."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    if found := re.search(r"os error (\d+)", str(error)):  # Rust's, as of safetensors
+        return int(found[1])
+    if "No space left" in str(error):
+        return errno.ENOSPC
     # torch.save on a full disk raises a RuntimeError without errno: look at the disk itself.
     if isinstance(error, RuntimeError) and "inline_container" in str(error):
         folder = next((p for p in (path.parent, *path.parents) if p.exists()), Path("/"))
-        return shutil.disk_usage(folder).free < 1 << 20
-    return False
+        return errno.ENOSPC if shutil.disk_usage(folder).free < 1 << 20 else 0
+    return 0
 
 
 def sha256(path: Path) -> str:

@@ -108,7 +108,8 @@ class RunFolder:
         cls.require_free(path)
         folder = cls(Path(path))
         try:
-            files.make_folder(folder.path)
+            with files.disk_errors(folder.record):
+                files.make_folder(folder.path)
         except OSError as error:
             raise RunFolderError(
                 f"Cannot make {path} ({error.strerror}): give another --out."

@@ -13,6 +13,7 @@ from typing import Any
 from mimic_ray.base import devices, files
 from mimic_ray.base.errors import (
     DataError,
+    DiskError,
     DiskFullError,
     MimicError,
     ResourceError,
@@ -87,8 +88,12 @@ def purify(
     _check_disk(Path(out), loaded)
 
     with stop_requests() as requests:
-        record = _new_record(encoder, teacher, data, source, loaded, resolved, workers, device)
-        folder, record, warnings = _open_folder(out, record, resolved, resume)
+        cpus = threads or workers.cpus()
+        record = _new_record(
+            encoder, teacher, data, source, loaded, resolved, workers, device, cpus
+        )
+        with files.disk_errors(Path(out) / "run.json"):
+            folder, record, warnings = _open_folder(out, record, resolved, resume)
         if record.status == "finished":
             return _result(folder, record, ["The run was finished already; nothing was done."])
         job = Job(
@@ -97,7 +102,7 @@ def purify(
             data=_absolute(data),
             recipe=resolved.model_dump(mode="json"),
             device=device,
-            threads=threads or workers.cpus(),
+            threads=cpus,
             commit_every=commit_every,
         )
         outcome = _train(job, loaded, workers, folder, record, requests, tell)
@@ -108,7 +113,8 @@ def purify(
                 requests.signal_number,
             )
     warnings += outcome.notes
-    record = _finish(folder, loaded, outcome, read_record(folder.record))
+    with files.disk_errors(folder.record):
+        record = _finish(folder, loaded, outcome, read_record(folder.record))
     warnings += loaded.fit.notes
     if copies := loaded.fit.also_fits:
         warnings.append(
@@ -200,6 +206,8 @@ def _open_folder(
         return _create_folder(Path(out), record, recipe), record, []
     folder = RunFolder.open(out)
     earlier = read_record(folder.record)
+    if not folder.recipe.exists() and committed_step(folder) is None:
+        write_recipe(folder.recipe, recipe)  # it was killed between its first two files
     recorded = load_recipe(str(folder.recipe)).model_dump(mode="json")
     now = recipe.model_dump(mode="json")
     warnings = check_agreement(agreement(earlier, recorded), agreement(record, now))
@@ -218,12 +226,17 @@ def _create_folder(out: Path, record: RunRecord, recipe: Recipe) -> RunFolder:
     try:
         folder = RunFolder.create(out, record)
         write_recipe(folder.recipe, recipe)
-    except DiskFullError as error:
+    except DiskError as error:
         shutil.rmtree(out, ignore_errors=True)
         # The usual advice, --resume, needs a run.
-        raise DiskFullError(
-            f"No space left on the disk of {out.parent}: free some, or give an --out on another "
-            "disk. Nothing was started."
+        full = isinstance(error, DiskFullError)
+        raise type(error)(
+            (
+                f"No space left on the disk of {out.parent}: free some, or "
+                if full
+                else f"The disk of {out.parent} fails: "
+            )
+            + "give an --out on another disk. Nothing was started."
         ) from error
     return folder
 
@@ -237,10 +250,10 @@ def _new_record(
     recipe: Recipe,
     workers: Workers,
     device: str,
+    threads: int,
 ) -> RunRecord:
     # The driver of a GPU cluster may have no GPU: then the workers' own facts replace these.
     wanted = "cpu" if workers.address else device
-    threads = workers.cpus()
     return RunRecord(
         command=" ".join(["mimic-ray", *sys.argv[1:]]),
         encoder=encoder,

@@ -1,84 +1,37 @@
-"""A fault at the n-th file operation of a commit, for every n until none fails.
-
-The method is SQLite's ("How SQLite is tested", I/O error and crash tests).
-"""
+"""A fault at the n-th file operation of a commit, for every n until none fails."""
 
 from __future__ import annotations
 
 import errno
-import io
 import os
 
 import pytest
 import torch
 
-from mimic_ray.base.errors import DiskFullError
-from mimic_ray.runs import state_file
+from mimic_ray.base.errors import DiskError, DiskFullError
 from mimic_ray.runs.commit import commit, latest
 from mimic_ray.runs.folder import RunFolder
+from tests.runs.faulty_disk import FaultyDisk
 
 
 class PowerCut(BaseException):
     """The process is gone: nothing after it runs, no cleaning either."""
 
 
-class FaultyDisk:
-    """Counts the operations that change the disk, and lets the n-th fail.
-
-    `fault` is an errno, raised once, or PowerCut, which all later operations raise as well. A
-    write that fails has written half.
-    """
+class Faulty:
+    """`fault` is an errno, raised once at the n-th operation, or PowerCut, raised from it on."""
 
     def __init__(self, patch: pytest.MonkeyPatch, fails_at: int, fault: int | type[PowerCut]):
-        self.calls, self.fails_at, self.fault = 0, fails_at, fault
-        self.open = io.open
-        for name in ("open", "fsync", "replace", "rename", "mkdir", "unlink", "rmdir"):
-            patch.setattr(os, name, self._counted(getattr(os, name)))
-        patch.setattr(io, "open", self._open)
-        self.save_file = state_file.save_file
-        patch.setattr(state_file, "save_file", self._save_file)
+        self.fault = fault
+        for_ever = fault is PowerCut
+        self.disk = FaultyDisk(
+            patch, lambda call: call >= fails_at if for_ever else call == fails_at, self.fail
+        )
 
-    def _check(self):
-        self.calls += 1
-        if self.fault is PowerCut and self.calls >= self.fails_at:
+    def fail(self) -> None:
+        if self.fault is PowerCut:
             raise PowerCut
-        if self.calls == self.fails_at:
-            raise OSError(self.fault, os.strerror(self.fault))
-
-    def _counted(self, operation):
-        def faulty(*args, **options):
-            self._check()
-            return operation(*args, **options)
-
-        return faulty
-
-    def _open(self, path, mode="r", *args, **options):
-        if not {*mode} & {*"wax+"}:
-            return self.open(path, mode, *args, **options)
-        self._check()
-        file = self.open(path, mode, *args, **options)
-        write = file.write
-
-        def faulty_write(content):
-            try:
-                self._check()
-            except BaseException:
-                write(content[: len(content) // 2])
-                file.flush()
-                raise
-            return write(content)
-
-        file.write = faulty_write
-        return file
-
-    def _save_file(self, tensors, path):
-        try:
-            self._check()
-        except BaseException:
-            with self.open(path, "wb") as file:
-                file.write(b"half of it")
-            raise
-        self.save_file(tensors, path)
+        raise OSError(self.fault, os.strerror(self.fault))
 
 
 def state(step):
@@ -99,17 +52,17 @@ def unfinished(folder):
     ],
 )
 def test_wherever_a_commit_fails_a_whole_checkpoint_stays(tmp_path, record, earlier, fault):
-    expected = {errno.ENOSPC: DiskFullError, errno.EIO: OSError, PowerCut: PowerCut}[fault]
+    expected = {errno.ENOSPC: DiskFullError, errno.EIO: DiskError, PowerCut: PowerCut}[fault]
     ends = set()
     for fails_at in range(1, 200):
         folder = RunFolder.create(tmp_path / str(fails_at), record)
         for step in earlier:
             commit(folder, step, state(step))
         with pytest.MonkeyPatch.context() as patch:
-            disk = FaultyDisk(patch, fails_at, fault)
+            disk = Faulty(patch, fails_at, fault).disk
             try:
                 commit(folder, 30, state(30))
-            except (DiskFullError, OSError, PowerCut) as error:
+            except (DiskError, PowerCut) as error:
                 raised = type(error)
             else:
                 raised = None
