@@ -52,6 +52,8 @@ GROUP = "spec.workerGroupSpecs[0]"
         ),
         (CLUSTER, "name: shm\n            emp", "name: sham\n            emp", "[0].name", "sham?"),
         (CLUSTER, "\n  name: mimic-ray", "\n  nam: mimic-ray", "metadata.nam", "mean name?"),
+        (CLUSTER, "num-cpus:", "num-cpu:", f"{HEAD}.rayStartParams.num-cpu", "mean num-cpus?"),
+        (JOB, "object-store-m", "object-stor-m", "rayStartParams.object", "object-store-memory?"),
         (JOB, "entrypoint:", "entrypont:", "spec.entrypont", "mean entrypoint?"),
         (
             JOB,

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from mimic_ray.distributed.cluster import cloud_keys
+from mimic_ray.distributed.cluster.ray_start import OPTIONS
 from tests.distributed.cluster_examples import FOLDER, findings, line_of, spoilt
 
 GPU = "available_node_types.gpu"
@@ -51,6 +52,8 @@ GPU = "available_node_types.gpu"
         ("aws.yaml", "region:", "regoin:", "provider.regoin", "mean region?"),
         ("aws.yaml", "  region: us-west-2\n", "", "provider", '"region" is missing'),
         ("aws.yaml", "HttpTokens", "HttpToken", "available_node_types.head.node_config.Meta", ""),
+        ("aws.yaml", "--num-cpus", "--num-cpu", "head_start_ray_commands[1]", "num-cpus?"),
+        ("aws.yaml", "--addres", "--adres", "worker_start_ray_commands[1]", "mean address?"),
         ("gcp.yaml", "project_id", "projectid", "provider.projectid", "mean project_id?"),
         ("gcp.yaml", "machineType", "machinetype", "node_config.machinetype", "mean machineType?"),
         (
@@ -128,6 +131,14 @@ def test_rays_private_functions_do_what_the_checks_build_on():
     config["available_node_types"]["gpu"]["node_config"]["InstanceTyp"] = "x"
     config["provider"]["regoin"] = "x"
     validate_config(prepare_config(config))
+
+
+def test_the_options_of_ray_start_are_rays():
+    from ray.scripts.scripts import start
+
+    theirs = {word for option in start.params for word in (*option.opts, *option.secondary_opts)}
+    ours = {f"--{name}" for name in OPTIONS}
+    assert {word for word in theirs if word.startswith("--")} == ours
 
 
 def test_the_keys_of_aws_are_those_of_botocore():

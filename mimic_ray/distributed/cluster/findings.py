@@ -57,12 +57,13 @@ def dotted(place: Place) -> str:
 
 def unknown_key(place: Place, name: str, known: Iterable[str]) -> Problem:
     """A key of the mapping at `place` that it cannot have."""
-    return unknown((*place, name), "key", name, known)
+    what = f'There is no key "{plain(name, 80)}" here.'
+    return Problem((*place, name), what, "error", nearest(str(name), known))
 
 
 def unknown(place: Place, kind: str, name: object, known: Iterable[str]) -> Problem:
     """A `kind` of thing that is named at `place` and does not exist."""
-    what = f'There is no {kind} "{plain(name, 80)}" here.'
+    what = f'There is no {kind} "{plain(name, 80)}".'
     return Problem(place, what, "error", nearest(str(name), known))
 
 

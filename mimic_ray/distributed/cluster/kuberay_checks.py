@@ -13,6 +13,7 @@ from mimic_ray.base.text import plain
 from mimic_ray.distributed.cluster import strict
 from mimic_ray.distributed.cluster.findings import Place, Problem, nearest, unknown
 from mimic_ray.distributed.cluster.lookup import get, items, mapping
+from mimic_ray.distributed.cluster.ray_start import start_param_problems
 
 VERSIONS = {
     "RayCluster": "ray.io/v1",
@@ -81,11 +82,14 @@ def pods(cluster: Mapping[str, Any], place: Place) -> Iterator[tuple[Place, Mapp
 
 
 def _cluster_problems(cluster: Mapping[str, Any], place: Place) -> Iterator[Problem]:
+    head = get(cluster, "headGroupSpec")
+    yield from start_param_problems(head, (*place, "headGroupSpec"))
     names: list[Any] = []
     for index, group in enumerate(items(cluster, "workerGroupSpecs")):
         if isinstance(group, Mapping):
             at = (*place, "workerGroupSpecs", index)
             yield from _replicas(group, at)
+            yield from start_param_problems(group, at)
             if group.get("groupName") in names:
                 what = f"{_said(group.get('groupName'))} is the name of another group."
                 yield Problem((*at, "groupName"), what)

@@ -97,8 +97,8 @@ def _group_note(wanted: Wanted) -> str:
 
 
 def _docker(wanted: Wanted) -> dict[str, Any]:
-    environment = {"RAY_AUTH_MODE": "token", "NCCL_SOCKET_IFNAME": "^lo,docker"}
-    if wanted.interface:
+    environment = {"RAY_AUTH_MODE": "token"}
+    if wanted.interface:  # else the workers take the card with the cluster's addresses
         environment["NCCL_SOCKET_IFNAME"] = wanted.interface
         environment["GLOO_SOCKET_IFNAME"] = wanted.interface
     options = [f"-e {name}={value}" for name, value in environment.items()]

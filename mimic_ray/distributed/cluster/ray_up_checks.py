@@ -21,6 +21,7 @@ from mimic_ray.base.errors import UsageError
 from mimic_ray.base.text import plain
 from mimic_ray.distributed.cluster.cloud_keys import cloud_problems
 from mimic_ray.distributed.cluster.findings import Problem, nearest, unknown
+from mimic_ray.distributed.cluster.ray_start import start_command_problems
 from mimic_ray.distributed.cluster.strict import problems
 
 PROVIDERS = ("aws", "gcp", "azure", "aliyun", "vsphere", "local", "external", "kuberay")
@@ -33,6 +34,7 @@ def ray_up_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
         *_provider(config),
         *_node_types(config),
         *cloud_problems(config),
+        *start_command_problems(config),
     ]
     yield from found
     if not any(problem.level == "error" for problem in found):
