@@ -16,6 +16,8 @@ from typing import Any
 
 from mimic_ray.base.errors import DiskError, DiskFullError, MimicError, RunFolderError
 
+_TEMPORARY = ".tmp-"
+
 
 def write_bytes(path: Path, content: bytes) -> None:
     """`path` holds either its old content or the new, whatever happens in between."""
@@ -75,14 +77,16 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         number = _disk_errno(error, path)
+        # A name that only lives until the rename tells nobody anything.
+        folder = next(p for p in path.parents if _TEMPORARY not in p.name)
         if number in _FULL:
             raise DiskFullError(
-                f"No space left on the disk of {path.parent}: free some, then run the same "
+                f"No space left on the disk of {folder}: free some, then run the same "
                 "command with --resume. What was committed before is whole."
             ) from error
         if number in _FAILED:
             raise DiskError(
-                f"The disk of {path.parent} failed ({os.strerror(number)}): once it works again, "
+                f"The disk of {folder} failed ({os.strerror(number)}): once it works again, "
                 "run the same command with --resume. What was committed before is whole."
             ) from error
         raise
@@ -138,4 +142,4 @@ def _sync(path: Path) -> None:
 
 
 def _temporary_beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
+    return path.with_name(f".{path.name}{_TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}")

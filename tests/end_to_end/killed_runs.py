@@ -1,10 +1,11 @@
 """For each line on stdin: `mimic-ray` with these arguments in a child that may be made to die.
 
-    {"arguments": [...], "root": RUN, "die_at": 17, "writer": "whole"}
+    {"arguments": [...], "root": RUN, "fails_at": 17, "fault": 0, "writer": "whole", "log": FILE}
 
-die_at: SIGKILL at that operation of those that change what lies below root; 0: never. The writer
-"in_place" stands for what the commit protocol replaces. Answers, a line each: the child's process
-id, then {"status": ..., "calls": ...} when it has ended, calls only if it was not killed.
+fails_at: the operation, of those that change what lies below root, at which the disk has the fault,
+an errno, or at which the child is killed where that is 0. The writer "in_place" stands for what the
+commit protocol replaces. Answers, a line each: the child's process id, then {"status": ..., "calls":
+...} when it has ended, calls only if it was not killed.
 
 A process of its own, since importing torch takes longer than a run and forked children get it for
 nothing.
@@ -31,6 +32,12 @@ from tests.runs.commit_for_ever import commit_in_place
 from tests.runs.faulty_disk import FaultyDisk
 
 
+def fail(number: int) -> None:
+    if number == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise OSError(number, os.strerror(number))
+
+
 def live(asked: dict, answer: int) -> None:
     """The child: runs the command and never returns."""
     os.setsid()
@@ -42,8 +49,8 @@ def live(asked: dict, answer: int) -> None:
         patch.setattr(training, "commit", commit_in_place)
     disk = FaultyDisk(
         patch,
-        lambda call: call == asked["die_at"],
-        lambda: os.kill(os.getpid(), signal.SIGKILL),
+        lambda call: call == asked["fails_at"],
+        lambda: fail(asked["fault"]),
         Path(asked["root"]),
     )
     code = 70

@@ -6,6 +6,7 @@ command with --resume ends with the weights of a run that nobody disturbed, bit 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -39,7 +40,9 @@ class Runs:
         save_images(place / "images", 14, seed=0)
         save_checkpoint(place / "teacher.safetensors")
 
-    def start(self, out: Path, *more: str, die_at: int = 0, writer: str = "whole") -> int:
+    def start(
+        self, out: Path, *more: str, fails_at: int = 0, fault: int = 0, writer: str = "whole"
+    ) -> int:
         """The process id of a run into `out`."""
         arguments = [
             *("purify", "--encoder", "tiny_resnet", "--local", "--threads", "1"),
@@ -51,7 +54,8 @@ class Runs:
         asked = {
             "arguments": arguments,
             "root": str(out),
-            "die_at": die_at,
+            "fails_at": fails_at,
+            "fault": fault,
             "writer": writer,
             "log": str(self.place / "log"),
         }
@@ -98,6 +102,7 @@ def check_every_checkpoint(out: Path) -> None:
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(out, copy)
     folder = RunFolder.open(copy)
+    latest(folder)  # a torn latest.json is damage, no mistake of this test
     pointer = folder.checkpoints / "latest.json"
     committed = json.loads(pointer.read_text())["steps"] if pointer.exists() else []
     for entry in committed:
@@ -131,7 +136,7 @@ def runs(tmp_path_factory) -> Iterator[Runs]:
 def killed_at(runs: Runs, call: int, writer: str = "whole") -> str | None:
     """What is wrong after a SIGKILL at that operation."""
     out = runs.place / f"{writer}-{call}"
-    ended = runs.run(out, die_at=call, writer=writer)
+    ended = runs.run(out, fails_at=call, writer=writer)
     assert ended.status == -signal.SIGKILL, "it was never killed"
     found = runs.damage(out, writer)
     shutil.rmtree(out)
@@ -182,12 +187,41 @@ def test_a_run_killed_again_and_again_ends_as_if_it_had_not_been(runs):
     """Each resume dies a little later than the one before it, so that every one gets somewhere."""
     out = runs.place / "again"
     chance = random.Random(1)
-    runs.run(out, die_at=60)
-    for die_at in (5, 9, 60, 20):
-        ended = runs.run(out, "--resume", die_at=die_at + chance.randrange(4))
+    runs.run(out, fails_at=60)
+    for call in (5, 9, 60, 20):
+        ended = runs.run(out, "--resume", fails_at=call + chance.randrange(4))
         assert ended.status == -signal.SIGKILL
         check_every_checkpoint(out)
     assert runs.damage(out) is None
+
+
+def failing_at(runs: Runs, call: int, fault: int) -> str | None:
+    """What is wrong after that errno at that operation, once."""
+    out = runs.place / f"fault-{call}"
+    ended = runs.run(out, fails_at=call, fault=fault)
+    said = (runs.place / "log").read_text()
+    found = None
+    if ended.status != 1 or not said.startswith("error: ") or said.count("\n") != 1:
+        found = f"ended with {ended.status}: {said}"
+    elif "fault of mimic-ray" in said:
+        found = said
+    found = found or runs.damage(out)
+    shutil.rmtree(out, ignore_errors=True)
+    return found
+
+
+@pytest.mark.parametrize(("part", "fault"), [(0, errno.ENOSPC), (1, errno.EIO)])
+def test_a_disk_that_fails_once_is_a_sentence_and_the_run_goes_on(runs, part, fault):
+    chance = random.Random(part)
+    size = runs.calls // 2
+    assert failing_at(runs, 1 + part * size + chance.randrange(size), fault) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EIO])
+def test_wherever_a_disk_fails_the_run_goes_on(runs, fault):
+    damage = {call: failing_at(runs, call, fault) for call in range(1, runs.calls + 1)}
+    assert {call: found for call, found in damage.items() if found} == {}
 
 
 def test_the_tests_above_see_a_writer_that_writes_in_place(runs):
