@@ -2,10 +2,10 @@
 
     {"arguments": [...], "root": RUN, "fails_at": 17, "fault": 0, "writer": "whole", "log": FILE}
 
-fails_at: the operation, of those that change what lies below root, at which the disk has the fault,
-an errno, or at which the child is killed where that is 0. The writer "in_place" stands for what the
-commit protocol replaces. Answers, a line each: the child's process id, then {"status": ..., "calls":
-...} when it has ended, calls only if it was not killed.
+fails_at: the operation below root at which the disk has the fault, an errno, or at which the child
+is killed where that is 0. The writer "in_place" stands for what the commit protocol replaces.
+Answers, a line each: the child's process id, then {"status": ..., "calls": ...} when it has ended,
+calls only if it was not killed.
 
 A process of its own, since importing torch takes longer than a run and forked children get it for
 nothing.
