@@ -106,7 +106,9 @@ def _url(text: str, source: str) -> str:
             "the head's dashboard."
         )
     if "@" in parts.netloc:
-        raise UsageError(f"{source} is {shown}: leave the secret out, others can see command lines.")
+        raise UsageError(
+            f"{source} is {shown}: leave the secret out, others can see command lines."
+        )
     return url
 
 
