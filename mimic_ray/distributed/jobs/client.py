@@ -46,6 +46,10 @@ class Job:
         return self.metadata.get("out", "")
 
 
+class NoAnswerError(ResourceError):
+    """The job server could not be reached, now; it may be back in a while."""
+
+
 class JobClient:
     """One job server. Every method raises ResourceError when it does not answer or refuses us."""
 
@@ -63,8 +67,13 @@ class JobClient:
         files: Path | None,
         variables: Mapping[str, str],
         metadata: Mapping[str, str],
+        cpus: float = 0,
+        gpus: float = 0,
     ) -> None:
-        """Uploads the wheel, and the folder `files` if there is one, and starts the job."""
+        """Uploads the wheel, and the folder `files` if there is one, and starts the job.
+
+        Its driver waits for `cpus` and `gpus` on some node; with none it starts on the head.
+        """
         environment: dict[str, Any] = {
             "py_modules": [str(wheel)],
             "env_vars": dict(variables),
@@ -77,6 +86,8 @@ class JobClient:
                 submission_id=name,
                 runtime_env=environment,
                 metadata=dict(metadata),
+                entrypoint_num_cpus=cpus or None,
+                entrypoint_num_gpus=gpus or None,
             )
 
     def job(self, name: str) -> Job:
@@ -138,7 +149,7 @@ class JobClient:
                 'Jobs need parts of Ray that are not installed: pip install "mimic-ray[cluster]".'
             )
         if isinstance(error, OSError):  # the built-in ConnectionError and those of requests
-            return ResourceError(
+            return NoAnswerError(
                 f"No job server answers at {self.server}: is the head running, is its dashboard "
                 "on that port, and is the port forwarded? (mimic-ray cluster attach FILE "
                 "--dashboard)"

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from mimic_ray.base.errors import MimicError, ResourceError
-from mimic_ray.distributed.jobs.client import Job, JobClient
+from mimic_ray.distributed.jobs.client import Job, JobClient, NoAnswerError
 
 # A silent connection may be a dead one: after this long the server is asked.
 _SILENCE_S = 15.0
@@ -79,8 +79,8 @@ async def _stream(client: JobClient, name: str, told: int, tell: Callable[[str],
                 tell(chunk[len(chunk) - (at - told) :])
                 told = at
     except Exception as error:
-        if isinstance(error, MimicError) and not isinstance(error, ResourceError):
-            raise  # there is no such job: trying again will not help
+        if isinstance(error, MimicError) and not isinstance(error, NoAnswerError):
+            raise  # no such job, or not for us: trying again will not help
         raise _Dropped(told, heard, error) from error
     finally:
         with suppress(Exception):

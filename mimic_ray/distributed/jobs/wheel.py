@@ -19,7 +19,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can name
 
 
 def build_wheel(folder: Path) -> Path:
-    """Writes the wheel into `folder` and returns its path. Needs neither network nor a build tool."""
+    """Writes the wheel into `folder`; returns its path. Needs no network and no build tool."""
     contents = package_files()
     digest = hashlib.sha256()
     for name, content in contents.items():

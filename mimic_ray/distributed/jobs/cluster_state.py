@@ -1,0 +1,107 @@
+"""What a running cluster is made of, as its head tells over HTTP."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mimic_ray.distributed.jobs.client import JobClient
+
+
+@dataclass(frozen=True)
+class Node:
+    ip: str
+    head: bool
+    resources: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class ClusterState:
+    """`grows` says whether an autoscaler may bring more nodes; by how many it does not tell."""
+
+    ray: str
+    python: str
+    nodes: list[Node]
+    grows: bool
+
+    def total(self, kind: str) -> float:
+        return sum(node.resources.get(kind, 0) for node in self.nodes)
+
+    def places(self, needs: Mapping[str, float]) -> int:
+        """How many workers that need `needs` each fit, none of them over two nodes."""
+        wanted = {kind: amount for kind, amount in needs.items() if amount}
+        if not wanted:
+            return 1 << 30
+        return sum(
+            int(min(node.resources.get(kind, 0) / amount for kind, amount in wanted.items()))
+            for node in self.nodes
+        )
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether files of this machine are those of the cluster: one node, which is here.
+
+        The address does not tell: a forwarded port looks local too.
+        """
+        return len(self.nodes) == 1 and _is_own_address(self.nodes[0].ip)
+
+
+def cluster_state(client: JobClient) -> ClusterState:
+    """Raises ResourceError where the server does not answer."""
+    facts = (client.get("/api/v0/cluster_metadata") or {}).get("data", {})
+    listed = (client.get("/api/v0/nodes?limit=10000") or {}).get("data", {}).get("result", {})
+    nodes = [
+        Node(item["node_ip"], bool(item["is_head_node"]), item["resources_total"])
+        for item in listed.get("result", [])
+        if item["state"] == "ALIVE"
+    ]
+    status = _status(client)
+    return ClusterState(
+        ray=facts.get("rayVersion", ""),
+        python=facts.get("pythonVersion", ""),
+        nodes=nodes,
+        grows=bool(status.get("autoscalerReport")),
+    )
+
+
+def unmet_demand(client: JobClient) -> str:
+    """What the cluster is asked for and cannot place, in words; "" if nothing is known of any."""
+    report = _status(client).get("loadMetricsReport") or {}
+    wants = [
+        f"{times} x {_amounts(bundle)}"
+        for bundle, times in map(_counted, report.get("resourceDemand") or [])
+    ]
+    for group, times in map(_counted, report.get("pgDemand") or []):
+        bundles = [_counted(bundle) for bundle in group.get("bundles", [])]
+        wanted = " and ".join(f"{number} x {_amounts(bundle)}" for bundle, number in bundles)
+        wants.append(wanted if times == 1 else f"{times} times {wanted}")
+    return ", ".join(wants)
+
+
+def _status(client: JobClient) -> dict[str, Any]:
+    answer = client.get("/api/cluster_status") or {}
+    return (answer.get("data") or {}).get("clusterStatus") or {}
+
+
+def _counted(item: Any) -> tuple[Any, int]:
+    """Demand comes as pairs of what and how often."""
+    what, times = item
+    return what, int(times)
+
+
+def _amounts(bundle: Mapping[str, float]) -> str:
+    kinds = [k for k in bundle if not k.startswith(("node:", "bundle_group"))]
+    return " + ".join(f"{bundle[kind]:g} {kind}" for kind in kinds) or "nothing"
+
+
+def _is_own_address(ip: str) -> bool:
+    """Only an address of this machine can be bound."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((ip, 0))
+        except OSError:
+            return False
+    return True
