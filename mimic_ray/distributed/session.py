@@ -10,9 +10,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mimic_ray.base.errors import ResourceError
 
@@ -113,15 +114,25 @@ def _signal_handlers_kept() -> Iterator[None]:
 
 @contextmanager
 def _logger_to(log: Path) -> Iterator[None]:
-    """What Ray says by Python's logging, such as the traceback of a trial that was killed."""
+    """What Ray says by Python's logging, such as the traceback of a trial that was killed, and
+    what its nodes say by a thread that prints, such as that one of them died."""
     import logging
+
+    from ray._private import worker
 
     ours, logger = logging.FileHandler(log, delay=True), logging.getLogger("ray")
     before, passed_on = logger.handlers, logger.propagate
+    printed = worker.print_worker_logs
+
+    def note(data: Mapping[str, Any], *_: Any) -> None:
+        logger.warning("(%s) %s", data.get("pid"), "\n".join(data.get("lines", ())))
+
     logger.handlers, logger.propagate = [ours], False
+    worker.print_worker_logs = note
     try:
         yield
     finally:
+        worker.print_worker_logs = printed
         logger.handlers, logger.propagate = before, passed_on
         ours.close()
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import pytest
 
@@ -40,20 +41,32 @@ class Site:
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "mimic_ray", *arguments]
 
-    def on(self, host: str, *arguments: str, timeout_s: float = COMMAND_S) -> CompletedProcess[str]:
+    def on(
+        self, host: str, *arguments: str, timeout_s: float = COMMAND_S
+    ) -> subprocess.CompletedProcess[str]:
         """A mimic-ray command on a host, to its end."""
         return self.network[host].run(
             self.command(*arguments), timeout_s=timeout_s, environment=self.ray.environment
         )
 
-    def alone(self, out: str, *, steps: int = 12) -> None:
-        """The same purification on one machine, without Ray."""
-        done = self.on("desk", *self.purify(out, "--local", steps=steps))
-        assert done.returncode == 0, done.stderr
-
     def run(self, out: str) -> Path:
         """A run folder, seen from outside."""
         return self.network.shared / out
+
+
+@pytest.fixture(scope="session")
+def alone(tmp_path_factory, purify_arguments) -> Callable[[int], Path]:
+    """The folder of the same purification of so many steps on this machine, without Ray."""
+
+    @functools.cache
+    def run(steps: int) -> Path:
+        out = tmp_path_factory.mktemp("alone") / "run"
+        words = [sys.executable, "-m", "mimic_ray", *purify_arguments(out, "--local", steps=steps)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=COMMAND_S)
+        assert done.returncode == 0, done.stderr
+        return out
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -74,16 +87,16 @@ def site(case: Path) -> Callable[..., object]:
     return build
 
 
-def check_equal(site: Site, ours: str, theirs: str) -> None:
+def check_equal(ours: Path, theirs: Path) -> None:
     """Both runs are finished, with the same losses step by step and the same weights."""
     import torch
     from safetensors.torch import load_file
 
-    rows, expected = (read_metrics(RunFolder(site.run(out))) for out in (ours, theirs))
+    rows, expected = (read_metrics(RunFolder(run)) for run in (ours, theirs))
     assert [row["step"] for row in rows] == [row["step"] for row in expected]
     for row, wanted in zip(rows, expected, strict=True):
         assert row["loss"] == pytest.approx(wanted["loss"], rel=1e-3, abs=1e-4)
-    left, right = (load_file(site.run(out) / "student.safetensors") for out in (ours, theirs))
+    left, right = (load_file(run / "student.safetensors") for run in (ours, theirs))
     assert left.keys() == right.keys()
     for name, weights in left.items():
         torch.testing.assert_close(weights, right[name], rtol=2e-3, atol=2e-4, msg=name)

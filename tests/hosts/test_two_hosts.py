@@ -21,10 +21,9 @@ def two_workers(two_hosts):
     return two_hosts.on("head", *two_hosts.purify(out, *options))
 
 
-def test_two_hosts_give_the_student_of_one_machine(two_hosts, two_workers):
+def test_two_hosts_give_the_student_of_one_machine(two_hosts, two_workers, alone):
     assert two_workers.returncode == 0, two_workers.stderr
-    two_hosts.alone("one")
-    check_equal(two_hosts, "two", "one")
+    check_equal(two_hosts.run("two"), alone(12))
     assert json.loads((two_hosts.run("two") / "run.json").read_text())["workers"] == 2
 
 

@@ -1,0 +1,169 @@
+"""What goes wrong with machines, one at a time, under the real command on real hosts.
+
+Each run ends with the student of one machine that nothing happened to, or with one sentence; it
+never hangs past the limits here, and does no step again that was committed.
+FAULTS_TABLE=FILE writes what happened as rows of docs/measurements/faults_netns_*.md.
+"""
+
+import signal
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from tests.hosts import faults
+from tests.hosts.conftest import check_equal
+from tests.hosts.watched import Watched, note
+
+pytestmark = pytest.mark.slow
+
+STEPS = 200
+COMMIT_EVERY = 10
+# Where the fault comes: between two commits.
+AT = 35
+# Rank 0 tells of a step once the next one is under way, so one more may be done again.
+MOST_REDONE = COMMIT_EVERY + 1
+
+# What a run may take after the fault, on two cores that others use as well.
+RESTART_S = 120.0
+# The time until Ray believes that a silent node is dead, and a restart.
+SILENT_S = 300.0
+
+
+@contextmanager
+def running(site, *nodes, workers="2", steps=STEPS, more=(), shared_mib=512):
+    """A purification on these hosts that has done AT steps."""
+    with site(*nodes, shared_mib=shared_mib) as built:
+        words = built.purify(
+            "run",
+            *("--address", built.ray.address, "--workers", workers, "--cpus-per-worker", "1"),
+            *("--commit-every", str(COMMIT_EVERY), *more),
+            steps=steps,
+        )
+        command = built.network["head"].start(
+            built.command(*words), environment=built.ray.environment
+        )
+        watched = Watched(built, "run", command)
+        watched.until(AT)
+        yield built, watched
+
+
+def check_finished(alone, site, watched, timeout_s, fault, *, steps=STEPS):
+    began = time.monotonic()
+    code, said, complained = watched.end(timeout_s)
+    assert code == 0, complained
+    assert "Traceback" not in complained
+    # Ray's own pages stay in its log.
+    assert "raylet" not in said
+    assert watched.redone <= MOST_REDONE
+    assert watched.record["status"] == "finished"
+    check_equal(site.run("run"), alone(steps))
+    workers = watched.record["workers"]
+    what = f"finished with {workers} worker{'s' * (workers != 1)}, the student of one machine"
+    note(fault, what, watched, time.monotonic() - began, steps)
+
+
+def check_said(watched, timeout_s, fault, *words):
+    """It stopped, with one sentence that has these words and the way out."""
+    began = time.monotonic()
+    code, _, complained = watched.end(timeout_s)
+    assert code == 1
+    assert "Traceback" not in complained
+    sentence = " ".join(complained[complained.index("error: ") :].split())
+    for word in (*words, "--resume"):
+        assert word in sentence
+    assert len(sentence) < 600, sentence
+    note(fault, f'stopped: "{sentence}"', watched, time.monotonic() - began, STEPS)
+
+
+def test_a_killed_worker_is_replaced(site, alone):
+    with running(site, "head", "node1") as (built, watched):
+        faults.kill(built.network["node1"], "RayTrainWorker")
+        check_finished(alone, built, watched, RESTART_S, "SIGKILL of a worker")
+
+
+def test_a_killed_worker_that_may_not_be_replaced_is_named(site):
+    with running(site, "head", "node1", more=("--max-failures", "0")) as (built, watched):
+        faults.kill(built.network["node1"], "RayTrainWorker")
+        check_said(
+            watched,
+            RESTART_S,
+            "SIGKILL of a worker, `--max-failures 0`",
+            built.network["node1"].address,
+            "killed or crashed",
+        )
+
+
+def test_a_killed_controller_is_replaced(site, alone):
+    with running(site, "head", "node1") as (built, watched):
+        faults.kill(built.network["head"], "TrainController")
+        check_finished(alone, built, watched, RESTART_S, "SIGKILL of the controller")
+
+
+def test_a_host_that_dies_shrinks_an_elastic_run(site, alone):
+    with running(site, "head", "node1", workers="1-2") as (built, watched):
+        built.network["node1"].kill()
+        check_finished(alone, built, watched, SILENT_S, "SIGKILL of a whole host, `--workers 1-2`")
+        assert watched.record["workers"] == 1
+
+
+def test_a_host_that_joins_grows_an_elastic_run(site, alone):
+    steps = 3000
+    with running(site, "head", "node1", workers="1-3", steps=steps) as (built, watched):
+        built.ray.join(built.network.add("node2"))
+        check_finished(None, built, watched, SILENT_S, "a host joins, `--workers 1-3`", steps=steps)
+        assert watched.record["workers"] == 3
+
+
+def test_a_network_that_is_cut_for_20_s_costs_no_result(site, alone):
+    with running(site, "head", "node1") as (built, watched):
+        with faults.cut(built.network, built.network["node1"]):
+            time.sleep(20)
+        check_finished(alone, built, watched, SILENT_S, "one host's network cut for 20 s")
+
+
+def test_a_host_that_falls_silent_for_good_is_given_up(site, alone):
+    with running(site, "head", "node1", workers="1-2") as (built, watched):
+        with faults.cut(built.network, built.network["node1"]):
+            check_finished(
+                alone, built, watched, SILENT_S, "one host silent for good, `--workers 1-2`"
+            )
+        assert watched.record["workers"] == 1
+
+
+def test_a_slow_and_lossy_network_only_costs_time(site, alone):
+    with running(site, "head", "node1") as (built, watched):
+        with faults.slow(built.network, built.network["node1"], delay_s=0.1, loss=0.02):
+            watched.until(AT + 20)
+        check_finished(alone, built, watched, SILENT_S, "100 ms delay and 2 % loss for 20 steps")
+
+
+def test_a_full_shared_disk_is_named_and_the_run_goes_on_once_there_is_room(site, alone):
+    with running(site, "head", "node1") as (built, watched):
+        with faults.full_disk(built.network):
+            check_said(watched, RESTART_S, "the shared disk is full", "No space left")
+        go_on(built, alone)
+
+
+def test_a_shared_folder_that_is_read_only_is_named_and_the_run_goes_on(site, alone):
+    with running(site, "head", "node1") as (built, watched):
+        with faults.read_only(built.network["head"], built.network["node1"]):
+            check_said(watched, RESTART_S, "the shared folder is read-only", "Read-only")
+        go_on(built, alone)
+
+
+def go_on(site, alone):
+    """The same command with --resume, as the sentence says."""
+    options = ("--address", site.ray.address, "--workers", "2", "--cpus-per-worker", "1")
+    words = site.purify("run", *options, "--resume", steps=STEPS)
+    done = site.on("head", *words, timeout_s=RESTART_S)
+    assert done.returncode == 0, done.stderr
+    check_equal(site.run("run"), alone(STEPS))
+
+
+def test_ctrl_c_of_a_run_on_hosts_commits_and_frees_them(site, alone):
+    with running(site, "head", "node1") as (built, watched):
+        faults.kill(built.network["head"], "mimic_ray purify", number=signal.SIGINT)
+        code, _, complained = watched.end(RESTART_S)
+        assert code == 128 + signal.SIGINT, complained
+        go_on(built, alone)
