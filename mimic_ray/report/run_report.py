@@ -8,10 +8,14 @@ from mimic_ray.runs.folder import RunFolder
 from mimic_ray.runs.metrics import read_metrics
 from mimic_ray.runs.profile_file import read_profile
 from mimic_ray.runs.record import RunRecord
+from mimic_ray.runs.sums import write_sums
 
 
 def write_report(folder: RunFolder, record: RunRecord) -> None:
-    """Draws what the folder has numbers of, and writes README.md. To be repeated at will."""
+    """Draws what the folder has numbers of, writes README.md and, last, the sums of all files.
+
+    To be repeated at will.
+    """
     if folder.profile.exists():
         plot_profile(read_profile(folder.profile), folder.profile_plot)
     if rows := read_metrics(folder):
@@ -20,3 +24,4 @@ def write_report(folder: RunFolder, record: RunRecord) -> None:
     if evaluation and evaluation.rows:
         plot_evaluation(evaluation.rows, folder.evaluation_plot)
     write_model_card(folder, record)
+    write_sums(folder.path)

@@ -17,6 +17,7 @@ from mimic_ray.encoders.registry import build
 from mimic_ray.encoders.user_module import is_place
 from mimic_ray.runs.folder import RunFolder
 from mimic_ray.runs.record import read_record
+from mimic_ray.runs.sums import check_sums
 
 if TYPE_CHECKING:
     from mimic_ray.encoders.load import Loaded
@@ -63,6 +64,7 @@ def load_encoder(run: str | Path, *, allow_code: bool = False) -> Encoder:
             f"{folder.path} has no purified encoder yet: the run is {record.status} at step "
             f"{record.step}. Continue it with mimic-ray purify ... --resume."
         )
+    check_sums(folder.path, folder.encoder.name)
     description = _read_description(folder)
     name = description["encoder"]
     if is_place(name) and not allow_code:

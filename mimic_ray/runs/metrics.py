@@ -8,6 +8,7 @@ log.to_parquet()
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -26,26 +27,37 @@ class MetricsLog:
     """Appends rows to metrics.jsonl; each is in the file when `append` returns.
 
     Opened after a stop, it first cuts the rows after step `keep_until`, which will come again.
+    `sum` is what `flush` gave at that step: raises RunFolderError where the rows are others.
     """
 
-    def __init__(self, folder: RunFolder, keep_until: int = 0) -> None:
+    def __init__(self, folder: RunFolder, keep_until: int = 0, sum: str | None = None) -> None:
         self.folder = folder
-        rows = _kept(folder, keep_until)
-        files.write_text(folder.metrics_log, "".join(map(_line, rows)))
+        found = folder.metrics_log.exists()
+        content = "".join(map(_line, _kept(folder, keep_until)))
+        self._sum = hashlib.sha256(content.encode())
+        if found and sum not in (None, self._sum.hexdigest()):
+            raise _damaged(folder.metrics_log, f"does not have the sha256 of step {keep_until}")
+        files.write_text(folder.metrics_log, content)
         # Left by a run that was killed between its last row and its end.
         folder.metrics.unlink(missing_ok=True)
         self._file = folder.metrics_log.open("a", buffering=1, encoding="ascii")
 
     def append(self, row: Mapping[str, float]) -> None:
         """Raises DiskFullError when the row does not fit any more."""
+        line = _line(row)
         with files.disk_errors(self.folder.metrics_log):
-            self._file.write(_line(row))
+            self._file.write(line)
+        self._sum.update(line.encode())
 
-    def flush(self) -> None:
-        """Onto the disk, as a commit wants it: a committed step has its rows after a power cut."""
+    def flush(self) -> str:
+        """Onto the disk, as a commit wants it: a committed step has its rows after a power cut.
+
+        Returns the sha256 of all rows, for the commit to keep.
+        """
         with files.disk_errors(self.folder.metrics_log):
             self._file.flush()
             os.fsync(self._file.fileno())
+        return self._sum.hexdigest()
 
     def to_parquet(self) -> None:
         """Closes the log and replaces it by metrics.parquet, a column for every key of any row."""
@@ -125,11 +137,14 @@ def _rows(lines: Iterable[str], path: Path) -> Iterable[Row]:
             row = json.loads(line)
             row["step"] += 0  # a row without a step is none
         except (ValueError, KeyError, TypeError):
-            raise RunFolderError(
-                f"{path} is damaged in line {number}: restore it from a copy, or delete it to "
-                "lose the curves and nothing else."
-            ) from None
+            raise _damaged(path, f"is damaged in line {number}") from None
         yield row
+
+
+def _damaged(path: Path, how: str) -> RunFolderError:
+    return RunFolderError(
+        f"{path} {how}: restore it from a copy, or delete it to lose the curves and nothing else."
+    )
 
 
 def _read_parquet(path: Path) -> list[Row]:

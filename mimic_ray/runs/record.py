@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import platform
 from dataclasses import asdict, dataclass, field, replace
@@ -20,6 +22,7 @@ Status = Literal["running", "stopped", "failed", "finished"]
 
 # More names than this tell nobody more; `broken_images` has the whole count.
 BROKEN_NAMED = 100
+_SUM = "sha256"
 
 
 def installed_versions() -> dict[str, str]:
@@ -98,16 +101,18 @@ class RunRecord:
         )
 
     def write(self, path: Path) -> None:
-        """To `path` by rename, without any secret."""
+        """To `path` by rename, without any secret; its last entry is the sha256 of the others."""
         content = asdict(self)
         content["broken"] = content["broken"][:BROKEN_NAMED]
-        files.write_json(path, redact(content))
+        shown = redact(content)
+        files.write_json(path, {**shown, _SUM: _sum(shown)})
 
 
 def read_record(path: Path) -> RunRecord:
     """Raises RunFolderError when the file is missing, damaged or no run record."""
     try:
-        return TypeAdapter(RunRecord).validate_json(path.read_bytes())
+        written = path.read_bytes()
+        found = TypeAdapter(RunRecord).validate_json(written)
     except FileNotFoundError:
         raise RunFolderError(
             f"{path.parent} is no run folder: it has no {path.name}. Give the folder that was "
@@ -120,3 +125,15 @@ def read_record(path: Path) -> RunRecord:
             f"{path} is damaged: {where + ': ' if where else ''}{problem['msg']}. Restore it from "
             "a copy, or start again with another --out."
         ) from None
+    content = json.loads(written)
+    # A record from before there was a sum has none.
+    if content.pop(_SUM, None) not in (None, _sum(content)):
+        raise RunFolderError(
+            f"{path} is damaged: it does not match its own sha256. Restore it from a copy, or "
+            "start again with another --out."
+        )
+    return found
+
+
+def _sum(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

@@ -128,7 +128,8 @@ def train(
     if committed:
         distillation.load(committed.state["distillation"])
     first_step = distillation.step
-    metrics = MetricsLog(folder, first_step) if ranks.rank == 0 else None
+    rows_sum = committed.state.get("metrics") if committed else None
+    metrics = MetricsLog(folder, first_step, rows_sum) if ranks.rank == 0 else None
     pace = _Pace(recipe.training.batch)
 
     def note(row: Row) -> None:
@@ -143,7 +144,7 @@ def train(
         for row in distillation.settle():
             note(row)
         # A student in parts is put together by all its workers.
-        state = {"distillation": distillation.state(), "profile": found.to_json()}
+        state: dict[str, Any] = {"distillation": distillation.state(), "profile": found.to_json()}
         if metrics:
             metrics.flush()
             before_commit()

@@ -14,6 +14,7 @@ from mimic_ray.encoders.checkpoint.read import Checkpoint, read_checkpoint
 from mimic_ray.encoders.checkpoint.resolve import Fit, fit, fitting_encoders
 from mimic_ray.encoders.checkpoint.sniff import shown
 from mimic_ray.encoders.registry import build
+from mimic_ray.runs.sums import check_sums
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,15 @@ class Inspection:
 def inspect(path: str | Path, encoder: str | None = None) -> Inspection:
     """Reads the file under the rules of the one reader, and tries one encoder or all of ours.
 
-    Raises a CheckpointError when the file is refused, UnknownNameError for the encoder's name.
+    A file of one of our runs is first compared with the sums that the run has of it. Raises a
+    CheckpointError when the file is refused, UnknownNameError for the encoder's name.
     """
     # First: a wrong name is found sooner than a large file is read.
     wanted = None if encoder is None else build(encoder)
-    checkpoint = read_checkpoint(Path(path))
+    path = Path(path)
+    for run in (path.parent, path.parent.parent):
+        check_sums(run, path.relative_to(run).as_posix())
+    checkpoint = read_checkpoint(path)
     misfit = None
     if wanted is None:
         fits = fitting_encoders(checkpoint)

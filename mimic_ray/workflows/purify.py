@@ -39,6 +39,7 @@ from mimic_ray.runs.progress import Progress
 from mimic_ray.runs.recipe_file import load_recipe, write_recipe
 from mimic_ray.runs.record import RunRecord, read_record
 from mimic_ray.runs.resume import agreement, check_agreement
+from mimic_ray.runs.sums import check_sums
 from mimic_ray.runs.training import Job, Outcome, train
 from mimic_ray.runs.workers import Workers, check
 
@@ -95,6 +96,7 @@ def purify(
         with files.disk_errors(Path(out) / "run.json"):
             folder, record, warnings = _open_folder(out, record, resolved, resume)
         if record.status == "finished":
+            check_sums(folder.path)
             return _result(folder, record, ["The run was finished already; nothing was done."])
         job = Job(
             run=str(folder.path.resolve()),

@@ -1,0 +1,121 @@
+"""One flipped bit in each file of a run: whoever reads it next says which file it is."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from mimic_ray.base.errors import MimicError
+from mimic_ray.runs.export import load_encoder
+from tests.cli.toy_images import run, save_checkpoint, save_images
+
+FLIPS = 4  # in each file
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    found = tmp_path_factory.mktemp("flipped")
+    save_images(found / "images", 14, seed=0)
+    save_checkpoint(found / "teacher.safetensors")
+    return found
+
+
+def purify(place: Path, out: Path, *more: str) -> int:
+    return run(
+        [
+            *("purify", "--encoder", "tiny_resnet", "--teacher", place / "teacher.safetensors"),
+            *("--data", place / "images", "--out", out, "--local", "--threads", "1"),
+            *("--set", "training.steps=6", "--set", "training.batch=8", "--commit-every", "2"),
+            *("--set", "training.precision=fp32", *more),
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(place):
+    assert purify(place, place / "finished") == 0
+    return place / "finished"
+
+
+@pytest.fixture(scope="module")
+def stopped(place):
+    """After step 4 of 6, as a full disk or a kill leaves it."""
+    from mimic_ray.base.errors import DiskFullError
+    from mimic_ray.runs import training
+
+    def full(folder, step, state, commit=training.commit):
+        if step == 6:
+            raise DiskFullError("No space left.")
+        commit(folder, step, state)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "commit", full)
+        assert purify(place, place / "stopped") == 1
+    return place / "stopped"
+
+
+def flipped(whole: Path, name: str, seed: int) -> Path:
+    """A copy in which one bit of that file is another."""
+    copy = whole.with_name("copy")
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(whole, copy)
+    content = bytearray((copy / name).read_bytes())
+    # Rows after the committed step, the fourth, are thrown away and made again.
+    counts = b"".join(content.splitlines(True)[:4]) if name == "metrics.jsonl" else content
+    bit = Random(f"{name} {seed}").randrange(8 * len(counts))
+    content[bit // 8] ^= 1 << bit % 8
+    (copy / name).write_bytes(content)
+    return copy
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_resuming_a_finished_run_names_the_flipped_file(place, finished, capsys):
+    # Checkpoints are of no use any more, and nobody reads them.
+    told = [name for name in names(finished) if not name.startswith("checkpoints")]
+    assert {"run.json", "student.safetensors", "metrics.parquet", "README.md"} <= {*told}
+    for name in told:
+        for seed in range(FLIPS):
+            code = purify(place, flipped(finished, name, seed), "--resume")
+            sentence = capsys.readouterr().err
+            assert code in (1, 2), f"{name}: went on"
+            # A flip within the list of sums shows at the file that it speaks of.
+            assert name in sentence or name in ("SHA256SUMS", "recipe.toml"), sentence
+            assert "Traceback" not in sentence
+            assert "fault of mimic-ray" not in sentence
+
+
+def test_resuming_a_stopped_run_names_the_flipped_file(place, stopped, capsys):
+    told = [name for name in names(stopped) if "000002" not in name]
+    assert "checkpoints/step-000004/tensors.safetensors" in told
+    for name in told:
+        for seed in range(FLIPS):
+            code = purify(place, flipped(stopped, name, seed), "--resume")
+            sentence = capsys.readouterr().err
+            if code == 0:
+                assert name == "recipe.toml", f"{name}: went on"  # in a comment
+                continue
+            assert Path(name).name in sentence or "This is not the run" in sentence, sentence
+            assert "Traceback" not in sentence
+            assert "fault of mimic-ray" not in sentence
+
+
+@pytest.mark.parametrize("name", ["student.safetensors", "encoder.json", "run.json"])
+def test_loading_the_encoder_names_the_flipped_file(finished, name):
+    for seed in range(FLIPS):
+        with pytest.raises(MimicError, match=name):
+            load_encoder(flipped(finished, name, seed))
+
+
+def test_inspecting_a_result_names_the_flipped_file(finished, capsys):
+    for name in ("student.safetensors", "export/teacher.safetensors"):
+        assert run(["inspect", finished / name]) == 0
+        for seed in range(FLIPS):
+            capsys.readouterr()
+            assert run(["inspect", flipped(finished, name, seed) / name]) == 1
+            assert name in capsys.readouterr().err
