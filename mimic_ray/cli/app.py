@@ -24,6 +24,11 @@ COMMANDS = {
     "attack": "mimic_ray.cli.attack",
     "shards": "mimic_ray.cli.shards",
     "plan": "mimic_ray.cli.plan",
+    "submit": "mimic_ray.cli.submit",
+    "status": "mimic_ray.cli.status",
+    "logs": "mimic_ray.cli.logs",
+    "stop": "mimic_ray.cli.stop",
+    "list": "mimic_ray.cli.list_jobs",
     "cluster": "mimic_ray.cli.cluster",
     "bench": "mimic_ray.cli.bench",
 }
@@ -49,7 +54,8 @@ class LazyGroup(TyperGroup):
             built: Any = typer.main.get_group(module.app)
         else:
             single = typer.Typer(add_completion=False, rich_markup_mode="rich")
-            single.command(name=cmd_name)(module.command)
+            settings = getattr(module, "CONTEXT", None)
+            single.command(name=cmd_name, context_settings=settings)(module.command)
             built = typer.main.get_command(single)
         built.name = cmd_name
         return built

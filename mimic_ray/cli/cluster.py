@@ -30,7 +30,10 @@ def render(
     gpu: Annotated[str, typer.Option(help=_GPUS)],
     workers: Annotated[int, typer.Option(help="Most workers, of one GPU each.")] = 8,
     min_workers: Annotated[
-        int | None, typer.Option(help="Least; 0, and for a rayjob all.", show_default=False)
+        int | None,
+        typer.Option(
+            help="Least, kept running; all, as purify asks for all at once.", show_default=False
+        ),
     ] = None,
     gpus_per_node: Annotated[
         int | None,

@@ -34,6 +34,20 @@ Address = Annotated[
     str | None,
     typer.Option(envvar="RAY_ADDRESS", rich_help_panel="Where", help="A running Ray cluster."),
 ]
+JobAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="URL",
+        help="The job server, http://HEAD:8265; else RAY_API_SERVER_ADDRESS, RAY_ADDRESS or this "
+        "machine's.",
+        show_default=False,
+    ),
+]
+Insecure = Annotated[
+    bool, typer.Option("--insecure", help="Talk to a server without a token all the same.")
+]
+JobName = Annotated[str, typer.Argument(metavar="ID", help="The job's name.")]
 Local = Annotated[
     bool, typer.Option("--local", rich_help_panel="Where", help="This process, no Ray.")
 ]

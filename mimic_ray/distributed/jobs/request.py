@@ -22,7 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 @dataclass(frozen=True)
 class Places:
-    """Where a command reads and writes: option -> absolute path or address. `out` is one of them."""
+    """Where a command reads and writes: option -> absolute path or address, `out` among them."""
 
     named: Mapping[str, str]
     out: str
@@ -58,7 +58,7 @@ class Request:
     places: Places
     files: Mapping[str, Path]
     scale: Scale
-    on_workers: bool
+    on_one_node: bool
 
     @property
     def entrypoint(self) -> str:
@@ -69,10 +69,12 @@ class Request:
         return shlex.join(["mimic-ray", *self.arguments])
 
 
-def make_request(arguments: Sequence[str], name: str | None, scale: Scale, wires: bool) -> Request:
+def make_request(
+    arguments: Sequence[str], name: str | None, scale: Scale, spreads: bool
+) -> Request:
     """The job of a checked command line, such as ["purify", "--encoder", ...].
 
-    `wires` says whether the command can spread over a cluster: then it is told to use this one.
+    `spreads` says whether the command uses a cluster's workers: then it is told to use this one's.
     Raises UsageError for a bad name, a file that is not there, and two files of one name.
     """
     named: dict[str, str] = {}
@@ -88,7 +90,7 @@ def make_request(arguments: Sequence[str], name: str | None, scale: Scale, wires
         return value
 
     given = _rewritten(arguments, replaced)
-    if wires:
+    if spreads:
         given += ["--address", "auto"]
         own = {word.partition("=")[0] for word in given}
         if "--workers" not in own and scale.most > 1:
@@ -101,14 +103,14 @@ def make_request(arguments: Sequence[str], name: str | None, scale: Scale, wires
         if "--cpus-per-worker" not in own and scale.cpus_each:
             given += ["--cpus-per-worker", f"{scale.cpus_each:g}"]
     places = Places(named, named.get("--out", ""))
-    return Request(name or _derived_name(given), given, places, files, scale, not wires)
+    return Request(name or _derived_name(given), given, places, files, scale, not spreads)
 
 
 def check_name(name: str) -> None:
     """Raises UsageError. Ray itself accepts any name, and some of them haunt its list for ever."""
     if not _NAME.fullmatch(name):
         raise UsageError(
-            f"--name {plain(name, 60)}: a job's name has letters, digits, - and _ only, at most 100."
+            f"--name {plain(name, 60)}: a job's name has at most 100 letters, digits, - and _."
         )
 
 

@@ -1,0 +1,86 @@
+"""mimic-ray status: how a job goes."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.live import Live
+from rich.text import Text
+
+from mimic_ray.cli import console, options
+from mimic_ray.cli.following import ended
+
+if TYPE_CHECKING:
+    from mimic_ray.workflows.jobs import JobStatus
+
+
+def command(
+    job: options.JobName,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Again every few seconds, until the job ends.")
+    ] = False,
+    every: Annotated[float, typer.Option(min=0.5, metavar="S", help="With --watch.")] = 3.0,
+    address: options.JobAddress = None,
+    insecure: options.Insecure = False,
+    json: options.Json = False,
+) -> None:
+    """Show how a job goes, by its run's own metrics in storage.
+
+    Example: mimic-ray status purify-1a2b3c4d --watch
+    """
+    from mimic_ray.workflows.jobs import job_status, open_jobs
+
+    client = open_jobs(address, insecure=insecure)
+    status = job_status(client, job)
+    if watch and not json:
+        with Live(_shown(status), console=console.out, auto_refresh=False) as view:
+            while not status.job.over:
+                time.sleep(every)
+                status = job_status(client, job)
+                view.update(_shown(status), refresh=True)
+    elif json:
+        console.print_json(status.facts())
+    else:
+        console.out.print(_shown(status), soft_wrap=True)
+
+
+def _shown(status: JobStatus) -> Text:
+    lines = [ended(status.job), *(f"  {name:<12}{value}" for name, value in _rows(status))]
+    if status.last_lines:
+        lines += ["  last lines of its log:", *(f"    {line}" for line in status.last_lines)]
+    return Text("\n".join(lines))
+
+
+def _rows(status: JobStatus) -> list[tuple[str, str]]:
+    job, live = status.job, status.live
+    rows = [("command", job.command or "(not of mimic-ray)")]
+    if status.waits:
+        rows.append(("waits for", status.waits))
+    if live is None:
+        return [*rows, ("run", status.unread)]
+    rows.append(("run", f"{job.out} ({live.status}, {live.phase})"))
+    rows.append(("step", f"{live.step:,} of {live.steps:,}"))
+    if live.loss is not None:
+        rows.append(("loss", f"{live.loss:.4f}"))
+    if live.images_per_s:
+        rows.append(("speed", f"{live.images_per_s:,.0f} images/s"))
+    if live.seconds_left is not None and live.status == "running":
+        rows.append(("time left", _duration(live.seconds_left)))
+    rows.append(("workers", f"{live.workers}, entered again {live.restarts} times"))
+    committed = "none yet" if live.committed_step is None else f"step {live.committed_step:,}"
+    rows.append(("committed", committed))
+    silence = time.time() - live.updated_at
+    if live.status == "running" and not job.over and silence > _SILENT_S:
+        rows.append(("silent", f"nothing was written for {_duration(silence)}"))
+    return rows
+
+
+_SILENT_S = 120.0
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

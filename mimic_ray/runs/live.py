@@ -1,0 +1,138 @@
+"""How far a run is, in one small file that can be read while it goes on: progress.json.
+
+Rank 0 writes it, every few seconds and at each commit; whoever wants to know reads it, from a
+local folder or an address. It is for showing only: nothing is decided by it, and what it says may
+be some seconds old. Reading imports no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+from mimic_ray.base.address import is_remote
+from mimic_ray.base.storage import open_storage
+
+NAME = "progress.json"
+_EVERY_S = 3.0
+# Matches what RunFolder takes for leftovers of a killed writer.
+_UNFINISHED = f".{NAME}.tmp-live"
+
+
+@dataclass(frozen=True)
+class Live:
+    """`restarts`: how often workers were entered again since the command began."""
+
+    steps: int
+    step: int = 0
+    loss: float | None = None
+    images_per_s: float = 0.0
+    seconds_left: float | None = None
+    workers: int = 1
+    restarts: int = 0
+    committed_step: int | None = None
+    status: str = "running"  # running, stopped, failed or finished
+    phase: str = "start"  # start, begin, decode, profile, record, distil
+    updated_at: float = 0.0  # seconds since 1970
+
+
+class LiveFile:
+    """The writing side, of one worker of one run. No call of it ever fails a run."""
+
+    def __init__(self, folder: Path, steps: int, workers: int, committed: int | None) -> None:
+        self._folder = folder
+        earlier = _read_local(folder)
+        again = earlier.restarts + 1 if earlier and earlier.status == "running" else 0
+        if earlier and earlier.phase == "start":
+            again = earlier.restarts
+        self._now = Live(
+            steps,
+            committed or 0,
+            workers=workers,
+            restarts=again,
+            committed_step=committed,
+            phase="begin",
+        )
+        self._written_at = 0.0
+        self._put(self._now, now=True)
+
+    def phase(self, name: str) -> None:
+        """The run is at something else now."""
+        if name != self._now.phase:
+            self._put(replace(self._now, phase=name), now=True)
+
+    def step(self, row: Mapping[str, float], images_per_s: float, global_batch: int) -> None:
+        """A step is done; `row` has its number and its loss."""
+        step = int(row["step"])
+        left = (self._now.steps - step) * global_batch / images_per_s if images_per_s else None
+        self._put(
+            replace(
+                self._now,
+                phase="distil",
+                step=step,
+                loss=row.get("loss"),
+                images_per_s=round(images_per_s, 1),
+                seconds_left=left,
+            )
+        )
+
+    def committed(self, step: int) -> None:
+        self._put(replace(self._now, committed_step=step), now=True)
+
+    def _put(self, live: Live, *, now: bool = False) -> None:
+        self._now = live
+        clock = time.monotonic()
+        if now or clock - self._written_at >= _EVERY_S:
+            self._written_at = clock
+            _write(self._folder, live)
+
+
+def begin_live(folder: Path, steps: int) -> None:
+    """The driver's word that a command begins, before it has workers: restarts count from here."""
+    _write(folder, Live(steps))
+
+
+def end_live(folder: Path, status: str) -> None:
+    """The driver's word on how the run ended."""
+    if live := _read_local(folder):
+        _write(folder, replace(live, status=status, seconds_left=None))
+
+
+def read_live(place: str | Path) -> Live | None:
+    """How far the run at a folder or address is, None where none has written yet.
+
+    Raises StorageError, UsageError for an address that cannot be read.
+    """
+    if not is_remote(place):
+        return _read_local(Path(place))
+    storage = open_storage(str(place))
+    return _parsed(storage.read_bytes(NAME)) if storage.exists(NAME) else None
+
+
+def _read_local(folder: Path) -> Live | None:
+    try:
+        return _parsed((folder / NAME).read_bytes())
+    except OSError:
+        return None
+
+
+def _parsed(content: bytes) -> Live | None:
+    """Unknown keys are of a later version; what is no record of a run is none."""
+    known = {field.name for field in fields(Live)}
+    try:
+        return Live(**{key: value for key, value in json.loads(content).items() if key in known})
+    except (ValueError, TypeError, AttributeError):
+        return None
+
+
+def _write(folder: Path, live: Live) -> None:
+    """By rename, so that no reader sees half of it; not synced, since nothing hangs on it."""
+    with suppress(OSError):
+        content = json.dumps({**asdict(live), "updated_at": time.time()}, indent=2)
+        unfinished = folder / _UNFINISHED
+        unfinished.write_text(content + "\n")
+        unfinished.replace(folder / NAME)

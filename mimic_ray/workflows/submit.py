@@ -1,0 +1,134 @@
+"""Sends a command as a job to a Ray cluster, once it is known that it can succeed there."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import mimic_ray
+from mimic_ray.base.errors import UsageError
+from mimic_ray.distributed.jobs import checks
+from mimic_ray.distributed.jobs.address import JobServer, job_server, risks
+from mimic_ray.distributed.jobs.client import Job, JobClient
+from mimic_ray.distributed.jobs.cluster_state import cluster_state, unmet_demand
+from mimic_ray.distributed.jobs.request import Request, Scale, check_name, make_request
+from mimic_ray.distributed.jobs.secrets import refuse_secrets
+from mimic_ray.distributed.jobs.wheel import build_wheel
+
+_POLL_S = 0.5
+_VARIABLES = {
+    "PYTHONUNBUFFERED": "1",
+    # After "stop", time for the workers to commit. Ray would kill the driver after 3 s.
+    "RAY_JOB_STOP_WAIT_TIME_S": "120",
+    # No terminal there: a line now and then, see cli/progress.py.
+    "MIMIC_RAY_PROGRESS_S": "30",
+}
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job on its server. `fresh` is False where a job of that name was running already."""
+
+    job: Job
+    client: JobClient
+    fresh: bool
+
+
+def submit(
+    arguments: Sequence[str],
+    *,
+    address: str | None = None,
+    name: str | None = None,
+    scale: Scale,
+    spreads: bool = True,
+    variables: Mapping[str, str] | None = None,
+    shared: Sequence[str] = (),
+    insecure: bool = False,
+    tell: Callable[[str, str], None] = lambda what, text: None,
+) -> Submitted:
+    """Starts the job of a checked command line, such as ["purify", "--encoder", ...].
+
+    `spreads` says whether the command uses the whole cluster by itself; one that does not runs on
+    a node that has what `scale` asks for. `tell("server" | "job" | "note", text)` before anything
+    is sent. Raises a MimicError, and has sent nothing then.
+    """
+    if name:
+        check_name(name)
+    refuse_secrets(variables or {}, arguments)
+    server = job_server(address, insecure=insecure)
+    tell("server", _described(server))
+    for risk in risks(server):
+        tell("note", risk)
+    request = make_request(arguments, name, scale, spreads)
+    tell("job", f"{request.name}: {request.command}")
+    client = JobClient(server)
+    if (known := client.find(request.name)) is not None:
+        return Submitted(_still_running(known, server), client, fresh=False)
+    cluster = cluster_state(client)
+    checks.check_versions(cluster)
+    notes = checks.check_places(cluster, request.places, shared)
+    for note in notes + checks.check_resources(cluster, scale):
+        tell("note", note)
+    _send(client, request, variables or {})
+    return Submitted(client.job(request.name), client, fresh=True)
+
+
+def wait_for_start(client: JobClient, job: Job, timeout_s: float) -> Job:
+    """The job once it runs or has ended, or as it is after `timeout_s` seconds."""
+    deadline = time.monotonic() + timeout_s
+    while job.state == "PENDING" and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+        job = client.job(job.id)
+    return job
+
+
+def what_it_waits_for(client: JobClient, job: Job) -> str:
+    """Why a job has not begun, as far as the cluster knows."""
+    reasons = [job.message.strip().rstrip(".")] if job.message else []
+    if demand := unmet_demand(client):
+        reasons.append(f"the cluster cannot place {demand}")
+    return "; ".join(reasons) or "the job server gives no reason"
+
+
+def _described(server: JobServer) -> str:
+    return f"{server}, " + (f"token in {server.token}" if server.token else "no token")
+
+
+def _still_running(known: Job, server: JobServer) -> Job:
+    if known.over:
+        raise UsageError(
+            f"A job called {known.id} has ended already ({known.state}; mimic-ray logs {known.id}"
+            f"{server.option}): give another --name to run it again, and --resume after the -- to "
+            "go on with what it committed."
+        )
+    return known
+
+
+def _send(client: JobClient, request: Request, variables: Mapping[str, str]) -> None:
+    """What travels lies in a folder of its own, so that nothing else can."""
+    with tempfile.TemporaryDirectory(prefix="mimic-ray-job-") as folder:
+        files = None
+        if request.files:
+            files = Path(folder) / "files"
+            files.mkdir()
+            for there, here in request.files.items():
+                shutil.copyfile(here, files / there)
+        client.submit(
+            request.name,
+            request.entrypoint,
+            wheel=build_wheel(Path(folder)),
+            files=files,
+            variables={**_VARIABLES, **variables},
+            metadata={
+                "mimic-ray": mimic_ray.__version__,
+                "command": request.command,
+                "out": request.places.out,
+            },
+            # A command that spreads asks for its workers itself; its driver only watches them.
+            cpus=max(1.0, request.scale.cpus_each) if request.on_one_node else 0,
+            gpus=request.scale.gpus_each if request.on_one_node else 0,
+        )
