@@ -33,7 +33,7 @@ class MetricsLog:
     def __init__(self, folder: RunFolder, keep_until: int = 0, sum: str | None = None) -> None:
         self.folder = folder
         found = folder.metrics_log.exists()
-        content = "".join(map(_line, _kept(folder, keep_until)))
+        content = "".join(_kept(folder, keep_until))
         self._sum = hashlib.sha256(content.encode())
         if found and sum not in (None, self._sum.hexdigest()):
             raise _damaged(folder.metrics_log, f"does not have the sha256 of step {keep_until}")
@@ -100,22 +100,24 @@ def read_metrics(folder: RunFolder) -> list[Row]:
     return []
 
 
-def _kept(folder: RunFolder, keep_until: int) -> list[Row]:
-    """The rows up to that step. Those after it were not synced: a power cut may have holed them.
+def _kept(folder: RunFolder, keep_until: int) -> list[str]:
+    """The lines up to that step. Those after it were not synced: a power cut may have holed them.
 
-    Raises RunFolderError where a row up to that step is damaged.
+    Raises RunFolderError where a line up to that step is damaged.
     """
     if not folder.metrics_log.exists():
-        return [row for row in read_metrics(folder) if row["step"] <= keep_until]
-    rows: list[Row] = []
+        return [_line(row) for row in read_metrics(folder) if row["step"] <= keep_until]
+    lines, last = _whole_lines(folder.metrics_log), 0.0
+    kept = []
     try:
-        for row in _rows(_whole_lines(folder.metrics_log), folder.metrics_log):
+        for line, row in zip(lines, _rows(lines, folder.metrics_log), strict=False):
             if row["step"] <= keep_until:
-                rows.append(row)
+                kept.append(f"{line}\n")
+                last = row["step"]
     except RunFolderError:
-        if (rows[-1]["step"] if rows else 0) < keep_until:
+        if last < keep_until:
             raise
-    return rows
+    return kept
 
 
 def _line(row: Mapping[str, float]) -> str:

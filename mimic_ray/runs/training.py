@@ -146,7 +146,7 @@ def train(
         # A student in parts is put together by all its workers.
         state: dict[str, Any] = {"distillation": distillation.state(), "profile": found.to_json()}
         if metrics:
-            metrics.flush()
+            state["metrics"] = metrics.flush()
             before_commit()
             commit(folder, distillation.step, state)
 
