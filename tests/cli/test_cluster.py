@@ -11,7 +11,7 @@ import pytest
 
 from mimic_ray.cli.app import main
 from mimic_ray.workflows import cluster as workflow
-from tests.distributed.cluster_examples import FOLDER, owned, spoilt
+from tests.distributed.cluster_examples import FOLDER, line_of, owned, spoilt
 
 CLUSTER = "kuberay/raycluster.yaml"
 
@@ -76,18 +76,23 @@ def test_validate_prints_a_finding_a_line_and_ends_with_1(capsys, tmp_path):
     assert err == ""
     first = out.splitlines()[0]
     assert first == (
-        f"{bad}:69: error: available_node_types.gpu.node_config.InstanceTyp: There is no key "
-        '"InstanceTyp" here. Did you mean InstanceType?'
+        f"{bad}:{line_of(bad, 'InstanceTyp:')}: error: "
+        "available_node_types.gpu.node_config.InstanceTyp: "
+        'There is no key "InstanceTyp" here. Did you mean InstanceType?'
     )
 
 
 def test_validate_answers_a_machine(capsys, tmp_path):
-    bad = owned(tmp_path, CLUSTER, ("minReplicas: 0", "minReplicas: 2"))
+    bad = owned(tmp_path, CLUSTER, ("minReplicas: 1", "minReplicas: 9"))
     code, out, _ = run(capsys, "validate", bad, "--json")
     answer = json.loads(out)
     assert (code, answer["valid"]) == (1, False)
     places = {(found["level"], found["path"], found["line"]) for found in answer["findings"]}
-    assert ("error", "spec.workerGroupSpecs[0].minReplicas", 84) in places
+    assert (
+        "error",
+        "spec.workerGroupSpecs[0].minReplicas",
+        line_of(bad, "minReplicas: 9"),
+    ) in places
 
 
 def test_warnings_are_no_failure(capsys, tmp_path):

@@ -13,8 +13,8 @@ FOLDER = Path(__file__).parents[2] / "cluster"
 # Each file of cluster/ and what it was rendered from.
 FILES = {
     "aws.yaml": Wanted("aws", "a100", 8, spot=True),
-    "gcp.yaml": Wanted("gcp", "l4", 8, spot=True),
-    "kuberay/raycluster.yaml": Wanted("kuberay", "a100", 8),
+    "gcp.yaml": Wanted("gcp", "l4", 8, min_workers=1, gpus_per_node=1, spot=True),
+    "kuberay/raycluster.yaml": Wanted("kuberay", "a100", 8, min_workers=1, gpus_per_node=1),
     "kuberay/rayjob.yaml": Wanted("kuberay", "a100", 8, kind="rayjob"),
 }
 

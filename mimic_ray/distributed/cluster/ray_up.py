@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mimic_ray.base.text import count
 from mimic_ray.distributed.cluster.machines import Machine
 from mimic_ray.distributed.cluster.wanted import Wanted
 from mimic_ray.distributed.cluster.writing import Noted
@@ -90,10 +91,13 @@ def documents(wanted: Wanted) -> list[dict[str, Any]]:
 
 def _group_note(wanted: Wanted) -> str:
     machine = wanted.machine
-    return (
-        f"{wanted.least_workers} to {wanted.workers} workers of one {wanted.gpu} each, "
-        f"{machine.gpus} to a node: {wanted.least_nodes} to {wanted.most_nodes} nodes."
-    )
+    workers = _span(wanted.least_workers, wanted.workers, "worker")
+    nodes = _span(wanted.least_nodes, wanted.most_nodes, "node")
+    return f"{workers} with one {wanted.gpu} each, {machine.gpus} to a node: {nodes}."
+
+
+def _span(least: int, most: int, what: str) -> str:
+    return count(most, what) if least == most else f"{least} to {count(most, what)}"
 
 
 def _docker(wanted: Wanted) -> dict[str, Any]:

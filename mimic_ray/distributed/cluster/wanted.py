@@ -35,7 +35,7 @@ class Wanted:
     provider: str
     gpu: str
     workers: int = 8
-    min_workers: int | None = None  # None: 0, and for a RayJob all
+    min_workers: int | None = None  # None: all, since `purify` wants its workers there at once
     gpus_per_node: int | None = None  # None: what holds all workers, if it is sold
     kind: str = "raycluster"  # of kuberay
     name: str = "mimic-ray"
@@ -104,9 +104,7 @@ class Wanted:
 
     @property
     def least_workers(self) -> int:
-        if self.min_workers is not None:
-            return self.min_workers
-        return self.workers if self.is_job else 0
+        return self.workers if self.min_workers is None else self.min_workers
 
     @property
     def is_job(self) -> bool:
