@@ -73,7 +73,7 @@ def submit(
     notes = checks.check_places(cluster, request.places, shared)
     for note in notes + checks.check_resources(cluster, scale):
         tell("note", note)
-    _send(client, request, variables or {})
+    _send(client, request, cluster.interpreter, variables or {})
     return Submitted(client.job(request.name), client, fresh=True)
 
 
@@ -108,7 +108,9 @@ def _still_running(known: Job, server: JobServer) -> Job:
     return known
 
 
-def _send(client: JobClient, request: Request, variables: Mapping[str, str]) -> None:
+def _send(
+    client: JobClient, request: Request, interpreter: str, variables: Mapping[str, str]
+) -> None:
     """What travels lies in a folder of its own, so that nothing else can."""
     with tempfile.TemporaryDirectory(prefix="mimic-ray-job-") as folder:
         files = None
@@ -119,7 +121,7 @@ def _send(client: JobClient, request: Request, variables: Mapping[str, str]) -> 
                 shutil.copyfile(here, files / there)
         client.submit(
             request.name,
-            request.entrypoint,
+            request.entrypoint(interpreter),
             wheel=build_wheel(Path(folder)),
             files=files,
             variables={**_VARIABLES, **variables},

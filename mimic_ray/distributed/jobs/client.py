@@ -174,7 +174,12 @@ class JobClient:
 
 def _patient_client(url: str) -> Any:
     """Ray's JobSubmissionClient; each request of it ends after a while."""
+    import logging
+
     from ray.job_submission import JobSubmissionClient
+
+    # Ray says where it uploads to; we say that ourselves.
+    logging.getLogger("ray.dashboard").setLevel(logging.WARNING)
 
     class Client(JobSubmissionClient):
         def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:

@@ -9,6 +9,9 @@ from typing import Any
 
 from mimic_ray.distributed.jobs.client import JobClient
 
+# How a raylet is told to start Python.
+_WORKER_COMMAND = "--python_worker_command="
+
 
 @dataclass(frozen=True)
 class Node:
@@ -19,12 +22,16 @@ class Node:
 
 @dataclass(frozen=True)
 class ClusterState:
-    """`grows` says whether an autoscaler may bring more nodes; by how many it does not tell."""
+    """`grows` says whether an autoscaler may bring more nodes; by how many it does not tell.
+
+    `interpreter` is the Python that Ray runs with on the head, "python" where that is not known.
+    """
 
     ray: str
     python: str
     nodes: list[Node]
     grows: bool
+    interpreter: str = "python"
 
     def total(self, kind: str) -> float:
         return sum(node.resources.get(kind, 0) for node in self.nodes)
@@ -63,7 +70,19 @@ def cluster_state(client: JobClient) -> ClusterState:
         python=facts.get("pythonVersion", ""),
         nodes=nodes,
         grows=bool(status.get("autoscalerReport")),
+        interpreter=_interpreter(client),
     )
+
+
+def _interpreter(client: JobClient) -> str:
+    """A job's shell finds it in no variable: a virtual environment may not be on the PATH."""
+    nodes = ((client.get("/nodes?view=summary") or {}).get("data") or {}).get("summary") or []
+    for node in nodes:
+        if (node.get("raylet") or {}).get("isHeadNode"):
+            for word in node.get("cmdline") or []:
+                if word.startswith(_WORKER_COMMAND):
+                    return str(word.removeprefix(_WORKER_COMMAND).split()[0])
+    return "python"
 
 
 def unmet_demand(client: JobClient) -> str:

@@ -60,9 +60,8 @@ class Request:
     scale: Scale
     on_one_node: bool
 
-    @property
-    def entrypoint(self) -> str:
-        return shlex.join(["python", "-m", "mimic_ray", *self.arguments])
+    def entrypoint(self, interpreter: str) -> str:
+        return shlex.join([interpreter, "-m", "mimic_ray", *self.arguments])
 
     @property
     def command(self) -> str:
