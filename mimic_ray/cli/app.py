@@ -46,6 +46,10 @@ class LazyGroup(TyperGroup):
             raise UnknownNameError("command", args[0], near, "See mimic-ray --help.")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: Any) -> Any:
+        with console.ends_from_outside():
+            return super().invoke(ctx)
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - typer's
         if cmd_name not in COMMANDS:
             return None

@@ -15,29 +15,47 @@ from rich.markup import escape
 
 from mimic_ray.base.errors import MimicError
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        # Rich would end the process with 1; see ends_from_outside.
+        raise BrokenPipeError
+
+
+out = _Console(highlight=False)
+err = _Console(stderr=True, highlight=False)
 debug = False  # set by `mimic-ray --debug`
 
 
 @contextmanager
-def errors_as_sentences() -> Iterator[None]:
-    """Ends the process with the error's exit code and one sentence on stderr, never a traceback.
+def ends_from_outside() -> Iterator[None]:
+    """Ctrl-C is a sentence, a closed stdout (`| head -1`) no error.
 
-    With `--debug` the traceback comes first. A closed stdout (`| head -1`) is no error.
+    Around the command itself: typer has answers of its own to both, a silent 130 and a 1.
     """
     try:
         yield
-    except MimicError as error:
-        if debug:
-            traceback.print_exc()
-        _fail(error.message, error.exit_code)
     except KeyboardInterrupt:
         _fail("Stopped by Ctrl-C.", 130)
     except BrokenPipeError:
         # Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+@contextmanager
+def errors_as_sentences() -> Iterator[None]:
+    """Ends the process with the error's exit code and one sentence on stderr, never a traceback.
+
+    With `--debug` the traceback comes first.
+    """
+    try:
+        with ends_from_outside():
+            yield
+    except MimicError as error:
+        if debug:
+            traceback.print_exc()
+        _fail(error.message, error.exit_code)
     except Exception as error:
         if debug:
             raise
@@ -51,6 +69,7 @@ def errors_as_sentences() -> Iterator[None]:
 def print_json(content: Any) -> None:
     """The machine-readable form of an answer, alone on stdout."""
     sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
+    sys.stdout.flush()  # a reader that has gone shows here, not when Python ends
 
 
 def _fail(sentence: str, code: int) -> None:

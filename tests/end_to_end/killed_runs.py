@@ -4,8 +4,9 @@
 
 fails_at: the operation below root at which the disk has the fault, an errno, or at which the child
 is killed where that is 0. The writer "in_place" stands for what the commit protocol replaces.
-Answers, a line each: the child's process id, then {"status": ..., "calls": ...} when it has ended,
-calls only if it was not killed.
+"signal": [15, "commit", 1] has the child get that signal in that phase, so many times, and "deaf"
+that nobody reads its stdout. Answers, a line each: the child's process id, then {"status": ...,
+"calls": ...} when it has ended, calls only if it was not killed.
 
 A process of its own, since importing torch takes longer than a run and forked children get it for
 nothing.
@@ -18,6 +19,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 # All that a run imports, so that children need not.
 import matplotlib.pyplot
@@ -26,8 +28,10 @@ import pytest
 
 from mimic_ray.cli.app import main
 from mimic_ray.report import run_report  # noqa: F401
-from mimic_ray.runs import training
-from mimic_ray.workflows import purify  # noqa: F401
+from mimic_ray.runs import state_file, training
+from mimic_ray.runs.folder import RunFolder
+from mimic_ray.runs.metrics import MetricsLog
+from mimic_ray.workflows import purify
 from tests.runs.commit_for_ever import commit_in_place
 from tests.runs.faulty_disk import FaultyDisk
 
@@ -36,6 +40,27 @@ def fail(number: int) -> None:
     if number == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     raise OSError(number, os.strerror(number))
+
+
+def signal_in(patch: pytest.MonkeyPatch, number: int, phase: str, times: int) -> None:
+    """Has this process signalled when it first comes to the phase, a step not before the fifth."""
+    place, name = {
+        "folder": (RunFolder, "create"),
+        "profile": (training, "profile_images"),
+        "step": (MetricsLog, "append"),
+        "commit": (state_file, "save_file"),
+        "result": (purify, "export"),
+    }[phase]
+    before = getattr(place, name)
+    left = iter(range(5 if phase == "step" else 1, 0, -1))
+
+    def signalled(*args: Any, **options: Any) -> Any:
+        if next(left, 0) == 1:
+            for _ in range(times):
+                os.kill(os.getpid(), number)
+        return before(*args, **options)
+
+    patch.setattr(place, name, signalled)
 
 
 def live(asked: dict, answer: int) -> None:
@@ -53,6 +78,12 @@ def live(asked: dict, answer: int) -> None:
         lambda: fail(asked["fault"]),
         Path(asked["root"]),
     )
+    if "signal" in asked:
+        signal_in(patch, *asked["signal"])
+    if asked.get("deaf"):
+        read, write = os.pipe()
+        os.close(read)
+        os.dup2(write, 1)
     code = 70
     try:
         main(asked["arguments"])

@@ -7,130 +7,23 @@ command with --resume ends with the weights of a run that nobody disturbed, bit 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from safetensors.torch import load_file
 
-from mimic_ray.base.errors import MimicError
-from mimic_ray.runs.commit import latest
-from mimic_ray.runs.folder import RunFolder
-from mimic_ray.runs.metrics import read_metrics
-from tests.cli.toy_images import save_checkpoint, save_images
-
-STEPS, EVERY = 12, 4
-
-
-class Runs:
-    """Runs of one small case below `place`, each in a child of one process that imported torch."""
-
-    def __init__(self, place: Path, server: subprocess.Popen[str]) -> None:
-        self.place, self._server = place, server
-        save_images(place / "images", 14, seed=0)
-        save_checkpoint(place / "teacher.safetensors")
-
-    def start(
-        self, out: Path, *more: str, fails_at: int = 0, fault: int = 0, writer: str = "whole"
-    ) -> int:
-        """The process id of a run into `out`."""
-        arguments = [
-            *("purify", "--encoder", "tiny_resnet", "--local", "--threads", "1"),
-            *("--teacher", str(self.place / "teacher.safetensors")),
-            *("--data", str(self.place / "images"), "--out", str(out)),
-            *("--set", f"training.steps={STEPS}", "--set", "training.batch=8"),
-            *("--set", "training.precision=fp32", "--commit-every", str(EVERY), *more),
-        ]
-        asked = {
-            "arguments": arguments,
-            "root": str(out),
-            "fails_at": fails_at,
-            "fault": fault,
-            "writer": writer,
-            "log": str(self.place / "log"),
-        }
-        self._server.stdin.write(json.dumps(asked) + "\n")
-        self._server.stdin.flush()
-        return int(self._server.stdout.readline())
-
-    def end(self) -> SimpleNamespace:
-        """How the run that was started last ended."""
-        return SimpleNamespace(**json.loads(self._server.stdout.readline()))
-
-    def run(self, out: Path, *more: str, **options) -> SimpleNamespace:
-        self.start(out, *more, **options)
-        return self.end()
-
-    def damage(self, out: Path, writer: str = "whole") -> str | None:
-        """What is wrong with a killed run, or with what becomes of it; None if nothing is."""
-        try:
-            check_every_checkpoint(out)
-        except MimicError as error:
-            return str(error)
-        resume = ["--resume"] if (out / "run.json").exists() else []
-        ended = self.run(out, *resume, writer=writer)
-        if ended.status != 0:
-            return f"--resume ends with {ended.status}: {(self.place / 'log').read_text()}"
-        if weights(out) != self.undisturbed:
-            return "the weights are others"
-        if leftovers := [path for path in out.rglob("*") if ".tmp-" in path.name]:
-            return f"{leftovers[0]} is left"
-        rows = [row["step"] for row in read_metrics(RunFolder.open(out))]
-        return None if rows == [*range(1, STEPS + 1)] else f"metrics of the steps {rows}"
-
-
-def weights(run: Path) -> dict[str, bytes]:
-    tensors = load_file(run / "student.safetensors")
-    return {key: tensor.numpy().tobytes() for key, tensor in tensors.items()}
-
-
-def check_every_checkpoint(out: Path) -> None:
-    """Each committed step, the newest first; raises where one cannot be read."""
-    if not (out / "run.json").exists():
-        return
-    copy = out.with_name("copy")
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(out, copy)
-    folder = RunFolder.open(copy)
-    latest(folder)  # a torn latest.json is damage, no mistake of this test
-    pointer = folder.checkpoints / "latest.json"
-    committed = json.loads(pointer.read_text())["steps"] if pointer.exists() else []
-    for entry in committed:
-        found = latest(folder)
-        assert found is not None
-        assert found.step == entry["step"]
-        shutil.rmtree(folder.checkpoints / f"step-{found.step:06d}")
+from tests.end_to_end.forked_runs import Runs, check_every_checkpoint, runs_below
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> Iterator[Runs]:
-    place = tmp_path_factory.mktemp("killed")
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.end_to_end.killed_runs"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "MIMIC_RAY_CACHE": str(place / "cache")},
-    ) as server:
-        found = Runs(place, server)
-        started = time.monotonic()
-        whole = found.run(place / "whole")
-        assert whole.status == 0, (place / "log").read_text()
-        found.calls, found.seconds = whole.calls, time.monotonic() - started
-        found.undisturbed = weights(place / "whole")
+    with runs_below(tmp_path_factory.mktemp("killed")) as found:
         yield found
-        server.stdin.close()
 
 
 def killed_at(runs: Runs, call: int, writer: str = "whole") -> str | None:
