@@ -92,6 +92,53 @@ def test_a_mistake_is_found_at_its_place(tmp_path, name, old, new, path, words):
         assert found.line == line_of(file, new.strip().splitlines()[0])
 
 
+HEAD_SPEC = "  headGroupSpec:\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "path", "words"),
+    [
+        (CLUSTER, "  name: mimic-ray", "  name: " + 54 * "a", "metadata.name", "at most 53"),
+        (JOB, "  name: mimic-ray", "  name: " + 48 * "a", "metadata.name", "at most 47"),
+        (CLUSTER, "  name: mimic-ray", "  name: 1st", "metadata.name", "a letter first"),
+        (JOB, "Finished: 600", "Finished: -1", "spec.ttlSecondsAfterFinished", "below 0"),
+        (JOB, "K8sJobMode", "SidecarMode", "spec.submitterConfig", "SidecarMode"),
+        (JOB, "rayClusterSpec:", "clusterSelecto:", "spec.clusterSelecto", "clusterSelector?"),
+        (CLUSTER, "rayVersion: 2.60.0\n", "", "spec.authOptions", "2.52"),
+        (CLUSTER, "rayVersion: 2.60.0", "rayVersion: 2.51.0", "spec.rayVersion", "2.52"),
+        (CLUSTER, "Seconds: 600", "Seconds: -1", "autoscalerOptions.idleTimeout", "below 0"),
+        (CLUSTER, "minReplicas: 1", "minReplicas: -1", "[0].minReplicas", "below 0"),
+        (CLUSTER, HEAD_SPEC, HEAD_SPEC + "    resources: {CPU: '1'}\n", "num-cpus", "only one"),
+        (CLUSTER, "      num-cpus", "      labels: a=b\n      num-cpus", "labels", "of the group"),
+        (
+            CLUSTER,
+            "        containers:",
+            "        restartPolicy: Always\n        containers:",
+            "",
+            "Never",
+        ),
+    ],
+)
+def test_what_the_operator_would_refuse_later_is_found(tmp_path, name, old, new, path, words):
+    file = spoilt(tmp_path, name, (old, new))
+    found = [finding for finding in findings(file) if words in finding.what]
+    assert found
+    assert path in found[0].path
+
+
+def test_a_job_that_may_be_suspended_must_let_its_cluster_go(tmp_path):
+    edits = [("Finishes: true", "Finishes: false"), ("suspend: false", "suspend: true")]
+    (found,) = findings(spoilt(tmp_path, JOB, *edits))
+    assert (found.path, "shutdownAfterJobFinishes" in found.what) == ("spec.suspend", True)
+
+
+def test_a_feature_behind_a_gate_is_a_warning(tmp_path):
+    policy = "  networkPolicy: {mode: DenyAllIngress}\n"
+    file = spoilt(tmp_path, CLUSTER, (HEAD_SPEC, policy + HEAD_SPEC))
+    (found,) = findings(file, "warning")
+    assert "RayClusterNetworkPolicy" in found.what
+
+
 def test_a_document_that_is_no_mapping_and_a_kind_of_others_are_told_apart(tmp_path):
     file = spoilt(tmp_path, CLUSTER, ("---\n", "---\n- 3\n---\n"))
     assert [finding.what[:10] for finding in findings(file)] == ["A document"]

@@ -9,5 +9,5 @@ where Ray's own checks are asked for (`ray_checks`).
     reading    YAML text -> documents that know their lines
     findings   what `validate` says
     strict     JSON schemas made strict, and their errors as findings
-    ray_up_checks, kuberay_checks, cloud_keys, ray_start, policy    the checks themselves
+    ray_up_checks, cloud_keys, ray_start, kuberay_checks, kuberay_rules, policy    the checks
 """

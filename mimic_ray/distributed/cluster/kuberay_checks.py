@@ -12,6 +12,11 @@ from typing import Any
 from mimic_ray.base.text import plain
 from mimic_ray.distributed.cluster import strict
 from mimic_ray.distributed.cluster.findings import Place, Problem, nearest, unknown
+from mimic_ray.distributed.cluster.kuberay_rules import (
+    cluster_rule_problems,
+    job_problems,
+    name_problems,
+)
 from mimic_ray.distributed.cluster.lookup import get, items, mapping
 from mimic_ray.distributed.cluster.ray_start import start_param_problems
 
@@ -46,6 +51,9 @@ def kubernetes_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
     names = mapping(document, "metadata")
     if not {"name", "generateName"} & set(names) and not nearest("name", names):
         yield Problem(("metadata",), '"name" is missing.')
+    yield from name_problems(document)
+    if kind == "RayJob":
+        yield from job_problems(mapping(document, "spec"))
     for place, cluster in ray_clusters(document):
         yield from _cluster_problems(cluster, place)
 
@@ -94,8 +102,7 @@ def _cluster_problems(cluster: Mapping[str, Any], place: Place) -> Iterator[Prob
                 what = f"{_said(group.get('groupName'))} is the name of another group."
                 yield Problem((*at, "groupName"), what)
             names.append(group.get("groupName"))
-    if get(cluster, "authOptions", "mode") == "token" and not cluster.get("rayVersion"):
-        yield Problem((*place, "authOptions"), "Token mode needs spec.rayVersion, 2.52 or later.")
+    yield from cluster_rule_problems(cluster, place)
     for at, template in pods(cluster, place):
         yield from _pod_problems(template, at)
 
