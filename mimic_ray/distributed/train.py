@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from mimic_ray.base.errors import MimicError, ResourceError, StoppedError, TrainingError
+from mimic_ray.distributed.head import Head
 from mimic_ray.distributed.ray_errors import as_ours, was_lost
 from mimic_ray.distributed.session import ray_session
 from mimic_ray.distributed.silence import Silence
@@ -98,7 +99,10 @@ def _attempt(
         "mailbox": mailbox,
     }
     trainer = make_trainer(_worker, config, Path(job.run) / ".ray", workers, have)
-    return _fit(trainer, mailbox, log, tell, stop, silence)
+    checks = [silence.check]
+    if workers.address is not None:
+        checks.append(Head(ray.get_runtime_context().gcs_address).check)
+    return _fit(trainer, mailbox, log, tell, stop, silence.heard, checks)
 
 
 def make_trainer(
@@ -190,9 +194,13 @@ def _fit(
     log: Path,
     tell: Callable[[Progress], None],
     stop: Callable[[], int],
-    silence: Silence,
+    heard: Callable[[Progress], None],
+    checks: Sequence[Callable[[], None]],
 ) -> Outcome:
-    """`trainer.fit()` in a thread, so that signals stay ours (Ray replaces SIGINT for good)."""
+    """`trainer.fit()` in a thread, so that signals stay ours (Ray replaces SIGINT for good).
+
+    `checks` are asked again and again, and raise when it is no use to wait any longer.
+    """
     import ray
 
     ended: dict[str, Any] = {}
@@ -209,9 +217,10 @@ def _fit(
     while thread.is_alive():
         thread.join(_POLL_S)
         for news in ray.get(mailbox.take.remote()):
-            silence.heard(news)
+            heard(news)
             tell(news)
-        silence.check()
+        for check in checks:
+            check()
         if failure := ray.get(mailbox.failure.remote()):
             raise failure
         if stop() and asked_at is None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mimic_ray.base import devices, files
+from mimic_ray.base.address import is_remote
 from mimic_ray.base.errors import (
     DataError,
-    DiskError,
     DiskFullError,
     MimicError,
     ResourceError,
@@ -30,15 +29,16 @@ from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.method.profile import Profile
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.report.run_report import write_report
-from mimic_ray.runs.commit import committed_step, latest
+from mimic_ray.runs.commit import latest
 from mimic_ray.runs.export import export
-from mimic_ray.runs.folder import RunFolder
+from mimic_ray.runs.lifecycle import begin_run, continue_run, note_end, withdraw
+from mimic_ray.runs.live import end_live
 from mimic_ray.runs.metrics import MetricsLog
+from mimic_ray.runs.place import Place, place_of
 from mimic_ray.runs.profile_file import write_profile
 from mimic_ray.runs.progress import Progress
-from mimic_ray.runs.recipe_file import load_recipe, write_recipe
+from mimic_ray.runs.recipe_file import load_recipe
 from mimic_ray.runs.record import RunRecord, read_record
-from mimic_ray.runs.resume import agreement, check_agreement
 from mimic_ray.runs.sums import check_sums
 from mimic_ray.runs.training import Job, Outcome, train
 from mimic_ray.runs.workers import Workers, check
@@ -46,10 +46,13 @@ from mimic_ray.runs.workers import Workers, check
 
 @dataclass(frozen=True)
 class Purified:
-    """A finished run. `export` is the student in the layout of the file that came in."""
+    """A finished run. `export` is the student in the layout of the file that came in.
 
-    run: Path
-    export: Path
+    Both are paths, or addresses where `out` was one.
+    """
+
+    run: Path | str
+    export: Path | str
     record: RunRecord
     warnings: list[str]
 
@@ -78,28 +81,33 @@ def purify(
     workers = workers or Workers()
     overrides = [*settings, *([f"training.seed={seed}"] if seed is not None else [])]
     resolved = load_recipe(recipe, overrides)
+    place = place_of(out, "driver")
     if not resume:
-        RunFolder.require_free(out)
+        place.require_free()
     check(workers, resolved)
     loaded = load_checkpoint(Path(teacher), encoder)
     resolved = load_recipe(recipe, overrides, loaded.encoder.spec.input_size)
     chosen_taps(loaded.encoder.spec, resolved.mutual_information.taps)
     source = open_images(data)
     _check_images(source, resolved)
-    _check_disk(Path(out), loaded)
+    _check_disk(place.folder.path, loaded)
 
     with stop_requests() as requests:
         cpus = threads or workers.cpus()
         record = _new_record(
             encoder, teacher, data, source, loaded, resolved, workers, device, cpus
         )
-        with files.disk_errors(Path(out) / "run.json"):
-            folder, record, warnings = _open_folder(out, record, resolved, resume)
+        warnings: list[str] = []
+        with files.disk_errors(place.folder.record):
+            if resume:
+                record, warnings = continue_run(place, record, resolved)
+            else:
+                record = begin_run(place, record, resolved)
         if record.status == "finished":
-            check_sums(folder.path)
-            return _result(folder, record, ["The run was finished already; nothing was done."])
+            check_sums(place.folder.path)
+            return _result(place, out, record, ["The run was finished already; nothing was done."])
         job = Job(
-            run=str(folder.path.resolve()),
+            run=_absolute(out),
             encoder=encoder,
             data=_absolute(data),
             recipe=resolved.model_dump(mode="json"),
@@ -107,7 +115,7 @@ def purify(
             threads=cpus,
             commit_every=commit_every,
         )
-        outcome = _train(job, loaded, workers, folder, record, requests, tell)
+        outcome = _train(job, loaded, workers, place, record, requests, tell)
         if not outcome.finished:
             raise StoppedError(
                 f"Stopped after step {outcome.step} of {resolved.training.steps}, which is "
@@ -115,22 +123,22 @@ def purify(
                 requests.signal_number,
             )
     warnings += outcome.notes
-    with files.disk_errors(folder.record):
-        record = _finish(folder, loaded, outcome, read_record(folder.record))
+    with files.disk_errors(place.folder.record):
+        record = _finish(place, loaded, outcome)
     warnings += loaded.fit.notes
     if copies := loaded.fit.also_fits:
         warnings.append(
             f"The file holds another copy of the encoder at {', '.join(map(plain, copies))}; in "
             "the export it is still the one that came in."
         )
-    return _result(folder, record, warnings)
+    return _result(place, out, record, warnings)
 
 
 def _train(
     job: Job,
     loaded: Loaded,
     workers: Workers,
-    folder: RunFolder,
+    place: Place,
     record: RunRecord,
     requests: StopRequests,
     tell: Callable[[Progress], None],
@@ -139,7 +147,7 @@ def _train(
     try:
         state = loaded.encoder.net.state_dict()
         if workers.local:
-            with files.disk_errors(folder.checkpoints):
+            with files.disk_errors(place.folder.checkpoints):
                 outcome = train(job, state, tell=tell, stop=lambda: requests.count > 0)
         else:
             from mimic_ray.distributed.train import train_on_ray
@@ -148,24 +156,25 @@ def _train(
                 job,
                 state,
                 workers=workers,
-                log=folder.worker_log,
+                log=place.folder.worker_log,
                 tell=tell,
                 stop=lambda: requests.count,
             )
-    except (DataError, StorageError, UsageError, ResourceError):
-        _withdraw(folder)
+    except (DataError, StorageError, UsageError, ResourceError) as error:
+        withdraw(place)
+        note_end(place, record, "failed", error=error.message)
         raise
     except StoppedError as error:
-        _note_end(folder, record, "stopped", error="")
+        note_end(place, record, "stopped", error="")
         raise StoppedError(error.message, requests.signal_number) from error
     except MimicError as error:
-        _note_end(folder, record, "failed", error=error.message)
+        note_end(place, record, "failed", error=error.message)
         raise
     except BaseException as error:
-        _note_end(folder, record, "failed", error=f"{type(error).__name__}: {error}")
+        note_end(place, record, "failed", error=f"{type(error).__name__}: {error}")
         raise
     finally:
-        shutil.rmtree(folder.path / ".ray", ignore_errors=True)
+        place.close()
     ended = replace(
         record,
         compute=dict(outcome.compute),
@@ -174,17 +183,19 @@ def _train(
         images=outcome.images,
         workers=outcome.workers,
     ).ended("stopped", step=outcome.step, train_s=outcome.seconds)
-    ended.write(folder.record)
+    place.write_record(ended)
+    end_live(place.live, "stopped")
     return outcome
 
 
-def _finish(folder: RunFolder, loaded: Loaded, outcome: Outcome, record: RunRecord) -> RunRecord:
+def _finish(place: Place, loaded: Loaded, outcome: Outcome) -> RunRecord:
     """Everything that is made of the last committed step; "finished" is written last."""
+    place.fetch()
+    folder = place.folder
+    record = read_record(folder.record)
     committed = latest(folder)
     if committed is None:
-        raise RunFolderError(
-            f"{folder.path} has no committed step: start again with another --out."
-        )
+        raise RunFolderError(f"{place} has no committed step: start again with another --out.")
     prefix = "encoder.net."
     weights = committed.state["distillation"]["student"]
     student = loaded.encoder
@@ -198,49 +209,9 @@ def _finish(folder: RunFolder, loaded: Loaded, outcome: Outcome, record: RunReco
     finished = record.ended("finished", step=outcome.step, train_s=0)
     write_report(folder, finished)
     finished.write(folder.record)
+    place.put_results()
+    end_live(place.live, "finished")
     return finished
-
-
-def _open_folder(
-    out: str | Path, record: RunRecord, recipe: Recipe, resume: bool
-) -> tuple[RunFolder, RunRecord, list[str]]:
-    if not resume:
-        return _create_folder(Path(out), record, recipe), record, []
-    folder = RunFolder.open(out)
-    earlier = read_record(folder.record)
-    if not folder.recipe.exists() and committed_step(folder) is None:
-        write_recipe(folder.recipe, recipe)  # it was killed between its first two files
-    recorded = load_recipe(str(folder.recipe)).model_dump(mode="json")
-    now = recipe.model_dump(mode="json")
-    warnings = check_agreement(agreement(earlier, recorded), agreement(record, now))
-    if earlier.status == "finished":
-        return folder, earlier, []
-    folder.remove_leftovers()
-    committed = latest(folder)
-    going_on = earlier.resumed(committed.step if committed else 0)
-    going_on = replace(going_on, workers=record.workers, strategy=record.strategy)
-    going_on.write(folder.record)
-    return folder, going_on, warnings
-
-
-def _create_folder(out: Path, record: RunRecord, recipe: Recipe) -> RunFolder:
-    """A new run folder with its two files, or nothing."""
-    try:
-        folder = RunFolder.create(out, record)
-        write_recipe(folder.recipe, recipe)
-    except DiskError as error:
-        shutil.rmtree(out, ignore_errors=True)
-        # The usual advice, --resume, needs a run.
-        full = isinstance(error, DiskFullError)
-        raise type(error)(
-            (
-                f"No space left on the disk of {out.parent}: free some, or "
-                if full
-                else f"The disk of {out.parent} fails: "
-            )
-            + "give an --out on another disk. Nothing was started."
-        ) from error
-    return folder
 
 
 def _new_record(
@@ -292,26 +263,15 @@ def _check_disk(out: Path, loaded: Loaded) -> None:
         )
 
 
-def _absolute(data: str | Path) -> str:
+def _absolute(place: str | Path) -> str:
     """Workers may have another working folder; a pattern or an address is left as it is."""
-    text = str(data)
+    text = str(place)
     return text if "://" in text or text.startswith("torchvision:") else str(Path(text).absolute())
 
 
-def _withdraw(folder: RunFolder) -> None:
-    """Leaves nothing of a run that never committed a step; a resumed one keeps what it has."""
-    with suppress(MimicError):  # a damaged latest.json: something was committed
-        if committed_step(folder) is None:
-            shutil.rmtree(folder.path, ignore_errors=True)
-
-
-def _note_end(folder: RunFolder, record: RunRecord, status: Any, error: str) -> None:
-    # The error that is on its way must not be hidden by another.
-    with suppress(MimicError, OSError):
-        step = committed_step(folder) or 0
-        record.ended(status, step=step, train_s=0, error=error).write(folder.record)
-
-
-def _result(folder: RunFolder, record: RunRecord, warnings: list[str]) -> Purified:
-    exported = next(iter(sorted(folder.export.iterdir())))
-    return Purified(folder.path, exported, record, warnings)
+def _result(place: Place, out: str | Path, record: RunRecord, warnings: list[str]) -> Purified:
+    exported = next(iter(sorted(place.folder.export.iterdir())))
+    if not is_remote(out):
+        return Purified(place.folder.path, exported, record, warnings)
+    place.close()
+    return Purified(str(place), f"{place}/{exported.parent.name}/{exported.name}", record, warnings)

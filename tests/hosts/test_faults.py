@@ -108,11 +108,15 @@ def test_a_host_that_dies_shrinks_an_elastic_run(site, alone):
 
 
 def test_a_host_that_joins_grows_an_elastic_run(site, alone):
-    steps = 3000
-    with running(site, "head", "node1", workers="1-3", steps=steps) as (built, watched):
+    # Ray looks for new hosts once a minute: on a network without delay the run would be over.
+    steps = 300
+    with (
+        running(site, "head", "node1", workers="1-3", steps=steps) as (built, watched),
+        faults.slow(built.network, built.network["node1"], delay_s=0.03, loss=0.0),
+    ):
         built.ray.join(built.network.add("node2"))
         check_finished(
-            alone, built, watched, SILENT_S, "a host joins, `--workers 1-3`", steps=steps
+            alone, built, watched, 2 * SILENT_S, "a host joins, `--workers 1-3`", steps=steps
         )
         assert watched.record["workers"] == 3
 
