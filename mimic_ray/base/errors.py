@@ -12,7 +12,8 @@
     |   +-- WrongEncoderError       a good file, but for another encoder
     +-- DataError               images or shards that cannot be used
     |   +-- BrokenImageError        one image of them; skipped up to a stated share
-    +-- StorageError            object storage that cannot be reached, refuses or lacks a file
+    +-- StorageError            object storage that refuses or lacks a file
+    |   +-- StorageAwayError        it cannot be reached or fails; it may be back in a while
     +-- RunFolderError          an output folder that is taken, foreign, damaged or does not agree
     +-- DiskError               a disk that fails or went away
     |   +-- DiskFullError           no space left on the device
@@ -105,6 +106,10 @@ class BrokenImageError(DataError):
 
 class StorageError(MimicError):
     """Object storage that cannot be reached, refuses, or does not have what was asked for."""
+
+
+class StorageAwayError(StorageError):
+    """It does not answer, or says itself that it fails: to be tried again."""
 
 
 class RunFolderError(MimicError):

@@ -19,7 +19,7 @@ from typing import Any
 
 from mimic_ray.base import files
 from mimic_ray.base.address import ATTEMPTS, Address, filesystem_of, parse
-from mimic_ray.base.errors import DiskFullError, StorageError
+from mimic_ray.base.errors import DiskFullError, StorageAwayError, StorageError
 from mimic_ray.base.redact import redact
 from mimic_ray.base.text import plain
 
@@ -161,18 +161,22 @@ class Storage:
         return f"{self.address.path}/{name}" if name else self.address.path
 
     def _upload(self, path: str, content: bytes | Path) -> None:
+        chunks = _chunks(content)
+        first = next(chunks, b"")  # what cannot be read must not replace anything by nothing
         # compression=None: a name that ends in .gz is no wish to have it compressed.
         stream = self._filesystem.open_output_stream(path, compression=None)
         try:
-            for chunk in _chunks(content):
+            stream.write(first)
+            for chunk in chunks:
                 stream.write(chunk)
-            stream.close()  # only here it becomes visible
         except BaseException:
-            # pyarrow cannot give an upload up: whatever it publishes must go again.
+            # pyarrow cannot give an upload up: closing publishes a part, which must go again. If
+            # it was the storage that failed, closing fails too, and what was there before stays.
             with suppress(Exception):
                 stream.close()
                 self._filesystem.delete_file(path)
             raise
+        stream.close()  # only here it becomes visible
 
     def _require_bucket(self) -> None:
         """A prefix in no bucket looks like one without files."""
@@ -240,14 +244,16 @@ def _sentences(shown: str) -> Iterator[None]:
     except DiskFullError:
         raise
     except OSError as error:
-        raise StorageError(_sentence(shown, str(error))) from error
+        raise _as_ours(shown, str(error)) from error
 
 
-def _sentence(shown: str, text: str) -> str:
+def _as_ours(shown: str, text: str) -> StorageError:
     if any(sign in text for sign in _NO_BUCKET):
-        return f"{shown}: there is no such bucket at this endpoint; check the address and region."
+        return StorageError(
+            f"{shown}: there is no such bucket at this endpoint; check the address and region."
+        )
     if any(sign in text for sign in _DENIED):
-        return (
+        return StorageError(
             f"{shown}: access was denied. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or "
             "AWS_PROFILE, or GOOGLE_APPLICATION_CREDENTIALS), give the machine a role that may "
             "read and write there, or add ?anonymous=true for a public bucket."
@@ -255,8 +261,8 @@ def _sentence(shown: str, text: str) -> str:
     if any(sign in text for sign in _UNREACHED):
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
         where = f" (AWS_ENDPOINT_URL is {plain(redact(endpoint))})" if endpoint else ""
-        return (
+        return StorageAwayError(
             f"{shown} cannot be reached{where}: the storage did not answer after {ATTEMPTS} "
             "tries. Check the endpoint and the network, then run the same command again."
         )
-    return f"{shown} failed: {plain(redact(text))}"
+    return StorageAwayError(f"{shown} failed: {plain(redact(text))}")
