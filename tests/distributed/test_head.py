@@ -56,10 +56,8 @@ def test_a_head_that_is_gone_ends_the_run_before_ray_would(world, head):
 def test_a_real_port_is_asked_by_a_connection():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        clock = iter(range(0, 10_000, 10))
-        head = Head(f"127.0.0.1:{port}", now=lambda: float(next(clock)))
-        for _ in range(20):
-            head.check()
+        world = World()
+        head = Head(f"127.0.0.1:{port}", now=lambda: world.now)
+        world.pass_by(head, 100)
     with pytest.raises(TrainingError):
-        for _ in range(20):
-            head.check()
+        world.pass_by(head, 100)

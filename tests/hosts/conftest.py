@@ -49,6 +49,15 @@ class Site:
             self.command(*arguments), timeout_s=timeout_s, environment=self.ray.environment
         )
 
+    def submitted(self, name: str, *words: str, workers: str, wait: bool = True) -> list[str]:
+        """The words that send a command to the cluster as a job."""
+        return [
+            *("submit", "--address", self.ray.jobs_url, "--name", name, "--shared", str(SHARED)),
+            *("--workers", workers, "--cpus-per-worker", "1"),
+            *(["--wait"] if wait else []),
+            *("--", *words),
+        ]
+
     def run(self, out: str) -> Path:
         """A run folder, seen from outside."""
         return self.network.shared / out

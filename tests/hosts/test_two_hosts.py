@@ -16,9 +16,9 @@ def two_hosts(site):
 
 @pytest.fixture(scope="module")
 def two_workers(two_hosts):
-    out = "two"
-    options = ("--address", two_hosts.ray.address, "--workers", "2", "--cpus-per-worker", "1")
-    return two_hosts.on("head", *two_hosts.purify(out, *options))
+    """Sent from a machine that is no part of the cluster."""
+    words = two_hosts.submitted("two", *two_hosts.purify("two"), workers="2")
+    return two_hosts.on("desk", *words)
 
 
 def test_two_hosts_give_the_student_of_one_machine(two_hosts, two_workers, alone):
