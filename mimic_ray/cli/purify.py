@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +13,7 @@ def command(
     encoder: options.Encoder,
     teacher: options.Teacher,
     data: options.Data,
-    out: Annotated[Path, typer.Option(help="The run folder to make.")],
+    out: Annotated[str, typer.Option(help="The run folder to make, or s3://bucket/run.")],
     recipe: options.RecipeName = "auto",
     setting: options.Setting = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same result.")] = None,
@@ -80,7 +79,7 @@ def command(
     console.out.print(
         f"  for Python         mimic_ray.load_encoder('{result.run}')", soft_wrap=True
     )
-    console.out.print(f"  what was done      {result.run / 'README.md'}", soft_wrap=True)
+    console.out.print(f"  what was done      {result.run}/README.md", soft_wrap=True)
     console.out.print(
         "No recipe guarantees against every kind of trigger: the model card says which this one "
         "imitates."

@@ -18,7 +18,6 @@ from mimic_ray.base.address import is_remote
 from mimic_ray.base.storage import open_storage
 
 NAME = "progress.json"
-_EVERY_S = 3.0
 # Matches what RunFolder takes for leftovers of a killed writer.
 _UNFINISHED = f".{NAME}.tmp-live"
 
@@ -39,21 +38,48 @@ class Live:
     phase: str = "start"  # start, begin, decode, profile, record, distil
     updated_at: float = 0.0  # seconds since 1970
 
+    def content(self) -> bytes:
+        """The file as it is written now."""
+        return (json.dumps({**asdict(self), "updated_at": time.time()}, indent=2) + "\n").encode()
 
-class LiveFile:
-    """The writing side, of one worker of one run. No call of it ever fails a run."""
 
-    def __init__(self, folder: Path, steps: int, workers: int, committed: int | None) -> None:
+class LiveStore:
+    """Where a run's progress.json lies; this one is a folder. No call of it fails a run."""
+
+    every_s = 3.0  # between two writings that nothing calls for
+
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        earlier = _read_local(folder)
-        again = earlier.restarts + 1 if earlier and earlier.status == "running" else 0
-        if earlier and earlier.phase == "start":
-            again = earlier.restarts
+
+    def read(self) -> Live | None:
+        try:
+            return parse_live((self._folder / NAME).read_bytes())
+        except OSError:
+            return None
+
+    def write(self, live: Live) -> None:
+        """By rename, so that no reader sees half of it; not synced, since nothing hangs on it."""
+        with suppress(OSError):
+            unfinished = self._folder / _UNFINISHED
+            unfinished.write_bytes(live.content())
+            unfinished.replace(self._folder / NAME)
+
+
+class LiveWriter:
+    """The writing side, of one worker of one run."""
+
+    def __init__(self, store: LiveStore, steps: int, workers: int) -> None:
+        self._store = store
+        earlier = store.read()
+        # The driver writes "start"; whoever finds another phase of a running run comes after one.
+        again = earlier is not None and earlier.status == "running" and earlier.phase != "start"
+        restarts = earlier.restarts + 1 if earlier and again else 0
+        committed = earlier.committed_step if earlier and earlier.status == "running" else None
         self._now = Live(
             steps,
             committed or 0,
             workers=workers,
-            restarts=again,
+            restarts=restarts,
             committed_step=committed,
             phase="begin",
         )
@@ -81,25 +107,25 @@ class LiveFile:
         )
 
     def committed(self, step: int) -> None:
-        self._put(replace(self._now, committed_step=step), now=True)
+        self._put(replace(self._now, step=step, committed_step=step), now=True)
 
     def _put(self, live: Live, *, now: bool = False) -> None:
         self._now = live
         clock = time.monotonic()
-        if now or clock - self._written_at >= _EVERY_S:
+        if now or clock - self._written_at >= self._store.every_s:
             self._written_at = clock
-            _write(self._folder, live)
+            self._store.write(live)
 
 
-def begin_live(folder: Path, steps: int) -> None:
+def begin_live(store: LiveStore, steps: int, committed: int | None) -> None:
     """The driver's word that a command begins, before it has workers: restarts count from here."""
-    _write(folder, Live(steps))
+    store.write(Live(steps, committed or 0, committed_step=committed))
 
 
-def end_live(folder: Path, status: str) -> None:
+def end_live(store: LiveStore, status: str) -> None:
     """The driver's word on how the run ended."""
-    if live := _read_local(folder):
-        _write(folder, replace(live, status=status, seconds_left=None))
+    if live := store.read():
+        store.write(replace(live, status=status, seconds_left=None))
 
 
 def read_live(place: str | Path) -> Live | None:
@@ -108,31 +134,15 @@ def read_live(place: str | Path) -> Live | None:
     Raises StorageError, UsageError for an address that cannot be read.
     """
     if not is_remote(place):
-        return _read_local(Path(place))
+        return LiveStore(Path(place)).read()
     storage = open_storage(str(place))
-    return _parsed(storage.read_bytes(NAME)) if storage.exists(NAME) else None
+    return parse_live(storage.read_bytes(NAME)) if storage.exists(NAME) else None
 
 
-def _read_local(folder: Path) -> Live | None:
-    try:
-        return _parsed((folder / NAME).read_bytes())
-    except OSError:
-        return None
-
-
-def _parsed(content: bytes) -> Live | None:
+def parse_live(content: bytes) -> Live | None:
     """Unknown keys are of a later version; what is no record of a run is none."""
     known = {field.name for field in fields(Live)}
     try:
         return Live(**{key: value for key, value in json.loads(content).items() if key in known})
     except (ValueError, TypeError, AttributeError):
         return None
-
-
-def _write(folder: Path, live: Live) -> None:
-    """By rename, so that no reader sees half of it; not synced, since nothing hangs on it."""
-    with suppress(OSError):
-        content = json.dumps({**asdict(live), "updated_at": time.time()}, indent=2)
-        unfinished = folder / _UNFINISHED
-        unfinished.write_text(content + "\n")
-        unfinished.replace(folder / NAME)

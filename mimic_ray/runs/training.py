@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -25,9 +24,10 @@ from mimic_ray.method.ranks import Ranks
 from mimic_ray.method.recipe import Recipe, parse_recipe
 from mimic_ray.method.strategy import Alone, Replicated, Strategy
 from mimic_ray.method.teacher import Recording, recording_key
-from mimic_ray.runs.commit import commit, latest
-from mimic_ray.runs.folder import RunFolder
+from mimic_ray.runs.commit import latest
+from mimic_ray.runs.live import LiveWriter
 from mimic_ray.runs.metrics import MetricsLog
+from mimic_ray.runs.place import place_of
 from mimic_ray.runs.prepare import (
     Decoded,
     Given,
@@ -97,10 +97,19 @@ def train(
     ranks = ranks or Ranks()
     recipe = parse_recipe(job.recipe)
     compute = devices.choose(job.device, recipe.training.precision, job.threads)
-    folder = RunFolder(Path(job.run))
+    place = place_of(job.run, f"worker-{ranks.rank}")
+    folder = place.folder
+    live = LiveWriter(place.live, recipe.training.steps, ranks.world) if ranks.rank == 0 else None
+
+    def hear(news: Progress) -> None:
+        if live:
+            live.phase(news.phase)
+        tell(news)
+
+    place.fetch()
     teacher = with_weights(job.encoder, teacher_state)
     side = teacher.spec.input_size
-    images = given.images if given else _decoded(job, cached_side(recipe, side), ranks, tell)
+    images = given.images if given else _decoded(job, cached_side(recipe, side), ranks, hear)
     committed = latest(folder)
     start = time.monotonic()
 
@@ -110,7 +119,7 @@ def train(
         found = Profile.from_json(committed.state["profile"])
     else:
         found = ranks.from_first(
-            profile_images(job.encoder, teacher, images, recipe, compute, tell)
+            profile_images(job.encoder, teacher, images, recipe, compute, hear)
             if ranks.rank == 0
             else None
         )
@@ -123,7 +132,7 @@ def train(
         compute=compute,
         ranks=ranks,
         strategy=make_strategy(job.strategy, job.teacher_placement, ranks, compute),
-        recording=_recording(job, teacher, images, found, recipe, compute, ranks, given, tell),
+        recording=_recording(job, teacher, images, found, recipe, compute, ranks, given, hear),
     )
     if committed:
         distillation.load(committed.state["distillation"])
@@ -136,6 +145,8 @@ def train(
         images_per_s = pace.tick()
         if metrics:
             metrics.append({**row, "images_per_s": round(images_per_s, 1)})
+            if live:
+                live.step(row, images_per_s, recipe.training.batch)
             if pace.due():
                 step = int(row["step"])
                 tell(Progress("distil", step, recipe.training.steps, row, images_per_s))
@@ -148,7 +159,9 @@ def train(
         if metrics:
             state["metrics"] = metrics.flush()
             before_commit()
-            commit(folder, distillation.step, state)
+            place.commit(distillation.step, state)
+            if live:
+                live.committed(distillation.step)
 
     finished = distillation.step >= recipe.training.steps
     with metrics or nullcontext():

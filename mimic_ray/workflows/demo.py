@@ -103,7 +103,7 @@ def demo(
         shutil.move(folder / "evaluation" / path.name, path)
     (folder / "evaluation").rmdir()
     write_report(run, read_record(run.record))
-    return Demo(folder, purified.run, found, time.monotonic() - start)
+    return Demo(folder, run.path, found, time.monotonic() - start)
 
 
 def check_promises(evaluation: Evaluation) -> list[str]:

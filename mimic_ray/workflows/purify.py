@@ -5,12 +5,11 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from mimic_ray.base import devices, files
-from mimic_ray.base.address import is_remote
 from mimic_ray.base.errors import (
     DataError,
     DiskFullError,
@@ -92,46 +91,48 @@ def purify(
     _check_images(source, resolved)
     _check_disk(place.folder.path, loaded)
 
-    with stop_requests() as requests:
-        cpus = threads or workers.cpus()
-        record = _new_record(
-            encoder, teacher, data, source, loaded, resolved, workers, device, cpus
-        )
-        warnings: list[str] = []
-        with files.disk_errors(place.folder.record):
-            if resume:
-                record, warnings = continue_run(place, record, resolved)
-            else:
-                record = begin_run(place, record, resolved)
-        if record.status == "finished":
-            check_sums(place.folder.path)
-            return _result(place, out, record, ["The run was finished already; nothing was done."])
-        job = Job(
-            run=_absolute(out),
-            encoder=encoder,
-            data=_absolute(data),
-            recipe=resolved.model_dump(mode="json"),
-            device=device,
-            threads=cpus,
-            commit_every=commit_every,
-        )
-        outcome = _train(job, loaded, workers, place, record, requests, tell)
-        if not outcome.finished:
-            raise StoppedError(
-                f"Stopped after step {outcome.step} of {resolved.training.steps}, which is "
-                "committed. Go on with the same command and --resume.",
-                requests.signal_number,
+    with closing(place):
+        with stop_requests() as requests:
+            cpus = threads or workers.cpus()
+            record = _new_record(
+                encoder, teacher, data, source, loaded, resolved, workers, device, cpus
             )
-    warnings += outcome.notes
-    with files.disk_errors(place.folder.record):
-        record = _finish(place, loaded, outcome)
-    warnings += loaded.fit.notes
-    if copies := loaded.fit.also_fits:
-        warnings.append(
-            f"The file holds another copy of the encoder at {', '.join(map(plain, copies))}; in "
-            "the export it is still the one that came in."
-        )
-    return _result(place, out, record, warnings)
+            warnings: list[str] = []
+            with files.disk_errors(place.folder.record):
+                if resume:
+                    record, warnings = continue_run(place, record, resolved)
+                else:
+                    record = begin_run(place, record, resolved)
+            if record.status == "finished":
+                check_sums(place.folder.path)
+                done = "The run was finished already; nothing was done."
+                return _result(place, record, [done])
+            job = Job(
+                run=_absolute(out),
+                encoder=encoder,
+                data=_absolute(data),
+                recipe=resolved.model_dump(mode="json"),
+                device=device,
+                threads=cpus,
+                commit_every=commit_every,
+            )
+            outcome = _train(job, loaded, workers, place, record, requests, tell)
+            if not outcome.finished:
+                raise StoppedError(
+                    f"Stopped after step {outcome.step} of {resolved.training.steps}, which is "
+                    "committed. Go on with the same command and --resume.",
+                    requests.signal_number,
+                )
+        warnings += outcome.notes
+        with files.disk_errors(place.folder.record):
+            record = _finish(place, loaded, outcome)
+        warnings += loaded.fit.notes
+        if copies := loaded.fit.also_fits:
+            warnings.append(
+                f"The file holds another copy of the encoder at {', '.join(map(plain, copies))}; "
+                "in the export it is still the one that came in."
+            )
+        return _result(place, record, warnings)
 
 
 def _train(
@@ -173,8 +174,6 @@ def _train(
     except BaseException as error:
         note_end(place, record, "failed", error=f"{type(error).__name__}: {error}")
         raise
-    finally:
-        place.close()
     ended = replace(
         record,
         compute=dict(outcome.compute),
@@ -269,9 +268,7 @@ def _absolute(place: str | Path) -> str:
     return text if "://" in text or text.startswith("torchvision:") else str(Path(text).absolute())
 
 
-def _result(place: Place, out: str | Path, record: RunRecord, warnings: list[str]) -> Purified:
+def _result(place: Place, record: RunRecord, warnings: list[str]) -> Purified:
     exported = next(iter(sorted(place.folder.export.iterdir())))
-    if not is_remote(out):
-        return Purified(place.folder.path, exported, record, warnings)
-    place.close()
-    return Purified(str(place), f"{place}/{exported.parent.name}/{exported.name}", record, warnings)
+    name = exported.relative_to(place.folder.path).as_posix()
+    return Purified(place.at(), place.at(name), record, warnings)

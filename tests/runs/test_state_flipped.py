@@ -44,15 +44,15 @@ def finished(place):
 def stopped(place):
     """After step 4 of 6, as a full disk or a kill leaves it."""
     from mimic_ray.base.errors import DiskFullError
-    from mimic_ray.runs import training
+    from mimic_ray.runs import place as run_place
 
-    def full(folder, step, state, commit=training.commit):
+    def full(folder, step, state, commit=run_place.commit):
         if step == 6:
             raise DiskFullError("No space left.")
         commit(folder, step, state)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "commit", full)
+        patch.setattr(run_place, "commit", full)
         assert purify(place, place / "stopped") == 1
     return place / "stopped"
 
@@ -72,7 +72,9 @@ def flipped(whole: Path, name: str, seed: int) -> Path:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    """All files but progress.json, which is for showing only."""
+    found = (p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
+    return sorted(str(name) for name in found if name.name != "progress.json")
 
 
 def test_resuming_a_finished_run_names_the_flipped_file(place, finished, capsys):

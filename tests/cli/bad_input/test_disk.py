@@ -88,17 +88,17 @@ def test_a_damaged_commit_does_not_hide_why_a_run_ended(
     refused, purify_arguments, tmp_path, monkeypatch
 ):
     from mimic_ray.base.errors import TrainingError
-    from mimic_ray.runs import training
+    from mimic_ray.runs import place
 
     out = tmp_path / "run"
 
-    def broken(folder, step, state, commit=training.commit):
+    def broken(folder, step, state, commit=place.commit):
         commit(folder, step, state)
         for path in (out / "checkpoints").glob("step-*/tensors.safetensors"):
             path.write_bytes(b"")
         raise TrainingError("The loss is not finite: lower the rate.")
 
-    monkeypatch.setattr(training, "commit", broken)
+    monkeypatch.setattr(place, "commit", broken)
     refused(purify_arguments(out, "--local", "--commit-every", "4"), "The loss is not finite")
     record = read_record(out / "run.json")
     assert (record.status, record.step) == ("failed", 4)

@@ -1,0 +1,82 @@
+"""Where a run lies: a folder, or an address of object storage with a folder to work in.
+
+Whoever works on a run does so in `place.folder` and says what others must see of it. For a folder
+that is nothing, since they see it anyway; for an address (runs/remote_place.py) it is put there.
+
+    place = place_of("s3://bucket/run", "driver")
+    place.fetch()                     # what is there, into place.folder
+    commit: place.commit(120, state)  # now it counts
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mimic_ray.base.address import is_remote
+from mimic_ray.runs.commit import commit
+from mimic_ray.runs.folder import RunFolder
+from mimic_ray.runs.live import LiveStore
+from mimic_ray.runs.record import RunRecord
+
+
+class Place:
+    """A folder of this machine, or of a disk that all machines share."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = RunFolder(folder)
+
+    def __str__(self) -> str:
+        return str(self.folder.path)
+
+    def at(self, name: str = "") -> Path | str:
+        """Where others find the run, or a file of it: a path, or an address."""
+        return self.folder.path / name
+
+    @property
+    def live(self) -> LiveStore:
+        return LiveStore(self.folder.path)
+
+    def require_free(self) -> None:
+        """Raises RunFolderError if something lies there already."""
+        RunFolder.require_free(self.folder.path)
+
+    def fetch(self) -> None:
+        """Makes `folder` what the others have written. Raises StorageError."""
+
+    def put(self, *names: str) -> None:
+        """Files of `folder` that others must see now. Raises StorageError."""
+
+    def write_record(self, record: RunRecord) -> None:
+        """run.json, where it counts."""
+        record.write(self.folder.record)
+        self.put(self.folder.record.name)
+
+    def commit(self, step: int, state: Mapping[str, Any]) -> None:
+        """Makes `state` the latest checkpoint; see runs/commit.py."""
+        commit(self.folder, step, state)
+
+    def put_results(self) -> None:
+        """All that a finished run has, run.json last. Raises StorageError."""
+
+    def remove(self) -> None:
+        """Leaves nothing of a run that has nothing."""
+        shutil.rmtree(self.folder.path, ignore_errors=True)
+
+    def close(self) -> None:
+        """The work is over: what only it needed goes. Only for a run that was begun here."""
+        shutil.rmtree(self.folder.path / ".ray", ignore_errors=True)
+
+
+def place_of(run: str | Path, who: str) -> Place:
+    """The place of a run; `who` names this process among those that work on it from one machine.
+
+    Raises UsageError, StorageError for an address that cannot be.
+    """
+    if not is_remote(run):
+        return Place(Path(run))
+    from mimic_ray.runs.remote_place import RemotePlace
+
+    return RemotePlace(str(run), who)

@@ -1,0 +1,301 @@
+"""A run on object storage: nothing can be renamed there, so what makes a thing whole comes last.
+
+    run.json  recipe.toml  metrics.jsonl  progress.json     replaced as a whole, each
+    checkpoints/step-000120-5f0c9a1b/                       a new folder for each attempt
+        tensors.safetensors  state.json  manifest.json      the manifest, with sha256s, last
+    checkpoints/latest.json                                 names the folders that count, afterwards
+    student.safetensors  export/  README.md ...             at the end; run.json last of all
+
+A folder that latest.json does not name is one that was being written when its writer was killed;
+the next commit removes it. Each process works in a folder of its own, made anew when it begins:
+driver and workers need no disk in common.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mimic_ray.base import files
+from mimic_ray.base.errors import (
+    DamagedCheckpointError,
+    MimicError,
+    RunFolderError,
+    StorageAwayError,
+    StorageError,
+)
+from mimic_ray.base.storage import Storage, open_storage
+from mimic_ray.data.names import cache_folder
+from mimic_ray.runs.commit import KEPT, commit
+from mimic_ray.runs.live import NAME as LIVE
+from mimic_ray.runs.live import Live, LiveStore, parse_live
+from mimic_ray.runs.place import Place
+
+# How long a storage may be away before a run gives up; training waits meanwhile.
+PATIENCE_S = 120.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 15.0
+_CHECKPOINTS = "checkpoints"
+_LATEST = f"{_CHECKPOINTS}/latest.json"
+_MANIFEST = "manifest.json"
+_T = TypeVar("_T")
+
+
+class RemotePlace(Place):
+    """See `Place`. What `folder` holds is a copy; what counts is at the address."""
+
+    def __init__(self, address: str, who: str) -> None:
+        self._storage = open_storage(address)
+        name = hashlib.sha256(address.encode()).hexdigest()[:16]
+        super().__init__(cache_folder() / "runs" / name / who)
+        self._live = _RemoteLive(self._storage)
+
+    def __str__(self) -> str:
+        return self._storage.shown()
+
+    def at(self, name: str = "") -> Path | str:
+        return self._storage.shown(name)
+
+    @property
+    def live(self) -> LiveStore:
+        return self._live
+
+    def require_free(self) -> None:
+        # Writing is tried first: a run that cannot keep its results must not begin.
+        self._storage.write(".probe", b"")
+        self._storage.delete(".probe")
+        found = [found.name for found in self._storage.list() if not found.name.startswith(".ray/")]
+        if "run.json" in found:
+            raise RunFolderError(
+                f"{self} holds another run: continue it with --resume, or give another --out."
+            )
+        if found:
+            raise RunFolderError(
+                f'{self} holds "{found[0]}", which is no part of a run: give an address that is '
+                "empty as --out."
+            )
+        self._start_anew()
+
+    def fetch(self) -> None:
+        self._start_anew()
+        for found in self._storage.list():
+            top = found.name.partition("/")[0]
+            if top != _CHECKPOINTS and not top.startswith("."):
+                self._fetch_file(found.name, self.folder.path / found.name)
+        self._fetch_checkpoint()
+
+    def put(self, *names: str) -> None:
+        for name in names:
+            path = self.folder.path / name
+            patiently(lambda name=name, path=path: self._storage.write(name, path))  # type: ignore[misc]
+
+    def commit(self, step: int, state: Mapping[str, Any]) -> None:
+        """As locally, and then there: it counts when latest.json has been replaced."""
+        named = self._named()
+        if named and named[0]["step"] == step:
+            return
+        commit(self.folder, step, state)
+        source = self.folder.checkpoints / f"step-{step:06d}"
+        target = f"step-{step:06d}-{secrets.token_hex(4)}"
+        manifest = (source / _MANIFEST).read_bytes()
+        if self.folder.metrics_log.exists():
+            self.put(self.folder.metrics_log.name)
+        for path in sorted(source.iterdir(), key=lambda path: path.name == _MANIFEST):
+            self.put_as(path, f"{_CHECKPOINTS}/{target}/{path.name}")
+        entry = {"step": step, "folder": target, "manifest": _sha256(manifest)}
+        kept = [entry, *(known for known in named if known["step"] < step)][:KEPT]
+        patiently(lambda: self._storage.write(_LATEST, _sealed(kept)))
+        self._remove_all_but({str(known["folder"]) for known in kept})
+
+    def put_as(self, path: Path, name: str) -> None:
+        patiently(lambda: self._storage.write(name, path))
+
+    def put_results(self) -> None:
+        record = self.folder.record
+        for path in sorted(self.folder.path.rglob("*")):
+            name = path.relative_to(self.folder.path).as_posix()
+            own = name.partition("/")[0] in (_CHECKPOINTS, record.name, LIVE)
+            if path.is_file() and not own and not name.startswith("."):
+                self.put(name)
+        self.put(record.name)
+        # Its rows are in metrics.parquet now.
+        patiently(lambda: self._storage.delete(self.folder.metrics_log.name))
+
+    def remove(self) -> None:
+        with suppress(MimicError):
+            for found in self._storage.list():
+                self._storage.delete(found.name)
+        shutil.rmtree(self.folder.path, ignore_errors=True)
+
+    def close(self) -> None:
+        self._live.settle()
+        with suppress(MimicError):
+            if self.folder.worker_log.exists():
+                self.put(self.folder.worker_log.name)
+            for found in self._storage.list():
+                if found.name.startswith(".ray/"):
+                    self._storage.delete(found.name)
+        shutil.rmtree(self.folder.path, ignore_errors=True)
+
+    def _start_anew(self) -> None:
+        """An empty folder, but for a log that this process may be writing."""
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        for path in self.folder.path.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path != self.folder.worker_log:
+                path.unlink()
+
+    def _fetch_file(self, name: str, target: Path) -> bytes:
+        content = patiently(lambda: self._storage.read_bytes(name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        return content
+
+    def _fetch_checkpoint(self) -> None:
+        """The latest whole step into the folder, in the layout of runs/commit.py.
+
+        Raises DamagedCheckpointError for an object that is not what was written. As on a disk, an
+        older step is taken only where somebody removed the newer one.
+        """
+        named = self._named()
+        present = {
+            found.name.split("/")[1] for found in self._storage.list() if _in_step(found.name)
+        }
+        for entry in named:
+            if entry["folder"] not in present:
+                continue
+            step, source = int(entry["step"]), f"{_CHECKPOINTS}/{entry['folder']}"
+            target = self.folder.checkpoints / f"step-{step:06d}"
+            manifest = self._fetch_checked(f"{source}/{_MANIFEST}", target, entry["manifest"])
+            for name, facts in json.loads(manifest)["files"].items():
+                self._fetch_checked(f"{source}/{name}", target, facts["sha256"])
+            files.write_bytes(
+                self.folder.checkpoints / "latest.json",
+                _sealed([{"step": step, "manifest": entry["manifest"]}]),
+            )
+            return
+        if named:
+            raise DamagedCheckpointError(
+                f"{self}/{_CHECKPOINTS}/{named[0]['folder']} is missing though latest.json names "
+                "it: restore it from a copy, or start again with another --out."
+            )
+
+    def _fetch_checked(self, name: str, folder: Path, sha256: str) -> bytes:
+        try:
+            content = self._fetch_file(name, folder / Path(name).name)
+        except StorageAwayError:
+            raise
+        except StorageError:
+            content = b""
+        if _sha256(content) != sha256:
+            raise DamagedCheckpointError(
+                f"{self}/{name} is damaged or missing (its sha256 is not the one that was "
+                f"written): restore it from a copy, or delete {Path(name).parent.as_posix()}/ "
+                "there to go on from the step before."
+            )
+        return content
+
+    def _named(self) -> list[dict[str, Any]]:
+        """What latest.json names, newest first."""
+
+        def read() -> bytes | None:
+            return self._storage.read_bytes(_LATEST) if self._storage.exists(_LATEST) else None
+
+        content = patiently(read)
+        if content is None:
+            return []
+        try:
+            named: list[dict[str, Any]] = json.loads(content)["steps"]
+            intact = _sealed(named) == content
+        except (ValueError, KeyError, TypeError):
+            intact = False
+        if not intact:
+            raise DamagedCheckpointError(
+                f"{self}/{_LATEST} is damaged (it does not match its own sha256): restore it from "
+                "a copy, or start again with another --out."
+            )
+        return named
+
+    def _remove_all_but(self, kept: set[str]) -> None:
+        # What stays behind costs room, not truth.
+        with suppress(StorageError):
+            for found in self._storage.list():
+                if _in_step(found.name) and found.name.split("/")[1] not in kept:
+                    self._storage.delete(found.name)
+
+
+class _RemoteLive(LiveStore):
+    """progress.json at an address: put by a thread, since training must not wait for it."""
+
+    every_s = 10.0
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._putting: threading.Thread | None = None
+        self._next: Live | None = None
+        self._lock = threading.Lock()
+
+    def read(self) -> Live | None:
+        with suppress(MimicError):
+            return parse_live(self._storage.read_bytes(LIVE))
+        return None
+
+    def write(self, live: Live) -> None:
+        with self._lock:
+            self._next = live
+            if self._putting is None:
+                self._putting = threading.Thread(target=self._put, daemon=True)
+                self._putting.start()
+
+    def _put(self) -> None:
+        while True:
+            with self._lock:
+                live, self._next = self._next, None
+                if live is None:
+                    self._putting = None
+                    return
+            with suppress(MimicError):
+                self._storage.write(LIVE, live.content())
+
+    def settle(self) -> None:
+        """Waits for what is under way."""
+        if (putting := self._putting) is not None:
+            putting.join(PATIENCE_S)
+
+
+def patiently(action: Callable[[], _T]) -> _T:
+    """`action()`, again and again while the storage is away, for at most two minutes.
+
+    Raises StorageError.
+    """
+    pause, begun = _FIRST_PAUSE_S, time.monotonic()
+    while True:
+        try:
+            return action()
+        except StorageAwayError:
+            if time.monotonic() - begun > PATIENCE_S:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+
+def _in_step(name: str) -> bool:
+    return name.startswith(f"{_CHECKPOINTS}/step-") and name.count("/") == 2
+
+
+def _sealed(steps: list[dict[str, Any]]) -> bytes:
+    """latest.json with the sha256 of itself, as runs/commit.py has it."""
+    own = _sha256(json.dumps(steps).encode())
+    return json.dumps({"steps": steps, "sha256": own}, indent=2).encode()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
