@@ -79,6 +79,10 @@ def cluster_command(
             if finding.level == "note" and "stands for yours" in finding.what:
                 raise ClusterFileError(f"{finding} Nothing was started.")
     if kind_of(path, documents) == "ray_up":
+        if namespace:
+            raise UsageError(
+                f"--namespace is for Kubernetes, and {plain(path)} is a file of ray up."
+            )
         if action == "up":
             _check_token_file(first)
         _check_sdk(str(first["provider"]["type"]))

@@ -192,6 +192,11 @@ def test_what_is_not_installed_is_named(capsys, machine, monkeypatch):
     monkeypatch.undo()
 
 
+def test_a_namespace_is_refused_where_there_is_none(capsys, machine):
+    code, _, err = run(capsys, "down", owned(machine, "aws.yaml"), "--namespace", "ml")
+    assert (code, "--namespace is for Kubernetes" in err, ran(machine)) == (2, True, "")
+
+
 def test_the_cluster_of_a_job_is_not_guessed(capsys, machine):
     code, _, err = run(capsys, "attach", owned(machine, "kuberay/rayjob.yaml"))
     assert code == 2

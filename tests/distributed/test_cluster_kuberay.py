@@ -40,6 +40,7 @@ GROUP = "spec.workerGroupSpecs[0]"
             "9 is not between",
         ),
         (CLUSTER, "ray.io/v1", "ray.io/v1alpha1", "apiVersion", "ray.io/v1."),
+        (CLUSTER, "apiVersion: ray.io/v1\n", "", "", '"apiVersion" is missing: ray.io/v1'),
         (CLUSTER, "kind: RayCluster", "kind: RayClustr", "kind", "mean RayCluster?"),
         (CLUSTER, "mode: token", "mode: tokens", "spec.authOptions.mode", "mean token?"),
         (CLUSTER, "40Gi", "40GiB", "resources.requests.memory", "320Gi"),

@@ -44,7 +44,9 @@ def kubernetes_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
         yield _unknown_kind(kind, document.get("apiVersion"))
         return
     version = document.get("apiVersion")
-    if version != VERSIONS[kind]:
+    if version is None:
+        yield Problem((), f'"apiVersion" is missing: {VERSIONS[kind]}.')
+    elif version != VERSIONS[kind]:
         what = f"{_said(version)} is not the apiVersion of {kind}: {VERSIONS[kind]}."
         yield Problem(("apiVersion",), what)
     yield from strict.problems(_schema(kind), document)
@@ -218,4 +220,4 @@ def _policy() -> dict[str, Any]:
 
 
 def _said(value: Any) -> str:
-    return f'"{plain(value, 60)}"' if value is not None else "Nothing"
+    return f'"{plain(value, 60)}"'
