@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from mimic_ray.base import files
-from mimic_ray.base.errors import RunFolderError
+from mimic_ray.base.errors import DiskError, RunFolderError
 from mimic_ray.runs.folder import RunFolder
 
 Row = dict[str, float]
@@ -74,7 +74,9 @@ class MetricsLog:
         self.folder.metrics_log.unlink()
 
     def close(self) -> None:
-        self._file.close()
+        """Raises DiskFullError when a row that was begun does not fit; the file is closed then."""
+        with files.disk_errors(self.folder.metrics_log):
+            self._file.close()
 
     def __enter__(self) -> MetricsLog:
         return self
@@ -85,7 +87,11 @@ class MetricsLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except DiskError:
+            if error is None:  # else the first error is the one to tell
+                raise
 
 
 def read_metrics(folder: RunFolder) -> list[Row]:

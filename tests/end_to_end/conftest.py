@@ -21,3 +21,12 @@ def mimic_ray():
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    """Small runs that can be killed, signalled and made to meet bad disks; see forked_runs.py."""
+    from tests.end_to_end.forked_runs import runs_below
+
+    with runs_below(tmp_path_factory.mktemp("runs")) as found:
+        yield found

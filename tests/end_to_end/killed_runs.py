@@ -3,7 +3,8 @@
     {"arguments": [...], "root": RUN, "fails_at": 17, "fault": 0, "writer": "whole", "log": FILE}
 
 fails_at: the operation below root at which the disk has the fault, an errno, or at which the child
-is killed where that is 0. The writer "in_place" stands for what the commit protocol replaces.
+is killed where that is 0, or is filled, a tmpfs, where it is -1. The writer "in_place" stands for
+what the commit protocol replaces.
 "signal": [15, "commit", 1] has the child get that signal in that phase, so many times, and "deaf"
 that nobody reads its stdout. Answers, a line each: the child's process id, then {"status": ...,
 "calls": ...} when it has ended, calls only if it was not killed.
@@ -28,15 +29,20 @@ import pytest
 
 from mimic_ray.cli.app import main
 from mimic_ray.report import run_report  # noqa: F401
+from mimic_ray.runs import place as run_place
 from mimic_ray.runs import state_file, training
 from mimic_ray.runs.folder import RunFolder
 from mimic_ray.runs.metrics import MetricsLog
 from mimic_ray.workflows import purify
 from tests.runs.commit_for_ever import commit_in_place
 from tests.runs.faulty_disk import FaultyDisk
+from tests.runs.small_disk import fill
 
 
-def fail(number: int) -> None:
+def fail(number: int, root: Path) -> None:
+    if number == -1:
+        fill(root.parent)
+        return
     if number == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     raise OSError(number, os.strerror(number))
@@ -71,11 +77,11 @@ def live(asked: dict, answer: int) -> None:
     os.dup2(log, 2)
     patch = pytest.MonkeyPatch()
     if asked["writer"] == "in_place":
-        patch.setattr(training, "commit", commit_in_place)
+        patch.setattr(run_place, "commit", commit_in_place)
     disk = FaultyDisk(
         patch,
         lambda call: call == asked["fails_at"],
-        lambda: fail(asked["fault"]),
+        lambda: fail(asked["fault"], Path(asked["root"])),
         Path(asked["root"]),
     )
     if "signal" in asked:

@@ -12,18 +12,12 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
 
-from tests.end_to_end.forked_runs import Runs, check_every_checkpoint, runs_below
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory) -> Iterator[Runs]:
-    with runs_below(tmp_path_factory.mktemp("killed")) as found:
-        yield found
+from tests.end_to_end.forked_runs import Runs, check_every_checkpoint
+from tests.runs.small_disk import small_disk
 
 
 def killed_at(runs: Runs, call: int, writer: str = "whole") -> str | None:
@@ -42,10 +36,10 @@ def test_a_run_has_many_operations_at_which_it_can_be_killed(runs):
 
 
 # Spread over all of them; the slow test leaves none out.
-@pytest.mark.parametrize("part", range(3))
+@pytest.mark.parametrize("part", range(2))
 def test_a_run_killed_at_an_operation_ends_as_if_it_had_not_been(runs, part):
     chance = random.Random(part)
-    size = runs.calls // 3
+    size = runs.calls // 2
     assert killed_at(runs, 1 + part * size + chance.randrange(size)) is None
 
 
@@ -67,7 +61,7 @@ def killed_after(runs: Runs, seconds: float) -> str | None:
     return found
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [1, pytest.param(50, marks=pytest.mark.slow)])
 def test_a_run_killed_at_a_random_time_ends_as_if_it_had_not_been(runs, kills):
     chance = random.Random(kills)
     times = [chance.uniform(0, runs.seconds) for _ in range(kills)]
@@ -111,6 +105,20 @@ def test_a_disk_that_fails_once_is_a_sentence_and_the_run_goes_on(runs, part, fa
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("share", [0.2, 0.4, 0.6, 0.8])
+def test_a_run_goes_on_after_its_disk_was_really_full(runs, share):
+    with small_disk(runs.place / "disk", 80 << 10) as disk:
+        out = disk / "run"
+        ended = runs.run(out, fails_at=int(share * runs.calls), fault=-1)
+        said = (runs.place / "log").read_text()
+        assert ended.status == 1
+        assert "No space left on the disk of" in said
+        assert said.count("\n") == 1
+        (disk / "ballast").unlink()
+        assert runs.damage(out) is None
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EIO])
 def test_wherever_a_disk_fails_the_run_goes_on(runs, fault):
     damage = {call: failing_at(runs, call, fault) for call in range(1, runs.calls + 1)}
@@ -124,5 +132,5 @@ def test_the_tests_above_see_a_writer_that_writes_in_place(runs):
     assert whole.status == 0
     assert runs.damage(out, "in_place") is None  # as long as nobody kills it
     second = whole.calls // 3
-    damage = [killed_at(runs, call, "in_place") for call in range(second, second + 8)]
+    damage = [killed_at(runs, call, "in_place") for call in range(second, second + 6)]
     assert any("is damaged" in found for found in damage if found)

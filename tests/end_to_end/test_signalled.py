@@ -7,24 +7,17 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mimic_ray.runs.commit import latest
 from mimic_ray.runs.folder import RunFolder
-from tests.end_to_end.forked_runs import STEPS, Runs, runs_below, weights
+from tests.end_to_end.forked_runs import STEPS, Runs, weights
 from tests.end_to_end.processes import start, started_by, wait_until
 
 # Spot machines give 30 s (Google) to 120 s (Amazon) from the signal to the end.
 GRACE_S = 30
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory) -> Iterator[Runs]:
-    with runs_below(tmp_path_factory.mktemp("signalled")) as found:
-        yield found
 
 
 def left_of(child: int) -> list[Path]:
@@ -60,12 +53,8 @@ def stopped(runs: Runs, number: int, phase: str, times: int = 1) -> None:
     shutil.rmtree(out)
 
 
-@pytest.mark.parametrize(
-    ("number", "phase"),
-    [(signal.SIGINT, "profile"), (signal.SIGTERM, "commit"), (signal.SIGHUP, "step")],
-)
-def test_a_signal_commits_and_the_run_goes_on_to_the_same_end(runs, number, phase):
-    stopped(runs, number, phase)
+def test_a_signal_in_a_commit_commits_and_the_run_goes_on_to_the_same_end(runs):
+    stopped(runs, signal.SIGTERM, "commit")
 
 
 @pytest.mark.slow
@@ -87,6 +76,7 @@ def test_whoever_asks_a_third_time_does_not_wait(runs, phase):
     assert runs.damage(out) is None
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_the_result_is_written_leaves_a_run_that_can_end(runs):
     out = runs.place / "result"
     ended = runs.run(out, signal=[signal.SIGINT, "result", 1])
@@ -152,6 +142,7 @@ def test_two_workers_on_ray_end_with_a_driver_that_is_killed(tmp_path, purify_ar
     assert not (out / ".ray").exists()
 
 
+@pytest.mark.slow
 def test_a_process_group_that_is_stopped_leaves_nothing(runs):
     """Ctrl-C in a terminal goes to the whole group."""
     out = runs.place / "group"
