@@ -57,7 +57,8 @@ def up(file: File, dry_run: DryRun = False, yes: Yes = False, namespace: Namespa
     """Check a file, then start its cluster: `ray up`, or `kubectl apply`."""
     from mimic_ray.workflows.cluster import cluster_command
 
-    _run(cluster_command("up", file, yes=yes, namespace=namespace), dry_run)
+    start = cluster_command("up", file, yes=yes, namespace=namespace, look=not dry_run)
+    _run(start, dry_run)
 
 
 @app.command()

@@ -57,9 +57,17 @@ class Start:
 
 
 def cluster_command(
-    action: str, path: Path, *, yes: bool = False, dashboard: bool = False, namespace: str = ""
+    action: str,
+    path: Path,
+    *,
+    yes: bool = False,
+    dashboard: bool = False,
+    namespace: str = "",
+    look: bool = True,
 ) -> Start:
     """The command of an action on a file that is found to be sound, with all that it needs.
+
+    With `look` Kubernetes is asked whether the token's secret is there.
 
     Raises ClusterFileError for a file with errors or placeholders, ResourceError for what is
     missing on this machine.
@@ -91,6 +99,8 @@ def cluster_command(
         return Start(command, findings, asks=True)
     place = ["--namespace", namespace] if namespace else []
     kubectl = _program("kubectl", "Install kubectl, and choose the cluster with its context.")
+    if action == "up" and look:
+        _check_secrets([kubectl, *place], documents)
     if action != "attach":
         verb = {"up": "apply", "down": "delete"}[action]
         return Start([kubectl, *place, verb, "-f", str(path)], findings, asks=False)
@@ -123,6 +133,32 @@ def _check_token_file(config: dict[str, Any]) -> None:
             raise ResourceError(
                 f"Others may read the token in {plain(local)}: chmod 600 {plain(local)}"
             )
+
+
+def _check_secrets(kubectl: list[str], documents: Sequence[Any]) -> None:
+    """Without its secret no pod of the cluster starts, and nobody says so."""
+    import subprocess
+
+    from mimic_ray.distributed.cluster.kuberay_checks import ray_clusters
+    from mimic_ray.distributed.cluster.lookup import get
+
+    of_file = [
+        get(d.data, "metadata", "name") for d in documents if get(d.data, "kind") == "Secret"
+    ]
+    for document in documents:
+        for _, cluster in ray_clusters(document.data):
+            name = get(cluster, "authOptions", "secretName")
+            if name is None or name in of_file:
+                continue
+            asked = [*kubectl, "get", "secret", str(name), "-o", "name"]
+            answer = subprocess.run(asked, capture_output=True, text=True)
+            # What else can go wrong is said better by the command itself.
+            if answer.returncode and "not found" in answer.stderr.lower():
+                raise ResourceError(
+                    f"Kubernetes has no secret {plain(name)} with the token. Make it with: "
+                    f"kubectl create secret generic {plain(name)} "
+                    "--from-file=auth_token=$HOME/.ray/auth_token"
+                )
 
 
 def _check_sdk(provider: str) -> None:

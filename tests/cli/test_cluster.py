@@ -23,6 +23,14 @@ def run(capsys, *arguments: object) -> tuple[int, str, str]:
     return int(ended.value.code or 0), said.out, said.err
 
 
+# Of a stand-in: what SAYS, if it is set, to each question; else the exit code.
+ANSWER = """\
+case "$*" in *"get secret"*) [ -z "$SAYS" ] || { echo "$SAYS" >&2; exit 1; }; exit 0;; esac
+exit ${CODE:-0}
+"""
+SECRET = "get secret mimic-ray-token -o name\n"
+
+
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     """A home with a token, and stand-ins of ray and kubectl that write what they were given."""
@@ -34,7 +42,7 @@ def machine(tmp_path, monkeypatch):
     programs.mkdir()
     for name in ("ray", "kubectl"):
         program = programs / name
-        program.write_text(f'#!/bin/sh\necho {name} "$@" >> {tmp_path}/ran\nexit ${{CODE:-0}}\n')
+        program.write_text(f'#!/bin/sh\necho {name} "$@" >> {tmp_path}/ran\n{ANSWER}')
         program.chmod(0o755)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
@@ -110,11 +118,15 @@ def test_warnings_are_no_failure(capsys, tmp_path):
         ("aws.yaml", ("down", "FILE"), "ray down /aws.yaml\n"),
         ("aws.yaml", ("attach", "FILE"), "ray attach /aws.yaml\n"),
         ("aws.yaml", ("attach", "FILE", "--dashboard"), "ray dashboard /aws.yaml\n"),
-        (CLUSTER, ("up", "FILE"), "kubectl apply -f /raycluster.yaml\n"),
+        (
+            CLUSTER,
+            ("up", "FILE"),
+            f"kubectl {SECRET}kubectl apply -f /raycluster.yaml\n",
+        ),
         (
             CLUSTER,
             ("up", "FILE", "--namespace", "ml"),
-            "kubectl --namespace ml apply -f /raycluster.yaml\n",
+            f"kubectl --namespace ml {SECRET}kubectl --namespace ml apply -f /raycluster.yaml\n",
         ),
         (CLUSTER, ("down", "FILE", "--yes"), "kubectl delete -f /raycluster.yaml\n"),
         (
@@ -135,7 +147,20 @@ def test_the_command_is_printed_and_run(capfd, machine, name, arguments, command
     assert code == 0
     assert ran(machine) == command
     printed = out.replace(str(machine), "").replace("/bin/ray", "ray")
-    assert printed == command
+    assert printed == command.splitlines(keepends=True)[-1]
+
+
+def test_a_secret_that_kubernetes_lacks_is_said_with_how_to_make_it(capfd, machine, monkeypatch):
+    file = owned(machine, CLUSTER)
+    monkeypatch.setenv("SAYS", 'Error (NotFound): secrets "mimic-ray-token" not found')
+    code, _, err = run(capfd, "up", file)
+    assert (code, "kubectl create secret generic mimic-ray-token" in err) == (1, True)
+    assert ran(machine) == f"kubectl {SECRET}"
+    # Nothing is asked in a dry run, and what only the command knows is left to it.
+    assert run(capfd, "up", file, "--dry-run")[0] == 0
+    monkeypatch.setenv("SAYS", "connection refused")
+    assert run(capfd, "up", file)[0] == 0
+    assert ran(machine).endswith("apply -f /raycluster.yaml\n")
 
 
 def test_a_dry_run_prints_and_runs_nothing(capsys, machine):
