@@ -10,28 +10,15 @@ import pytest
 
 from mimic_ray.base.errors import MimicError
 from mimic_ray.runs.export import load_encoder
-from tests.cli.toy_images import run, save_checkpoint, save_images
+from tests.cli.toy_images import run
+from tests.runs.short_runs import make_place, purify, stop_at_the_end
 
 FLIPS = 4  # in each file
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    found = tmp_path_factory.mktemp("flipped")
-    save_images(found / "images", 14, seed=0)
-    save_checkpoint(found / "teacher.safetensors")
-    return found
-
-
-def purify(place: Path, out: Path, *more: str) -> int:
-    return run(
-        [
-            *("purify", "--encoder", "tiny_resnet", "--teacher", place / "teacher.safetensors"),
-            *("--data", place / "images", "--out", out, "--local", "--threads", "1"),
-            *("--set", "training.steps=6", "--set", "training.batch=8", "--commit-every", "2"),
-            *("--set", "training.precision=fp32", *more),
-        ]
-    )
+    return make_place(tmp_path_factory.mktemp("flipped"))
 
 
 @pytest.fixture(scope="module")
@@ -42,18 +29,7 @@ def finished(place):
 
 @pytest.fixture(scope="module")
 def stopped(place):
-    """After step 4 of 6, as a full disk or a kill leaves it."""
-    from mimic_ray.base.errors import DiskFullError
-    from mimic_ray.runs import place as run_place
-
-    def full(folder, step, state, commit=run_place.commit):
-        if step == 6:
-            raise DiskFullError("No space left.")
-        commit(folder, step, state)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_place, "commit", full)
-        assert purify(place, place / "stopped") == 1
+    stop_at_the_end(place, place / "stopped")
     return place / "stopped"
 
 
