@@ -56,6 +56,12 @@ def is_remote(text: str | Path) -> bool:
     return bool(separator) and scheme.lower() != "file"
 
 
+def below(text: str | Path, name: str) -> str:
+    """The address, or path, of `name` below another; settings stay where they are."""
+    place, question, settings = str(text).partition("?") if is_remote(text) else (str(text), "", "")
+    return f"{place.rstrip('/')}/{name}{question}{settings}"
+
+
 def parse(text: str | Path) -> Address:
     """Raises UsageError for another scheme, a secret in the address or an unknown setting."""
     shown = plain(redact(str(text)))

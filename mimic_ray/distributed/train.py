@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
+from mimic_ray.base.address import below, filesystem_of, parse
 from mimic_ray.base.errors import MimicError, ResourceError, StoppedError, TrainingError
 from mimic_ray.distributed.head import Head
 from mimic_ray.distributed.ray_errors import as_ours, was_lost
@@ -98,7 +99,7 @@ def _attempt(
         "teacher_state": ray.put(dict(teacher_state)),
         "mailbox": mailbox,
     }
-    trainer = make_trainer(_worker, config, Path(job.run) / ".ray", workers, have)
+    trainer = make_trainer(_worker, config, below(job.run, ".ray"), workers, have)
     checks = [silence.check]
     if workers.address is not None:
         checks.append(Head(ray.get_runtime_context().gcs_address).check)
@@ -108,17 +109,22 @@ def _attempt(
 def make_trainer(
     work: Callable[[dict[str, Any]], Any],
     config: dict[str, Any],
-    storage: Path,
+    storage: str | Path,
     workers: Workers,
     have: Mapping[str, float],
 ) -> Any:
-    """A TorchTrainer of `work(config)` on the workers; `have` is what the cluster has in all."""
+    """A TorchTrainer of `work(config)` on the workers; `have` is what the cluster has in all.
+
+    `storage`, a path or an address, is for Ray's own notes, of which we read none. All nodes must
+    see it.
+    """
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
     from ray.train.v2.api.config import LoggingConfig
 
     from mimic_ray.distributed.process_group import ClusterTorchConfig
 
+    notes = parse(storage)
     most = workers.count
     if workers.address is None and workers.fewest < most:
         # No node will ever join a private Ray: do not wait for what cannot come.
@@ -136,7 +142,8 @@ def make_trainer(
         run_config=RunConfig(
             # A name that was used before would resume Ray's idea of that run; ours is on disk.
             name=f"run-{time.time_ns()}",
-            storage_path=str(storage),
+            storage_path=notes.path,
+            storage_filesystem=filesystem_of(notes) if notes.remote else None,
             # Failed starts are limited too: by default, a cluster that cannot place the workers is
             # tried for ever. Ray counts a preempted node apart, and without limit.
             failure_config=FailureConfig(

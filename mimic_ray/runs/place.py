@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mimic_ray.base.address import is_remote
+from mimic_ray.base.address import is_remote, parse
 from mimic_ray.runs.commit import commit
 from mimic_ray.runs.folder import RunFolder
 from mimic_ray.runs.live import LiveStore
@@ -65,6 +65,9 @@ class Place:
         """Leaves nothing of a run that has nothing."""
         shutil.rmtree(self.folder.path, ignore_errors=True)
 
+    def leave(self) -> None:
+        """This process has done its part: what only it needed goes."""
+
     def close(self) -> None:
         """The work is over: what only it needed goes. Only for a run that was begun here."""
         shutil.rmtree(self.folder.path / ".ray", ignore_errors=True)
@@ -76,7 +79,7 @@ def place_of(run: str | Path, who: str) -> Place:
     Raises UsageError, StorageError for an address that cannot be.
     """
     if not is_remote(run):
-        return Place(Path(run))
+        return Place(Path(parse(run).path))
     from mimic_ray.runs.remote_place import RemotePlace
 
     return RemotePlace(str(run), who)

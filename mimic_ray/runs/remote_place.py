@@ -134,15 +134,18 @@ class RemotePlace(Place):
                 self._storage.delete(found.name)
         shutil.rmtree(self.folder.path, ignore_errors=True)
 
-    def close(self) -> None:
+    def leave(self) -> None:
         self._live.settle()
+        shutil.rmtree(self.folder.path, ignore_errors=True)
+
+    def close(self) -> None:
         with suppress(MimicError):
             if self.folder.worker_log.exists():
                 self.put(self.folder.worker_log.name)
             for found in self._storage.list():
                 if found.name.startswith(".ray/"):
                     self._storage.delete(found.name)
-        shutil.rmtree(self.folder.path, ignore_errors=True)
+        self.leave()
 
     def _start_anew(self) -> None:
         """An empty folder, but for a log that this process may be writing."""

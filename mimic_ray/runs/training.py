@@ -177,6 +177,7 @@ def train(
                 save()
             if stopping:
                 break
+    place.leave()
     seconds = time.monotonic() - start
     done = distillation.step - first_step
     return Outcome(
