@@ -68,6 +68,7 @@ def continue_run(place: Place, record: RunRecord, recipe: Recipe) -> tuple[RunRe
 
 def withdraw(place: Place) -> None:
     """Leaves nothing of a run that never committed a step; a resumed one keeps what it has."""
+    place.hurry()
     with suppress(MimicError):  # a damaged latest.json: something was committed
         place.fetch()
         if committed_step(place.folder) is None:
@@ -77,6 +78,7 @@ def withdraw(place: Place) -> None:
 def note_end(place: Place, record: RunRecord, status: Status, error: str) -> None:
     """run.json says how a run ended that is not done."""
     # The error that is on its way must not be hidden by another; the folder may be gone.
+    place.hurry()
     with suppress(MimicError, OSError):
         place.fetch()
         step = committed_step(place.folder) or 0

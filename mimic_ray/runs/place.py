@@ -61,6 +61,9 @@ class Place:
     def put_results(self) -> None:
         """All that a finished run has, run.json last. Raises StorageError."""
 
+    def hurry(self) -> None:
+        """From here on no long waiting for a storage that is away."""
+
     def remove(self) -> None:
         """Leaves nothing of a run that has nothing."""
         shutil.rmtree(self.folder.path, ignore_errors=True)

@@ -17,12 +17,10 @@ import hashlib
 import json
 import secrets
 import shutil
-import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from mimic_ray.base import files
 from mimic_ray.base.errors import (
@@ -32,20 +30,18 @@ from mimic_ray.base.errors import (
     StorageAwayError,
     StorageError,
 )
-from mimic_ray.base.storage import Storage, open_storage
+from mimic_ray.base.storage import Found, open_storage
 from mimic_ray.data.names import cache_folder
 from mimic_ray.runs.commit import KEPT, commit
 from mimic_ray.runs.live import NAME as LIVE
-from mimic_ray.runs.live import Live, LiveStore, parse_live
+from mimic_ray.runs.live import LiveStore
+from mimic_ray.runs.patience import Patience
 from mimic_ray.runs.place import Place
+from mimic_ray.runs.remote_live import RemoteLive
 
-# How long a storage may be away before a run gives up; training waits meanwhile.
-PATIENCE_S = 120.0
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 15.0
 _CHECKPOINTS = "checkpoints"
 _LATEST = f"{_CHECKPOINTS}/latest.json"
 _MANIFEST = "manifest.json"
-_T = TypeVar("_T")
 
 
 class RemotePlace(Place):
@@ -55,7 +51,8 @@ class RemotePlace(Place):
         self._storage = open_storage(address)
         name = hashlib.sha256(address.encode()).hexdigest()[:16]
         super().__init__(cache_folder() / "runs" / name / who)
-        self._live = _RemoteLive(self._storage)
+        self._live = RemoteLive(self._storage)
+        self._patiently = Patience()
 
     def __str__(self) -> str:
         return self._storage.shown()
@@ -81,11 +78,15 @@ class RemotePlace(Place):
                 f'{self} holds "{found[0]}", which is no part of a run: give an address that is '
                 "empty as --out."
             )
-        self._start_anew()
+        # Of an earlier run that was killed here.
+        shutil.rmtree(self.folder.path, ignore_errors=True)
+
+    def hurry(self) -> None:
+        self._patiently.hurry()
 
     def fetch(self) -> None:
         self._start_anew()
-        for found in self._storage.list():
+        for found in self._listed():
             top = found.name.partition("/")[0]
             if top != _CHECKPOINTS and not top.startswith("."):
                 self._fetch_file(found.name, self.folder.path / found.name)
@@ -93,12 +94,11 @@ class RemotePlace(Place):
 
     def put(self, *names: str) -> None:
         for name in names:
-            path = self.folder.path / name
-            patiently(lambda name=name, path=path: self._storage.write(name, path))  # type: ignore[misc]
+            self._put_as(self.folder.path / name, name)
 
     def commit(self, step: int, state: Mapping[str, Any]) -> None:
         """As locally, and then there: it counts when latest.json has been replaced."""
-        named = self._named()
+        named = [known for known in self._named() if self._is_there(known)]
         if named and named[0]["step"] == step:
             return
         commit(self.folder, step, state)
@@ -108,14 +108,11 @@ class RemotePlace(Place):
         if self.folder.metrics_log.exists():
             self.put(self.folder.metrics_log.name)
         for path in sorted(source.iterdir(), key=lambda path: path.name == _MANIFEST):
-            self.put_as(path, f"{_CHECKPOINTS}/{target}/{path.name}")
+            self._put_as(path, f"{_CHECKPOINTS}/{target}/{path.name}")
         entry = {"step": step, "folder": target, "manifest": _sha256(manifest)}
         kept = [entry, *(known for known in named if known["step"] < step)][:KEPT]
-        patiently(lambda: self._storage.write(_LATEST, _sealed(kept)))
+        self._patiently(lambda: self._storage.write(_LATEST, _sealed(kept)))
         self._remove_all_but({str(known["folder"]) for known in kept})
-
-    def put_as(self, path: Path, name: str) -> None:
-        patiently(lambda: self._storage.write(name, path))
 
     def put_results(self) -> None:
         record = self.folder.record
@@ -126,7 +123,7 @@ class RemotePlace(Place):
                 self.put(name)
         self.put(record.name)
         # Its rows are in metrics.parquet now.
-        patiently(lambda: self._storage.delete(self.folder.metrics_log.name))
+        self._patiently(lambda: self._storage.delete(self.folder.metrics_log.name))
 
     def remove(self) -> None:
         with suppress(MimicError):
@@ -147,6 +144,12 @@ class RemotePlace(Place):
                     self._storage.delete(found.name)
         self.leave()
 
+    def _put_as(self, path: Path, name: str) -> None:
+        self._patiently(lambda: self._storage.write(name, path))
+
+    def _listed(self) -> list[Found]:
+        return self._patiently(self._storage.list)
+
     def _start_anew(self) -> None:
         """An empty folder, but for a log that this process may be writing."""
         self.folder.path.mkdir(parents=True, exist_ok=True)
@@ -157,7 +160,7 @@ class RemotePlace(Place):
                 path.unlink()
 
     def _fetch_file(self, name: str, target: Path) -> bytes:
-        content = patiently(lambda: self._storage.read_bytes(name))
+        content = self._patiently(lambda: self._storage.read_bytes(name))
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
         return content
@@ -169,9 +172,7 @@ class RemotePlace(Place):
         older step is taken only where somebody removed the newer one.
         """
         named = self._named()
-        present = {
-            found.name.split("/")[1] for found in self._storage.list() if _in_step(found.name)
-        }
+        present = {found.name.split("/")[1] for found in self._listed() if _in_step(found.name)}
         for entry in named:
             if entry["folder"] not in present:
                 continue
@@ -190,6 +191,10 @@ class RemotePlace(Place):
                 f"{self}/{_CHECKPOINTS}/{named[0]['folder']} is missing though latest.json names "
                 "it: restore it from a copy, or start again with another --out."
             )
+
+    def _is_there(self, named: Mapping[str, Any]) -> bool:
+        manifest = f"{_CHECKPOINTS}/{named['folder']}/{_MANIFEST}"
+        return self._patiently(lambda: self._storage.exists(manifest))
 
     def _fetch_checked(self, name: str, folder: Path, sha256: str) -> bytes:
         try:
@@ -212,7 +217,7 @@ class RemotePlace(Place):
         def read() -> bytes | None:
             return self._storage.read_bytes(_LATEST) if self._storage.exists(_LATEST) else None
 
-        content = patiently(read)
+        content = self._patiently(read)
         if content is None:
             return []
         try:
@@ -233,61 +238,6 @@ class RemotePlace(Place):
             for found in self._storage.list():
                 if _in_step(found.name) and found.name.split("/")[1] not in kept:
                     self._storage.delete(found.name)
-
-
-class _RemoteLive(LiveStore):
-    """progress.json at an address: put by a thread, since training must not wait for it."""
-
-    every_s = 10.0
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-        self._putting: threading.Thread | None = None
-        self._next: Live | None = None
-        self._lock = threading.Lock()
-
-    def read(self) -> Live | None:
-        with suppress(MimicError):
-            return parse_live(self._storage.read_bytes(LIVE))
-        return None
-
-    def write(self, live: Live) -> None:
-        with self._lock:
-            self._next = live
-            if self._putting is None:
-                self._putting = threading.Thread(target=self._put, daemon=True)
-                self._putting.start()
-
-    def _put(self) -> None:
-        while True:
-            with self._lock:
-                live, self._next = self._next, None
-                if live is None:
-                    self._putting = None
-                    return
-            with suppress(MimicError):
-                self._storage.write(LIVE, live.content())
-
-    def settle(self) -> None:
-        """Waits for what is under way."""
-        if (putting := self._putting) is not None:
-            putting.join(PATIENCE_S)
-
-
-def patiently(action: Callable[[], _T]) -> _T:
-    """`action()`, again and again while the storage is away, for at most two minutes.
-
-    Raises StorageError.
-    """
-    pause, begun = _FIRST_PAUSE_S, time.monotonic()
-    while True:
-        try:
-            return action()
-        except StorageAwayError:
-            if time.monotonic() - begun > PATIENCE_S:
-                raise
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE_S)
 
 
 def _in_step(name: str) -> bool:
