@@ -6,6 +6,7 @@ without a secret in it.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import os
@@ -13,12 +14,15 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from threading import Lock
 from typing import Any
 
 from mimic_ray.base import files
-from mimic_ray.base.address import ATTEMPTS, Address, filesystem_of, parse
+from mimic_ray.base.address import ATTEMPTS, Address, filesystem_of, is_remote, parse
 from mimic_ray.base.errors import DiskFullError, StorageAwayError, StorageError
 from mimic_ray.base.redact import redact
 from mimic_ray.base.text import plain
@@ -42,6 +46,28 @@ def open_storage(address: str | Path | Address) -> Storage:
     parsed = address if isinstance(address, Address) else parse(address)
     with _sentences(parsed.shown):
         return Storage(parsed, filesystem_of(parsed))
+
+
+@cache
+def at_hand(place: str) -> Path:
+    """The file at a path or an address, as a path: a remote one is copied, once a process.
+
+    The copy keeps its name and goes when the process ends. Raises StorageError.
+    """
+    if not is_remote(place):
+        return Path(parse(place).path)
+    above, _, name = place.partition("?")[0].rpartition("/")
+    query = place[len(above) + 1 + len(name) :]
+    storage = open_storage(above + query)
+    folder = Path(mkdtemp(prefix="mimic-ray-"))
+    atexit.register(rmtree, folder, ignore_errors=True)
+    found = storage.find(name)
+    if found is None:
+        raise StorageError(f"{storage.shown(name)} does not exist.")
+    with files.disk_errors(folder / name), (folder / name).open("wb") as copy:
+        for offset in range(0, found.size, _CHUNK):
+            copy.write(storage.read_range(name, offset, min(_CHUNK, found.size - offset)))
+    return folder / name
 
 
 class Storage:

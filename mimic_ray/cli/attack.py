@@ -45,7 +45,12 @@ def badencoder(
         str, typer.Option(help="Shadow set: images; their labels only choose the references.")
     ],
     trigger: Annotated[str, typer.Option(help="patch, blend, dct, sine, or an npz file.")],
-    out: Annotated[Path, typer.Option(help="A new folder for the attacked checkpoint.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="A new folder for the attacked checkpoint.", callback=options.local_folder
+        ),
+    ],
     target: Annotated[str | None, typer.Option(help="Target class: name or index.")] = None,
     references: Annotated[
         str,

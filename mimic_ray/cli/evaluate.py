@@ -59,7 +59,11 @@ def command(
     train_limit: Annotated[int | None, typer.Option(min=1, help="Use so many of them.")] = None,
     test_limit: Annotated[int | None, typer.Option(min=1, help="Use so many of them.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="A new folder for evaluation.json and evaluation.png.")
+        Path | None,
+        typer.Option(
+            help="A new folder for evaluation.json and evaluation.png.",
+            callback=options.local_folder,
+        ),
     ] = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,

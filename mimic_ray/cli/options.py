@@ -7,6 +7,19 @@ from typing import Annotated
 
 import typer
 
+from mimic_ray.base.errors import UsageError
+
+
+def local_folder(out: Path | None) -> Path | None:
+    """A callback of --out where only a folder will do. Path makes "s3:/..." of an address."""
+    if out and str(out).startswith(("s3:/", "gs:/", "file:/")):
+        raise UsageError(
+            f"--out {out}: only purify writes to object storage; give a folder, which all machines "
+            "see where there is more than one."
+        )
+    return out
+
+
 Encoder = Annotated[
     str,
     typer.Option(
@@ -15,7 +28,9 @@ Encoder = Annotated[
         "`mimic-ray inspect FILE` says which fits."
     ),
 ]
-Teacher = Annotated[Path, typer.Option(help="Checkpoint of the suspect encoder.")]
+Teacher = Annotated[
+    str, typer.Option(help="Checkpoint of the suspect encoder, a file or s3://bucket/file.")
+]
 Data = Annotated[
     str,
     typer.Option(

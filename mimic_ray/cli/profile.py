@@ -15,7 +15,10 @@ def command(
     teacher: options.Teacher,
     data: options.Data,
     out: Annotated[
-        Path | None, typer.Option(help="A new folder for profile.parquet and profile.png.")
+        Path | None,
+        typer.Option(
+            help="A new folder for profile.parquet and profile.png.", callback=options.local_folder
+        ),
     ] = None,
     recipe: options.RecipeName = "auto",
     setting: options.Setting = None,

@@ -21,7 +21,7 @@ _SIDE = "Larger images become squares of this side; else all keep their bytes."
 @app.command()
 def build(
     source: Annotated[list[str], typer.Argument(help=_SOURCES)],
-    out: Annotated[Path, typer.Option(help="The folder to make.")],
+    out: Annotated[Path, typer.Option(help="The folder to make.", callback=options.local_folder)],
     per_shard: Annotated[int, typer.Option(help="Images in a shard.")] = 10_000,
     side: Annotated[int | None, typer.Option(help=_SIDE)] = None,
     quality: Annotated[int, typer.Option(help="JPEG quality, with --side.")] = 90,

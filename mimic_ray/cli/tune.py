@@ -19,7 +19,9 @@ def command(
     encoder: options.Encoder,
     teacher: options.Teacher,
     data: options.Data,
-    out: Annotated[Path, typer.Option(help="The study folder to make.")],
+    out: Annotated[
+        Path, typer.Option(help="The study folder to make.", callback=options.local_folder)
+    ],
     trials: Annotated[int, typer.Option(min=1, help="Trials, those of a resumed study too.")] = 16,
     recipe: options.RecipeName = "auto",
     setting: options.Setting = None,

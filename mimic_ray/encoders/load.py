@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from mimic_ray.base.storage import at_hand
 from mimic_ray.encoders.checkpoint.read import Checkpoint, read_checkpoint
 from mimic_ray.encoders.checkpoint.resolve import Fit, fit
 from mimic_ray.encoders.encoder import Encoder
@@ -20,13 +21,14 @@ class Loaded:
     fit: Fit
 
 
-def load_checkpoint(path: Path, encoder_name: str) -> Loaded:
-    """The encoder of that name with the weights in `path`: float32, eval mode, no gradients.
+def load_checkpoint(place: str | Path, encoder_name: str) -> Loaded:
+    """The encoder of that name with the weights at `place`: float32, eval mode, no gradients.
 
-    Raises UnknownNameError for the name, a CheckpointError for the file.
+    `place` is a path or an address. Raises UnknownNameError for the name, a CheckpointError for
+    the file, StorageError for one that cannot be had.
     """
     encoder = build(encoder_name)  # first: a wrong name is found sooner than a large file is read
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(at_hand(str(place)))
     fitted = fit(checkpoint, encoder)
     encoder.net.load_state_dict(fitted.state)
     encoder.eval().requires_grad_(False)

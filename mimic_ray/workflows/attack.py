@@ -88,7 +88,7 @@ def attack(
     implant = ATTACKS.resolve(name)
     folder = files.require_empty(Path(out))
     make = devices.choose(device, precision, threads)
-    loaded = load_checkpoint(Path(teacher), encoder)
+    loaded = load_checkpoint(teacher, encoder)
     clean = loaded.encoder
     side = clean.spec.input_size
     # First: a trigger of another size is found sooner than thousands of images are decoded.

@@ -168,5 +168,5 @@ def _load(places: Mapping[str, str | Path], architecture: str | None) -> dict[st
                 "inspect names those that fit)."
             )
         else:
-            loaded[name] = load_checkpoint(Path(place), architecture).encoder
+            loaded[name] = load_checkpoint(place, architecture).encoder
     return loaded

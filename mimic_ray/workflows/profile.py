@@ -38,7 +38,7 @@ def profile_checkpoint(
     """
     resolved = load_recipe(recipe, settings)
     target = files.require_empty(Path(out)) if out else None
-    loaded = load_checkpoint(Path(teacher), encoder)
+    loaded = load_checkpoint(teacher, encoder)
     resolved = load_recipe(recipe, settings, loaded.encoder.spec.input_size)
     chosen_taps(loaded.encoder.spec, resolved.mutual_information.taps)
     source = open_images(data)

@@ -84,7 +84,7 @@ def purify(
     if not resume:
         place.require_free()
     check(workers, resolved)
-    loaded = load_checkpoint(Path(teacher), encoder)
+    loaded = load_checkpoint(teacher, encoder)
     resolved = load_recipe(recipe, overrides, loaded.encoder.spec.input_size)
     chosen_taps(loaded.encoder.spec, resolved.mutual_information.taps)
     source = open_images(data)

@@ -118,7 +118,7 @@ def tune(
         StudyFolder.require_free(out)
     if resources.address is None:
         check_here(resources)
-    loaded = load_checkpoint(Path(teacher), encoder)
+    loaded = load_checkpoint(teacher, encoder)
     wanted = _Wanted.of(*asked, loaded.encoder.spec.input_size)
     chosen_taps(loaded.encoder.spec, wanted.base.mutual_information.taps)
     source = open_images(data)

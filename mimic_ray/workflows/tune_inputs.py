@@ -116,7 +116,7 @@ def prepare(
     hook.remove()
     tell(Progress("untouched", 0, 1))
     references = [untrained(encoder, base.training.seed)]
-    references += [load_checkpoint(Path(place), encoder).encoder for place in untouched]
+    references += [load_checkpoint(place, encoder).encoder for place in untouched]
     of_untouched = untouched_scores(
         references, torch.from_numpy(apart), compute, base.training.seed, teacher=teacher
     )

@@ -68,8 +68,8 @@ def test_a_search_over_a_large_transformer_ends_with_a_recipe(tmp_path, mimic_ra
     save_file(registry.build("vit_b16").net.state_dict(), tmp_path / "teacher.safetensors")
     study = tmp_path / "study"
     done = mimic_ray(
-        *("tune", "--encoder", "vit_b16", "--teacher", str(tmp_path / "teacher.safetensors")),
-        *("--data", str(clean), "--out", str(study), "--held-out", "0.25", "--trials", "2"),
+        *("tune", "--encoder", "vit_b16@96", "--teacher", str(tmp_path / "teacher.safetensors")),
+        *("--data", str(clean), "--out", str(study), "--held-out", "0.7", "--trials", "2"),
         *("--set", "training.steps=2", "--set", "training.batch=4", "--set", "views.fixed=1"),
         *("--set", "mutual_information.images=8", "--no-early-stopping"),
         timeout_s=3000,
