@@ -78,9 +78,15 @@ def check_resources(cluster: ClusterState, scale: Scale) -> list[str]:
 
 def _remote_note(option: str, place: str) -> str:
     """Asks the storage for the place; what needs credentials that are not here is a note."""
+    where, name = place.partition("{")[0].partition("*")[0], "run.json"
+    if option == "--teacher":
+        path, question, settings = place.partition("?")
+        above, _, name = path.rpartition("/")
+        where = f"{above}{question}{settings}"
     try:
-        storage = open_storage(place.partition("{")[0].partition("*")[0])
-        storage.find("run.json" if option == "--out" else "set.json")
+        found = open_storage(where).find(name)
+        if option == "--teacher" and found is None:
+            raise StorageError(f"--teacher {place} does not exist.")
     except StorageError as error:
         if "access was denied" in error.message:
             return f"{option} {place} could not be checked from here: no access with what is here."

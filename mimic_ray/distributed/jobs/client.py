@@ -157,6 +157,13 @@ class JobClient:
         if name and _has(text, "404"):
             near = near_names(name, [job.id for job in self.jobs()])
             return UnknownNameError("job", plain(name), near, "See mimic-ray list.")
+        if name and "already exists" in text:
+            return UsageError(f"A job called {plain(name)} was just sent by another: ask again.")
+        if "Version check returned" in text:
+            return ResourceError(
+                f"What answers at {self.server} is no job server: give the address of the head's "
+                "dashboard, or of the port that is forwarded to it."
+            )
         last = plain(redact(text.strip().splitlines()[-1] if text.strip() else repr(error)), 300)
         return ResourceError(f"The job server at {self.server} refused: {last}")
 
@@ -178,8 +185,9 @@ def _patient_client(url: str) -> Any:
 
     from ray.job_submission import JobSubmissionClient
 
-    # Ray says where it uploads to; we say that ourselves.
-    logging.getLogger("ray.dashboard").setLevel(logging.WARNING)
+    # Ray says where it uploads to and that a log has ended, between our lines.
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("ray.")]:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
     class Client(JobSubmissionClient):
         def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:

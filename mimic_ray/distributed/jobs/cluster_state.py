@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from mimic_ray.distributed.jobs.client import JobClient
 
 # How a raylet is told to start Python.
 _WORKER_COMMAND = "--python_worker_command="
+# The type that Ray makes up for a node that nobody described: "node_" and the node's id.
+_OF_ONE_NODE = re.compile(r"node_?[0-9a-f]{56}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,15 @@ def cluster_state(client: JobClient) -> ClusterState:
         ray=facts.get("rayVersion", ""),
         python=facts.get("pythonVersion", ""),
         nodes=nodes,
-        grows=bool(status.get("autoscalerReport")),
+        grows=_grows(status.get("autoscalerReport") or {}),
         interpreter=_interpreter(client),
     )
+
+
+def _grows(report: Mapping[str, Any]) -> bool:
+    """Every head reports as an autoscaler; without a real one, each node is a type of its own."""
+    types = report.get("activeNodes") or {}
+    return bool(report) and not (types and all(_OF_ONE_NODE.fullmatch(name) for name in types))
 
 
 def _interpreter(client: JobClient) -> str:

@@ -35,10 +35,14 @@ def follow(
     while True:
         try:
             told = asyncio.run(_stream(client, name, told, tell))
-            job = client.job(name)
-            if job.over:
+            try:
+                job = client.job(name)
                 # The stream may end before the last lines were written.
-                tell(client.logs(name)[told:])
+                rest = client.logs(name)[told:] if job.over else ""
+            except NoAnswerError as error:
+                raise _Dropped(told, lost_at is None, error) from error
+            if job.over:
+                tell(rest)
                 return job
             wait_s, lost_at = _FIRST_WAIT_S, None
         except _Dropped as dropped:

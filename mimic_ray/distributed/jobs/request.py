@@ -102,7 +102,7 @@ def make_request(
         if "--cpus-per-worker" not in own and scale.cpus_each:
             given += ["--cpus-per-worker", f"{scale.cpus_each:g}"]
     places = Places(named, named.get("--out", ""))
-    return Request(name or _derived_name(given), given, places, files, scale, not spreads)
+    return Request(name or _derived_name(given, files), given, places, files, scale, not spreads)
 
 
 def check_name(name: str) -> None:
@@ -113,10 +113,15 @@ def check_name(name: str) -> None:
         )
 
 
-def _derived_name(arguments: Sequence[str]) -> str:
-    """The same command gives the same name, so that sending it twice does not run it twice."""
-    digest = hashlib.sha256("\0".join(arguments).encode()).hexdigest()[:8]
-    return f"{arguments[0]}-{digest}"
+def _derived_name(arguments: Sequence[str], files: Mapping[str, Path]) -> str:
+    """The same command gives the same name, so that sending it twice does not run it twice.
+
+    A recipe that was edited makes it another command.
+    """
+    digest = hashlib.sha256("\0".join(arguments).encode())
+    for name in sorted(files):
+        digest.update(hashlib.sha256(files[name].read_bytes()).digest())
+    return f"{arguments[0]}-{digest.hexdigest()[:8]}"
 
 
 def _rewritten(arguments: Sequence[str], replaced: Callable[[str, str], str]) -> list[str]:
