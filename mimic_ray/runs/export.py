@@ -16,6 +16,7 @@ from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.encoders.registry import build
 from mimic_ray.encoders.user_module import is_place
 from mimic_ray.runs.folder import RunFolder
+from mimic_ray.runs.place import reading
 from mimic_ray.runs.record import read_record
 from mimic_ray.runs.sums import check_sums
 
@@ -53,11 +54,15 @@ def export(folder: RunFolder, student: Encoder, teacher: Loaded) -> Path:
 def load_encoder(run: str | Path, *, allow_code: bool = False) -> Encoder:
     """The purified encoder of a finished run, on the CPU, in eval mode.
 
-    An encoder that came from the user's own "file.py:function" is code: it is run only with
-    `allow_code=True`. Raises RunFolderError when the run is not finished or not whole, and
-    DamagedCheckpointError when the weights are not those that were written.
+    `run` is its folder or address. An encoder that came from the user's own "file.py:function" is
+    code: it is run only with `allow_code=True`. Raises RunFolderError when the run is not finished
+    or not whole, and DamagedCheckpointError when the weights are not those that were written.
     """
-    folder = RunFolder.open(run)
+    with reading(run) as folder:
+        return _read_encoder(folder, allow_code)
+
+
+def _read_encoder(folder: RunFolder, allow_code: bool) -> Encoder:
     record = read_record(folder.record)
     if record.status != "finished":
         raise RunFolderError(

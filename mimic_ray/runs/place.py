@@ -10,8 +10,11 @@ that is nothing, since they see it anyway; for an address (runs/remote_place.py)
 
 from __future__ import annotations
 
+import os
+import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +46,13 @@ class Place:
         """Raises RunFolderError if something lies there already."""
         RunFolder.require_free(self.folder.path)
 
-    def fetch(self) -> None:
+    def fetch(self, *, checkpoint: bool = True) -> None:
         """Makes `folder` what the others have written. Raises StorageError."""
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """What is wrong with a file of `folder` is said of the file that it is a copy of."""
+        yield
 
     def put(self, *names: str) -> None:
         """Files of `folder` that others must see now. Raises StorageError."""
@@ -86,3 +94,18 @@ def place_of(run: str | Path, who: str) -> Place:
     from mimic_ray.runs.remote_place import RemotePlace
 
     return RemotePlace(str(run), who)
+
+
+@contextmanager
+def reading(run: str | Path) -> Iterator[RunFolder]:
+    """A run's folder, to read results from: itself, or of an address a copy that goes again.
+
+    Raises StorageError.
+    """
+    place = place_of(run, f"reader-{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        place.fetch(checkpoint=False)
+        with place.named():
+            yield place.folder
+    finally:
+        place.leave()

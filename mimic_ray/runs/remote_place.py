@@ -17,8 +17,8 @@ import hashlib
 import json
 import secrets
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +84,24 @@ class RemotePlace(Place):
     def hurry(self) -> None:
         self._patiently.hurry()
 
-    def fetch(self) -> None:
+    def fetch(self, *, checkpoint: bool = True) -> None:
         self._start_anew()
         for found in self._listed():
             top = found.name.partition("/")[0]
             if top != _CHECKPOINTS and not top.startswith("."):
                 self._fetch_file(found.name, self.folder.path / found.name)
-        self._fetch_checkpoint()
+        if checkpoint:
+            self._fetch_checkpoint()
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        try:
+            yield
+        except MimicError as error:
+            error.message = error.message.replace(str(self.folder.path), str(self))
+            if len(error.args) == 1:
+                error.args = (error.message,)  # what a pickle of it keeps
+            raise
 
     def put(self, *names: str) -> None:
         for name in names:
