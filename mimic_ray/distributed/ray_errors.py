@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from pathlib import Path
 
 from mimic_ray.base.errors import MimicError, TrainingError
@@ -22,14 +23,14 @@ def as_ours(error: BaseException, log: Path) -> MimicError:
     """What came out of `fit()`; a MimicError that is somewhere within is handed on as it is."""
     failures: dict[int, BaseException] = getattr(error, "worker_failures", {})
     inner = getattr(error, "controller_failure", None)
-    for found in (*failures.values(), inner, error):
-        if isinstance(found, MimicError):
-            return found
     ends = f"{_GO_ON} Ray's log is in {log}."
-    # A worker that lost its peer fails as well: the one that died says more.
+    # A worker that lost its peer fails as well: the one that died says more, where it is known.
     for rank, failure in failures.items():
         if why := _death(failure):
             return TrainingError(f"Worker {rank}{_where(failure)} died: {why}. {ends}")
+    for found in (*failures.values(), inner, error):
+        if isinstance(found, MimicError):
+            return found
     for rank, failure in failures.items():
         return TrainingError(f"Worker {rank}{_where(failure)} failed: {last_line(failure)}. {ends}")
     if type(inner).__name__ == "WorkerGroupStartupTimeoutError":
@@ -41,6 +42,21 @@ def as_ours(error: BaseException, log: Path) -> MimicError:
     if why := _death(cause):
         return TrainingError(f"Ray's controller of the run{_where(cause)} died: {why}. {ends}")
     return TrainingError(f"Ray Train failed: {last_line(cause)}. {ends}")
+
+
+def in_a_worker(rank: int, error: Exception) -> TrainingError:
+    """An error that is none of ours, as one: only strings leave a process for certain."""
+    text = f"{type(error).__name__} {error}"
+    if re.search(r"gloo|NCCL|DistBackendError|DistStoreError|TCPStore", text):
+        return TrainingError(
+            f"Worker {rank} lost the other workers: one of them died, or the network between them "
+            f"failed. {_GO_ON}"
+        )
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return TrainingError(
+        f"Worker {rank} failed at {Path(where.filename).name}:{where.lineno}: "
+        f"{type(error).__name__}: {last_line(error)}. {_GO_ON}"
+    )
 
 
 def was_lost(error: BaseException) -> bool:

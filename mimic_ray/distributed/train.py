@@ -16,7 +16,7 @@ from torch import Tensor
 from mimic_ray.base.address import below, filesystem_of, parse
 from mimic_ray.base.errors import MimicError, ResourceError, StoppedError, TrainingError
 from mimic_ray.distributed.head import Head
-from mimic_ray.distributed.ray_errors import as_ours, was_lost
+from mimic_ray.distributed.ray_errors import as_ours, in_a_worker, was_lost
 from mimic_ray.distributed.session import ray_session
 from mimic_ray.distributed.silence import Silence
 from mimic_ray.runs.progress import Progress
@@ -185,13 +185,9 @@ def _worker(config: dict[str, Any]) -> dict[str, Any]:
         end.give_up(error)
         raise
     except Exception as error:
-        # Only strings cross the process boundary for certain; the traceback goes to Ray's log.
+        # The traceback goes to Ray's log.
         traceback.print_exc()
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        raise TrainingError(
-            f"Worker {ranks.rank} failed at {Path(where.filename).name}:{where.lineno}: "
-            f"{type(error).__name__}: {error}"
-        ) from None
+        raise in_a_worker(ranks.rank, error) from None
     return asdict(outcome)
 
 

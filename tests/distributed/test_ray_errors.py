@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mimic_ray.base.errors import DataError, TrainingError
-from mimic_ray.distributed.ray_errors import as_ours, was_lost
+from mimic_ray.distributed.ray_errors import as_ours, in_a_worker, was_lost
 
 LOG = Path("/runs/a/ray.log")
 
@@ -55,6 +55,25 @@ def test_of_two_workers_that_failed_the_one_that_died_is_named():
     peer = RuntimeError("[/__w/pytorch/gloo/transport/tcp/pair.cc:534] Connection closed by peer")
     error = WorkerGroupError({0: peer, 1: WorkerHealthCheckFailedError(ActorDiedError(KILLED))})
     assert sentence(error).startswith("Worker 1 on 10.77.0.13 died: its process was killed or")
+
+
+def test_of_one_that_died_and_one_that_lost_it_the_dead_one_is_told():
+    gloo = RuntimeError("[/__w/gloo/transport/tcp/pair.cc:534] Connection closed by peer. GLHF!")
+    lost = in_a_worker(0, gloo)
+    assert "pair.cc" not in lost.message
+    assert "lost the other workers" in lost.message
+    error = WorkerGroupError({0: lost, 1: WorkerHealthCheckFailedError(ActorDiedError(KILLED))})
+    assert sentence(error).startswith("Worker 1 on 10.77.0.13 died")
+    assert as_ours(WorkerGroupError({0: lost}), LOG) is lost
+
+
+def test_another_error_in_a_worker_is_told_with_its_place():
+    try:
+        raise ValueError("Traceback of a page\n7 is no prime.")
+    except ValueError as error:
+        message = in_a_worker(2, error).message
+    assert message.startswith("Worker 2 failed at test_ray_errors.py:")
+    assert "ValueError: 7 is no prime. What was committed" in message
 
 
 def test_a_controller_that_was_killed_is_lost_and_worth_another_attempt():

@@ -20,6 +20,11 @@ from tests.hosts.ray_cluster import RayCluster, ray_cluster
 
 # The longest that a command of these tests may take, before the test fails and ends the hosts.
 COMMAND_S = 240.0
+# With the default recipe, the last bit of a sum over two workers grows a hundred thousandfold in 40
+# steps: its adversary takes signs of gradients, its learning rate is high. With these, 200 steps of
+# one, two or three workers stay within 2e-4 of each other, so that a step too many or too few, or
+# one on other images, is seen.
+CALM = ("--set", "adversary.share=0", "--set", "training.learning_rate=1e-4")
 
 
 @dataclass
@@ -64,13 +69,14 @@ class Site:
 
 
 @pytest.fixture(scope="session")
-def alone(tmp_path_factory, purify_arguments) -> Callable[[int], Path]:
+def alone(tmp_path_factory, purify_arguments) -> Callable[..., Path]:
     """The folder of the same purification of so many steps on this machine, without Ray."""
 
     @functools.cache
-    def run(steps: int) -> Path:
+    def run(steps: int, *more: str) -> Path:
         out = tmp_path_factory.mktemp("alone") / "run"
-        words = [sys.executable, "-m", "mimic_ray", *purify_arguments(out, "--local", steps=steps)]
+        arguments = purify_arguments(out, "--local", *more, steps=steps)
+        words = [sys.executable, "-m", "mimic_ray", *arguments]
         done = subprocess.run(words, capture_output=True, text=True, timeout=COMMAND_S)
         assert done.returncode == 0, done.stderr
         return out
@@ -98,7 +104,6 @@ def site(case: Path) -> Callable[..., object]:
 
 def check_equal(ours: Path, theirs: Path) -> None:
     """Both runs are finished, with the same losses step by step and the same weights."""
-    import torch
     from safetensors.torch import load_file
 
     rows, expected = (read_metrics(RunFolder(run)) for run in (ours, theirs))
@@ -107,5 +112,8 @@ def check_equal(ours: Path, theirs: Path) -> None:
         assert row["loss"] == pytest.approx(wanted["loss"], rel=1e-3, abs=1e-4)
     left, right = (load_file(run / "student.safetensors") for run in (ours, theirs))
     assert left.keys() == right.keys()
-    for name, weights in left.items():
-        torch.testing.assert_close(weights, right[name], rtol=2e-3, atol=2e-4, msg=name)
+    apart, size = (
+        sum(float(tensor.double().square().sum()) for tensor in tensors) ** 0.5
+        for tensors in ([left[name] - right[name] for name in left], right.values())
+    )
+    assert apart < 1e-4 * size

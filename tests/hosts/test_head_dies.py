@@ -1,0 +1,88 @@
+"""The head's machine dies while somebody follows the job's log."""
+
+import time
+
+import pytest
+
+from tests.hosts.conftest import CALM, check_equal
+from tests.hosts.watched import Watched, note
+
+pytestmark = pytest.mark.slow
+
+STEPS = 200
+# `logs --follow` waits 300 s for a head that may come back.
+FOLLOW_S = 400.0
+# Ray's processes on the other hosts end 60 s after their head.
+ORPHANS_S = 150.0
+
+
+def test_who_follows_the_log_is_told_and_a_new_cluster_goes_on(site, alone):
+    with site("head", "node1") as built:
+        words = built.purify("run", "--commit-every", "10", *CALM, steps=STEPS)
+        sent = built.on("desk", *built.submitted("job", *words, workers="2", wait=False))
+        assert sent.returncode == 0, sent.stderr
+        following = built.network["desk"].start(
+            built.command("logs", "job", "--follow", "--address", built.ray.jobs_url),
+            environment=built.ray.environment,
+        )
+        watched = Watched(built, "run", following)
+        watched.until(35)
+
+        built.network["head"].kill()
+        began = time.monotonic()
+        code, _, complained = watched.end(FOLLOW_S)
+        assert code == 1
+        assert "Traceback" not in complained
+        sentence = " ".join(complained[complained.index("error: ") :].split())
+        assert f"{built.ray.jobs_url} has not answered" in sentence
+        note(
+            "SIGKILL of the head's host during `logs --follow`",
+            f'`logs` stopped: "{sentence}"; a new cluster with `--resume` gave the student of one '
+            "machine",
+            watched,
+            time.monotonic() - began,
+            STEPS,
+        )
+        wait_until_gone(built.network["node1"])
+
+        built.ray.head = built.network.add("head2")
+        built.ray.start_head()
+        built.ray.join(built.network["node1"])
+        again = built.submitted("job", *words, "--resume", workers="2")
+        done = built.on("desk", *again)
+        assert done.returncode == 0, done.stderr
+        check_equal(built.run("run"), alone(STEPS, *CALM))
+
+
+def wait_until_gone(host):
+    """Nothing of the lost cluster goes on writing into the run."""
+    deadline = time.monotonic() + ORPHANS_S
+    while host.processes("RayTrainWorker") or host.processes("raylet"):
+        assert time.monotonic() < deadline, f"still there: {host.processes('ray')}"
+        time.sleep(1)
+
+
+def test_a_run_that_is_driven_from_another_host_stops_with_a_sentence(site):
+    """Ray alone would end the driver after 60 s without a word."""
+    with site("head", "node1") as built:
+        options = ("--address", built.ray.address, "--workers", "2", "--cpus-per-worker", "1")
+        words = built.purify("run", *options, "--commit-every", "10", *CALM, steps=STEPS)
+        command = built.network["node1"].start(
+            built.command(*words), environment=built.ray.environment
+        )
+        watched = Watched(built, "run", command)
+        watched.until(35)
+        built.network["head"].kill()
+        began = time.monotonic()
+        code, _, complained = watched.end(120)
+        assert code == 1
+        sentence = " ".join(complained[complained.index("error: ") :].split())
+        assert "The head of the cluster" in sentence
+        assert watched.record["status"] == "failed"
+        note(
+            "SIGKILL of the head's host, driver elsewhere",
+            f'stopped: "{sentence}"',
+            watched,
+            time.monotonic() - began,
+            STEPS,
+        )
