@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -52,32 +54,44 @@ def shown_progress() -> Iterator[Callable[[News], None]]:
         if news.phase not in tasks:
             words = _WORDS.get(news.phase, news.phase)
             tasks[news.phase] = bar.add_task(words, total=news.total, detail="")
-        terms = [f"{name} {value:.4f}" for name, value in news.row.items() if name in _TERMS]
-        if news.images_per_s:
-            terms.append(f"{news.images_per_s:,.0f} images/s")
-        bar.update(
-            tasks[news.phase], completed=news.done, total=news.total, detail="  ".join(terms)
-        )
+        detail = "  ".join(_numbers(news))
+        bar.update(tasks[news.phase], completed=news.done, total=news.total, detail=detail)
 
     with bar:
         yield tell
 
 
 def _told_in_words() -> Callable[[News], None]:
-    """For a log: only what a reader must know, once each time that it happens."""
-    silent = False
+    """For a log: what a reader must know, once each time that it happens.
+
+    With MIMIC_RAY_PROGRESS_S, as jobs have it, also a line every so many seconds.
+    """
+    every_s = float(os.environ.get("MIMIC_RAY_PROGRESS_S") or "inf")
+    silent, told_phase, told_at = False, "", 0.0
 
     def tell(news: News) -> None:
-        nonlocal silent
-        if news.phase == "silent" and bool(news.done) != silent:
-            silent = bool(news.done)
-            console.err.print(
-                f"No step for {news.done} s: a node or the network may be silent."
-                if silent
-                else "The steps go on."
-            )
+        nonlocal silent, told_phase, told_at
+        if news.phase == "silent":
+            if bool(news.done) != silent:
+                silent = bool(news.done)
+                console.err.print(
+                    f"No step for {news.done} s: a node or the network may be silent."
+                    if silent
+                    else "The steps go on."
+                )
+            return
+        clock = time.monotonic()
+        if every_s < float("inf") and (news.phase != told_phase or clock - told_at >= every_s):
+            told_phase, told_at = news.phase, clock
+            words = f"{_WORDS.get(news.phase, news.phase)}: {news.done:,} of {news.total:,}"
+            console.err.print(", ".join([words, *_numbers(news)]), markup=False, soft_wrap=True)
 
     return tell
+
+
+def _numbers(news: News) -> list[str]:
+    terms = [f"{name} {value:.4f}" for name, value in news.row.items() if name in _TERMS]
+    return [*terms, *([f"{news.images_per_s:,.0f} images/s"] if news.images_per_s else [])]
 
 
 _TERMS = ("loss", "clone", "attention", "contrastive")
