@@ -11,7 +11,7 @@ from mimic_ray.base.errors import RunFolderError
 from mimic_ray.base.text import plain
 from mimic_ray.runs.record import RunRecord, read_record
 
-_RECORD = "run.json"
+RECORD = "run.json"
 # What base/files calls a file or folder until it is whole.
 _UNFINISHED = ".*.tmp-*"
 
@@ -24,7 +24,7 @@ class RunFolder:
 
     @property
     def record(self) -> Path:
-        return self.path / _RECORD
+        return self.path / RECORD
 
     @property
     def recipe(self) -> Path:
@@ -90,9 +90,9 @@ class RunFolder:
             return
         if not path.is_dir():
             raise RunFolderError(f"{path} is a file: give a folder that is new or empty as --out.")
-        if (path / _RECORD).exists():
+        if (path / RECORD).exists():
             raise RunFolderError(
-                f"{path} holds another run{_described(path / _RECORD)}: continue it with "
+                f"{path} holds another run{_described(path / RECORD)}: continue it with "
                 "--resume, or give another --out."
             )
         # A killed `create` leaves an unfinished record and nothing else.

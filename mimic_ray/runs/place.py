@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from mimic_ray.base.address import is_remote, parse
+from mimic_ray.base.storage import open_storage
 from mimic_ray.runs.commit import commit
-from mimic_ray.runs.folder import RunFolder
+from mimic_ray.runs.folder import RECORD, RunFolder
 from mimic_ray.runs.live import LiveStore
 from mimic_ray.runs.record import RunRecord
 
@@ -109,3 +110,10 @@ def reading(run: str | Path) -> Iterator[RunFolder]:
             yield place.folder
     finally:
         place.leave()
+
+
+def is_run(place: str | Path) -> bool:
+    """Whether a run may lie there, rather than a file. Raises StorageError."""
+    if is_remote(place):
+        return open_storage(place).exists(RECORD)
+    return Path(parse(place).path).is_dir()

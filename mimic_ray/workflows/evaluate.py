@@ -21,6 +21,7 @@ from mimic_ray.evaluation.metrics import accuracy, attack_success
 from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion, Score
 from mimic_ray.report.plots import plot_evaluation
 from mimic_ray.runs.export import load_encoder
+from mimic_ray.runs.place import is_run
 from mimic_ray.runs.progress import Progress
 from mimic_ray.workflows.evaluate_images import Attacked, Bench, LabelledSets
 
@@ -160,7 +161,7 @@ def _heads(wanted: Heads) -> dict[str, Trained | Nearest]:
 def _load(places: Mapping[str, str | Path], architecture: str | None) -> dict[str, Encoder]:
     loaded = {}
     for name, place in places.items():
-        if Path(place).is_dir():
+        if is_run(place):
             loaded[name] = load_encoder(place)
         elif architecture is None:
             raise UsageError(

@@ -104,7 +104,8 @@ def purify(
                 else:
                     record = begin_run(place, record, resolved)
             if record.status == "finished":
-                check_sums(place.folder.path)
+                with place.named():
+                    check_sums(place.folder.path)
                 done = "The run was finished already; nothing was done."
                 return _result(place, record, [done])
             job = Job(
