@@ -48,10 +48,10 @@ def test_a_file_that_cannot_be_read_replaces_nothing(flaky, tmp_path):
 
 
 def test_what_is_read_through_a_bad_line_is_whole_or_an_error(flaky):
-    made, storage = flaky(seed=1)
+    made, storage = flaky()
     content = bytes(i % 251 for i in range(3 << 20))
     storage.write("big", content)
-    made.rate = 0.4
+    made.fail(1, 0.4)
     read = failed = 0
     for _ in range(15):
         try:

@@ -27,6 +27,10 @@ class Door:
         self.met: dict[str, int] = dict.fromkeys(("", *FAULTS), 0)
         self._random, self._lock = random.Random(seed), Lock()
 
+    def fail(self, seed: int, rate: float) -> None:
+        """From here on with these."""
+        self.rate, self._random = rate, random.Random(seed)
+
     def fault(self) -> str:
         with self._lock:
             drawn = self._random.choice(FAULTS) if self._random.random() < self.rate else ""
@@ -45,8 +49,7 @@ def door(server: str, seed: int = 0, rate: float = 0.0) -> Iterator[Door]:
         door = made
         behind = host
 
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    listening.daemon_threads = True
+    listening = _Server(("127.0.0.1", 0), Handler)
     made.endpoint = f"http://127.0.0.1:{listening.server_port}"
     thread = Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
@@ -56,6 +59,13 @@ def door(server: str, seed: int = 0, rate: float = 0.0) -> Iterator[Door]:
         listening.shutdown()
         listening.server_close()
         thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """A client that was killed, or a connection that was broken: that is what this is for."""
 
 
 class _Handler(BaseHTTPRequestHandler):
