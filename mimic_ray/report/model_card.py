@@ -38,16 +38,20 @@ BASES = {
 }
 
 
-def write_model_card(folder: RunFolder, record: RunRecord) -> None:
-    """Writes README.md from what the run folder holds; evaluation.json is used if it is there."""
+def write_model_card(folder: RunFolder, record: RunRecord, address: str = "") -> None:
+    """Writes README.md from what the run folder holds; evaluation.json is used if it is there.
+
+    `address` is where the run is kept, if that is not in this folder.
+    """
     recipe = load_recipe(str(folder.recipe))
+    name = address or folder.path.resolve().name
     sections = [
-        _summary(folder, record, recipe),
+        _summary(name, record, recipe),
         _what_was_done(folder, record, recipe),
         _imitated(recipe),
         _measured(folder),
         _not_measured(),
-        _how_to_load(folder, record),
+        _how_to_load(folder, name, record),
         _how_to_reproduce(record),
     ]
     files.write_text(folder.card, redact("\n\n".join(sections)) + "\n")
@@ -66,13 +70,13 @@ def read_evaluation(folder: RunFolder) -> Evaluation | None:
         ) from None
 
 
-def _summary(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:
+def _summary(name: str, record: RunRecord, recipe: Recipe) -> str:
     broken = (
         f", {count(record.broken_images, 'broken one')} skipped" if record.broken_images else ""
     )
     resumed = ", ".join(map(str, record.resumed_from))
     lines = [
-        f"| | {markdown_text(folder.path.resolve().name)} |",
+        f"| | {markdown_text(name)} |",
         "|:--|:--|",
         f"| Status | {record.status}, {count(record.step, 'step')} of {recipe.training.steps:,} |",
         f"| Encoder | {markdown_text(record.encoder)} |",
@@ -211,16 +215,15 @@ def _not_measured() -> str:
     )
 
 
-def _how_to_load(folder: RunFolder, record: RunRecord) -> str:
+def _how_to_load(folder: RunFolder, name: str, record: RunRecord) -> str:
     exported = sorted(folder.export.iterdir()) if folder.export.exists() else []
-    name = plain(folder.path.resolve().name)
     lines = [
         "## How to load it",
         "",
         "```python",
         "import mimic_ray",
         "",
-        f"encoder = mimic_ray.load_encoder({name!r})  # eval mode, on the CPU",
+        f"encoder = mimic_ray.load_encoder({plain(name)!r})  # eval mode, on the CPU",
         "features = encoder(images)  # [B, 3, S, S] in [0, 1] -> [B, D]; it normalises by itself",
         "```",
         "",

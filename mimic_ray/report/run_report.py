@@ -11,10 +11,10 @@ from mimic_ray.runs.record import RunRecord
 from mimic_ray.runs.sums import write_sums
 
 
-def write_report(folder: RunFolder, record: RunRecord) -> None:
+def write_report(folder: RunFolder, record: RunRecord, address: str = "") -> None:
     """Draws what the folder has numbers of, writes README.md and, last, the sums of all files.
 
-    To be repeated at will.
+    To be repeated at will. `address` is where the run is kept, if that is not in this folder.
     """
     if folder.profile.exists():
         plot_profile(read_profile(folder.profile), folder.profile_plot)
@@ -23,5 +23,5 @@ def write_report(folder: RunFolder, record: RunRecord) -> None:
     evaluation = read_evaluation(folder)
     if evaluation and evaluation.rows:
         plot_evaluation(evaluation.rows, folder.evaluation_plot)
-    write_model_card(folder, record)
+    write_model_card(folder, record, address)
     write_sums(folder.path)

@@ -29,6 +29,8 @@ from mimic_ray.runs.record import RunRecord
 class Place:
     """A folder of this machine, or of a disk that all machines share."""
 
+    remote = False
+
     def __init__(self, folder: Path) -> None:
         self.folder = RunFolder(folder)
 

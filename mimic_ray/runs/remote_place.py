@@ -47,6 +47,8 @@ _MANIFEST = "manifest.json"
 class RemotePlace(Place):
     """See `Place`. What `folder` holds is a copy; what counts is at the address."""
 
+    remote = True
+
     def __init__(self, address: str, who: str) -> None:
         self._storage = open_storage(address)
         name = hashlib.sha256(address.encode()).hexdigest()[:16]

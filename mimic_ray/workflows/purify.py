@@ -207,7 +207,7 @@ def _finish(place: Place, loaded: Loaded, outcome: Outcome) -> RunRecord:
     MetricsLog(folder, outcome.step).to_parquet()
     # train_s is in the record already.
     finished = record.ended("finished", step=outcome.step, train_s=0)
-    write_report(folder, finished)
+    write_report(folder, finished, str(place) if place.remote else "")
     finished.write(folder.record)
     place.put_results()
     end_live(place.live, "finished")

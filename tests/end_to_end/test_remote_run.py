@@ -143,6 +143,9 @@ def test_a_remote_run_has_the_files_and_the_bits_of_a_local_one(remote):
     live = read_live(out)
     assert live is not None
     assert (live.step, live.committed_step, live.status) == (STEPS, STEPS, "finished")
+    card = storage.read_bytes("README.md").decode()
+    assert f"load_encoder('{out}')" in card
+    assert str(remote.runs.place / "cache") not in card
     encoder = load_encoder(out)
     for key, weight in encoder.net.state_dict().items():
         assert weight.numpy().tobytes() == remote.runs.undisturbed[key]
