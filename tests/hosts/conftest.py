@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from mimic_ray.runs.commit import committed_step
 from mimic_ray.runs.folder import RunFolder
 from mimic_ray.runs.metrics import read_metrics
 from tests.hosts.network import SHARED, Lan, lan, why_not
@@ -67,6 +68,10 @@ class Site:
         """A run folder, seen from outside."""
         return self.network.shared / out
 
+    def committed(self, out: str) -> int:
+        """The run's last committed step, 0 before the first."""
+        return committed_step(RunFolder(self.run(out))) or 0
+
 
 @pytest.fixture(scope="session")
 def alone(tmp_path_factory, purify_arguments) -> Callable[..., Path]:
@@ -92,11 +97,11 @@ def site(case: Path) -> Callable[..., object]:
 
     @contextmanager
     def build(
-        *nodes: str, shared_mib: int = 512, system: dict[str, str] | None = None
+        *nodes: str, head_cpus: int = 1, system: dict[str, str] | None = None
     ) -> Iterator[Site]:
-        with lan("desk", *nodes, shared_mib=shared_mib) as network:
+        with lan("desk", *nodes) as network:
             shutil.copytree(case, network.shared / "case")
-            with ray_cluster(network, nodes, system=system) as ray:
+            with ray_cluster(network, nodes, head_cpus=head_cpus, system=system) as ray:
                 yield Site(network, ray)
 
     return build

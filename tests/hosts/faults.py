@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.hosts.network import CARD, SHARED, Host, Lan
 
@@ -55,6 +57,14 @@ def kill(host: Host, words: str, *, number: int = signal.SIGKILL) -> int:
     assert found, f"no process with {words!r} on {host.name}"
     os.kill(found[0], number)
     return found[0]
+
+
+def wait_for(what: Callable[[], Any], timeout_s: float) -> None:
+    """Returns when `what()` is true."""
+    deadline = time.monotonic() + timeout_s
+    while not what():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.2)
 
 
 @contextmanager

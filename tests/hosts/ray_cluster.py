@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from tests.hosts.network import PRIVATE, Host, Lan
 
@@ -25,7 +24,7 @@ class RayCluster:
 
     head: Host
     token: str
-    cpus: int
+    head_cpus: int
     # Settings of Ray's own processes, which only a node's start can change.
     system: Mapping[str, str]
 
@@ -52,17 +51,18 @@ class RayCluster:
             self.head,
             *("--head", "--port", "6379", "--dashboard-host", self.head.address),
             "--include-dashboard=true",
+            cpus=self.head_cpus,
         )
 
     def join(self, host: Host) -> None:
         """`host` becomes a node."""
-        self._start(host, "--address", self.address)
+        self._start(host, "--address", self.address, cpus=1)
 
-    def _start(self, host: Host, *how: str) -> None:
+    def _start(self, host: Host, *how: str, cpus: int) -> None:
         self.give_token(host)
         command = [
             *("ray", "start", *how, "--node-ip-address", host.address),
-            *("--num-cpus", str(self.cpus), "--disable-usage-stats"),
+            *("--num-cpus", str(cpus), "--disable-usage-stats"),
             # Less than Ray's 30 % of the memory of a machine that the hosts share.
             *("--object-store-memory", str(128 << 20)),
         ]
@@ -78,15 +78,16 @@ def ray_cluster(
     network: Lan,
     nodes: Sequence[str],
     *,
-    cpus: int = 1,
+    head_cpus: int = 1,
     system: Mapping[str, str] | None = None,
 ) -> Iterator[RayCluster]:
-    """A head on the first of `nodes` and workers on the others; ended with their hosts.
+    """A head on the first of `nodes` and the rest of it, a CPU each, on the others; ended with its
+    hosts.
 
     Every other host gets the token as well.
     """
     head, *others = (network[name] for name in nodes)
-    cluster = RayCluster(head, secrets.token_hex(32), cpus, dict(system or {}))
+    cluster = RayCluster(head, secrets.token_hex(32), head_cpus, dict(system or {}))
     cluster.start_head()
     for host in others:
         cluster.join(host)
@@ -104,8 +105,3 @@ def logs(host: Host) -> str:
         if log.is_file() and log.stat().st_size:
             parts.append(f"== {log.name}\n{log.read_text(errors='replace')[-2000:]}")
     return "\n".join(parts)
-
-
-def shared_path(network: Lan, path: Path) -> Path:
-    """`path` in the shared folder, as a host names it, seen from outside."""
-    return network.shared / path.relative_to("/mnt")

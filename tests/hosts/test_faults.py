@@ -11,6 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from mimic_ray.runs.folder import RunFolder
+from mimic_ray.runs.metrics import read_metrics
 from tests.hosts import faults
 from tests.hosts.conftest import CALM, check_equal
 from tests.hosts.watched import Watched, note
@@ -31,9 +33,9 @@ SILENT_S = 300.0
 
 
 @contextmanager
-def running(site, *nodes, workers="2", steps=STEPS, more=(), shared_mib=512):
+def running(site, *nodes, workers="2", steps=STEPS, more=(), head_cpus=1):
     """A purification on these hosts that has done AT steps."""
-    with site(*nodes, shared_mib=shared_mib) as built:
+    with site(*nodes, head_cpus=head_cpus) as built:
         words = built.purify(
             "run",
             *("--address", built.ray.address, "--workers", workers, "--cpus-per-worker", "1"),
@@ -130,6 +132,31 @@ def test_a_host_that_falls_silent_for_good_is_given_up(site, alone):
                 alone, built, watched, SILENT_S, "one host silent for good, `--workers 1-2`"
             )
         assert watched.record["workers"] == 1
+
+
+def test_a_worker_that_was_only_cut_off_writes_nothing_once_another_has_taken_over(site):
+    """A single worker waits for nobody: it goes on, and the shared folder is there for it."""
+    steps = 20_000
+    nodes = ("head", "node1", "node2")
+    with running(site, *nodes, workers="1", steps=steps, head_cpus=0) as (built, watched):
+        ghost = next(
+            built.network[name] for name in nodes if built.network[name].processes("RayTrainWorker")
+        )
+        other = next(built.network[name] for name in ("node1", "node2") if name != ghost.name)
+        with faults.cut(built.network, ghost):
+            time.sleep(5)
+            waiting = built.committed("run")
+            time.sleep(10)
+            assert built.committed("run") == waiting, "a worker that cannot ask committed a step"
+            faults.wait_for(lambda: other.processes("RayTrainWorker"), SILENT_S)
+            faults.wait_for(lambda: built.committed("run") > waiting, RESTART_S)
+        # Back again, it may ask, and is told that it is none any more.
+        faults.kill(built.network["head"], "mimic_ray purify", number=signal.SIGINT)
+        code, _, complained = watched.end(RESTART_S)
+        assert code == 128 + signal.SIGINT, complained
+        assert [row["step"] for row in read_metrics(RunFolder(built.run("run")))] == list(
+            range(1, built.committed("run") + 1)
+        )
 
 
 def test_a_slow_and_lossy_network_only_costs_time(site, alone):
