@@ -114,8 +114,8 @@ def _url(text: str, source: str) -> str:
 
 def _normal(text: str) -> str:
     """`head:8265` -> `http://head:8265`."""
-    text = text.strip().rstrip("/")
-    return text if "://" in text or text == "auto" else f"http://{text}"
+    text = text.strip()
+    return (text if "://" in text or text == "auto" else f"http://{text}").rstrip("/")
 
 
 def _token(environ: MutableMapping[str, str]) -> str:

@@ -1,0 +1,117 @@
+"""A Ray head on this machine with a job server and a token, as `ray start` makes it by hand."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_START_S = 120.0
+
+
+@dataclass(frozen=True)
+class LocalHead:
+    """`folder` holds Ray's session, with what jobs brought along; `environment` is a user's."""
+
+    url: str
+    token: Path
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        # A home without a token of its own.
+        return {**ours, "RAY_AUTH_TOKEN_PATH": str(self.token), "HOME": str(self.folder)}
+
+    def mimic_ray(
+        self, *arguments: str, timeout_s: float = 120, cwd: Path | None = None, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """The command as a process, with variables on top."""
+        return subprocess.run(
+            [sys.executable, "-m", "mimic_ray", *arguments],
+            env={**self.environment, **variables},
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
+
+
+@contextmanager
+def local_head(cpus: int = 2) -> Iterator[LocalHead]:
+    """Starts a head, and ends every process of it."""
+    # Short: the path of a socket has 107 bytes at most.
+    folder = Path(tempfile.mkdtemp(prefix="mr", dir="/tmp"))
+    token = folder / "token"
+    token.touch(0o600)
+    token.write_text(secrets.token_hex(32))
+    port, dashboard = _free_port(), _free_port()
+    head = LocalHead(f"http://127.0.0.1:{dashboard}", token, folder)
+    command = [
+        *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
+        *("--port", str(port), "--dashboard-port", str(dashboard), "--include-dashboard=true"),
+        *("--num-cpus", str(cpus), "--temp-dir", str(folder / "t"), "--disable-usage-stats"),
+        *("--ray-client-server-port", str(_free_port())),
+        *("--dashboard-agent-listen-port", str(_free_port())),
+        *("--object-store-memory", str(128 << 20)),
+    ]
+    with (folder / "head.log").open("w") as log:
+        process = subprocess.Popen(
+            command,
+            env={**head.environment, "RAY_AUTH_MODE": "token"},
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        _wait_for(head, process)
+        yield head
+    finally:
+        # Each process of it names our folder, and nothing here is worth an orderly end. The first
+        # to be killed may just have started another.
+        for _ in range(5):
+            for pid in _of(folder):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        process.wait(15)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for(head: LocalHead, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        done = head.mimic_ray("list", "--address", head.url)
+        if done.returncode == 0:
+            return
+        time.sleep(0.3)
+    raise RuntimeError(f"no head: {(head.folder / 'head.log').read_text()[-3000:]}")
+
+
+def _of(folder: Path) -> Iterator[int]:
+    wanted = str(folder).encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if wanted in (process / "cmdline").read_bytes() + (process / "environ").read_bytes():
+                yield int(process.name)
+
+
+def _free_port() -> int:
+    """Outside 10002 to 19999, which are Ray's workers'."""
+    for _ in range(100):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port >= 20000:
+            return port
+    raise RuntimeError("no port is free")
