@@ -120,13 +120,13 @@ def test_two_workers_on_ray_commit_within_the_grace_time(tmp_path, purify_argume
 
 @pytest.mark.slow
 def test_two_workers_on_ray_end_with_a_driver_that_is_killed(tmp_path, purify_arguments, mimic_ray):
-    """SIGKILL to the command alone: what it started must not train on for ever."""
+    """SIGKILL to the command alone: what it started ends by itself, Ray's agents later than all."""
     out = tmp_path / "run"
     process = start(str(out), purify_arguments(out, "--workers", "2", steps=4000))
     wait_until(lambda: (out / "checkpoints" / "latest.json").exists(), process)
     process.kill()
     process.communicate()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while started_by(str(out)) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert started_by(str(out)) == {}

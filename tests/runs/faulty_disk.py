@@ -23,7 +23,8 @@ _CALLS = ("open", "fsync", "replace", "rename", "mkdir", "unlink", "rmdir", "tru
 class FaultyDisk:
     """Counts operations below `root` and calls `fail()` at those that `due(number)` names.
 
-    A write that fails has written half. Reading is left alone.
+    A write that fails has written half. Reading is left alone, and so are files with `ignored` in
+    their name.
     """
 
     def __init__(
@@ -32,7 +33,9 @@ class FaultyDisk:
         due: Callable[[int], bool],
         fail: Callable[[], Any],
         root: Path = Path("/"),
+        ignored: str = "",
     ) -> None:
+        self.ignored = ignored
         self.calls, self.due, self.fail = 0, due, fail
         self.names: list[str] = []
         self._root = root
@@ -55,6 +58,8 @@ class FaultyDisk:
 
     def _is_below(self, path: Any) -> bool:
         where = path_of(path) if isinstance(path, int) else Path(os.fsdecode(path)).absolute()
+        if self.ignored and self.ignored in where.name:
+            return False
         return where.is_relative_to(self._root)
 
     def _counted(self, name: str, operation: Callable[..., Any]) -> Callable[..., Any]:

@@ -92,8 +92,9 @@ def test_loading_the_encoder_names_the_flipped_file(finished, name):
 
 def test_inspecting_a_result_names_the_flipped_file(finished, capsys):
     for name in ("student.safetensors", "export/teacher.safetensors"):
-        assert run(["inspect", finished / name]) == 0
+        question = ["--encoder", "tiny_resnet"]
+        assert run(["inspect", finished / name, *question]) == 0
         for seed in range(FLIPS):
             capsys.readouterr()
-            assert run(["inspect", flipped(finished, name, seed) / name]) == 1
+            assert run(["inspect", flipped(finished, name, seed) / name, *question]) == 1
             assert name in capsys.readouterr().err
