@@ -36,7 +36,7 @@ def test_a_run_has_many_operations_at_which_it_can_be_killed(runs):
 
 
 # Within the second commit and in what follows the last; the slow test leaves none out.
-@pytest.mark.parametrize("share", [0.4, 0.9])
+@pytest.mark.parametrize("share", [0.4, pytest.param(0.9, marks=pytest.mark.slow)])
 def test_a_run_killed_at_an_operation_ends_as_if_it_had_not_been(runs, share):
     assert killed_at(runs, int(share * runs.calls)) is None
 
@@ -95,7 +95,13 @@ def failing_at(runs: Runs, call: int, fault: int) -> str | None:
     return found
 
 
-@pytest.mark.parametrize(("share", "fault"), [(0.4, errno.ENOSPC), (0.8, errno.EIO)])
+@pytest.mark.parametrize(
+    ("share", "fault"),
+    [
+        pytest.param(0.4, errno.ENOSPC, marks=pytest.mark.slow),
+        (0.8, errno.EIO),
+    ],
+)
 def test_a_disk_that_fails_once_is_a_sentence_and_the_run_goes_on(runs, share, fault):
     assert failing_at(runs, int(share * runs.calls), fault) is None
 

@@ -20,7 +20,7 @@ from tests.runs.commit_for_ever import commit_in_place
 from tests.runs.lossy_disk import LossyDisk, Moment
 
 STEPS, EVERY = 9, 3
-CUTS = 4  # different ones after each operation
+CUTS = 3  # different ones after each operation
 
 
 @pytest.fixture(autouse=True)
