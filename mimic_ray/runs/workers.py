@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mimic_ray.base.errors import ResourceError, UsageError
 from mimic_ray.base.text import count as counted
 from mimic_ray.base.text import plain
-from mimic_ray.method.recipe import Recipe, check_workers
+
+if TYPE_CHECKING:
+    from mimic_ray.method.recipe import Recipe
 
 STRATEGIES = ("ddp", "fsdp")
 TEACHERS = ("replicated", "sharded")
@@ -64,6 +67,9 @@ def parse_workers(text: str) -> tuple[int, int]:
 
 def check(workers: Workers, recipe: Recipe) -> None:
     """What can be seen before any work. Raises UsageError or ResourceError."""
+    # Brings torch, and `submit` reads --workers without it.
+    from mimic_ray.method.recipe import check_workers
+
     _check_name("--strategy", workers.strategy, STRATEGIES)
     _check_name("--teacher-placement", workers.teacher, TEACHERS)
     if not 1 <= workers.fewest <= workers.count:

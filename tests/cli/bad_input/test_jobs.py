@@ -1,0 +1,137 @@
+"""Jobs: wrong words are refused before anything is sent, and before ray is imported."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+PURIFY = ["purify", "--encoder", "tiny_resnet", "--teacher", "t", "--data", "d", "--out", "o"]
+NOBODY = "http://127.0.0.1:9"
+
+
+@pytest.fixture(autouse=True)
+def _no_ray_of_ours(monkeypatch, tmp_path):
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    # Given back afterwards whatever the command makes of it.
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--", "purfy"], "Did you mean purify?"),
+        (["--", "submit", "--", *PURIFY], 'command for a job "submit"'),
+        (["--", "demo"], 'command for a job "demo"'),
+        (["--", "purify", "--encoder", "x"], "--teacher"),
+        (["--", *PURIFY, "--worker", "2"], "--worker"),
+        (["--", *PURIFY, "--local"], "--local"),
+        (["--", *PURIFY, "--address", "auto"], "--address before --"),
+        (["--workers", "2", "--", *PURIFY, "--workers", "3"], "--workers is 2 before the -- and 3"),
+        (["--workers", "many", "--", *PURIFY], "many"),
+        (["--workers", "3-1", "--", *PURIFY], "3-1"),
+        (["--name", "a/b", "--", *PURIFY], "--name a/b"),
+        (["--env", "NAME", "--", *PURIFY], "NAME=VALUE"),
+        (["--env", "HF_TOKEN=abcdefgh", "--", *PURIFY], "--env HF_TOKEN looks like a secret"),
+        (["--", *PURIFY, "--recipe", "absent.toml"], "absent.toml"),
+        (["--", *PURIFY, "--data", "s3://me:secret@b/d"], "looks like a secret"),
+        ([], "COMMAND"),
+    ],
+)
+def test_a_submit_that_cannot_be_meant_is_refused(refused, words, said):
+    sentence = refused_after_notes(refused, ["submit", "--address", NOBODY, *words], said)
+    assert "secret@" not in sentence
+
+
+def refused_after_notes(refused, arguments, *said):
+    """`submit` says what it is about to do before the check that fails."""
+    try:
+        return refused(arguments, *said, code=2)
+    except AssertionError as other:
+        text = str(other)
+        assert "Job server" in text, text
+        assert all(word in text for word in said), text
+        return text
+
+
+@pytest.mark.parametrize("command", [["status", "x"], ["logs", "x"], ["stop", "x"], ["list"]])
+def test_a_server_that_is_not_there_is_a_sentence(refused, command):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        refused([*command, "--address", url], "No job server answers", url, code=1)
+
+
+@pytest.mark.parametrize("command", [["status", "x"], ["list"]])
+def test_a_contradiction_names_both(refused, monkeypatch, command):
+    monkeypatch.setenv("RAY_ADDRESS", "http://other:8265")
+    refused([*command, "--address", NOBODY], NOBODY, "RAY_ADDRESS", "http://other:8265", code=2)
+
+
+def test_an_open_head_elsewhere_is_refused(refused):
+    refused(["list", "--address", "http://192.0.2.1:8265"], "--insecure", "auth_token", code=2)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 500])
+def test_what_another_server_answers_is_a_sentence(refused, status):
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(b"<html>no</html>")
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        sentence = refused(["list", "--address", url], url, code=1)
+        server.shutdown()
+    words = {401: "wants a token", 403: "wants a token", 404: "no job server"}
+    assert words.get(status, "") in sentence
+
+
+def test_no_command_of_jobs_imports_torch():
+    """Asked in another process, up to its first request and past it."""
+    program = """
+import sys
+from mimic_ray.cli.app import main
+def run(*words):
+    try:
+        main([*words])
+    except SystemExit:
+        pass
+place = ["--address", "http://127.0.0.1:9"]
+for words in (["status", "x"], ["logs", "x"], ["stop", "x"], ["list"]):
+    run(*words, *place)
+    assert "ray" in sys.modules, words
+purify = "purify --encoder tiny_resnet --teacher t --data d --out o".split()
+run("submit", *place, "--", *purify)
+print(sorted({"torch", "pandas", "timm", "torchvision"} & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.strip().splitlines()[-1] == "[]", done.stderr
+
+
+def test_wrong_words_do_not_wait_for_ray():
+    program = """
+import sys
+from mimic_ray.cli.app import main
+try:
+    main(["submit", "--", "purfy"])
+except SystemExit as end:
+    print(end.code, "ray" in sys.modules, "torch" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.split() == ["2", "False", "False"]
