@@ -7,11 +7,9 @@ without a secret in it.
 from __future__ import annotations
 
 import atexit
-import hashlib
-import json
 import os
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -154,35 +152,6 @@ class Storage:
         with _sentences(self.shown(name)), suppress(FileNotFoundError):
             self._filesystem.delete_file(self._path(name))
 
-    def publish(self, folder: str, contents: Mapping[str, bytes | Path]) -> None:
-        """Writes a set of files that counts only as a whole: its manifest is written last.
-
-        Object storage cannot rename, so a set without a manifest is one that is being written, or
-        was given up. `folder` should be new for each attempt.
-        """
-        facts = {}
-        for name, content in contents.items():
-            self.write(f"{folder}/{name}", content)
-            facts[name] = _facts(content)
-        self.write(f"{folder}/{_MANIFEST}", json.dumps(facts, indent=2).encode())
-
-    def published(self, folder: str) -> dict[str, bytes] | None:
-        """The files of a set that is whole, None where there is none.
-
-        Raises StorageError if one of them is missing or not what was written.
-        """
-        if not self.exists(f"{folder}/{_MANIFEST}"):
-            return None
-        facts = json.loads(self.read_bytes(f"{folder}/{_MANIFEST}"))
-        contents = {name: self.read_bytes(f"{folder}/{name}") for name in facts}
-        for name, content in contents.items():
-            if _facts(content) != facts[name]:
-                raise StorageError(
-                    f"{self.shown(folder)}/{plain(name)} is not what was written there: damaged "
-                    "or overwritten. Use an earlier one."
-                )
-        return contents
-
     def _path(self, name: str) -> str:
         return f"{self.address.path}/{name}" if name else self.address.path
 
@@ -229,17 +198,6 @@ class Storage:
             if len(self._open) > _OPEN_FILES:
                 self._open.popitem(last=False)
         return file
-
-
-_MANIFEST = "manifest.json"
-
-
-def _facts(content: bytes | Path) -> dict[str, Any]:
-    digest, size = hashlib.sha256(), 0
-    for chunk in _chunks(content):
-        digest.update(chunk)
-        size += len(chunk)
-    return {"size": size, "sha256": digest.hexdigest()}
 
 
 def _chunks(content: bytes | Path) -> Iterator[bytes]:

@@ -96,39 +96,6 @@ def test_a_deleted_file_is_gone_and_may_be_deleted_again(place):
         storage.read_range("a", 0, 1)
 
 
-def test_a_set_is_there_only_once_its_last_file_is(place, monkeypatch):
-    storage = open_storage(place)
-    contents = {"weights": b"w" * 1000, "state.json": b"{}"}
-    write = storage.write
-    for whole in (0, 1, 2):  # stopped before the n-th write
-
-        def fail_later(name, content, whole=whole, done=[]):  # noqa: B006
-            if len(done) == whole:
-                raise KeyboardInterrupt
-            done.append(name)
-            write(name, content)
-
-        monkeypatch.setattr(storage, "write", fail_later)
-        with pytest.raises(KeyboardInterrupt):
-            storage.publish(f"step-{whole}", contents)
-        assert storage.published(f"step-{whole}") is None
-    monkeypatch.setattr(storage, "write", write)
-    storage.publish("step-3", contents)
-    assert storage.published("step-3") == contents
-
-
-@pytest.mark.parametrize("harm", ["changed", "missing"])
-def test_a_set_that_was_harmed_is_named(place, harm):
-    storage = open_storage(place)
-    storage.publish("step-1", {"weights": b"weights"})
-    if harm == "changed":
-        storage.write("step-1/weights", b"w3ights")
-    else:
-        storage.delete("step-1/weights")
-    with pytest.raises(StorageError, match="step-1/weights"):
-        storage.published("step-1")
-
-
 def test_threads_read_ranges_of_one_file_at_once(place):
     storage = open_storage(place)
     storage.write("a", bytes(i % 251 for i in range(5000)))
