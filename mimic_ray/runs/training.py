@@ -27,7 +27,7 @@ from mimic_ray.method.teacher import Recording, recording_key
 from mimic_ray.runs.commit import latest
 from mimic_ray.runs.live import LiveWriter
 from mimic_ray.runs.metrics import MetricsLog
-from mimic_ray.runs.place import place_of
+from mimic_ray.runs.place import Place, place_of
 from mimic_ray.runs.prepare import (
     Decoded,
     Given,
@@ -95,9 +95,26 @@ def train(
     `before_commit` by the worker that commits, and may raise instead.
     """
     ranks = ranks or Ranks()
+    place = place_of(job.run, f"worker-{ranks.rank}")
+    try:
+        return _train(place, job, teacher_state, ranks, tell, stop, given, watch, before_commit)
+    finally:
+        place.leave()
+
+
+def _train(
+    place: Place,
+    job: Job,
+    teacher_state: Mapping[str, Tensor],
+    ranks: Ranks,
+    tell: Callable[[Progress], None],
+    stop: Callable[[], bool],
+    given: Given | None,
+    watch: Callable[[Distillation], None],
+    before_commit: Callable[[], None],
+) -> Outcome:
     recipe = parse_recipe(job.recipe)
     compute = devices.choose(job.device, recipe.training.precision, job.threads)
-    place = place_of(job.run, f"worker-{ranks.rank}")
     folder = place.folder
     live = LiveWriter(place.live, recipe.training.steps, ranks.world) if ranks.rank == 0 else None
 
@@ -177,7 +194,6 @@ def train(
                 save()
             if stopping:
                 break
-    place.leave()
     seconds = time.monotonic() - start
     done = distillation.step - first_step
     return Outcome(

@@ -192,21 +192,22 @@ def test_a_remote_run_killed_at_a_request_ends_as_if_it_had_not_been(remote, mon
 
 
 @pytest.mark.slow
-def test_a_remote_run_killed_at_any_request_ends_as_if_it_had_not_been(remote, monkeypatch):
+def test_a_remote_run_killed_at_many_requests_ends_as_if_it_had_not_been(remote, monkeypatch):
     total = remote.requests(monkeypatch)
     killed = 0
-    for request in range(1, total + 1):
+    chosen = random.Random(5).sample(range(1, total + 1), 25)
+    for request in chosen:
         out = remote.new()
         killed += remote.killed_at(monkeypatch, out, request)
         remote.check(out)
         remote.finish(out)
-    assert killed > 0.9 * total
+    assert killed >= 23  # the number of requests differs a little from run to run
 
 
 @pytest.mark.slow
 def test_a_remote_run_killed_at_random_times_ends_as_if_it_had_not_been(remote):
     chance = random.Random(1)
-    for _ in range(20):
+    for _ in range(10):
         out = remote.new()
         for more in ([], ["--resume"]):
             if more and not open_storage(out).exists("run.json"):
