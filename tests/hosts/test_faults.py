@@ -50,7 +50,7 @@ def running(site, *nodes, workers="2", steps=STEPS, more=(), head_cpus=1):
         yield built, watched
 
 
-def check_finished(alone, site, watched, timeout_s, fault, *, steps=STEPS):
+def check_finished(alone, site, watched, timeout_s, fault):
     began = time.monotonic()
     code, said, complained = watched.end(timeout_s)
     assert code == 0, complained
@@ -59,10 +59,10 @@ def check_finished(alone, site, watched, timeout_s, fault, *, steps=STEPS):
     assert "raylet" not in said
     assert watched.redone <= MOST_REDONE
     assert watched.record["status"] == "finished"
-    check_equal(site.run("run"), alone(steps, *CALM))
+    check_equal(site.run("run"), alone(STEPS, *CALM))
     workers = watched.record["workers"]
     what = f"finished with {workers} worker{'s' * (workers != 1)}, the student of one machine"
-    note(fault, what, watched, time.monotonic() - began, steps)
+    note(fault, what, watched, time.monotonic() - began, STEPS)
 
 
 def check_said(watched, timeout_s, fault, *words):
@@ -105,16 +105,13 @@ def test_a_host_that_dies_shrinks_an_elastic_run(site, alone):
 
 
 def test_a_host_that_joins_grows_an_elastic_run(site, alone):
-    # Ray looks for new hosts once a minute: on a network without delay the run would be over.
-    steps = 300
-    with (
-        running(site, "head", "node1", workers="1-3", steps=steps) as (built, watched),
-        faults.slow(built.network, built.network["node1"], delay_s=0.03, loss=0.0),
-    ):
-        built.ray.join(built.network.add("node2"))
-        check_finished(
-            alone, built, watched, 2 * SILENT_S, "a host joins, `--workers 1-3`", steps=steps
-        )
+    with running(site, "head", "node1", workers="1-3") as (built, watched):
+        # Ray looks for new hosts once a minute: on a network without delay the run would be over.
+        with faults.slow(built.network, built.network["node1"], delay_s=0.03, loss=0.0):
+            new = built.network.add("node2")
+            built.ray.join(new)
+            faults.wait_for(lambda: new.processes("RayTrainWorker"), SILENT_S)
+        check_finished(alone, built, watched, RESTART_S, "a host joins, `--workers 1-3`")
         assert watched.record["workers"] == 3
 
 
