@@ -168,6 +168,7 @@ def test_a_finished_remote_run_is_recognised_and_another_refused(remote):
     assert {n: t for n, t in after.items() if n != "ray.log"} == before
 
 
+@pytest.mark.slow
 def test_weights_that_were_harmed_in_the_bucket_are_named(remote):
     out = remote.new()
     assert remote.runs.run(out).status == 0, remote.log()
@@ -311,6 +312,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_any_work(remote, monke
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.slow
 def test_what_an_earlier_run_left_on_this_machine_is_in_nobodys_way(remote, monkeypatch):
     out = remote.new()
     assert remote.killed_at(monkeypatch, out, 25)

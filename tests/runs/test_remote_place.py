@@ -8,10 +8,12 @@ import time
 import pytest
 import torch
 
-from mimic_ray.base.errors import DamagedCheckpointError, StorageAwayError
+from mimic_ray.base.address import ATTEMPTS
+from mimic_ray.base.errors import DamagedCheckpointError, RunFolderError, StorageAwayError
 from mimic_ray.base.storage import open_storage
 from mimic_ray.runs import patience
 from mimic_ray.runs.commit import latest
+from mimic_ray.runs.folder import RunFolder
 from mimic_ray.runs.place import place_of
 from tests.runs.flaky_s3 import door
 
@@ -146,12 +148,31 @@ def test_a_storage_that_stays_away_is_given_up_once_and_the_last_step_stays(
         place = writer(address)
         place.commit(1, state(1))
         line.away = True
-        with pytest.raises(StorageAwayError, match=r"tried for \d s.*--resume"):
+        with pytest.raises(StorageAwayError, match=r"tried for \d+ s.*--resume"):
             place.commit(2, state(2))
-        begun = time.monotonic()
+        refused = line.met["503"]
         with pytest.raises(StorageAwayError):  # the one who says why does not wait again
             place.fetch()
-        assert time.monotonic() - begun < 1.5
+        assert line.met["503"] - refused <= ATTEMPTS
         line.away = False
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server["AWS_ENDPOINT_URL"])
     assert seen(address).step == 1
+
+
+def test_what_a_killed_run_left_on_this_machine_does_not_stand_in_a_new_one_s_way(address, record):
+    left = place_of(address, "driver").folder
+    left.path.mkdir(parents=True)
+    left.worker_log.write_text("of a run that is gone")
+    place = place_of(address, "driver")
+    place.require_free()
+    RunFolder.create(place.folder.path, record)
+
+
+def test_an_address_that_holds_anything_is_refused_and_named(address, record):
+    storage = open_storage(address)
+    storage.write("thesis.txt", b"")
+    with pytest.raises(RunFolderError, match=r'holds "thesis\.txt"'):
+        place_of(address, "driver").require_free()
+    storage.write("run.json", b"")
+    with pytest.raises(RunFolderError, match=f"{address} holds another run"):
+        place_of(address, "driver").require_free()
