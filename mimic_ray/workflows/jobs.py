@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from mimic_ray.distributed.jobs.cluster_state import unmet_demand
 from mimic_ray.runs.live import Live, read_live
 
 _LAST_LINES = 20
+_SILENT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,14 @@ def job_status(client: JobClient, name: str) -> JobStatus:
     """Raises UnknownNameError for a job that nobody sent, ResourceError without an answer."""
     job = client.job(name)
     live, unread = _live(job)
-    # A driver runs as soon as it is sent; its workers may not.
-    waiting = not job.over and (live is None or live.updated_at < job.started)
+    # A driver runs as soon as it is sent, and writes "start"; its workers may have no room yet, or
+    # no more since a node was lost.
+    waiting = not job.over and (
+        live is None
+        or live.updated_at < job.started
+        or live.phase == "start"
+        or time.time() - live.updated_at > _SILENT_S
+    )
     waits = unmet_demand(client) if waiting else ""
     if job.state == "PENDING" and job.message:
         waits = f"{job.message} {waits}".strip()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import mimic_ray
 from mimic_ray.base.errors import UsageError
+from mimic_ray.base.text import plain
 from mimic_ray.distributed.jobs import checks
 from mimic_ray.distributed.jobs.address import JobServer, job_server, risks
 from mimic_ray.distributed.jobs.client import Job, JobClient
@@ -67,7 +68,10 @@ def submit(
     tell("job", f"{request.name}: {request.command}")
     client = JobClient(server)
     if (known := client.find(request.name)) is not None:
-        return Submitted(_still_running(known, server), client, fresh=False)
+        running = _still_running(known, server)
+        if running.command != request.command:
+            tell("note", f"the job of that name is another: {plain(running.command, 500)}")
+        return Submitted(running, client, fresh=False)
     cluster = cluster_state(client)
     checks.check_versions(cluster)
     notes = checks.check_places(cluster, request.places, shared)
