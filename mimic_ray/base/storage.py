@@ -152,6 +152,11 @@ class Storage:
         with _sentences(self.shown(name)), suppress(FileNotFoundError):
             self._filesystem.delete_file(self._path(name))
 
+    def delete_folder(self, name: str) -> None:
+        """All below it; file by file, object storage would keep an empty object to remember it."""
+        with _sentences(self.shown(name)), suppress(FileNotFoundError):
+            self._filesystem.delete_dir(self._path(name))
+
     def _path(self, name: str) -> str:
         return f"{self.address.path}/{name}" if name else self.address.path
 

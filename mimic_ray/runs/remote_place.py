@@ -152,9 +152,7 @@ class RemotePlace(Place):
         with suppress(MimicError):
             if self.folder.worker_log.exists():
                 self.put(self.folder.worker_log.name)
-            for found in self._storage.list():
-                if found.name.startswith(".ray/"):
-                    self._storage.delete(found.name)
+            self._storage.delete_folder(".ray")
         self.leave()
 
     def _put_as(self, path: Path, name: str) -> None:
@@ -248,9 +246,9 @@ class RemotePlace(Place):
     def _remove_all_but(self, kept: set[str]) -> None:
         # What stays behind costs room, not truth.
         with suppress(StorageError):
-            for found in self._storage.list():
-                if _in_step(found.name) and found.name.split("/")[1] not in kept:
-                    self._storage.delete(found.name)
+            names = [found.name for found in self._storage.list() if _in_step(found.name)]
+            for folder in {name.split("/")[1] for name in names} - kept:
+                self._storage.delete_folder(f"{_CHECKPOINTS}/{folder}")
 
 
 def _in_step(name: str) -> bool:

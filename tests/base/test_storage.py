@@ -96,6 +96,15 @@ def test_a_deleted_file_is_gone_and_may_be_deleted_again(place):
         storage.read_range("a", 0, 1)
 
 
+def test_a_deleted_folder_is_gone_with_all_in_it_and_may_be_deleted_again(place):
+    storage = open_storage(place)
+    for name in ("a/b/c", "a/d", "ab"):
+        storage.write(name, b"")
+    for _ in range(2):
+        storage.delete_folder("a")
+        assert [found.name for found in storage.list()] == ["ab"]
+
+
 def test_threads_read_ranges_of_one_file_at_once(place):
     storage = open_storage(place)
     storage.write("a", bytes(i % 251 for i in range(5000)))

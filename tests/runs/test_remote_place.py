@@ -7,6 +7,7 @@ import time
 
 import pytest
 import torch
+from pyarrow import fs
 
 from mimic_ray.base.address import ATTEMPTS
 from mimic_ray.base.errors import DamagedCheckpointError, RunFolderError, StorageAwayError
@@ -63,6 +64,9 @@ def test_the_last_two_steps_stay(address):
         place.commit(step, state(step))
         assert seen(address).step == step
     assert steps(address) == ["step-000002", "step-000003"]
+    # Nor does an empty object remember the one before them.
+    below = fs.FileSelector(f"{address.removeprefix('s3://')}/checkpoints")
+    assert len(open_storage(address)._filesystem.get_file_info(below)) == 3
 
 
 def test_a_step_is_seen_only_once_latest_json_names_it(address, monkeypatch):
@@ -168,7 +172,7 @@ def test_what_a_killed_run_left_on_this_machine_does_not_stand_in_a_new_one_s_wa
     RunFolder.create(place.folder.path, record)
 
 
-def test_an_address_that_holds_anything_is_refused_and_named(address, record):
+def test_an_address_that_holds_anything_is_refused_and_named(address):
     storage = open_storage(address)
     storage.write("thesis.txt", b"")
     with pytest.raises(RunFolderError, match=r'holds "thesis\.txt"'):
