@@ -36,14 +36,7 @@ def test_who_follows_the_log_is_told_and_a_new_cluster_goes_on(site, alone):
         sentence = " ".join(complained[complained.index("error: ") :].split())
         assert built.ray.jobs_url in sentence
         assert "has not answered" in sentence
-        note(
-            "SIGKILL of the head's host during `logs --follow`",
-            f'`logs` stopped: "{sentence}"; a new cluster with `--resume` gave the student of one '
-            "machine",
-            watched,
-            time.monotonic() - began,
-            STEPS,
-        )
+        seconds = time.monotonic() - began
         wait_until_gone(built.network["node1"])
 
         built.ray.head = built.network.add("head2")
@@ -53,6 +46,14 @@ def test_who_follows_the_log_is_told_and_a_new_cluster_goes_on(site, alone):
         done = built.on("desk", *again)
         assert done.returncode == 0, done.stderr
         check_equal(built.run("run"), alone(STEPS, *CALM))
+        note(
+            "SIGKILL of the head's host during `logs --follow`",
+            f'`logs` stopped: "{sentence}"; a new cluster with `--resume` gave the student of one '
+            "machine",
+            watched,
+            seconds,
+            STEPS,
+        )
 
 
 def wait_until_gone(host):
