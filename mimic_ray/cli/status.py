@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,17 +35,35 @@ def command(
     from mimic_ray.workflows.jobs import job_status, open_jobs
 
     client = open_jobs(address, insecure=insecure)
-    status = job_status(client, job)
     if watch and not json:
-        with Live(_shown(status), console=console.out, auto_refresh=False) as view:
-            while not status.job.over:
-                time.sleep(every)
-                status = job_status(client, job)
-                view.update(_shown(status), refresh=True)
-    elif json:
+        _watch(lambda: job_status(client, job), every)
+        return
+    status = job_status(client, job)
+    if json:
         console.print_json(status.facts())
     else:
         console.out.print(_shown(status), soft_wrap=True)
+
+
+def _watch(ask: Callable[[], JobStatus], every: float) -> None:
+    """In place on a terminal; elsewhere, one after the other, those that say something new."""
+    with ExitStack() as shown:
+        view: Live | None = None
+        before: Text | None = None
+        while True:
+            status = ask()
+            now = _shown(status)
+            if not console.out.is_terminal:
+                if now != before:
+                    console.out.print(now, soft_wrap=True)
+            elif view is None:
+                view = shown.enter_context(Live(now, console=console.out, auto_refresh=False))
+            else:
+                view.update(now, refresh=True)
+            if status.job.over:
+                return
+            before = now
+            time.sleep(every)
 
 
 def _shown(status: JobStatus) -> Text:
