@@ -11,6 +11,7 @@ import typer
 from rich.live import Live
 from rich.text import Text
 
+from mimic_ray.base.text import count
 from mimic_ray.cli import console, options
 from mimic_ray.cli.following import ended
 
@@ -36,7 +37,11 @@ def command(
 
     client = open_jobs(address, insecure=insecure)
     if watch and not json:
-        _watch(lambda: job_status(client, job), every)
+        try:
+            _watch(lambda: job_status(client, job), every)
+        except KeyboardInterrupt:
+            console.err.print("The job goes on.")
+            raise typer.Exit(130) from None
         return
     status = job_status(client, job)
     if json:
@@ -88,7 +93,10 @@ def _rows(status: JobStatus) -> list[tuple[str, str]]:
         rows.append(("speed", f"{live.images_per_s:,.0f} images/s"))
     if live.seconds_left is not None and live.status == "running":
         rows.append(("time left", _duration(live.seconds_left)))
-    rows.append(("workers", f"{live.workers}, entered again {live.restarts} times"))
+    if live.phase == "start":
+        return [*rows, ("workers", "none yet")]
+    again = f", begun anew {count(live.restarts, 'time')}" if live.restarts else ""
+    rows.append(("workers", f"{live.workers}{again}"))
     committed = "none yet" if live.committed_step is None else f"step {live.committed_step:,}"
     rows.append(("committed", committed))
     silence = time.time() - live.updated_at
