@@ -99,6 +99,15 @@ MaxFailures = Annotated[
         show_default=False,
     ),
 ]
+WaitForRoom = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        metavar="S",
+        rich_help_panel="Scale",
+        help="On a cluster that grows: wait so long for its nodes, instead of refusing.",
+    ),
+]
 Device = Annotated[str, typer.Option(rich_help_panel="Where", help="auto, cpu, cuda, cuda:1 ...")]
 Threads = Annotated[
     int, typer.Option(min=0, rich_help_panel="Where", help="CPU threads a worker; 0 is all.")

@@ -25,6 +25,7 @@ def command(
     strategy: options.Strategy = "ddp",
     teacher_placement: options.TeacherPlacement = "replicated",
     max_failures: options.MaxFailures = None,
+    wait_for_room: options.WaitForRoom = 0,
     local: options.Local = False,
     cpus_per_worker: options.CpusPerWorker = 0,
     gpus_per_worker: options.GpusPerWorker = 0,
@@ -52,6 +53,7 @@ def command(
         strategy,
         teacher_placement,
         max_failures,
+        wait_for_room,
     )
     with shown_progress() as tell:
         result = purify(

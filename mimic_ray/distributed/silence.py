@@ -26,9 +26,10 @@ class Silence:
         self,
         tell: Callable[[Progress], None],
         *,
+        end_after_s: float = END_AFTER_S,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._tell, self._now = tell, now
+        self._tell, self._now, self._end_after_s = tell, now, end_after_s
         self._last_news, self._step = now(), 0
         self._told_s = 0
 
@@ -38,19 +39,19 @@ class Silence:
             self._step = news.done
         if self._told_s:
             self._told_s = 0
-            self._tell(Progress("silent", 0, int(END_AFTER_S)))
+            self._tell(Progress("silent", 0, int(self._end_after_s)))
 
     def check(self) -> None:
         """Raises TrainingError when the silence is longer than any step."""
         silent_s = self._now() - self._last_news
-        if silent_s > END_AFTER_S:
+        if silent_s > self._end_after_s:
+            minutes = f"{self._end_after_s / 60:.0f} minutes"
             raise TrainingError(
-                f"Nothing was heard from the workers for {END_AFTER_S / 60:.0f} minutes, since "
-                f"step {self._step}: a node or the network is stuck, or the cluster never had room "
-                "for them (see `ray status`). What was committed is whole: run the same command "
-                "with --resume."
+                f"Nothing was heard from the workers for {minutes}, since step {self._step}: a "
+                "node or the network is stuck, or the cluster never had room for them (see `ray "
+                "status`). What was committed is whole: run the same command with --resume."
             )
         # Once a second is enough for whoever shows it.
         if silent_s > WARN_AFTER_S and int(silent_s) > self._told_s:
             self._told_s = int(silent_s)
-            self._tell(Progress("silent", self._told_s, int(END_AFTER_S)))
+            self._tell(Progress("silent", self._told_s, int(self._end_after_s)))

@@ -18,7 +18,7 @@ from mimic_ray.base.errors import MimicError, ResourceError, StoppedError, Train
 from mimic_ray.distributed.head import Head
 from mimic_ray.distributed.ray_errors import as_ours, in_a_worker, was_lost
 from mimic_ray.distributed.session import ray_session
-from mimic_ray.distributed.silence import Silence
+from mimic_ray.distributed.silence import END_AFTER_S, Silence
 from mimic_ray.runs.progress import Progress
 from mimic_ray.runs.training import Job, Outcome
 from mimic_ray.runs.workers import Workers
@@ -50,7 +50,10 @@ def train_on_ray(
     cpus = None
     if workers.address is None:
         cpus = min(workers.count * workers.cpus(), max(os.cpu_count() or 1, workers.cpus()))
-    silence = Silence(tell)
+    if workers.room_s:
+        # By default Ray Train gives a start up after 60 s, and a node takes minutes to come.
+        os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(workers.room_s)
+    silence = Silence(tell, end_after_s=max(END_AFTER_S, workers.room_s + _GRACE_S))
     for left in reversed(range(workers.restarts + 1)):
         _check_not_stopped(stop)
         try:
@@ -251,12 +254,18 @@ def _each(workers: Workers) -> dict[str, float]:
 
 
 def check_resources(have: Mapping[str, float], workers: Workers) -> None:
-    """Raises ResourceError where a cluster that has `have` cannot place the fewest workers."""
+    """Raises ResourceError where a cluster that has `have` cannot place the fewest workers.
+
+    Not where the user waits for nodes that are still to come.
+    """
+    if workers.room_s:
+        return
     for kind, each in _each(workers).items():
         wanted = workers.fewest * each
         if wanted > have.get(kind, 0):
             raise ResourceError(
                 f"{workers.fewest} workers of {each:g} {kind} need {wanted:g} {kind}s, and the "
                 f"cluster has {have.get(kind, 0):g}: lower --workers"
-                + (" or --gpus-per-worker." if kind == "GPU" else " or --cpus-per-worker.")
+                + (" or --gpus-per-worker" if kind == "GPU" else " or --cpus-per-worker")
+                + (", or --wait-for-room S for nodes to come." if workers.address else ".")
             )

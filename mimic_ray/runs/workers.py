@@ -37,6 +37,8 @@ class Workers:
     teacher: str = "replicated"
     # How often dead workers are replaced and the run goes on from its last committed step.
     max_failures: int | None = None
+    # How long a cluster may take to bring the nodes, in seconds; 0: it must have them now.
+    room_s: float = 0.0
 
     def cpus(self) -> int:
         """CPUs of each worker."""

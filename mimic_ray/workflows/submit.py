@@ -21,6 +21,8 @@ from mimic_ray.distributed.jobs.secrets import refuse_secrets
 from mimic_ray.distributed.jobs.wheel import build_wheel
 
 _POLL_S = 0.5
+# What a job gives an autoscaler to bring its nodes, where the command does not say.
+_ROOM_S = 1800
 _VARIABLES = {
     "PYTHONUNBUFFERED": "1",
     # After "stop", time for the workers to commit. Ray would kill the driver after 3 s.
@@ -77,7 +79,8 @@ def submit(
     notes = checks.check_places(cluster, request.places, shared)
     for note in notes + checks.check_resources(cluster, scale):
         tell("note", note)
-    _send(client, request, cluster.interpreter, variables or {})
+    more = request.patience(_ROOM_S) if cluster.grows else []
+    _send(client, request, request.entrypoint(cluster.interpreter, more), variables or {})
     return Submitted(client.job(request.name), client, fresh=True)
 
 
@@ -113,7 +116,7 @@ def _still_running(known: Job, server: JobServer) -> Job:
 
 
 def _send(
-    client: JobClient, request: Request, interpreter: str, variables: Mapping[str, str]
+    client: JobClient, request: Request, entrypoint: str, variables: Mapping[str, str]
 ) -> None:
     """What travels lies in a folder of its own, so that nothing else can."""
     with tempfile.TemporaryDirectory(prefix="mimic-ray-job-") as folder:
@@ -125,7 +128,7 @@ def _send(
                 shutil.copyfile(here, files / there)
         client.submit(
             request.name,
-            request.entrypoint(interpreter),
+            entrypoint,
             wheel=build_wheel(Path(folder)),
             files=files,
             variables={**_VARIABLES, **variables},

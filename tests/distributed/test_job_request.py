@@ -116,3 +116,13 @@ def test_an_edited_recipe_makes_another_name(tmp_path):
 def test_a_name_that_would_haunt_the_list_is_refused(name):
     with pytest.raises(UsageError, match="--name"):
         check_name(name)
+
+
+def test_a_job_for_a_cluster_that_grows_is_told_to_wait_unless_it_says_itself():
+    silent = make_request(["purify", "--out", "/x"], None, Scale(1, 1, 0, 0), True)
+    assert silent.patience(1800) == ["--wait-for-room", "1800"]
+    assert silent.entrypoint("python", silent.patience(9)).endswith(" --wait-for-room 9")
+    said = make_request(["purify", "--wait-for-room=60"], None, Scale(1, 1, 0, 0), True)
+    assert said.patience(1800) == []
+    other = make_request(["tune", "--out", "/x"], None, Scale(1, 1, 0, 0), True)
+    assert other.patience(1800) == []

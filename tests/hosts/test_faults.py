@@ -115,6 +115,29 @@ def test_a_host_that_joins_grows_an_elastic_run(site, alone):
         assert watched.record["workers"] == 3
 
 
+def test_a_run_that_waits_for_room_begins_when_its_last_host_has_joined(site, alone):
+    """Longer than Ray Train itself would try to start, so that the patience is ours."""
+    with site("head") as built:
+        words = built.purify(
+            "run",
+            *("--address", built.ray.address, "--workers", "2", "--cpus-per-worker", "1"),
+            *("--wait-for-room", "600", *CALM),
+            steps=STEPS,
+        )
+        command = built.network["head"].start(
+            built.command(*words), environment=built.ray.environment
+        )
+        watched = Watched(built, "run", command)
+        time.sleep(90)
+        assert read_metrics(RunFolder(built.run("run"))) == []
+        built.ray.join(built.network.add("node1"))
+        watched.until(AT)
+        check_finished(
+            alone, built, watched, RESTART_S, "a host comes 90 s late, `--wait-for-room`"
+        )
+        assert watched.record["workers"] == 2
+
+
 def test_a_network_that_is_cut_for_20_s_costs_no_result(site, alone):
     with running(site, "head", "node1") as (built, watched):
         with faults.cut(built.network, built.network["node1"]):

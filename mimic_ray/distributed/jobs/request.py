@@ -60,8 +60,14 @@ class Request:
     scale: Scale
     on_one_node: bool
 
-    def entrypoint(self, interpreter: str) -> str:
-        return shlex.join([interpreter, "-m", "mimic_ray", *self.arguments])
+    def entrypoint(self, interpreter: str, more: Sequence[str] = ()) -> str:
+        return shlex.join([interpreter, "-m", "mimic_ray", *self.arguments, *more])
+
+    def patience(self, seconds: int) -> list[str]:
+        """What more to say to a cluster whose nodes are still to come. Only purify can wait."""
+        option = "--wait-for-room"
+        said = any(word.partition("=")[0] == option for word in self.arguments)
+        return [] if said or self.arguments[0] != "purify" else [option, str(seconds)]
 
     @property
     def command(self) -> str:
