@@ -20,9 +20,7 @@ def render(
     workers: Annotated[int, typer.Option(help="Most workers, of one GPU each.")] = 8,
     min_workers: Annotated[
         int | None,
-        typer.Option(
-            help="Least, kept running; all, as purify asks for all at once.", show_default=False
-        ),
+        typer.Option(help="Least, kept running; by default all.", show_default=False),
     ] = None,
     gpus_per_node: Annotated[
         int | None,
