@@ -103,10 +103,13 @@ def _checked(arguments: Sequence[str]) -> tuple[bool, dict[str, Any]]:
             "command for a job", name, near_names(name, _JOBS), f"There are {', '.join(_JOBS)}."
         )
     inner = LazyGroup().get_command(None, name)
-    context = inner.make_context(name, list(rest))
-    if getattr(inner, "commands", None):  # attack badencoder
-        name, inner, rest = inner.resolve_command(context, [*context.protected_args, *context.args])
-        context = inner.make_context(name, list(rest), parent=context)
+    path = f"mimic-ray {name}"
+    if parts := getattr(inner, "commands", {}):  # attack badencoder
+        part, *rest = rest or [""]
+        if part not in parts:
+            raise UnknownNameError(path, part, near_names(part, parts), f"See {path} --help.")
+        inner, path = parts[part], f"{path} {part}"
+    context = inner.make_context(path, list(rest))
     parameters: dict[str, Any] = context.params
     if parameters.get("local"):
         raise UsageError("--local is this process alone: leave it out of a job.")

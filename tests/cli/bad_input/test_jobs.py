@@ -135,3 +135,8 @@ except SystemExit as end:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
     )
     assert done.stdout.split() == ["2", "False", "False"]
+
+
+def test_a_part_of_a_command_that_nobody_knows_is_named(refused):
+    refused(["submit", "--", "attack", "badencodr"], '"badencodr"', "badencoder", code=2)
+    refused(["submit", "--", "attack", "badencoder"], "mimic-ray attack badencoder --help", code=2)
