@@ -113,7 +113,9 @@ def _checked(arguments: Sequence[str]) -> tuple[bool, dict[str, Any]]:
     parameters: dict[str, Any] = context.params
     if parameters.get("local"):
         raise UsageError("--local is this process alone: leave it out of a job.")
-    if parameters.get("address"):
+    source = context.get_parameter_source("address")
+    # RAY_ADDRESS, which the command would take too, is the job server's here.
+    if source is not None and source.name == "COMMANDLINE":
         raise UsageError("A job runs on the cluster that it is sent to: give --address before --.")
     return _JOBS[arguments[0]], parameters
 

@@ -140,3 +140,12 @@ except SystemExit as end:
 def test_a_part_of_a_command_that_nobody_knows_is_named(refused):
     refused(["submit", "--", "attack", "badencodr"], '"badencodr"', "badencoder", code=2)
     refused(["submit", "--", "attack", "badencoder"], "mimic-ray attack badencoder --help", code=2)
+
+
+def test_an_address_of_the_command_is_refused_and_one_of_the_environment_is_the_servers(
+    refused, monkeypatch
+):
+    purify = ["purify", "--encoder", "x", "--teacher", "t", "--data", "d", "--out", "o"]
+    refused(["submit", "--", *purify, "--address", "auto"], "give --address before --", code=2)
+    monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:1")
+    refused(["submit", "--", *purify], "http://127.0.0.1:1 (from RAY_ADDRESS)", code=1)
