@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,7 +155,11 @@ def _committed_steps(folder: RunFolder) -> dict[int, str]:
 
 
 def _latest_content(steps: Mapping[int, str]) -> bytes:
-    entries = [{"step": step, "manifest": sha256} for step, sha256 in steps.items()]
+    return sealed([{"step": step, "manifest": sha256} for step, sha256 in steps.items()])
+
+
+def sealed(entries: Sequence[Mapping[str, Any]]) -> bytes:
+    """The content of a latest.json that names `entries`, with the sha256 of itself."""
     own = _sha256(json.dumps(entries).encode())
     return json.dumps({"steps": entries, "sha256": own}, indent=2).encode()
 

@@ -32,7 +32,7 @@ from mimic_ray.base.errors import (
 )
 from mimic_ray.base.storage import Found, open_storage
 from mimic_ray.data.names import cache_folder
-from mimic_ray.runs.commit import KEPT, commit
+from mimic_ray.runs.commit import KEPT, commit, sealed
 from mimic_ray.runs.live import NAME as LIVE
 from mimic_ray.runs.live import LiveStore
 from mimic_ray.runs.patience import Patience
@@ -124,7 +124,7 @@ class RemotePlace(Place):
             self._put_as(path, f"{_CHECKPOINTS}/{target}/{path.name}")
         entry = {"step": step, "folder": target, "manifest": _sha256(manifest)}
         kept = [entry, *(known for known in named if known["step"] < step)][:KEPT]
-        self._patiently(lambda: self._storage.write(_LATEST, _sealed(kept)))
+        self._patiently(lambda: self._storage.write(_LATEST, sealed(kept)))
         self._remove_all_but({str(known["folder"]) for known in kept})
 
     def put_results(self) -> None:
@@ -194,7 +194,7 @@ class RemotePlace(Place):
                 self._fetch_checked(f"{source}/{name}", target, facts["sha256"])
             files.write_bytes(
                 self.folder.checkpoints / "latest.json",
-                _sealed([{"step": step, "manifest": entry["manifest"]}]),
+                sealed([{"step": step, "manifest": entry["manifest"]}]),
             )
             return
         if named:
@@ -233,7 +233,7 @@ class RemotePlace(Place):
             return []
         try:
             named: list[dict[str, Any]] = json.loads(content)["steps"]
-            intact = _sealed(named) == content
+            intact = sealed(named) == content
         except (ValueError, KeyError, TypeError):
             intact = False
         if not intact:
@@ -253,12 +253,6 @@ class RemotePlace(Place):
 
 def _in_step(name: str) -> bool:
     return name.startswith(f"{_CHECKPOINTS}/step-") and name.count("/") == 2
-
-
-def _sealed(steps: list[dict[str, Any]]) -> bytes:
-    """latest.json with the sha256 of itself, as runs/commit.py has it."""
-    own = _sha256(json.dumps(steps).encode())
-    return json.dumps({"steps": steps, "sha256": own}, indent=2).encode()
 
 
 def _sha256(content: bytes) -> str:
