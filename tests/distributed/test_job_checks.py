@@ -52,12 +52,21 @@ def test_without_sizes_nothing_can_be_said():
 
 
 class Head:
-    """A job server that answers as Ray 2.60 did; `types` are the autoscaler's."""
+    """A job server that answers as Ray 2.60 did; `types` are the autoscaler's.
 
-    def __init__(self, types):
+    Its own node comes after `late` questions for the nodes.
+    """
+
+    server = "http://head:8265"
+
+    def __init__(self, types, late=0):
         self.types = types
+        self.late = late
 
     def get(self, path):
+        if path.startswith("/api/v0/nodes") and self.late:
+            self.late -= 1
+            return {"result": True, "msg": "", "data": {"result": {"result": []}}}
         node = {"node_ip": ELSEWHERE, "is_head_node": True, "resources_total": {"CPU": 2.0}}
         answers = {
             "/api/v0/cluster_metadata": {"data": {"rayVersion": "2.60.0", "pythonVersion": "3.1"}},
@@ -77,6 +86,16 @@ class Head:
 
 def test_dead_nodes_do_not_count():
     assert len(cluster_state(Head({})).nodes) == 1
+
+
+def test_a_head_that_is_only_starting_is_waited_for():
+    """Its job server answers before its own node is there."""
+    assert len(cluster_state(Head({}, late=2), starting_s=30).nodes) == 1
+
+
+def test_a_cluster_without_any_node_is_told_of():
+    with pytest.raises(ResourceError, match="8265 answers, and its cluster has no node that is al"):
+        cluster_state(Head({}, late=9), starting_s=0)
 
 
 def test_a_head_started_by_hand_does_not_grow():

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mimic_ray.base.errors import ResourceError
+from mimic_ray.base.text import plain
 from mimic_ray.distributed.jobs.client import JobClient
 
+# `ray start` brings up the job server first and its own node after it: seconds on a busy machine.
+_STARTING_S = 60.0
+_POLL_S = 0.5
 # How a raylet is told to start Python.
 _WORKER_COMMAND = "--python_worker_command="
 # The type that Ray makes up for a node that nobody described: "node_" and the node's id.
@@ -58,15 +64,13 @@ class ClusterState:
         return len(self.nodes) == 1 and _is_own_address(self.nodes[0].ip)
 
 
-def cluster_state(client: JobClient) -> ClusterState:
-    """Raises ResourceError where the server does not answer."""
+def cluster_state(client: JobClient, starting_s: float = _STARTING_S) -> ClusterState:
+    """Waits up to `starting_s` seconds for the first node of a head that is only starting.
+
+    Raises ResourceError where the server does not answer, or has no node by then.
+    """
+    nodes = _nodes(client, starting_s)
     facts = (client.get("/api/v0/cluster_metadata") or {}).get("data", {})
-    listed = (client.get("/api/v0/nodes?limit=10000") or {}).get("data", {}).get("result", {})
-    nodes = [
-        Node(item["node_ip"], bool(item["is_head_node"]), item["resources_total"])
-        for item in listed.get("result", [])
-        if item["state"] == "ALIVE"
-    ]
     status = _status(client)
     return ClusterState(
         ray=facts.get("rayVersion", ""),
@@ -75,6 +79,28 @@ def cluster_state(client: JobClient) -> ClusterState:
         grows=_grows(status.get("autoscalerReport") or {}),
         interpreter=_interpreter(client),
     )
+
+
+def _nodes(client: JobClient, starting_s: float) -> list[Node]:
+    deadline = time.monotonic() + starting_s
+    while True:
+        answer = client.get("/api/v0/nodes?limit=10000") or {}
+        listed = (answer.get("data") or {}).get("result") or {}
+        nodes = [
+            Node(item["node_ip"], bool(item["is_head_node"]), item["resources_total"])
+            for item in listed.get("result", [])
+            if item["state"] == "ALIVE"
+        ]
+        if nodes:
+            return nodes
+        if time.monotonic() >= deadline:
+            reason = plain(str(answer.get("msg") or ""), 200)
+            raise ResourceError(
+                f"The job server at {client.server} answers, and its cluster has no node that is "
+                f"alive{f' ({reason})' if reason else ''}: is its head still starting, or dead? "
+                "(ray status there)"
+            )
+        time.sleep(_POLL_S)
 
 
 def _grows(report: Mapping[str, Any]) -> bool:
