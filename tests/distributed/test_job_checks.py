@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from importlib.metadata import version
 
 import pytest
@@ -54,7 +55,8 @@ def test_without_sizes_nothing_can_be_said():
 class Head:
     """A job server that answers as Ray 2.60 did; `types` are the autoscaler's.
 
-    Its own node comes after `late` questions for the nodes.
+    Its own node comes after `late` questions for the nodes, and that node's command line after as
+    many again.
     """
 
     server = "http://head:8265"
@@ -62,11 +64,18 @@ class Head:
     def __init__(self, types, late=0):
         self.types = types
         self.late = late
+        self.asked = Counter()
 
     def get(self, path):
-        if path.startswith("/api/v0/nodes") and self.late:
-            self.late -= 1
+        if path.startswith("/api/v0/nodes") and self.late > self.asked["nodes"]:
+            self.asked["nodes"] += 1
             return {"result": True, "msg": "", "data": {"result": {"result": []}}}
+        if path.startswith("/nodes"):
+            started = self.late <= self.asked["summary"]
+            self.asked["summary"] += 1
+            words = ["raylet", "--python_worker_command=/env/bin/python worker.py"]
+            head = {"raylet": {"isHeadNode": True}, "cmdline": words if started else []}
+            return {"data": {"summary": [head]}}
         node = {"node_ip": ELSEWHERE, "is_head_node": True, "resources_total": {"CPU": 2.0}}
         answers = {
             "/api/v0/cluster_metadata": {"data": {"rayVersion": "2.60.0", "pythonVersion": "3.1"}},
@@ -89,8 +98,10 @@ def test_dead_nodes_do_not_count():
 
 
 def test_a_head_that_is_only_starting_is_waited_for():
-    """Its job server answers before its own node is there."""
-    assert len(cluster_state(Head({}, late=2), starting_s=30).nodes) == 1
+    """Its job server answers before its own node is there, and that before its command line."""
+    state = cluster_state(Head({}, late=2), starting_s=30)
+    assert len(state.nodes) == 1
+    assert state.interpreter == "/env/bin/python"
 
 
 def test_a_cluster_without_any_node_is_told_of():

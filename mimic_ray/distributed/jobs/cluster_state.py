@@ -65,11 +65,12 @@ class ClusterState:
 
 
 def cluster_state(client: JobClient, starting_s: float = _STARTING_S) -> ClusterState:
-    """Waits up to `starting_s` seconds for the first node of a head that is only starting.
+    """Waits up to `starting_s` seconds for what a head that is only starting does not tell yet.
 
     Raises ResourceError where the server does not answer, or has no node by then.
     """
-    nodes = _nodes(client, starting_s)
+    deadline = time.monotonic() + starting_s
+    nodes = _nodes(client, deadline)
     facts = (client.get("/api/v0/cluster_metadata") or {}).get("data", {})
     status = _status(client)
     return ClusterState(
@@ -77,12 +78,11 @@ def cluster_state(client: JobClient, starting_s: float = _STARTING_S) -> Cluster
         python=facts.get("pythonVersion", ""),
         nodes=nodes,
         grows=_grows(status.get("autoscalerReport") or {}),
-        interpreter=_interpreter(client),
+        interpreter=_interpreter(client, deadline),
     )
 
 
-def _nodes(client: JobClient, starting_s: float) -> list[Node]:
-    deadline = time.monotonic() + starting_s
+def _nodes(client: JobClient, deadline: float) -> list[Node]:
     while True:
         answer = client.get("/api/v0/nodes?limit=10000") or {}
         listed = (answer.get("data") or {}).get("result") or {}
@@ -109,14 +109,20 @@ def _grows(report: Mapping[str, Any]) -> bool:
     return bool(report) and not (types and all(_OF_ONE_NODE.fullmatch(name) for name in types))
 
 
-def _interpreter(client: JobClient) -> str:
-    """A job's shell finds it in no variable: a virtual environment may not be on the PATH."""
-    nodes = ((client.get("/nodes?view=summary") or {}).get("data") or {}).get("summary") or []
-    for node in nodes:
-        if (node.get("raylet") or {}).get("isHeadNode"):
-            for word in node.get("cmdline") or []:
-                if word.startswith(_WORKER_COMMAND):
-                    return str(word.removeprefix(_WORKER_COMMAND).split()[0])
+def _interpreter(client: JobClient, deadline: float) -> str:
+    """A job's shell finds it in no variable: a virtual environment may not be on the PATH.
+
+    A node's command line comes some seconds after the node.
+    """
+    while (answer := client.get("/nodes?view=summary")) is not None:
+        for node in (answer.get("data") or {}).get("summary") or []:
+            if (node.get("raylet") or {}).get("isHeadNode"):
+                for word in node.get("cmdline") or []:
+                    if word.startswith(_WORKER_COMMAND):
+                        return str(word.removeprefix(_WORKER_COMMAND).split()[0])
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(_POLL_S)
     return "python"
 
 
