@@ -14,8 +14,8 @@ def local_folder(out: Path | None) -> Path | None:
     """A callback of --out where only a folder will do. Path makes "s3:/..." of an address."""
     if out and str(out).startswith(("s3:/", "gs:/", "file:/")):
         raise UsageError(
-            f"--out {out}: only purify writes to object storage; give a folder, which all machines "
-            "see where there is more than one."
+            f"--out {out}: only purify and tune write to object storage; give a folder, which all "
+            "machines see where there is more than one."
         )
     return out
 
@@ -39,7 +39,12 @@ Data = Annotated[
     ),
 ]
 RecipeName = Annotated[
-    str, typer.Option("--recipe", "--config", help="auto, default, imagenet, official, or a file.")
+    str,
+    typer.Option(
+        "--recipe",
+        "--config",
+        help="auto, default, imagenet, official, a file or s3://bucket/file.toml.",
+    ),
 ]
 Setting = Annotated[
     list[str] | None,

@@ -16,7 +16,11 @@ from mimic_ray.cli import console, options
 from mimic_ray.cli.following import ended
 
 if TYPE_CHECKING:
+    from mimic_ray.distributed.jobs.client import Job
+    from mimic_ray.runs.live import Live as RunLive
     from mimic_ray.workflows.jobs import JobStatus
+
+_SILENT_S = 120.0
 
 
 def command(
@@ -85,8 +89,10 @@ def _rows(status: JobStatus) -> list[tuple[str, str]]:
         rows.append(("waits for", status.waits))
     if live is None:
         return [*rows, ("run", status.unread)]
-    rows.append(("run", f"{job.out} ({live.status}, {live.phase})"))
-    rows.append(("step", f"{live.step:,} of {live.steps:,}"))
+    search = live.phase == "search"
+    rows.append(("study" if search else "run", f"{job.out} ({live.status}, {live.phase})"))
+    ended = " ended" if search else ""
+    rows.append(("trials" if search else "step", f"{live.step:,} of {live.steps:,}{ended}"))
     if live.loss is not None:
         rows.append(("loss", f"{live.loss:.4f}"))
     if live.images_per_s:
@@ -95,17 +101,19 @@ def _rows(status: JobStatus) -> list[tuple[str, str]]:
         rows.append(("time left", _duration(live.seconds_left)))
     if live.phase == "start":
         return [*rows, ("workers", "none yet")]
+    if search:
+        return [*rows, ("running", count(live.workers, "trial")), *_silent(job, live)]
     again = f", begun anew {count(live.restarts, 'time')}" if live.restarts else ""
     rows.append(("workers", f"{live.workers}{again}"))
     committed = "none yet" if live.committed_step is None else f"step {live.committed_step:,}"
-    rows.append(("committed", committed))
+    return [*rows, ("committed", committed), *_silent(job, live)]
+
+
+def _silent(job: Job, live: RunLive) -> list[tuple[str, str]]:
     silence = time.time() - live.updated_at
-    if live.status == "running" and not job.over and silence > _SILENT_S:
-        rows.append(("silent", f"nothing was written for {_duration(silence)}"))
-    return rows
-
-
-_SILENT_S = 120.0
+    if live.status != "running" or job.over or silence <= _SILENT_S:
+        return []
+    return [("silent", f"nothing was written for {_duration(silence)}")]
 
 
 def _duration(seconds: float) -> str:

@@ -44,7 +44,7 @@ class _Lines:
 
     def update(self, progress: Progress, planned: int) -> None:
         if self._shown is None:  # ended before a resume
-            self._shown = {trial.id for trial in progress.ended if not progress.running}
+            self._shown = {trial.id for trial in progress.ended[: progress.before]}
         for trial in progress.ended:
             if trial.id not in self._shown:
                 self._shown.add(trial.id)
@@ -62,15 +62,11 @@ class _LiveTable:
 
     def __init__(self) -> None:
         self._live: Live | None = None
-        self._began = time.time()
-        self._ended_before = 0
         self._drawn = 0.0
         self._newest: tuple[Progress, int] | None = None
 
     def update(self, progress: Progress, planned: int) -> None:
         if self._live is None:
-            self._ended_before = len(progress.ended)
-            self._began = time.time()
             self._live = Live(console=console.err, auto_refresh=False, transient=False)
             self._live.start()
         self._newest = progress, planned
@@ -84,8 +80,7 @@ class _LiveTable:
             self._live.stop()
 
     def _table(self, progress: Progress, planned: int) -> Group:
-        done = len(progress.ended)
-        left = _time_left(progress, planned, done - self._ended_before, time.time() - self._began)
+        left = progress.seconds_left(planned)
         room = max(4, console.err.height - 6 - len(progress.running))
         return study_table(progress.ended, progress.running, planned, room, left)
 
@@ -140,15 +135,6 @@ def _worth_showing(ended: Sequence[Trial], room: int) -> list[Trial]:
     best = sorted(scored, key=lambda trial: trial.suspicion - trial.fidelity)[: room // 2]
     newest = [trial for trial in ended[::-1] if trial not in best]
     return [*best, *newest[: room - len(best)]]
-
-
-def _time_left(progress: Progress, planned: int, done: int, seconds: float) -> float | None:
-    """By the pace so far; unknown before a trial has ended."""
-    parts = [run.step / max(1, run.total_steps) for run in progress.running.values()]
-    worked = done + sum(parts)
-    if done < 1:
-        return None
-    return max(0.0, (planned - len(progress.ended) - sum(parts)) * seconds / worked)
 
 
 def _brief(settings: Mapping[str, object]) -> str:

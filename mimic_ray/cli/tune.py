@@ -19,9 +19,7 @@ def command(
     encoder: options.Encoder,
     teacher: options.Teacher,
     data: options.Data,
-    out: Annotated[
-        Path, typer.Option(help="The study folder to make.", callback=options.local_folder)
-    ],
+    out: Annotated[str, typer.Option(help="The study folder to make, or s3://bucket/study.")],
     trials: Annotated[int, typer.Option(min=1, help="Trials, those of a resumed study too.")] = 16,
     recipe: options.RecipeName = "auto",
     setting: options.Setting = None,
@@ -75,6 +73,7 @@ def command(
         int, typer.Option(min=0, rich_help_panel="Where", help="Trials at once; 0 is all that fit.")
     ] = 0,
     address: options.Address = None,
+    wait_for_room: options.WaitForRoom = 0,
     device: options.Device = "auto",
     threads: options.Threads = 0,
     oracle: Annotated[
@@ -100,7 +99,8 @@ def command(
     known = _oracle(oracle, {"train": train, "test": test, "trigger": trigger, "target": target})
     from mimic_ray.cli.progress import shown_progress
     from mimic_ray.cli.study_table import shown_study
-    from mimic_ray.distributed.tune import Progress, Resources
+    from mimic_ray.distributed.trial_resources import Resources
+    from mimic_ray.distributed.tune import Progress
     from mimic_ray.workflows.tune import tune
     from mimic_ray.workflows.tune_inputs import Oracle
 
@@ -123,7 +123,9 @@ def command(
             trials=trials,
             held_out=held_out,
             seed=seed,
-            resources=Resources(workers, cpus_per_worker, gpus_per_worker, concurrent, address),
+            resources=Resources(
+                workers, cpus_per_worker, gpus_per_worker, concurrent, address, wait_for_room
+            ),
             resume=resume,
             early_stopping=early_stopping,
             failed_share=failed_share,
@@ -142,7 +144,7 @@ def command(
 
     console.out.print(front_table(found.front, found.chosen))
     console.out.print(
-        f"{found.report.parent}: {len(found.trials)} trials; above, those that none beats in both "
+        f"{found.study}: {len(found.trials)} trials; above, those that none beats in both "
         "scores, * the chosen one",
         soft_wrap=True,
     )

@@ -19,7 +19,7 @@ _DEATHS = {
 }
 
 
-def as_ours(error: BaseException, log: Path) -> MimicError:
+def as_ours(error: BaseException, log: Path | str) -> MimicError:
     """What came out of `fit()`; a MimicError that is somewhere within is handed on as it is."""
     failures: dict[int, BaseException] = getattr(error, "worker_failures", {})
     inner = getattr(error, "controller_failure", None)

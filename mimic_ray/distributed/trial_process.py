@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
 import traceback
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from mimic_ray.base.address import below, filesystem_of, parse
 from mimic_ray.base.errors import MimicError, TrainingError
-from mimic_ray.runs.study import StudyFolder
+from mimic_ray.runs.place import place_of
+from mimic_ray.runs.study_place import study_place
 from mimic_ray.runs.trial import TrialTask, run_trial
-from mimic_ray.runs.trial_inputs import TrialInputs
 from mimic_ray.search.trial import Trial
 
 _POLL_S = 0.2
@@ -23,17 +24,22 @@ _GRACE_S = 50.0
 
 def run_in_trial(
     config: dict[str, Any],
-    inputs: TrialInputs,
+    inputs: list[Any],
     study: str,
     resources: dict[str, Any],
     mailbox: Any,
 ) -> None:
-    """Tune's trainable. Reports at rungs and at the end, where Tune may stop the trial."""
+    """Tune's trainable. Reports at rungs and at the end, where Tune may stop the trial.
+
+    `inputs` holds one reference to the TrialInputs.
+    """
+    import ray
+
     from mimic_ray.distributed.mailbox import WorkerEnd
 
     task = _read_task(study, config["trial"])
     if resources["workers"] > 1:
-        _with_workers(task, inputs, resources, mailbox)
+        _with_workers(task, inputs[0], resources, mailbox)
         return
     end = WorkerEnd(mailbox)
 
@@ -44,7 +50,8 @@ def run_in_trial(
         tell(trial)
         _report(trial, task)
 
-    _plain_errors(lambda: run_trial(task, inputs, report=report, tell=tell, stop=end.stop))
+    shared = ray.get(inputs[0])
+    _plain_errors(lambda: run_trial(task, shared, report=report, tell=tell, stop=end.stop))
 
 
 def _report(trial: Trial, task: TrialTask) -> None:
@@ -65,9 +72,7 @@ def _report(trial: Trial, task: TrialTask) -> None:
     )
 
 
-def _with_workers(
-    task: TrialTask, inputs: TrialInputs, resources: dict[str, Any], mailbox: Any
-) -> None:
+def _with_workers(task: TrialTask, inputs: Any, resources: dict[str, Any], mailbox: Any) -> None:
     """The trial as a Ray Train run of its own; this process only passes reports on."""
     import ray
 
@@ -76,7 +81,8 @@ def _with_workers(
     from mimic_ray.distributed.mailbox import new_mailbox
 
     own = new_mailbox()
-    trainer = _trainer(task, ray.put(inputs), resources, mailbox, own)
+    run = _run_of(task)
+    trainer = _trainer(task, run, inputs, resources, mailbox, own)
     failure: list[BaseException] = []
 
     def fit() -> None:
@@ -98,12 +104,19 @@ def _with_workers(
         own.ask_to_stop.remote()
         thread.join(_GRACE_S)
         raise
+    finally:
+        place_of(run, "watcher").close()  # Ray Train's own notes go
     if failure:
         raise TrainingError(f"{type(failure[0]).__name__}: {failure[0]}")
 
 
+def _run_of(task: TrialTask) -> str:
+    with closing(study_place(task.study, f"task-{task.id}")) as study:
+        return study.run(task.id)
+
+
 def _trainer(
-    task: TrialTask, inputs: Any, resources: dict[str, Any], mailbox: Any, own: Any
+    task: TrialTask, run: str, inputs: Any, resources: dict[str, Any], mailbox: Any, own: Any
 ) -> Any:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -111,6 +124,7 @@ def _trainer(
 
     from mimic_ray.distributed.process_group import ClusterTorchConfig
 
+    notes = parse(below(run, ".ray"))
     each = {"CPU": float(resources["cpus_per_worker"])}
     if resources["gpus_per_worker"]:
         each["GPU"] = float(resources["gpus_per_worker"])
@@ -126,7 +140,8 @@ def _trainer(
         run_config=RunConfig(
             # A name that was used before would resume Ray's idea of that run; ours is on disk.
             name=f"{task.id}-{time.time_ns()}",
-            storage_path=str(StudyFolder(Path(task.study)).trial(task.id).path / ".ray"),
+            storage_path=notes.path,
+            storage_filesystem=filesystem_of(notes) if notes.remote else None,
             failure_config=FailureConfig(max_failures=2, controller_failure_limit=0),
             logging_config=LoggingConfig(log_level="ERROR"),
         ),
@@ -163,7 +178,8 @@ def _worker(config: dict[str, Any]) -> None:
 
 
 def _read_task(study: str, trial_id: str) -> TrialTask:
-    content = json.loads((StudyFolder(Path(study)).trial(trial_id).path / "task.json").read_text())
+    with closing(study_place(study, f"task-{trial_id}")) as place:
+        content = place.read_task(trial_id)
     return TrialTask(**{**content, "rungs": tuple(content["rungs"])})
 
 

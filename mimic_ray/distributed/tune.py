@@ -9,19 +9,25 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from mimic_ray.base import files
-from mimic_ray.base.errors import ResourceError, TrainingError
-from mimic_ray.base.text import count
+from mimic_ray.base.errors import TrainingError
+from mimic_ray.distributed.preparation import Facts, Prepare, prepared
 from mimic_ray.distributed.session import ray_session
+from mimic_ray.distributed.trial_resources import (
+    Resources,
+    concurrency,
+    here,
+    wait_for_room,
+    with_gpus,
+)
 from mimic_ray.method.recipe import Recipe
-from mimic_ray.runs.study import StudyFolder, read_trial, write_trial
-from mimic_ray.runs.trial import TrialTask, drop_checkpoints
-from mimic_ray.runs.trial_inputs import TrialInputs
+from mimic_ray.runs.live import Live
+from mimic_ray.runs.study_place import StudyPlace
+from mimic_ray.runs.trial import TrialTask
 from mimic_ray.search.relevance import canonical
 from mimic_ray.search.space import Space
 from mimic_ray.search.trial import RunningTrial, Trial
@@ -46,18 +52,6 @@ _SETTINGS = {
 
 
 @dataclass(frozen=True)
-class Resources:
-    """Of one trial. `gpus_per_worker` None is one where there are any, else none; below 1, trials
-    share a GPU. `concurrent` 0 is as many trials as fit."""
-
-    workers: int = 1
-    cpus_per_worker: int = 1
-    gpus_per_worker: float | None = None
-    concurrent: int = 0
-    address: str | None = None
-
-
-@dataclass(frozen=True)
 class Search:
     """What is searched and when it ends."""
 
@@ -79,66 +73,58 @@ class Progress:
     """How a search stands, for whoever watches."""
 
     ended: list[Trial]
+    before: int = 0  # so many had ended when this command began
     running: dict[str, RunningTrial] = field(default_factory=dict)  # by trial id
     concurrent: int = 1
+    began: float = field(default_factory=time.monotonic)
+
+    def seconds_left(self, planned: int) -> float | None:
+        """By the pace so far; unknown before a trial has ended."""
+        parts = sum(run.step / max(1, run.total_steps) for run in self.running.values())
+        done = len(self.ended) - self.before
+        if done < 1:
+            return None
+        pace = (time.monotonic() - self.began) / (done + parts)
+        return max(0.0, (planned - len(self.ended) - parts) * pace)
 
 
 def search_on_ray(
-    folder: StudyFolder,
-    prepare: Callable[[], tuple[Search, TrialInputs]],
+    study: StudyPlace,
+    prepare: Prepare[Facts],
+    begin: Callable[[Facts], Search],
     resources: Resources,
     known: Sequence[Trial],
+    *,
+    prepares: Callable[[Any], None],
     tell: Callable[[Progress], None],
     stop: Callable[[], int],
 ) -> Progress:
-    """Runs trials until enough have ended or `stop()`; every end is in the study folder.
+    """Runs trials until enough have ended or `stop()`; every end is in the study.
 
-    `prepare` is called once the cluster is known to be large enough. Raises ResourceError before
-    any work, TrainingError when Ray Tune itself fails.
+    `prepare` makes what trials share, once the cluster is known to be large enough: in this process
+    or, on a named cluster, where a trial would run; `prepares` hears how far it is. `begin` is then
+    told of its facts. Raises ResourceError before any work, TrainingError when Ray itself fails.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
-    cpus = None if resources.address else _here()["CPU"]
-    with ray_session(resources.address, folder.log, cpus=cpus):
+    if resources.room_s:
+        # By default Ray Train gives a start up after 60 s, and a node takes minutes to come.
+        os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(resources.room_s)
+    cpus = None if resources.address else here()["CPU"]
+    with ray_session(resources.address, study.folder.log, cpus=cpus):
         import ray
 
+        wait_for_room(resources, prepares, stop)
         have = ray.cluster_resources()
-        resources = _with_gpus(resources, have)
+        resources = with_gpus(resources, have)
         concurrent = concurrency(have, resources)
-        search, inputs = prepare()
-        driver = _Driver(folder, search, known, min(concurrent, search.trials), stop)
+        log = study.at(study.folder.log.name)
+        facts, inputs = prepared(prepare, resources, log, prepares, stop)
+        search = begin(facts)
+        driver = _Driver(study, search, known, min(concurrent, search.trials), stop)
         if not stop() and driver.remaining() > 0:
             driver.run(inputs, resources, tell)
         return driver.progress
-
-
-def check_here(resources: Resources) -> None:
-    """Raises ResourceError if this machine is too small; before Ray starts, which takes seconds."""
-    concurrency(_here(), _with_gpus(resources, _here()))
-
-
-def concurrency(have: Mapping[str, float], resources: Resources) -> int:
-    """How many trials run at once. Raises ResourceError with the arithmetic when it cannot be."""
-    workers = resources.workers
-    most = []
-    for kind, each in (("CPU", resources.cpus_per_worker), ("GPU", resources.gpus_per_worker)):
-        if not each:
-            continue
-        need, there = workers * each, have.get(kind, 0)
-        arithmetic = f"{count(workers, 'worker')} x {each:g} {kind} = {need:g} {kind}s a trial"
-        if need > there:
-            raise ResourceError(
-                f"A trial does not fit: {arithmetic}, and the cluster has {there:g}: lower "
-                f"--workers or --{kind.lower()}s-per-worker."
-            )
-        most.append(int(there // need))
-        if resources.concurrent * need > there:
-            raise ResourceError(
-                f"--concurrent {resources.concurrent} does not fit: {arithmetic}, times "
-                f"{resources.concurrent} is {resources.concurrent * need:g}, and the cluster has "
-                f"{there:g}: at most --concurrent {most[-1]}."
-            )
-    return resources.concurrent or min(most)
 
 
 class _Driver:
@@ -146,7 +132,7 @@ class _Driver:
 
     def __init__(
         self,
-        folder: StudyFolder,
+        study: StudyPlace,
         search: Search,
         known: Sequence[Trial],
         concurrent: int,
@@ -154,9 +140,9 @@ class _Driver:
     ) -> None:
         from mimic_ray.distributed.searcher import StudySearcher
 
-        self.folder, self.search, self._stop = folder, search, stop
+        self.study, self.search, self._stop = study, search, stop
         ended = [trial for trial in known if trial.status != "running"]
-        self.progress = Progress(ended, concurrent=concurrent)
+        self.progress = Progress(ended, len(ended), concurrent=concurrent)
         self.searcher = StudySearcher(
             search.space,
             search.base,
@@ -169,6 +155,11 @@ class _Driver:
         )
         self.tasks: dict[str, TrialTask] = {}  # by Ray's trial id
         self._began: dict[str, float] = {}
+        self._shown, self._shown_at = 0, 0.0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune saves copies of its searcher and callbacks, of which nothing is read again."""
+        return {}
 
     def remaining(self) -> int:
         return self.search.trials - len(self.progress.ended)
@@ -177,10 +168,11 @@ class _Driver:
         failed = sum(trial.status == "failed" for trial in self.progress.ended)
         return failed > self.search.failed_share * self.search.trials
 
-    def run(
-        self, inputs: TrialInputs, resources: Resources, tell: Callable[[Progress], None]
-    ) -> None:
-        """`Tuner.fit()` in a thread, so that signals stay ours (Ray replaces SIGINT for good)."""
+    def run(self, inputs: Any, resources: Resources, tell: Callable[[Progress], None]) -> None:
+        """`Tuner.fit()` in a thread, so that signals stay ours (Ray replaces SIGINT for good).
+
+        `inputs`: a reference to the TrialInputs.
+        """
         import ray
 
         from mimic_ray.distributed.mailbox import new_mailbox
@@ -203,18 +195,36 @@ class _Driver:
             for trial_id, news in ray.get(mailbox.take.remote()):
                 self._heard(trial_id, news)
             tell(self.progress)
+            self._show()
             if (self._stop() or self.failed_too_often()) and asked_at is None:
                 asked_at = time.monotonic()
                 mailbox.ask_to_stop.remote()
             late = asked_at is not None and time.monotonic() - asked_at > _GRACE_S
             if late or self._stop() > 1:
                 return  # ending the session ends the trials
+        self._show()
         if failure and not self._stop():
             error = failure[0]
+            log = self.study.at(self.study.folder.log.name)
             raise TrainingError(
                 f"Ray Tune failed: {type(error).__name__}: {error}. Ended trials are kept: run the "
-                f"same command with --resume. Ray's log is in {self.folder.log}."
+                f"same command with --resume. Ray's log is in {log}."
             ) from error
+
+    def _show(self) -> None:
+        """For those who ask from elsewhere: every few seconds, and when a trial has ended."""
+        clock, ended = time.monotonic(), len(self.progress.ended)
+        if ended > self._shown or clock - self._shown_at >= self.study.live.every_s:
+            self._shown, self._shown_at = ended, clock
+            self.study.live.write(
+                Live(
+                    self.search.trials,
+                    len(self.progress.ended),
+                    seconds_left=self.progress.seconds_left(self.search.trials),
+                    workers=len(self.progress.running),
+                    phase="search",
+                )
+            )
 
     def began(self, ray_id: str) -> None:
         """A trial's process starts, perhaps again after a kill."""
@@ -226,18 +236,18 @@ class _Driver:
         if task is None:
             return
         self.progress.running.pop(task.id, None)
-        trial = read_trial(self.folder, task.id) or task.trial()
+        trial = self.study.read_trial(task.id) or task.trial()
         if trial.status == "running" and error:
             trial = replace(trial, status="failed", error=error)
         elif trial.status == "running" and not self._interrupted():
             trial = replace(trial, status="stopped")  # at a rung, by the scheduler
-            drop_checkpoints(self.folder, task.id)
+            self.study.drop_checkpoints(task.id)
         elif trial.status == "running":
             return  # goes on with --resume
         wall = time.monotonic() - self._began.pop(ray_id, time.monotonic())
         scoring = trial.extra.get("scoring_s", 0.0)
         trial = replace(trial, overhead_s=round(max(0.0, wall - trial.seconds - scoring), 2))
-        write_trial(self.folder, trial)
+        self.study.write_trial(trial)
         self.progress.ended.append(trial)
         self.searcher.told(ray_id, trial)
 
@@ -251,7 +261,7 @@ class _Driver:
         if base or not self.search.early_stopping:
             rungs = ()  # the base recipe is what others are measured by, so it runs to its end
         task = TrialTask(
-            study=str(self.folder.path.resolve()),
+            study=self.study.address,
             id=suggestion.id,
             number=suggestion.number,
             settings=dict(suggestion.settings),
@@ -264,9 +274,8 @@ class _Driver:
             base=base,
         )
         self.tasks[ray_id] = task
-        write_trial(self.folder, read_trial(self.folder, task.id) or task.trial())
-        # The trial's process reads it: a Tune config shall hold the searched settings alone.
-        files.write_json(self.folder.trial(task.id).path / "task.json", asdict(task))
+        self.study.write_trial(self.study.read_trial(task.id) or task.trial())
+        self.study.write_task(task.id, asdict(task))
         self.progress.running[task.id] = RunningTrial(
             task.id, task.number, task.settings, 0, steps, time.time()
         )
@@ -282,17 +291,17 @@ class _Driver:
         self.progress.running[trial_id] = running
 
 
-def _tuner(driver: _Driver, inputs: TrialInputs, resources: Resources, mailbox: Any) -> Any:
+def _tuner(driver: _Driver, inputs: Any, resources: Resources, mailbox: Any) -> Any:
     from ray import tune
     from ray.tune.schedulers import ASHAScheduler
 
     from mimic_ray.distributed.trial_process import run_in_trial
 
-    folder, search = driver.folder, driver.search
+    folder, search = driver.study.folder, driver.search
     trainable = tune.with_parameters(
         run_in_trial,
-        inputs=inputs,
-        study=str(folder.path.resolve()),
+        inputs=[inputs],  # a bare reference cannot be put into the object store
+        study=driver.study.address,
         resources=asdict(resources),
         mailbox=mailbox,
     )
@@ -322,7 +331,7 @@ def _tuner(driver: _Driver, inputs: TrialInputs, resources: Resources, mailbox: 
             name=folder.tensorboard.name,
             storage_path=str(folder.path.resolve()),
             failure_config=tune.FailureConfig(max_failures=_RESTARTS),
-            callbacks=[_listener(driver), *_loggers(folder, search)],
+            callbacks=[_listener(driver), *_loggers(driver.study, search)],
             verbose=0,
         ),
     )
@@ -360,12 +369,12 @@ def _listener(driver: _Driver) -> Any:
     return Listener()
 
 
-def _loggers(folder: StudyFolder, search: Search) -> list[Any]:
+def _loggers(study: StudyPlace, search: Search) -> list[Any]:
     """TensorBoard always; others where a user asks for them."""
     from ray.tune.logger import TBXLoggerCallback
 
     loggers: list[Any] = [TBXLoggerCallback()]
-    name = folder.path.resolve().name
+    name = study.address.partition("?")[0].rpartition("/")[2]
     if "mlflow" in search.trackers:
         from ray.air.integrations.mlflow import MLflowLoggerCallback
 
@@ -375,15 +384,3 @@ def _loggers(folder: StudyFolder, search: Search) -> list[Any]:
 
         loggers.append(WandbLoggerCallback(project=name))
     return loggers
-
-
-def _here() -> dict[str, int]:
-    import torch
-
-    return {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()}
-
-
-def _with_gpus(resources: Resources, have: Mapping[str, float]) -> Resources:
-    if resources.gpus_per_worker is not None:
-        return resources
-    return replace(resources, gpus_per_worker=1.0 if have.get("GPU") else 0.0)

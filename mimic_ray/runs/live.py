@@ -1,8 +1,8 @@
-"""How far a run is, in one small file that can be read while it goes on: progress.json.
+"""How far a run or study is, in one small file that can be read while it goes on: progress.json.
 
-Rank 0 writes it, every few seconds and at each commit; whoever wants to know reads it, from a
-local folder or an address. It is for showing only: nothing is decided by it, and what it says may
-be some seconds old. Reading imports no torch.
+Rank 0 writes it, every few seconds and at each commit, or the driver of a search; whoever wants to
+know reads it, from a local folder or an address. It is for showing only: nothing is decided by it,
+and what it says may be some seconds old. Reading imports no torch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ _UNFINISHED = f".{NAME}.tmp-live"
 
 @dataclass(frozen=True)
 class Live:
-    """`restarts`: how often workers were entered again since the command began."""
+    """`restarts`: how often workers were entered again since the command began.
+
+    Of a study, the steps are trials, `workers` those that run, and `committed_step` is None.
+    """
 
     steps: int
     step: int = 0
@@ -35,7 +38,7 @@ class Live:
     restarts: int = 0
     committed_step: int | None = None
     status: str = "running"  # running, stopped, failed or finished
-    phase: str = "start"  # start, begin, decode, profile, record, distil
+    phase: str = "start"  # start, begin, decode, profile, record, distil; search of a study
     updated_at: float = 0.0  # seconds since 1970
 
     def content(self) -> bytes:

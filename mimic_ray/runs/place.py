@@ -60,6 +60,14 @@ class Place:
     def put(self, *names: str) -> None:
         """Files of `folder` that others must see now. Raises StorageError."""
 
+    def drop(self, name: str) -> None:
+        """A file goes, here and for others; one that is not there is no error."""
+        (self.folder.path / name).unlink(missing_ok=True)
+
+    def drop_checkpoints(self) -> None:
+        """What only a resume needs goes, here and for others."""
+        shutil.rmtree(self.folder.checkpoints, ignore_errors=True)
+
     def write_record(self, record: RunRecord) -> None:
         """run.json, where it counts."""
         record.write(self.folder.record)

@@ -1,4 +1,5 @@
-"""Recipes as TOML files: by name (`configs/NAME.toml`), by path, with single keys overridden."""
+"""Recipes as TOML files: by name (`configs/NAME.toml`), by path or address, with single keys
+overridden."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ import tomli_w
 from mimic_ray.base import files
 from mimic_ray.base.errors import RecipeError, UnknownNameError, UsageError
 from mimic_ray.base.registry import near_names
+from mimic_ray.base.storage import at_hand
 from mimic_ray.method.recipe import Recipe, parse_recipe, set_key
 
 # Beside the package in a checkout, inside it in a wheel.
@@ -37,7 +39,7 @@ def load_recipe(
     """A named recipe or a TOML file, then `key=value` overrides such as "training.steps=800".
 
     "auto" depends on the encoder's input size, `side` pixels: see `recipe_for`. Raises
-    UnknownNameError or RecipeError, the latter with all mistakes at once.
+    UnknownNameError, StorageError or RecipeError, the last with all mistakes at once.
     """
     return load_search(name_or_path, overrides, side)[0]
 
@@ -70,7 +72,7 @@ def recipe_for(side: int | None) -> str:
 
 
 def _find(name_or_path: str) -> Path:
-    path = Path(name_or_path)
+    path = at_hand(name_or_path)
     if path.suffix == ".toml" or "/" in name_or_path:
         if not path.is_file():
             raise UsageError(f"There is no recipe file {path}.")

@@ -7,8 +7,7 @@
     student.safetensors  export/  README.md ...             at the end; run.json last of all
 
 A folder that latest.json does not name is one that was being written when its writer was killed;
-the next commit removes it. Each process works in a folder of its own, made anew when it begins:
-driver and workers need no disk in common.
+the next commit removes it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,12 +28,10 @@ from mimic_ray.base.errors import (
     StorageAwayError,
     StorageError,
 )
-from mimic_ray.base.storage import Found, open_storage
-from mimic_ray.data.names import cache_folder
 from mimic_ray.runs.commit import KEPT, commit, sealed
 from mimic_ray.runs.live import NAME as LIVE
 from mimic_ray.runs.live import LiveStore
-from mimic_ray.runs.patience import Patience
+from mimic_ray.runs.mirror import Mirror
 from mimic_ray.runs.place import Place
 from mimic_ray.runs.remote_live import RemoteLive
 
@@ -50,27 +46,22 @@ class RemotePlace(Place):
     remote = True
 
     def __init__(self, address: str, who: str) -> None:
-        self._storage = open_storage(address)
-        name = hashlib.sha256(address.encode()).hexdigest()[:16]
-        super().__init__(cache_folder() / "runs" / name / who)
-        self._live = RemoteLive(self._storage)
-        self._patiently = Patience()
+        self._mirror = Mirror(address, who)
+        super().__init__(self._mirror.path)
+        self._live = RemoteLive(self._mirror.storage)
 
     def __str__(self) -> str:
-        return self._storage.shown()
+        return self._mirror.storage.shown()
 
     def at(self, name: str = "") -> Path | str:
-        return self._storage.shown(name)
+        return self._mirror.storage.shown(name)
 
     @property
     def live(self) -> LiveStore:
         return self._live
 
     def require_free(self) -> None:
-        # Writing is tried first: a run that cannot keep its results must not begin.
-        self._storage.write(".probe", b"")
-        self._storage.delete(".probe")
-        found = [found.name for found in self._storage.list() if not found.name.startswith(".ray/")]
+        found = self._mirror.check_writable()
         if "run.json" in found:
             raise RunFolderError(
                 f"{self} holds another run: continue it with --resume, or give another --out."
@@ -80,34 +71,33 @@ class RemotePlace(Place):
                 f'{self} holds "{found[0]}", which is no part of a run: give an address that is '
                 "empty as --out."
             )
-        # Of an earlier run that was killed here.
-        shutil.rmtree(self.folder.path, ignore_errors=True)
 
     def hurry(self) -> None:
-        self._patiently.hurry()
+        self._mirror.hurry()
 
     def fetch(self, *, checkpoint: bool = True) -> None:
-        self._start_anew()
-        for found in self._listed():
+        self._mirror.start_anew()
+        for found in self._mirror.listed():
             top = found.name.partition("/")[0]
             if top != _CHECKPOINTS and not top.startswith("."):
-                self._fetch_file(found.name, self.folder.path / found.name)
+                self._mirror.fetch(found.name)
         if checkpoint:
             self._fetch_checkpoint()
 
     @contextmanager
     def named(self) -> Iterator[None]:
-        try:
+        with self._mirror.named():
             yield
-        except MimicError as error:
-            error.message = error.message.replace(str(self.folder.path), str(self))
-            if len(error.args) == 1:
-                error.args = (error.message,)  # what a pickle of it keeps
-            raise
 
     def put(self, *names: str) -> None:
         for name in names:
-            self._put_as(self.folder.path / name, name)
+            self._mirror.put(name)
+
+    def drop(self, name: str) -> None:
+        self._mirror.drop(name)
+
+    def drop_checkpoints(self) -> None:
+        self._mirror.drop_folder(_CHECKPOINTS)
 
     def commit(self, step: int, state: Mapping[str, Any]) -> None:
         """As locally, and then there: it counts when latest.json has been replaced."""
@@ -121,10 +111,10 @@ class RemotePlace(Place):
         if self.folder.metrics_log.exists():
             self.put(self.folder.metrics_log.name)
         for path in sorted(source.iterdir(), key=lambda path: path.name == _MANIFEST):
-            self._put_as(path, f"{_CHECKPOINTS}/{target}/{path.name}")
+            self._mirror.put(f"{_CHECKPOINTS}/{target}/{path.name}", path)
         entry = {"step": step, "folder": target, "manifest": _sha256(manifest)}
         kept = [entry, *(known for known in named if known["step"] < step)][:KEPT]
-        self._patiently(lambda: self._storage.write(_LATEST, sealed(kept)))
+        self._mirror.patiently(lambda: self._mirror.storage.write(_LATEST, sealed(kept)))
         self._remove_all_but({str(known["folder"]) for known in kept})
 
     def put_results(self) -> None:
@@ -135,46 +125,21 @@ class RemotePlace(Place):
             if path.is_file() and not own and not name.startswith("."):
                 self.put(name)
         self.put(record.name)
-        # Its rows are in metrics.parquet now.
-        self._patiently(lambda: self._storage.delete(self.folder.metrics_log.name))
+        self.drop(self.folder.metrics_log.name)  # its rows are in metrics.parquet now
 
     def remove(self) -> None:
-        with suppress(MimicError):
-            for found in self._storage.list():
-                self._storage.delete(found.name)
-        shutil.rmtree(self.folder.path, ignore_errors=True)
+        self._mirror.remove()
 
     def leave(self) -> None:
         self._live.settle()
-        shutil.rmtree(self.folder.path, ignore_errors=True)
+        self._mirror.leave()
 
     def close(self) -> None:
         with suppress(MimicError):
             if self.folder.worker_log.exists():
                 self.put(self.folder.worker_log.name)
-            self._storage.delete_folder(".ray")
+            self._mirror.storage.delete_folder(".ray")
         self.leave()
-
-    def _put_as(self, path: Path, name: str) -> None:
-        self._patiently(lambda: self._storage.write(name, path))
-
-    def _listed(self) -> list[Found]:
-        return self._patiently(self._storage.list)
-
-    def _start_anew(self) -> None:
-        """An empty folder, but for a log that this process may be writing."""
-        self.folder.path.mkdir(parents=True, exist_ok=True)
-        for path in self.folder.path.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif path != self.folder.worker_log:
-                path.unlink()
-
-    def _fetch_file(self, name: str, target: Path) -> bytes:
-        content = self._patiently(lambda: self._storage.read_bytes(name))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
-        return content
 
     def _fetch_checkpoint(self) -> None:
         """The latest whole step into the folder, in the layout of runs/commit.py.
@@ -183,7 +148,8 @@ class RemotePlace(Place):
         older step is taken only where somebody removed the newer one.
         """
         named = self._named()
-        present = {found.name.split("/")[1] for found in self._listed() if _in_step(found.name)}
+        listed = self._mirror.listed()
+        present = {found.name.split("/")[1] for found in listed if _in_step(found.name)}
         for entry in named:
             if entry["folder"] not in present:
                 continue
@@ -205,11 +171,11 @@ class RemotePlace(Place):
 
     def _is_there(self, named: Mapping[str, Any]) -> bool:
         manifest = f"{_CHECKPOINTS}/{named['folder']}/{_MANIFEST}"
-        return self._patiently(lambda: self._storage.exists(manifest))
+        return self._mirror.patiently(lambda: self._mirror.storage.exists(manifest))
 
     def _fetch_checked(self, name: str, folder: Path, sha256: str) -> bytes:
         try:
-            content = self._fetch_file(name, folder / Path(name).name)
+            content = self._mirror.read(name) or b""
         except StorageAwayError:
             raise
         except StorageError:
@@ -220,15 +186,13 @@ class RemotePlace(Place):
                 f"written): restore it from a copy, or delete {Path(name).parent.as_posix()}/ "
                 "there to go on from the step before."
             )
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / Path(name).name).write_bytes(content)
         return content
 
     def _named(self) -> list[dict[str, Any]]:
         """What latest.json names, newest first."""
-
-        def read() -> bytes | None:
-            return self._storage.read_bytes(_LATEST) if self._storage.exists(_LATEST) else None
-
-        content = self._patiently(read)
+        content = self._mirror.read(_LATEST)
         if content is None:
             return []
         try:
@@ -246,9 +210,10 @@ class RemotePlace(Place):
     def _remove_all_but(self, kept: set[str]) -> None:
         # What stays behind costs room, not truth.
         with suppress(StorageError):
-            names = [found.name for found in self._storage.list() if _in_step(found.name)]
+            storage = self._mirror.storage
+            names = [found.name for found in storage.list() if _in_step(found.name)]
             for folder in {name.split("/")[1] for name in names} - kept:
-                self._storage.delete_folder(f"{_CHECKPOINTS}/{folder}")
+                storage.delete_folder(f"{_CHECKPOINTS}/{folder}")
 
 
 def _in_step(name: str) -> bool:

@@ -7,11 +7,10 @@ step; one that ended already answers with its record.
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
@@ -26,12 +25,11 @@ from mimic_ray.method.profile import Profile, keeping, same_estimate
 from mimic_ray.method.ranks import Ranks
 from mimic_ray.method.recipe import Recipe, parse_recipe
 from mimic_ray.runs.commit import latest
-from mimic_ray.runs.folder import RunFolder
 from mimic_ray.runs.metrics import MetricsLog
+from mimic_ray.runs.place import Place, place_of
 from mimic_ray.runs.prepare import Given, profile_images, with_weights
 from mimic_ray.runs.progress import Progress
-from mimic_ray.runs.recipe_file import write_recipe
-from mimic_ray.runs.study import StudyFolder, read_trial, write_trial
+from mimic_ray.runs.study_place import StudyPlace, study_place
 from mimic_ray.runs.training import Job, train
 from mimic_ray.runs.trial_inputs import TrialInputs
 from mimic_ray.runs.trial_scores import Scorer
@@ -44,7 +42,7 @@ Report = Callable[[Trial], None]
 class TrialTask:
     """What is particular to one trial; plain values, so that it travels."""
 
-    study: str
+    study: str  # its place
     id: str
     number: int
     settings: Mapping[str, Value]
@@ -74,28 +72,41 @@ def run_trial(
 
     An error of the distillation itself is a result: the trial's status is then "failed".
     """
-    started = time.monotonic()
     ranks = ranks or Ranks()
-    study = StudyFolder(Path(task.study))
-    known = read_trial(study, task.id)
+    with closing(study_place(task.study, f"trial-{task.id}-{ranks.rank}")) as study:
+        return _run_trial(study, task, inputs, ranks, report, tell, stop)
+
+
+def _run_trial(
+    study: StudyPlace,
+    task: TrialTask,
+    inputs: TrialInputs,
+    ranks: Ranks,
+    report: Report,
+    tell: Callable[[Progress], None],
+    stop: Callable[[], bool],
+) -> Trial:
+    started = time.monotonic()
+    known = study.read_trial(task.id)
     if known and known.status in ("finished", "stopped"):
         report(known)
         return known
     recipe = parse_recipe(task.recipe, f"trial {task.number}")
     trial = replace(known or task.trial(), status="running", error="")
     try:
-        trial = _distil(task, inputs, recipe, trial, ranks, report, tell, stop)
+        trial = _distil(study, task, inputs, recipe, trial, ranks, report, tell, stop)
     except MimicError as error:
         trial = replace(trial, status="failed", error=error.message)
     if ranks.rank == 0 and trial.status in ("finished", "failed"):
         overhead = time.monotonic() - started - trial.seconds - trial.extra.get("scoring_s", 0.0)
         trial = replace(trial, overhead_s=round(overhead, 2))
-        write_trial(study, trial)
+        study.write_trial(trial)
         report(trial)
     return trial
 
 
 def _distil(
+    study: StudyPlace,
     task: TrialTask,
     inputs: TrialInputs,
     recipe: Recipe,
@@ -105,8 +116,6 @@ def _distil(
     tell: Callable[[Progress], None],
     stop: Callable[[], bool],
 ) -> Trial:
-    study = StudyFolder(Path(task.study))
-    folder = study.trial(task.id)
     first = ranks.rank == 0
     state = inputs.teacher_state()
     compute = devices.choose(task.device, recipe.training.precision, task.threads)
@@ -116,8 +125,8 @@ def _distil(
     trial = replace(trial, kept=kept)
     scoring_s = 0.0
     if first:
-        write_trial(study, trial)
-        write_recipe(folder.recipe, recipe)
+        study.write_trial(trial)
+        study.write_recipe(task.id, recipe)
 
     def score(student: Encoder, trial: Trial, *, quick: bool) -> Trial:
         nonlocal scoring_s
@@ -132,12 +141,12 @@ def _distil(
             trial = score(distillation.student.encoder, trial, quick=True)
             so_far = before + time.monotonic() - began - scoring_s
             trial = replace(trial, step=distillation.step, seconds=round(so_far, 2))
-            write_trial(study, trial)
+            study.write_trial(trial)
             report(trial)
 
     before, began = trial.seconds, time.monotonic()
     outcome = train(
-        _job(task, folder),
+        _job(task, study),
         state,
         ranks=ranks,
         tell=tell,
@@ -150,16 +159,16 @@ def _distil(
     if not first:
         return trial
     if outcome.finished:
-        student = _student(task, folder)
-        trial = replace(score(student, trial, quick=False), status="finished")
-        _keep_the_student(folder, student, outcome.step)
-        drop_checkpoints(study, task.id)
-    elif (ended := read_trial(study, task.id)) and ended.status == "stopped":
-        drop_checkpoints(study, task.id)  # this process heard of it only now
+        with _committed(study, task) as place:
+            student = _student(task, place)
+            trial = replace(score(student, trial, quick=False), status="finished")
+            _keep_the_student(place, student, outcome.step)
+    elif (ended := study.read_trial(task.id)) and ended.status == "stopped":
+        study.drop_checkpoints(task.id)  # this process heard of it only now
         return ended
     extra = {**trial.extra, "scoring_s": round(trial.extra.get("scoring_s", 0) + scoring_s, 2)}
     trial = replace(trial, extra=extra)
-    write_trial(study, trial)
+    study.write_trial(trial)
     return trial
 
 
@@ -184,9 +193,9 @@ def _profile(
     return ranks.from_first(made)
 
 
-def _job(task: TrialTask, folder: RunFolder) -> Job:
+def _job(task: TrialTask, study: StudyPlace) -> Job:
     return Job(
-        run=str(folder.path),
+        run=study.run(task.id),
         encoder=task.encoder,
         data="",  # the images are given
         recipe=task.recipe,
@@ -196,9 +205,20 @@ def _job(task: TrialTask, folder: RunFolder) -> Job:
     )
 
 
-def _student(task: TrialTask, folder: RunFolder) -> Encoder:
+@contextmanager
+def _committed(study: StudyPlace, task: TrialTask) -> Iterator[Place]:
+    """The run of the trial, with its last committed step."""
+    place = place_of(study.run(task.id), "scores")
+    try:
+        place.fetch()
+        yield place
+    finally:
+        place.leave()
+
+
+def _student(task: TrialTask, place: Place) -> Encoder:
     """The student of the last committed step."""
-    committed = latest(folder)
+    committed = latest(place.folder)
     assert committed is not None  # train() commits its last step
     prefix = "encoder.net."
     weights = committed.state["distillation"]["student"]
@@ -207,13 +227,12 @@ def _student(task: TrialTask, folder: RunFolder) -> Encoder:
     )
 
 
-def drop_checkpoints(study: StudyFolder, trial_id: str) -> None:
-    """Removes what only a resume needs: it would fill the disk, trial by trial."""
-    shutil.rmtree(study.trial(trial_id).checkpoints, ignore_errors=True)
-
-
-def _keep_the_student(folder: RunFolder, student: Encoder, step: int) -> None:
+def _keep_the_student(place: Place, student: Encoder, step: int) -> None:
     """Of all that training wrote, the weights and the curves."""
+    folder = place.folder
     state = {k: v.detach().cpu().contiguous().clone() for k, v in student.net.state_dict().items()}
     files.write_bytes(folder.student, save(state))
     MetricsLog(folder, step).to_parquet()
+    place.put(folder.student.name, folder.metrics.name)
+    place.drop(folder.metrics_log.name)
+    place.drop_checkpoints()

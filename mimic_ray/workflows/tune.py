@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,57 +19,44 @@ from mimic_ray.base.errors import (
     UsageError,
 )
 from mimic_ray.base.registry import near_names
-from mimic_ray.base.signals import stop_requests
+from mimic_ray.base.signals import StopRequests, stop_requests
 from mimic_ray.base.text import count
 from mimic_ray.data.source import ImageSource, open_images
+from mimic_ray.distributed.trial_resources import Resources, check_here
 from mimic_ray.distributed.tune import Progress as SearchProgress
-from mimic_ray.distributed.tune import Resources, Search, check_here, search_on_ray
+from mimic_ray.distributed.tune import Search, search_on_ray
 from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
-from mimic_ray.method.recipe import Recipe, check_workers, parse_recipe
+from mimic_ray.method.recipe import Recipe, check_workers
 from mimic_ray.report.study_report import write_study_report
 from mimic_ray.runs.progress import Progress
-from mimic_ray.runs.recipe_file import load_recipe, load_search, write_recipe
+from mimic_ray.runs.recipe_file import write_recipe
 from mimic_ray.runs.study import (
-    StudyFolder,
     StudyRecord,
     check_study,
     read_study,
     read_trials,
-    write_study,
     write_table,
 )
-from mimic_ray.runs.trial_inputs import TrialInputs
+from mimic_ray.runs.study_place import StudyPlace, study_place
 from mimic_ray.search.front import choose, pareto_front
-from mimic_ray.search.kept_layers import distinct_thresholds
-from mimic_ray.search.space import (
-    Dimension,
-    Space,
-    changed,
-    check_space,
-    default_space,
-    parse_dimension,
-)
 from mimic_ray.search.trial import Trial
-from mimic_ray.workflows.tune_inputs import Oracle, prepare
+from mimic_ray.workflows.tune_inputs import Oracle, Prepared, prepare
+from mimic_ray.workflows.tune_wanted import Wanted
 
 TRACKERS = ("mlflow", "wandb")
-# Views that come again, so that the teacher is asked once for all trials.
-_FIXED_VIEWS = 4
-# Keys that decide the scores of a profile, not only what is done with them.
-_ESTIMATE = {
-    f"mutual_information.{name}"
-    for name in ("of", "estimator", "images", "epochs", "noise", "taps")
-}
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """A study that came to its end. `best` is the file of the chosen recipe."""
+    """A study that came to its end. `best` is the file of the chosen recipe.
 
-    study: Path
-    best: Path
-    report: Path
+    All three are paths, or addresses where `out` was one.
+    """
+
+    study: Path | str
+    best: Path | str
+    report: Path | str
     chosen: Trial
     front: list[Trial]
     trials: list[Trial]
@@ -110,36 +97,70 @@ def tune(
     """
     resources = resources or Resources()
     asked = recipe, list(settings), list(search), only_these
-    _Wanted.of(*asked).space(None)  # finds mistakes in it before anything is read
+    Wanted.of(*asked).space(None)  # finds mistakes in it before anything is read
     _check(trials, failed_share, trackers)
-    folder = StudyFolder(Path(out))
-    earlier = read_study(folder) if resume else None
-    if earlier is None:
-        StudyFolder.require_free(out)
-    if resources.address is None:
-        check_here(resources)
-    loaded = load_checkpoint(teacher, encoder)
-    wanted = _Wanted.of(*asked, loaded.encoder.spec.input_size)
-    chosen_taps(loaded.encoder.spec, wanted.base.mutual_information.taps)
-    source = open_images(data)
-    _check_images(source, wanted.base)
-    check_workers(wanted.base, resources.workers)
-    if earlier:
-        now = _record(encoder, teacher, data, loaded, source, wanted, held_out, oracle, seed)
-        same_layers = replace(now, space=wanted.space(earlier.shares).described())
-        check_study(earlier, same_layers)
-        ended = [trial for trial in read_trials(folder) if trial.status != "running"]
-        if len(ended) >= trials and any(trial.scored for trial in ended):
-            return _finish(folder, earlier.ended("finished", 0.0), ended)  # nothing left to try
+    with closing(study_place(out, "driver")) as place:
+        earlier = _earlier(place) if resume else None
+        if earlier is None:
+            place.require_free()
+        if resources.address is None:
+            check_here(resources)
+        loaded = load_checkpoint(teacher, encoder)
+        wanted = Wanted.of(*asked, loaded.encoder.spec.input_size)
+        chosen_taps(loaded.encoder.spec, wanted.base.mutual_information.taps)
+        source = open_images(data)
+        _check_images(source, wanted.base)
+        check_workers(wanted.base, resources.workers)
+        record = _record(encoder, teacher, data, loaded, source, wanted, held_out, oracle, seed)
+        if earlier:
+            same_layers = replace(record, space=wanted.space(earlier.shares).described())
+            check_study(earlier, same_layers)
+            ended = _ended(read_trials(place.folder))
+            if len(ended) >= trials and any(trial.scored for trial in ended):
+                return _finish(place, earlier.ended("finished", 0.0), ended)  # nothing left to try
 
-    started = time.monotonic()
+        def begin(made: Prepared) -> Search:
+            """The study's record, and what the trials are taken from."""
+            shares = earlier.shares if earlier else made.shares
+            space = wanted.space(shares)
+            begun = earlier or replace(
+                record,
+                taps=made.taps,
+                shares=shares,
+                space=space.described(),
+                teacher_forwards=made.teacher_forwards,
+            )
+            begun = replace(
+                begun,
+                trials=trials,
+                status="running",
+                error="",
+                ended_at="",
+                compute=made.compute.facts(),
+                workers=resources.workers,
+            )
+            if earlier:
+                place.write_record(begun)
+            else:
+                place.create(begun)
+            return Search(
+                encoder=encoder,
+                space=space,
+                base=wanted.base,
+                shares=None if wanted.own_profiles() else shares,
+                trials=trials,
+                seed=seed,
+                failed_share=failed_share,
+                early_stopping=early_stopping,
+                device=device,
+                threads=threads or resources.cpus_per_worker,
+                trackers=trackers,
+            )
 
-    def get_ready() -> tuple[Search, TrialInputs]:
-        tell(Progress("start", 1, 1))
-        prepared = prepare(
+        make = partial(
+            prepare,
             encoder,
             loaded,
-            source,
             str(Path(data).absolute()) if Path(data).exists() else str(data),
             wanted.base,
             trials=trials,
@@ -149,151 +170,79 @@ def tune(
             oracle=oracle,
             device=device,
             threads=threads,
-            tell=tell,
         )
-        shares = earlier.shares if earlier else prepared.shares
-        space = wanted.space(shares)
-        record = earlier or replace(
-            _record(encoder, teacher, data, loaded, source, wanted, held_out, oracle, seed),
-            taps=prepared.taps,
-            shares=shares,
-            space=space.described(),
-            teacher_forwards=prepared.teacher_forwards,
-        )
-        record = replace(
-            record,
-            trials=trials,
-            status="running",
-            error="",
-            ended_at="",
-            compute=prepared.compute.facts(),
-            workers=resources.workers,
-        )
-        if earlier:
-            write_study(folder, record)
-        else:
-            folder.create(record)
-        found = Search(
-            encoder=encoder,
-            space=space,
-            base=wanted.base,
-            shares=None if wanted.own_profiles() else shares,
-            trials=trials,
-            seed=seed,
-            failed_share=failed_share,
-            early_stopping=early_stopping,
-            device=device,
-            threads=threads or resources.cpus_per_worker,
-            trackers=trackers,
-        )
-        return found, prepared.inputs
+        started = time.monotonic()
+        with stop_requests() as requests:
+            try:
+                tell(Progress("start", 0, 1))
+                search_on_ray(
+                    place,
+                    make,
+                    begin,
+                    resources,
+                    read_trials(place.folder) if earlier else [],
+                    prepares=tell,
+                    tell=lambda progress: watch(progress, trials),
+                    stop=lambda: requests.count,
+                )
+            except BaseException as error:
+                _note_failure(place, earlier is None, error, time.monotonic() - started)
+                if isinstance(error, StoppedError):
+                    raise StoppedError(error.message, requests.signal_number) from error
+                raise
+        return _outcome(place, requests, trials, failed_share, time.monotonic() - started)
 
-    with stop_requests() as requests:
-        try:
-            known = read_trials(folder) if earlier else []
-            tell(Progress("start", 0, 1))
-            search_on_ray(
-                folder,
-                get_ready,
-                resources,
-                known,
-                tell=lambda progress: watch(progress, trials),
-                stop=lambda: requests.count,
-            )
-        except BaseException as error:
-            _note_failure(folder, earlier is None, error, time.monotonic() - started)
-            raise
-        record = read_study(folder)
-        found = read_trials(folder)
-        ended = [trial for trial in found if trial.status != "running"]
-        seconds = time.monotonic() - started
-        if requests.count and len(ended) < trials:
-            write_study(folder, record.ended("stopped", seconds))
-            raise StoppedError(
-                f"Stopped after {len(ended)} of {trials} trials, which are kept, as is every "
-                "committed step of the others. Go on with the same command and --resume.",
-                requests.signal_number,
-            )
+
+def _earlier(place: StudyPlace) -> StudyRecord:
+    """The record of the study that lies there. Raises RunFolderError."""
+    place.fetch()
+    with place.named():
+        return read_study(place.folder)
+
+
+def _ended(trials: Iterable[Trial]) -> list[Trial]:
+    return [trial for trial in trials if trial.status != "running"]
+
+
+def _outcome(
+    place: StudyPlace, requests: StopRequests, trials: int, failed_share: float, seconds: float
+) -> Tuned:
+    """What came of the trials. Raises StoppedError, TrainingError, with that in the record."""
+    record = read_study(place.folder)
+    ended = _ended(read_trials(place.folder))
+    if requests.count and len(ended) < trials:
+        place.write_record(record.ended("stopped", seconds))
+        raise StoppedError(
+            f"Stopped after {len(ended)} of {trials} trials, which are kept, as is every "
+            "committed step of the others. Go on with the same command and --resume.",
+            requests.signal_number,
+        )
     failed = [trial for trial in ended if trial.status == "failed"]
     if len(failed) > failed_share * trials or not any(trial.scored for trial in ended):
         failure = _failures(failed, failed_share, trials)
-        write_study(folder, record.ended("failed", seconds, failure.message))
+        place.write_record(record.ended("failed", seconds, failure.message))
         raise failure
-    return _finish(folder, record.ended("finished", seconds), ended)
+    return _finish(place, record.ended("finished", seconds), ended)
 
 
-def _finish(folder: StudyFolder, record: StudyRecord, trials: list[Trial]) -> Tuned:
+def _finish(place: StudyPlace, record: StudyRecord, trials: list[Trial]) -> Tuned:
     """Everything that is made of the ended trials; "finished" is written last."""
+    folder = place.folder
     front, chosen = pareto_front(trials), choose(trials)
     write_table(folder, trials, chosen.id, {trial.id for trial in front})
-    best = load_recipe(str(folder.trial(chosen.id).recipe))
     write_recipe(
         folder.best,
-        best,
+        place.read_recipe(chosen.id),
         f"mimic-ray purify --encoder {record.encoder} --teacher {record.teacher} "
         f"--data {record.data} --recipe {folder.best.name} --out purified\n"
         f"Trial {chosen.number} of {len(trials)}: fidelity {chosen.fidelity:.4f}, suspicion "
         f"{chosen.suspicion:.4f}" + (", chosen blind in an oracle study" if record.oracle else ""),
     )
     report = write_study_report(folder.path, vars(record), trials, chosen, folder.best.read_text())
-    write_study(folder, record)
-    return Tuned(folder.path, folder.best, report, chosen, front, trials, record)
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """The base recipe, and what of it is searched."""
-
-    base: Recipe
-    dimensions: Sequence[Dimension]
-    pinned: Sequence[str]
-    only_these: bool
-
-    @classmethod
-    def of(
-        cls,
-        recipe: str,
-        settings: list[str],
-        search: list[str],
-        only_these: bool,
-        side: int | None = None,
-    ) -> _Wanted:
-        base, in_file = load_search(recipe, settings, side)
-        pinned = [setting.partition("=")[0].strip() for setting in settings]
-        entries = {**in_file, **dict(map(_entry, search))}
-        dimensions = [parse_dimension(key, text) for key, text in entries.items()]
-        if base.views.asymmetric and not base.views.fixed and "views.fixed" not in pinned:
-            content = base.model_dump(mode="json")
-            content["views"]["fixed"] = _FIXED_VIEWS
-            base = parse_recipe(content)
-        return cls(base, dimensions, pinned, only_these)
-
-    def space(self, shares: Sequence[float] | None) -> Space:
-        """Checked. `shares` of the profile decide the sets of kept layers; None: not known yet."""
-        thresholds = distinct_thresholds(shares) if shares else [0.0]
-        default = Space(()) if self.only_these else default_space(self.base, thresholds)
-        space = changed(default, self.dimensions, self.pinned)
-        check_space(space, self.base.model_dump(mode="json"))
-        return space
-
-    def may_attend(self) -> bool:
-        """Whether a trial may have an attention term."""
-        searched = "loss.attention" in self.space(None).described()
-        return searched or self.base.loss.attention > 0
-
-    def own_profiles(self) -> bool:
-        """Whether trials estimate mutual information each in its way."""
-        return any(dimension.key in _ESTIMATE for dimension in self.dimensions)
-
-
-def _entry(text: str) -> tuple[str, str]:
-    key, equals, values = text.partition("=")
-    if not equals or not key.strip():
-        raise UsageError(
-            f'"{text}" is no search: write KEY=VALUES, for example '
-            "training.learning_rate=loguniform(1e-4,1e-2)."
-        )
-    return key.strip(), values
+    place.put_results()
+    place.write_record(record)
+    best, shown = place.at(folder.best.name), place.at(report.name)
+    return Tuned(place.at(), best, shown, chosen, front, trials, record)
 
 
 def _record(
@@ -302,7 +251,7 @@ def _record(
     data: str | Path,
     loaded: Loaded,
     source: ImageSource,
-    wanted: _Wanted,
+    wanted: Wanted,
     held_out: float,
     oracle: Oracle | None,
     seed: int,
@@ -367,15 +316,16 @@ def _settings(settings: Mapping[str, object]) -> str:
     )
 
 
-def _note_failure(folder: StudyFolder, new: bool, error: BaseException, seconds: float) -> None:
+def _note_failure(place: StudyPlace, new: bool, error: BaseException, seconds: float) -> None:
     """What began is kept and says how it ended; a study without a record is removed."""
     # The error that is on its way must not be hidden by another.
+    place.hurry()
     with suppress(MimicError, OSError):
-        if not folder.record.exists():
+        if not place.folder.record.exists():
             if new:
-                shutil.rmtree(folder.path, ignore_errors=True)
+                place.remove()
             return
         message = (
             error.message if isinstance(error, MimicError) else f"{type(error).__name__}: {error}"
         )
-        write_study(folder, read_study(folder).ended("failed", seconds, message))
+        place.write_record(read_study(place.folder).ended("failed", seconds, message))

@@ -15,7 +15,7 @@ from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import UsageError
 from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.labelled import Labelled
-from mimic_ray.data.source import ImageSource
+from mimic_ray.data.source import open_images
 from mimic_ray.data.views import centre, to_float
 from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.evaluation.features import features
@@ -55,22 +55,20 @@ class Oracle:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The inputs of the trials, and what the space and the record need of them."""
+    """What the space and the record need to know of the inputs of the trials."""
 
-    inputs: TrialInputs
     taps: list[str]
     shares: list[float]
     teacher_forwards: int
-    images: int
     compute: Compute
 
 
 def prepare(
     encoder: str,
     loaded: Loaded,
-    source: ImageSource,
     data: str,
     base: Recipe,
+    tell: Tell,
     *,
     trials: int,
     with_attention: bool,
@@ -79,12 +77,11 @@ def prepare(
     oracle: Oracle | None,
     device: str,
     threads: int,
-    tell: Tell,
-) -> Prepared:
+) -> tuple[Prepared, TrialInputs]:
     """Decodes, splits, profiles, and asks the teacher all that trials will want to know.
 
-    `with_attention`: trials may have an attention term. Raises a MimicError for what cannot be
-    used.
+    On whatever machine it runs, `data` is opened there. `with_attention`: trials may have an
+    attention term. Raises a MimicError for what cannot be used.
     """
     compute = devices.choose(device, base.training.precision, threads)
     teacher = loaded.encoder
@@ -92,7 +89,9 @@ def prepare(
     hook = teacher.register_forward_pre_hook(counted)
     side = cached_side(base, teacher.spec.input_size)
     pixels = open_pixels(
-        source, side, progress=lambda done, total: tell(Progress("decode", done, total))
+        open_images(data),
+        side,
+        progress=lambda done, total: tell(Progress("decode", done, total)),
     )
     rows, kept_back = split(pixels, held_out, base.training.seed, base.training.batch)
     images = _images(pixels, rows, data)
@@ -132,9 +131,7 @@ def prepare(
         untouched=of_untouched,
         oracle=known,
     )
-    return Prepared(
-        inputs, taps, [tap.share for tap in found.taps], counted.images, len(pixels), compute
-    )
+    return Prepared(taps, [tap.share for tap in found.taps], counted.images, compute), inputs
 
 
 class _Counted:

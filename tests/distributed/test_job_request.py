@@ -124,5 +124,7 @@ def test_a_job_for_a_cluster_that_grows_is_told_to_wait_unless_it_says_itself():
     assert silent.entrypoint("python", silent.patience(9)).endswith(" --wait-for-room 9")
     said = make_request(["purify", "--wait-for-room=60"], None, Scale(1, 1, 0, 0), True)
     assert said.patience(1800) == []
-    other = make_request(["tune", "--out", "/x"], None, Scale(1, 1, 0, 0), True)
+    search = make_request(["tune", "--out", "/x"], None, Scale(1, 1, 0, 0), True)
+    assert search.patience(1800) == ["--wait-for-room", "1800"]
+    other = make_request(["evaluate", "--out", "/x"], None, Scale(1, 1, 0, 0), True)
     assert other.patience(1800) == []

@@ -1,7 +1,7 @@
 import pytest
 
 from mimic_ray.base.errors import ResourceError
-from mimic_ray.distributed.tune import Resources, concurrency
+from mimic_ray.distributed.trial_resources import Resources, concurrency
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_a_step_is_seen_only_once_latest_json_names_it(address, monkeypatch):
     # One commit is five writings: rows are not there, so four; killed before each of them.
     for whole in range(4):
         place = writer(address)
-        write, done = place._storage.write, []
+        write, done = place._mirror.storage.write, []
 
         def dies(name, content, whole=whole, write=write, done=done):
             if len(done) == whole:
@@ -82,7 +82,7 @@ def test_a_step_is_seen_only_once_latest_json_names_it(address, monkeypatch):
             done.append(name)
             write(name, content)
 
-        monkeypatch.setattr(place._storage, "write", dies)
+        monkeypatch.setattr(place._mirror.storage, "write", dies)
         with pytest.raises(KeyboardInterrupt):
             place.commit(2, state(2, mark=whole / 10))
         assert seen(address).step == 1

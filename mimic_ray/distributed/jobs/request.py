@@ -17,6 +17,8 @@ from mimic_ray.base.text import plain
 _TRAVELLING = ("--recipe", "--config", "--encoder")
 # Options that name what must lie where the cluster finds it.
 _PLACES = ("--teacher", "--data", "--out", "--train", "--test", "--untouched", "--trigger")
+# Commands with --wait-for-room.
+_PATIENT = ("purify", "tune")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
@@ -64,10 +66,11 @@ class Request:
         return shlex.join([interpreter, "-m", "mimic_ray", *self.arguments, *more])
 
     def patience(self, seconds: int) -> list[str]:
-        """What more to say to a cluster whose nodes are still to come. Only purify can wait."""
+        """What more to say to a cluster whose nodes are still to come, where a command can wait."""
         option = "--wait-for-room"
         said = any(word.partition("=")[0] == option for word in self.arguments)
-        return [] if said or self.arguments[0] != "purify" else [option, str(seconds)]
+        waits = self.arguments[0] in _PATIENT and not said
+        return [option, str(seconds)] if waits else []
 
     @property
     def command(self) -> str:
@@ -158,6 +161,8 @@ def _absolute(option: str, value: str) -> str:
 
 def _travelling(value: str, files: dict[str, Path]) -> str:
     """What the option says on the cluster: there the files lie in the job's own folder."""
+    if is_remote(value):
+        return value
     path_text, colon, function = value.partition(":")
     path = Path(path_text).expanduser()
     if path.suffix not in (".toml", ".py"):

@@ -1,0 +1,164 @@
+"""A search whose study is in object storage: driver and trials have no folder in common."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mimic_ray.base.storage import open_storage
+from mimic_ray.data.names import cache_folder
+from mimic_ray.runs.live import read_live
+from mimic_ray.runs.study import read_trials
+from mimic_ray.runs.study_place import study_place
+from mimic_ray.workflows import local_s3
+from tests.end_to_end.processes import start, wait_until
+
+
+@pytest.fixture(scope="module")
+def address(s3_server, tmp_path_factory):
+    """Of a new bucket, in an environment that knows its server and has a cache of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in s3_server.items():
+            patch.setenv(name, value)
+        patch.setenv("MIMIC_RAY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        local_s3.create_bucket("studies")
+        yield "s3://studies"
+
+
+@pytest.fixture(scope="module")
+def arguments(case, tmp_path_factory):
+    """The arguments of a search, one trial after the other, into `out`."""
+    images = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    for number in range(80):
+        coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        image = Image.fromarray(coarse).resize((32, 32), Image.Resampling.BICUBIC)
+        image.save(images / f"{number:03}.png")
+
+    def made(out: str | Path, *more: str, steps: int = 12) -> list[str]:
+        return [
+            *("tune", "--encoder", "tiny_resnet", "--teacher", str(case / "teacher.pth")),
+            *("--data", str(images), "--out", str(out), "--held-out", "0.4", "--concurrent", "1"),
+            *("--trials", "2", "--set", f"training.steps={steps}", "--no-early-stopping"),
+            *("--set", "training.batch=8", "--set", "training.precision=fp32", *more),
+        ]
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def finished(mimic_ray, address, arguments):
+    told = mimic_ray(*arguments(f"{address}/study"))
+    assert told.returncode == 0, told.stderr
+    return f"{address}/study", told.stdout
+
+
+def names(study: str) -> set[str]:
+    return {found.name for found in open_storage(study).list()}
+
+
+def trials_of(study: str) -> list:
+    place = study_place(study, "test")
+    place.fetch()
+    try:
+        return read_trials(place.folder)
+    finally:
+        place.close()
+
+
+def test_the_study_is_whole_at_its_address_and_nowhere_else(finished):
+    study, told = finished
+    assert f"{study}/best.toml" in told
+    found = names(study)
+    tops = {"study.json", "best.toml", "trials.parquet", "report.html", "front.png", "ray.log"}
+    assert tops <= found
+    for trial in trials_of(study):
+        for name in ("trial.json", "recipe.toml", "student.safetensors", "metrics.parquet"):
+            assert f"trials/{trial.id}/{name}" in found
+    left = ("checkpoints", "metrics.jsonl", ".ray", "tuner.pkl", "validate", "student.pt")
+    assert not [name for name in found if any(part in name for part in left)]
+    assert sum("tfevents" in name for name in found) == 2
+    assert not [*(cache_folder() / "runs").rglob("*")]
+
+
+def test_it_is_the_study_that_a_folder_would_hold(finished, mimic_ray, arguments, tmp_path):
+    study, _ = finished
+    told = mimic_ray(*arguments(tmp_path / "study"))
+    assert told.returncode == 0, told.stderr
+    here, there = trials_of(str(tmp_path / "study")), trials_of(study)
+    assert [t.id for t in here] == [t.id for t in there]
+    assert [(t.fidelity, t.suspicion) for t in here] == [(t.fidelity, t.suspicion) for t in there]
+    best = open_storage(study).read_bytes("best.toml")
+    assert (tmp_path / "study" / "best.toml").read_bytes() == best
+
+
+def test_how_it_ended_can_be_asked_from_elsewhere(finished):
+    live = read_live(finished[0])
+    assert (live.status, live.phase, live.step, live.steps) == ("finished", "search", 2, 2)
+
+
+def test_purify_takes_the_recipe_from_there(finished, mimic_ray, arguments, tmp_path):
+    words = arguments(tmp_path)
+    taken = words[words.index("--encoder") : words.index("--out")]
+    recipe = f"{finished[0]}/best.toml"
+    out = ("--out", str(tmp_path / "run"), "--local", "--config", recipe)
+    told = mimic_ray("purify", *taken, *out)
+    assert told.returncode == 0, told.stderr
+
+
+def test_another_study_and_foreign_files_are_refused(finished, mimic_ray, arguments, address):
+    study, _ = finished
+    before = names(study)
+    told = mimic_ray(*arguments(study))
+    assert (told.returncode, told.stderr.count("\n")) == (1, 1)
+    assert "holds another study" in told.stderr
+    other = mimic_ray(*arguments(study, "--resume", "--held-out", "0.5"))
+    assert "not the study that was started: --held-out" in other.stderr
+    assert names(study) == before
+    open_storage(f"{address}/foreign").write("notes.txt", b"mine")
+    told = mimic_ray(*arguments(f"{address}/foreign"))
+    assert 'holds "notes.txt"' in told.stderr
+    assert names(f"{address}/foreign") == {"notes.txt"}
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)]
+)
+def test_a_search_that_is_ended_goes_on_where_it_was(address, arguments, mimic_ray, number):
+    """Ctrl-C commits the running trial; after a kill it goes on from what was committed."""
+    study = f"{address}/ended-{number}"
+    words = arguments(study, steps=800)
+    process = start(study, words)
+    wait_until(lambda: any("latest.json" in name for name in names(study)), process)
+    if number == signal.SIGKILL:
+        os.killpg(process.pid, number)
+        process.communicate()
+    else:
+        process.send_signal(number)
+        _, told = process.communicate(timeout=120)
+        assert process.returncode == 128 + number, told
+        assert "--resume" in told
+        assert read_live(study).status == "stopped"
+    (interrupted,) = [trial for trial in trials_of(study) if trial.status == "running"]
+    committed = open_storage(study).read_bytes(f"trials/{interrupted.id}/checkpoints/latest.json")
+    step = json.loads(committed)["steps"][0]["step"]
+    told = mimic_ray(*words, "--resume")
+    assert told.returncode == 0, told.stderr
+    ended = {trial.id: trial for trial in trials_of(study)}
+    assert [trial.status for trial in ended.values()] == ["finished", "finished"]
+    assert ended[interrupted.id].step == 800 > step > 0
+    assert not [name for name in names(study) if "checkpoints" in name]
+
+
+def test_a_bucket_that_is_not_there_is_said_before_any_work(address, mimic_ray, arguments):
+    assert address
+    told = mimic_ray(*arguments("s3://no-such-bucket-here/study"))
+    assert told.returncode == 1
+    assert "no-such-bucket-here" in told.stderr
+    assert "Traceback" not in told.stderr
