@@ -72,7 +72,7 @@ Local = Annotated[
     bool, typer.Option("--local", rich_help_panel="Where", help="This process, no Ray.")
 ]
 CpusPerWorker = Annotated[
-    int, typer.Option(min=0, rich_help_panel="Where", help="0 shares out this machine's.")
+    int, typer.Option(min=0, rich_help_panel="Where", help="0 shares out those that are there.")
 ]
 GpusPerWorker = Annotated[int, typer.Option(min=0, rich_help_panel="Where")]
 WorkerRange = Annotated[

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mimic_ray.base.errors import TrainingError
+from mimic_ray.distributed.room import nodes_of_cluster
 from mimic_ray.distributed.session import ray_session
 from mimic_ray.distributed.train import check_resources, make_trainer
 from mimic_ray.runs.workers import Workers
@@ -28,10 +29,8 @@ def measure_scaling(
     widest = max((workers for workers, _ in cases), key=lambda w: w.count * w.cpus())
     cpus = None if widest.address else widest.count * widest.cpus()
     with ray_session(widest.address, log, cpus=cpus), tempfile.TemporaryDirectory() as storage:
-        import ray
-
-        have = ray.cluster_resources()
-        check_resources(have, widest)
+        nodes = nodes_of_cluster()
+        check_resources(nodes, widest)
         for workers, recipe in cases:
             config = {
                 "encoder": encoder,
@@ -42,7 +41,7 @@ def measure_scaling(
                 "teacher_placement": workers.teacher,
             }
             try:
-                trainer = make_trainer(_worker, config, Path(storage), workers, have)
+                trainer = make_trainer(_worker, config, Path(storage), workers, nodes)
                 yield trainer.fit().return_value
             except Exception as error:
                 raise TrainingError(

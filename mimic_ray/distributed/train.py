@@ -15,8 +15,17 @@ from torch import Tensor
 
 from mimic_ray.base.address import below, filesystem_of, parse
 from mimic_ray.base.errors import MimicError, ResourceError, StoppedError, TrainingError
+from mimic_ray.base.text import count
 from mimic_ray.distributed.head import Head
 from mimic_ray.distributed.ray_errors import as_ours, in_a_worker, was_lost
+from mimic_ray.distributed.room import (
+    Amounts,
+    cpus_shared_out,
+    in_words,
+    nodes_of_cluster,
+    places,
+    total,
+)
 from mimic_ray.distributed.session import ray_session
 from mimic_ray.distributed.silence import END_AFTER_S, Silence
 from mimic_ray.runs.progress import Progress
@@ -88,8 +97,12 @@ def _attempt(
 
     from mimic_ray.distributed.mailbox import new_mailbox
 
-    have = ray.cluster_resources()
-    check_resources(have, workers)
+    nodes = nodes_of_cluster()
+    if workers.address is not None and not workers.cpus_each:
+        # The driver's own machine says nothing of the workers'.
+        shared = cpus_shared_out(nodes, workers.count, workers.gpus_each)
+        workers = replace(workers, cpus_each=shared)
+    check_resources(nodes, workers)
     _check_not_stopped(stop)
     mailbox = new_mailbox()
     config = {
@@ -102,7 +115,7 @@ def _attempt(
         "teacher_state": ray.put(dict(teacher_state)),
         "mailbox": mailbox,
     }
-    trainer = make_trainer(_worker, config, below(job.run, ".ray"), workers, have)
+    trainer = make_trainer(_worker, config, below(job.run, ".ray"), workers, nodes)
     checks = [silence.check]
     if workers.address is not None:
         checks.append(Head(ray.get_runtime_context().gcs_address).check)
@@ -114,9 +127,9 @@ def make_trainer(
     config: dict[str, Any],
     storage: str | Path,
     workers: Workers,
-    have: Mapping[str, float],
+    nodes: Sequence[Amounts],
 ) -> Any:
-    """A TorchTrainer of `work(config)` on the workers; `have` is what the cluster has in all.
+    """A TorchTrainer of `work(config)` on the workers; `nodes` are those that the cluster has.
 
     `storage`, a path or an address, is for Ray's own notes, of which we read none. All nodes must
     see it.
@@ -131,7 +144,7 @@ def make_trainer(
     most = workers.count
     if workers.address is None and workers.fewest < most:
         # No node will ever join a private Ray: do not wait for what cannot come.
-        most = min([most, *(int(have.get(k, 0) / n) for k, n in _each(workers).items())])
+        most = min(most, places(nodes, _each(workers)))
     elastic = workers.fewest < most
     return TorchTrainer(
         work,
@@ -253,19 +266,20 @@ def _each(workers: Workers) -> dict[str, float]:
     return {kind: amount for kind, amount in wanted.items() if amount}
 
 
-def check_resources(have: Mapping[str, float], workers: Workers) -> None:
-    """Raises ResourceError where a cluster that has `have` cannot place the fewest workers.
+def check_resources(nodes: Sequence[Amounts], workers: Workers) -> None:
+    """Raises ResourceError where a cluster of these nodes cannot place the fewest workers.
 
     Not where the user waits for nodes that are still to come.
     """
-    if workers.room_s:
+    each = _each(workers)
+    room = places(nodes, each)
+    if workers.room_s or room >= workers.fewest:
         return
-    for kind, each in _each(workers).items():
-        wanted = workers.fewest * each
-        if wanted > have.get(kind, 0):
-            raise ResourceError(
-                f"{workers.fewest} workers of {each:g} {kind} need {wanted:g} {kind}s, and the "
-                f"cluster has {have.get(kind, 0):g}: lower --workers"
-                + (" or --gpus-per-worker" if kind == "GPU" else " or --cpus-per-worker")
-                + (", or --wait-for-room S for nodes to come." if workers.address else ".")
-            )
+    have = in_words({kind: total(nodes, kind) for kind in each})
+    raise ResourceError(
+        f"{count(workers.fewest, 'worker')} of {in_words(each)} each: the cluster has {have} on "
+        f"{count(len(nodes), 'node')}, room for {room}: lower --workers"
+        + (", --gpus-per-worker" if workers.gpus_each else "")
+        + " or --cpus-per-worker"
+        + (", or --wait-for-room S for nodes to come." if workers.address else ".")
+    )

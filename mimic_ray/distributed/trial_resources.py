@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mimic_ray.base.errors import ResourceError, StoppedError
 from mimic_ray.base.text import count
+from mimic_ray.distributed.room import Amounts, in_words, places, total
 from mimic_ray.runs.progress import Progress
 
 _POLL_S = 0.5
@@ -33,51 +34,49 @@ class Resources:
         return {kind: amount for kind, amount in wanted.items() if amount}
 
 
-def here() -> dict[str, int]:
+def here() -> Amounts:
     """What this machine has."""
     import torch
 
-    return {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()}
+    return {"CPU": float(os.cpu_count() or 1), "GPU": float(torch.cuda.device_count())}
 
 
 def check_here(resources: Resources) -> None:
     """Raises ResourceError if this machine is too small; before Ray starts, which takes seconds."""
-    concurrency(here(), with_gpus(resources, here()))
+    nodes = [here()]
+    concurrency(nodes, with_gpus(resources, nodes))
 
 
-def with_gpus(resources: Resources, have: Mapping[str, float]) -> Resources:
+def with_gpus(resources: Resources, nodes: Sequence[Amounts]) -> Resources:
     """A GPU a worker where there are any, unless it was said."""
     if resources.gpus_per_worker is not None:
         return resources
-    return replace(resources, gpus_per_worker=1.0 if have.get("GPU") else 0.0)
+    return replace(resources, gpus_per_worker=1.0 if total(nodes, "GPU") else 0.0)
 
 
-def concurrency(have: Mapping[str, float], resources: Resources) -> int:
+def concurrency(nodes: Sequence[Amounts], resources: Resources) -> int:
     """How many trials run at once. Raises ResourceError with the arithmetic when it cannot be.
 
     Where a cluster may grow, as many as are asked for: those without room wait for it.
     """
-    workers = resources.workers
-    most = []
-    for kind, each in (("CPU", resources.cpus_per_worker), ("GPU", resources.gpus_per_worker)):
-        if not each:
-            continue
-        need, there = workers * each, have.get(kind, 0)
-        arithmetic = f"{count(workers, 'worker')} x {each:g} {kind} = {need:g} {kind}s a trial"
-        if need > there:
-            raise ResourceError(
-                f"A trial does not fit: {arithmetic}, and the cluster has {there:g}: lower "
-                f"--workers or --{kind.lower()}s-per-worker"
-                + (", or --wait-for-room S for nodes to come." if resources.address else ".")
-            )
-        most.append(int(there // need))
-        if resources.concurrent * need > there and not resources.room_s:
-            raise ResourceError(
-                f"--concurrent {resources.concurrent} does not fit: {arithmetic}, times "
-                f"{resources.concurrent} is {resources.concurrent * need:g}, and the cluster has "
-                f"{there:g}: at most --concurrent {most[-1]}."
-            )
-    return resources.concurrent or min(most)
+    workers, wanted, each = resources.workers, resources.concurrent, resources.each()
+    room = places(nodes, each)
+    most = room // workers
+    trial = f"a trial is {count(workers, 'worker')} of {in_words(each)}"
+    have = in_words({kind: total(nodes, kind) for kind in each})
+    there = f"{have} on {count(len(nodes), 'node')}, room for {count(room, 'worker')}"
+    if most < 1:
+        options = "--cpus-per-worker" + (" or --gpus-per-worker" if "GPU" in each else "")
+        raise ResourceError(
+            f"No trial fits: {trial}, and the cluster has {there}: lower --workers or {options}"
+            + (", or --wait-for-room S for nodes to come." if resources.address else ".")
+        )
+    if wanted > most and not resources.room_s:
+        raise ResourceError(
+            f"--concurrent {wanted} does not fit: {trial}, so it takes {wanted * workers}, and the "
+            f"cluster has {there}: at most --concurrent {most}."
+        )
+    return wanted or most
 
 
 def wait_for_room(
@@ -100,11 +99,10 @@ def wait_for_room(
             if stop():
                 raise StoppedError("Stopped while the cluster had no room yet; nothing was begun.")
             if waited > resources.room_s:
-                wanted = " + ".join(f"{n:g} {kind}" for kind, n in resources.each().items())
+                trial = f"{count(resources.workers, 'worker')} of {in_words(resources.each())}"
                 raise ResourceError(
-                    f"In {waited:.0f} s the cluster made no room for a trial of "
-                    f"{count(resources.workers, 'worker')} with {wanted} each: see `ray status`, "
-                    "ask for less, or wait longer with --wait-for-room."
+                    f"In {waited:.0f} s the cluster made no room for a trial of {trial}: see "
+                    "`ray status`, ask for less, or wait longer with --wait-for-room."
                 )
             tell(Progress("room", int(waited), int(resources.room_s)))
     finally:

@@ -16,6 +16,7 @@ from typing import Any
 
 from mimic_ray.base.errors import TrainingError
 from mimic_ray.distributed.preparation import Facts, Prepare, prepared
+from mimic_ray.distributed.room import nodes_of_cluster
 from mimic_ray.distributed.session import ray_session
 from mimic_ray.distributed.trial_resources import (
     Resources,
@@ -110,14 +111,12 @@ def search_on_ray(
     if resources.room_s:
         # By default Ray Train gives a start up after 60 s, and a node takes minutes to come.
         os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(resources.room_s)
-    cpus = None if resources.address else here()["CPU"]
+    cpus = None if resources.address else int(here()["CPU"])
     with ray_session(resources.address, study.folder.log, cpus=cpus):
-        import ray
-
         wait_for_room(resources, prepares, stop)
-        have = ray.cluster_resources()
-        resources = with_gpus(resources, have)
-        concurrent = concurrency(have, resources)
+        nodes = nodes_of_cluster()
+        resources = with_gpus(resources, nodes)
+        concurrent = concurrency(nodes, resources)
         log = study.at(study.folder.log.name)
         facts, inputs = prepared(prepare, resources, log, prepares, stop)
         search = begin(facts)

@@ -26,7 +26,7 @@ class Workers:
 
     count: int = 1
     local: bool = False  # in this process, without Ray
-    cpus_each: int = 0  # 0: this machine's CPUs shared out evenly
+    cpus_each: int = 0  # 0: the CPUs of this machine, or of the cluster's nodes, shared out evenly
     gpus_each: int = 0
     address: str | None = None
     # Elastic: start, and go on, with as few as this. None: exactly `count`.

@@ -114,7 +114,7 @@ def purify(
                 data=_absolute(data),
                 recipe=resolved.model_dump(mode="json"),
                 device=device,
-                threads=cpus,
+                threads=threads if workers.address else cpus,
                 commit_every=commit_every,
             )
             outcome = _train(job, loaded, workers, place, record, requests, tell)

@@ -11,6 +11,7 @@ from mimic_ray.base.storage import open_storage
 from mimic_ray.base.text import count, plain
 from mimic_ray.distributed.jobs.cluster_state import ClusterState
 from mimic_ray.distributed.jobs.request import Places, Scale
+from mimic_ray.distributed.room import in_words
 
 
 def check_versions(cluster: ClusterState) -> None:
@@ -59,8 +60,7 @@ def check_resources(cluster: ClusterState, scale: Scale) -> list[str]:
     """Notes. Raises ResourceError where the workers cannot be placed and no node will come."""
     if scale.fewest == 0 or not scale.each:
         return []
-    each = " + ".join(f"{amount:g} {kind}" for kind, amount in scale.each.items())
-    wanted = f"{count(scale.fewest, 'worker')} of {each}"
+    wanted = f"{count(scale.fewest, 'worker')} of {in_words(scale.each)}"
     placed = cluster.places(scale.each)
     if placed < scale.fewest:
         have = ", ".join(f"{cluster.total(kind):g} {kind}" for kind in scale.each)

@@ -11,6 +11,7 @@ from typing import Any
 
 from mimic_ray.base.errors import ResourceError
 from mimic_ray.base.text import plain
+from mimic_ray.distributed import room
 from mimic_ray.distributed.jobs.client import JobClient
 
 # `ray start` brings up the job server first and its own node after it: seconds on a busy machine.
@@ -46,14 +47,8 @@ class ClusterState:
         return sum(node.resources.get(kind, 0) for node in self.nodes)
 
     def places(self, needs: Mapping[str, float]) -> int:
-        """How many workers that need `needs` each fit, none of them over two nodes."""
-        wanted = {kind: amount for kind, amount in needs.items() if amount}
-        if not wanted:
-            return 1 << 30
-        return sum(
-            int(min(node.resources.get(kind, 0) / amount for kind, amount in wanted.items()))
-            for node in self.nodes
-        )
+        """How many workers that need `needs` each fit."""
+        return room.places([node.resources for node in self.nodes], needs)
 
     @property
     def on_this_machine(self) -> bool:

@@ -86,4 +86,6 @@ def test_resume_of_a_run_with_a_damaged_file_names_it(
 def test_an_address_as_out_is_refused_where_only_a_folder_will_do(refused, command):
     rest = ["images"] if command == "shards build" else ["--encoder", "tiny_resnet"]
     rest += [] if command == "shards build" else ["--teacher", "x.pth", "--data", "images"]
-    refused([*command.split(), *rest, "--out", "s3://bucket/x"], "--out", "only purify and tune", code=2)
+    refused(
+        [*command.split(), *rest, "--out", "s3://bucket/x"], "--out", "only purify and tune", code=2
+    )

@@ -43,7 +43,7 @@ def tune_refused(refused, case, pictures, tmp_path):
         (["--trigger", "patch"], ["--oracle alone"]),
         (["--oracle", "--trigger", "patch"], ["--oracle also needs --train, --test, --target"]),
         (["--concurrent", "1000"], ["--concurrent 1000 does not fit", "at most --concurrent"]),
-        (["--workers", "1000"], ["A trial does not fit: 1,000 workers x 1 CPU = 1000 CPUs"]),
+        (["--workers", "1000"], ["No trial fits: a trial is 1,000 workers of 1 CPU, "]),
         (["--resume"], ["no study folder"]),
         (["--data", "nowhere"], ["nowhere does not exist"]),
         (["--teacher", "nothing.pth"], ["nothing.pth"]),
@@ -56,7 +56,7 @@ def test_what_cannot_be_searched_is_refused_by_name(tune_refused, options, words
 
 def test_a_gpu_that_is_not_there_is_missed_with_the_arithmetic(tune_refused, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    words = ["1 worker x 1 GPU = 1 GPUs a trial", "has 0", "--gpus-per-worker"]
+    words = ["1 worker of 1 CPU + 1 GPU", "+ 0 GPU on 1 node", "--gpus-per-worker"]
     tune_refused(["--gpus-per-worker", "1"], *words)
 
 

@@ -1,0 +1,129 @@
+"""Hosts that have nothing in common but a bucket: the state of a cluster in a cloud."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from tests.hosts.conftest import COMMAND_S
+
+PORT = 9000
+SERVER = "http://10.77.0.11:9000"  # on the first host of a Lan
+PLACE = "s3://bucket"
+SECRETS = {
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "value",
+    "AWS_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+# On the user's machine: the images as shards and the teacher, into a new bucket.
+_UPLOAD = """
+import os, subprocess, sys
+from pathlib import Path
+from mimic_ray.base.storage import open_storage
+from mimic_ray.workflows.local_s3 import create_bucket
+for _ in range(100):
+    try:
+        create_bucket("bucket")
+        break
+    except OSError:
+        pass
+shards = ["shards", "build", sys.argv[1] + "/images", "--out", "/tmp/set"]
+subprocess.run([sys.executable, "-m", "mimic_ray", *shards], check=True)
+for file in Path("/tmp/set").iterdir():
+    open_storage("s3://bucket/set").write(file.name, file)
+open_storage("s3://bucket").write("teacher.pth", Path(sys.argv[1], "teacher.pth"))
+"""
+
+
+@pytest.fixture(scope="module")
+def hosts(site):
+    """A desk with the S3 server and a cluster of two; what they share otherwise is not used."""
+    import numpy as np
+    from PIL import Image
+
+    from mimic_ray.workflows import local_s3
+
+    if not local_s3.is_there():
+        pytest.skip("moto, which brings the S3 server, is not installed")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**SECRETS, "AWS_ENDPOINT_URL": SERVER}.items():
+            patch.setenv(name, value)
+        with site("head", "node1") as built:
+            desk = built.network["desk"]
+            assert desk.address in SERVER
+            images = built.network.shared / "case" / "images"
+            rng = np.random.default_rng(1)
+            for number in range(40, 80):
+                coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+                Image.fromarray(coarse).resize((32, 32)).save(images / f"{number:03}.png")
+            words = f"{sys.executable} -m moto.server -H {desk.address} -p {PORT}"
+            with desk.start(["sh", "-c", f"exec {words} > /dev/null 2>&1"]) as server:
+                try:
+                    upload = [sys.executable, "-c", _UPLOAD, "/mnt/case"]
+                    done = desk.run(upload, timeout_s=COMMAND_S)
+                    assert done.returncode == 0, done.stderr
+                    yield built
+                finally:
+                    server.kill()
+
+
+def sent(hosts, name: str, command: str, *more: str, submit: tuple[str, ...] = ()) -> list[str]:
+    """The words that send a command of 12 steps whose every place is in the bucket."""
+    return [
+        *("submit", "--address", hosts.ray.jobs_url, "--name", name, "--wait", *submit, "--"),
+        *(command, "--encoder", "tiny_resnet", "--teacher", f"{PLACE}/teacher.pth"),
+        *("--data", f"{PLACE}/set", "--out", f"{PLACE}/{name}", "--threads", "1"),
+        *("--set", "training.steps=12", "--set", "training.batch=8"),
+        *("--set", "training.precision=fp32", *more),
+    ]
+
+
+def search(hosts, name: str, *more: str, submit: tuple[str, ...] = ()) -> list[str]:
+    return sent(hosts, name, "tune", "--trials", "2", "--held-out", "0.4", *more, submit=submit)
+
+
+def in_bucket(hosts, name: str) -> bytes:
+    show = "import sys; from mimic_ray.base.storage import open_storage as o; "
+    show += f"sys.stdout.write(o({PLACE!r}).read_bytes({name!r}).decode())"
+    done = hosts.network["desk"].run([sys.executable, "-c", show], timeout_s=COMMAND_S)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.encode()
+
+
+def check(hosts, done, study: str, trials: int) -> None:
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(in_bucket(hosts, f"{study}/study.json"))["status"] == "finished"
+    assert f"{PLACE}/{study}/best.toml" in done.stdout
+    told = json.loads(hosts.on("desk", *status(hosts, study)).stdout)["run"]
+    assert (told["phase"], told["step"], told["steps"]) == ("search", trials, trials)
+
+
+def status(hosts, name: str) -> list[str]:
+    return ["status", name, "--json", "--address", hosts.ray.jobs_url]
+
+
+def test_a_search_needs_nothing_but_the_bucket(hosts):
+    done = hosts.on("desk", *search(hosts, "study"))
+    check(hosts, done, "study", 2)
+    # The recipe is read from there, on the cluster.
+    purify = sent(hosts, "again", "purify", "--config", f"{PLACE}/study/best.toml")
+    assert hosts.on("desk", *purify).returncode == 0
+
+
+@pytest.mark.slow
+def test_a_trial_of_two_workers_spans_both_hosts(hosts):
+    words = search(hosts, "wide", submit=("--workers", "2", "--cpus-per-worker", "1"))
+    check(hosts, hosts.on("desk", *words), "wide", 2)
+
+
+@pytest.mark.slow
+def test_a_purification_over_both_hosts_ends_as_on_one(hosts):
+    alone = hosts.on("desk", *sent(hosts, "one", "purify"))
+    assert alone.returncode == 0, alone.stderr
+    words = sent(hosts, "two", "purify", submit=("--workers", "2", "--cpus-per-worker", "1"))
+    both = hosts.on("desk", *words)
+    assert both.returncode == 0, both.stderr
+    assert json.loads(in_bucket(hosts, "two/run.json"))["workers"] == 2
