@@ -102,7 +102,8 @@ def _rows(status: JobStatus) -> list[tuple[str, str]]:
     if live.phase == "start":
         return [*rows, ("workers", "none yet")]
     if search:
-        return [*rows, ("running", count(live.workers, "trial")), *_silent(job, live)]
+        at_work = [("running", count(live.workers, "trial"))] if live.status == "running" else []
+        return [*rows, *at_work, *_silent(job, live)]
     again = f", begun anew {count(live.restarts, 'time')}" if live.restarts else ""
     rows.append(("workers", f"{live.workers}{again}"))
     committed = "none yet" if live.committed_step is None else f"step {live.committed_step:,}"

@@ -17,7 +17,8 @@ from ray.tune.search import Searcher
 
 from mimic_ray.base import seeds
 from mimic_ray.method.recipe import Recipe, parse_recipe, set_key
-from mimic_ray.search.relevance import canonical, trial_id
+from mimic_ray.search.relevance import canonical
+from mimic_ray.search.relevance import trial_id as id_of
 from mimic_ray.search.space import Space
 from mimic_ray.search.trial import Trial, Value
 
@@ -80,16 +81,18 @@ class StudySearcher(Searcher):
                 break
             drawn = self._study.ask()
             settings = self._space.suggest(drawn, self._base)
-            suggestion = self._suggestion(settings)
-            known = self._known.get(suggestion.id)
+            recipe = canonical(self._recipe(settings), self._shares)
+            found = id_of(recipe)
+            known = self._known.get(found)
             if known:
                 self._tell(drawn, known)
-            elif suggestion.id in {running for _, running in self._running.values()}:
+            elif found in {running for _, running in self._running.values()}:
                 self._study.tell(drawn, state=optuna.trial.TrialState.FAIL)
             else:
-                self._running[trial_id] = (drawn, suggestion.id)
+                self._running[trial_id] = (drawn, found)
+                suggestion = Suggestion(found, self._number(found), settings, recipe)
                 self._on_suggestion(trial_id, suggestion)
-                return {"trial": suggestion.id, **settings}
+                return {"trial": found, **settings}
         return Searcher.FINISHED
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -112,13 +115,12 @@ class StudySearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """See `save`."""
 
-    def _suggestion(self, settings: Mapping[str, Value]) -> Suggestion:
-        recipe = canonical(self._recipe(settings), self._shares)
-        found = trial_id(recipe)
-        number = self._numbers.pop(found, None)
-        if number is None and found not in self._known:
-            number, self._begun = self._begun, self._begun + 1
-        return Suggestion(found, number or 0, settings, recipe)
+    def _number(self, found: str) -> int:
+        """The one that the trial had before it was interrupted, or the next."""
+        if found in self._numbers:
+            return self._numbers.pop(found)
+        self._begun += 1
+        return self._begun - 1
 
     def _recipe(self, settings: Mapping[str, Value]) -> Recipe:
         return parse_recipe(self._content(settings), "trial")

@@ -64,6 +64,12 @@ def test_equal_trials_run_once_and_a_used_up_space_ends_the_search():
     assert driver.ask() is None
 
 
+def test_a_suggestion_that_runs_already_takes_no_number():
+    five = Space((Dimension("training.seed", "choice", choices=(0, 1, 2, 3, 4)),))
+    driver = Driver(five)
+    assert [driver.ask().number for _ in range(5)] == [0, 1, 2, 3, 4]
+
+
 def test_nothing_is_suggested_any_more_when_nothing_is_wanted():
     assert Driver(wanted=lambda: False).ask() is None
 

@@ -26,7 +26,11 @@ def test_as_many_trials_run_at_once_as_fit(nodes, resources, expected):
 @pytest.mark.parametrize(
     ("nodes", "resources", "words"),
     [
-        ([{"CPU": 2}], Resources(gpus_per_worker=1), "1 worker of 1 CPU [+] 1 GPU, .*has 2 CPU [+] 0 GPU on"),
+        (
+            [{"CPU": 2}],
+            Resources(gpus_per_worker=1),
+            "1 worker of 1 CPU [+] 1 GPU, .*has 2 CPU [+] 0 GPU on",
+        ),
         ([{"CPU": 2}], Resources(workers=3, gpus_per_worker=0), "3 workers of 1 CPU.*for 2 work"),
         (
             [{"CPU": 2}, {"CPU": 2}],

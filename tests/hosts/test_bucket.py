@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 
 import pytest
 
@@ -76,7 +77,7 @@ def sent(hosts, name: str, command: str, *more: str, submit: tuple[str, ...] = (
         *("submit", "--address", hosts.ray.jobs_url, "--name", name, "--wait", *submit, "--"),
         *(command, "--encoder", "tiny_resnet", "--teacher", f"{PLACE}/teacher.pth"),
         *("--data", f"{PLACE}/set", "--out", f"{PLACE}/{name}", "--threads", "1"),
-        *("--set", "training.steps=12", "--set", "training.batch=8"),
+        *("--set", "training.steps=12", "--set", "training.batch=12"),
         *("--set", "training.precision=fp32", *more),
     ]
 
@@ -117,6 +118,29 @@ def test_a_search_needs_nothing_but_the_bucket(hosts):
 def test_a_trial_of_two_workers_spans_both_hosts(hosts):
     words = search(hosts, "wide", submit=("--workers", "2", "--cpus-per-worker", "1"))
     check(hosts, hosts.on("desk", *words), "wide", 2)
+
+
+@pytest.mark.slow
+def test_a_search_waits_for_a_host_that_is_still_to_come(hosts):
+    """A trial of three workers on a cluster with room for two."""
+    three = ("--workers", "3", "--cpus-per-worker", "1", "--address", hosts.ray.address)
+    words = sent(hosts, "late", "tune", "--trials", "1", "--held-out", "0.4", *three)
+    words = words[words.index("--") + 1 :]
+    refused = hosts.on("head", *words)
+    assert refused.returncode == 1
+    assert "room for 2 workers" in refused.stderr
+    assert "--wait-for-room" in refused.stderr
+    command = hosts.command(*words, "--wait-for-room", "300")
+    told_often = {**hosts.ray.environment, "MIMIC_RAY_PROGRESS_S": "5"}
+    with hosts.network["head"].start(command, environment=told_often) as waiting:
+        time.sleep(30)
+        assert waiting.poll() is None
+        hosts.ray.join(hosts.network.add("node2"))
+        told, said = waiting.communicate(timeout=COMMAND_S)
+    assert waiting.returncode == 0, said
+    assert "Waiting for room on the cluster" in said
+    assert f"{PLACE}/late/best.toml" in told
+    assert json.loads(in_bucket(hosts, "late/study.json"))["workers"] == 3
 
 
 @pytest.mark.slow
