@@ -96,6 +96,10 @@ class PlacedImages:
         """int64 [B] -> uint8 [B, 3, P, P]."""
         return self._opened.gather(torch.from_numpy(self.rows[indices.numpy()]))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was opened here: it is opened again there."""
+        return {key: value for key, value in vars(self).items() if key != "_opened"}
+
     @cached_property
     def _opened(self) -> Decoded:
         return open_pixels(open_images(self.data), self.side, memory_limit_bytes=0)

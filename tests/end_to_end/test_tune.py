@@ -4,6 +4,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -90,6 +92,23 @@ def test_the_teacher_is_asked_once_for_all_trials(finished):
     trained_on = IMAGES - HELD_OUT
     expected = trained_on + 4 * trained_on + HELD_OUT
     assert read_study(StudyFolder(study)).teacher_forwards == expected
+
+
+def test_images_too_many_to_send_give_the_same_scores(finished, arguments, tmp_path):
+    """Each process opens them itself, here because a limit of 2 GiB was set to nothing."""
+    program = (
+        "import sys; from mimic_ray.workflows import tune_inputs; tune_inputs._SENT_BYTES = 0; "
+        "from mimic_ray.cli.app import main; sys.exit(main())"
+    )
+    study = tmp_path / "study"
+    words = [sys.executable, "-c", program, *arguments(study, trials=1)]
+    told = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert told.returncode == 0, told.stderr
+    (placed,) = read_trials(StudyFolder(study))
+    sent = next(t for t in read_trials(StudyFolder(finished[0])) if t.base)
+    assert placed.id == sent.id
+    assert placed.fidelity == pytest.approx(sent.fidelity, abs=1e-4)
+    assert placed.suspicion == pytest.approx(sent.suspicion, abs=1e-4)
 
 
 def test_a_finished_study_with_more_trials_goes_on_and_keeps_the_ended_ones(
