@@ -101,11 +101,13 @@ def test_images_too_many_to_send_give_the_same_scores(finished, arguments, tmp_p
         "from mimic_ray.cli.app import main; sys.exit(main())"
     )
     study = tmp_path / "study"
-    words = [sys.executable, "-c", program, *arguments(study, trials=1)]
+    words = [sys.executable, "-c", program, *arguments(study)]
     told = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert told.returncode == 0, told.stderr
-    (placed,) = read_trials(StudyFolder(study))
-    sent = next(t for t in read_trials(StudyFolder(finished[0])) if t.base)
+    placed, sent = (
+        next(trial for trial in read_trials(StudyFolder(found)) if trial.base)
+        for found in (study, finished[0])
+    )
     assert placed.id == sent.id
     assert placed.fidelity == pytest.approx(sent.fidelity, abs=1e-4)
     assert placed.suspicion == pytest.approx(sent.suspicion, abs=1e-4)
