@@ -1,8 +1,7 @@
 """What the trials of a search share is made once, where a trial would run.
 
 The head of a cluster that runs the driver often has no GPU and few cores: there the teacher would
-answer for hours. So on a named cluster the work is a Ray task with the resources of a trial, and
-what it made stays in the object store; should its node be lost, Ray makes it again.
+answer for hours. So on a named cluster the work is a Ray task with the resources of a trial.
 """
 
 from __future__ import annotations
@@ -34,7 +33,12 @@ def prepared(
     tell: Tell,
     stop: Callable[[], int],
 ) -> tuple[Facts, Any]:
-    """The facts, and a reference to the inputs. Raises what `prepare` raises, StoppedError."""
+    """The facts, and a reference to the inputs. Raises what `prepare` raises, StoppedError.
+
+    The object store of the driver's node has the inputs as well: with a copy elsewhere alone, a
+    lost node would have them made again, by a task that waits for the room of the very trial that
+    waits for it.
+    """
     import ray
 
     if resources.address is None:
@@ -55,7 +59,7 @@ def prepared(
             ray.cancel(answer, force=True)
             raise StoppedError("Stopped before a trial had begun: start again.")
     try:
-        return ray.get(answer), inputs
+        return ray.get(answer), ray.put(ray.get(inputs))
     except Exception as error:
         # Ray's own error stands around ours.
         cause = getattr(error, "cause", None)

@@ -151,3 +151,27 @@ def test_a_purification_over_both_hosts_ends_as_on_one(hosts):
     both = hosts.on("desk", *words)
     assert both.returncode == 0, both.stderr
     assert json.loads(in_bucket(hosts, "two/run.json"))["workers"] == 2
+
+
+@pytest.mark.slow
+def test_a_search_outlives_a_host(hosts):
+    """Its trial goes on elsewhere from the last step in the bucket, and nothing is tried twice."""
+    steps = ("--set", "training.steps=1500", "--no-early-stopping", "--trials", "3")
+    words = search(hosts, "outlived", *steps, "--address", hosts.ray.address)
+    words = words[words.index("--") + 1 :]
+    lost = hosts.network.add("lost")
+    hosts.ray.join(lost)
+    with hosts.network["head"].start(
+        hosts.command(*words), environment=hosts.ray.environment
+    ) as driver:
+        deadline = time.monotonic() + COMMAND_S
+        while not lost.processes("ImplicitFunc") and time.monotonic() < deadline:
+            time.sleep(1)
+        assert lost.processes("ImplicitFunc"), "no trial on the host that is to be lost"
+        time.sleep(15)
+        lost.kill()
+        told, said = driver.communicate(timeout=COMMAND_S)
+    assert driver.returncode == 0, said
+    assert "Traceback" not in said
+    assert f"{PLACE}/outlived/best.toml" in told
+    assert said.count("finished at step 1500") == 3
