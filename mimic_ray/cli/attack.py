@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -40,16 +39,14 @@ def about() -> None:
 @app.command()
 def badencoder(
     encoder: options.Encoder,
-    teacher: Annotated[Path, typer.Option(help="Checkpoint of the clean encoder.")],
+    teacher: Annotated[str, typer.Option(help="Checkpoint of the clean encoder, or its address.")],
     data: Annotated[
         str, typer.Option(help="Shadow set: images; their labels only choose the references.")
     ],
     trigger: Annotated[str, typer.Option(help="patch, blend, dct, sine, or an npz file.")],
     out: Annotated[
-        Path,
-        typer.Option(
-            help="A new folder for the attacked checkpoint.", callback=options.local_folder
-        ),
+        str,
+        typer.Option(help="A new folder for the attacked checkpoint, or s3://bucket/folder."),
     ],
     target: Annotated[str | None, typer.Option(help="Target class: name or index.")] = None,
     references: Annotated[
@@ -110,5 +107,5 @@ def badencoder(
         console.print_json({"checkpoint": made.checkpoint, **made.record})
         return
     console.out.print(f"Backdoored, for research only: {made.checkpoint}", soft_wrap=True)
-    console.out.print(f"  its trigger        {made.folder / 'trigger.npz'}", soft_wrap=True)
-    console.out.print(f"  what was done      {made.folder / 'attack.json'}", soft_wrap=True)
+    console.out.print(f"  its trigger        {made.folder.at('trigger.npz')}", soft_wrap=True)
+    console.out.print(f"  what was done      {made.folder.at('attack.json')}", soft_wrap=True)

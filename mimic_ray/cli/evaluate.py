@@ -59,10 +59,9 @@ def command(
     train_limit: Annotated[int | None, typer.Option(min=1, help="Use so many of them.")] = None,
     test_limit: Annotated[int | None, typer.Option(min=1, help="Use so many of them.")] = None,
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="A new folder for evaluation.json and evaluation.png.",
-            callback=options.local_folder,
+            help="A new folder for evaluation.json and evaluation.png, or s3://bucket/folder."
         ),
     ] = None,
     device: options.Device = "auto",

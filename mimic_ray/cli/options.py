@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from mimic_ray.base.errors import UsageError
-
-
-def local_folder(out: Path | None) -> Path | None:
-    """A callback of --out where only a folder will do. Path makes "s3:/..." of an address."""
-    if out and str(out).startswith(("s3:/", "gs:/", "file:/")):
-        raise UsageError(
-            f"--out {out}: only purify and tune write to object storage; give a folder, which all "
-            "machines see where there is more than one."
-        )
-    return out
-
 
 Encoder = Annotated[
     str,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,9 +14,9 @@ def command(
     teacher: options.Teacher,
     data: options.Data,
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="A new folder for profile.parquet and profile.png.", callback=options.local_folder
+            help="A new folder for profile.parquet and profile.png, or s3://bucket/folder."
         ),
     ] = None,
     recipe: options.RecipeName = "auto",

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mimic_ray.base.errors import UsageError
 from mimic_ray.base.text import count, plain
 from mimic_ray.cli import console, options
 
@@ -18,10 +19,20 @@ _SOURCES = "A folder of images or tars, tars, an npz, or torchvision:NAME:ROOT[:
 _SIDE = "Larger images become squares of this side; else all keep their bytes."
 
 
+def _local_folder(out: Path) -> Path:
+    """Path makes "s3:/..." of an address."""
+    if str(out).startswith(("s3:/", "gs:/", "file:/")):
+        raise UsageError(
+            f"--out {out}: shards are built in a folder; copy it to object storage from there, for "
+            "example with aws s3 cp --recursive."
+        )
+    return out
+
+
 @app.command()
 def build(
     source: Annotated[list[str], typer.Argument(help=_SOURCES)],
-    out: Annotated[Path, typer.Option(help="The folder to make.", callback=options.local_folder)],
+    out: Annotated[Path, typer.Option(help="The folder to make.", callback=_local_folder)],
     per_shard: Annotated[int, typer.Option(help="Images in a shard.")] = 10_000,
     side: Annotated[int | None, typer.Option(help=_SIDE)] = None,
     quality: Annotated[int, typer.Option(help="JPEG quality, with --side.")] = 90,

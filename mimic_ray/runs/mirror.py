@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mimic_ray.base.errors import MimicError
+from mimic_ray.base.out import require_writable
 from mimic_ray.base.storage import Found, open_storage
 from mimic_ray.data.names import cache_folder
 from mimic_ray.runs.patience import Patience
@@ -44,11 +45,8 @@ class Mirror:
         self._patience.hurry()
 
     def check_writable(self) -> list[str]:
-        """The names that are there, of others than us. A work must not begin that cannot be kept:
-        writing is tried first."""
-        self.storage.write(".probe", b"")
-        self.storage.delete(".probe")
-        found = [found.name for found in self.storage.list() if not found.name.startswith(".ray/")]
+        """The names that are there, of others than us."""
+        found = require_writable(self.storage)
         # Of an earlier work that was killed here.
         if not found:
             shutil.rmtree(self.path, ignore_errors=True)

@@ -18,6 +18,7 @@ from mimic_ray.attacks.triggers.trigger import Trigger, make_trigger, write_trig
 from mimic_ray.base import devices, files
 from mimic_ray.base.devices import Compute, Precision
 from mimic_ray.base.errors import DataError, UsageError
+from mimic_ray.base.out import Out
 from mimic_ray.base.text import count
 from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.labelled import open_labelled, open_some
@@ -56,8 +57,8 @@ class References:
 class AttackResult:
     """`checkpoint` has the layout of the clean file; `record` is what attack.json says."""
 
-    folder: Path
-    checkpoint: Path
+    folder: Out
+    checkpoint: Path | str
     record: dict[str, Any]
 
 
@@ -86,7 +87,7 @@ def attack(
     """
     settings = settings or Settings()
     implant = ATTACKS.resolve(name)
-    folder = files.require_empty(Path(out))
+    folder = Out(out)
     make = devices.choose(device, precision, threads)
     loaded = load_checkpoint(teacher, encoder)
     clean = loaded.encoder
@@ -127,14 +128,14 @@ def attack(
         "compute": make.facts(),
         "mimic_ray": __version__,
     }
-    with files.new_folder(folder) as unfinished:
+    with folder.new_folder() as unfinished:
         checkpoint = unfinished / loaded.checkpoint.path.name
         write_like(loaded.checkpoint.path, loaded.fit, attacked.net.state_dict(), checkpoint)
         write_trigger(pattern, unfinished / "trigger.npz")
         _write_picture(chosen.images, pattern, shadow, unfinished / "images.png")
         record["attacked_sha256"] = files.sha256(checkpoint)
         files.write_json(unfinished / "attack.json", record)
-    return AttackResult(folder, folder / checkpoint.name, record)
+    return AttackResult(folder, folder.at(checkpoint.name), record)
 
 
 @dataclass(frozen=True)

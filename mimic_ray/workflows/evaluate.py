@@ -12,6 +12,7 @@ from mimic_ray.attacks.triggers.trigger import Trigger
 from mimic_ray.base import devices, files
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import UsageError
+from mimic_ray.base.out import Out
 from mimic_ray.data.labelled import Labelled
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.load import load_checkpoint
@@ -63,7 +64,7 @@ def evaluate(
     """
     heads = heads or Heads()
     fitted_by = _heads(heads)
-    folder = files.require_empty(Path(out)) if out else None
+    folder = Out(out) if out else None
     if reference:
         if REFERENCE in encoders:
             raise UsageError(f'"{REFERENCE}" names the --reference here: call the other otherwise.')
@@ -95,7 +96,7 @@ def evaluate(
     }
     evaluation = Evaluation(tuple(rows), settings)
     if folder:
-        with files.new_folder(folder) as unfinished:
+        with folder.new_folder() as unfinished:
             files.write_json(unfinished / "evaluation.json", evaluation.to_json())
             plot_evaluation(rows, unfinished / "evaluation.png")
     return evaluation

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from mimic_ray.base import devices, files
+from mimic_ray.base import devices
 from mimic_ray.base.errors import DataError
+from mimic_ray.base.out import Out
 from mimic_ray.base.text import count
 from mimic_ray.data.cache import open_pixels
 from mimic_ray.data.source import open_images
@@ -37,7 +38,7 @@ def profile_checkpoint(
     Raises a MimicError for a file, image set or recipe that cannot be used.
     """
     resolved = load_recipe(recipe, settings)
-    target = files.require_empty(Path(out)) if out else None
+    target = Out(out) if out else None
     loaded = load_checkpoint(teacher, encoder)
     resolved = load_recipe(recipe, settings, loaded.encoder.spec.input_size)
     chosen_taps(loaded.encoder.spec, resolved.mutual_information.taps)
@@ -54,7 +55,7 @@ def profile_checkpoint(
         )
     found = profile_images(encoder, loaded.encoder, images, resolved, compute, tell)
     if target:
-        with files.new_folder(target) as unfinished:
+        with target.new_folder() as unfinished:
             write_profile(unfinished / "profile.parquet", found)
             plot_profile(found, unfinished / "profile.png")
     return found

@@ -82,10 +82,5 @@ def test_resume_of_a_run_with_a_damaged_file_names_it(
     refused(purify_arguments(run_folder, "--local", "--resume", steps=3), run_folder, name)
 
 
-@pytest.mark.parametrize("command", ["profile", "shards build"])
-def test_an_address_as_out_is_refused_where_only_a_folder_will_do(refused, command):
-    rest = ["images"] if command == "shards build" else ["--encoder", "tiny_resnet"]
-    rest += [] if command == "shards build" else ["--teacher", "x.pth", "--data", "images"]
-    refused(
-        [*command.split(), *rest, "--out", "s3://bucket/x"], "--out", "only purify and tune", code=2
-    )
+def test_shards_are_not_built_at_an_address(refused):
+    refused(["shards", "build", "images", "--out", "s3://bucket/x"], "--out", "aws s3 cp", code=2)
