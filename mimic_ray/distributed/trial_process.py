@@ -7,6 +7,7 @@ import threading
 import time
 import traceback
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,8 @@ def _worker(config: dict[str, Any]) -> None:
 
     context = ray.train.get_context()
     ranks = Ranks(context.get_world_rank(), context.get_world_size(), context.get_local_rank())
-    task: TrialTask = config["task"]
+    # Each worker of a machine sees the GPUs of all; Ray knows which is its own.
+    task: TrialTask = replace(config["task"], device=str(ray.train.torch.get_device()))
     end, own = WorkerEnd(config["mailbox"]), WorkerEnd(config["own"])
 
     def tell(news: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from mimic_ray.base.errors import RunFolderError, StorageError
@@ -20,6 +22,13 @@ def names(place: str) -> list[str]:
     return [found.name for found in open_storage(place).list()]
 
 
+def make(out: Out, then: Callable[[], object] = lambda: None) -> None:
+    with out.new_folder() as unfinished:
+        (unfinished / "a").write_bytes(b"1")
+        (unfinished / "b").write_bytes(b"2")
+        then()
+
+
 def test_a_folder_is_there_when_the_block_has_ended_well(place):
     out = Out(place)
     with out.new_folder() as unfinished:
@@ -33,10 +42,8 @@ def test_a_folder_is_there_when_the_block_has_ended_well(place):
 
 
 def test_nothing_is_there_when_it_has_not(place):
-    out = Out(place)
-    with pytest.raises(ZeroDivisionError), out.new_folder() as unfinished:
-        (unfinished / "a").write_bytes(b"1")
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        make(Out(place), lambda: 1 / 0)
     assert names(place) == []
 
 
@@ -49,9 +56,8 @@ def test_an_upload_that_fails_takes_back_what_was_put(bucket, monkeypatch):
         write(self, name, content)
 
     monkeypatch.setattr(Storage, "write", fails)
-    with pytest.raises(StorageError), out.new_folder() as unfinished:
-        (unfinished / "a").write_bytes(b"1")
-        (unfinished / "b").write_bytes(b"2")
+    with pytest.raises(StorageError):
+        make(out)
     assert names(f"{bucket}/x") == []
 
 
