@@ -159,7 +159,7 @@ def _worker(config: dict[str, Any]) -> None:
 
     context = ray.train.get_context()
     ranks = Ranks(context.get_world_rank(), context.get_world_size(), context.get_local_rank())
-    # Each worker of a machine sees the GPUs of all; Ray knows which is its own.
+    # Each worker of a machine sees the GPUs of all. By name: a bare "cuda" is another in a thread.
     task: TrialTask = replace(config["task"], device=str(ray.train.torch.get_device()))
     end, own = WorkerEnd(config["mailbox"]), WorkerEnd(config["own"])
 

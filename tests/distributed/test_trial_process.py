@@ -29,7 +29,7 @@ def started(monkeypatch):
 
 
 def test_each_worker_of_a_machine_takes_its_own_gpu(started, monkeypatch):
-    """All of them see all GPUs of the machine, and "cuda" is the first."""
+    """All of them see all GPUs of the machine, and a bare "cuda" is the first in a new thread."""
     for rank in (0, 1):
         context = SimpleNamespace(
             get_world_rank=lambda rank=rank: rank,
