@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from mimic_ray.runs.study import read_trials
 from mimic_ray.runs.study_place import study_place
 from mimic_ray.workflows import local_s3
 from tests.end_to_end.processes import start, wait_until
+from tests.runs.flaky_s3 import door
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +156,24 @@ def test_a_search_that_is_ended_goes_on_where_it_was(address, arguments, mimic_r
     assert [trial.status for trial in ended.values()] == ["finished"]
     assert ended[interrupted.id].step == 800 > step > 0
     assert not [name for name in names(study) if "checkpoints" in name]
+
+
+@pytest.mark.slow
+def test_a_storage_that_is_away_for_a_while_costs_nothing(
+    address, s3_server, arguments, monkeypatch
+):
+    with door(s3_server["AWS_ENDPOINT_URL"]) as line:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", line.endpoint)
+        study = f"{address}/away"
+        process = start(study, arguments(study, steps=800))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server["AWS_ENDPOINT_URL"])
+        wait_until(lambda: any("latest.json" in name for name in names(study)), process)
+        line.away = True
+        time.sleep(40)
+        line.away = False
+        _, told = process.communicate(timeout=300)
+    assert process.returncode == 0, told
+    assert [trial.status for trial in trials_of(study)] == ["finished", "finished"]
 
 
 def test_a_bucket_that_is_not_there_is_said_before_any_work(address, mimic_ray, arguments):
