@@ -47,6 +47,34 @@ def hold_in_use(path: Path) -> int:
     return descriptor
 
 
+def take(path: Path) -> int | None:
+    """A descriptor that holds `path` alone until `give_back`; None if another holds it, -1 where no
+    lock can be had."""
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError:  # its folder was removed in between
+            continue
+        except OSError:
+            return -1
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            return None if isinstance(error, BlockingIOError) else -1
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)  # the file of one that was giving it back
+
+
+def give_back(path: Path, descriptor: int) -> None:
+    """Ends a `take`, with the file that was made for it."""
+    if descriptor >= 0:
+        path.unlink(missing_ok=True)
+        release(descriptor)
+
+
 @contextmanager
 def while_unused(path: Path) -> Iterator[bool]:
     """Whether no process, this one too, holds `path` in use; inside the block none can begin to."""

@@ -36,6 +36,7 @@ def begin_run(place: Place, record: RunRecord, recipe: Recipe) -> RunRecord:
         ) from error
     # The record first: whoever finds it knows that a run is there.
     place.put(place.folder.record.name, place.folder.recipe.name)
+    place.claim()
     begin_live(place.live, recipe.training.steps, None)
     return record
 
@@ -57,6 +58,7 @@ def continue_run(place: Place, record: RunRecord, recipe: Recipe) -> tuple[RunRe
     warnings = check_agreement(agreement(earlier, recorded), agreement(record, now))
     if earlier.status == "finished":
         return earlier, []
+    place.claim()
     folder.remove_leftovers()
     committed = latest(folder)
     going_on = earlier.resumed(committed.step if committed else 0)
@@ -70,6 +72,7 @@ def withdraw(place: Place) -> None:
     """Leaves nothing of a run that never committed a step; a resumed one keeps what it has."""
     place.hurry()
     with suppress(MimicError):  # a damaged latest.json: something was committed
+        place.check_claim(place.claimed)
         place.fetch()
         if committed_step(place.folder) is None:
             place.remove()
@@ -80,6 +83,7 @@ def note_end(place: Place, record: RunRecord, status: Status, error: str) -> Non
     # The error that is on its way must not be hidden by another; the folder may be gone.
     place.hurry()
     with suppress(MimicError, OSError):
+        place.check_claim(place.claimed)
         place.fetch()
         step = committed_step(place.folder) or 0
         place.write_record(record.ended(status, step=step, train_s=0, error=error))

@@ -10,12 +10,14 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
 from mimic_ray.base.errors import MimicError
 from mimic_ray.base.out import require_writable
 from mimic_ray.base.storage import Found, open_storage
+from mimic_ray.data.locks import give_back, take
 from mimic_ray.data.names import cache_folder
 from mimic_ray.runs.patience import Patience
 
@@ -27,14 +29,21 @@ _LOG = "ray.log"
 class Mirror:
     """`path` is the folder, `storage` what it mirrors; a storage that is away is waited for.
 
-    `who` names this process among those that work on the same address from one machine. Methods
-    raise StorageError.
+    `who` names the part of this process among those that work on the same address from one machine;
+    two with the same part, of two commands, have two folders. Methods raise StorageError.
     """
 
     def __init__(self, address: str, who: str) -> None:
         self.storage = open_storage(address)
         name = hashlib.sha256(address.encode()).hexdigest()[:16]
-        self.path = cache_folder() / "runs" / name / who
+        self._taken: int | None = None
+        numbers = count()
+        while self._taken is None:
+            number = next(numbers)
+            own = f"{who}-{number}" if number else who
+            self.path = cache_folder() / "runs" / name / own
+            self._lock = self.path.with_name(f"{own}.lock")
+            self._taken = take(self._lock)
         self._patience = Patience()
 
     def patiently(self, call: Callable[[], T]) -> T:
@@ -103,6 +112,8 @@ class Mirror:
     def leave(self) -> None:
         """The copies go."""
         shutil.rmtree(self.path, ignore_errors=True)
+        give_back(self._lock, self._taken or -1)
+        self._taken = -1
         with suppress(OSError):  # others work on the same address
             self.path.parent.rmdir()
 

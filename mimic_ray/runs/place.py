@@ -14,16 +14,21 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from mimic_ray.base import files
 from mimic_ray.base.address import is_remote, parse
+from mimic_ray.base.errors import MimicError, RunFolderError
 from mimic_ray.base.storage import open_storage
 from mimic_ray.runs.commit import commit
 from mimic_ray.runs.folder import RECORD, RunFolder
 from mimic_ray.runs.live import LiveStore
 from mimic_ray.runs.record import RunRecord
+
+# Names the command that may write, so that one which was thought dead does not.
+CLAIM = ".claim"
 
 
 class Place:
@@ -33,6 +38,7 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.folder = RunFolder(folder)
+        self.claimed = ""  # what `claim` gave
 
     def __str__(self) -> str:
         return str(self.folder.path)
@@ -51,6 +57,33 @@ class Place:
 
     def fetch(self, *, checkpoint: bool = True) -> None:
         """Makes `folder` what the others have written. Raises StorageError."""
+
+    def claim(self) -> str:
+        """From here on the run is this command's, and no other's that was at work on it.
+
+        Its workers show the answer to `check_claim` before they commit. Raises StorageError.
+        """
+        self.claimed = secrets.token_hex(8)
+        files.write_text(self.folder.path / CLAIM, self.claimed)
+        self.put(CLAIM)
+        return self.claimed
+
+    def check_claim(self, claimed: str) -> None:
+        """Raises RunFolderError where another command has claimed the run since; "" is never so."""
+        if claimed and self._claim() != claimed:
+            raise RunFolderError(
+                f"Another command has begun to work on {self}: this one stops and writes nothing "
+                "more there. What it had committed is kept."
+            )
+
+    def _claim(self) -> str | None:
+        path = self.folder.path / CLAIM
+        return path.read_text() if path.exists() else None
+
+    def _release(self) -> None:
+        """The run is nobody's again, if it was ours."""
+        if self.claimed and self._claim() == self.claimed:
+            self.drop(CLAIM)
 
     @contextmanager
     def named(self) -> Iterator[None]:
@@ -93,6 +126,8 @@ class Place:
     def close(self) -> None:
         """The work is over: what only it needed goes. Only for a run that was begun here."""
         shutil.rmtree(self.folder.path / ".ray", ignore_errors=True)
+        with suppress(OSError, MimicError):
+            self._release()
 
 
 def place_of(run: str | Path, who: str) -> Place:

@@ -32,7 +32,7 @@ from mimic_ray.runs.commit import KEPT, commit, sealed
 from mimic_ray.runs.live import NAME as LIVE
 from mimic_ray.runs.live import LiveStore
 from mimic_ray.runs.mirror import Mirror
-from mimic_ray.runs.place import Place
+from mimic_ray.runs.place import CLAIM, Place
 from mimic_ray.runs.remote_live import RemoteLive
 
 _CHECKPOINTS = "checkpoints"
@@ -139,7 +139,12 @@ class RemotePlace(Place):
             if self.folder.worker_log.exists():
                 self.put(self.folder.worker_log.name)
             self._mirror.storage.delete_folder(".ray")
+            self._release()
         self.leave()
+
+    def _claim(self) -> str | None:
+        content = self._mirror.read(CLAIM)
+        return None if content is None else content.decode(errors="replace")
 
     def _fetch_checkpoint(self) -> None:
         """The latest whole step into the folder, in the layout of runs/commit.py.

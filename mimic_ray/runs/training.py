@@ -59,6 +59,7 @@ class Job:
     # How several workers share out the student, and with fsdp the teacher; see runs/workers.py.
     strategy: str = "ddp"
     teacher_placement: str = "replicated"
+    claimed: str = ""  # what Place.claim gave the driver
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,7 @@ def _train(
         if metrics:
             state["metrics"] = metrics.flush()
             before_commit()
+            place.check_claim(job.claimed)
             place.commit(distillation.step, state)
             if live:
                 live.committed(distillation.step)

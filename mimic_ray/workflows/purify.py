@@ -116,6 +116,7 @@ def purify(
                 device=device,
                 threads=threads if workers.address else cpus,
                 commit_every=commit_every,
+                claimed=place.claimed,
             )
             outcome = _train(job, loaded, workers, place, record, requests, tell)
             if not outcome.finished:
@@ -190,6 +191,7 @@ def _train(
 
 def _finish(place: Place, loaded: Loaded, outcome: Outcome) -> RunRecord:
     """Everything that is made of the last committed step; "finished" is written last."""
+    place.check_claim(place.claimed)
     place.fetch()
     folder = place.folder
     record = read_record(folder.record)
