@@ -318,8 +318,8 @@ def test_what_an_earlier_run_left_on_this_machine_is_in_nobodys_way(remote, monk
     assert remote.killed_at(monkeypatch, out, 25)
     for found in open_storage(out).list():
         open_storage(out).delete(found.name)
-    for folder in (remote.runs.place / "cache" / "runs").glob("*/driver*"):
-        (folder / "ray.log").write_text("of a run that is gone\n")
+    for lock in (remote.runs.place / "cache" / "runs").glob("*/driver*.lock"):
+        (lock.with_suffix("") / "ray.log").write_text("of a run that is gone\n")
     assert remote.runs.run(out).status == 0, remote.log()
     assert weights(out) == remote.runs.undisturbed
 
