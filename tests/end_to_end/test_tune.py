@@ -94,6 +94,7 @@ def test_the_teacher_is_asked_once_for_all_trials(finished):
     assert read_study(StudyFolder(study)).teacher_forwards == expected
 
 
+@pytest.mark.slow
 def test_images_too_many_to_send_give_the_same_scores(finished, arguments, tmp_path):
     """Each process opens them itself, here because a limit of 2 GiB was set to nothing."""
     program = (
