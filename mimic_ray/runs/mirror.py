@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
-from mimic_ray.base.errors import MimicError
+from mimic_ray.base.errors import MimicError, RunFolderError
 from mimic_ray.base.out import require_writable
 from mimic_ray.base.storage import Found, open_storage
 from mimic_ray.data.locks import give_back, take
@@ -53,13 +53,21 @@ class Mirror:
         """From here on no long waiting for a storage that is away."""
         self._patience.hurry()
 
-    def check_writable(self) -> list[str]:
-        """The names that are there, of others than us."""
+    def require_free(self, record: str, kind: str) -> None:
+        """Raises RunFolderError where a `kind` lies, which has a `record`, or anything foreign."""
         found = require_writable(self.storage)
+        place = self.storage.shown()
+        if record in found:
+            raise RunFolderError(
+                f"{place} holds another {kind}: continue it with --resume, or give another --out."
+            )
+        if found:
+            raise RunFolderError(
+                f'{place} holds "{found[0]}", which is no part of a {kind}: give an address that '
+                "is empty as --out."
+            )
         # Of an earlier work that was killed here.
-        if not found:
-            shutil.rmtree(self.path, ignore_errors=True)
-        return found
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def start_anew(self) -> None:
         """An empty folder, but for a log that this process may be writing."""

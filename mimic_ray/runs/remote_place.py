@@ -24,7 +24,6 @@ from mimic_ray.base import files
 from mimic_ray.base.errors import (
     DamagedCheckpointError,
     MimicError,
-    RunFolderError,
     StorageAwayError,
     StorageError,
 )
@@ -61,16 +60,7 @@ class RemotePlace(Place):
         return self._live
 
     def require_free(self) -> None:
-        found = self._mirror.check_writable()
-        if "run.json" in found:
-            raise RunFolderError(
-                f"{self} holds another run: continue it with --resume, or give another --out."
-            )
-        if found:
-            raise RunFolderError(
-                f'{self} holds "{found[0]}", which is no part of a run: give an address that is '
-                "empty as --out."
-            )
+        self._mirror.require_free(self.folder.record.name, "run")
 
     def hurry(self) -> None:
         self._mirror.hurry()

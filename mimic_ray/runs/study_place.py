@@ -170,16 +170,7 @@ class RemoteStudyPlace(StudyPlace):
         return self._live
 
     def require_free(self) -> None:
-        found = self._mirror.check_writable()
-        if self.folder.record.name in found:
-            raise RunFolderError(
-                f"{self} holds another study: continue it with --resume, or give another --out."
-            )
-        if found:
-            raise RunFolderError(
-                f'{self} holds "{found[0]}", which is no part of a study: give an address that is '
-                "empty as --out."
-            )
+        self._mirror.require_free(self.folder.record.name, "study")
 
     def fetch(self) -> None:
         self._mirror.start_anew()
