@@ -26,11 +26,11 @@ def case(tmp_path_factory) -> Path:
     import torch
     from PIL import Image
 
-    from mimic_ray.encoders import registry
+    from mimic_ray.encoders import encoder_registry
 
     folder: Path = tmp_path_factory.mktemp("case")
     torch.manual_seed(0)
-    state = registry.build("tiny_resnet").net.state_dict()
+    state = encoder_registry.build("tiny_resnet").net.state_dict()
     wrapped = {"epoch": 3, "state_dict": {f"module.{key}": value for key, value in state.items()}}
     wrapped["state_dict"]["module.fc.weight"] = torch.randn(10, 4)
     torch.save(wrapped, folder / "teacher.pth")

@@ -20,9 +20,9 @@ from threading import Lock
 from typing import Any
 
 from mimic_ray.base import files
-from mimic_ray.base.address import ATTEMPTS, Address, filesystem_of, is_remote, parse
 from mimic_ray.base.errors import DiskFullError, StorageAwayError, StorageError
 from mimic_ray.base.redact import redact
+from mimic_ray.base.storage_address import ATTEMPTS, Address, filesystem_of, is_remote, parse
 from mimic_ray.base.text import plain
 
 _CHUNK = 8 << 20

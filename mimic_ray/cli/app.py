@@ -15,22 +15,22 @@ from mimic_ray.cli import console
 
 # name -> module with a function `command`. The order is that of `--help`.
 COMMANDS = {
-    "demo": "mimic_ray.cli.demo",
-    "inspect": "mimic_ray.cli.inspect",
-    "purify": "mimic_ray.cli.purify",
-    "profile": "mimic_ray.cli.profile",
-    "tune": "mimic_ray.cli.tune",
-    "evaluate": "mimic_ray.cli.evaluate",
-    "attack": "mimic_ray.cli.attack",
-    "shards": "mimic_ray.cli.shards",
-    "plan": "mimic_ray.cli.plan",
-    "submit": "mimic_ray.cli.submit",
-    "status": "mimic_ray.cli.status",
-    "logs": "mimic_ray.cli.logs",
-    "stop": "mimic_ray.cli.stop",
-    "list": "mimic_ray.cli.list_jobs",
-    "cluster": "mimic_ray.cli.cluster",
-    "bench": "mimic_ray.cli.bench",
+    "demo": "mimic_ray.cli.demo_command",
+    "inspect": "mimic_ray.cli.inspect_command",
+    "purify": "mimic_ray.cli.purify_command",
+    "profile": "mimic_ray.cli.profile_command",
+    "tune": "mimic_ray.cli.tune_command",
+    "evaluate": "mimic_ray.cli.evaluate_command",
+    "attack": "mimic_ray.cli.attack_command",
+    "shards": "mimic_ray.cli.shards_command",
+    "plan": "mimic_ray.cli.plan_command",
+    "submit": "mimic_ray.cli.submit_command",
+    "status": "mimic_ray.cli.status_command",
+    "logs": "mimic_ray.cli.logs_command",
+    "stop": "mimic_ray.cli.stop_command",
+    "list": "mimic_ray.cli.list_command",
+    "cluster": "mimic_ray.cli.cluster_command",
+    "bench": "mimic_ray.cli.bench_command",
 }
 
 

@@ -16,7 +16,7 @@ from mimic_ray.cli import console
 from mimic_ray.search.trial import RunningTrial, Trial
 
 if TYPE_CHECKING:
-    from mimic_ray.distributed.tune import Progress
+    from mimic_ray.distributed.tuner import Progress
 
 _REDRAW_S = 0.5
 _WIDTHS = {"trial": 5, "status": 15, "step": 9, "fidelity": 8, "suspicion": 9, "s": 5}

@@ -22,12 +22,12 @@ from torch import Tensor
 
 from mimic_ray.base.errors import BrokenImageError, DataError
 from mimic_ray.base.text import count, plain
-from mimic_ray.data.cache_room import limit_bytes
+from mimic_ray.data.cache_eviction import limit_bytes
 from mimic_ray.data.decode import Pixels8, decode
+from mimic_ray.data.image_source import ImageSource, RemoteSource, read_many
 from mimic_ray.data.names import cache_folder as default_cache_folder
+from mimic_ray.data.pixel_store import Flags, InFile, InMemory, Kept, Nowhere, Rows
 from mimic_ray.data.resize import centre_square
-from mimic_ray.data.rows import Flags, InFile, InMemory, Kept, Nowhere, Rows
-from mimic_ray.data.source import ImageSource, RemoteSource, read_many
 from mimic_ray.data.threads import in_order, usable_cpus
 
 Progress = Callable[[int, int], None]

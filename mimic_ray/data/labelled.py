@@ -13,7 +13,7 @@ from mimic_ray.base.errors import BrokenImageError, DataError, UnknownNameError
 from mimic_ray.base.registry import near_names
 from mimic_ray.base.text import plain
 from mimic_ray.data.cache import Pixels, open_pixels
-from mimic_ray.data.source import ImageSource, RemoteSource, open_images, read_many
+from mimic_ray.data.image_source import ImageSource, RemoteSource, open_images, read_many
 
 
 @dataclass(frozen=True)

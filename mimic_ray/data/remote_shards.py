@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from functools import cached_property
 
-from mimic_ray.base.address import Address
 from mimic_ray.base.errors import BrokenImageError, DataError
+from mimic_ray.base.locks import alone
 from mimic_ray.base.storage import Found, open_storage
+from mimic_ray.base.storage_address import Address
 from mimic_ray.base.text import count
 from mimic_ray.data import manifest
 from mimic_ray.data.fingerprint import remember
-from mimic_ray.data.locks import alone
 from mimic_ray.data.manifest import CLASSES, MANIFEST, SET, Entry
 from mimic_ray.data.names import IMAGE_LIMIT_BYTES, cache_folder, is_shard_name
 from mimic_ray.data.remote_file import sequential

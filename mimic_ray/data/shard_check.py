@@ -11,10 +11,10 @@ from mimic_ray.base import files
 from mimic_ray.base.errors import DataError
 from mimic_ray.base.text import count, plain
 from mimic_ray.data import manifest
+from mimic_ray.data.image_source import open_images
 from mimic_ray.data.manifest import MANIFEST, SET, Entry, SetFacts
 from mimic_ray.data.names import is_shard
 from mimic_ray.data.remote_shards import RemoteShards
-from mimic_ray.data.source import open_images
 from mimic_ray.data.tar_shards import TarShards, image_entries
 from mimic_ray.data.unpack import is_gzip, unpacked
 

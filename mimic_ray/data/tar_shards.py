@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mimic_ray.base.errors import BrokenImageError, DataError
+from mimic_ray.base.locks import release
 from mimic_ray.base.text import count, plain
 from mimic_ray.data import manifest
 from mimic_ray.data.fingerprint import file_identity, path_id, remember
-from mimic_ray.data.locks import release
 from mimic_ray.data.manifest import MANIFEST, Entry
 from mimic_ray.data.names import (
     IMAGE_LIMIT_BYTES,

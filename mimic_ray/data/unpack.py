@@ -10,10 +10,10 @@ from pathlib import Path
 
 from mimic_ray.base import files
 from mimic_ray.base.errors import DataError
+from mimic_ray.base.locks import hold_in_use
 from mimic_ray.base.text import plain
-from mimic_ray.data.cache_room import make_room
+from mimic_ray.data.cache_eviction import make_room
 from mimic_ray.data.fingerprint import file_identity, path_id
-from mimic_ray.data.locks import hold_in_use
 from mimic_ray.data.names import cache_folder
 
 GZIP_MAGIC = b"\x1f\x8b"

@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mimic_ray.base.address import below, filesystem_of, parse
 from mimic_ray.base.errors import MimicError, TrainingError
-from mimic_ray.runs.place import place_of
-from mimic_ray.runs.study_place import study_place
-from mimic_ray.runs.trial import TrialTask, run_trial
+from mimic_ray.base.storage_address import below, filesystem_of, parse
+from mimic_ray.execution.trial_run import TrialTask, run_trial
 from mimic_ray.search.trial import Trial
+from mimic_ray.store.run_store import place_of
+from mimic_ray.store.study_store import study_place
 
 _POLL_S = 0.2
 # Less than the driver waits for a process to end its trial (TUNE_FUNCTION_THREAD_TIMEOUT_S).
@@ -36,7 +36,7 @@ def run_in_trial(
     """
     import ray
 
-    from mimic_ray.distributed.mailbox import WorkerEnd
+    from mimic_ray.distributed.run_control import WorkerEnd
 
     task = _read_task(study, config["trial"])
     if resources["workers"] > 1:
@@ -79,7 +79,7 @@ def _with_workers(task: TrialTask, inputs: Any, resources: dict[str, Any], mailb
 
     # Where this process runs, the driver's settings are not known.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
-    from mimic_ray.distributed.mailbox import new_mailbox
+    from mimic_ray.distributed.run_control import new_mailbox
 
     own = new_mailbox()
     run = _run_of(task)
@@ -154,8 +154,8 @@ def _worker(config: dict[str, Any]) -> None:
     import ray
     import ray.train.torch
 
-    from mimic_ray.distributed.mailbox import WorkerEnd
-    from mimic_ray.method.ranks import Ranks
+    from mimic_ray.distributed.run_control import WorkerEnd
+    from mimic_ray.method.collectives import Ranks
 
     context = ray.train.get_context()
     ranks = Ranks(context.get_world_rank(), context.get_world_size(), context.get_local_rank())

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mimic_ray.base.errors import ResourceError, StoppedError
+from mimic_ray.base.progress import Progress
 from mimic_ray.base.text import count
-from mimic_ray.distributed.room import Amounts, in_words, places, total
-from mimic_ray.runs.progress import Progress
+from mimic_ray.distributed.capacity import Amounts, in_words, places, total
 
 _POLL_S = 0.5
 

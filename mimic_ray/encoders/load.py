@@ -9,7 +9,7 @@ from mimic_ray.base.storage import at_hand
 from mimic_ray.encoders.checkpoint.read import Checkpoint, read_checkpoint
 from mimic_ray.encoders.checkpoint.resolve import Fit, fit
 from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.encoders.registry import build
+from mimic_ray.encoders.encoder_registry import build
 
 
 @dataclass(frozen=True)

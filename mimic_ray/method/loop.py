@@ -14,20 +14,20 @@ from torch import Tensor
 from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import TrainingError
-from mimic_ray.data.ahead import Ahead
 from mimic_ray.data.epoch import EpochPlan, share_bounds
+from mimic_ray.data.prefetch import Ahead
 from mimic_ray.encoders.blocks import checkpoint_activations
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.method.adversary import UniversalAdversary
+from mimic_ray.method.async_metrics import Readings
+from mimic_ray.method.collectives import Ranks
 from mimic_ray.method.compiled import compile_encoder, why_not
-from mimic_ray.method.pairing import Pair, donor_count, donors_from, make_pair
-from mimic_ray.method.ranks import Ranks
-from mimic_ray.method.readings import Readings
 from mimic_ray.method.recipe import Recipe, check_workers
 from mimic_ray.method.schedule import learning_rate, peak_rate
 from mimic_ray.method.step import step_loss
 from mimic_ray.method.strategy import Alone, Replicated, Strategy
 from mimic_ray.method.student import Student, channels_last_where_it_pays
+from mimic_ray.method.student_teacher_views import Pair, donor_count, donors_from, make_pair
 from mimic_ray.method.synchronised_norm import synchronise
 from mimic_ray.method.teacher import Answer, Recording, ask, view_keys
 from mimic_ray.method.view_stream import ViewStream

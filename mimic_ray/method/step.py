@@ -9,13 +9,13 @@ from torch import Tensor
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.data.epoch import share_bounds
+from mimic_ray.method.collectives import Ranks
 from mimic_ray.method.losses.attention import attention, attention_distance
 from mimic_ray.method.losses.clone import clone_loss
 from mimic_ray.method.losses.contrastive import contrastive_loss
-from mimic_ray.method.pairing import Pair
-from mimic_ray.method.ranks import Ranks
 from mimic_ray.method.recipe import Loss
 from mimic_ray.method.student import Output
+from mimic_ray.method.student_teacher_views import Pair
 from mimic_ray.method.teacher import Answer
 
 

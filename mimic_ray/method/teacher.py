@@ -23,8 +23,8 @@ from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.method.losses.attention import attention
-from mimic_ray.method.pairing import view
 from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.student_teacher_views import view
 
 _BATCH = 128
 

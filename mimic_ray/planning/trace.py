@@ -22,11 +22,11 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from mimic_ray.base.devices import Compute
-from mimic_ray.encoders import registry
+from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.blocks import blocks
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.method.recipe import Recipe
-from mimic_ray.planning.step import Step, make_step
+from mimic_ray.planning.traced_step import Step, make_step
 
 _aten = torch.ops.aten
 _CONVOLUTIONS = {_aten.convolution, _aten.convolution_backward, _aten._convolution}
@@ -97,9 +97,9 @@ def _shapes_only(name: str) -> Encoder:
     """The encoder without memory for its weights, where its code allows that."""
     try:
         with torch.device("meta"):
-            return registry.build(name)
+            return encoder_registry.build(name)
     except Exception:  # code that wants to see its numbers; what is truly wrong comes again
-        return registry.build(name)
+        return encoder_registry.build(name)
 
 
 def _fill(encoder: Encoder) -> None:

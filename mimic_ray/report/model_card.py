@@ -15,11 +15,11 @@ from mimic_ray.base.text import count, plain
 from mimic_ray.evaluation.results import Evaluation
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.report.tables import evaluation_markdown, markdown_text, profile_markdown
-from mimic_ray.runs.folder import RunFolder
-from mimic_ray.runs.metrics import read_metrics
-from mimic_ray.runs.profile_file import read_profile
-from mimic_ray.runs.recipe_file import load_recipe
-from mimic_ray.runs.record import RunRecord
+from mimic_ray.store.metrics_log import read_metrics
+from mimic_ray.store.profile_file import read_profile
+from mimic_ray.store.recipe_file import load_recipe
+from mimic_ray.store.run_folder import RunFolder
+from mimic_ray.store.run_record import RunRecord
 
 FAMILIES = {
     "patch": "patches: a small area pasted over the image",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mimic_ray.base.text import plain
 from mimic_ray.evaluation.results import EvaluationRow, Proportion
-from mimic_ray.method.profile import Profile
+from mimic_ray.method.mi_profile import Profile
 from mimic_ray.report.style import BLUE, GREEN, GREY, INK, ORANGE, figure, legend, save, title
 
 if TYPE_CHECKING:

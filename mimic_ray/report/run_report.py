@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from mimic_ray.report.model_card import read_evaluation, write_model_card
 from mimic_ray.report.plots import plot_evaluation, plot_losses, plot_profile
-from mimic_ray.runs.folder import RunFolder
-from mimic_ray.runs.metrics import read_metrics
-from mimic_ray.runs.profile_file import read_profile
-from mimic_ray.runs.record import RunRecord
-from mimic_ray.runs.sums import write_sums
+from mimic_ray.store.checksums import write_sums
+from mimic_ray.store.metrics_log import read_metrics
+from mimic_ray.store.profile_file import read_profile
+from mimic_ray.store.run_folder import RunFolder
+from mimic_ray.store.run_record import RunRecord
 
 
 def write_report(folder: RunFolder, record: RunRecord, address: str = "") -> None:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from mimic_ray.base.text import plain
 from mimic_ray.evaluation.results import EvaluationRow, Proportion
-from mimic_ray.method.profile import Profile
+from mimic_ray.method.mi_profile import Profile
 from mimic_ray.search.trial import Trial
 
 _NOT_MEASURED = "-"

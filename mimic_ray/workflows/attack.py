@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 
 from mimic_ray import __version__
+from mimic_ray.attacks.attack_registry import ATTACKS
 from mimic_ray.attacks.badencoder import Losses, Settings
 from mimic_ray.attacks.references import by_margin
-from mimic_ray.attacks.registry import ATTACKS
 from mimic_ray.attacks.triggers.trigger import Trigger, make_trigger, write_trigger
 from mimic_ray.base import devices, files
 from mimic_ray.base.devices import Compute, Precision
 from mimic_ray.base.errors import DataError, UsageError
-from mimic_ray.base.out import Out
+from mimic_ray.base.output_folder import Out
+from mimic_ray.base.progress import Progress
 from mimic_ray.base.text import count
 from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.labelled import open_labelled, open_some
@@ -26,7 +27,6 @@ from mimic_ray.encoders.checkpoint.write import write_like
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.features import features
-from mimic_ray.runs.progress import Progress
 
 Tell = Callable[[Progress], None]
 

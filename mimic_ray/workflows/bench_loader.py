@@ -25,7 +25,7 @@ import webdataset
 from mimic_ray.base.storage import open_storage
 from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.decode import decode
-from mimic_ray.data.source import open_images
+from mimic_ray.data.image_source import open_images
 from mimic_ray.workflows import local_s3
 from mimic_ray.workflows.bench_ratio import Ratio, one_thread, picture_pixels, take_turns
 

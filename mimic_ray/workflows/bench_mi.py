@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from mimic_ray.base.devices import Compute
-from mimic_ray.encoders import registry
+from mimic_ray.encoders import encoder_registry
 from mimic_ray.method.estimators.critic import make_critic
 from mimic_ray.method.estimators.donsker_varadhan import dv_bound
 from mimic_ray.method.estimators.gaussian import Gaussian
-from mimic_ray.method.profile import score_taps
+from mimic_ray.method.mi_profile import score_taps
 from mimic_ray.workflows.bench_ratio import Ratio
 
 BATCH, EPOCHS = 128, 200
@@ -30,7 +30,7 @@ def bench_mi(encoder: str = "cifar_resnet20", images: int = 2000, repeats: int =
     torch.set_num_threads(1)
     try:
         torch.manual_seed(0)
-        network = registry.build(encoder).eval().requires_grad_(False)
+        network = encoder_registry.build(encoder).eval().requires_grad_(False)
         side = network.spec.input_size
         batch = torch.rand(BATCH, 3, side, side)
         batches = -(-images // BATCH)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from mimic_ray.base import devices
-from mimic_ray.encoders import registry
+from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.blocks import blocks
 from mimic_ray.method.loop import Distillation
 from mimic_ray.method.recipe import parse_recipe
@@ -70,7 +70,7 @@ def _start(
     sections = {"steps": rounds + 2, "batch": batch, "precision": "fp32", **training}
     recipe = parse_recipe({"training": sections})
     torch.manual_seed(0)
-    teacher, student = registry.build(name), registry.build(name)
+    teacher, student = encoder_registry.build(name), encoder_registry.build(name)
     return Distillation(
         student=student,
         teacher=teacher,

@@ -18,8 +18,8 @@ from typing import Any
 
 from mimic_ray.base.errors import UsageError
 from mimic_ray.base.text import plain
-from mimic_ray.runs.recipe_file import load_recipe
-from mimic_ray.runs.workers import Workers, check
+from mimic_ray.execution.resources import Workers, check
+from mimic_ray.store.recipe_file import load_recipe
 
 WARM_UP = 3
 
@@ -56,7 +56,7 @@ def bench_scaling(
 
     Raises UsageError or ResourceError before anything starts.
     """
-    from mimic_ray.distributed.scaling import measure_scaling
+    from mimic_ray.distributed.scaling_benchmark import measure_scaling
 
     resolved = load_recipe(recipe, [*settings, f"training.steps={WARM_UP + steps}"])
     batch = resolved.training.batch

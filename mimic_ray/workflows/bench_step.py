@@ -16,14 +16,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mimic_ray.base.devices import Compute
-from mimic_ray.encoders import registry
+from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.method.collectives import Ranks
 from mimic_ray.method.losses.attention import attention
-from mimic_ray.method.pairing import Pair
-from mimic_ray.method.ranks import Ranks
 from mimic_ray.method.recipe import Loss
 from mimic_ray.method.step import step_loss
 from mimic_ray.method.student import Student, channels_last_where_it_pays
+from mimic_ray.method.student_teacher_views import Pair
 from mimic_ray.method.teacher import ask
 from mimic_ray.workflows.bench_ratio import Ratio
 
@@ -36,7 +36,7 @@ def bench_step(encoder: str = "cifar_resnet20", rounds: int = 5) -> list[Ratio]:
     torch.set_num_threads(1)
     try:
         torch.manual_seed(0)
-        teacher = registry.build(encoder)
+        teacher = encoder_registry.build(encoder)
         side = teacher.spec.input_size
         first, second = torch.rand(2, BATCH, 3, side, side).unbind()
         sides = {
@@ -81,7 +81,9 @@ def _our_step(
     weights = Loss(
         clone=1, attention=1, contrastive=0 if second is None else 1, attention_over="mean"
     )
-    student = Student(registry.build(name), taps, second is not None, second is not None).train()
+    student = Student(
+        encoder_registry.build(name), taps, second is not None, second is not None
+    ).train()
     frozen = copy.deepcopy(teacher).requires_grad_(False).eval()
     for encoder in (student.encoder, frozen):
         channels_last_where_it_pays(encoder)
@@ -103,7 +105,7 @@ def _our_step(
 
 def _authors_step(name: str, teacher: Encoder, first: Tensor, second: Tensor) -> Callable[[], None]:
     taps = list(teacher.spec.taps)
-    student = Student(registry.build(name), taps, True, False).train()
+    student = Student(encoder_registry.build(name), taps, True, False).train()
     suspect = copy.deepcopy(teacher).requires_grad_(True).eval()
     optimiser = torch.optim.Adam(student.parameters(), lr=1e-3)
     assert student.projector is not None

@@ -14,7 +14,7 @@ from typing import Any
 
 from mimic_ray.base.errors import MimicError, ResourceError, UsageError
 from mimic_ray.base.text import count, plain
-from mimic_ray.distributed.cluster.findings import Finding
+from mimic_ray.cluster_files.findings import Finding
 
 _SDKS = {"aws": ("boto3", "boto3"), "gcp": ("googleapiclient", "google-api-python-client")}
 _TOKEN_HOW = "Make one with: (umask 077; ray get-auth-token --generate > /dev/null)"
@@ -26,8 +26,8 @@ class ClusterFileError(MimicError):
 
 def write_cluster_file(out: Path | None, force: bool, **wanted: Any) -> str:
     """The text of the file, also written to `out` if given. Raises UsageError."""
-    from mimic_ray.distributed.cluster.render import render
-    from mimic_ray.distributed.cluster.wanted import Wanted
+    from mimic_ray.cluster_files.cluster_spec import Wanted
+    from mimic_ray.cluster_files.render import render
 
     text = render(Wanted(**wanted))
     if out is not None:
@@ -41,7 +41,7 @@ def write_cluster_file(out: Path | None, force: bool, **wanted: Any) -> str:
 
 def validate_files(paths: Sequence[Path]) -> Iterator[tuple[Path, list[Finding]]]:
     """The findings of each file, errors first."""
-    from mimic_ray.distributed.cluster.validate import validate
+    from mimic_ray.cluster_files.validate import validate
 
     for path in paths:
         yield path, validate(path)
@@ -72,8 +72,8 @@ def cluster_command(
     Raises ClusterFileError for a file with errors or placeholders, ResourceError for what is
     missing on this machine.
     """
-    from mimic_ray.distributed.cluster.reading import read_documents
-    from mimic_ray.distributed.cluster.validate import kind_of, validate
+    from mimic_ray.cluster_files.validate import kind_of, validate
+    from mimic_ray.cluster_files.yaml_reader import read_documents
 
     findings = validate(path)
     errors = [finding for finding in findings if finding.level == "error"]
@@ -139,8 +139,8 @@ def _check_secrets(kubectl: list[str], documents: Sequence[Any]) -> None:
     """Without its secret no pod of the cluster starts, and nobody says so."""
     import subprocess
 
-    from mimic_ray.distributed.cluster.kuberay_checks import ray_clusters
-    from mimic_ray.distributed.cluster.lookup import get
+    from mimic_ray.cluster_files.kuberay_checks import ray_clusters
+    from mimic_ray.cluster_files.lookup import get
 
     of_file = [
         get(d.data, "metadata", "name") for d in documents if get(d.data, "kind") == "Secret"

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from mimic_ray.attacks.badencoder import Settings
 from mimic_ray.base.errors import MimicError
+from mimic_ray.base.progress import Progress
 from mimic_ray.encoders.checkpoint import sandbox
 from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion
+from mimic_ray.execution.resources import Workers
 from mimic_ray.report.run_report import write_report
-from mimic_ray.runs.folder import RunFolder
-from mimic_ray.runs.progress import Progress
-from mimic_ray.runs.record import read_record
-from mimic_ray.runs.workers import Workers
+from mimic_ray.store.run_folder import RunFolder
+from mimic_ray.store.run_record import read_record
 from mimic_ray.workflows.attack import attack
 from mimic_ray.workflows.evaluate import REFERENCE, Heads, evaluate
 from mimic_ray.workflows.evaluate_images import Attacked

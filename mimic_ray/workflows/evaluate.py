@@ -12,7 +12,8 @@ from mimic_ray.attacks.triggers.trigger import Trigger
 from mimic_ray.base import devices, files
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import UsageError
-from mimic_ray.base.out import Out
+from mimic_ray.base.output_folder import Out
+from mimic_ray.base.progress import Progress
 from mimic_ray.data.labelled import Labelled
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.load import load_checkpoint
@@ -20,10 +21,9 @@ from mimic_ray.evaluation.features import features
 from mimic_ray.evaluation.heads import HEADS, Nearest, Trained
 from mimic_ray.evaluation.metrics import accuracy, attack_success
 from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion, Score
+from mimic_ray.execution.export import load_encoder
 from mimic_ray.report.plots import plot_evaluation
-from mimic_ray.runs.export import load_encoder
-from mimic_ray.runs.place import is_run
-from mimic_ray.runs.progress import Progress
+from mimic_ray.store.run_store import is_run
 from mimic_ray.workflows.evaluate_images import Attacked, Bench, LabelledSets
 
 REFERENCE = "reference"

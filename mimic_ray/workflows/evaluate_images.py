@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mimic_ray.attacks.triggers.trigger import Trigger, make_trigger
 from mimic_ray.base.errors import DataError
+from mimic_ray.base.progress import Progress
 from mimic_ray.data.labelled import Labelled, open_labelled
-from mimic_ray.runs.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from mimic_ray.base.text import plain
 from mimic_ray.encoders.checkpoint.read import Checkpoint, read_checkpoint
 from mimic_ray.encoders.checkpoint.resolve import Fit, fit, fitting_encoders
 from mimic_ray.encoders.checkpoint.sniff import shown
-from mimic_ray.encoders.registry import build
-from mimic_ray.runs.sums import check_sums
+from mimic_ray.encoders.encoder_registry import build
+from mimic_ray.store.checksums import check_sums
 
 
 @dataclass(frozen=True)

@@ -10,19 +10,19 @@ from typing import Any
 from mimic_ray.base import devices
 from mimic_ray.base.errors import MimicError, UsageError
 from mimic_ray.data.epoch import EpochPlan
-from mimic_ray.encoders import registry
+from mimic_ray.encoders import encoder_registry
+from mimic_ray.execution.setup import cached_side, recording_repays
 from mimic_ray.method.recipe import Recipe, check_workers, parse_recipe
 from mimic_ray.planning import calibrate, throughput
 from mimic_ray.planning.advice import advice, largest_batch
-from mimic_ray.planning.asked import Asked
 from mimic_ray.planning.hardware import Hardware, find
 from mimic_ray.planning.memory import STRATEGIES, memory
-from mimic_ray.planning.source import SOURCES, reading_images_s
+from mimic_ray.planning.plan_request import Asked
+from mimic_ray.planning.read_rates import SOURCES, reading_images_s
+from mimic_ray.planning.strategy_cost import USABLE, Cluster, Length, Way, way
 from mimic_ray.planning.throughput import Loader, loader
 from mimic_ray.planning.trace import Trace, trace
-from mimic_ray.planning.ways import USABLE, Cluster, Length, Way, way
-from mimic_ray.runs.prepare import cached_side, recording_repays
-from mimic_ray.runs.recipe_file import load_recipe
+from mimic_ray.store.recipe_file import load_recipe
 
 _LARGEST_BATCH = 128
 
@@ -82,7 +82,7 @@ def plan(asked: Asked, advise: bool = True) -> Plan:
         raise UsageError("--batch 1 on one device is no batch: set --batch 2 or more.")
     each_epoch = EpochPlan(asked.images, batch * gpus, 0).steps_per_epoch
     recipe = settled(batch, each_epoch * asked.epochs)
-    spec = registry.build(asked.encoder).spec
+    spec = encoder_registry.build(asked.encoder).spec
     taps = len(spec.taps) if recipe.loss.attention > 0 else 0
     # As a run does: several workers ask the teacher anew.
     recorded = gpus == 1 and recording_repays(spec, asked.images, recipe, taps)

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mimic_ray.base import devices
-from mimic_ray.encoders import registry
+from mimic_ray.encoders import encoder_registry
 from mimic_ray.planning import calibrate
-from mimic_ray.planning.asked import one_of
-from mimic_ray.planning.step import make_step
+from mimic_ray.planning.plan_request import one_of
 from mimic_ray.planning.trace import trace
-from mimic_ray.runs.recipe_file import load_recipe
+from mimic_ray.planning.traced_step import make_step
+from mimic_ray.store.recipe_file import load_recipe
 from mimic_ray.workflows.plan import with_batch
 
 
@@ -55,7 +55,7 @@ def calibration(
     compute = devices.choose(device, precision, threads)  # type: ignore[arg-type]
     resolved = with_batch(load_recipe(recipe, settings), batch, 1, checkpoint_activations)
     rates = calibrate.measure(compute)
-    networks = registry.build(encoder), registry.build(encoder)
+    networks = encoder_registry.build(encoder), encoder_registry.build(encoder)
     step = make_step(*networks, resolved, batch, compute)
     taken = calibrate.seconds(step.take, compute.torch_device)
     traced = trace(encoder, resolved, batch, compute.precision)

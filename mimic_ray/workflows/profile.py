@@ -7,18 +7,18 @@ from pathlib import Path
 
 from mimic_ray.base import devices
 from mimic_ray.base.errors import DataError
-from mimic_ray.base.out import Out
+from mimic_ray.base.output_folder import Out
+from mimic_ray.base.progress import Progress
 from mimic_ray.base.text import count
 from mimic_ray.data.cache import open_pixels
-from mimic_ray.data.source import open_images
+from mimic_ray.data.image_source import open_images
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
-from mimic_ray.method.profile import Profile
+from mimic_ray.execution.setup import cached_side, profile_images
+from mimic_ray.method.mi_profile import Profile
 from mimic_ray.report.plots import plot_profile
-from mimic_ray.runs.prepare import cached_side, profile_images
-from mimic_ray.runs.profile_file import write_profile
-from mimic_ray.runs.progress import Progress
-from mimic_ray.runs.recipe_file import load_recipe
+from mimic_ray.store.profile_file import write_profile
+from mimic_ray.store.recipe_file import load_recipe
 
 
 def profile_checkpoint(

@@ -20,27 +20,27 @@ from mimic_ray.base.errors import (
     StorageError,
     UsageError,
 )
+from mimic_ray.base.progress import Progress
 from mimic_ray.base.signals import StopRequests, stop_requests
 from mimic_ray.base.text import count, plain
-from mimic_ray.data.source import ImageSource, open_images
+from mimic_ray.data.image_source import ImageSource, open_images
 from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
-from mimic_ray.method.profile import Profile
+from mimic_ray.execution.export import export
+from mimic_ray.execution.lifecycle import begin_run, continue_run, note_end, withdraw
+from mimic_ray.execution.resources import Workers, check
+from mimic_ray.execution.worker import Job, Outcome, train
+from mimic_ray.method.mi_profile import Profile
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.report.run_report import write_report
-from mimic_ray.runs.commit import latest
-from mimic_ray.runs.export import export
-from mimic_ray.runs.lifecycle import begin_run, continue_run, note_end, withdraw
-from mimic_ray.runs.live import end_live
-from mimic_ray.runs.metrics import MetricsLog
-from mimic_ray.runs.place import Place, place_of
-from mimic_ray.runs.profile_file import write_profile
-from mimic_ray.runs.progress import Progress
-from mimic_ray.runs.recipe_file import load_recipe
-from mimic_ray.runs.record import RunRecord, read_record
-from mimic_ray.runs.sums import check_sums
-from mimic_ray.runs.training import Job, Outcome, train
-from mimic_ray.runs.workers import Workers, check
+from mimic_ray.store.checkpoint import latest
+from mimic_ray.store.checksums import check_sums
+from mimic_ray.store.metrics_log import MetricsLog
+from mimic_ray.store.profile_file import write_profile
+from mimic_ray.store.progress_file import end_live
+from mimic_ray.store.recipe_file import load_recipe
+from mimic_ray.store.run_record import RunRecord, read_record
+from mimic_ray.store.run_store import Place, place_of
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _train(
             with files.disk_errors(place.folder.checkpoints):
                 outcome = train(job, state, tell=tell, stop=lambda: requests.count > 0)
         else:
-            from mimic_ray.distributed.train import train_on_ray
+            from mimic_ray.distributed.trainer import train_on_ray
 
             outcome = train_on_ray(
                 job,

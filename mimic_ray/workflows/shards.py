@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mimic_ray.base.errors import UsageError
-from mimic_ray.data import shard_check, shards
+from mimic_ray.data import shard_check, shard_writer
+from mimic_ray.data.image_source import open_images
 from mimic_ray.data.shard_check import Problem, Summary
-from mimic_ray.data.shards import Built
-from mimic_ray.data.source import open_images
+from mimic_ray.data.shard_writer import Built
 
 
 def build_shards(
@@ -34,7 +34,7 @@ def build_shards(
         raise UsageError(f"--broken-share {broken_share}: a share, such as 0.01.")
     if not 1 <= quality <= 100:
         raise UsageError(f"--quality {quality}: JPEG quality goes from 1 to 100.")
-    return shards.build(
+    return shard_writer.build(
         open_images(sources),
         out,
         per_shard=per_shard,

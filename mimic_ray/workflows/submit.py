@@ -12,13 +12,13 @@ from pathlib import Path
 import mimic_ray
 from mimic_ray.base.errors import UsageError
 from mimic_ray.base.text import plain
-from mimic_ray.distributed.jobs import checks
-from mimic_ray.distributed.jobs.address import JobServer, job_server, risks
-from mimic_ray.distributed.jobs.client import Job, JobClient
-from mimic_ray.distributed.jobs.cluster_state import cluster_state, unmet_demand
-from mimic_ray.distributed.jobs.request import Request, Scale, check_name, make_request
-from mimic_ray.distributed.jobs.secrets import refuse_secrets
-from mimic_ray.distributed.jobs.wheel import build_wheel
+from mimic_ray.jobs import preflight
+from mimic_ray.jobs.cluster_state import cluster_state, unmet_demand
+from mimic_ray.jobs.job_client import Job, JobClient
+from mimic_ray.jobs.job_request import Request, Scale, check_name, make_request
+from mimic_ray.jobs.secret_scan import refuse_secrets
+from mimic_ray.jobs.server_address import JobServer, job_server, risks
+from mimic_ray.jobs.wheel import build_wheel
 
 _POLL_S = 0.5
 # What a job gives an autoscaler to bring its nodes, where the command does not say.
@@ -27,7 +27,7 @@ _VARIABLES = {
     "PYTHONUNBUFFERED": "1",
     # After "stop", time for the workers to commit. Ray would kill the driver after 3 s.
     "RAY_JOB_STOP_WAIT_TIME_S": "120",
-    # No terminal there: a line now and then, see cli/progress.py.
+    # No terminal there: a line now and then, see cli/progress_bars.py.
     "MIMIC_RAY_PROGRESS_S": "30",
 }
 
@@ -75,9 +75,9 @@ def submit(
             tell("note", f"the job of that name is another: {plain(running.command, 500)}")
         return Submitted(running, client, fresh=False)
     cluster = cluster_state(client)
-    checks.check_versions(cluster)
-    notes = checks.check_places(cluster, request.places, shared)
-    for note in notes + checks.check_resources(cluster, scale):
+    preflight.check_versions(cluster)
+    notes = preflight.check_places(cluster, request.places, shared)
+    for note in notes + preflight.check_resources(cluster, scale):
         tell("note", note)
     more = request.patience(_ROOM_S) if cluster.grows else []
     _send(client, request, request.entrypoint(cluster.interpreter, more), variables or {})

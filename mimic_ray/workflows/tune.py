@@ -18,31 +18,31 @@ from mimic_ray.base.errors import (
     UnknownNameError,
     UsageError,
 )
+from mimic_ray.base.progress import Progress
 from mimic_ray.base.registry import near_names
 from mimic_ray.base.signals import StopRequests, stop_requests
 from mimic_ray.base.text import count
-from mimic_ray.data.source import ImageSource, open_images
+from mimic_ray.data.image_source import ImageSource, open_images
 from mimic_ray.distributed.trial_resources import Resources, check_here
-from mimic_ray.distributed.tune import Progress as SearchProgress
-from mimic_ray.distributed.tune import Search, search_on_ray
+from mimic_ray.distributed.tuner import Progress as SearchProgress
+from mimic_ray.distributed.tuner import Search, search_on_ray
 from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.method.recipe import Recipe, check_workers
 from mimic_ray.report.study_report import write_study_report
-from mimic_ray.runs.progress import Progress
-from mimic_ray.runs.recipe_file import write_recipe
-from mimic_ray.runs.study import (
+from mimic_ray.search.front import choose, pareto_front
+from mimic_ray.search.trial import Trial
+from mimic_ray.store.recipe_file import write_recipe
+from mimic_ray.store.study_folder import (
     StudyRecord,
     check_study,
     read_study,
     read_trials,
     write_table,
 )
-from mimic_ray.runs.study_place import StudyPlace, study_place
-from mimic_ray.search.front import choose, pareto_front
-from mimic_ray.search.trial import Trial
-from mimic_ray.workflows.tune_inputs import Oracle, Prepared, prepare
-from mimic_ray.workflows.tune_wanted import Wanted
+from mimic_ray.store.study_store import StudyPlace, study_place
+from mimic_ray.workflows.prepare_search import Oracle, Prepared, prepare
+from mimic_ray.workflows.search_request import Wanted
 
 TRACKERS = ("mlflow", "wandb")
 

@@ -21,9 +21,9 @@ def imported_after(code: str) -> set[str]:
         "import mimic_ray",
         f"{MAIN}\ntry: main(['--help'])\nexcept SystemExit: pass",
         f"{MAIN}\ntry: main(['purify', '--help'])\nexcept SystemExit: pass",
-        "import mimic_ray.runs.progress",
-        "from mimic_ray.encoders import registry; registry.names()",
-        "from mimic_ray.data.perturbations.registry import PERTURBATIONS; list(PERTURBATIONS)",
+        "import mimic_ray.base.progress",
+        "from mimic_ray.encoders import encoder_registry; encoder_registry.names()",
+        "import mimic_ray.data.perturbations.perturbation_registry as r; list(r.PERTURBATIONS)",
     ],
 )
 def test_light_work_imports_nothing_heavy(code):
@@ -35,4 +35,6 @@ def test_the_check_itself_would_notice():
 
 
 def test_the_main_job_in_process_needs_no_ray():
-    assert "ray" not in imported_after("import mimic_ray.workflows.purify, mimic_ray.runs.training")
+    assert "ray" not in imported_after(
+        "import mimic_ray.workflows.purify, mimic_ray.execution.worker"
+    )

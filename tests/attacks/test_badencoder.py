@@ -11,7 +11,7 @@ from mimic_ray.attacks.badencoder import Settings, augmented, badencoder, badenc
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import TrainingError
 from mimic_ray.data.views import to_float
-from mimic_ray.encoders.registry import build
+from mimic_ray.encoders.encoder_registry import build
 
 CPU = Compute("cpu", "fp32", 1)
 QUICK = Settings(steps=6, batch=16)

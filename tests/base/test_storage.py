@@ -10,11 +10,11 @@ from threading import Thread
 
 import pytest
 
-from mimic_ray.base import address as address_module
 from mimic_ray.base import storage as storage_module
-from mimic_ray.base.address import is_remote, parse
+from mimic_ray.base import storage_address as address_module
 from mimic_ray.base.errors import StorageError, UsageError
 from mimic_ray.base.storage import at_hand, open_storage
+from mimic_ray.base.storage_address import is_remote, parse
 
 
 @pytest.fixture(params=["s3", "file", "path"])

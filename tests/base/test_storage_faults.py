@@ -6,7 +6,7 @@ import pytest
 
 from mimic_ray.base.errors import StorageAwayError
 from mimic_ray.base.storage import open_storage
-from tests.runs.flaky_s3 import door
+from tests.store.flaky_s3 import door
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from mimic_ray.cli import console
 from mimic_ray.cli.study_table import shown_study, study_table
-from mimic_ray.distributed.tune import Progress
+from mimic_ray.distributed.tuner import Progress
 from mimic_ray.search.trial import RunningTrial, Trial
 
 

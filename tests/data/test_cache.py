@@ -11,11 +11,11 @@ from PIL import Image
 
 from mimic_ray.base.errors import DataError, DiskFullError
 from mimic_ray.data import cache as cache_module
-from mimic_ray.data import rows as rows_module
+from mimic_ray.data import pixel_store as rows_module
 from mimic_ray.data.cache import open_pixels
 from mimic_ray.data.decode import decode
+from mimic_ray.data.image_source import open_images
 from mimic_ray.data.resize import centre_square
-from mimic_ray.data.source import open_images
 
 # Where the decoded images are: in memory, in a file, nowhere.
 PLACES = {
@@ -114,7 +114,7 @@ def test_a_set_in_which_nothing_decodes_is_refused_whatever_the_limit(image_fold
 
 
 GATHERS = (
-    "import sys, torch; from mimic_ray.data.source import open_images;"
+    "import sys, torch; from mimic_ray.data.image_source import open_images;"
     "from mimic_ray.data.cache import open_pixels;"
     "pixels = open_pixels(open_images(sys.argv[1]), 8, memory_limit_bytes=0, broken_share=0.3);"
     "images = pixels.gather(torch.arange(*map(int, sys.argv[2:])));"
@@ -205,7 +205,7 @@ def test_a_writer_that_is_killed_leaves_no_wrong_row(image_folder, moment):
         "before the mark": "rows._mark = lambda pixels: kill();",
     }[moment]
     script = (
-        "import os, sys, signal, torch; from mimic_ray.data.source import open_images;"
+        "import os, sys, signal, torch; from mimic_ray.data.image_source import open_images;"
         "from mimic_ray.data.cache import open_pixels; from mimic_ray.data import rows;"
         "kill = lambda: os.kill(os.getpid(), signal.SIGKILL);"
         "pixels = open_pixels(open_images(sys.argv[1]), 8, memory_limit_bytes=0);"

@@ -12,10 +12,10 @@ import pytest
 from mimic_ray.base.errors import BrokenImageError, DataError, StorageError, UsageError
 from mimic_ray.base.storage import Storage, open_storage
 from mimic_ray.data import remote_file, remote_shards
+from mimic_ray.data.image_source import open_images
 from mimic_ray.data.labelled import open_some
 from mimic_ray.data.shard_check import summary
-from mimic_ray.data.shards import build
-from mimic_ray.data.source import open_images
+from mimic_ray.data.shard_writer import build
 
 pytestmark = pytest.mark.usefixtures("bucket")
 
@@ -98,7 +98,7 @@ def test_a_shard_that_is_replaced_is_indexed_anew(bare, encoded, write_tar, tmp_
 def test_several_processes_index_a_shard_once(bare):
     script = (
         "import sys; from mimic_ray.base.storage import Storage;"
-        "from mimic_ray.data.source import open_images; read = Storage.read_range;\n"
+        "from mimic_ray.data.image_source import open_images; read = Storage.read_range;\n"
         "def told(self, name, offset, size): print('read', name); "
         "return read(self, name, offset, size)\n"
         "Storage.read_range = told\n"

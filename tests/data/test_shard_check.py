@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from mimic_ray.base.errors import DataError
+from mimic_ray.data.image_source import open_images
 from mimic_ray.data.manifest import MANIFEST, SET
 from mimic_ray.data.shard_check import summary, verify
-from mimic_ray.data.shards import build
-from mimic_ray.data.source import open_images
+from mimic_ray.data.shard_writer import build
 
 
 @pytest.fixture

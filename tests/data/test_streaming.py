@@ -20,9 +20,9 @@ from mimic_ray.data import cache as cache_module
 from mimic_ray.data.cache import open_pixels
 from mimic_ray.data.decode import decode
 from mimic_ray.data.epoch import EpochPlan
+from mimic_ray.data.image_source import open_images
 from mimic_ray.data.manifest import MANIFEST, SET
-from mimic_ray.data.shards import build
-from mimic_ray.data.source import open_images
+from mimic_ray.data.shard_writer import build
 
 
 @pytest.fixture
@@ -133,10 +133,10 @@ def test_broken_images_of_a_remote_set_are_replaced_as_those_of_a_local_one(
 # for an epoch: argument 1 is the set, 2 the side, 3 the bytes allowed, 4 the disk limit.
 UNDER_A_LIMIT = """
 import hashlib, re, resource, sys, torch
-from mimic_ray.data.ahead import Ahead
+from mimic_ray.data.prefetch import Ahead
 from mimic_ray.data.cache import open_pixels
 from mimic_ray.data.epoch import EpochPlan
-from mimic_ray.data.source import open_images
+from mimic_ray.data.image_source import open_images
 
 side, allowed, disk = map(int, sys.argv[2:])
 source = open_images(sys.argv[1])

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from mimic_ray.runs.folder import RunFolder
-from mimic_ray.runs.metrics import read_metrics
+from mimic_ray.store.metrics_log import read_metrics
+from mimic_ray.store.run_folder import RunFolder
 from tests.end_to_end.processes import start, started_by, wait_until
 
 STEPS = 600

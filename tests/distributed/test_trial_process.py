@@ -10,8 +10,8 @@ import ray.train
 import ray.train.torch
 import torch
 
-from mimic_ray.distributed import mailbox, trial_process
-from mimic_ray.runs.trial import TrialTask
+from mimic_ray.distributed import run_control, trial_process
+from mimic_ray.execution.trial_run import TrialTask
 
 TASK = TrialTask("/study", "0a", 0, {}, {}, "tiny_resnet", ())
 
@@ -21,7 +21,7 @@ def started(monkeypatch):
     """The tasks and ranks that workers were started with."""
     calls = []
     monkeypatch.setattr(ray, "get", lambda reference: reference)
-    monkeypatch.setattr(mailbox, "WorkerEnd", lambda box: SimpleNamespace())
+    monkeypatch.setattr(run_control, "WorkerEnd", lambda box: SimpleNamespace())
     monkeypatch.setattr(
         trial_process, "run_trial", lambda task, inputs, **more: calls.append((task, more["ranks"]))
     )

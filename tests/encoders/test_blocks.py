@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from mimic_ray.encoders import registry
+from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.blocks import blocks, checkpoint_activations
 
 UNITS = {"tiny_resnet": 3, "tiny_vit": 3, "resnet50": 16, "vit_b16": 12, "simclr_resnet18": 8}
@@ -12,13 +12,13 @@ UNITS = {"tiny_resnet": 3, "tiny_vit": 3, "resnet50": 16, "vit_b16": 12, "simclr
 @pytest.fixture(params=["tiny_resnet", "tiny_vit"])
 def encoder(request):
     torch.manual_seed(0)
-    return registry.build(request.param).train()
+    return encoder_registry.build(request.param).train()
 
 
 @pytest.mark.parametrize("name", UNITS)
 def test_the_units_are_those_that_repeat(name):
     with torch.device("meta"):
-        encoder = registry.build(name)
+        encoder = encoder_registry.build(name)
     found = blocks(encoder)
     assert len(found) == UNITS[name]
     inside = {id(m) for unit in found for m in unit.modules()}

@@ -10,13 +10,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mimic_ray.encoders import registry
+from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.cifar_resnet import Block
 
 
 @pytest.mark.parametrize(("depth", "weights"), [(20, 269_722), (32, 464_154), (56, 853_018)])
 def test_the_weights_are_as_many_as_published_less_the_classifier(depth: int, weights: int) -> None:
-    net = registry.build(f"cifar_resnet{depth}").net
+    net = encoder_registry.build(f"cifar_resnet{depth}").net
     classifier = 64 * 10 + 10
     assert sum(weight.numel() for weight in net.parameters()) == weights - classifier
     convolutions = [key for key in net.state_dict() if ".conv" in f".{key}"]

@@ -8,7 +8,7 @@ from timm.models.byobnet import checkpoint_filter_fn as resnet_from_openai
 from timm.models.vision_transformer import VisionTransformer
 from timm.models.vision_transformer import checkpoint_filter_fn as vit_from_openai
 
-from mimic_ray.encoders import clip_resnet, clip_vit, registry
+from mimic_ray.encoders import clip_resnet, clip_vit, encoder_registry
 
 
 def as_in_openais_files(net: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -22,7 +22,7 @@ def test_every_transformer_weight_has_its_place_in_timms() -> None:
             ("clip_vit_b16", "vit_base_patch16_clip_quickgelu_224.openai"),
         ):
             net = timm.create_model(theirs, pretrained=False)
-            converted = vit_from_openai(as_in_openais_files(registry.build(ours).net), net)
+            converted = vit_from_openai(as_in_openais_files(encoder_registry.build(ours).net), net)
             shapes = {key: value.shape for key, value in converted.items()}
             assert shapes == {key: value.shape for key, value in net.state_dict().items()}
 

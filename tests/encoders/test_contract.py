@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import nn
 
-from mimic_ray.encoders import registry
+from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.encoder import Encoder
 
-NAMES = registry.names()
+NAMES = encoder_registry.names()
 QUICK = {
     *(name for name in NAMES if name.startswith(("tiny", "cifar", "simclr"))),
     *("resnet18", "resnet50", "vit_ti16", "vit_s32", "clip_rn50"),
@@ -53,7 +53,7 @@ def published_maps(name: str) -> list[tuple[int, int]]:
 @cache
 def on_meta(name: str) -> Encoder:
     with torch.device("meta"):
-        return registry.build(name)
+        return encoder_registry.build(name)
 
 
 def images(encoder: Encoder, count: int = 2, device: str = "cpu") -> torch.Tensor:
@@ -89,7 +89,7 @@ def test_no_head_or_projector_is_among_the_weights(name: str) -> None:
 @pytest.mark.parametrize("name", WITH_NUMBERS)
 def test_numbers_are_finite_and_taps_change_none_of_them(name: str) -> None:
     torch.manual_seed(1)
-    encoder = registry.build(name).eval()
+    encoder = encoder_registry.build(name).eval()
     batch = images(encoder)
     hooks_before = count_hooks(encoder)
 
@@ -112,7 +112,7 @@ def test_numbers_are_finite_and_taps_change_none_of_them(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["tiny_resnet", "simclr_resnet18", "resnet18", "clip_rn50"])
 def test_the_feature_is_computed_from_the_very_maps_handed_out(name: str) -> None:
-    encoder = registry.build(name).eval()
+    encoder = encoder_registry.build(name).eval()
     features, maps = encoder(images(encoder, count=1), encoder.spec.taps)
     # A map from a second forward would have no gradient. Transformers hand out rearranged copies.
     gradients = torch.autograd.grad(features.square().sum(), maps)

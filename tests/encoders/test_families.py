@@ -16,14 +16,14 @@ import torchvision
 from torch import Tensor
 
 from mimic_ray.base.devices import Compute
-from mimic_ray.encoders import clip_vit, registry, timm_family, torchvision_vit
+from mimic_ray.encoders import clip_vit, encoder_registry, timm_family, torchvision_vit
 from mimic_ray.encoders.blocks import blocks, checkpoint_activations
 from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.encoders.normalisation import CLIP, IMAGENET
 from mimic_ray.method.losses.attention import attention_loss
 from mimic_ray.method.losses.clone import clone_loss
 from mimic_ray.method.losses.contrastive import contrastive_loss
-from mimic_ray.method.profile import profile
+from mimic_ray.method.mi_profile import profile
 from mimic_ray.method.recipe import MutualInformation
 
 SIDE = 32
@@ -51,11 +51,11 @@ def small_clip_vit() -> Encoder:
 
 
 FAMILIES: dict[str, Callable[[], Encoder]] = {
-    "cifar_resnet": lambda: registry.build("tiny_resnet"),
-    "simclr_resnet": lambda: registry.build("simclr_resnet18@16"),
-    "resnet, basic blocks": lambda: registry.build("resnet18@32"),
-    "resnet, bottlenecks": lambda: registry.build("resnet50@32"),
-    "clip_resnet": lambda: registry.build("clip_rn50@32"),
+    "cifar_resnet": lambda: encoder_registry.build("tiny_resnet"),
+    "simclr_resnet": lambda: encoder_registry.build("simclr_resnet18@16"),
+    "resnet, basic blocks": lambda: encoder_registry.build("resnet18@32"),
+    "resnet, bottlenecks": lambda: encoder_registry.build("resnet50@32"),
+    "clip_resnet": lambda: encoder_registry.build("clip_rn50@32"),
     "clip_vit": small_clip_vit,
     "torchvision_vit": small_torchvision_vit,
     "vision_transformer": lambda: of_timm("vit_small_patch16_224", **TRANSFORMER),

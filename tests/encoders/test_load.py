@@ -7,12 +7,12 @@ import torch
 from safetensors.torch import save_file
 
 from mimic_ray.base.errors import NotACheckpointError, UnknownNameError
-from mimic_ray.encoders import registry
+from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.load import load_checkpoint
 
 
 def test_what_was_saved_behind_a_prefix_computes_the_same_again(tmp_path: Path) -> None:
-    original = registry.build("tiny_resnet").eval()
+    original = encoder_registry.build("tiny_resnet").eval()
     state = {f"module.{key}": value for key, value in original.net.state_dict().items()}
     head = {"module.linear.weight": torch.zeros(10, 32), "module.linear.bias": torch.zeros(10)}
     path = tmp_path / "weights.pt"
@@ -26,7 +26,7 @@ def test_what_was_saved_behind_a_prefix_computes_the_same_again(tmp_path: Path) 
 
 
 def test_a_loaded_encoder_is_still_and_in_float32(tmp_path: Path) -> None:
-    state = registry.build("tiny_vit").net.half().state_dict()
+    state = encoder_registry.build("tiny_vit").net.half().state_dict()
     save_file(state, tmp_path / "half.safetensors")
     encoder = load_checkpoint(tmp_path / "half.safetensors", "tiny_vit").encoder
     assert not any(module.training for module in encoder.modules())

@@ -15,7 +15,7 @@ from timm.models.vision_transformer import checkpoint_filter_fn as as_timm_loads
 from torch import Tensor
 
 from mimic_ray.base.errors import WrongEncoderError
-from mimic_ray.encoders import registry
+from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.load import load_checkpoint
 
 WIDTH, DEPTH = 384, 12
@@ -106,4 +106,4 @@ def test_openclips_tower_of_timm_loads_behind_its_prefix(tmp_path: Path) -> None
     assert "is for 224 pixels (14 x 14 patches)" in loaded.fit.notes[0]
     features = loaded.encoder(torch.rand(1, 3, 64, 64))
     assert features.shape == (1, 768)
-    assert registry.build(f"{name}@64").spec.mean[0] == pytest.approx(0.48145466)
+    assert encoder_registry.build(f"{name}@64").spec.mean[0] == pytest.approx(0.48145466)

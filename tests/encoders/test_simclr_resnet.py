@@ -5,13 +5,13 @@ import torch
 import torchvision
 from torch import nn
 
-from mimic_ray.encoders import registry
+from mimic_ray.encoders import encoder_registry
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50])
 def test_it_is_torchvisions_resnet_with_another_stem(depth: int) -> None:
     torch.manual_seed(0)
-    ours = registry.build(f"simclr_resnet{depth}").eval()
+    ours = encoder_registry.build(f"simclr_resnet{depth}").eval()
     theirs = torchvision.models.get_model(f"resnet{depth}", weights=None).eval()
     theirs.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
     theirs.maxpool = theirs.fc = nn.Identity()
@@ -31,7 +31,7 @@ def test_it_is_torchvisions_resnet_with_another_stem(depth: int) -> None:
 
 
 def test_the_keys_are_those_of_badencoders_files_behind_their_first_prefix() -> None:
-    keys = set(registry.build("simclr_resnet18").net.state_dict())
+    keys = set(encoder_registry.build("simclr_resnet18").net.state_dict())
     assert {
         "f.0.weight",
         "f.1.running_mean",
@@ -43,7 +43,7 @@ def test_the_keys_are_those_of_badencoders_files_behind_their_first_prefix() -> 
 
 
 def test_train_mode_moves_each_batch_norm_once_a_forward() -> None:
-    encoder = registry.build("simclr_resnet18").train()
+    encoder = encoder_registry.build("simclr_resnet18").train()
     encoder(torch.rand(2, 3, 32, 32), ["layer1", "layer4"])
     counts = {
         int(module.num_batches_tracked)

@@ -11,7 +11,7 @@ from timm.models.vision_transformer import checkpoint_filter_fn as as_timm_loads
 from torch import Tensor
 
 from mimic_ray.base.errors import UsageError, WrongEncoderError
-from mimic_ray.encoders import positions, registry, sizes
+from mimic_ray.encoders import encoder_registry, positions, sizes
 from mimic_ray.encoders.checkpoint.read import read_checkpoint
 from mimic_ray.encoders.checkpoint.resolve import fit, fitting_encoders
 from mimic_ray.encoders.checkpoint.write import write_like
@@ -46,19 +46,19 @@ LAST_MAP = {
 def test_a_size_after_the_name_is_the_size_of_the_input(name: str) -> None:
     side = int(name.rpartition("@")[2])
     with torch.device("meta"), torch.no_grad():
-        encoder = registry.build(name)
+        encoder = encoder_registry.build(name)
         features, (tap,) = encoder(torch.rand(2, 3, side, side), encoder.spec.taps[-1:])
     assert (encoder.spec.name, encoder.spec.input_size) == (name, side)
     assert features.shape == (2, encoder.spec.feature_width)
     assert tap.shape[2:] == (LAST_MAP[name], LAST_MAP[name])
 
 
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", encoder_registry.names())
 def test_every_family_takes_another_size(name: str) -> None:
     with torch.device("meta"):
-        own = registry.build(name).spec.input_size
+        own = encoder_registry.build(name).spec.input_size
         step = 112 if own == 518 else 224 if own == 224 else 32
-        other = registry.build(f"{name}@{2 * step}").spec
+        other = encoder_registry.build(f"{name}@{2 * step}").spec
     assert other.input_size == 2 * step
 
 
@@ -77,7 +77,7 @@ def test_a_size_that_patches_do_not_cover_is_refused_with_those_that_work(
     name: str, patch: int, works: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        registry.build(name)
+        encoder_registry.build(name)
     assert f"patches of {patch} x {patch} pixels" in caught.value.message
     assert works in caught.value.message
 
@@ -85,12 +85,12 @@ def test_a_size_that_patches_do_not_cover_is_refused_with_those_that_work(
 @pytest.mark.parametrize("name", ["vit_b16@", "vit_b16@large", "resnet50@-8", "resnet50@7", "@"])
 def test_what_is_no_size_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="is no image size"):
-        registry.build(name)
+        encoder_registry.build(name)
 
 
 def test_the_users_own_network_is_not_resized_from_outside(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="only your function knows"):
-        registry.build(f"{tmp_path}/net.py:encoder@64")
+        encoder_registry.build(f"{tmp_path}/net.py:encoder@64")
 
 
 def test_a_linear_table_stays_linear_and_prefix_rows_stay() -> None:
@@ -116,7 +116,7 @@ def test_tables_that_are_no_square_of_the_same_width_are_left_alone(found, wante
 
 def weights(name: str, seed: int = 0) -> dict[str, Tensor]:
     torch.manual_seed(seed)
-    return registry.build(name).net.state_dict()
+    return encoder_registry.build(name).net.state_dict()
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_without_a_stated_size_nothing_is_interpolated_and_both_ways_out_are_nam
     save_file(weights("tiny_vit@64"), tmp_path / "large.safetensors")
     checkpoint = read_checkpoint(tmp_path / "large.safetensors")
     with pytest.raises(WrongEncoderError) as caught:
-        fit(checkpoint, registry.build("tiny_vit"))
+        fit(checkpoint, encoder_registry.build("tiny_vit"))
     assert (
         "another image size, 64 pixels: use --encoder tiny_vit@64, or tiny_vit@32 to have the "
         "table interpolated." in caught.value.message
@@ -216,8 +216,8 @@ def pixels(encoder: Encoder) -> Tensor:
 def test_a_picture_twice_as_large_gives_nearly_the_same_feature() -> None:
     """What interpolation is for: the tokens of a smooth picture stay near what they were."""
     torch.manual_seed(0)
-    small = registry.build("tiny_vit").eval()
-    large = registry.build("tiny_vit@64").eval()
+    small = encoder_registry.build("tiny_vit").eval()
+    large = encoder_registry.build("tiny_vit@64").eval()
     state = small.net.state_dict()
     wanted = large.net.state_dict()["pos_embed"].shape
     large.net.load_state_dict(

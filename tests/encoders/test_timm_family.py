@@ -8,13 +8,13 @@ import timm
 import torch
 import torchvision
 
-from mimic_ray.encoders import registry, timm_family
+from mimic_ray.encoders import encoder_registry, timm_family
 
 
 def test_torchvisions_resnet50_and_timms_are_the_same_network() -> None:
     theirs = torchvision.models.resnet50(weights=None).eval()
     theirs.fc = torch.nn.Identity()
-    ours = registry.build("resnet50").eval()
+    ours = encoder_registry.build("resnet50").eval()
     ours.net.load_state_dict(theirs.state_dict())
     images = torch.rand(1, 3, 224, 224)
     with torch.no_grad():
@@ -25,7 +25,7 @@ def test_torchvisions_resnet50_and_timms_are_the_same_network() -> None:
 
 
 def test_a_transformers_map_holds_each_patch_at_its_place() -> None:
-    encoder = registry.build("tiny_vit").eval()
+    encoder = encoder_registry.build("tiny_vit").eval()
     image = torch.rand(1, 3, 32, 32)
     other = image.clone()
     other[..., 8:16, 24:32] = 0.0  # the patch in row 1, column 3
@@ -40,7 +40,7 @@ def test_a_transformers_map_holds_each_patch_at_its_place() -> None:
 
 def test_register_tokens_stay_out_of_the_map() -> None:
     with torch.device("meta"):
-        encoder = registry.build("vit_small_patch14_reg4_dinov2")
+        encoder = encoder_registry.build("vit_small_patch14_reg4_dinov2")
         _, (tap,) = encoder(torch.rand(1, 3, 518, 518), ["block0"])
     assert tap.shape == (1, 384, 37, 37)
 
@@ -55,13 +55,13 @@ def test_register_tokens_stay_out_of_the_map() -> None:
 )
 def test_a_tag_decides_the_statistics(name: str, mean: float) -> None:
     with torch.device("meta"):
-        assert registry.build(name).spec.mean[0] == mean
+        assert encoder_registry.build(name).spec.mean[0] == mean
 
 
 def test_the_feature_is_timms_without_a_classifier() -> None:
     torch.manual_seed(0)
     theirs = timm.create_model("test_vit", pretrained=False, num_classes=10).eval()
-    ours = registry.build("test_vit").eval()
+    ours = encoder_registry.build("test_vit").eval()
     ours.net.load_state_dict(theirs.state_dict(), strict=False)
     side = ours.spec.input_size
     images = torch.rand(2, 3, side, side)
@@ -71,7 +71,7 @@ def test_the_feature_is_timms_without_a_classifier() -> None:
 
 
 def test_copies_and_pickles_give_the_same_features() -> None:
-    encoder = registry.build("tiny_vit").eval()
+    encoder = encoder_registry.build("tiny_vit").eval()
     images = torch.rand(2, 3, 32, 32)
     for twin in (copy.deepcopy(encoder), pickle.loads(pickle.dumps(encoder))):
         assert torch.equal(twin(images, ["block1"])[1][0], encoder(images, ["block1"])[1][0])
@@ -81,7 +81,7 @@ def test_copies_and_pickles_give_the_same_features() -> None:
 @pytest.mark.parametrize("name", timm_family.names())
 def test_every_name_builds_and_declares_its_shapes(name: str) -> None:
     with torch.device("meta"):
-        encoder = registry.build(name)
+        encoder = encoder_registry.build(name)
         side = encoder.spec.input_size
         features, maps = encoder(torch.rand(2, 3, side, side), encoder.spec.taps)
     assert features.shape == (2, encoder.spec.feature_width)

@@ -5,7 +5,7 @@ import torch
 import torchvision
 from torch import nn
 
-from mimic_ray.encoders import registry, torchvision_vit
+from mimic_ray.encoders import encoder_registry, torchvision_vit
 
 NAMES = ["vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32", "vit_h_14"]
 
@@ -13,7 +13,7 @@ NAMES = ["vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32", "vit_h_14"]
 @pytest.mark.parametrize("name", NAMES)
 def test_the_keys_are_torchvisions_without_the_heads(name: str) -> None:
     with torch.device("meta"):
-        ours = registry.build(name).net.state_dict()
+        ours = encoder_registry.build(name).net.state_dict()
         theirs = torchvision.models.get_model(name, weights=None).state_dict()
     assert list(ours) == [key for key in theirs if not key.startswith("heads.")]
 

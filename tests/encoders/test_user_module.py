@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mimic_ray.base.errors import UsageError
-from mimic_ray.encoders import registry
+from mimic_ray.encoders import encoder_registry
 
 MINE = """
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_the_users_function_gives_an_encoder_named_by_its_place(file: Path) -> None:
-    encoder = registry.build(f"{file}:encoder")
+    encoder = encoder_registry.build(f"{file}:encoder")
     features, (tap,) = encoder(torch.rand(2, 3, 8, 8), ["only"])
     assert features.shape == (2, 5)
     assert tap.shape == (2, 5, 6, 6)
@@ -52,7 +52,7 @@ def test_the_users_function_gives_an_encoder_named_by_its_place(file: Path) -> N
 
 def test_the_name_holds_the_full_path(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(file.parent)
-    assert registry.build("my_net.py:encoder").spec.name == f"{file}:encoder"
+    assert encoder_registry.build("my_net.py:encoder").spec.name == f"{file}:encoder"
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,12 @@ def test_the_name_holds_the_full_path(file: Path, monkeypatch: pytest.MonkeyPatc
 )
 def test_a_function_that_does_not_serve_is_named(file: Path, function: str, reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
-        registry.build(f"{file}:{function}")
+        encoder_registry.build(f"{file}:{function}")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no file .*nowhere\.py"):
-        registry.build(f"{tmp_path / 'nowhere.py'}:encoder")
+        encoder_registry.build(f"{tmp_path / 'nowhere.py'}:encoder")
 
 
 @pytest.mark.parametrize("code", ["def encoder(:", "import no_such_thing", "raise SystemExit(3)"])
@@ -80,4 +80,4 @@ def test_a_file_that_cannot_be_run_is_named_with_its_error(tmp_path: Path, code:
     path = tmp_path / "bad.py"
     path.write_text(code)
     with pytest.raises(UsageError, match=r"bad\.py failed with \w+"):
-        registry.build(f"{path}:encoder")
+        encoder_registry.build(f"{path}:encoder")

@@ -17,9 +17,9 @@ from typing import Any
 from safetensors.torch import load_file
 
 from mimic_ray.base.errors import MimicError
-from mimic_ray.runs.commit import latest
-from mimic_ray.runs.folder import RunFolder
-from mimic_ray.runs.metrics import read_metrics
+from mimic_ray.store.checkpoint import latest
+from mimic_ray.store.metrics_log import read_metrics
+from mimic_ray.store.run_folder import RunFolder
 from tests.cli.toy_images import save_checkpoint, save_images
 
 STEPS, EVERY = 12, 4

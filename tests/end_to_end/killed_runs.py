@@ -28,15 +28,16 @@ import pyarrow.parquet  # noqa: F401
 import pytest
 
 from mimic_ray.cli.app import main
+from mimic_ray.execution import worker
 from mimic_ray.report import run_report  # noqa: F401
-from mimic_ray.runs import place as run_place
-from mimic_ray.runs import state_file, training
-from mimic_ray.runs.folder import RunFolder
-from mimic_ray.runs.metrics import MetricsLog
+from mimic_ray.store import run_store as run_place
+from mimic_ray.store import state_file
+from mimic_ray.store.metrics_log import MetricsLog
+from mimic_ray.store.run_folder import RunFolder
 from mimic_ray.workflows import purify
-from tests.runs.commit_for_ever import commit_in_place
-from tests.runs.faulty_disk import FaultyDisk
-from tests.runs.small_disk import fill
+from tests.store.commit_forever import commit_in_place
+from tests.store.faulty_disk import FaultyDisk
+from tests.store.small_disk import fill
 
 
 def fail(number: int, root: Path) -> None:
@@ -52,7 +53,7 @@ def signal_in(patch: pytest.MonkeyPatch, number: int, phase: str, times: int) ->
     """Has this process signalled when it first comes to the phase, a step not before the fifth."""
     place, name = {
         "folder": (RunFolder, "create"),
-        "profile": (training, "profile_images"),
+        "profile": (worker, "profile_images"),
         "step": (MetricsLog, "append"),
         "commit": (state_file, "save_file"),
         "result": (purify, "export"),

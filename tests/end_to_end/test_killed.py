@@ -17,7 +17,7 @@ from contextlib import suppress
 import pytest
 
 from tests.end_to_end.forked_runs import Runs, check_every_checkpoint
-from tests.runs.small_disk import small_disk
+from tests.store.small_disk import small_disk
 
 
 def killed_at(runs: Runs, call: int, writer: str = "whole") -> str | None:

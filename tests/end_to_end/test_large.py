@@ -13,10 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mimic_ray.encoders import registry
-from mimic_ray.runs.folder import RunFolder
-from mimic_ray.runs.metrics import read_metrics
-from mimic_ray.runs.study import StudyFolder, read_trials
+from mimic_ray.encoders import encoder_registry
+from mimic_ray.store.metrics_log import read_metrics
+from mimic_ray.store.run_folder import RunFolder
+from mimic_ray.store.study_folder import StudyFolder, read_trials
 
 pytestmark = [pytest.mark.slow, pytest.mark.data]
 
@@ -40,7 +40,7 @@ def test_two_steps_of_a_large_transformer_leave_a_whole_run(
     tmp_path, mimic_ray, clean, encoder
 ) -> None:
     torch.manual_seed(0)
-    teacher = registry.build("vit_b16").net.state_dict()
+    teacher = encoder_registry.build("vit_b16").net.state_dict()
     save_file(teacher, tmp_path / "teacher.safetensors")
     done = mimic_ray(
         *("purify", "--encoder", encoder, "--teacher", str(tmp_path / "teacher.safetensors")),
@@ -65,7 +65,7 @@ def test_two_steps_of_a_large_transformer_leave_a_whole_run(
 
 def test_a_search_over_a_large_transformer_ends_with_a_recipe(tmp_path, mimic_ray, clean) -> None:
     torch.manual_seed(0)
-    save_file(registry.build("vit_b16").net.state_dict(), tmp_path / "teacher.safetensors")
+    save_file(encoder_registry.build("vit_b16").net.state_dict(), tmp_path / "teacher.safetensors")
     study = tmp_path / "study"
     done = mimic_ray(
         *("tune", "--encoder", "vit_b16@96", "--teacher", str(tmp_path / "teacher.safetensors")),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mimic_ray.base.storage import open_storage
-from mimic_ray.data.shards import build
-from mimic_ray.data.source import open_images
+from mimic_ray.data.image_source import open_images
+from mimic_ray.data.shard_writer import build
 from mimic_ray.workflows.purify import Workers, purify
 
 

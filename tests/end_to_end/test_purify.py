@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 import mimic_ray as package
-from mimic_ray.runs.folder import RunFolder
-from mimic_ray.runs.metrics import read_metrics
+from mimic_ray.store.metrics_log import read_metrics
+from mimic_ray.store.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")

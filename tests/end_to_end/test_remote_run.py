@@ -22,12 +22,12 @@ from safetensors.torch import load
 from mimic_ray.base.errors import DamagedCheckpointError, RunFolderError
 from mimic_ray.base.storage import open_storage
 from mimic_ray.data.names import cache_folder
-from mimic_ray.runs.commit import latest
-from mimic_ray.runs.export import load_encoder
-from mimic_ray.runs.live import read_live
-from mimic_ray.runs.place import place_of
+from mimic_ray.execution.export import load_encoder
+from mimic_ray.store.checkpoint import latest
+from mimic_ray.store.progress_file import read_live
+from mimic_ray.store.run_store import place_of
 from tests.end_to_end.forked_runs import EVERY, STEPS, Runs, runs_below
-from tests.runs.flaky_s3 import Door, door
+from tests.store.flaky_s3 import Door, door
 
 SECRET = "local-s3-password"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mimic_ray.runs.commit import latest
-from mimic_ray.runs.folder import RunFolder
+from mimic_ray.store.checkpoint import latest
+from mimic_ray.store.run_folder import RunFolder
 from tests.end_to_end.forked_runs import STEPS, Runs, weights
 from tests.end_to_end.processes import start, started_by, wait_until
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from mimic_ray.runs.study import StudyFolder, read_study, read_trials
+from mimic_ray.store.study_folder import StudyFolder, read_study, read_trials
 from tests.end_to_end.processes import start, started_by, wait_until
 
 IMAGES = 80

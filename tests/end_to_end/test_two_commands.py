@@ -7,9 +7,9 @@ import json
 import pytest
 
 from mimic_ray.base.storage import open_storage
-from mimic_ray.runs.live import read_live
-from mimic_ray.runs.metrics import read_metrics
-from mimic_ray.runs.place import CLAIM, reading
+from mimic_ray.store.metrics_log import read_metrics
+from mimic_ray.store.progress_file import read_live
+from mimic_ray.store.run_store import CLAIM, reading
 from tests.end_to_end.processes import start, wait_until
 
 STEPS = 1500

@@ -4,7 +4,7 @@ from torch.nn import functional as F
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import DataError
-from mimic_ray.encoders.registry import build
+from mimic_ray.encoders.encoder_registry import build
 from mimic_ray.evaluation.features import features
 
 CPU = Compute("cpu", "fp32", 1)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from mimic_ray.runs.commit import committed_step
-from mimic_ray.runs.folder import RunFolder
-from mimic_ray.runs.metrics import read_metrics
+from mimic_ray.store.checkpoint import committed_step
+from mimic_ray.store.metrics_log import read_metrics
+from mimic_ray.store.run_folder import RunFolder
 from tests.hosts.network import SHARED, Lan, lan, why_not
 from tests.hosts.ray_cluster import RayCluster, ray_cluster
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from mimic_ray.runs.folder import RunFolder
-from mimic_ray.runs.metrics import read_metrics
+from mimic_ray.store.metrics_log import read_metrics
+from mimic_ray.store.run_folder import RunFolder
 from tests.hosts import faults
 from tests.hosts.conftest import CALM, check_equal
 from tests.hosts.watched import Watched, note

@@ -5,7 +5,7 @@ import torch
 from small import Images
 
 from mimic_ray.base.devices import Compute
-from mimic_ray.encoders import registry
+from mimic_ray.encoders import encoder_registry
 from mimic_ray.method.compiled import compile_encoder
 from mimic_ray.method.loop import Distillation
 from mimic_ray.method.recipe import parse_recipe
@@ -13,7 +13,7 @@ from mimic_ray.method.recipe import parse_recipe
 
 def distillation(name="tiny_resnet", **training):
     torch.manual_seed(0)
-    teacher = registry.build(name)
+    teacher = encoder_registry.build(name)
     sections = {"training": {"steps": 3, "batch": 8, **training}, "loss": {"attention": 1.0}}
     return Distillation(
         student=copy.deepcopy(teacher),
@@ -39,7 +39,7 @@ def test_a_machine_with_a_compiler_has_nothing_to_note():
 def test_names_of_weights_stay(monkeypatch):
     compiled = []
     monkeypatch.setattr(torch, "compile", lambda forward, **_: compiled.append(forward) or forward)
-    encoder = registry.build("tiny_vit")
+    encoder = encoder_registry.build("tiny_vit")
     before = list(encoder.state_dict())
     assert compile_encoder(encoder) == len(compiled) == 3
     assert list(encoder.state_dict()) == before

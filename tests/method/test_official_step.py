@@ -13,12 +13,12 @@ from small import SIDE, make
 from torch.nn import functional as F
 
 from mimic_ray.base.devices import Compute
-from mimic_ray.method.pairing import Pair
-from mimic_ray.method.ranks import Ranks
+from mimic_ray.method.collectives import Ranks
 from mimic_ray.method.step import step_loss
 from mimic_ray.method.student import Student
+from mimic_ray.method.student_teacher_views import Pair
 from mimic_ray.method.teacher import ask
-from mimic_ray.runs.recipe_file import load_recipe
+from mimic_ray.store.recipe_file import load_recipe
 
 WEIGHTS = {"stem": 3100.0, "stage": 8900.0}
 COMPUTE = Compute("cpu", "fp32", 1)

@@ -2,7 +2,7 @@ import pytest
 
 from mimic_ray.base.errors import RecipeError, UnknownNameError, UsageError
 from mimic_ray.method.recipe import Recipe, known_keys, parse_recipe
-from mimic_ray.runs.recipe_file import load_recipe, recipe_names, write_recipe
+from mimic_ray.store.recipe_file import load_recipe, recipe_names, write_recipe
 
 
 def test_the_default_file_says_what_the_code_does_without_it():

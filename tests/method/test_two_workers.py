@@ -7,7 +7,7 @@ import pytest
 import torch
 from two_workers import CASES, RESUMED, STEPS, endings, free_port, resumed, work
 
-from mimic_ray.method.ranks import Ranks
+from mimic_ray.method.collectives import Ranks
 
 # Sums in another order differ in the last digits of float32, and Adam passes that on.
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}

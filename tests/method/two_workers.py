@@ -17,9 +17,9 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 
 from mimic_ray.base.devices import Compute
-from mimic_ray.encoders import registry
+from mimic_ray.encoders import encoder_registry
+from mimic_ray.method.collectives import Ranks
 from mimic_ray.method.loop import Distillation
-from mimic_ray.method.ranks import Ranks
 from mimic_ray.method.recipe import parse_recipe
 
 STEPS, COUNT = 8, 44
@@ -86,7 +86,7 @@ def start(name: str, ranks: Ranks) -> Distillation:
     case = CASES[name]
     if case.encoder:
         torch.manual_seed(1)
-        teacher = registry.build(case.encoder)
+        teacher = encoder_registry.build(case.encoder)
     else:
         teacher = make(1)
     strategy = None

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from mimic_ray.base.devices import Compute
-from mimic_ray.encoders import registry
+from mimic_ray.encoders import encoder_registry
 from mimic_ray.method.recipe import parse_recipe
 from mimic_ray.planning import calibrate
-from mimic_ray.planning.step import make_step
 from mimic_ray.planning.trace import trace
+from mimic_ray.planning.traced_step import make_step
 
 CPU = Compute("cpu", "fp32", 1)
 
@@ -27,7 +27,7 @@ def test_predicted_step_time_is_within_a_fifth_of_four_real_networks():
         ("vit_ti16", 8),
     ):
         recipe = parse_recipe({"training": {"batch": batch, "precision": "fp32"}})
-        networks = registry.build(name), registry.build(name)
+        networks = encoder_registry.build(name), encoder_registry.build(name)
         step = make_step(*networks, recipe, batch, CPU)
         traced = trace(name, recipe, batch)
         # Rates just before and after the steps: neighbours on the machine come and go.

@@ -10,10 +10,10 @@ from mimic_ray.base.errors import UnknownNameError
 from mimic_ray.planning import hardware
 from mimic_ray.planning.calibrate import Rates, at_width, predict
 from mimic_ray.planning.memory import memory
-from mimic_ray.planning.source import SOURCES, reading_images_s
+from mimic_ray.planning.read_rates import SOURCES, reading_images_s
+from mimic_ray.planning.strategy_cost import Cluster, Length, way
 from mimic_ray.planning.throughput import bounds, loader, sent_bytes
 from mimic_ray.planning.trace import Trace, Work
-from mimic_ray.planning.ways import Cluster, Length, way
 
 # One part of a step: 10 images, 4,000 bytes of parameters, 1,000 FLOPs of each network's view.
 TRACED = Trace(

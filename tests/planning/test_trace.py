@@ -9,7 +9,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from mimic_ray.base.devices import Compute
-from mimic_ray.encoders import registry
+from mimic_ray.encoders import encoder_registry
 from mimic_ray.method.loop import Distillation
 from mimic_ray.method.recipe import Recipe, parse_recipe
 from mimic_ray.planning.trace import trace
@@ -102,7 +102,7 @@ class Noise:
 def real_peak(name: str, batch: int) -> int:
     """Bytes of networks, moments and of what torch's CPU allocator gave out beyond them at the
     worst moment of a real step, views and kernels' temporaries included; not the decoded images."""
-    student, teacher = registry.build(name), registry.build(name)
+    student, teacher = encoder_registry.build(name), encoder_registry.build(name)
     images = Noise(2 * batch, student.spec.input_size)
     run = Distillation(student, teacher, images, plain(batch), {}, Compute("cpu", "fp32", 1))
     steps = run.steps()

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion, Score
-from mimic_ray.method.profile import Profile, TapScore
+from mimic_ray.method.mi_profile import Profile, TapScore
 from mimic_ray.method.recipe import Recipe
-from mimic_ray.runs.folder import RunFolder
-from mimic_ray.runs.metrics import MetricsLog
-from mimic_ray.runs.profile_file import write_profile
-from mimic_ray.runs.recipe_file import write_recipe
-from mimic_ray.runs.record import RunRecord
+from mimic_ray.store.metrics_log import MetricsLog
+from mimic_ray.store.profile_file import write_profile
+from mimic_ray.store.recipe_file import write_recipe
+from mimic_ray.store.run_folder import RunFolder
+from mimic_ray.store.run_record import RunRecord
 
 
 @pytest.fixture

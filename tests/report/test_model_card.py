@@ -10,7 +10,7 @@ from mimic_ray.base.errors import RunFolderError
 from mimic_ray.method.recipe import Perturbations, parse_recipe
 from mimic_ray.report.model_card import BASES, FAMILIES, write_model_card
 from mimic_ray.report.run_report import write_report
-from mimic_ray.runs.recipe_file import write_recipe
+from mimic_ray.store.recipe_file import write_recipe
 
 
 def card(folder, record):

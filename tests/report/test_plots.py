@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mimic_ray.evaluation.results import EvaluationRow, Proportion
-from mimic_ray.method.profile import Profile, TapScore
+from mimic_ray.method.mi_profile import Profile, TapScore
 from mimic_ray.report import plots
 
 ROWS = [{"step": step, "loss": 1 / step, "learning_rate": 0.1} for step in range(1, 101)]

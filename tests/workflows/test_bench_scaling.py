@@ -3,8 +3,8 @@
 import pytest
 
 from mimic_ray.base.errors import ResourceError, UsageError
-from mimic_ray.distributed import scaling
-from mimic_ray.runs.workers import Workers
+from mimic_ray.distributed import scaling_benchmark
+from mimic_ray.execution.resources import Workers
 from mimic_ray.workflows.bench_scaling import WARM_UP, bench_scaling, parse_counts
 
 
@@ -18,7 +18,7 @@ def perfect(monkeypatch):
             seen.append((workers, recipe))
             yield 10.0 * workers.count
 
-    monkeypatch.setattr(scaling, "measure_scaling", measure)
+    monkeypatch.setattr(scaling_benchmark, "measure_scaling", measure)
     monkeypatch.setattr("os.cpu_count", lambda: 64)
     return seen
 

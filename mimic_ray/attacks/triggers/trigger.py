@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mimic_ray.attacks.triggers import file
-from mimic_ray.attacks.triggers.registry import TRIGGERS
-from mimic_ray.attacks.triggers.settings import parse_settings
+from mimic_ray.attacks.triggers import trigger_file
+from mimic_ray.attacks.triggers.trigger_registry import TRIGGERS
+from mimic_ray.attacks.triggers.trigger_settings import parse_settings
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def make_trigger(text: str, side: int) -> Trigger:
     cannot be or a file for another size, DataError for a file that is no trigger.
     """
     if text.endswith(".npz"):
-        return Trigger(Path(text).name, *file.read_pattern(Path(text), side))
+        return Trigger(Path(text).name, *trigger_file.read_pattern(Path(text), side))
     name, _, settings = text.partition(":")
     make = TRIGGERS.resolve(name)
     mask, add = make(side, **parse_settings(make, name, settings))
@@ -53,4 +53,4 @@ def make_trigger(text: str, side: int) -> Trigger:
 
 def write_trigger(trigger: Trigger, path: Path) -> None:
     """The trigger in BadEncoder's format, one 0..255 image with a leading axis."""
-    file.write_pattern(path, trigger.mask, trigger.add, trigger.name)
+    trigger_file.write_pattern(path, trigger.mask, trigger.add, trigger.name)

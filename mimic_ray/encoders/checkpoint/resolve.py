@@ -32,7 +32,7 @@ from mimic_ray.encoders import positions, sizes
 from mimic_ray.encoders.checkpoint.read import Checkpoint
 from mimic_ray.encoders.checkpoint.sniff import shown
 from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.encoders.registry import build, names
+from mimic_ray.encoders.encoder_registry import build, names
 from mimic_ray.encoders.user_module import is_place
 
 Group = tuple[str, ...]

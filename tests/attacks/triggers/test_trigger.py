@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from mimic_ray.attacks.triggers.registry import TRIGGERS
 from mimic_ray.attacks.triggers.trigger import Trigger, make_trigger
+from mimic_ray.attacks.triggers.trigger_registry import TRIGGERS
 from mimic_ray.base.errors import UnknownNameError, UsageError
 
 

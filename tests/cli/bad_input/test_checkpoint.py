@@ -8,13 +8,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mimic_ray.encoders import registry
+from mimic_ray.encoders import encoder_registry
 from tests.cli.toy_images import truncated
 from tests.encoders.checkpoint import crafted
 
 
 def net_state(name="tiny_resnet"):
-    return registry.build(name).net.state_dict()
+    return encoder_registry.build(name).net.state_dict()
 
 
 def zip_bomb():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.distributed.cluster_examples import FOLDER, spoilt
+from tests.cluster_files.cluster_examples import FOLDER, spoilt
 
 RENDER = ("cluster", "render", "--provider", "aws", "--gpu", "l4")
 

@@ -9,9 +9,9 @@ from collections import namedtuple
 
 import pytest
 
-from mimic_ray.runs.commit import committed_step, latest
-from mimic_ray.runs.folder import RunFolder
-from mimic_ray.runs.record import read_record
+from mimic_ray.store.checkpoint import committed_step, latest
+from mimic_ray.store.run_folder import RunFolder
+from mimic_ray.store.run_record import read_record
 from tests.cli.toy_images import run
 
 
@@ -88,17 +88,17 @@ def test_a_damaged_commit_does_not_hide_why_a_run_ended(
     refused, purify_arguments, tmp_path, monkeypatch
 ):
     from mimic_ray.base.errors import TrainingError
-    from mimic_ray.runs import place
+    from mimic_ray.store import run_store
 
     out = tmp_path / "run"
 
-    def broken(folder, step, state, commit=place.commit):
+    def broken(folder, step, state, commit=run_store.commit):
         commit(folder, step, state)
         for path in (out / "checkpoints").glob("step-*/tensors.safetensors"):
             path.write_bytes(b"")
         raise TrainingError("The loss is not finite: lower the rate.")
 
-    monkeypatch.setattr(place, "commit", broken)
+    monkeypatch.setattr(run_store, "commit", broken)
     refused(purify_arguments(out, "--local", "--commit-every", "4"), "The loss is not finite")
     record = read_record(out / "run.json")
     assert (record.status, record.step) == ("failed", 4)

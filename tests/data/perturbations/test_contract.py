@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from mimic_ray.base import seeds
-from mimic_ray.data.perturbations.registry import PERTURBATIONS
+from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS
 
 ADDITIVE = ("blend", "frequency", "colour", "blur", "noise", "patch")
 

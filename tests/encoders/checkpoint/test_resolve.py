@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mimic_ray.base.errors import WrongEncoderError
-from mimic_ray.encoders import registry
+from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.checkpoint.read import Checkpoint, read_checkpoint
 from mimic_ray.encoders.checkpoint.resolve import fit, fitting_encoders
 
@@ -18,7 +18,7 @@ Group = tuple[str, ...]
 def weights(name: str = "tiny_resnet", prefix: str = "", value: float = 0.5) -> dict[str, Tensor]:
     """A state dict of the encoder's shapes, every number the same."""
     with torch.device("meta"):
-        state = registry.build(name).net.state_dict()
+        state = encoder_registry.build(name).net.state_dict()
     return {
         prefix + key: torch.full(tensor.shape, value).to(tensor.dtype)
         for key, tensor in state.items()
@@ -42,13 +42,13 @@ def test_weights_are_found_in_any_group_under_any_prefix(group: Group, prefix: s
     projector = {"g.0.weight": torch.zeros(2, 2)}
     found = fit(
         checkpoint({group: weights(prefix=prefix) | head | projector}),
-        registry.build("tiny_resnet"),
+        encoder_registry.build("tiny_resnet"),
     )
     assert (found.encoder, found.group, found.prefix) == ("tiny_resnet", group, prefix)
     assert found.left_out == [*head, *projector]
     assert found.keys == {key: prefix + key for key in weights()}
     assert found.also_fits == []
-    registry.build("tiny_resnet").net.load_state_dict(found.state, strict=True)
+    encoder_registry.build("tiny_resnet").net.load_state_dict(found.state, strict=True)
 
 
 def test_badencoders_file_fits_its_simclr_resnet() -> None:
@@ -82,12 +82,12 @@ def test_the_encoder_that_wrote_a_file_is_among_those_that_fit(name: str) -> Non
 def test_a_deeper_network_with_all_our_keys_does_not_fit(smaller: str, larger: str) -> None:
     assert weights(smaller).keys() < weights(larger).keys()
     with pytest.raises(WrongEncoderError, match=f"but not in {smaller}.*use --encoder {larger}"):
-        fit(checkpoint({(): weights(larger)}), registry.build(smaller))
+        fit(checkpoint({(): weights(larger)}), encoder_registry.build(smaller))
 
 
 def test_half_precision_comes_out_as_float32() -> None:
     half = {key: tensor.half() for key, tensor in weights().items()}
-    state = fit(checkpoint({(): half}), registry.build("tiny_resnet")).state
+    state = fit(checkpoint({(): half}), encoder_registry.build("tiny_resnet")).state
     expected = weights()
     assert {key: tensor.dtype for key, tensor in state.items()} == {
         key: tensor.dtype for key, tensor in expected.items()
@@ -97,16 +97,16 @@ def test_half_precision_comes_out_as_float32() -> None:
 
 def test_old_files_without_batch_counts_fit() -> None:
     old = {key: tensor for key, tensor in weights().items() if "num_batches" not in key}
-    found = fit(checkpoint({(): old}), registry.build("tiny_resnet"))
+    found = fit(checkpoint({(): old}), encoder_registry.build("tiny_resnet"))
     assert found.keys.keys() == old.keys()
     assert found.state["bn1.num_batches_tracked"] == 0
 
 
 def test_left_over_indices_are_no_weights() -> None:
     extra = {"layer1.relative_position_index": torch.zeros(4, dtype=torch.int64)}
-    assert fit(checkpoint({(): weights() | extra}), registry.build("tiny_resnet")).left_out == [
-        *extra
-    ]
+    assert fit(
+        checkpoint({(): weights() | extra}), encoder_registry.build("tiny_resnet")
+    ).left_out == [*extra]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_of_two_copies_the_stated_one_is_taken_and_the_other_named(
             for prefix in ([prefixes] if isinstance(prefixes, str) else prefixes)
             for key, tensor in weights(prefix=prefix).items()
         }
-    found = fit(checkpoint(held), registry.build("tiny_resnet"))
+    found = fit(checkpoint(held), encoder_registry.build("tiny_resnet"))
     assert (found.group[0], found.prefix) == chosen
     assert found.also_fits == [other]
 
@@ -145,19 +145,19 @@ def test_what_does_not_fit_is_named_with_both_shapes_and_what_would() -> None:
     other = weights("simclr_resnet18", "module.")
     other["module.f.0.weight"] = torch.zeros(64, 3, 7, 7)
     with pytest.raises(WrongEncoderError) as caught:
-        fit(checkpoint({(): other}), registry.build("simclr_resnet18"))
+        fit(checkpoint({(): other}), encoder_registry.build("simclr_resnet18"))
     assert (
         'suspect.pt does not fit simclr_resnet18: "module.f.0.weight" is [64, 3, 7, 7], '
         "wanted [64, 3, 3, 3]." in caught.value.message
     )
     with pytest.raises(WrongEncoderError, match=r"Every key fits tiny_resnet: use --encoder"):
-        fit(checkpoint({(): weights()}), registry.build("cifar_resnet20"))
+        fit(checkpoint({(): weights()}), encoder_registry.build("cifar_resnet20"))
 
 
 def test_keys_of_another_world_are_shown_beside_ours() -> None:
     foreign = {"wte.weight": torch.zeros(2), "h\x1b[2J": torch.zeros(2)}
     with pytest.raises(WrongEncoderError) as caught:
-        fit(checkpoint({(): foreign}), registry.build("tiny_resnet"))
+        fit(checkpoint({(): foreign}), encoder_registry.build("tiny_resnet"))
     assert '"wte.weight", "h\\x1b[2J" ..., wanted "conv1.weight"' in caught.value.message
     assert "file.py:function" in caught.value.message
 
@@ -166,13 +166,13 @@ def test_one_missing_key_is_enough_to_refuse() -> None:
     almost = weights()
     del almost["layer3.0.bn2.bias"]
     with pytest.raises(WrongEncoderError, match=r'"layer3\.0\.bn2\.bias" is missing\.'):
-        fit(checkpoint({(): almost}), registry.build("tiny_resnet"))
+        fit(checkpoint({(): almost}), encoder_registry.build("tiny_resnet"))
 
 
 def test_integers_are_no_weights() -> None:
     raw = weights() | {"bn1.bias": torch.zeros(8, dtype=torch.int8)}
     with pytest.raises(WrongEncoderError, match=r'"bn1\.bias" is torch\.int8'):
-        fit(checkpoint({(): raw}), registry.build("tiny_resnet"))
+        fit(checkpoint({(): raw}), encoder_registry.build("tiny_resnet"))
 
 
 @pytest.mark.data

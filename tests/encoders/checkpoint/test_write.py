@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mimic_ray.base.errors import DamagedCheckpointError
-from mimic_ray.encoders import registry
+from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.checkpoint.read import read_checkpoint
 from mimic_ray.encoders.checkpoint.resolve import Fit, fit
 from mimic_ray.encoders.checkpoint.write import write_like
@@ -20,12 +20,12 @@ from tests.encoders.checkpoint.crafted import torch_bytes
 
 def tiny_weights(prefix: str = "") -> dict[str, Tensor]:
     torch.manual_seed(0)
-    state = registry.build("tiny_resnet").net.state_dict()
+    state = encoder_registry.build("tiny_resnet").net.state_dict()
     return {prefix + key: tensor for key, tensor in state.items()}
 
 
 def fitted(path: Path) -> Fit:
-    return fit(read_checkpoint(path), registry.build("tiny_resnet"))
+    return fit(read_checkpoint(path), encoder_registry.build("tiny_resnet"))
 
 
 def doubled(found: Fit) -> dict[str, Tensor]:
@@ -155,7 +155,7 @@ def test_third_party_weights_are_written_back_in_their_layout(
     shared_data: Path, tmp_path: Path, depth: int
 ) -> None:
     original = shared_data / "assets" / f"resnet{depth}-cifar10.th"
-    found = fit(read_checkpoint(original), registry.build(f"cifar_resnet{depth}"))
+    found = fit(read_checkpoint(original), encoder_registry.build(f"cifar_resnet{depth}"))
     write_like(original, found, found.state, tmp_path / "out.th")
     old, new = (
         torch.load(path, map_location="cpu", weights_only=True)

@@ -1,0 +1,70 @@
+"""The new folder that a command leaves behind, at a path or an address.
+
+out = Out("s3://bucket/profile")      # before the long work: refused if it cannot be
+with out.new_folder() as unfinished:  # after it
+    (unfinished / "profile.png").write_bytes(...)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mimic_ray.base import files
+from mimic_ray.base.errors import MimicError, RunFolderError
+from mimic_ray.base.storage import Storage, open_storage
+from mimic_ray.base.storage_address import is_remote, parse
+
+
+class Out:
+    """Raises RunFolderError for a place that is not empty, StorageError for one out of reach."""
+
+    def __init__(self, place: str | Path) -> None:
+        self._storage: Storage | None = None
+        self._folder = Path(parse(place).path)
+        if not is_remote(place):
+            files.require_empty(self._folder)
+            return
+        self._storage = open_storage(place)
+        if found := require_writable(self._storage):
+            raise RunFolderError(f'{self} holds "{found[0]}": give an address that is empty.')
+
+    def __str__(self) -> str:
+        return self._storage.shown() if self._storage else str(self._folder)
+
+    def at(self, name: str = "") -> Path | str:
+        """Where a reader finds it, or a file of it."""
+        return self._storage.shown(name) if self._storage else self._folder / name
+
+    @contextmanager
+    def new_folder(self) -> Iterator[Path]:
+        """Yields a folder that is there, whole, when the block has ended well."""
+        if not self._storage:
+            with files.new_folder(self._folder) as unfinished:
+                yield unfinished
+            return
+        with TemporaryDirectory(prefix="mimic-ray-") as scratch:
+            yield Path(scratch)
+            made = [path for path in sorted(Path(scratch).rglob("*")) if path.is_file()]
+            names = [path.relative_to(scratch).as_posix() for path in made]
+            try:
+                for name, path in zip(names, made, strict=True):
+                    self._storage.write(name, path)
+            except BaseException:
+                with suppress(MimicError):
+                    for name in names:
+                        self._storage.delete(name)
+                raise
+
+
+def require_writable(storage: Storage) -> list[str]:
+    """The names that are there. Raises StorageError where nothing can be written.
+
+    Work must not begin that cannot be kept, so a small file is written and deleted.
+    """
+    found = [found.name for found in storage.list() if not found.name.startswith(".ray/")]
+    storage.write(".probe", b"")
+    storage.delete(".probe")
+    return found

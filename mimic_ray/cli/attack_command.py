@@ -1,0 +1,111 @@
+"""mimic-ray attack: makes a backdoored encoder, for research."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from mimic_ray.cli import console, options
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich", no_args_is_help=True)
+
+_REFERENCES = "References"
+_TRAINING = "Training"
+
+
+class Schedule(StrEnum):
+    one_cycle = "one_cycle"
+    constant = "constant"
+
+
+class Precision(StrEnum):
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+class TargetFeature(StrEnum):
+    mean = "mean"
+    each = "each"
+
+
+@app.callback()
+def about() -> None:
+    """Make a backdoored encoder out of a clean one. For research: to measure a defence by."""
+
+
+@app.command()
+def badencoder(
+    encoder: options.Encoder,
+    teacher: Annotated[str, typer.Option(help="Checkpoint of the clean encoder, or its address.")],
+    data: Annotated[
+        str, typer.Option(help="Shadow set: images; their labels only choose the references.")
+    ],
+    trigger: Annotated[str, typer.Option(help="patch, blend, dct, sine, or an npz file.")],
+    out: Annotated[
+        str,
+        typer.Option(help="A new folder for the attacked checkpoint, or s3://bucket/folder."),
+    ],
+    target: Annotated[str | None, typer.Option(help="Target class: name or index.")] = None,
+    references: Annotated[
+        str,
+        typer.Option(
+            rich_help_panel=_REFERENCES,
+            help="How many images most typical of the target, or a BadEncoder reference npz.",
+        ),
+    ] = "3",
+    reference_data: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=_REFERENCES, help="Labelled images other than --data."),
+    ] = None,
+    target_feature: Annotated[
+        TargetFeature,
+        typer.Option(
+            rich_help_panel=_REFERENCES, help="Aim at the references' mean, or at each of them."
+        ),
+    ] = TargetFeature.mean,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use so many of the images.")] = None,
+    steps: Annotated[int, typer.Option(min=1, rich_help_panel=_TRAINING)] = 400,
+    batch: Annotated[int, typer.Option(min=1, rich_help_panel=_TRAINING)] = 64,
+    rate: Annotated[float, typer.Option(rich_help_panel=_TRAINING, help="Of SGD.")] = 4e-2,
+    schedule: Annotated[Schedule, typer.Option(rich_help_panel=_TRAINING)] = Schedule.one_cycle,
+    seed: Annotated[int, typer.Option(rich_help_panel=_TRAINING, help="Same seed, same file.")] = 0,
+    device: options.Device = "auto",
+    precision: Annotated[Precision, typer.Option(rich_help_panel="Where")] = Precision.auto,
+    threads: options.Threads = 0,
+    json: options.Json = False,
+) -> None:
+    """BadEncoder (arXiv 2108.00352): triggered images get the feature of reference images.
+
+    Example: mimic-ray attack badencoder --encoder resnet50 --teacher clean.pth --data images/
+    --trigger patch --target truck --out attacked
+    """
+    from mimic_ray.attacks.badencoder import Settings
+    from mimic_ray.cli.progress_bars import shown_progress
+    from mimic_ray.workflows.attack import References, attack
+
+    settings = Settings(steps, batch, rate, schedule.value, target=target_feature.value, seed=seed)
+    with shown_progress() as tell:
+        made = attack(
+            encoder,
+            teacher,
+            data,
+            out,
+            trigger=trigger,
+            target=target,
+            references=References.parse(references, reference_data),
+            settings=settings,
+            limit=limit,
+            device=device,
+            precision=precision.value,
+            threads=threads,
+            tell=tell,
+        )
+    if json:
+        console.print_json({"checkpoint": made.checkpoint, **made.record})
+        return
+    console.out.print(f"Backdoored, for research only: {made.checkpoint}", soft_wrap=True)
+    console.out.print(f"  its trigger        {made.folder.at('trigger.npz')}", soft_wrap=True)
+    console.out.print(f"  what was done      {made.folder.at('attack.json')}", soft_wrap=True)

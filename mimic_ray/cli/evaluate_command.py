@@ -1,0 +1,122 @@
+"""mimic-ray evaluate: ACC, ASR and ASR-B of any number of encoders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mimic_ray.base.errors import UsageError
+from mimic_ray.cli import console, options
+
+_TRIGGER = "The trigger (research)"
+_HEAD = "The head"
+
+
+def command(
+    encoders: Annotated[
+        list[str], typer.Argument(metavar="NAME=PATH...", help="Checkpoint files or run folders.")
+    ],
+    train: Annotated[str, typer.Option(help="Labelled images that the heads learn from.")],
+    test: Annotated[str, typer.Option(help="Labelled images that they are tested on.")],
+    encoder: Annotated[
+        str | None, typer.Option(help="Architecture of the checkpoint files; runs know theirs.")
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="A checkpoint or run that was never attacked: gives ASR-B, the floor."),
+    ] = None,
+    trigger: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=_TRIGGER, help="patch, blend, dct, sine, or an npz file."),
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(rich_help_panel=_TRIGGER, help="Target class: name or index.")
+    ] = None,
+    count_target: Annotated[
+        bool,
+        typer.Option(
+            "--count-target",
+            rich_help_panel=_TRIGGER,
+            help="Count images of the target class too, as BadEncoder does.",
+        ),
+    ] = False,
+    head: Annotated[
+        list[str] | None,
+        typer.Option(
+            rich_help_panel=_HEAD,
+            help="mlp (512-256, Adam 1e-3, 20 epochs), linear, knn, badencoder (the MLP with the "
+            "authors' Adam 1e-4 and 500 epochs); repeatable.",
+        ),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, rich_help_panel=_HEAD, help="Heads trained on each encoder.")
+    ] = 3,
+    head_epochs: Annotated[
+        int | None, typer.Option(min=1, rich_help_panel=_HEAD, help="Instead of the head's own.")
+    ] = None,
+    train_limit: Annotated[int | None, typer.Option(min=1, help="Use so many of them.")] = None,
+    test_limit: Annotated[int | None, typer.Option(min=1, help="Use so many of them.")] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            help="A new folder for evaluation.json and evaluation.png, or s3://bucket/folder."
+        ),
+    ] = None,
+    device: options.Device = "auto",
+    threads: options.Threads = 0,
+    json: options.Json = False,
+) -> None:
+    """Measure encoders by heads on their frozen features. Needs labels, and for ASR the trigger.
+
+    Example: mimic-ray evaluate suspect=suspect.pth purified=run/ --encoder resnet50
+    --train train/ --test test/ --trigger patch --target truck --reference clean.pth
+    """
+    if (trigger is None) != (target is None):
+        raise UsageError("--trigger and --target belong together: give both, or neither.")
+    if count_target and trigger is None:
+        raise UsageError("--count-target counts triggered images: give --trigger and --target.")
+    from mimic_ray.cli.progress_bars import shown_progress
+    from mimic_ray.workflows.evaluate import Heads, evaluate
+    from mimic_ray.workflows.evaluate_images import Attacked
+
+    with shown_progress() as tell:
+        found = evaluate(
+            _places(encoders),
+            train,
+            test,
+            encoder=encoder,
+            reference=reference,
+            attack=Attacked(trigger, target, count_target) if trigger and target else None,
+            heads=Heads(head or ["mlp"], seeds, head_epochs),
+            out=out,
+            train_limit=train_limit,
+            test_limit=test_limit,
+            device=device,
+            threads=threads,
+            tell=tell,
+        )
+    if json:
+        console.print_json(found.to_json())
+        return
+    from mimic_ray.report.tables import evaluation_table
+
+    console.out.print(evaluation_table(found.rows))
+    if out:
+        console.out.print(f"Written to {out}", soft_wrap=True)
+
+
+def _places(given: list[str]) -> dict[str, str]:
+    """`NAME=PATH` by name; a path alone is called after its last part."""
+    places: dict[str, str] = {}
+    for text in given:
+        name, equals, path = text.partition("=")
+        if not equals:
+            name, path = Path(text).name, text
+        if not name or not path:
+            raise UsageError(f'"{text}" is not NAME=PATH.')
+        if name in places:
+            raise UsageError(f'Two encoders are called "{name}": give each its own NAME=PATH.')
+        places[name] = path
+    return places

@@ -1,0 +1,48 @@
+"""mimic-ray list: the jobs of a cluster."""
+
+from __future__ import annotations
+
+import time
+
+from rich.table import Table
+from rich.text import Text
+
+from mimic_ray.cli import console, options
+
+
+def command(
+    address: options.JobAddress = None,
+    insecure: options.Insecure = False,
+    json: options.Json = False,
+) -> None:
+    """List the jobs of a cluster, the youngest first.
+
+    Example: mimic-ray list --address http://head:8265
+    """
+    from mimic_ray.base.text import plain
+    from mimic_ray.workflows.job_status import facts, open_jobs
+
+    client = open_jobs(address, insecure=insecure)
+    jobs = client.jobs()
+    if json:
+        console.print_json([facts(job) for job in jobs])
+        return
+    if not jobs:
+        console.out.print(f"No jobs at {client.server.url}.")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("job", "state", "began", "took", "command"):
+        table.add_column(column, no_wrap=column != "command", overflow="fold")
+    for job in jobs:
+        began = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.started)) if job.started else ""
+        took = _duration((job.ended or time.time()) - job.started) if job.started else ""
+        # Another's job may be called anything.
+        words = (plain(job.id), job.state, began, took, plain(job.command or "(not of mimic-ray)"))
+        table.add_row(*(Text(word) for word in words))
+    console.out.print(table)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

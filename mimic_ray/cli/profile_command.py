@@ -1,0 +1,58 @@
+"""mimic-ray profile: mutual information by layer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mimic_ray.cli import console, options
+
+
+def command(
+    encoder: options.Encoder,
+    teacher: options.Teacher,
+    data: options.Data,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            help="A new folder for profile.parquet and profile.png, or s3://bucket/folder."
+        ),
+    ] = None,
+    recipe: options.RecipeName = "auto",
+    setting: options.Setting = None,
+    device: options.Device = "auto",
+    threads: options.Threads = 0,
+    json: options.Json = False,
+) -> None:
+    """Show how much each layer tells of the encoder's feature.
+
+    Example: mimic-ray profile --encoder resnet50 --teacher suspect.pth --data images/ --out profile
+    """
+    from mimic_ray.cli.progress_bars import shown_progress
+    from mimic_ray.workflows.profile import profile_checkpoint
+
+    with shown_progress() as tell:
+        found = profile_checkpoint(
+            encoder,
+            teacher,
+            data,
+            out,
+            recipe=recipe,
+            settings=setting or [],
+            device=device,
+            threads=threads,
+            tell=tell,
+        )
+    if json:
+        console.print_json(found.to_json())
+        return
+    from mimic_ray.report.tables import profile_table
+
+    console.out.print(profile_table(found))
+    console.out.print(
+        "A score is the dependence that this estimator can read, not knowledge in nats: compare "
+        "taps of one network, and with the same network untrained."
+    )
+    if out:
+        console.out.print(f"Written to {out}", soft_wrap=True)

@@ -1,0 +1,88 @@
+"""mimic-ray purify: the main job."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mimic_ray.cli import console, options
+
+
+def command(
+    encoder: options.Encoder,
+    teacher: options.Teacher,
+    data: options.Data,
+    out: Annotated[str, typer.Option(help="The run folder to make, or s3://bucket/run.")],
+    recipe: options.RecipeName = "auto",
+    setting: options.Setting = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same result.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last committed step in --out.")
+    ] = False,
+    commit_every: Annotated[int, typer.Option(min=1, help="Steps between two commits.")] = 100,
+    workers: options.WorkerRange = "1",
+    strategy: options.Strategy = "ddp",
+    teacher_placement: options.TeacherPlacement = "replicated",
+    max_failures: options.MaxFailures = None,
+    wait_for_room: options.WaitForRoom = 0,
+    local: options.Local = False,
+    cpus_per_worker: options.CpusPerWorker = 0,
+    gpus_per_worker: options.GpusPerWorker = 0,
+    address: options.Address = None,
+    device: options.Device = "auto",
+    threads: options.Threads = 0,
+    json: options.Json = False,
+) -> None:
+    """Purify a suspect encoder with a few thousand clean, unlabelled images.
+
+    Example: mimic-ray purify --encoder resnet50 --teacher suspect.pth --data images/ --out purified
+    """
+    from mimic_ray.cli.progress_bars import shown_progress
+    from mimic_ray.execution.resources import Workers, parse_workers
+    from mimic_ray.workflows.purify import purify
+
+    fewest, most = parse_workers(workers)
+    where = Workers(
+        most,
+        local,
+        cpus_per_worker,
+        gpus_per_worker,
+        address,
+        fewest,
+        strategy,
+        teacher_placement,
+        max_failures,
+        wait_for_room,
+    )
+    with shown_progress() as tell:
+        result = purify(
+            encoder,
+            teacher,
+            data,
+            out,
+            recipe=recipe,
+            settings=setting or [],
+            seed=seed,
+            workers=where,
+            resume=resume,
+            device=device,
+            threads=threads,
+            commit_every=commit_every,
+            tell=tell,
+        )
+    for warning in result.warnings:
+        console.err.print(f"[yellow]note:[/] {warning}")
+    if json:
+        console.print_json({"run": result.run, "export": result.export, **vars(result.record)})
+        return
+    console.out.print(f"Purified in {result.record.train_s:.0f} s: {result.run}")
+    console.out.print(f"  for your own code  {result.export}", soft_wrap=True)
+    console.out.print(
+        f"  for Python         mimic_ray.load_encoder('{result.run}')", soft_wrap=True
+    )
+    console.out.print(f"  what was done      {result.run}/README.md", soft_wrap=True)
+    console.out.print(
+        "No recipe guarantees against every kind of trigger: the model card says which this one "
+        "imitates."
+    )

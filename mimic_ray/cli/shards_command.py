@@ -1,0 +1,101 @@
+"""mimic-ray shards: sets of images that training reads fast, and whether they are whole."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mimic_ray.base.errors import UsageError
+from mimic_ray.base.text import count, plain
+from mimic_ray.cli import console, options
+
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode="rich", help="Build, check and describe image shards."
+)
+_SOURCES = "A folder of images or tars, tars, an npz, or torchvision:NAME:ROOT[:SPLIT]."
+_SIDE = "Larger images become squares of this side; else all keep their bytes."
+
+
+def _local_folder(out: Path) -> Path:
+    """Path makes "s3:/..." of an address."""
+    if str(out).startswith(("s3:/", "gs:/", "file:/")):
+        raise UsageError(
+            f"--out {out}: shards are built in a folder; copy it to object storage from there, for "
+            "example with aws s3 cp --recursive."
+        )
+    return out
+
+
+@app.command()
+def build(
+    source: Annotated[list[str], typer.Argument(help=_SOURCES)],
+    out: Annotated[Path, typer.Option(help="The folder to make.", callback=_local_folder)],
+    per_shard: Annotated[int, typer.Option(help="Images in a shard.")] = 10_000,
+    side: Annotated[int | None, typer.Option(help=_SIDE)] = None,
+    quality: Annotated[int, typer.Option(help="JPEG quality, with --side.")] = 90,
+    broken_share: Annotated[
+        float, typer.Option(help="Stop if more of the images are broken.")
+    ] = 0.01,
+    json: options.Json = False,
+) -> None:
+    """Pack images into tars with a manifest.
+
+    Example: mimic-ray shards build photos/ --side 256 --out set
+    """
+    from mimic_ray.cli.progress_bars import counted
+    from mimic_ray.workflows.shards import build_shards
+
+    with counted("Packing images") as progress:
+        built = build_shards(
+            source,
+            out,
+            per_shard=per_shard,
+            side=side,
+            quality=quality,
+            broken_share=broken_share,
+            progress=progress,
+        )
+    facts = built.facts
+    if json:
+        console.print_json({"folder": built.folder, "broken": built.broken, **asdict(facts)})
+        return
+    for key, reason in built.broken:
+        console.err.print(f"left out: {plain(key)} ({reason})", markup=False)
+    shards = count(len(facts.shards), "shard")
+    console.out.print(f"{count(facts.images, 'image')} in {shards}: {out}", soft_wrap=True)
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A folder of shards.")], json: options.Json = False
+) -> None:
+    """Read every byte and name each shard that is cut, changed or missing; exit 1 if one is."""
+    from mimic_ray.workflows.shards import verify_shards
+
+    problems = verify_shards(folder)
+    if json:
+        console.print_json({"whole": not problems, "problems": [asdict(p) for p in problems]})
+    else:
+        lines = [f"{plain(p.file)}: {p.what}" for p in problems] or [f"{folder} is whole."]
+        console.out.print("\n".join(lines), markup=False, soft_wrap=True)
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def info(
+    location: Annotated[str, typer.Argument(help="Shards: a folder, a tar or a pattern.")],
+    json: options.Json = False,
+) -> None:
+    """Show counts, sizes and the fingerprint of a set of shards."""
+    from mimic_ray.workflows.shards import describe_shards
+
+    facts = describe_shards(location)
+    if json:
+        console.print_json(asdict(facts))
+        return
+    for word, value in facts.lines().items():
+        console.out.print(f"{word:<12} {value}", markup=False, soft_wrap=True)

@@ -1,0 +1,236 @@
+"""Making sets of shards: plain tars with a manifest, the same bytes for the same images.
+
+images-00000.tar ...   key.jpg (or .png ...) and, where there are labels, key.cls
+manifest.parquet       where each image lies, its size in pixels and its sha256
+set.json               counts, total, fingerprint, and each shard's size and sha256
+classes.json           class names in label order, where the source has them
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import simplejpeg
+
+from mimic_ray.base import files
+from mimic_ray.base.errors import BrokenImageError, DataError, DiskFullError, RunFolderError
+from mimic_ray.base.text import count, plain
+from mimic_ray.data import manifest
+from mimic_ray.data.decode import decode, format_of
+from mimic_ray.data.image_source import ImageSource
+from mimic_ray.data.manifest import CLASSES, MANIFEST, SET, Entry, SetFacts, ShardFacts
+from mimic_ray.data.names import IMAGE_SUFFIXES, suffix_of
+from mimic_ray.data.resize import centre_square
+from mimic_ray.data.threads import in_order, usable_cpus
+
+_CHUNK = 64
+_BLOCK = 512
+# Dots would end a key for webdataset, and 100 bytes are what a ustar name holds.
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
+_LONGEST_KEY = 90
+
+
+@dataclass(frozen=True)
+class Built:
+    """A set that was written, and the (key, reason) of the images that were left out."""
+
+    folder: Path
+    facts: SetFacts
+    broken: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class _Image:
+    """One image as it goes into a shard; `broken` says why if it does not."""
+
+    row: int
+    content: bytes = b""
+    width: int = 0
+    height: int = 0
+    source_sha256: str = ""
+    broken: str = ""
+
+
+def build(
+    source: ImageSource,
+    out: Path,
+    *,
+    per_shard: int = 10_000,
+    side: int | None = None,
+    quality: int = 90,
+    broken_share: float = 0.01,
+    progress: Callable[[int, int], None] | None = None,
+) -> Built:
+    """Writes the images of `source` into a new folder `out`, which appears when it is whole.
+
+    With `side`, an image with a shorter side above it becomes a JPEG of its centre, `side` pixels
+    square; all others keep their bytes. Every image is decoded, so the shards hold none that is
+    broken. Keys stay if they suit a tar, else all images are numbered; manifest column
+    `source_key` has the old ones.
+
+    Raises DataError if more than `broken_share` of the images are broken, RunFolderError if
+    something is in `out`, DiskFullError.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RunFolderError(f"{out} is not an empty folder: give another --out.")
+    keys = _plain_keys(source.keys)
+    labels = source.labels
+    broken: list[tuple[str, str]] = []
+    tell = progress or (lambda done, total: None)
+    with _new_set(out) as folder, closing(_SetWriter(folder, per_shard)) as writer:
+        for image in _prepared(source, side, quality, tell):
+            if image.broken:
+                broken.append((source.keys[image.row], image.broken))
+                continue
+            label = None if labels is None else labels[image.row]
+            writer.add(keys[image.row], image, label, source.keys[image.row])
+        shards = writer.finish()
+        _check_broken(source, broken, broken_share)
+        facts = SetFacts(
+            images=len(writer.entries),
+            total_bytes=sum(shard.bytes for shard in shards),
+            fingerprint=manifest.fingerprint(writer.entries),
+            side=side,
+            quality=None if side is None else quality,
+            shards=shards,
+        )
+        files.write_bytes(folder / MANIFEST, manifest.to_parquet(writer.entries))
+        files.write_json(folder / SET, asdict(facts))
+        if source.classes:
+            files.write_json(folder / CLASSES, source.classes)
+    return Built(out, facts, broken)
+
+
+@contextmanager
+def _new_set(out: Path) -> Iterator[Path]:
+    try:
+        with files.new_folder(out) as folder:
+            yield folder
+    except DiskFullError as error:
+        raise DiskFullError(
+            f"No space left for {out}: free some, or give an --out on another disk. Nothing was "
+            "written."
+        ) from error
+
+
+class _SetWriter:
+    """Tars of at most `per_shard` images each. Python's tarfile, because webdataset's writer does
+    not pass its choice of ustar on, and because the offsets are wanted."""
+
+    def __init__(self, folder: Path, per_shard: int) -> None:
+        self.entries: list[Entry] = []
+        self._folder, self._per_shard = folder, per_shard
+        self._shards: list[ShardFacts] = []
+        self._tar: tarfile.TarFile | None = None
+        self._name, self._images = "", 0
+
+    def add(self, key: str, image: _Image, label: int | None, source_key: str) -> None:
+        tar = self._tar or self._next()
+        suffix = format_of(image.content)
+        offset = tar.offset + _BLOCK
+        _add_file(tar, f"{key}.{suffix}", image.content)
+        if label is not None:
+            _add_file(tar, f"{key}.cls", str(label).encode())
+        self.entries.append(
+            Entry(
+                key=key,
+                shard=self._name,
+                offset=offset,
+                size=len(image.content),
+                sha256=hashlib.sha256(image.content).hexdigest(),
+                width=image.width,
+                height=image.height,
+                format=suffix,
+                label=label,
+                source_key=source_key,
+                source_sha256=image.source_sha256,
+            )
+        )
+        self._images += 1
+        if self._images == self._per_shard:
+            self._finish_shard()
+
+    def finish(self) -> list[ShardFacts]:
+        self._finish_shard()
+        return self._shards
+
+    def close(self) -> None:
+        if self._tar is not None:
+            self._tar.fileobj.close()
+
+    def _next(self) -> tarfile.TarFile:
+        self._name, self._images = f"images-{len(self._shards):05}.tar", 0
+        path = self._folder / self._name
+        self._tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+        return self._tar
+
+    def _finish_shard(self) -> None:
+        if self._tar is None:
+            return
+        self._tar.close()
+        self._tar = None
+        path = self._folder / self._name
+        size = path.stat().st_size
+        self._shards.append(ShardFacts(self._name, self._images, size, files.sha256(path)))
+
+
+def _add_file(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    header = tarfile.TarInfo(name)  # time, owner and group stay 0: equal images, equal bytes
+    header.size = len(content)
+    tar.addfile(header, io.BytesIO(content))
+
+
+def _prepared(
+    source: ImageSource, side: int | None, quality: int, tell: Callable[[int, int], None]
+) -> Iterator[_Image]:
+    def work(rows: range) -> list[_Image]:
+        return [_prepare(source, row, side, quality) for row in rows]
+
+    tell(0, len(source))
+    for rows, images in in_order(work, len(source), _CHUNK, usable_cpus()):
+        yield from images
+        tell(rows.stop, len(source))
+
+
+def _prepare(source: ImageSource, row: int, side: int | None, quality: int) -> _Image:
+    try:
+        content = source.read(row)
+        pixels = decode(content)
+    except BrokenImageError as error:
+        return _Image(row, broken=error.message)
+    sha256 = hashlib.sha256(content).hexdigest()
+    if side is not None and min(pixels.shape[:2]) > side:
+        pixels = centre_square(pixels, side)
+        # Full colour resolution: half of it would blur small coloured triggers and signs alike.
+        content = simplejpeg.encode_jpeg(pixels, quality=quality, colorsubsampling="444")
+    height, width = pixels.shape[:2]
+    return _Image(row, content, width, height, sha256)
+
+
+def _plain_keys(keys: Sequence[str]) -> list[str]:
+    """The keys without image suffixes if all of them suit a tar, else numbers."""
+    stems = [key.rpartition(".")[0] if suffix_of(key) in IMAGE_SUFFIXES else key for key in keys]
+    suit = all(_PLAIN_KEY.fullmatch(stem) and len(stem) <= _LONGEST_KEY for stem in stems)
+    if suit and len(set(stems)) == len(stems):
+        return stems
+    return [f"{row:09}" for row in range(len(keys))]
+
+
+def _check_broken(
+    source: ImageSource, broken: Sequence[tuple[str, str]], broken_share: float
+) -> None:
+    if len(broken) < len(source) and len(broken) <= broken_share * len(source):
+        return
+    first = "; ".join(f"{plain(key, 80)} ({plain(why, 80)})" for key, why in broken[:3])
+    more = f" and {len(broken) - 3:,} more" if len(broken) > 3 else ""
+    raise DataError(
+        f"{len(broken):,} of {count(len(source), 'image')} in {source.location} are broken, over "
+        f"the limit of {broken_share:.2%}: {first}{more}. Nothing was written."
+    )

@@ -1,0 +1,116 @@
+"""Images a second of the training loop on 1, 2, ... workers, without files and start-up."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mimic_ray.base.errors import TrainingError
+from mimic_ray.distributed.capacity import nodes_of_cluster
+from mimic_ray.distributed.ray_session import ray_session
+from mimic_ray.distributed.trainer import check_resources, make_trainer
+from mimic_ray.execution.resources import Workers
+
+
+def measure_scaling(
+    encoder: str,
+    cases: Sequence[tuple[Workers, Mapping[str, Any]]],
+    *,
+    warm_up: int,
+    log: Path,
+) -> Iterator[float]:
+    """Images a second of each case, a recipe on some workers, one after the other.
+
+    All of the recipe's steps run, and those after the first `warm_up` are measured.
+    """
+    widest = max((workers for workers, _ in cases), key=lambda w: w.count * w.cpus())
+    cpus = None if widest.address else widest.count * widest.cpus()
+    with ray_session(widest.address, log, cpus=cpus), tempfile.TemporaryDirectory() as storage:
+        nodes = nodes_of_cluster()
+        check_resources(nodes, widest)
+        for workers, recipe in cases:
+            config = {
+                "encoder": encoder,
+                "recipe": dict(recipe),
+                "warm_up": warm_up,
+                "threads": workers.cpus(),
+                "strategy": workers.strategy,
+                "teacher_placement": workers.teacher,
+            }
+            try:
+                trainer = make_trainer(_worker, config, Path(storage), workers, nodes)
+                yield trainer.fit().return_value
+            except Exception as error:
+                raise TrainingError(
+                    f"The loop failed on {workers.count} workers: {error}. Ray's log is in {log}."
+                ) from error
+
+
+def _worker(config: dict[str, Any]) -> float:
+    """Runs inside each Ray Train worker: the loop on made-up images, teacher and student."""
+    import os
+
+    import torch
+    from ray import train as ray_train
+
+    from mimic_ray.base import devices
+    from mimic_ray.encoders import encoder_registry
+    from mimic_ray.execution.worker import make_strategy
+    from mimic_ray.method.collectives import Ranks
+    from mimic_ray.method.loop import Distillation
+    from mimic_ray.method.recipe import parse_recipe
+
+    context = ray_train.get_context()
+    ranks = Ranks(
+        context.get_world_rank(), context.get_world_size(), int(os.environ.get("LOCAL_RANK", "0"))
+    )
+    recipe = parse_recipe(config["recipe"])
+    training = recipe.training
+    device = str(ray_train.torch.get_device())
+    compute = devices.choose(device, training.precision, config["threads"])
+    torch.manual_seed(0)
+    teacher, student = (
+        encoder_registry.build(config["encoder"]),
+        encoder_registry.build(config["encoder"]),
+    )
+    distillation = Distillation(
+        student=student,
+        teacher=teacher,
+        images=_Noise(max(512, training.batch), teacher.spec.input_size),
+        recipe=recipe,
+        tap_weights=dict.fromkeys(teacher.spec.taps, 1.0),
+        compute=compute,
+        ranks=ranks,
+        strategy=make_strategy(config["strategy"], config["teacher_placement"], ranks, compute),
+    )
+    start = time.monotonic()
+    for _ in distillation.steps():
+        if distillation.step == config["warm_up"]:
+            distillation.settle()
+            ranks.wait()
+            start = time.monotonic()
+    # The last step's rows have come, so the device is done as well.
+    ranks.wait()
+    measured = training.steps - config["warm_up"]
+    return measured * training.batch / (time.monotonic() - start)
+
+
+class _Noise:
+    """Decoded images of a set that is seen over and over: uint8 [N, 3, S, S]."""
+
+    def __init__(self, count: int, side: int) -> None:
+        import torch
+
+        made = torch.Generator().manual_seed(0)
+        self._pixels = torch.randint(
+            0, 256, (count, 3, side, side), dtype=torch.uint8, generator=made
+        )
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    def gather(self, indices: Any) -> Any:
+        return self._pixels[indices]

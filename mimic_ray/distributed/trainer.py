@@ -1,0 +1,285 @@
+"""The distillation as a Ray Train run: the loop is `runs.training.train`, as without Ray."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from mimic_ray.base.errors import MimicError, ResourceError, StoppedError, TrainingError
+from mimic_ray.base.progress import Progress
+from mimic_ray.base.storage_address import below, filesystem_of, parse
+from mimic_ray.base.text import count
+from mimic_ray.distributed.capacity import (
+    Amounts,
+    cpus_shared_out,
+    in_words,
+    nodes_of_cluster,
+    places,
+    total,
+)
+from mimic_ray.distributed.head_health import Head
+from mimic_ray.distributed.ray_errors import as_ours, in_a_worker, was_lost
+from mimic_ray.distributed.ray_session import ray_session
+from mimic_ray.distributed.watchdog import END_AFTER_S, Silence
+from mimic_ray.execution.resources import Workers
+from mimic_ray.execution.worker import Job, Outcome
+
+_POLL_S = 0.1
+# After this long without an answer to "stop", the workers are ended; commits are whole anyway.
+_GRACE_S = 60.0
+
+
+def train_on_ray(
+    job: Job,
+    teacher_state: Mapping[str, Tensor],
+    *,
+    workers: Workers,
+    log: Path,
+    tell: Callable[[Progress], None],
+    stop: Callable[[], int],
+) -> Outcome:
+    """Runs the job on the workers and returns rank 0's outcome.
+
+    `stop()` counts the user's wishes to stop: at 1 the workers commit and return, at 2 they are
+    ended where they are. Raises ResourceError before anything starts when the cluster is too
+    small, StoppedError where the wish came before a worker had begun, and a worker's own
+    MimicError as it is.
+
+    Ray Train replaces dead workers; what it gives up (its controller was killed, a worker died
+    while it started) is tried again here, `workers.restarts` times, from the last committed step.
+    """
+    cpus = None
+    if workers.address is None:
+        cpus = min(workers.count * workers.cpus(), max(os.cpu_count() or 1, workers.cpus()))
+    if workers.room_s:
+        # By default Ray Train gives a start up after 60 s, and a node takes minutes to come.
+        os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(workers.room_s)
+    silence = Silence(tell, end_after_s=max(END_AFTER_S, workers.room_s + _GRACE_S))
+    for left in reversed(range(workers.restarts + 1)):
+        _check_not_stopped(stop)
+        try:
+            # A connection of its own: with the old one Ray ends what the lost attempt left, which
+            # would hold its CPUs or GPUs for ever.
+            with ray_session(workers.address, log, cpus=cpus):
+                return _attempt(job, teacher_state, workers, log, tell, stop, silence)
+        except _AttemptLost as lost:
+            if not left:
+                raise as_ours(lost.error, log) from lost.error
+    raise AssertionError("a range of at least one was empty")
+
+
+class _AttemptLost(Exception):
+    """Ray lost the attempt, by no fault of the training."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _attempt(
+    job: Job,
+    teacher_state: Mapping[str, Tensor],
+    workers: Workers,
+    log: Path,
+    tell: Callable[[Progress], None],
+    stop: Callable[[], int],
+    silence: Silence,
+) -> Outcome:
+    import ray
+
+    from mimic_ray.distributed.run_control import new_mailbox
+
+    nodes = nodes_of_cluster()
+    if workers.address is not None and not workers.cpus_each:
+        # The driver's own machine says nothing of the workers'.
+        shared = cpus_shared_out(nodes, workers.count, workers.gpus_each)
+        workers = replace(workers, cpus_each=shared)
+    check_resources(nodes, workers)
+    _check_not_stopped(stop)
+    mailbox = new_mailbox()
+    config = {
+        "job": replace(
+            job,
+            threads=job.threads or workers.cpus(),
+            strategy=workers.strategy,
+            teacher_placement=workers.teacher,
+        ),
+        "teacher_state": ray.put(dict(teacher_state)),
+        "mailbox": mailbox,
+    }
+    trainer = make_trainer(_worker, config, below(job.run, ".ray"), workers, nodes)
+    checks = [silence.check]
+    if workers.address is not None:
+        checks.append(Head(ray.get_runtime_context().gcs_address).check)
+    return _fit(trainer, mailbox, log, tell, stop, silence.heard, checks)
+
+
+def make_trainer(
+    work: Callable[[dict[str, Any]], Any],
+    config: dict[str, Any],
+    storage: str | Path,
+    workers: Workers,
+    nodes: Sequence[Amounts],
+) -> Any:
+    """A TorchTrainer of `work(config)` on the workers; `nodes` are those that the cluster has.
+
+    `storage`, a path or an address, is for Ray's own notes, of which we read none. All nodes must
+    see it.
+    """
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+    from ray.train.v2.api.config import LoggingConfig
+
+    from mimic_ray.distributed.process_group import ClusterTorchConfig
+
+    notes = parse(storage)
+    most = workers.count
+    if workers.address is None and workers.fewest < most:
+        # No node will ever join a private Ray: do not wait for what cannot come.
+        most = min(most, places(nodes, _each(workers)))
+    elastic = workers.fewest < most
+    return TorchTrainer(
+        work,
+        train_loop_config=config,
+        torch_config=ClusterTorchConfig(),
+        scaling_config=ScalingConfig(
+            num_workers=(workers.fewest, most) if elastic else most,
+            use_gpu=workers.gpus_each > 0,
+            resources_per_worker=_each(workers),
+        ),
+        run_config=RunConfig(
+            # A name that was used before would resume Ray's idea of that run; ours is on disk.
+            name=f"run-{time.time_ns()}",
+            storage_path=notes.path,
+            storage_filesystem=filesystem_of(notes) if notes.remote else None,
+            # Failed starts are limited too: by default, a cluster that cannot place the workers is
+            # tried for ever. Ray counts a preempted node apart, and without limit.
+            failure_config=FailureConfig(
+                max_failures=workers.restarts, controller_failure_limit=workers.restarts
+            ),
+            logging_config=LoggingConfig(log_level="ERROR"),
+        ),
+    )
+
+
+def _worker(config: dict[str, Any]) -> dict[str, Any]:
+    """Runs inside each Ray Train worker, anew each time that the workers change."""
+    import ray
+    from ray import train as ray_train
+
+    from mimic_ray.distributed.run_control import WorkerEnd
+    from mimic_ray.execution.worker import train
+    from mimic_ray.method.collectives import Ranks
+
+    context = ray_train.get_context()
+    ranks = Ranks(
+        context.get_world_rank(), context.get_world_size(), int(os.environ.get("LOCAL_RANK", "0"))
+    )
+    job = replace(config["job"], device=str(ray_train.torch.get_device()))
+    end = WorkerEnd(config["mailbox"])
+    if ranks.rank == 0:
+        end.begin()
+    try:
+        outcome = train(
+            job,
+            ray.get(config["teacher_state"]),
+            ranks=ranks,
+            tell=end.tell,
+            stop=end.stop if ranks.rank == 0 else lambda: False,
+            before_commit=end.before_commit,
+        )
+    except MimicError as error:
+        # The same would come of the same again, so the driver must not wait for restarts.
+        end.give_up(error)
+        raise
+    except Exception as error:
+        # The traceback goes to Ray's log.
+        traceback.print_exc()
+        raise in_a_worker(ranks.rank, error) from None
+    return asdict(outcome)
+
+
+def _fit(
+    trainer: Any,
+    mailbox: Any,
+    log: Path,
+    tell: Callable[[Progress], None],
+    stop: Callable[[], int],
+    heard: Callable[[Progress], None],
+    checks: Sequence[Callable[[], None]],
+) -> Outcome:
+    """`trainer.fit()` in a thread, so that signals stay ours (Ray replaces SIGINT for good).
+
+    `checks` are asked again and again, and raise when it is no use to wait any longer.
+    """
+    import ray
+
+    ended: dict[str, Any] = {}
+
+    def fit() -> None:
+        try:
+            ended["result"] = trainer.fit().return_value
+        except BaseException as error:  # SystemExit too: shutdown ends the thread with it
+            ended["error"] = error
+
+    thread = threading.Thread(target=fit, name="ray-train", daemon=True)
+    thread.start()
+    asked_at: float | None = None
+    while thread.is_alive():
+        thread.join(_POLL_S)
+        for news in ray.get(mailbox.take.remote()):
+            heard(news)
+            tell(news)
+        for check in checks:
+            check()
+        if failure := ray.get(mailbox.failure.remote()):
+            raise failure
+        if stop() and asked_at is None:
+            asked_at = time.monotonic()
+            if not ray.get(mailbox.ask_to_stop.remote()):
+                _check_not_stopped(stop)
+        if asked_at is not None and (stop() > 1 or time.monotonic() - asked_at > _GRACE_S):
+            raise TrainingError("The workers were ended before they could commit once more.")
+    if error := ended.get("error"):
+        if was_lost(error):
+            raise _AttemptLost(error)
+        raise as_ours(error, log) from error
+    return Outcome(**ended["result"])
+
+
+def _check_not_stopped(stop: Callable[[], int]) -> None:
+    if stop():
+        raise StoppedError("Stopped before a worker had begun. Start again with --resume.")
+
+
+def _each(workers: Workers) -> dict[str, float]:
+    """What Ray sets aside for a worker."""
+    wanted = {"CPU": float(workers.cpus()), "GPU": float(workers.gpus_each)}
+    return {kind: amount for kind, amount in wanted.items() if amount}
+
+
+def check_resources(nodes: Sequence[Amounts], workers: Workers) -> None:
+    """Raises ResourceError where a cluster of these nodes cannot place the fewest workers.
+
+    Not where the user waits for nodes that are still to come.
+    """
+    each = _each(workers)
+    room = places(nodes, each)
+    if workers.room_s or room >= workers.fewest:
+        return
+    have = in_words({kind: total(nodes, kind) for kind in each})
+    raise ResourceError(
+        f"{count(workers.fewest, 'worker')} of {in_words(each)} each: the cluster has {have} on "
+        f"{count(len(nodes), 'node')}, room for {room}: lower --workers"
+        + (", --gpus-per-worker" if workers.gpus_each else "")
+        + " or --cpus-per-worker"
+        + (", or --wait-for-room S for nodes to come." if workers.address else ".")
+    )

@@ -1,0 +1,55 @@
+"""Inversion: the smallest mask and pattern that give all images one feature.
+
+    x' = x (1 - m) + m p,   m in [0, 1]^(S x S),  p in [0, 1]^(3 x S x S)
+    minimise mean(m) subject to answer(x') >= 0.9       the answer of `universal`
+
+Idea: DECREE, arXiv 2303.15180, whose condition is a cosine of 0.99. That holds without any mask in
+an encoder with random weights, hence the answer, which counts from the plain images. Nor does its
+threshold on the mask carry over to other encoders: a size is compared with that of encoders which
+no attacker touched.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mimic_ray.base import seeds
+from mimic_ray.base.devices import Compute
+from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.evaluation.suspicion.frozen import concentration, unit_features
+
+_ENOUGH = 0.9
+_BETAS = (0.5, 0.9)  # DECREE's
+_RATE = 0.3
+
+
+def inversion(
+    encoder: Encoder, images: Tensor, compute: Compute, seed: int, *, steps: int, batch: int
+) -> float:
+    """Size of the smallest mask found, as a share of the image; 1 where none was found.
+
+    The encoder is frozen already; images [N, 3, S, S] in [0, 1] on the device, N >= 2.
+    """
+    side, device = images.shape[-1], images.device
+    with torch.no_grad():
+        plain = concentration(unit_features(encoder, images, compute)).item()
+    far = max(1 - plain, 1e-6)
+    noise = seeds.uniform(seeds.keys(seed, "inversion"), 4 * side * side).view(4, side, side)
+    raw = (4 * noise - 2).to(device).requires_grad_()
+    optimiser = torch.optim.Adam([raw], lr=_RATE, betas=_BETAS)
+    weight, smallest = 1.0, 1.0
+    for step in range(steps):
+        rows = torch.arange(step * batch, (step + 1) * batch, device=device) % len(images)
+        mask, pattern = raw[:1].sigmoid(), raw[1:].sigmoid()
+        changed = images[rows.unique()] * (1 - mask) + mask * pattern
+        reached = (concentration(unit_features(encoder, changed, compute)) - plain) / far
+        size = mask.mean()
+        if reached.item() >= _ENOUGH:
+            smallest = min(smallest, size.item())
+            weight *= 1.5
+        else:
+            weight /= 1.5
+        (raw.grad,) = torch.autograd.grad(weight * size - reached, raw)
+        optimiser.step()
+    return smallest

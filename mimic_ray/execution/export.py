@@ -1,0 +1,120 @@
+"""The result of a run: the student for us, the student for the user's own code, and back again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import load_file, save
+
+from mimic_ray.base import files
+from mimic_ray.base.errors import DamagedCheckpointError, RunFolderError
+from mimic_ray.encoders.checkpoint.write import write_like
+from mimic_ray.encoders.encoder import Encoder, Spec
+from mimic_ray.encoders.encoder_registry import build
+from mimic_ray.encoders.user_module import is_place
+from mimic_ray.store.checksums import check_sums
+from mimic_ray.store.run_folder import RunFolder
+from mimic_ray.store.run_record import read_record
+from mimic_ray.store.run_store import reading
+
+if TYPE_CHECKING:
+    from mimic_ray.encoders.load import Loaded
+
+
+def export(folder: RunFolder, student: Encoder, teacher: Loaded) -> Path:
+    """Writes student.safetensors, export/<name of the teacher's file> and, last, encoder.json.
+
+    Returns the file under export/: the student in the layout of the file that came in.
+    """
+    # Copies: tied weights share memory, which safetensors refuses.
+    state = {
+        key: value.detach().cpu().contiguous().clone()
+        for key, value in student.net.state_dict().items()
+    }
+    files.write_bytes(folder.student, save(state))
+
+    original = teacher.checkpoint.path
+    if folder.export.exists():  # by a run that was killed before it said that it had finished
+        shutil.rmtree(folder.export)
+    with files.new_folder(folder.export) as unfinished:
+        write_like(original, teacher.fit, state, unfinished / original.name)
+
+    description = {
+        **_described(student.spec),
+        "student_sha256": files.sha256(folder.student),
+        "teacher": {"file": original.name, "sha256": teacher.checkpoint.sha256},
+    }
+    files.write_json(folder.encoder, description)
+    return folder.export / original.name
+
+
+def load_encoder(run: str | Path, *, allow_code: bool = False) -> Encoder:
+    """The purified encoder of a finished run, on the CPU, in eval mode.
+
+    `run` is its folder or address. An encoder that came from the user's own "file.py:function" is
+    code: it is run only with `allow_code=True`. Raises RunFolderError when the run is not finished
+    or not whole, and DamagedCheckpointError when the weights are not those that were written.
+    """
+    with reading(run) as folder:
+        return _read_encoder(folder, allow_code)
+
+
+def _read_encoder(folder: RunFolder, allow_code: bool) -> Encoder:
+    record = read_record(folder.record)
+    if record.status != "finished":
+        raise RunFolderError(
+            f"{folder.path} has no purified encoder yet: the run is {record.status} at step "
+            f"{record.step}. Continue it with mimic-ray purify ... --resume."
+        )
+    check_sums(folder.path, folder.encoder.name)
+    description = _read_description(folder)
+    name = description["encoder"]
+    if is_place(name) and not allow_code:
+        raise RunFolderError(
+            f"{folder.path} needs your own code to build its encoder ({name}): read that file, "
+            "then pass allow_code=True to run it."
+        )
+    if not folder.student.exists():
+        raise RunFolderError(f"{folder.student} is missing: restore it from a copy.")
+    if files.sha256(folder.student) != description["student_sha256"]:
+        raise DamagedCheckpointError(
+            f"{folder.student} is damaged (its sha256 is not the one in encoder.json): restore it "
+            "from a copy."
+        )
+    encoder = build(name)
+    for key, expected in _described(encoder.spec).items():
+        if description[key] != expected:
+            raise RunFolderError(
+                f"{folder.encoder} says {key} = {description[key]}, but {name} has {expected} "
+                "here: use the library versions in run.json."
+            )
+    encoder.net.load_state_dict(load_file(folder.student))
+    return encoder.eval()
+
+
+def _described(spec: Spec) -> dict[str, Any]:
+    """A spec as encoder.json has it."""
+    return {
+        "encoder": spec.name,
+        "input_size": spec.input_size,
+        "mean": list(spec.mean),
+        "std": list(spec.std),
+        "taps": list(spec.taps),
+        "feature_width": spec.feature_width,
+    }
+
+
+def _read_description(folder: RunFolder) -> dict[str, Any]:
+    wanted = {"encoder", "input_size", "mean", "std", "taps", "feature_width", "student_sha256"}
+    try:
+        description = json.loads(folder.encoder.read_bytes())
+    except FileNotFoundError:
+        raise RunFolderError(f"{folder.encoder} is missing: restore it from a copy.") from None
+    except ValueError:
+        description = None
+    if not isinstance(description, dict) or not wanted <= description.keys():
+        raise RunFolderError(f"{folder.encoder} is damaged: restore it from a copy.")
+    return description

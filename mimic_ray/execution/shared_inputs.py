@@ -1,0 +1,126 @@
+"""What all trials of a search share: computed once, plain arrays, read by many processes.
+
+Arrays of numpy travel through Ray's object store without a copy; tensors would be copied into each
+process. They come out read-only, and nobody writes to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mimic_ray.base import seeds
+from mimic_ray.base.errors import DataError
+from mimic_ray.data.cache import open_pixels
+from mimic_ray.data.image_source import open_images
+from mimic_ray.execution.setup import Decoded
+from mimic_ray.method.teacher import Recording
+
+Pixels8 = NDArray[np.uint8]
+
+# With fewer, scores say little; more cost time in every trial and say no more.
+LEAST_HELD_OUT, MOST_HELD_OUT = 32, 1000
+
+
+@dataclass(frozen=True)
+class TrialInputs:
+    """`images` are trained on; `held_out` [M, 3, S, S] and what the teacher says of them [M, D]
+    are for the scores."""
+
+    teacher: Mapping[str, NDArray[Any]]
+    images: ArrayImages | PlacedImages
+    held_out: Pixels8
+    held_out_features: NDArray[np.float32]
+    profile: Mapping[str, Any]
+    profile_settings: Mapping[str, Any]  # of mutual_information, that the profile was made with
+    recording: Recording | None
+    untouched: Any  # inversion scores of encoders that no attacker touched: see scan
+    oracle: OracleInputs | None = None
+
+    def teacher_state(self) -> dict[str, Tensor]:
+        """Copies: modules write into what they load, and these arrays are everybody's."""
+        return {name: torch.from_numpy(np.array(value)) for name, value in self.teacher.items()}
+
+
+@dataclass(frozen=True)
+class OracleInputs:
+    """For research: labelled images [N, 3, S, S] and the trigger as `x * mask + add`."""
+
+    train: Pixels8
+    train_labels: NDArray[np.int64]
+    test: Pixels8
+    test_labels: NDArray[np.int64]
+    classes: int
+    mask: NDArray[np.float32]
+    add: NDArray[np.float32]
+    target: int
+
+
+@dataclass
+class ArrayImages:
+    """Decoded images in an array, as the loop wants them."""
+
+    pixels: Pixels8
+    fingerprint: str = ""
+    broken: list[tuple[str, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def gather(self, indices: Tensor) -> Tensor:
+        """int64 [B] -> uint8 [B, 3, P, P], a copy."""
+        return torch.from_numpy(np.take(self.pixels, indices.numpy(), axis=0))
+
+
+@dataclass
+class PlacedImages:
+    """Images too many to send: each machine opens them itself, through its decode-once cache."""
+
+    data: str
+    side: int
+    rows: NDArray[np.int64]  # positions among the images that decode
+    fingerprint: str = ""
+    broken: list[tuple[str, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def gather(self, indices: Tensor) -> Tensor:
+        """int64 [B] -> uint8 [B, 3, P, P]."""
+        return self._opened.gather(torch.from_numpy(self.rows[indices.numpy()]))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was opened here: it is opened again there."""
+        return {key: value for key, value in vars(self).items() if key != "_opened"}
+
+    @cached_property
+    def _opened(self) -> Decoded:
+        return open_pixels(open_images(self.data), self.side, memory_limit_bytes=0)
+
+
+def split(images: Decoded, share: float, seed: int, least_train: int) -> tuple[Tensor, Tensor]:
+    """Positions of the images to train on and of those held out, both in order.
+
+    A function of the seed and the number of images. Raises DataError when either part is too small.
+    """
+    count = len(images)
+    held_out = min(round(share * count), MOST_HELD_OUT)
+    if held_out < LEAST_HELD_OUT:
+        raise DataError(
+            f"--held-out {share:g} of {count:,} images is {held_out}, and the scores need at least "
+            f"{LEAST_HELD_OUT}: give more images or a larger share."
+        )
+    if count - held_out < least_train:
+        raise DataError(
+            f"{count:,} images less {held_out:,} held out leave fewer than one batch of "
+            f"{least_train}: give more images, a smaller --held-out, or --set training.batch=N."
+        )
+    order = torch.randperm(count, generator=seeds.generator(seed, "held out"))
+    return order[held_out:].sort().values, order[:held_out].sort().values

@@ -1,0 +1,212 @@
+"""Ray's job client with limits to its patience, and its errors as sentences."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mimic_ray.base.errors import MimicError, ResourceError, UnknownNameError, UsageError
+from mimic_ray.base.redact import redact
+from mimic_ray.base.registry import near_names
+from mimic_ray.base.text import plain
+from mimic_ray.jobs.server_address import JobServer
+
+# To connect, and without one byte of an answer. Ray's own client waits for ever.
+_TIMEOUT_S = (5.0, 60.0)
+_STOP_POLL_S = 0.5
+ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the job server knows. Times are seconds since 1970, 0 where there is none."""
+
+    id: str
+    state: str  # PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED
+    message: str = ""
+    started: float = 0.0
+    ended: float = 0.0
+    exit_code: int | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def over(self) -> bool:
+        return self.state in ENDED
+
+    @property
+    def command(self) -> str:
+        return self.metadata.get("command", "")
+
+    @property
+    def out(self) -> str:
+        return self.metadata.get("out", "")
+
+
+class NoAnswerError(ResourceError):
+    """The job server could not be reached, now; it may be back in a while."""
+
+
+class JobClient:
+    """One job server. Every method raises ResourceError when it does not answer or refuses us."""
+
+    def __init__(self, server: JobServer) -> None:
+        self.server = server
+        with self._sentences():
+            self._client = _patient_client(server.url)
+
+    def submit(
+        self,
+        name: str,
+        entrypoint: str,
+        *,
+        wheel: Path,
+        files: Path | None,
+        variables: Mapping[str, str],
+        metadata: Mapping[str, str],
+        cpus: float = 0,
+        gpus: float = 0,
+    ) -> None:
+        """Uploads the wheel, and the folder `files` if there is one, and starts the job.
+
+        Its driver waits for `cpus` and `gpus` on some node; with none it starts on the head.
+        """
+        environment: dict[str, Any] = {
+            "py_modules": [str(wheel)],
+            "env_vars": dict(variables),
+        }
+        if files:
+            environment["working_dir"] = str(files)
+        with self._sentences(name):
+            self._client.submit_job(
+                entrypoint=entrypoint,
+                submission_id=name,
+                runtime_env=environment,
+                metadata=dict(metadata),
+                entrypoint_num_cpus=cpus or None,
+                entrypoint_num_gpus=gpus or None,
+            )
+
+    def job(self, name: str) -> Job:
+        """Raises UnknownNameError, with near names, where there is none."""
+        with self._sentences(name):
+            return _job(self._client.get_job_info(name))
+
+    def find(self, name: str) -> Job | None:
+        try:
+            return self.job(name)
+        except UnknownNameError:
+            return None
+
+    def jobs(self) -> list[Job]:
+        """Those that were submitted, by whomever, the youngest first."""
+        with self._sentences():
+            found = [_job(details) for details in self._client.list_jobs() if details.submission_id]
+        return sorted(found, key=lambda job: -job.started)
+
+    def logs(self, name: str) -> str:
+        """All that the job has printed so far."""
+        with self._sentences(name):
+            return str(self._client.get_job_logs(name))
+
+    def tail(self, name: str) -> Any:
+        """Chunks of the log from its beginning on, as they come: an async iterator of text."""
+        return self._client.tail_job_logs(name)
+
+    def stop(self, name: str, wait_s: float) -> Job:
+        """Asks the job to end and waits for it; the job as it then is, which may still go on."""
+        with self._sentences(name):
+            self._client.stop_job(name)
+        deadline = time.monotonic() + wait_s
+        while not (job := self.job(name)).over and time.monotonic() < deadline:
+            time.sleep(_STOP_POLL_S)
+        return job
+
+    def get(self, path: str) -> Any:
+        """The answer of another endpoint of the same server; None if it has no such endpoint."""
+        with self._sentences():
+            response = self._client._do_request("GET", path)
+            return response.json() if response.status_code == 200 else None
+
+    @contextmanager
+    def _sentences(self, name: str = "") -> Iterator[None]:
+        try:
+            yield
+        except MimicError:
+            raise
+        except Exception as error:
+            raise self._sentence(error, name) from error
+
+    def _sentence(self, error: Exception, name: str) -> MimicError:
+        text = str(error)
+        if type(error).__name__ == "AuthenticationError" or _has(text, "401", "403"):
+            return ResourceError(self._refused(text))
+        if "ray[default]" in text or isinstance(error, ImportError):
+            return UsageError(
+                'Jobs need parts of Ray that are not installed: pip install "mimic-ray[cluster]".'
+            )
+        if isinstance(error, OSError):  # the built-in ConnectionError and those of requests
+            return NoAnswerError(
+                f"No job server answers at {self.server}: is the head running, is its dashboard "
+                "on that port, and is the port forwarded? (mimic-ray cluster attach FILE "
+                "--dashboard)"
+            )
+        if name and _has(text, "404"):
+            near = near_names(name, [job.id for job in self.jobs()])
+            return UnknownNameError("job", plain(name), near, "See mimic-ray list.")
+        if name and "already exists" in text:
+            return UsageError(f"A job called {plain(name)} was just sent by another: ask again.")
+        if "Version check returned" in text:
+            return ResourceError(
+                f"What answers at {self.server} is no job server: give the address of the head's "
+                "dashboard, or of the port that is forwarded to it."
+            )
+        last = plain(redact(text.strip().splitlines()[-1] if text.strip() else repr(error)), 300)
+        return ResourceError(f"The job server at {self.server} refused: {last}")
+
+    def _refused(self, text: str) -> str:
+        where = self.server.token
+        if not where:
+            return (
+                f"{self.server} wants a token and none was found: put the cluster's token into "
+                "~/.ray/auth_token, or name its file in RAY_AUTH_TOKEN_PATH."
+            )
+        if "cannot be opened" in text:
+            return f"The token in {where} cannot be read."
+        return f"{self.server} refuses the token in {where}: it is that of another cluster."
+
+
+def _patient_client(url: str) -> Any:
+    """Ray's JobSubmissionClient; each request of it ends after a while."""
+    import logging
+
+    from ray.job_submission import JobSubmissionClient
+
+    # Ray says where it uploads to and that a log has ended, between our lines.
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("ray.")]:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+    class Client(JobSubmissionClient):
+        def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
+            return super()._do_request(method, endpoint, **{"timeout": _TIMEOUT_S, **options})
+
+    return Client(url)
+
+
+def _job(details: Any) -> Job:
+    return Job(
+        id=details.submission_id or details.job_id or "",
+        state=str(getattr(details.status, "value", details.status)),
+        message=details.message or "",
+        started=(details.start_time or 0) / 1000,
+        ended=(details.end_time or 0) / 1000,
+        exit_code=details.driver_exit_code,
+        metadata=details.metadata or {},
+    )
+
+
+def _has(text: str, *codes: str) -> bool:
+    return any(f"status code {code}" in text for code in codes)

@@ -1,0 +1,165 @@
+"""The profile: how much of the feature each tap tells, its share of the sum, and what follows.
+
+A tap is a deterministic function of the image and the feature one of the tap, so no finite number
+is "the" mutual information. What comes out is a dependence score of one estimator with its
+settings; it is shown beside the same network with random weights, which gives the same order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mimic_ray.base.devices import Compute
+from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.encoders.taps import chosen_taps
+from mimic_ray.method.estimators.estimator_registry import ESTIMATORS, Estimator
+from mimic_ray.method.recipe import MutualInformation
+
+
+@dataclass(frozen=True)
+class TapScore:
+    """One tap. `untrained` is the score of the same network with random weights, in nats."""
+
+    tap: str
+    score: float
+    share: float
+    kept: bool
+    weight: float
+    untrained: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """All taps, in the order of the network."""
+
+    taps: tuple[TapScore, ...]
+    of: str
+    estimator: str
+    images: int
+
+    def weights(self) -> dict[str, float]:
+        """Weight of each kept tap in the attention term."""
+        return {t.tap: t.weight for t in self.taps if t.kept and t.weight > 0}
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "taps": [asdict(tap) for tap in self.taps]}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Profile:
+        taps = tuple(TapScore(**tap) for tap in content["taps"])
+        return cls(taps, content["of"], content["estimator"], content["images"])
+
+
+def make_estimator(settings: MutualInformation) -> Estimator | None:
+    """The estimator of a recipe, None for "uniform"."""
+    if settings.estimator == "uniform":
+        return None
+    made = ESTIMATORS.resolve(settings.estimator)
+    if settings.estimator == "gaussian":
+        return made(noise=settings.noise)
+    return made(epochs=settings.epochs)
+
+
+def profile(
+    encoder: Encoder,
+    untrained: Encoder,
+    batches: Iterable[Tensor],
+    settings: MutualInformation,
+    compute: Compute,
+    seed: int,
+) -> Profile:
+    """Scores every tap of `encoder` on images [B, 3, S, S] in [0, 1], each forwarded once.
+
+    `untrained` is the same architecture with random weights; with `settings.of == "student"` it is
+    the one that the weights are taken from, as the authors' code does.
+    """
+    batches = list(batches)
+    estimator = make_estimator(settings)
+    taps = chosen_taps(encoder.spec, settings.taps)
+    if estimator is None:
+        scores = untrained_scores = [1.0] * len(taps)
+    else:
+        scores = score_taps(encoder, batches, estimator, compute, seed, taps)
+        untrained_scores = score_taps(untrained, batches, estimator, compute, seed, taps)
+    judged = untrained_scores if settings.of == "student" else scores
+    return Profile(
+        taps=tuple(
+            TapScore(tap, score, share, kept, weight, other)
+            for tap, score, other, (share, kept, weight) in zip(
+                taps, scores, untrained_scores, select(judged, settings), strict=True
+            )
+        ),
+        of=settings.of,
+        estimator=settings.estimator,
+        images=sum(len(batch) for batch in batches),
+    )
+
+
+def keeping(found: Profile, settings: MutualInformation) -> Profile:
+    """The same scores with the layers kept and weighted as `settings` say."""
+    chosen = select([tap.share for tap in found.taps], settings)
+    return replace(
+        found,
+        taps=tuple(
+            replace(tap, kept=kept, weight=weight)
+            for tap, (_, kept, weight) in zip(found.taps, chosen, strict=True)
+        ),
+    )
+
+
+def same_estimate(wanted: MutualInformation, other: Mapping[str, Any]) -> bool:
+    """Whether both settings give the same scores; `other` is a MutualInformation as a table."""
+    chooses = {"threshold", "floor", "scale"}
+    return wanted.model_dump(exclude=chooses) == {
+        key: value for key, value in other.items() if key not in chooses
+    }
+
+
+def select(scores: list[float], settings: MutualInformation) -> list[tuple[float, bool, float]]:
+    """Scores in nats -> (share, kept, weight) of each tap.
+
+    All scores 0 (an estimator that did not converge) gives equal shares instead of 0/0.
+    """
+    total = sum(scores)
+    if not math.isfinite(total) or total <= 0:
+        shares = [1 / len(scores)] * len(scores)
+    else:
+        shares = [score / total for score in scores]
+    chosen = []
+    for share in shares:
+        kept = share >= settings.threshold
+        weight = settings.floor + settings.scale * share if kept else 0.0
+        chosen.append((share, kept, weight))
+    return chosen
+
+
+@torch.no_grad()
+def score_taps(
+    encoder: Encoder,
+    batches: Iterable[Tensor],
+    estimator: Estimator,
+    compute: Compute,
+    seed: int,
+    taps: Sequence[str] | None = None,
+) -> list[float]:
+    """One forward per batch, then one estimate per tap (all if None), in nats."""
+    taps = encoder.spec.taps if taps is None else taps
+    encoder = encoder.to(compute.torch_device).eval()
+    reduced: list[list[Tensor]] = [[] for _ in taps]
+    features = []
+    for images in batches:
+        # float32 throughout: a correlation near 1 needs the digits.
+        feature, maps = encoder(images.to(compute.torch_device), taps=taps)
+        features.append(F.normalize(feature, dim=1))
+        for collected, tap_map in zip(reduced, maps, strict=True):
+            collected.append(estimator.reduce(tap_map))
+    all_features = torch.cat(features)
+    with torch.enable_grad():  # the trained estimators learn a critic
+        return [estimator.estimate(torch.cat(rows), all_features, seed) for rows in reduced]

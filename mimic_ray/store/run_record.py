@@ -1,0 +1,139 @@
+"""run.json: what a run is, how it stands, and all that somebody needs to judge or repeat it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from mimic_ray.base import files
+from mimic_ray.base.errors import RunFolderError
+from mimic_ray.base.redact import redact
+
+Status = Literal["running", "stopped", "failed", "finished"]
+
+# More names than this tell nobody more; `broken_images` has the whole count.
+BROKEN_NAMED = 100
+_SUM = "sha256"
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of the libraries that can change a result, read without importing them."""
+    found = {}
+    for name in ("mimic-ray", "torch", "torchvision", "timm", "ray", "numpy", "safetensors"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def host_facts() -> dict[str, Any]:
+    """The machine without its name: records get shared."""
+    return {
+        "system": platform.platform(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+    }
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run. `compute` is Compute.facts(); times are UTC, `train_s` adds up over resumes."""
+
+    command: str
+    encoder: str
+    teacher: str
+    teacher_sha256: str
+    data: str
+    data_fingerprint: str
+    images: int
+    seed: int
+    compute: dict[str, Any]
+    workers: int = 1
+    strategy: str = "ddp"  # how several workers share the student; see execution/resources.py
+    broken_images: int = 0
+    broken: list[tuple[str, str]] = field(default_factory=list)
+    status: Status = "running"
+    error: str = ""
+    step: int = 0
+    train_s: float = 0.0
+    resumed_from: list[int] = field(default_factory=list)
+    started_at: str = field(default_factory=now)
+    ended_at: str = ""
+    versions: dict[str, str] = field(default_factory=installed_versions)
+    host: dict[str, Any] = field(default_factory=host_facts)
+
+    def resumed(self, step: int) -> RunRecord:
+        """The same run, going on from its committed `step`."""
+        return replace(
+            self,
+            status="running",
+            error="",
+            step=step,
+            ended_at="",
+            resumed_from=[*self.resumed_from, step],
+        )
+
+    def ended(self, status: Status, *, step: int, train_s: float, error: str = "") -> RunRecord:
+        """The same run after `train_s` more seconds that led to `step`."""
+        return replace(
+            self,
+            status=status,
+            error=error,
+            step=step,
+            train_s=self.train_s + train_s,
+            ended_at=now(),
+        )
+
+    def write(self, path: Path) -> None:
+        """To `path` by rename, without any secret; its last entry is the sha256 of the others."""
+        content = asdict(self)
+        content["broken"] = content["broken"][:BROKEN_NAMED]
+        shown = redact(content)
+        files.write_json(path, {**shown, _SUM: _sum(shown)})
+
+
+def read_record(path: Path) -> RunRecord:
+    """Raises RunFolderError when the file is missing, damaged or no run record."""
+    try:
+        written = path.read_bytes()
+        found = TypeAdapter(RunRecord).validate_json(written)
+    except FileNotFoundError:
+        raise RunFolderError(
+            f"{path.parent} is no run folder: it has no {path.name}. Give the folder that was "
+            "--out of a mimic-ray purify."
+        ) from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise RunFolderError(
+            f"{path} is damaged: {where + ': ' if where else ''}{problem['msg']}. Restore it from "
+            "a copy, or start again with another --out."
+        ) from None
+    content = json.loads(written)
+    # A record from before there was a sum has none.
+    if content.pop(_SUM, None) not in (None, _sum(content)):
+        raise RunFolderError(
+            f"{path} is damaged: it does not match its own sha256. Restore it from a copy, or "
+            "start again with another --out."
+        )
+    return found
+
+
+def _sum(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,250 @@
+"""The study folder: every name of a search on disk, its record, and the record of each trial.
+
+    study.json          what is searched, on what; how it stands
+    trials/ID/          one folder a trial: trial.json, recipe.toml, metrics, student.safetensors
+    trials.parquet      all trials, one row each
+    best.toml           the chosen trial's recipe, complete
+    report.html *.png   what was found
+    tensorboard/        scores of all trials, for TensorBoard
+    ray.log             Ray's own output
+
+A trial's folder is named by its canonical recipe, so equal trials meet in one folder.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from math import isnan, nan
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from mimic_ray.base import files
+from mimic_ray.base.errors import RunFolderError
+from mimic_ray.base.redact import redact
+from mimic_ray.base.text import plain
+from mimic_ray.search.trial import Trial
+from mimic_ray.store.agreement import differences
+from mimic_ray.store.run_folder import RunFolder
+from mimic_ray.store.run_record import host_facts, installed_versions, now
+
+Status = Literal["running", "stopped", "failed", "finished"]
+
+# key of a StudyRecord -> what an error calls it
+_MUST_AGREE = {
+    "encoder": "the encoder",
+    "teacher_sha256": "the teacher's sha256",
+    "data_fingerprint": "the images' fingerprint",
+    "held_out": "--held-out",
+    "recipe": "recipe",
+    "space": "search",
+    "oracle": "oracle",
+}
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """study.json. `recipe` is the base recipe, `space` key -> values; times are UTC."""
+
+    encoder: str
+    teacher: str
+    teacher_sha256: str
+    data: str
+    data_fingerprint: str
+    images: int
+    held_out: float  # share of the images
+    recipe: dict[str, Any]
+    space: dict[str, str]
+    taps: list[str]
+    shares: list[float]  # of each tap in the profile
+    trials: int  # planned
+    seed: int
+    oracle: dict[str, str]  # the trigger and labelled images; empty unless they were used
+    compute: dict[str, Any]
+    workers: int = 1  # of a trial
+    status: Status = "running"
+    error: str = ""
+    seconds: float = 0.0
+    teacher_forwards: int = 0  # images that went through the teacher, for all trials together
+    notes: list[str] = field(default_factory=list)
+    command: str = field(default_factory=lambda: " ".join(["mimic-ray", *sys.argv[1:]]))
+    started_at: str = field(default_factory=now)
+    ended_at: str = ""
+    versions: dict[str, str] = field(default_factory=installed_versions)
+    host: dict[str, Any] = field(default_factory=host_facts)
+
+    def ended(self, status: Status, seconds: float, error: str = "") -> StudyRecord:
+        """The same study after `seconds` more."""
+        total = self.seconds + seconds
+        return replace(self, status=status, error=error, seconds=total, ended_at=now())
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """One study on disk."""
+
+    path: Path
+
+    @property
+    def record(self) -> Path:
+        return self.path / "study.json"
+
+    @property
+    def trials(self) -> Path:
+        return self.path / "trials"
+
+    @property
+    def table(self) -> Path:
+        return self.path / "trials.parquet"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "best.toml"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "ray.log"
+
+    def trial(self, trial_id: str) -> RunFolder:
+        """The folder of one trial, with the file names of a run."""
+        return RunFolder(self.trials / trial_id)
+
+    @staticmethod
+    def require_free(path: str | Path) -> None:
+        """Raises RunFolderError if `path` holds anything; to be asked before the long work."""
+        path = Path(path)
+        if not path.exists():
+            return
+        if not path.is_dir():
+            raise RunFolderError(f"{path} is a file: give a folder that is new or empty as --out.")
+        if (path / "study.json").exists():
+            raise RunFolderError(
+                f"{path} holds another study: continue it with --resume, or give another --out."
+            )
+        if foreign := sorted(path.iterdir()):
+            raise RunFolderError(
+                f'{path} holds "{plain(foreign[0].name)}", which is no part of a study: give a '
+                "folder that is new or empty as --out."
+            )
+
+    def create(self, record: StudyRecord) -> None:
+        """The folder with its record; Ray's log may be there already."""
+        try:
+            self.trials.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(
+                f"Cannot make {self.path} ({error.strerror}): give another --out."
+            ) from error
+        write_study(self, record)
+
+
+def write_study(folder: StudyFolder, record: StudyRecord) -> None:
+    """study.json, by rename, without any secret."""
+    files.write_json(folder.record, redact(asdict(record)))
+
+
+def read_study(folder: StudyFolder) -> StudyRecord:
+    """Raises RunFolderError when the file is missing, damaged or no study's."""
+    try:
+        return TypeAdapter(StudyRecord).validate_json(folder.record.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise RunFolderError(
+            f"{folder.path} is no study folder: it has no {folder.record.name}. Give the folder "
+            "that was --out of a mimic-ray tune."
+        ) from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise RunFolderError(
+            f"{folder.record} is damaged ({problem['msg']}): restore it from a copy, or start "
+            "again with another --out."
+        ) from None
+
+
+def check_study(recorded: StudyRecord, wanted: StudyRecord) -> None:
+    """Raises RunFolderError naming everything that would make it another study."""
+    old, new = asdict(recorded), asdict(wanted)
+    if problems := [
+        difference
+        for key, words in _MUST_AGREE.items()
+        for difference in differences(words, old[key], new[key])
+    ]:
+        raise RunFolderError(
+            f"This is not the study that was started: {'; '.join(problems)}. Give --resume what "
+            "the study had, or start a new one with another --out."
+        )
+
+
+def write_trial(folder: StudyFolder, trial: Trial) -> None:
+    """trial.json in the trial's folder, by rename. NaN is written as null."""
+    path = folder.trial(trial.id).path
+    path.mkdir(parents=True, exist_ok=True)
+    content = {
+        key: None if isinstance(value, float) and isnan(value) else value
+        for key, value in asdict(trial).items()
+    }
+    files.write_json(path / "trial.json", content)
+
+
+def read_trial(folder: StudyFolder, trial_id: str) -> Trial | None:
+    """The record of one trial, None before it began.
+
+    Raises RunFolderError for a damaged file.
+    """
+    path = folder.trial(trial_id).path / "trial.json"
+    try:
+        content = json.loads(path.read_bytes())
+        content = {key: nan if value is None else value for key, value in content.items()}
+        return Trial(**{**content, "kept": tuple(content["kept"])})
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError):
+        raise RunFolderError(
+            f"{path} is damaged: delete {path.parent}, and --resume runs that trial again."
+        ) from None
+
+
+def read_trials(folder: StudyFolder) -> list[Trial]:
+    """All trials that began, in that order."""
+    if not folder.trials.is_dir():
+        return []
+    found = [read_trial(folder, path.name) for path in sorted(folder.trials.iterdir())]
+    return sorted((trial for trial in found if trial), key=lambda trial: trial.number)
+
+
+def write_table(folder: StudyFolder, trials: Iterable[Trial], chosen: str, front: set[str]) -> None:
+    """trials.parquet: a column for each field and each searched key.
+
+    `chosen` and `front` are ids; both become columns.
+    """
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = []
+    for trial in trials:
+        row = {k: v for k, v in asdict(trial).items() if k not in ("settings", "extra", "kept")}
+        row |= {"kept": ",".join(trial.kept), "front": trial.id in front}
+        row |= {"chosen": trial.id == chosen, **trial.settings, **trial.extra}
+        rows.append(row)
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    table = pa.table({name: pa.array(_of_one_type(column)) for name, column in columns.items()})
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    files.write_bytes(folder.table, buffer.getvalue())
+
+
+def _of_one_type(column: list[Any]) -> list[Any]:
+    """A choice may mix numbers and words, which a column cannot: then all are words."""
+    if any(isinstance(value, str) for value in column):
+        return [None if value is None else str(value) for value in column]
+    return column

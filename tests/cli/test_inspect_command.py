@@ -1,0 +1,138 @@
+"""mimic-ray inspect through the real command line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from mimic_ray.cli.app import main
+from mimic_ray.encoders import encoder_registry
+from mimic_ray.encoders.checkpoint import sandbox
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_reader_process() -> Iterator[None]:
+    with sandbox.kept():
+        yield
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    state = encoder_registry.build("tiny_resnet").net.state_dict()
+    prefixed = {f"module.{key}": tensor for key, tensor in state.items()}
+    head = {"module.linear.weight": torch.zeros(10, 32)}
+    torch.save({"epoch": 160, "state_dict": prefixed | head}, tmp_path / "suspect.pt")
+    return tmp_path / "suspect.pt"
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return int(ended.value.code or 0)
+
+
+def test_the_report_says_what_fits_and_what_is_left_out(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("inspect", checkpoint) == 0
+    words = capsys.readouterr().out.split()
+    text = " ".join(words)
+    assert "state_dict: 43 tensors" in text
+    assert "epoch: 160" in text
+    assert "fits tiny_resnet at state_dict, keys module.*" in text
+    assert "left out: module.linear.weight" in text
+    assert "no code" in text
+
+
+def test_the_json_holds_the_same_for_a_machine(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("inspect", checkpoint, "--encoder", "tiny_resnet", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["readable"] is True
+    assert found["size_bytes"] == checkpoint.stat().st_size
+    (match,) = found["fits"]
+    assert match["encoder"] == "tiny_resnet"
+    assert match["left_out"] == ["module.linear.weight"]
+    numbers = sum(
+        value.numel() for value in encoder_registry.build("tiny_resnet").net.state_dict().values()
+    )
+    assert found["groups"][0]["numbers"] == numbers + 320
+
+
+def test_an_encoder_that_does_not_fit_ends_in_one_sentence(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("inspect", checkpoint, "--encoder", "cifar_resnet20") == 1
+    shown = capsys.readouterr()
+    assert "does not fit cifar_resnet20" in shown.err
+    assert "use --encoder tiny_resnet" in shown.err
+    assert "43 tensors" in shown.out
+
+
+def test_a_wrong_name_offers_near_ones(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("inspect", checkpoint, "--encoder", "tiny_resnt") == 2
+    assert "tiny_resnet" in capsys.readouterr().err
+
+
+def test_a_hostile_file_is_refused_and_not_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Hostile:
+        def __reduce__(self) -> object:
+            return os.system, (f"touch {tmp_path / 'canary'}",)
+
+    torch.save({"state_dict": {"w": torch.ones(2)}, "x": Hostile()}, tmp_path / "hostile.pt")
+    assert run("inspect", tmp_path / "hostile.pt", "--json") == 1
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["kind"] == "UnsafeCheckpointError"
+    assert "asks to run posix.system" in shown.err
+    assert "Traceback" not in shown.err
+    assert not (tmp_path / "canary").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "There is no file"),
+        (b"", "is empty"),
+        (b"<html>", "is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        (b"PK\x03\x04 cut off", "damaged or truncated"),
+    ],
+)
+def test_what_cannot_be_read_is_told_in_one_sentence(
+    tmp_path: Path, content: bytes | None, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content is not None:
+        (tmp_path / "file.pt").write_bytes(content)
+    assert run("inspect", tmp_path / "file.pt") == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert words in shown.err
+    assert shown.err.count("\n") == 1
+
+
+def test_escape_codes_and_markup_of_a_stranger_are_shown_and_not_obeyed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = encoder_registry.build("tiny_resnet").net.state_dict()
+    save_file(
+        state | {"\x1b]0;owned\x07[red]key[/nonsense]\n": torch.ones(2)},
+        tmp_path / "file",
+        {"note": "\x1b[2J[bold]"},
+    )
+    assert run("inspect", tmp_path / "file") == 0
+    text = capsys.readouterr().out
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "\\x1b]0;owned\\x07[red]key" in text
+    assert "\\x1b[2J[bold]" in text

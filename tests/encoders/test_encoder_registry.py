@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from mimic_ray.base.errors import UnknownNameError
+from mimic_ray.encoders import encoder_registry, timm_family
+from mimic_ray.encoders.aliases import TIMM_ALIASES
+
+
+def test_listing_the_names_imports_no_torch() -> None:
+    code = (
+        "import sys; from mimic_ray.encoders import registry; assert len(registry.names()) > 40;"
+        "sys.exit(bool({'torch', 'timm', 'torchvision'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_list_is_the_whole_registry() -> None:
+    names = encoder_registry.names()
+    assert len(names) == len(set(names)) == len(encoder_registry.ENCODERS) + len(TIMM_ALIASES)
+    assert {
+        *("simclr_resnet18", "simclr_resnet34", "simclr_resnet50"),
+        *("cifar_resnet20", "cifar_resnet32", "cifar_resnet44", "cifar_resnet56"),
+        *("resnet18", "resnet34", "resnet50", "resnet101", "vit_b16", "vit_s16", "vit_l16"),
+        *("vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32", "vit_h_14", "dinov2_s14", "dinov2_b14"),
+        *("clip_rn50", "clip_vit_b32", "clip_vit_b16", "tiny_resnet", "tiny_vit", "dino_s16"),
+    } <= set(names)
+
+
+def test_every_torchvision_resnet_has_its_name() -> None:
+    import torchvision
+
+    theirs = [
+        name
+        for name in torchvision.models.list_models(module=torchvision.models)
+        if "resne" in name and "regnet" not in name
+    ]
+    assert len(theirs) >= 10
+    assert set(theirs) <= set(encoder_registry.names())
+
+
+@pytest.mark.parametrize("alias", TIMM_ALIASES)
+def test_an_alias_names_a_model_of_timm(alias: str) -> None:
+    assert timm_family.supports(TIMM_ALIASES[alias])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("resnt50", "resnet50"),
+        ("cifar-resnet20", "cifar_resnet20"),
+        ("ViT_B16", "vit_b16"),
+        ("clip_vitb32", "clip_vit_b32"),
+        ("vit_base_patch16_244", "vit_base_patch16_224"),
+        ("vit_small_patch16_224.dyno", "vit_small_patch16_224.dino"),
+    ],
+)
+def test_a_wrong_name_is_answered_with_the_near_one(wrong: str, meant: str) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        encoder_registry.build(wrong)
+    assert meant in caught.value.near
+    assert f'There is no encoder "{wrong}"' in str(caught.value)
+    assert "timm name" in str(caught.value)
+
+
+def test_a_wildcard_is_answered_with_what_matches() -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        encoder_registry.build("vit_small*dinov2")
+    assert caught.value.near == ("vit_small_patch14_dinov2", "vit_small_patch14_reg4_dinov2")
+
+
+@pytest.mark.parametrize("name", ["", "efficientnet_b0", "hf-hub:someone/something", "convnext*"])
+def test_what_is_no_supported_encoder_is_refused(name: str) -> None:
+    with pytest.raises(UnknownNameError):
+        encoder_registry.build(name)
+
+
+def test_building_twice_gives_other_weights_unless_seeded_alike() -> None:
+    def first_weight(seed: int) -> torch.Tensor:
+        torch.manual_seed(seed)
+        return next(encoder_registry.build("tiny_vit").net.parameters()).detach()
+
+    assert torch.equal(first_weight(3), first_weight(3))
+    assert not torch.equal(first_weight(3), first_weight(4))

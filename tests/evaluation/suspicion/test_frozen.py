@@ -1,0 +1,19 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from mimic_ray.base import seeds
+from mimic_ray.evaluation.suspicion.frozen import concentration
+
+
+def test_concentration_is_the_mean_cosine_over_pairs_of_different_images():
+    features = F.normalize(seeds.normal(seeds.keys(0, torch.arange(7)), 5), dim=1)
+    cosines = features @ features.T
+    pairs = [cosines[i, j].item() for i in range(7) for j in range(7) if i != j]
+    assert concentration(features).item() == pytest.approx(sum(pairs) / len(pairs), abs=1e-6)
+
+
+def test_images_at_one_feature_are_wholly_concentrated_and_opposite_ones_repel():
+    point = torch.tensor([0.6, 0.8])
+    assert concentration(point.expand(9, 2)).item() == pytest.approx(1.0)
+    assert concentration(torch.stack([point, -point])).item() == pytest.approx(-1.0)

@@ -1,0 +1,182 @@
+"""A trial in this process, from inputs as a search prepares them."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mimic_ray.base.devices import Compute
+from mimic_ray.evaluation.features import features
+from mimic_ray.evaluation.suspicion.suspicion import untouched_scores
+from mimic_ray.execution.setup import profile_images, untrained
+from mimic_ray.execution.shared_inputs import ArrayImages, OracleInputs, TrialInputs, split
+from mimic_ray.execution.trial_run import TrialTask, run_trial
+from mimic_ray.method import loop
+from mimic_ray.method.recipe import parse_recipe
+from mimic_ray.method.teacher import record, recording_key
+from mimic_ray.search.relevance import trial_id
+from mimic_ray.store.study_folder import StudyFolder, read_trial, write_trial
+
+NAME = "tiny_resnet"
+COMPUTE = Compute("cpu", "fp32", 1)
+STEPS = 12
+
+
+def recipe(**sections):
+    training = {"steps": STEPS, "batch": 8, "precision": "fp32", **sections.pop("training", {})}
+    return parse_recipe({"training": training, "views": {"fixed": 2}, **sections})
+
+
+def pictures(count, seed):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    teacher = untrained(NAME, 3)
+    images = ArrayImages(pictures(24, 0), "fingerprint")
+    base, held_out = recipe(), pictures(32, 1)
+    found = profile_images(NAME, teacher, images, base, COMPUTE, lambda news: None)
+    taps = [tap.tap for tap in found.taps]
+    key = recording_key(base, images.fingerprint, NAME)
+    return TrialInputs(
+        teacher={k: v.numpy() for k, v in teacher.net.state_dict().items()},
+        images=images,
+        held_out=held_out,
+        held_out_features=features(teacher, ArrayImages(held_out), COMPUTE).numpy(),
+        profile=found.to_json(),
+        profile_settings=base.mutual_information.model_dump(),
+        recording=record(teacher, images, base, taps, COMPUTE, key),
+        untouched=untouched_scores([untrained(NAME, 9)], torch.from_numpy(held_out), COMPUTE, 0),
+    )
+
+
+@pytest.fixture
+def study(tmp_path):
+    folder = StudyFolder(tmp_path / "study")
+    folder.trials.mkdir(parents=True)
+    return folder
+
+
+def task(study, settings=None, rungs=(3, 6)):
+    chosen = settings or recipe()
+    return TrialTask(
+        study=str(study.path),
+        id=trial_id(chosen),
+        number=0,
+        settings={},
+        recipe=chosen.model_dump(mode="json"),
+        encoder=NAME,
+        rungs=rungs,
+        threads=1,
+        commit_every=4,
+    )
+
+
+def test_a_trial_is_scored_at_its_rungs_and_at_its_end(study, inputs):
+    reports = []
+    trial = run_trial(task(study), inputs, report=reports.append)
+    assert [(r.step, r.status) for r in reports] == [
+        (3, "running"),
+        (6, "running"),
+        (STEPS, "finished"),
+    ]
+    assert all(0 <= r.cosine <= 1 and 0 <= r.suspicion <= 1 for r in reports)
+    assert read_trial(study, trial.id) == trial
+    assert (study.trial(trial.id).student).exists()
+    assert not study.trial(trial.id).checkpoints.exists()
+
+
+def test_no_teacher_is_asked_where_its_answers_are_recorded(study, inputs, monkeypatch):
+    def never(*_):
+        raise AssertionError("the teacher was asked")
+
+    monkeypatch.setattr(loop, "ask", never)
+    attending = recipe(loss={"attention": 1.0})
+    assert run_trial(task(study, attending), inputs).status == "finished"
+    assert run_trial(task(study), inputs).status == "finished"
+
+
+def test_the_teacher_is_asked_where_the_views_are_others(study, inputs, monkeypatch):
+    asked = []
+    real = loop.ask
+    monkeypatch.setattr(loop, "ask", lambda *given: asked.append(1) or real(*given))
+    run_trial(task(study, recipe(training={"seed": 1})), inputs)
+    assert len(asked) == STEPS
+
+
+def test_a_trial_that_ended_answers_from_its_record(study, inputs, monkeypatch):
+    first = run_trial(task(study), inputs)
+    monkeypatch.setattr("mimic_ray.execution.trial_run.train", None)
+    reports = []
+    assert run_trial(task(study), inputs, report=reports.append) == first
+    assert reports == [first]
+
+
+def test_an_interrupted_trial_ends_as_an_unbroken_one_does(study, inputs, tmp_path):
+    unbroken = run_trial(task(study), inputs)
+    again = StudyFolder(tmp_path / "again")
+    again.trials.mkdir(parents=True)
+    looked = []
+    cut = run_trial(task(again), inputs, stop=lambda: looked.append(1) or len(looked) > 6)
+    assert (cut.status, 0 < cut.step < STEPS) == ("running", True)
+    ended = run_trial(task(again), inputs)
+    scores = ("fidelity", "cosine", "overlap", "suspicion", "universal", "inversion", "occlusion")
+    assert [getattr(ended, s) for s in scores] == [getattr(unbroken, s) for s in scores]
+
+
+def test_what_the_search_stopped_stays_stopped(study, inputs):
+    """The process of a stopped trial may hear of it only steps later."""
+    stopped = []
+
+    def report(trial):
+        write_trial(study, replace(trial, status="stopped"))
+        stopped.append(trial)
+
+    ended = run_trial(task(study, rungs=(3,)), inputs, report=report, stop=lambda: bool(stopped))
+    assert ended.status == "stopped"
+    assert read_trial(study, ended.id).step == 3
+
+
+def test_a_loss_that_is_not_finite_is_a_failed_trial_not_an_error(study, inputs):
+    wild = recipe(training={"learning_rate": 1e30})
+    trial = run_trial(task(study, wild), inputs)
+    assert trial.status == "failed"
+    assert "not finite" in trial.error
+    assert math.isnan(trial.fidelity)
+
+
+def test_the_threshold_decides_which_layers_are_kept(study, inputs):
+    shares = [tap["share"] for tap in inputs.profile["taps"]]
+    between = sorted(shares)[1]
+    some = recipe(loss={"attention": 1.0}, mutual_information={"threshold": between})
+    assert len(run_trial(task(study, some), inputs).kept) == 2
+    assert run_trial(task(study), inputs).kept == ()
+
+
+def test_an_oracle_measures_accuracy_and_attack(study, inputs):
+    labels = np.arange(24) % 3
+    known = OracleInputs(
+        train=pictures(24, 4),
+        train_labels=labels,
+        test=pictures(24, 5),
+        test_labels=labels,
+        classes=3,
+        mask=np.zeros((3, 32, 32), np.float32),  # every image becomes the same
+        add=np.ones((3, 32, 32), np.float32),
+        target=0,
+    )
+    trial = run_trial(task(study), replace(inputs, oracle=known))
+    assert trial.asr in (0.0, 100.0)
+    assert 0 <= trial.acc <= 100
+    assert math.isnan(run_trial(task(study, recipe(training={"seed": 1})), inputs).asr)
+
+
+def test_held_out_images_are_never_trained_on_and_all_are_used():
+    images = ArrayImages(pictures(100, 0))
+    rows, apart = split(images, 0.4, seed=0, least_train=8)
+    assert sorted([*rows.tolist(), *apart.tolist()]) == list(range(100))
+    assert len(apart) == 40

@@ -1,0 +1,39 @@
+"""What Ray's job client raises, as sentences."""
+
+from __future__ import annotations
+
+from unittest.mock import Mock
+
+import pytest
+
+from mimic_ray.base.errors import ResourceError, UsageError
+from mimic_ray.jobs import job_client as module
+from mimic_ray.jobs.job_client import JobClient, NoAnswerError
+from mimic_ray.jobs.server_address import JobServer
+
+
+def raised(monkeypatch, error: Exception, token: str = "") -> Exception:
+    monkeypatch.setattr(module, "_patient_client", Mock(side_effect=error))
+    with pytest.raises((ResourceError, UsageError)) as caught:
+        JobClient(JobServer("http://head:8265", "--address", token))
+    return caught.value
+
+
+def test_a_ray_without_its_job_parts_says_what_to_install(monkeypatch):
+    error = RuntimeError("The Ray jobs CLI & SDK require the ray[default] installation")
+    assert 'pip install "mimic-ray[cluster]"' in str(raised(monkeypatch, error))
+
+
+def test_a_server_that_does_not_answer_is_named_with_where_its_address_came_from(monkeypatch):
+    told = raised(monkeypatch, ConnectionError("Failed to connect to Ray at address"))
+    assert isinstance(told, NoAnswerError)
+    assert "http://head:8265 (from --address)" in str(told)
+
+
+def test_a_missing_token_and_a_wrong_one_are_different_sentences(monkeypatch):
+    refusal = RuntimeError("Request failed with status code 401: Missing authentication token.")
+    assert "none was found" in str(raised(monkeypatch, refusal))
+    refusal = RuntimeError("Request failed with status code 403: Invalid authentication token.")
+    assert "refuses the token in ~/.ray/auth_token" in str(
+        raised(monkeypatch, refusal, "~/.ray/auth_token")
+    )

@@ -1,0 +1,163 @@
+"""What is checked before a job is sent: versions, places, and the arithmetic of resources."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from importlib.metadata import version
+
+import pytest
+
+from mimic_ray.base.errors import ResourceError, UsageError
+from mimic_ray.jobs.cluster_state import ClusterState, Node, cluster_state
+from mimic_ray.jobs.job_request import Places, Scale
+from mimic_ray.jobs.preflight import check_places, check_resources, check_versions
+
+HERE, ELSEWHERE = "127.0.0.1", "192.0.2.77"  # an address for documentation is nobody's
+
+
+def cluster(*sizes, ip=ELSEWHERE, grows=False, ray="", python=""):
+    """A node for each (CPUs, GPUs)."""
+    nodes = [Node(ip, False, {"CPU": cpus, "GPU": gpus}) for cpus, gpus in sizes]
+    return ClusterState(ray, python, nodes, grows)
+
+
+def test_workers_that_fit_are_nothing_to_speak_of():
+    assert check_resources(cluster((4, 2), (4, 2)), Scale(4, 4, 2, 1)) == []
+
+
+def test_no_worker_lies_over_two_nodes():
+    """3 + 3 CPUs are six, and only two workers of two CPUs fit."""
+    with pytest.raises(ResourceError) as refused:
+        check_resources(cluster((3, 0), (3, 0)), Scale(3, 3, 2, 0))
+    for part in ("3 workers of 2 CPU", "6 CPU on 2 nodes", "room for 2", "no autoscaler"):
+        assert part in refused.value.message
+
+
+def test_the_scarcer_of_two_resources_decides():
+    with pytest.raises(ResourceError, match="room for 1"):
+        check_resources(cluster((64, 1)), Scale(2, 2, 1, 1))
+
+
+def test_a_cluster_that_grows_is_asked_all_the_same_with_a_note():
+    notes = check_resources(cluster((4, 0), grows=True), Scale(2, 2, 0, 1))
+    assert "must grow" in notes[0]
+
+
+def test_a_range_needs_room_for_its_fewest_only():
+    assert "room for 2 of up to 4" in check_resources(cluster((2, 0)), Scale(1, 4, 1, 0))[0]
+
+
+def test_without_sizes_nothing_can_be_said():
+    assert check_resources(cluster((1, 0)), Scale(9, 9, 0, 0)) == []
+
+
+class Head:
+    """A job server that answers as Ray 2.60 did; `types` are the autoscaler's.
+
+    Its own node comes after `late` questions for the nodes, and that node's command line after as
+    many again.
+    """
+
+    server = "http://head:8265"
+
+    def __init__(self, types, late=0):
+        self.types = types
+        self.late = late
+        self.asked = Counter()
+
+    def get(self, path):
+        if path.startswith("/api/v0/nodes") and self.late > self.asked["nodes"]:
+            self.asked["nodes"] += 1
+            return {"result": True, "msg": "", "data": {"result": {"result": []}}}
+        if path.startswith("/nodes"):
+            started = self.late <= self.asked["summary"]
+            self.asked["summary"] += 1
+            words = ["raylet", "--python_worker_command=/env/bin/python worker.py"]
+            head = {"raylet": {"isHeadNode": True}, "cmdline": words if started else []}
+            return {"data": {"summary": [head]}}
+        node = {"node_ip": ELSEWHERE, "is_head_node": True, "resources_total": {"CPU": 2.0}}
+        answers = {
+            "/api/v0/cluster_metadata": {"data": {"rayVersion": "2.60.0", "pythonVersion": "3.1"}},
+            "/api/v0/nodes": {
+                "data": {
+                    "result": {
+                        "result": [{**node, "state": "ALIVE"}, {**node, "state": "DEAD"}],
+                    }
+                }
+            },
+            "/api/cluster_status": {
+                "data": {"clusterStatus": {"autoscalerReport": {"activeNodes": self.types}}}
+            },
+        }
+        return answers.get(path.partition("?")[0])
+
+
+def test_dead_nodes_do_not_count():
+    assert len(cluster_state(Head({})).nodes) == 1
+
+
+def test_a_head_that_is_only_starting_is_waited_for():
+    """Its job server answers before its own node is there, and that before its command line."""
+    state = cluster_state(Head({}, late=2), starting_s=30)
+    assert len(state.nodes) == 1
+    assert state.interpreter == "/env/bin/python"
+
+
+def test_a_cluster_without_any_node_is_told_of():
+    with pytest.raises(ResourceError, match="8265 answers, and its cluster has no node that is al"):
+        cluster_state(Head({}, late=9), starting_s=0)
+
+
+def test_a_head_started_by_hand_does_not_grow():
+    """It reports as an autoscaler would, with a made-up type for each node."""
+    made_up = "node4E2Fc6Ac9C7C3E362A63B5966D5200F2479F75808F462Be5B203Dd9F"
+    assert not cluster_state(Head({made_up: 1})).grows
+    assert cluster_state(Head({"ray.head.default": 1})).grows
+
+
+def test_versions_that_fit_pass_and_a_patch_does_not_matter():
+    ray, python = version("ray"), platform.python_version()
+    check_versions(cluster(ray=f"{ray.rpartition('.')[0]}.99", python=python))
+
+
+@pytest.mark.parametrize(("kind", "theirs"), [("ray", "2.9.3"), ("python", "3.9.1")])
+def test_another_version_is_refused_with_both(kind, theirs):
+    ours = {"ray": version("ray"), "python": platform.python_version()}[kind]
+    with pytest.raises(ResourceError) as refused:
+        check_versions(cluster(**{kind: theirs}))
+    assert theirs in refused.value.message
+    assert ours in refused.value.message
+
+
+def test_a_local_path_is_refused_where_the_cluster_is_elsewhere(tmp_path):
+    places = Places({"--data": str(tmp_path)}, "")
+    with pytest.raises(UsageError, match=r"--data .* is a path of this machine"):
+        check_places(cluster((2, 0)), places, [])
+
+
+def test_a_local_path_is_refused_with_more_than_one_node(tmp_path):
+    places = Places({"--out": str(tmp_path)}, "")
+    with pytest.raises(UsageError, match="2 machines"):
+        check_places(cluster((2, 0), (2, 0), ip=HERE), places, [])
+
+
+def test_a_local_path_is_fine_on_this_machine(tmp_path):
+    assert check_places(cluster((2, 0), ip=HERE), Places({"--data": str(tmp_path)}, ""), []) == []
+
+
+def test_a_missing_one_is_not(tmp_path):
+    places = Places({"--teacher": str(tmp_path / "t.pth")}, "")
+    with pytest.raises(UsageError, match=r"t\.pth does not exist"):
+        check_places(cluster((2, 0), ip=HERE), places, [])
+
+
+def test_a_shared_folder_is_believed():
+    places = Places({"--data": "/mnt/nfs/images", "--out": "/mnt/nfs/runs/a"}, "")
+    assert check_places(cluster((2, 0), (2, 0)), places, ["/mnt/nfs"]) == []
+
+
+def test_a_folder_that_only_begins_like_the_shared_one_is_not():
+    places = Places({"--out": "/mnt/nfs2/runs"}, "")
+    with pytest.raises(UsageError, match="--shared"):
+        check_places(cluster((2, 0), (2, 0)), places, ["/mnt/nfs"])

@@ -1,0 +1,105 @@
+"""Every operation that changes a disk, counted, so that each can be the one at which it ends.
+
+The method is SQLite's ("How SQLite is tested", I/O error and crash tests): a fault at the n-th
+operation for n = 1, 2, 3 ... until none is left.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mimic_ray.store import state_file
+
+# What pathlib, shutil and tempfile come down to.
+_CALLS = ("open", "fsync", "replace", "rename", "mkdir", "unlink", "rmdir", "truncate")
+
+
+class FaultyDisk:
+    """Counts operations below `root` and calls `fail()` at those that `due(number)` names.
+
+    A write that fails has written half. Reading is left alone, and so are files with `ignored` in
+    their name.
+    """
+
+    def __init__(
+        self,
+        patch: pytest.MonkeyPatch,
+        due: Callable[[int], bool],
+        fail: Callable[[], Any],
+        root: Path = Path("/"),
+        ignored: str = "",
+    ) -> None:
+        self.ignored = ignored
+        self.calls, self.due, self.fail = 0, due, fail
+        self.names: list[str] = []
+        self._root = root
+        self._io_open = io.open
+        for name in _CALLS:
+            patch.setattr(os, name, self._counted(name, getattr(os, name)))
+        patch.setattr(io, "open", self._open)
+        # Rust writes this file: its operations are not Python's.
+        self._save_file = state_file.save_file
+        patch.setattr(state_file, "save_file", self._save)
+
+    def _check(self, name: str, path: Any, torn: Callable[[], Any] = lambda: None) -> None:
+        if not self._is_below(path):
+            return
+        self.calls += 1
+        self.names.append(name)
+        if self.due(self.calls):
+            torn()
+            self.fail()
+
+    def _is_below(self, path: Any) -> bool:
+        where = path_of(path) if isinstance(path, int) else Path(os.fsdecode(path)).absolute()
+        if self.ignored and self.ignored in where.name:
+            return False
+        return where.is_relative_to(self._root)
+
+    def _counted(self, name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(path: Any, *args: Any, **options: Any) -> Any:
+            where = path
+            if options.get("dir_fd") is not None:  # as shutil.rmtree does it
+                where = path_of(options["dir_fd"]) / os.fsdecode(path)
+            self._check(name, where)
+            return operation(path, *args, **options)
+
+        return counted
+
+    def _open(self, path: Any, mode: str = "r", *args: Any, **options: Any) -> Any:
+        if not {*mode} & {*"wax+"} or isinstance(path, int):
+            return self._io_open(path, mode, *args, **options)
+        self._check("open", path)
+        file = self._io_open(path, mode, *args, **options)
+        write = file.write
+
+        def counted_write(content: Any) -> Any:
+            def half() -> None:
+                write(content[: len(content) // 2])
+                file.flush()
+
+            self._check("write", path, half)
+            return write(content)
+
+        file.write = counted_write
+        return file
+
+    def _save(self, tensors: Any, path: Path) -> None:
+        def half() -> None:
+            self._save_file(tensors, path)
+            with self._io_open(path, "r+b") as file:
+                file.truncate(path.stat().st_size // 2)
+
+        self._check("write", path, half)
+        self._save_file(tensors, path)
+
+
+def path_of(descriptor: int) -> Path:
+    """What an open file is called."""
+    return Path(f"/proc/self/fd/{descriptor}").readlink()

@@ -1,0 +1,38 @@
+"""What the trials of a search share, and how images too many to send come to them."""
+
+import pickle
+
+import pytest
+import torch
+
+from mimic_ray.data.cache import open_pixels
+from mimic_ray.data.image_source import open_images
+from mimic_ray.execution.shared_inputs import ArrayImages, PlacedImages
+from mimic_ray.workflows import prepare_search
+
+
+@pytest.fixture
+def pixels(case, monkeypatch, tmp_path):
+    monkeypatch.setenv("MIMIC_RAY_CACHE", str(tmp_path))
+    return open_pixels(open_images(case / "images"), 32)
+
+
+def test_images_too_many_to_send_are_opened_where_they_are_wanted(case, pixels, monkeypatch):
+    rows = torch.tensor([3, 7, 8, 20, 31])
+    sent = prepare_search._images(pixels, rows, str(case / "images"))
+    assert isinstance(sent, ArrayImages)
+    monkeypatch.setattr(prepare_search, "_SENT_BYTES", 0)
+    placed = prepare_search._images(pixels, rows, str(case / "images"))
+    assert isinstance(placed, PlacedImages)
+    there = pickle.loads(pickle.dumps(placed))
+    assert len(there) == len(sent) == 5
+    assert there.fingerprint == sent.fingerprint
+    which = torch.tensor([4, 0, 2])
+    assert torch.equal(there.gather(which), sent.gather(which))
+
+
+def test_they_travel_without_their_pixels(case, pixels, monkeypatch):
+    monkeypatch.setattr(prepare_search, "_SENT_BYTES", 0)
+    placed = prepare_search._images(pixels, torch.arange(40), str(case / "images"))
+    placed.gather(torch.tensor([1]))  # opened here, which must not travel along
+    assert len(pickle.dumps(placed)) < 3000
