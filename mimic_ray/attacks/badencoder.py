@@ -67,7 +67,7 @@ def badencoder(
     trigger: Callable[[Tensor], Tensor],
     settings: Settings,
     compute: Compute,
-    tell: Callable[[int, int, Losses], None] = lambda done, total, losses: None,
+    on_progress: Callable[[int, int, Losses], None] = lambda done, total, losses: None,
 ) -> tuple[Encoder, list[Losses]]:
     """The attacked encoder, on the CPU, and the losses of each step; `clean` is left unchanged.
 
@@ -117,7 +117,7 @@ def badencoder(
         total.backward()
         optimiser.step()
         history.append(Losses(*(loss.detach().cpu() for loss in losses)))
-        tell(step + 1, settings.steps, history[-1])
+        on_progress(step + 1, settings.steps, history[-1])
     return attacked.cpu().requires_grad_(False), history
 
 

@@ -23,24 +23,61 @@
 
 Errors cross process boundaries (Ray, the checkpoint reader's child), so each can be pickled:
 the constructor's arguments are kept in `args`.
+
+A message names a setting with `option("workers")`, because the same error reaches Python callers
+and users of the command line: `str(error)` says `workers=`, `error.for_command_line()` says
+`--workers`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+
+# Control characters, which cannot occur in text that passed base.text.plain: the first stands
+# before a parameter's name, the other two after it, without and with a value behind it.
+_BEFORE, _ALONE, _VALUE = "\x1d", "\x1e", "\x1f"
+_MARKED = re.compile(f"{_BEFORE}([a-z_]+)([{_ALONE}{_VALUE}])")
+# Parameters whose command line option has another name.
+_OPTION_NAMES = {"settings": "set", "trackers": "track"}
+
+
+def option(name: str, value: object = None) -> str:
+    """A parameter in the message of an error, with its value if one is given.
+
+    `option("workers", 4)` reads `workers=4` in Python and `--workers 4` on the command line.
+    """
+    return f"{_BEFORE}{name}" + (_ALONE if value is None else f"{_VALUE}{value}")
 
 
 class MimicError(Exception):
-    """One sentence for the user: what is wrong, where, and the way out."""
+    """One sentence for the user: what is wrong, where, and how to fix it.
+
+    `template` is the sentence with the marks of `option`: use it to build another error from one.
+    """
 
     exit_code = 1
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.message = message
+        self.template = message
+
+    @property
+    def message(self) -> str:
+        """The sentence with parameters as Python spells them."""
+        return _MARKED.sub(r"\1=", self.template)
+
+    def for_command_line(self) -> str:
+        """The sentence with parameters as command line options."""
+        return _MARKED.sub(_as_option, self.template)
 
     def __str__(self) -> str:
         return self.message
+
+
+def _as_option(found: re.Match[str]) -> str:
+    name = _OPTION_NAMES.get(found[1], found[1]).replace("_", "-")
+    return f"--{name}" + (" " if found[2] == _VALUE else "")
 
 
 class UsageError(MimicError):
@@ -141,4 +178,4 @@ class StoppedError(MimicError):
         self.exit_code = 128 + signal_number
 
     def __reduce__(self) -> tuple[type, tuple[str, int]]:
-        return type(self), (self.message, self.signal_number)
+        return type(self), (self.template, self.signal_number)

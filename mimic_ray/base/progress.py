@@ -1,17 +1,27 @@
-"""News of long work, from wherever it runs to whoever shows it. Light: an actor imports it."""
+"""Progress of long work, passed from wherever it runs to whatever displays it.
+
+Imports nothing heavy: a Ray actor imports it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a phase is. `row` holds the last step's numbers while distilling."""
+    """State of one phase. While distilling, `row` holds the metrics of the last step."""
 
-    phase: str  # "decode", "profile", "distil", or words to be shown as they are
+    phase: str  # "decode", "profile", "distil" ..., or a text to display as it is
     done: int
     total: int
     row: Mapping[str, float] = field(default_factory=dict)
     images_per_s: float = 0.0
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+def ignore_progress(progress: Progress) -> None:
+    """The default `on_progress`: displays nothing."""

@@ -87,7 +87,7 @@ def badencoder(
     from mimic_ray.workflows.attack import References, attack
 
     settings = Settings(steps, batch, rate, schedule.value, target=target_feature.value, seed=seed)
-    with shown_progress() as tell:
+    with shown_progress() as on_progress:
         made = attack(
             encoder,
             teacher,
@@ -101,7 +101,7 @@ def badencoder(
             device=device,
             precision=precision.value,
             threads=threads,
-            tell=tell,
+            on_progress=on_progress,
         )
     if json:
         console.print_json({"checkpoint": made.checkpoint, **made.record})

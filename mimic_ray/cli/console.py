@@ -55,7 +55,7 @@ def errors_as_sentences() -> Iterator[None]:
     except MimicError as error:
         if debug:
             traceback.print_exc()
-        _fail(error.message, error.exit_code)
+        _fail(error.for_command_line(), error.exit_code)
     except Exception as error:
         if debug:
             raise

@@ -17,8 +17,8 @@ def command() -> None:
     from mimic_ray.workflows.demo import check_promises, demo
 
     folder = _new_folder()
-    with shown_progress() as tell:
-        made = demo(folder, tell, console.err.print)
+    with shown_progress() as on_progress:
+        made = demo(folder, on_progress, console.err.print)
     console.out.print(evaluation_table(made.evaluation.rows))
     for promise in check_promises(made.evaluation):
         console.out.print(f"  [green]ok[/]  {promise}", soft_wrap=True)

@@ -81,7 +81,7 @@ def command(
     from mimic_ray.workflows.evaluate import Heads, evaluate
     from mimic_ray.workflows.evaluate_images import Attacked
 
-    with shown_progress() as tell:
+    with shown_progress() as on_progress:
         found = evaluate(
             _places(encoders),
             train,
@@ -95,7 +95,7 @@ def command(
             test_limit=test_limit,
             device=device,
             threads=threads,
-            tell=tell,
+            on_progress=on_progress,
         )
     if json:
         console.print_json(found.to_json())

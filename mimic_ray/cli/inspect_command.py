@@ -29,7 +29,11 @@ def command(
         found = inspect(file, encoder)
     except CheckpointError as error:
         if json:
-            refused = {"readable": False, "kind": type(error).__name__, "reason": error.message}
+            refused = {
+                "readable": False,
+                "kind": type(error).__name__,
+                "reason": error.for_command_line(),
+            }
             console.print_json(refused)
         raise
     if json:

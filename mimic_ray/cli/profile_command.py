@@ -32,7 +32,7 @@ def command(
     from mimic_ray.cli.progress_bars import shown_progress
     from mimic_ray.workflows.profile import profile_checkpoint
 
-    with shown_progress() as tell:
+    with shown_progress() as on_progress:
         found = profile_checkpoint(
             encoder,
             teacher,
@@ -42,7 +42,7 @@ def command(
             settings=setting or [],
             device=device,
             threads=threads,
-            tell=tell,
+            on_progress=on_progress,
         )
     if json:
         console.print_json(found.to_json())

@@ -51,7 +51,7 @@ def shown_progress() -> Iterator[Callable[[News], None]]:
     )
     tasks: dict[str, TaskID] = {}
 
-    def tell(news: News) -> None:
+    def on_progress(news: News) -> None:
         if news.phase not in tasks:
             words = _WORDS.get(news.phase, news.phase)
             tasks[news.phase] = bar.add_task(words, total=news.total, detail="")
@@ -59,7 +59,7 @@ def shown_progress() -> Iterator[Callable[[News], None]]:
         bar.update(tasks[news.phase], completed=news.done, total=news.total, detail=detail)
 
     with bar:
-        yield tell
+        yield on_progress
 
 
 def _told_in_words() -> Callable[[News], None]:
@@ -70,7 +70,7 @@ def _told_in_words() -> Callable[[News], None]:
     every_s = float(os.environ.get("MIMIC_RAY_PROGRESS_S") or "inf")
     silent, told_phase, told_at = False, "", 0.0
 
-    def tell(news: News) -> None:
+    def on_progress(news: News) -> None:
         nonlocal silent, told_phase, told_at
         if news.phase == "silent":
             if bool(news.done) != silent:
@@ -87,7 +87,7 @@ def _told_in_words() -> Callable[[News], None]:
             words = f"{_WORDS.get(news.phase, news.phase)}: {news.done:,} of {news.total:,}"
             console.err.print(", ".join([words, *_numbers(news)]), markup=False, soft_wrap=True)
 
-    return tell
+    return on_progress
 
 
 def _numbers(news: News) -> list[str]:

@@ -55,7 +55,7 @@ def command(
         max_failures,
         wait_for_room,
     )
-    with shown_progress() as tell:
+    with shown_progress() as on_progress:
         result = purify(
             encoder,
             teacher,
@@ -69,7 +69,7 @@ def command(
             device=device,
             threads=threads,
             commit_every=commit_every,
-            tell=tell,
+            on_progress=on_progress,
         )
     for warning in result.warnings:
         console.err.print(f"[yellow]note:[/] {warning}")

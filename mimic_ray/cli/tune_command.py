@@ -105,7 +105,7 @@ def command(
     from mimic_ray.workflows.tune import tune
 
     with ExitStack() as preparing, shown_study() as show:
-        tell = preparing.enter_context(shown_progress())
+        on_progress = preparing.enter_context(shown_progress())
 
         def watch(progress: Progress, planned: int) -> None:
             preparing.close()  # the bars have done their work
@@ -134,7 +134,7 @@ def command(
             trackers=track or [],
             device=device,
             threads=threads,
-            tell=tell,
+            on_progress=on_progress,
             watch=watch,
         )
     if json:

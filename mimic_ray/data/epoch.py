@@ -49,23 +49,23 @@ class EpochPlan:
         start = position * self.global_batch
         return _order(self.images, self.seed, epoch)[start : start + self.global_batch]
 
-    def share(self, step: int, rank: int, world: int) -> Tensor:
-        """int64 [about global_batch / world]: the part of `batch(step)` of worker `rank`.
+    def share(self, step: int, rank: int, world_size: int) -> Tensor:
+        """int64 [about global_batch / world_size]: the part of `batch(step)` of worker `rank`.
 
         Raises UsageError if there are more workers than images in a batch.
         """
-        if self.global_batch < world:
+        if self.global_batch < world_size:
             raise UsageError(
-                f"A global batch of {self.global_batch} has no image for each of {world} workers: "
+                f"A global batch of {self.global_batch} is smaller than the {world_size} workers: "
                 "set a larger batch or fewer workers."
             )
-        start, end = share_bounds(self.global_batch, rank, world)
+        start, end = share_bounds(self.global_batch, rank, world_size)
         return self.batch(step)[start:end]
 
 
-def share_bounds(total: int, rank: int, world: int) -> tuple[int, int]:
+def share_bounds(total: int, rank: int, world_size: int) -> tuple[int, int]:
     """Where a worker's share of `total` images starts and ends; shares differ by one at most."""
-    return rank * total // world, (rank + 1) * total // world
+    return rank * total // world_size, (rank + 1) * total // world_size
 
 
 @lru_cache(maxsize=4)

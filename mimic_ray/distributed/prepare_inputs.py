@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mimic_ray.base.errors import MimicError, StoppedError
-from mimic_ray.base.progress import Progress
+from mimic_ray.base.progress import ProgressCallback
 from mimic_ray.distributed.ray_errors import as_ours
 from mimic_ray.distributed.trial_resources import Resources
 from mimic_ray.execution.shared_inputs import TrialInputs
@@ -19,18 +19,17 @@ from mimic_ray.execution.shared_inputs import TrialInputs
 _POLL_S = 0.2
 
 Facts = TypeVar("Facts")
-Tell = Callable[[Progress], None]
 
 
 # Makes what trials share, with the facts that the driver needs of it. It may travel.
-Prepare = Callable[[Tell], tuple[Facts, TrialInputs]]
+Prepare = Callable[[ProgressCallback], tuple[Facts, TrialInputs]]
 
 
 def prepared(
     prepare: Prepare[Facts],
     resources: Resources,
     log: Path | str,
-    tell: Tell,
+    on_progress: ProgressCallback,
     stop: Callable[[], int],
 ) -> tuple[Facts, Any]:
     """The facts, and a reference to the inputs. Raises what `prepare` raises, StoppedError.
@@ -42,7 +41,7 @@ def prepared(
     import ray
 
     if resources.address is None:
-        facts, inputs = prepare(tell)
+        facts, inputs = prepare(on_progress)
         return facts, ray.put(inputs)
     from mimic_ray.distributed.run_control import new_mailbox
 
@@ -54,7 +53,7 @@ def prepared(
     answer, inputs = task.remote(prepare, mailbox)
     while not ray.wait([answer], timeout=_POLL_S)[0]:
         for news in ray.get(mailbox.take.remote()):
-            tell(news)
+            on_progress(news)
         if stop():
             ray.cancel(answer, force=True)
             raise StoppedError("Stopped before a trial had begun: start again.")
@@ -70,4 +69,4 @@ def _there(prepare: Prepare[Facts], mailbox: Any) -> tuple[Facts, TrialInputs]:
     """In a process of the cluster."""
     from mimic_ray.distributed.run_control import WorkerEnd
 
-    return prepare(WorkerEnd(mailbox).tell)
+    return prepare(WorkerEnd(mailbox).post)

@@ -92,7 +92,7 @@ class WorkerEnd:
         """Waits, since this process may be ended as soon as it raises."""
         ray.get(self._mailbox.give_up.remote(failure))
 
-    def tell(self, news: Any) -> None:
+    def post(self, news: Any) -> None:
         self._read_answer()
         if self._answer is None:
             self._answer = self._mailbox.post.remote(news)

@@ -59,12 +59,12 @@ def _worker(config: dict[str, Any]) -> float:
     from mimic_ray.base import devices
     from mimic_ray.encoders import encoder_registry
     from mimic_ray.execution.worker import make_strategy
-    from mimic_ray.method.collectives import Ranks
     from mimic_ray.method.loop import Distillation
+    from mimic_ray.method.process_group import ProcessGroup
     from mimic_ray.method.recipe import parse_recipe
 
     context = ray_train.get_context()
-    ranks = Ranks(
+    group = ProcessGroup(
         context.get_world_rank(), context.get_world_size(), int(os.environ.get("LOCAL_RANK", "0"))
     )
     recipe = parse_recipe(config["recipe"])
@@ -83,17 +83,17 @@ def _worker(config: dict[str, Any]) -> float:
         recipe=recipe,
         tap_weights=dict.fromkeys(teacher.spec.taps, 1.0),
         compute=compute,
-        ranks=ranks,
-        strategy=make_strategy(config["strategy"], config["teacher_placement"], ranks, compute),
+        group=group,
+        strategy=make_strategy(config["strategy"], config["teacher_placement"], group, compute),
     )
     start = time.monotonic()
     for _ in distillation.steps():
         if distillation.step == config["warm_up"]:
             distillation.settle()
-            ranks.wait()
+            group.barrier()
             start = time.monotonic()
     # The last step's rows have come, so the device is done as well.
-    ranks.wait()
+    group.barrier()
     measured = training.steps - config["warm_up"]
     return measured * training.batch / (time.monotonic() - start)
 

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from mimic_ray.base.errors import MimicError, ResourceError, StoppedError, TrainingError
-from mimic_ray.base.progress import Progress
+from mimic_ray.base.progress import ProgressCallback
 from mimic_ray.base.storage_address import below, filesystem_of, parse
 from mimic_ray.base.text import count
 from mimic_ray.distributed.capacity import (
@@ -43,7 +43,7 @@ def train_on_ray(
     *,
     workers: Workers,
     log: Path,
-    tell: Callable[[Progress], None],
+    on_progress: ProgressCallback,
     stop: Callable[[], int],
 ) -> Outcome:
     """Runs the job on the workers and returns rank 0's outcome.
@@ -62,14 +62,14 @@ def train_on_ray(
     if workers.room_s:
         # By default Ray Train gives a start up after 60 s, and a node takes minutes to come.
         os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(workers.room_s)
-    silence = Silence(tell, end_after_s=max(END_AFTER_S, workers.room_s + _GRACE_S))
+    silence = Silence(on_progress, end_after_s=max(END_AFTER_S, workers.room_s + _GRACE_S))
     for left in reversed(range(workers.restarts + 1)):
         _check_not_stopped(stop)
         try:
             # A connection of its own: with the old one Ray ends what the lost attempt left, which
             # would hold its CPUs or GPUs for ever.
             with ray_session(workers.address, log, cpus=cpus):
-                return _attempt(job, teacher_state, workers, log, tell, stop, silence)
+                return _attempt(job, teacher_state, workers, log, on_progress, stop, silence)
         except _AttemptLost as lost:
             if not left:
                 raise as_ours(lost.error, log) from lost.error
@@ -89,7 +89,7 @@ def _attempt(
     teacher_state: Mapping[str, Tensor],
     workers: Workers,
     log: Path,
-    tell: Callable[[Progress], None],
+    on_progress: ProgressCallback,
     stop: Callable[[], int],
     silence: Silence,
 ) -> Outcome:
@@ -119,7 +119,7 @@ def _attempt(
     checks = [silence.check]
     if workers.address is not None:
         checks.append(Head(ray.get_runtime_context().gcs_address).check)
-    return _fit(trainer, mailbox, log, tell, stop, silence.heard, checks)
+    return _fit(trainer, mailbox, log, on_progress, stop, silence.heard, checks)
 
 
 def make_trainer(
@@ -138,7 +138,7 @@ def make_trainer(
     from ray.train.torch import TorchTrainer
     from ray.train.v2.api.config import LoggingConfig
 
-    from mimic_ray.distributed.process_group import ClusterTorchConfig
+    from mimic_ray.distributed.torch_config import ClusterTorchConfig
 
     notes = parse(storage)
     most = workers.count
@@ -177,23 +177,23 @@ def _worker(config: dict[str, Any]) -> dict[str, Any]:
 
     from mimic_ray.distributed.run_control import WorkerEnd
     from mimic_ray.execution.worker import train
-    from mimic_ray.method.collectives import Ranks
+    from mimic_ray.method.process_group import ProcessGroup
 
     context = ray_train.get_context()
-    ranks = Ranks(
+    group = ProcessGroup(
         context.get_world_rank(), context.get_world_size(), int(os.environ.get("LOCAL_RANK", "0"))
     )
     job = replace(config["job"], device=str(ray_train.torch.get_device()))
     end = WorkerEnd(config["mailbox"])
-    if ranks.rank == 0:
+    if group.rank == 0:
         end.begin()
     try:
         outcome = train(
             job,
             ray.get(config["teacher_state"]),
-            ranks=ranks,
-            tell=end.tell,
-            stop=end.stop if ranks.rank == 0 else lambda: False,
+            group=group,
+            on_progress=end.post,
+            stop=end.stop if group.rank == 0 else lambda: False,
             before_commit=end.before_commit,
         )
     except MimicError as error:
@@ -203,7 +203,7 @@ def _worker(config: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:
         # The traceback goes to Ray's log.
         traceback.print_exc()
-        raise in_a_worker(ranks.rank, error) from None
+        raise in_a_worker(group.rank, error) from None
     return asdict(outcome)
 
 
@@ -211,9 +211,9 @@ def _fit(
     trainer: Any,
     mailbox: Any,
     log: Path,
-    tell: Callable[[Progress], None],
+    on_progress: ProgressCallback,
     stop: Callable[[], int],
-    heard: Callable[[Progress], None],
+    heard: ProgressCallback,
     checks: Sequence[Callable[[], None]],
 ) -> Outcome:
     """`trainer.fit()` in a thread, so that signals stay ours (Ray replaces SIGINT for good).
@@ -237,7 +237,7 @@ def _fit(
         thread.join(_POLL_S)
         for news in ray.get(mailbox.take.remote()):
             heard(news)
-            tell(news)
+            on_progress(news)
         for check in checks:
             check()
         if failure := ray.get(mailbox.failure.remote()):

@@ -44,15 +44,17 @@ def run_in_trial(
         return
     end = WorkerEnd(mailbox)
 
-    def tell(news: Any) -> None:
-        end.tell((task.id, news))
+    def on_progress(news: Any) -> None:
+        end.post((task.id, news))
 
     def report(trial: Trial) -> None:
-        tell(trial)
+        on_progress(trial)
         _report(trial, task)
 
     shared = ray.get(inputs[0])
-    _plain_errors(lambda: run_trial(task, shared, report=report, tell=tell, stop=end.stop))
+    _plain_errors(
+        lambda: run_trial(task, shared, report=report, on_progress=on_progress, stop=end.stop)
+    )
 
 
 def _report(trial: Trial, task: TrialTask) -> None:
@@ -123,7 +125,7 @@ def _trainer(
     from ray.train.torch import TorchTrainer
     from ray.train.v2.api.config import LoggingConfig
 
-    from mimic_ray.distributed.process_group import ClusterTorchConfig
+    from mimic_ray.distributed.torch_config import ClusterTorchConfig
 
     notes = parse(below(run, ".ray"))
     each = {"CPU": float(resources["cpus_per_worker"])}
@@ -155,26 +157,28 @@ def _worker(config: dict[str, Any]) -> None:
     import ray.train.torch
 
     from mimic_ray.distributed.run_control import WorkerEnd
-    from mimic_ray.method.collectives import Ranks
+    from mimic_ray.method.process_group import ProcessGroup
 
     context = ray.train.get_context()
-    ranks = Ranks(context.get_world_rank(), context.get_world_size(), context.get_local_rank())
+    group = ProcessGroup(
+        context.get_world_rank(), context.get_world_size(), context.get_local_rank()
+    )
     # Each worker of a machine sees the GPUs of all. By name: a bare "cuda" is another in a thread.
     task: TrialTask = replace(config["task"], device=str(ray.train.torch.get_device()))
     end, own = WorkerEnd(config["mailbox"]), WorkerEnd(config["own"])
 
-    def tell(news: Any) -> None:
-        end.tell((task.id, news))
-        own.tell(news)
+    def on_progress(news: Any) -> None:
+        end.post((task.id, news))
+        own.post(news)
 
     _plain_errors(
         lambda: run_trial(
             task,
             ray.get(config["inputs"]),
-            ranks=ranks,
-            report=tell,
-            tell=tell,
-            stop=lambda: ranks.rank == 0 and (end.stop() or own.stop()),
+            group=group,
+            report=on_progress,
+            on_progress=on_progress,
+            stop=lambda: group.rank == 0 and (end.stop() or own.stop()),
         )
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mimic_ray.base.errors import ResourceError, StoppedError
-from mimic_ray.base.progress import Progress
+from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.base.text import count
 from mimic_ray.distributed.capacity import Amounts, in_words, places, total
 
@@ -80,7 +80,7 @@ def concurrency(nodes: Sequence[Amounts], resources: Resources) -> int:
 
 
 def wait_for_room(
-    resources: Resources, tell: Callable[[Progress], None], stop: Callable[[], int]
+    resources: Resources, on_progress: ProgressCallback, stop: Callable[[], int]
 ) -> None:
     """Returns once the connected cluster has room for a trial, or at once without `room_s`.
 
@@ -104,6 +104,6 @@ def wait_for_room(
                     f"In {waited:.0f} s the cluster made no room for a trial of {trial}: see "
                     "`ray status`, ask for less, or wait longer with --wait-for-room."
                 )
-            tell(Progress("room", int(waited), int(resources.room_s)))
+            on_progress(Progress("room", int(waited), int(resources.room_s)))
     finally:
         remove_placement_group(group)

@@ -97,7 +97,7 @@ def search_on_ray(
     known: Sequence[Trial],
     *,
     prepares: Callable[[Any], None],
-    tell: Callable[[Progress], None],
+    on_progress: Callable[[Progress], None],
     stop: Callable[[], int],
 ) -> Progress:
     """Runs trials until enough have ended or `stop()`; every end is in the study.
@@ -122,7 +122,7 @@ def search_on_ray(
         search = begin(facts)
         driver = _Driver(study, search, known, min(concurrent, search.trials), stop)
         if not stop() and driver.remaining() > 0:
-            driver.run(inputs, resources, tell)
+            driver.run(inputs, resources, on_progress)
         return driver.progress
 
 
@@ -167,7 +167,9 @@ class _Driver:
         failed = sum(trial.status == "failed" for trial in self.progress.ended)
         return failed > self.search.failed_share * self.search.trials
 
-    def run(self, inputs: Any, resources: Resources, tell: Callable[[Progress], None]) -> None:
+    def run(
+        self, inputs: Any, resources: Resources, on_progress: Callable[[Progress], None]
+    ) -> None:
         """`Tuner.fit()` in a thread, so that signals stay ours (Ray replaces SIGINT for good).
 
         `inputs`: a reference to the TrialInputs.
@@ -193,7 +195,7 @@ class _Driver:
             thread.join(_POLL_S)
             for trial_id, news in ray.get(mailbox.take.remote()):
                 self._heard(trial_id, news)
-            tell(self.progress)
+            on_progress(self.progress)
             self._show()
             if (self._stop() or self.failed_too_often()) and asked_at is None:
                 asked_at = time.monotonic()

@@ -2,7 +2,7 @@
 
 A rank whose peer fell silent waits inside an all-reduce, where it can neither tell nor be told
 anything. Ray declares a silent node dead after a minute or two, the all-reduce itself ends after
-process_group.TIMEOUT_S, and what neither of the two sees ends here.
+torch_config.TIMEOUT_S, and what neither of the two sees ends here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from mimic_ray.base.errors import TrainingError
-from mimic_ray.base.progress import Progress
+from mimic_ray.base.progress import Progress, ProgressCallback
 
 # A step takes seconds, and so does each piece of news of what comes before the first.
 WARN_AFTER_S = 60.0
@@ -24,12 +24,12 @@ class Silence:
 
     def __init__(
         self,
-        tell: Callable[[Progress], None],
+        on_progress: ProgressCallback,
         *,
         end_after_s: float = END_AFTER_S,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._tell, self._now, self._end_after_s = tell, now, end_after_s
+        self._on_progress, self._now, self._end_after_s = on_progress, now, end_after_s
         self._last_news, self._step = now(), 0
         self._told_s = 0
 
@@ -39,7 +39,7 @@ class Silence:
             self._step = news.done
         if self._told_s:
             self._told_s = 0
-            self._tell(Progress("silent", 0, int(self._end_after_s)))
+            self._on_progress(Progress("silent", 0, int(self._end_after_s)))
 
     def check(self) -> None:
         """Raises TrainingError when the silence is longer than any step."""
@@ -54,4 +54,4 @@ class Silence:
         # Once a second is enough for whoever shows it.
         if silent_s > WARN_AFTER_S and int(silent_s) > self._told_s:
             self._told_s = int(silent_s)
-            self._tell(Progress("silent", self._told_s, int(self._end_after_s)))
+            self._on_progress(Progress("silent", self._told_s, int(self._end_after_s)))

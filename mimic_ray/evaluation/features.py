@@ -30,7 +30,7 @@ def features(
     compute: Compute,
     *,
     change: Callable[[Tensor], Tensor] = lambda pixels: pixels,
-    tell: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Tensor:
     """The feature of every image, float32 [N, D] of length 1 on the CPU; encoder in eval mode.
 
@@ -45,7 +45,7 @@ def features(
             pixels = to_float(change(images.gather(chosen)).to(device))
             feature = encoder(pixels.contiguous(memory_format=torch.channels_last))
             found.append(F.normalize(feature.float(), dim=1).cpu())
-            tell(int(chosen[-1]) + 1, len(images))
+            on_progress(int(chosen[-1]) + 1, len(images))
     matrix = torch.cat(found)
     if not matrix.isfinite().all():
         raise DataError(f"{encoder.spec.name} gives features that are not finite on these images.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
-from mimic_ray.base.progress import Progress
+from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.data.views import centre, to_float
 from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.encoder import Encoder, Spec
@@ -20,7 +20,6 @@ from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.student import renew
 from mimic_ray.method.teacher import Recording, record
 
-Tell = Callable[[Progress], None]
 # A recording of fixed views beyond this is not kept: the teacher is asked each step instead.
 _RECORDING_LIMIT_BYTES = 2 << 30
 
@@ -86,17 +85,17 @@ def profile_images(
     images: Decoded,
     recipe: Recipe,
     compute: Compute,
-    tell: Tell,
+    on_progress: ProgressCallback,
 ) -> Profile:
     """The profile of `encoder`, whose name is `name`, on the first images as their centres show."""
     settings, seed = recipe.mutual_information, recipe.training.seed
     chosen = torch.arange(min(settings.images, len(images)))
-    tell(Progress("profile", 0, 1))
+    on_progress(Progress("profile", 0, 1))
     batches = [
         centre(to_float(images.gather(rows)), encoder.spec.input_size) for rows in chosen.split(128)
     ]
     found = profile(encoder, untrained(name, seed), batches, settings, compute, seed)
-    tell(Progress("profile", 1, 1))
+    on_progress(Progress("profile", 1, 1))
     return found
 
 
@@ -122,7 +121,7 @@ def record_teacher(
     taps: list[str],
     compute: Compute,
     key: str,
-    tell: Tell,
+    on_progress: ProgressCallback,
     runs: int = 1,
 ) -> Recording | None:
     """The teacher's answers to the fixed views, or None where asking it anew costs less."""
@@ -135,5 +134,5 @@ def record_teacher(
         taps,
         compute,
         key,
-        lambda done, total: tell(Progress("record", done, total)),
+        lambda done, total: on_progress(Progress("record", done, total)),
     )

@@ -19,15 +19,15 @@ from torch import Tensor
 from mimic_ray.base import devices, files
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import MimicError
-from mimic_ray.base.progress import Progress
+from mimic_ray.base.progress import ProgressCallback, ignore_progress
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.execution.setup import Given, profile_images, with_weights
 from mimic_ray.execution.shared_inputs import TrialInputs
 from mimic_ray.execution.trial_scores import Scorer
 from mimic_ray.execution.worker import Job, train
-from mimic_ray.method.collectives import Ranks
 from mimic_ray.method.loop import Distillation
 from mimic_ray.method.mi_profile import Profile, keeping, same_estimate
+from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe import Recipe, parse_recipe
 from mimic_ray.search.trial import Trial, Value
 from mimic_ray.store.checkpoint import latest
@@ -63,27 +63,27 @@ def run_trial(
     task: TrialTask,
     inputs: TrialInputs,
     *,
-    ranks: Ranks | None = None,
+    group: ProcessGroup | None = None,
     report: Report = lambda trial: None,
-    tell: Callable[[Progress], None] = lambda progress: None,
+    on_progress: ProgressCallback = ignore_progress,
     stop: Callable[[], bool] = lambda: False,
 ) -> Trial:
     """Trains and scores; `report` gets the trial at each rung and at its end, on rank 0.
 
     An error of the distillation itself is a result: the trial's status is then "failed".
     """
-    ranks = ranks or Ranks()
-    with closing(study_place(task.study, f"trial-{task.id}-{ranks.rank}")) as study:
-        return _run_trial(study, task, inputs, ranks, report, tell, stop)
+    group = group or ProcessGroup()
+    with closing(study_place(task.study, f"trial-{task.id}-{group.rank}")) as study:
+        return _run_trial(study, task, inputs, group, report, on_progress, stop)
 
 
 def _run_trial(
     study: StudyPlace,
     task: TrialTask,
     inputs: TrialInputs,
-    ranks: Ranks,
+    group: ProcessGroup,
     report: Report,
-    tell: Callable[[Progress], None],
+    on_progress: ProgressCallback,
     stop: Callable[[], bool],
 ) -> Trial:
     started = time.monotonic()
@@ -94,10 +94,10 @@ def _run_trial(
     recipe = parse_recipe(task.recipe, f"trial {task.number}")
     trial = replace(known or task.trial(), status="running", error="")
     try:
-        trial = _distil(study, task, inputs, recipe, trial, ranks, report, tell, stop)
+        trial = _distil(study, task, inputs, recipe, trial, group, report, on_progress, stop)
     except MimicError as error:
         trial = replace(trial, status="failed", error=error.message)
-    if ranks.rank == 0 and trial.status in ("finished", "failed"):
+    if group.rank == 0 and trial.status in ("finished", "failed"):
         overhead = time.monotonic() - started - trial.seconds - trial.extra.get("scoring_s", 0.0)
         trial = replace(trial, overhead_s=round(overhead, 2))
         study.write_trial(trial)
@@ -111,16 +111,16 @@ def _distil(
     inputs: TrialInputs,
     recipe: Recipe,
     trial: Trial,
-    ranks: Ranks,
+    group: ProcessGroup,
     report: Report,
-    tell: Callable[[Progress], None],
+    on_progress: ProgressCallback,
     stop: Callable[[], bool],
 ) -> Trial:
-    first = ranks.rank == 0
+    first = group.rank == 0
     state = inputs.teacher_state()
     compute = devices.choose(task.device, recipe.training.precision, task.threads)
     scorer = Scorer(inputs, compute, recipe.training.seed)
-    profile = _profile(task, inputs, recipe, state, compute, ranks)
+    profile = _profile(task, inputs, recipe, state, compute, group)
     kept = tuple(profile.weights()) if recipe.loss.attention > 0 else ()
     trial = replace(trial, kept=kept)
     scoring_s = 0.0
@@ -148,8 +148,8 @@ def _distil(
     outcome = train(
         _job(task, study),
         state,
-        ranks=ranks,
-        tell=tell,
+        group=group,
+        on_progress=on_progress,
         stop=stop,
         given=Given(inputs.images, profile, inputs.recording),
         watch=at_rung,
@@ -178,7 +178,7 @@ def _profile(
     recipe: Recipe,
     state: Mapping[str, Tensor],
     compute: Compute,
-    ranks: Ranks,
+    group: ProcessGroup,
 ) -> Profile:
     """The shared profile with this trial's layers kept; a new one if it is estimated otherwise."""
     wanted = recipe.mutual_information
@@ -186,11 +186,11 @@ def _profile(
         return keeping(Profile.from_json(inputs.profile), wanted)
     teacher = with_weights(task.encoder, state)
     made = None
-    if ranks.rank == 0:
+    if group.rank == 0:
         made = profile_images(
             task.encoder, teacher, inputs.images, recipe, compute, lambda news: None
         )
-    return ranks.from_first(made)
+    return group.broadcast(made)
 
 
 def _job(task: TrialTask, study: StudyPlace) -> Job:

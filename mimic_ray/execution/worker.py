@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mimic_ray.base import devices
 from mimic_ray.base.devices import Compute
-from mimic_ray.base.progress import Progress
+from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.image_source import open_images
 from mimic_ray.encoders.encoder import Encoder
@@ -28,9 +28,9 @@ from mimic_ray.execution.setup import (
     record_teacher,
     with_weights,
 )
-from mimic_ray.method.collectives import Ranks
 from mimic_ray.method.loop import Distillation, Row
 from mimic_ray.method.mi_profile import Profile
+from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe import Recipe, parse_recipe
 from mimic_ray.method.strategy import Alone, Replicated, Strategy
 from mimic_ray.method.teacher import Recording, recording_key
@@ -83,8 +83,8 @@ def train(
     job: Job,
     teacher_state: Mapping[str, Tensor],
     *,
-    ranks: Ranks | None = None,
-    tell: Callable[[Progress], None] = lambda progress: None,
+    group: ProcessGroup | None = None,
+    on_progress: ProgressCallback = ignore_progress,
     stop: Callable[[], bool] = lambda: False,
     given: Given | None = None,
     watch: Callable[[Distillation], None] = lambda distillation: None,
@@ -95,10 +95,12 @@ def train(
     `given` saves the making of what other runs made already; `watch` is called after each step;
     `before_commit` by the worker that commits, and may raise instead.
     """
-    ranks = ranks or Ranks()
-    place = place_of(job.run, f"worker-{ranks.rank}")
+    group = group or ProcessGroup()
+    place = place_of(job.run, f"worker-{group.rank}")
     try:
-        return _train(place, job, teacher_state, ranks, tell, stop, given, watch, before_commit)
+        return _train(
+            place, job, teacher_state, group, on_progress, stop, given, watch, before_commit
+        )
     finally:
         place.leave()
 
@@ -107,8 +109,8 @@ def _train(
     place: Place,
     job: Job,
     teacher_state: Mapping[str, Tensor],
-    ranks: Ranks,
-    tell: Callable[[Progress], None],
+    group: ProcessGroup,
+    on_progress: ProgressCallback,
     stop: Callable[[], bool],
     given: Given | None,
     watch: Callable[[Distillation], None],
@@ -117,17 +119,19 @@ def _train(
     recipe = parse_recipe(job.recipe)
     compute = devices.choose(job.device, recipe.training.precision, job.threads)
     folder = place.folder
-    live = LiveWriter(place.live, recipe.training.steps, ranks.world) if ranks.rank == 0 else None
+    live = (
+        LiveWriter(place.live, recipe.training.steps, group.world_size) if group.rank == 0 else None
+    )
 
     def hear(news: Progress) -> None:
         if live:
             live.phase(news.phase)
-        tell(news)
+        on_progress(news)
 
     place.fetch()
     teacher = with_weights(job.encoder, teacher_state)
     side = teacher.spec.input_size
-    images = given.images if given else _decoded(job, cached_side(recipe, side), ranks, hear)
+    images = given.images if given else _decoded(job, cached_side(recipe, side), group, hear)
     committed = latest(folder)
     start = time.monotonic()
 
@@ -136,9 +140,9 @@ def _train(
     elif committed:
         found = Profile.from_json(committed.state["profile"])
     else:
-        found = ranks.from_first(
+        found = group.broadcast(
             profile_images(job.encoder, teacher, images, recipe, compute, hear)
-            if ranks.rank == 0
+            if group.rank == 0
             else None
         )
     distillation = Distillation(
@@ -148,15 +152,15 @@ def _train(
         recipe=recipe,
         tap_weights=found.weights(),
         compute=compute,
-        ranks=ranks,
-        strategy=make_strategy(job.strategy, job.teacher_placement, ranks, compute),
-        recording=_recording(job, teacher, images, found, recipe, compute, ranks, given, hear),
+        group=group,
+        strategy=make_strategy(job.strategy, job.teacher_placement, group, compute),
+        recording=_recording(job, teacher, images, found, recipe, compute, group, given, hear),
     )
     if committed:
         distillation.load(committed.state["distillation"])
     first_step = distillation.step
     rows_sum = committed.state.get("metrics") if committed else None
-    metrics = MetricsLog(folder, first_step, rows_sum) if ranks.rank == 0 else None
+    metrics = MetricsLog(folder, first_step, rows_sum) if group.rank == 0 else None
     pace = _Pace(recipe.training.batch)
 
     def note(row: Row) -> None:
@@ -167,7 +171,7 @@ def _train(
                 live.step(row, images_per_s, recipe.training.batch)
             if pace.due():
                 step = int(row["step"])
-                tell(Progress("distil", step, recipe.training.steps, row, images_per_s))
+                on_progress(Progress("distil", step, recipe.training.steps, row, images_per_s))
 
     def save() -> None:
         for row in distillation.settle():
@@ -190,8 +194,8 @@ def _train(
             step = distillation.step
             watch(distillation)
             finished = step == recipe.training.steps
-            ask = ranks.world == 1 or step % _ASK_EVERY_STEPS == 0
-            stopping = ask and not finished and ranks.any(stop())
+            ask = group.world_size == 1 or step % _ASK_EVERY_STEPS == 0
+            stopping = ask and not finished and group.any(stop())
             if finished or stopping or step % job.commit_every == 0:
                 save()
             if stopping:
@@ -208,14 +212,14 @@ def _train(
         images_per_s=done * recipe.training.batch / max(seconds, 1e-9),
         compute=compute.facts(),
         profile=found.to_json(),
-        workers=ranks.world,
+        workers=group.world_size,
         notes=distillation.notes,
     )
 
 
-def make_strategy(name: str, teacher: str, ranks: Ranks, compute: Compute) -> Strategy:
+def make_strategy(name: str, teacher: str, group: ProcessGroup, compute: Compute) -> Strategy:
     """The strategy called `name`; among the workers that are here, which may be one."""
-    if ranks.world == 1:
+    if group.world_size == 1:
         return Alone()
     if name == "ddp":
         return Replicated()
@@ -247,14 +251,14 @@ class _Pace:
         return True
 
 
-def _decoded(job: Job, side: int, ranks: Ranks, tell: Callable[[Progress], None]) -> Pixels:
+def _decoded(job: Job, side: int, group: ProcessGroup, on_progress: ProgressCallback) -> Pixels:
     """The images; workers on one machine fill and read one file of decoded ones."""
 
     def progress(done: int, total: int) -> None:
-        if ranks.rank == 0:
-            tell(Progress("decode", done, total))
+        if group.rank == 0:
+            on_progress(Progress("decode", done, total))
 
-    limit = job.memory_limit_bytes if ranks.world == 1 else 0
+    limit = job.memory_limit_bytes if group.world_size == 1 else 0
     source = open_images(job.data)
     return open_pixels(source, side, memory_limit_bytes=limit, progress=progress)
 
@@ -266,9 +270,9 @@ def _recording(
     found: Profile,
     recipe: Recipe,
     compute: Compute,
-    ranks: Ranks,
+    group: ProcessGroup,
     given: Given | None,
-    tell: Callable[[Progress], None],
+    on_progress: ProgressCallback,
 ) -> Recording | None:
     """The teacher's answers where they are known or soon repay; several workers ask it anew."""
     taps = list(found.weights()) if recipe.loss.attention > 0 else []
@@ -276,6 +280,6 @@ def _recording(
     if given:
         known = given.recording
         return known if known and known.key == key and {*taps} <= {*known.attention} else None
-    if ranks.world > 1:
+    if group.world_size > 1:
         return None
-    return record_teacher(teacher, images, recipe, taps, compute, key, tell)
+    return record_teacher(teacher, images, recipe, taps, compute, key, on_progress)

@@ -20,8 +20,8 @@ from mimic_ray.encoders.blocks import checkpoint_activations
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.method.adversary import UniversalAdversary
 from mimic_ray.method.async_metrics import Readings
-from mimic_ray.method.collectives import Ranks
 from mimic_ray.method.compiled import compile_encoder, why_not
+from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe import Recipe, check_workers
 from mimic_ray.method.schedule import learning_rate, peak_rate
 from mimic_ray.method.step import step_loss
@@ -58,22 +58,22 @@ class Distillation:
         recipe: Recipe,
         tap_weights: Mapping[str, float],
         compute: Compute,
-        ranks: Ranks | None = None,
+        group: ProcessGroup | None = None,
         strategy: Strategy | None = None,
         recording: Recording | None = None,
     ) -> None:
         training = recipe.training
         device = compute.torch_device
         self.recipe, self.compute, self.images = recipe, compute, images
-        self.ranks = ranks or Ranks()
-        self.strategy = strategy or (Replicated() if self.ranks.world > 1 else Alone())
+        self.group = group or ProcessGroup()
+        self.strategy = strategy or (Replicated() if self.group.world_size > 1 else Alone())
         self.recording = recording
         self.tap_weights = dict(tap_weights) if recipe.loss.attention > 0 else {}
         self.plan = EpochPlan(len(images), training.batch, training.seed)
         self.side = student.spec.input_size
         self.step = 0
         self.notes: list[str] = []  # what the user should know of, a sentence each
-        check_workers(recipe, self.ranks.world)
+        check_workers(recipe, self.group.world_size)
 
         with torch.random.fork_rng(devices=[]):
             # The projector is drawn from the run's seed, whatever was drawn before.
@@ -89,7 +89,7 @@ class Distillation:
         channels_last_where_it_pays(student)
         channels_last_where_it_pays(teacher)
         # From the inside out: norms, units that are compiled or checkpointed, then the workers.
-        if training.sync_batch_norm and self.ranks.world > 1:
+        if training.sync_batch_norm and self.group.world_size > 1:
             synchronise(self.student)
         if training.compile:
             if reason := why_not():
@@ -145,7 +145,7 @@ class Distillation:
         return self._rows(leave=0)
 
     def _share(self, step: int) -> Tensor:
-        return self.plan.share(step, self.ranks.rank, self.ranks.world)
+        return self.plan.share(step, self.group.rank, self.group.world_size)
 
     def _take_step(self, pixels: Tensor) -> None:
         """One update from this worker's images of the step, uint8 [B, 3, P, P] on the host."""
@@ -163,7 +163,7 @@ class Distillation:
                 found, ascent, used = self._backward(pixels[start:end], share[start:end])
             terms = {name: terms[name] + term if part else term for name, term in found.items()}
             ascents += [] if ascent is None else [ascent]
-        numbers = self.ranks.mean(torch.stack(list(terms.values())))
+        numbers = self.group.mean(torch.stack(list(terms.values())))
 
         rate = learning_rate(
             step, training.steps, self._peak_rate, training.schedule, training.warmup
@@ -175,7 +175,7 @@ class Distillation:
         self.optimiser.found_inf = (~torch.isfinite(numbers).all()).float()  # type: ignore[attr-defined]
         self.optimiser.step()
         if self.adversary and ascents:
-            self.adversary.improve(self.ranks.mean(torch.stack(ascents).sum(dim=0)), used)
+            self.adversary.improve(self.group.mean(torch.stack(ascents).sum(dim=0)), used)
         self.step += 1
         self._readings.put(self.step, rate, dict(zip(terms, numbers.unbind(), strict=True)))
 
@@ -199,12 +199,12 @@ class Distillation:
             self.tap_weights,
             self.recipe.loss,
             self.compute,
-            self.ranks,
+            self.group,
             batch,
         )
         # So weighted, the mean over workers of the sum over parts is that of the global batch,
         # though shares may differ by an image.
-        weight = len(indices) * self.ranks.world / batch
+        weight = len(indices) * self.group.world_size / batch
         (weight * terms["loss"]).backward()
         parts = {name: weight * term.detach() for name, term in terms.items()}
         return parts, None if leaf is None else leaf.grad, used

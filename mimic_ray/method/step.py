@@ -9,10 +9,10 @@ from torch import Tensor
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.data.epoch import share_bounds
-from mimic_ray.method.collectives import Ranks
 from mimic_ray.method.losses.attention import attention, attention_distance
 from mimic_ray.method.losses.clone import clone_loss
 from mimic_ray.method.losses.contrastive import contrastive_loss
+from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe import Loss
 from mimic_ray.method.student import Output
 from mimic_ray.method.student_teacher_views import Pair
@@ -26,7 +26,7 @@ def step_loss(
     tap_weights: Mapping[str, float],
     weights: Loss,
     compute: Compute,
-    ranks: Ranks,
+    group: ProcessGroup,
     batch: int | None = None,
 ) -> dict[str, Tensor]:
     """The terms and their weighted sum, "loss", as scalars; only terms with a weight.
@@ -48,9 +48,9 @@ def step_loss(
     if output.projections is not None:
         first, second = (p.float() for p in output.projections)
         everyone, offset = None, 0
-        if weights.negatives == "global" and ranks.world > 1 and batch:
-            everyone = ranks.gather(first, batch), ranks.gather(second, batch)
-            offset, _ = share_bounds(batch, ranks.rank, ranks.world)
+        if weights.negatives == "global" and group.world_size > 1 and batch:
+            everyone = group.gather(first, batch), group.gather(second, batch)
+            offset, _ = share_bounds(batch, group.rank, group.world_size)
         terms["contrastive"] = contrastive_loss(
             first, second, weights.temperature, everyone, offset
         )

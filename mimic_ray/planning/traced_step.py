@@ -15,7 +15,7 @@ from torch import Tensor
 from mimic_ray.base.devices import Compute
 from mimic_ray.encoders.blocks import checkpoint_activations
 from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.method.collectives import Ranks
+from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.step import step_loss
 from mimic_ray.method.student import Student, channels_last_where_it_pays
@@ -52,7 +52,7 @@ class Step:
         """The student's forward and the terms."""
         weights = self.recipe.loss
         return step_loss(
-            self.student, answer, self.pair, self.tap_weights, weights, self.compute, Ranks()
+            self.student, answer, self.pair, self.tap_weights, weights, self.compute, ProcessGroup()
         )["loss"]
 
     def take(self, after: Callable[[str], None] = lambda part: None) -> None:

@@ -38,7 +38,7 @@ class Patience:
                 if waited + pause > self._seconds:
                     self._seconds = 0.0
                     raise StorageAwayError(
-                        f"{error.message} It was tried for {waited:.0f} s. What was committed "
+                        f"{error.template} It was tried for {waited:.0f} s. What was committed "
                         "before is whole: go on with the same command and --resume."
                     ) from error
             time.sleep(pause)

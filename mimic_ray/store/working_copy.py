@@ -131,7 +131,7 @@ class Mirror:
         try:
             yield
         except MimicError as error:
-            error.message = error.message.replace(str(self.path), self.storage.shown())
+            error.template = error.template.replace(str(self.path), self.storage.shown())
             if len(error.args) == 1:
-                error.args = (error.message,)  # what a pickle of it keeps
+                error.args = (error.template,)  # what a pickle of it keeps
             raise

@@ -19,7 +19,7 @@ from mimic_ray.base import devices, files
 from mimic_ray.base.devices import Compute, Precision
 from mimic_ray.base.errors import DataError, UsageError
 from mimic_ray.base.output_folder import Out
-from mimic_ray.base.progress import Progress
+from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.base.text import count
 from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.labelled import open_labelled, open_some
@@ -27,8 +27,6 @@ from mimic_ray.encoders.checkpoint.write import write_like
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.features import features
-
-Tell = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ def attack(
     device: str = "auto",
     precision: Precision = "auto",
     threads: int = 0,
-    tell: Tell = lambda progress: None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> AttackResult:
     """Implants `trigger` into the clean checkpoint `teacher` with the unlabelled images at `data`.
 
@@ -100,13 +98,15 @@ def attack(
             f"{source.location} holds {count(len(source), 'image')}, fewer than one batch of "
             f"{settings.batch}: give more images, or a smaller --batch."
         )
-    shadow = open_pixels(source, side, progress=_decoding(tell))
-    chosen = _choose(references or References(), data, target, clean, make, limit, tell)
-    clean_features = features(clean, shadow, make, tell=_telling(tell, "Clean features"))
+    shadow = open_pixels(source, side, progress=_decoding(on_progress))
+    chosen = _choose(references or References(), data, target, clean, make, limit, on_progress)
+    clean_features = features(
+        clean, shadow, make, on_progress=_telling(on_progress, "Clean features")
+    )
 
     def told(done: int, total: int, losses: Losses) -> None:
         row = {"loss": float(sum(losses))}
-        tell(Progress("Attacking", done, total, row))
+        on_progress(Progress("Attacking", done, total, row))
 
     attacked, history = implant(
         clean, shadow, clean_features, chosen.images, pattern.apply, settings, make, told
@@ -154,7 +154,7 @@ def _choose(
     clean: Encoder,
     compute: Compute,
     limit: int | None,
-    tell: Tell,
+    on_progress: ProgressCallback,
 ) -> _Chosen:
     side = clean.spec.input_size
     if references.all_of_it:
@@ -168,10 +168,12 @@ def _choose(
         data if references.location is None else references.location,
         side,
         limit=limit if own_place else None,
-        progress=_decoding(tell),
+        progress=_decoding(on_progress),
     )
     index = labelled.class_index(target)
-    found = features(clean, labelled.pixels, compute, tell=_telling(tell, "Reference features"))
+    found = features(
+        clean, labelled.pixels, compute, on_progress=_telling(on_progress, "Reference features")
+    )
     best = by_margin(found, labelled.labels, index, references.number)
     return _Chosen(
         labelled.pixels.gather(best),
@@ -226,9 +228,9 @@ def _write_picture(references: Tensor, trigger: Trigger, shadow: Pixels, path: P
     Image.fromarray(sheet.permute(1, 2, 0).numpy()).save(path)
 
 
-def _decoding(tell: Tell) -> Callable[[int, int], None]:
-    return _telling(tell, "decode")
+def _decoding(on_progress: ProgressCallback) -> Callable[[int, int], None]:
+    return _telling(on_progress, "decode")
 
 
-def _telling(tell: Tell, phase: str) -> Callable[[int, int], None]:
-    return lambda done, total: tell(Progress(phase, done, total))
+def _telling(on_progress: ProgressCallback, phase: str) -> Callable[[int, int], None]:
+    return lambda done, total: on_progress(Progress(phase, done, total))

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from mimic_ray.base.devices import Compute
 from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.method.collectives import Ranks
 from mimic_ray.method.losses.attention import attention
+from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe import Loss
 from mimic_ray.method.step import step_loss
 from mimic_ray.method.student import Student, channels_last_where_it_pays
@@ -94,7 +94,7 @@ def _our_step(
     def step() -> None:
         answer = ask(frozen, pair.teacher, taps, compute)
         terms = step_loss(
-            student, answer, pair, dict.fromkeys(taps, 3500.0), weights, compute, Ranks()
+            student, answer, pair, dict.fromkeys(taps, 3500.0), weights, compute, ProcessGroup()
         )
         optimiser.zero_grad()
         terms["loss"].backward()

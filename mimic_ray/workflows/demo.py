@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mimic_ray.attacks.badencoder import Settings
 from mimic_ray.base.errors import MimicError
-from mimic_ray.base.progress import Progress
+from mimic_ray.base.progress import ProgressCallback, ignore_progress
 from mimic_ray.encoders.checkpoint import sandbox
 from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion
 from mimic_ray.execution.resources import Workers
@@ -52,7 +52,7 @@ class Demo:
 
 def demo(
     folder: Path,
-    tell: Callable[[Progress], None] = lambda progress: None,
+    on_progress: ProgressCallback = ignore_progress,
     say: Callable[[str], None] = lambda sentence: None,
 ) -> Demo:
     """Makes the new `folder`. Raises DemoError where a promise is not kept."""
@@ -72,7 +72,7 @@ def demo(
             target=TARGET,
             settings=Settings(steps=ATTACK_STEPS),
             threads=_THREADS,
-            tell=tell,
+            on_progress=on_progress,
         )
         say("2/3  Purify: 2,000 unlabelled images (4 %), on Ray Train; it knows of no patch")
         purified = purify(
@@ -82,7 +82,7 @@ def demo(
             folder / "purified",
             settings=[f"training.steps={PURIFY_STEPS}"],
             workers=Workers(cpus_each=_THREADS),
-            tell=tell,
+            on_progress=on_progress,
         )
         say("3/3  Evaluate: 3 classifier heads on each encoder, 1,250 test images")
         found = evaluate(
@@ -95,7 +95,7 @@ def demo(
             heads=Heads(("linear",), seeds=3),
             out=folder / "evaluation",
             threads=_THREADS,
-            tell=tell,
+            on_progress=on_progress,
         )
     run = RunFolder.open(purified.run)
     # Into the run folder, where its model card takes it up.

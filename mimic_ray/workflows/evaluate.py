@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from mimic_ray.base import devices, files
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import UsageError
 from mimic_ray.base.output_folder import Out
-from mimic_ray.base.progress import Progress
+from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.data.labelled import Labelled
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.load import load_checkpoint
@@ -27,7 +27,6 @@ from mimic_ray.store.run_store import is_run
 from mimic_ray.workflows.evaluate_images import Attacked, Bench, LabelledSets
 
 REFERENCE = "reference"
-Tell = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def evaluate(
     test_limit: int | None = None,
     device: str = "auto",
     threads: int = 0,
-    tell: Tell = lambda progress: None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> Evaluation:
     """ACC of heads trained on `train`, tested on `test`; with `attack` ASR, with `reference` ASR-B.
 
@@ -71,14 +70,14 @@ def evaluate(
         encoders = {REFERENCE: reference, **encoders}
     loaded = _load(encoders, encoder)
     compute = devices.choose(device, "fp32", threads)
-    sets = Bench(train, test, train_limit, test_limit, attack, tell)
+    sets = Bench(train, test, train_limit, test_limit, attack, on_progress)
     for each in loaded.values():
         sets.of(each.spec.input_size)
 
     rows: list[EvaluationRow] = []
     floors: dict[str, Proportion | None] = {}
     for name, each in loaded.items():
-        found = _features(name, each, sets.of(each.spec.input_size), compute, tell)
+        found = _features(name, each, sets.of(each.spec.input_size), compute, on_progress)
         for head_name, head in fitted_by.items():
             scores = _scores(head, found, heads.seeds)
             row = EvaluationRow.of(name, head_name, scores, floors.get(head_name))
@@ -113,7 +112,11 @@ class _Found:
 
 
 def _features(
-    name: str, encoder: Encoder, images: LabelledSets, compute: Compute, tell: Tell
+    name: str,
+    encoder: Encoder,
+    images: LabelledSets,
+    compute: Compute,
+    on_progress: ProgressCallback,
 ) -> _Found:
     def of(data: Labelled, what: str, trigger: Trigger | None = None) -> Tensor:
         return features(
@@ -121,7 +124,7 @@ def _features(
             data.pixels,
             compute,
             change=trigger.apply if trigger else lambda pixels: pixels,
-            tell=lambda done, total: tell(Progress(f"{name}: {what}", done, total)),
+            on_progress=lambda done, total: on_progress(Progress(f"{name}: {what}", done, total)),
         )
 
     triggered = of(images.test, "triggered", images.trigger) if images.trigger else None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mimic_ray.attacks.triggers.trigger import Trigger, make_trigger
 from mimic_ray.base.errors import DataError
-from mimic_ray.base.progress import Progress
+from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.data.labelled import Labelled, open_labelled
 
 
@@ -42,10 +41,10 @@ class Bench:
         train_limit: int | None,
         test_limit: int | None,
         attack: Attacked | None,
-        tell: Callable[[Progress], None],
+        on_progress: ProgressCallback,
     ) -> None:
         self._train, self._test = (train, train_limit), (test, test_limit)
-        self._attack, self._tell = attack, tell
+        self._attack, self._on_progress = attack, on_progress
         self._by_side: dict[int, LabelledSets] = {}
 
     def of(self, side: int) -> LabelledSets:
@@ -77,7 +76,7 @@ class Bench:
                 location,
                 side,
                 limit=limit,
-                progress=lambda done, total: self._tell(Progress("decode", done, total)),
+                progress=lambda done, total: self._on_progress(Progress("decode", done, total)),
             )
             for location, limit in (self._train, self._test)
         )

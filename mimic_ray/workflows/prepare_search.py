@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from mimic_ray.base import devices
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import UsageError
-from mimic_ray.base.progress import Progress
+from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.image_source import open_images
 from mimic_ray.data.labelled import Labelled
@@ -36,8 +36,6 @@ from mimic_ray.workflows.evaluate_images import Attacked, Bench
 # More than this is not sent to the trials: each machine opens the images itself.
 _SENT_BYTES = 2 << 30
 _ORACLE_TRAIN, _ORACLE_TEST = 5000, 2000
-
-Tell = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def prepare(
     loaded: Loaded,
     data: str,
     base: Recipe,
-    tell: Tell,
+    on_progress: ProgressCallback,
     *,
     trials: int,
     with_attention: bool,
@@ -91,15 +89,15 @@ def prepare(
     pixels = open_pixels(
         open_images(data),
         side,
-        progress=lambda done, total: tell(Progress("decode", done, total)),
+        progress=lambda done, total: on_progress(Progress("decode", done, total)),
     )
     rows, kept_back = split(pixels, held_out, base.training.seed, base.training.batch)
     images = _images(pixels, rows, data)
     apart = _shown(pixels, kept_back, teacher.spec.input_size)
     # Before the long work: labelled images that cannot be used.
-    known = _oracle_inputs(oracle, teacher.spec.input_size, tell) if oracle else None
+    known = _oracle_inputs(oracle, teacher.spec.input_size, on_progress) if oracle else None
 
-    found = profile_images(encoder, teacher, images, base, compute, tell)
+    found = profile_images(encoder, teacher, images, base, compute, on_progress)
     taps = [tap.tap for tap in found.taps]
     recording = record_teacher(
         teacher,
@@ -108,18 +106,18 @@ def prepare(
         taps if with_attention else [],
         compute,
         recording_key(base, images.fingerprint, encoder),
-        tell,
+        on_progress,
         runs=trials,
     )
     of_teacher = features(teacher, ArrayImages(apart), compute)
     hook.remove()
-    tell(Progress("untouched", 0, 1))
+    on_progress(Progress("untouched", 0, 1))
     references = [untrained(encoder, base.training.seed)]
     references += [load_checkpoint(place, encoder).encoder for place in untouched]
     of_untouched = untouched_scores(
         references, torch.from_numpy(apart), compute, base.training.seed, teacher=teacher
     )
-    tell(Progress("untouched", 1, 1))
+    on_progress(Progress("untouched", 1, 1))
     inputs = TrialInputs(
         teacher={k: v.cpu().numpy() for k, v in teacher.net.state_dict().items()},
         images=images,
@@ -161,9 +159,11 @@ def _shown(pixels: Pixels, rows: Tensor, side: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _oracle_inputs(oracle: Oracle, side: int, tell: Tell) -> OracleInputs:
+def _oracle_inputs(oracle: Oracle, side: int, on_progress: ProgressCallback) -> OracleInputs:
     attack = Attacked(oracle.trigger, oracle.target)
-    sets = Bench(oracle.train, oracle.test, _ORACLE_TRAIN, _ORACLE_TEST, attack, tell).of(side)
+    sets = Bench(oracle.train, oracle.test, _ORACLE_TRAIN, _ORACLE_TEST, attack, on_progress).of(
+        side
+    )
     trigger = sets.trigger
     if trigger is None:
         raise UsageError("--oracle needs --trigger.")

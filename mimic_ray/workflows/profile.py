@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from mimic_ray.base import devices
 from mimic_ray.base.errors import DataError
 from mimic_ray.base.output_folder import Out
-from mimic_ray.base.progress import Progress
+from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.base.text import count
 from mimic_ray.data.cache import open_pixels
 from mimic_ray.data.image_source import open_images
@@ -31,7 +31,7 @@ def profile_checkpoint(
     settings: Iterable[str] = (),
     device: str = "auto",
     threads: int = 0,
-    tell: Callable[[Progress], None] = lambda progress: None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> Profile:
     """Scores every tap of the checkpoint; with `out`, also profile.parquet and profile.png there.
 
@@ -46,14 +46,14 @@ def profile_checkpoint(
     compute = devices.choose(device, "fp32", threads)
     side = cached_side(resolved, loaded.encoder.spec.input_size)
     images = open_pixels(
-        source, side, progress=lambda done, total: tell(Progress("decode", done, total))
+        source, side, progress=lambda done, total: on_progress(Progress("decode", done, total))
     )
     if len(images) < 8:
         raise DataError(
             f"{source.location} holds {count(len(images), 'image')}: a profile needs at least 8, "
             "and some hundreds to mean anything."
         )
-    found = profile_images(encoder, loaded.encoder, images, resolved, compute, tell)
+    found = profile_images(encoder, loaded.encoder, images, resolved, compute, on_progress)
     if target:
         with target.new_folder() as unfinished:
             write_profile(unfinished / "profile.parquet", found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from mimic_ray.base.errors import (
     StorageError,
     UsageError,
 )
-from mimic_ray.base.progress import Progress
+from mimic_ray.base.progress import ProgressCallback, ignore_progress
 from mimic_ray.base.signals import StopRequests, stop_requests
 from mimic_ray.base.text import count, plain
 from mimic_ray.data.image_source import ImageSource, open_images
@@ -70,7 +70,7 @@ def purify(
     device: str = "auto",
     threads: int = 0,
     commit_every: int = 100,
-    tell: Callable[[Progress], None] = lambda progress: None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> Purified:
     """Distils `teacher` into a run folder at `out`. See `mimic-ray purify --help` for the words.
 
@@ -118,7 +118,7 @@ def purify(
                 commit_every=commit_every,
                 claimed=place.claimed,
             )
-            outcome = _train(job, loaded, workers, place, record, requests, tell)
+            outcome = _train(job, loaded, workers, place, record, requests, on_progress)
             if not outcome.finished:
                 raise StoppedError(
                     f"Stopped after step {outcome.step} of {resolved.training.steps}, which is "
@@ -144,14 +144,16 @@ def _train(
     place: Place,
     record: RunRecord,
     requests: StopRequests,
-    tell: Callable[[Progress], None],
+    on_progress: ProgressCallback,
 ) -> Outcome:
     """The distillation, in this process or on Ray; run.json says how it ended."""
     try:
         state = loaded.encoder.net.state_dict()
         if workers.local:
             with files.disk_errors(place.folder.checkpoints):
-                outcome = train(job, state, tell=tell, stop=lambda: requests.count > 0)
+                outcome = train(
+                    job, state, on_progress=on_progress, stop=lambda: requests.count > 0
+                )
         else:
             from mimic_ray.distributed.trainer import train_on_ray
 
@@ -160,7 +162,7 @@ def _train(
                 state,
                 workers=workers,
                 log=place.folder.worker_log,
-                tell=tell,
+                on_progress=on_progress,
                 stop=lambda: requests.count,
             )
     except (DataError, StorageError, UsageError, ResourceError) as error:
@@ -169,7 +171,7 @@ def _train(
         raise
     except StoppedError as error:
         note_end(place, record, "stopped", error="")
-        raise StoppedError(error.message, requests.signal_number) from error
+        raise StoppedError(error.template, requests.signal_number) from error
     except MimicError as error:
         note_end(place, record, "failed", error=error.message)
         raise

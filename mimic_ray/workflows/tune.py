@@ -18,7 +18,7 @@ from mimic_ray.base.errors import (
     UnknownNameError,
     UsageError,
 )
-from mimic_ray.base.progress import Progress
+from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.base.registry import near_names
 from mimic_ray.base.signals import StopRequests, stop_requests
 from mimic_ray.base.text import count
@@ -85,7 +85,7 @@ def tune(
     trackers: Sequence[str] = (),
     device: str = "auto",
     threads: int = 0,
-    tell: Callable[[Progress], None] = lambda progress: None,
+    on_progress: ProgressCallback = ignore_progress,
     watch: Callable[[SearchProgress, int], None] = lambda progress, planned: None,
 ) -> Tuned:
     """Searches recipes for `teacher` in a study folder at `out`. See `mimic-ray tune --help`.
@@ -174,21 +174,21 @@ def tune(
         started = time.monotonic()
         with stop_requests() as requests:
             try:
-                tell(Progress("start", 0, 1))
+                on_progress(Progress("start", 0, 1))
                 search_on_ray(
                     place,
                     make,
                     begin,
                     resources,
                     read_trials(place.folder) if earlier else [],
-                    prepares=tell,
-                    tell=lambda progress: watch(progress, trials),
+                    prepares=on_progress,
+                    on_progress=lambda progress: watch(progress, trials),
                     stop=lambda: requests.count,
                 )
             except BaseException as error:
                 _note_failure(place, earlier is None, error, time.monotonic() - started)
                 if isinstance(error, StoppedError):
-                    raise StoppedError(error.message, requests.signal_number) from error
+                    raise StoppedError(error.template, requests.signal_number) from error
                 raise
         return _outcome(place, requests, trials, failed_share, time.monotonic() - started)
 

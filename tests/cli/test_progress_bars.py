@@ -15,9 +15,9 @@ def told(capsys, monkeypatch):
             monkeypatch.delenv("MIMIC_RAY_PROGRESS_S", raising=False)
         else:
             monkeypatch.setenv("MIMIC_RAY_PROGRESS_S", every)
-        with shown_progress() as tell:
+        with shown_progress() as on_progress:
             for item in news:
-                tell(item)
+                on_progress(item)
         return capsys.readouterr().err.splitlines()
 
     return told

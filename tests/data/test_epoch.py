@@ -19,11 +19,11 @@ print(hashlib.sha256(b"".join(plan.batch(s).numpy().tobytes() for s in range(60)
 
 
 @pytest.mark.parametrize("world", [1, 2, 4, 5, 12])
-def test_the_workers_shares_together_are_the_global_batch(world):
+def test_the_workers_shares_together_are_the_global_batch(world_size):
     plan = EpochPlan(images=50, global_batch=12, seed=3)
     for step in range(10):
-        shares = [plan.share(step, rank, world) for rank in range(world)]
-        assert {len(share) for share in shares} <= {12 // world, -(-12 // world)}
+        shares = [plan.share(step, rank, world_size) for rank in range(world_size)]
+        assert {len(share) for share in shares} <= {12 // world_size, -(-12 // world_size)}
         assert torch.equal(torch.cat(shares), plan.batch(step))
 
 

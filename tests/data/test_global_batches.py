@@ -33,12 +33,12 @@ def sequence(images, worlds: dict[int, int], depth: int) -> list[str]:
     """The hash of each step's pixels; `worlds` says how many workers go on from which step."""
     plan = EpochPlan(len(images), BATCH, seed=7)
     found = []
-    for (first, world), (end, _) in pairwise([*worlds.items(), (STEPS, 0)]):
+    for (first, world_size), (end, _) in pairwise([*worlds.items(), (STEPS, 0)]):
         of_workers = []
-        for rank in range(world):
+        for rank in range(world_size):
 
-            def share(step: int, rank=rank, world=world):
-                return plan.share(step, rank, world)
+            def share(step: int, rank=rank, world_size=world_size):
+                return plan.share(step, rank, world_size)
 
             if depth:
                 with Ahead(images.gather, share, depth=depth, end=STEPS) as ahead:

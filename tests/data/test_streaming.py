@@ -48,10 +48,10 @@ def fetched(monkeypatch) -> list[tuple[str, int, int]]:
     return asked
 
 
-def epoch(pixels, rank=0, world=1, number=0) -> list[np.ndarray]:
+def epoch(pixels, rank=0, world_size=1, number=0) -> list[np.ndarray]:
     plan = EpochPlan(len(pixels), 4, seed=1)
     steps = range(number * plan.steps_per_epoch, (number + 1) * plan.steps_per_epoch)
-    return [pixels.gather(plan.share(step, rank, world)).numpy() for step in steps]
+    return [pixels.gather(plan.share(step, rank, world_size)).numpy() for step in steps]
 
 
 def test_opening_fetches_nothing_the_first_epoch_each_image_once_and_the_next_nothing(
@@ -84,7 +84,7 @@ def test_a_worker_fetches_its_own_share_alone(place, fetched, monkeypatch):
     monkeypatch.setattr("mimic_ray.data.remote_shards._GAP_BYTES", 0)
     source = open_images(place)
     pixels = open_pixels(source, 8)
-    epoch(pixels, rank=1, world=2)
+    epoch(pixels, rank=1, world_size=2)
     plan = EpochPlan(12, 4, seed=1)
     mine = torch.cat([plan.share(step, 1, 2) for step in range(3)]).tolist()
     wanted = [(source.entries[i].shard, source.entries[i].offset) for i in mine]

@@ -40,7 +40,7 @@ def test_each_worker_of_a_machine_takes_its_own_gpu(started, monkeypatch):
         monkeypatch.setattr(ray.train, "get_context", lambda context=context: context)
         monkeypatch.setattr(ray.train.torch, "get_device", lambda device=device: device)
         trial_process._worker({"task": TASK, "inputs": None, "mailbox": None, "own": None})
-    assert [(task.device, ranks.local_rank) for task, ranks in started] == [
+    assert [(task.device, group.local_rank) for task, group in started] == [
         ("cuda:0", 0),
         ("cuda:1", 1),
     ]

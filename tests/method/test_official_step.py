@@ -13,7 +13,7 @@ from small import SIDE, make
 from torch.nn import functional as F
 
 from mimic_ray.base.devices import Compute
-from mimic_ray.method.collectives import Ranks
+from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.step import step_loss
 from mimic_ray.method.student import Student
 from mimic_ray.method.student_teacher_views import Pair
@@ -68,7 +68,7 @@ def both_steps():
     expected = authors_step(theirs, teacher, x1, x2)
     pair = Pair(teacher=x1, student=x1, second=x2)
     answer = ask(teacher, pair.teacher, list(WEIGHTS), COMPUTE)
-    terms = step_loss(ours, answer, pair, WEIGHTS, recipe.loss, COMPUTE, Ranks())
+    terms = step_loss(ours, answer, pair, WEIGHTS, recipe.loss, COMPUTE, ProcessGroup())
     terms["loss"].backward()
     return ours, theirs, terms, expected
 

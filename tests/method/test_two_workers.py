@@ -7,7 +7,7 @@ import pytest
 import torch
 from two_workers import CASES, RESUMED, STEPS, endings, free_port, resumed, work
 
-from mimic_ray.method.collectives import Ranks
+from mimic_ray.method.process_group import ProcessGroup
 
 # Sums in another order differ in the last digits of float32, and Adam passes that on.
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -16,7 +16,7 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 @pytest.fixture(scope="module")
 def one():
     threads = torch.get_num_threads()
-    yield endings(Ranks())
+    yield endings(ProcessGroup())
     torch.set_num_threads(threads)
 
 
@@ -91,6 +91,6 @@ def test_a_run_of_one_resumed_on_two_ends_like_an_unbroken_one(one, two, case):
 
 @pytest.mark.parametrize("case", RESUMED)
 def test_a_run_of_two_resumed_on_one_ends_like_an_unbroken_one(one, two, case):
-    ours = resumed(case, Ranks(), two[0][f"{case}, half way"])
+    ours = resumed(case, ProcessGroup(), two[0][f"{case}, half way"])
     alike(ours["student"], one[case]["student"])
     assert ours["rows"][0]["step"] == STEPS // 2 + 1

@@ -18,8 +18,8 @@ from torch.distributed.tensor import DTensor
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.encoders import encoder_registry
-from mimic_ray.method.collectives import Ranks
 from mimic_ray.method.loop import Distillation
+from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe import parse_recipe
 
 STEPS, COUNT = 8, 44
@@ -81,7 +81,7 @@ class SeenImages(Images):
         return super().gather(indices)
 
 
-def start(name: str, ranks: Ranks) -> Distillation:
+def start(name: str, group: ProcessGroup) -> Distillation:
     """The distillation of a case, as one process or as one of two."""
     case = CASES[name]
     if case.encoder:
@@ -90,13 +90,13 @@ def start(name: str, ranks: Ranks) -> Distillation:
     else:
         teacher = make(1)
     strategy = None
-    if case.sharded and ranks.world > 1:
+    if case.sharded and group.world_size > 1:
         from mimic_ray.method.sharding import Sharded
 
         strategy = Sharded(torch.device("cpu"), teacher=case.teacher)
     sections = {**case.sections, "training": {"steps": STEPS, **case.sections.get("training", {})}}
     sections["training"].setdefault("batch", 8)
-    if ranks.world == 1 and case.parts_alone > 1:
+    if group.world_size == 1 and case.parts_alone > 1:
         sections["training"]["accumulate"] = case.parts_alone
     distillation = Distillation(
         student=copy.deepcopy(teacher),
@@ -105,7 +105,7 @@ def start(name: str, ranks: Ranks) -> Distillation:
         recipe=parse_recipe(sections),
         tap_weights=dict(zip(teacher.spec.taps, (0.4, 0.6), strict=False)),
         compute=Compute("cpu", "fp32", 1),
-        ranks=ranks,
+        group=group,
         strategy=strategy,
     )
     for module in distillation.student.modules():
@@ -133,35 +133,35 @@ def ending(distillation: Distillation) -> dict[str, Any]:
     }
 
 
-def half_way(name: str, ranks: Ranks) -> dict[str, Any]:
+def half_way(name: str, group: ProcessGroup) -> dict[str, Any]:
     """The state of a case after half of its steps."""
-    distillation = start(name, ranks)
+    distillation = start(name, group)
     steps = distillation.run()
     for _ in range(STEPS // 2):
         next(steps)
     return copy.deepcopy(distillation.state())
 
 
-def resumed(name: str, ranks: Ranks, state: dict[str, Any]) -> dict[str, Any]:
-    distillation = start(name, ranks)
+def resumed(name: str, group: ProcessGroup, state: dict[str, Any]) -> dict[str, Any]:
+    distillation = start(name, group)
     distillation.load(state)
     return ending(distillation)
 
 
-def endings(ranks: Ranks) -> dict[str, dict[str, Any]]:
+def endings(group: ProcessGroup) -> dict[str, dict[str, Any]]:
     torch.set_num_threads(1)
-    return {case: ending(start(case, ranks)) for case in CASES}
+    return {case: ending(start(case, group)) for case in CASES}
 
 
 def work(rank: int, port: int, folder: str) -> None:
     """One of two workers: leaves its endings in a file."""
     dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    ranks = Ranks(rank, 2, rank)
-    found = endings(ranks)
+    group = ProcessGroup(rank, 2, rank)
+    found = endings(group)
     # The half-way state of one process goes on as two, and that of two as one, there.
     for case in RESUMED:
-        found[f"{case}, resumed"] = resumed(case, ranks, half_way(case, Ranks()))
-        found[f"{case}, half way"] = half_way(case, ranks)
+        found[f"{case}, resumed"] = resumed(case, group, half_way(case, ProcessGroup()))
+        found[f"{case}, half way"] = half_way(case, group)
     torch.save(found, Path(folder) / f"{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()

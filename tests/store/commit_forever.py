@@ -1,6 +1,6 @@
 """For each run folder named on stdin: a child that commits there for ever; its id goes to stdout.
 
-    python commit_for_ever.py whole|in_place
+    python commit_forever.py whole|in_place
 
 A process of its own, since importing torch takes longer than all else and forked children get it
 for nothing. "in_place" is the writer that the commit protocol replaces.
@@ -38,7 +38,7 @@ def commit_in_place(folder, step, state):
     (folder.checkpoints / "latest.json").write_bytes(pointer)
 
 
-def commit_for_ever(folder, commit):
+def commit_forever(folder, commit):
     committed = protocol.latest(folder)
     for step in itertools.count(committed.step + 1 if committed else 1):
         commit(folder, step, {"step": step, "weights": torch.full((20_000,), float(step))})
@@ -50,5 +50,5 @@ if __name__ == "__main__":
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            commit_for_ever(RunFolder.open(line.strip()), chosen)
+            commit_forever(RunFolder.open(line.strip()), chosen)
         print(child, flush=True)

@@ -16,7 +16,7 @@ import pytest
 from mimic_ray.base.errors import DamagedCheckpointError
 from mimic_ray.store.checkpoint import latest
 
-SCRIPT = Path(__file__).with_name("commit_for_ever.py")
+SCRIPT = Path(__file__).with_name("commit_forever.py")
 
 
 @contextmanager

@@ -107,7 +107,7 @@ def _work(folder: Path, descriptor: int) -> int:
             with os.fdopen(descriptor, "rb") as file:
                 reply = JOBS[request["job"]](file, request, folder)
         except MimicError as error:
-            reply = {"error": type(error).__name__, "message": error.message}
+            reply = {"error": type(error).__name__, "message": error.template}
         except MemoryError:
             message = (
                 f"{request['name']} asks for more than {request['memory_bytes']:,} bytes of memory "

@@ -14,43 +14,45 @@ from mimic_ray.data.epoch import share_bounds
 
 
 @dataclass(frozen=True)
-class Ranks:
+class ProcessGroup:
     """Collectives that do nothing when there is one worker. A process group exists otherwise."""
 
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
     local_rank: int = 0  # among the workers of this machine
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Until every worker is here."""
-        if self.world > 1:
+        if self.world_size > 1:
             dist.barrier()
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean over workers, in place where there are several."""
-        if self.world > 1:
+        if self.world_size > 1:
             dist.all_reduce(value)
-            value /= self.world
+            value /= self.world_size
         return value
 
     def gather(self, rows: Tensor, total: int) -> Tensor:
         """[B, P] of every worker -> [total, P] in rank order; gradients flow back.
 
-        Shares are those of `share_bounds(total, rank, world)`.
+        Shares are those of `share_bounds(total, rank, world_size)`.
         """
-        if self.world == 1:
+        if self.world_size == 1:
             return rows
-        bounds = [share_bounds(total, rank, self.world) for rank in range(self.world)]
+        bounds = [share_bounds(total, rank, self.world_size) for rank in range(self.world_size)]
         longest = max(end - start for start, end in bounds)
         # The exchange takes equal shares only.
-        gathered = _Gather.apply(F.pad(rows, (0, 0, 0, longest - len(rows))), self.rank, self.world)
+        gathered = _Gather.apply(
+            F.pad(rows, (0, 0, 0, longest - len(rows))), self.rank, self.world_size
+        )
         return torch.cat(
             [part[: end - start] for part, (start, end) in zip(gathered, bounds, strict=True)]
         )
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set on some worker: the same answer on all."""
-        if self.world == 1:
+        if self.world_size == 1:
             return flag
         found = torch.tensor([float(flag)])
         if dist.get_backend() == "nccl":
@@ -58,9 +60,9 @@ class Ranks:
         dist.all_reduce(found)
         return bool(found.item() > 0)
 
-    def from_first(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         """Rank 0's value on every worker."""
-        if self.world == 1:
+        if self.world_size == 1:
             return value
         holder = [value]
         dist.broadcast_object_list(holder, src=0)
@@ -68,12 +70,12 @@ class Ranks:
 
 
 class _Gather(torch.autograd.Function):
-    """[B, P] -> [world, B, P]; backward, what all workers' losses say of this worker's rows."""
+    """[B, P] -> [world_size, B, P]; backward sums what all workers' losses give for these rows."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, rank: int, world: int) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, rank: int, world_size: int) -> Tensor:
         ctx.rank = rank
-        gathered = [torch.empty_like(rows) for _ in range(world)]
+        gathered = [torch.empty_like(rows) for _ in range(world_size)]
         dist.all_gather(gathered, rows.contiguous())
         return torch.stack(gathered)
 

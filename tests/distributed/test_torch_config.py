@@ -1,6 +1,6 @@
 import socket
 
-from mimic_ray.distributed.process_group import card_of
+from mimic_ray.distributed.torch_config import card_of
 
 
 def test_the_card_of_an_address_is_the_one_that_has_it():

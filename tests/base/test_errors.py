@@ -1,0 +1,33 @@
+"""How an error names a parameter, in Python and on the command line."""
+
+import pickle
+
+import pytest
+
+from mimic_ray.base import errors
+from mimic_ray.base.errors import MimicError, StoppedError, UsageError, option
+
+
+def test_an_option_with_a_value_reads_as_python_and_as_a_command_line():
+    error = UsageError(f"{option('cpus_per_worker', 4)} is too many.")
+    assert str(error) == "cpus_per_worker=4 is too many."
+    assert error.for_command_line() == "--cpus-per-worker 4 is too many."
+
+
+def test_an_option_without_a_value_keeps_the_words_after_it_apart():
+    error = UsageError(f"Set {option('workers')} or {option('settings')}.")
+    assert str(error) == "Set workers= or settings=."
+    assert error.for_command_line() == "Set --workers or --set."
+
+
+def test_the_marks_survive_a_pickle():
+    error = pickle.loads(pickle.dumps(StoppedError(f"Continue with {option('resume')}.", 15)))
+    assert error.for_command_line() == "Continue with --resume."
+    assert error.exit_code == 143
+
+
+@pytest.mark.parametrize("kind", [k for k in vars(errors).values() if isinstance(k, type)])
+def test_every_error_has_an_exit_code(kind):
+    assert issubclass(kind, MimicError) or kind.__module__ != errors.__name__
+    if issubclass(kind, UsageError):
+        assert kind.exit_code == 2
