@@ -35,11 +35,11 @@ format: install  ## rewrite the code in the one format
 	$(RUN)/ruff format .
 	$(RUN)/ruff check --fix .
 
-bench: install  ## our speed against the plain way, as ratios
-	$(RUN)/mimic-ray bench step
-	$(RUN)/mimic-ray bench mi
-	$(RUN)/mimic-ray bench loader
-	$(RUN)/mimic-ray bench augment
+bench: install  ## our speed against the authors' code and webdataset, as ratios
+	$(RUN)/python -m benchmarks.training_step
+	$(RUN)/python -m benchmarks.mi_profile
+	$(RUN)/python -m benchmarks.image_loading
+	$(RUN)/python -m benchmarks.augmentation
 
 clean:  ## remove the environment and what tools left
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -61,9 +61,9 @@ def purify_arguments(case):
 @pytest.fixture(scope="session")
 def s3_server():
     """The environment of a running S3 server."""
-    from mimic_ray.workflows import local_s3
+    from tests.support import local_s3
 
-    if not local_s3.is_there():
+    if not local_s3.is_installed():
         pytest.skip("moto, which brings the S3 server, is not installed")
     with local_s3.local_s3() as environment:
         yield environment
@@ -74,7 +74,7 @@ def bucket(s3_server, monkeypatch) -> str:
     """The address of a new bucket, in an environment that knows its server."""
     import secrets
 
-    from mimic_ray.workflows import local_s3
+    from tests.support import local_s3
 
     for name, value in s3_server.items():
         monkeypatch.setenv(name, value)

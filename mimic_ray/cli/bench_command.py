@@ -1,66 +1,31 @@
-"""mimic-ray bench: our speed against the plain way, as ratios of one run on this machine."""
+"""mimic-ray bench: what scaling and the options for large encoders bring on your machines."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mimic_ray.cli import console, options
 
-if TYPE_CHECKING:
-    from mimic_ray.workflows.bench_ratio import Ratio
-
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
-    help="Measure our speed against the plain way, as ratios of one run. Absolute seconds depend "
-    "on the machine and on what else it does.",
+    help="Measure training speed on your machines, as ratios within one run. Absolute seconds "
+    "depend on the hardware and on its load.",
 )
 Name = Annotated[str, typer.Option("--encoder", help="Small ones give an answer in a minute.")]
-
-
-@app.command()
-def step(encoder: Name = "cifar_resnet20", json: options.Json = False) -> None:
-    """The authors' training step over ours."""
-    from mimic_ray.workflows.bench_step import bench_step
-
-    _show(bench_step(encoder), json)
-
-
-@app.command()
-def mi(encoder: Name = "cifar_resnet20", json: options.Json = False) -> None:
-    """The authors' mutual information estimate over ours."""
-    from mimic_ray.workflows.bench_mi import bench_mi
-
-    _show(bench_mi(encoder), json)
-
-
-@app.command()
-def loader(json: options.Json = False) -> None:
-    """webdataset's default decoding over ours."""
-    from mimic_ray.workflows.bench_loader import bench_loader
-
-    _show(bench_loader(), json)
-
-
-@app.command()
-def augment(json: options.Json = False) -> None:
-    """The authors' PIL and torchvision transform over ours."""
-    from mimic_ray.workflows.bench_augment import bench_augment
-
-    _show(bench_augment(), json)
 
 
 @app.command(name="options")
 def large_encoders(
     encoder: Name = "resnet18",
     batch: Annotated[int, typer.Option(min=4, help="Images a step.")] = 8,
-    rounds: Annotated[int, typer.Option(min=1, help="Steps of each to take the median of.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Steps to take the median of.")] = 5,
     device: options.Device = "cpu",
     json: options.Json = False,
 ) -> None:
-    """What bf16, accumulation, recomputing and torch.compile cost and save, each alone."""
+    """What bf16, accumulation, recomputing and torch.compile cost and save, one at a time."""
     from mimic_ray.workflows.bench_options import bench_options
 
     effects = bench_options(encoder, batch, rounds, device)
@@ -92,7 +57,9 @@ def scaling(
     encoder: Name = "cifar_resnet20",
     recipe: options.RecipeName = "default",
     setting: options.Setting = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps to measure, after three more.")] = 20,
+    steps: Annotated[
+        int, typer.Option(min=1, help="Steps to measure, after 3 warm-up steps.")
+    ] = 20,
     cpus_per_worker: Annotated[int, typer.Option(min=1, rich_help_panel="Where")] = 1,
     gpus_per_worker: options.GpusPerWorker = 0,
     address: options.Address = None,
@@ -100,7 +67,7 @@ def scaling(
     teacher_placement: options.TeacherPlacement = "replicated",
     json: options.Json = False,
 ) -> None:
-    """Images a second on more and more workers: the same batch (strong), then a growing one (weak).
+    """Images per second by number of workers, with a fixed (strong) and a growing batch (weak).
 
     Example: mimic-ray bench scaling --workers 1,2,4,8 --gpus-per-worker 1 --address auto
     """
@@ -132,24 +99,3 @@ def scaling(
         rate, share = f"{point.images_per_s:.4g}", f"{point.efficiency:.2f}"
         table.add_row(point.scaling, str(point.workers), str(point.batch), rate, share)
     console.out.print(table)
-
-
-def _show(ratios: list[Ratio], json: bool) -> None:
-    if json:
-        console.print_json([vars(ratio) | {"ratio": ratio.ratio} for ratio in ratios])
-        return
-    from rich.table import Table
-
-    table = Table("what", "plain s", "ours s", "ratio", "promised", box=None, pad_edge=False)
-    for ratio in ratios:
-        promised = f">= {ratio.wanted:g}" if ratio.wanted else ""
-        table.add_row(
-            ratio.name,
-            f"{ratio.plain_s:.4g}",
-            f"{ratio.ours_s:.4g}",
-            f"x{ratio.ratio:.1f}",
-            promised,
-        )
-    console.out.print(table)
-    for detail in dict.fromkeys(ratio.detail for ratio in ratios):
-        console.out.print(f"  {detail}")

@@ -57,6 +57,7 @@ def _worker(config: dict[str, Any]) -> float:
     from ray import train as ray_train
 
     from mimic_ray.base import devices
+    from mimic_ray.data.synthetic_images import SyntheticImages
     from mimic_ray.encoders import encoder_registry
     from mimic_ray.execution.worker import make_strategy
     from mimic_ray.method.loop import Distillation
@@ -79,7 +80,7 @@ def _worker(config: dict[str, Any]) -> float:
     distillation = Distillation(
         student=student,
         teacher=teacher,
-        images=_Noise(max(512, training.batch), teacher.spec.input_size),
+        images=SyntheticImages(max(512, training.batch), teacher.spec.input_size),
         recipe=recipe,
         tap_weights=dict.fromkeys(teacher.spec.taps, 1.0),
         compute=compute,
@@ -96,21 +97,3 @@ def _worker(config: dict[str, Any]) -> float:
     group.barrier()
     measured = training.steps - config["warm_up"]
     return measured * training.batch / (time.monotonic() - start)
-
-
-class _Noise:
-    """Decoded images of a set that is seen over and over: uint8 [N, 3, S, S]."""
-
-    def __init__(self, count: int, side: int) -> None:
-        import torch
-
-        made = torch.Generator().manual_seed(0)
-        self._pixels = torch.randint(
-            0, 256, (count, 3, side, side), dtype=torch.uint8, generator=made
-        )
-
-    def __len__(self) -> int:
-        return len(self._pixels)
-
-    def gather(self, indices: Any) -> Any:
-        return self._pixels[indices]

@@ -1,9 +1,8 @@
-"""What each option for large encoders costs and saves: seconds a step, memory kept for backward.
+"""What each option for large encoders costs and saves: seconds per step and saved activations.
 
-All options run the same steps in one process and take turns, so that the ratios of one run hold
-whatever else the machine does. Memory is that of the tensors which autograd keeps, which on a GPU
-is what decides the batch; weights, gradients and the optimiser's moments come on top, alike for
-all.
+All options run the same steps in one process and take turns, so the ratios within one run hold
+under other load. Memory is that of the tensors that autograd saves for the backward pass, which on
+a GPU limits the batch. Weights, gradients and optimizer state come on top and are the same for all.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from mimic_ray.base import devices
+from mimic_ray.data.synthetic_images import SyntheticImages
 from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.blocks import blocks
 from mimic_ray.method.loop import Distillation
 from mimic_ray.method.recipe import parse_recipe
-from mimic_ray.workflows.bench_ratio import picture_pixels
 
 PARTS = 4
 
@@ -37,7 +36,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Effect:
-    """Of one option: the median step, the first one (with all that is made once), bytes kept."""
+    """Of one option: the median step, the first step (with all one-time work), bytes saved."""
 
     option: str
     step_s: float
@@ -49,7 +48,7 @@ class Effect:
 def bench_options(
     encoder: str = "resnet18", batch: int = 8, rounds: int = 5, device: str = "cpu"
 ) -> list[Effect]:
-    """The effect of each option alone, "plain" first, on images of noise."""
+    """The effect of each option on its own, on made-up images; "plain" (no option) comes first."""
     runs = {option: _start(encoder, batch, rounds, device, OPTIONS[option]) for option in OPTIONS}
     steps = {option: run.steps() for option, run in runs.items()}
     first = {option: _seconds(steps[option], run) for option, run in runs.items()}
@@ -74,7 +73,7 @@ def _start(
     return Distillation(
         student=student,
         teacher=teacher,
-        images=_Pictures(4 * batch, teacher.spec.input_size),
+        images=SyntheticImages(4 * batch, teacher.spec.input_size),
         recipe=recipe,
         tap_weights={},
         compute=devices.choose(device, recipe.training.precision),
@@ -82,7 +81,7 @@ def _start(
 
 
 def _seconds(steps: Iterator[Any], run: Distillation) -> float:
-    # The CPU's own seconds where it does the work: others may use it too.
+    # On a CPU, process time: other programs may use it too.
     clock = time.process_time if run.compute.device == "cpu" else time.perf_counter
     start = clock()
     next(steps)
@@ -91,7 +90,7 @@ def _seconds(steps: Iterator[Any], run: Distillation) -> float:
 
 
 def _kept(steps: Iterator[Any], run: Distillation) -> int:
-    """Bytes that one part of a step keeps until its backward pass, each memory counted once."""
+    """Bytes that one part of a step saves for its backward pass, each storage counted once."""
     found: dict[int, int] = {}
     weights = {p.untyped_storage().data_ptr() for p in run.student.parameters()}
 
@@ -112,7 +111,7 @@ def _kept(steps: Iterator[Any], run: Distillation) -> int:
 
     hooks = [run.student.register_forward_pre_hook(begin)]
     if run.recipe.training.checkpoint_activations:
-        # A recomputed unit holds its input without telling autograd.
+        # A recomputed block keeps its input outside autograd.
         hooks += [u.register_forward_pre_hook(enter) for u in blocks(run.student.encoder)]
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         next(steps)
@@ -120,16 +119,3 @@ def _kept(steps: Iterator[Any], run: Distillation) -> int:
     for hook in hooks:
         hook.remove()
     return max([*parts, sum(found.values())])
-
-
-class _Pictures:
-    """Decoded images made up for the measurement."""
-
-    def __init__(self, count: int, side: int) -> None:
-        self._pixels = picture_pixels(count, side)
-
-    def __len__(self) -> int:
-        return len(self._pixels)
-
-    def gather(self, indices: Tensor) -> Tensor:
-        return self._pixels[indices]

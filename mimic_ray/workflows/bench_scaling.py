@@ -1,10 +1,10 @@
-"""How images a second grow with workers: the training loop on made-up images, on Ray Train.
+"""How throughput grows with the number of workers: the training loop on made-up images.
 
-    strong scaling   the recipe's batch, shared out among more and more workers
-    weak scaling     the same share for every worker, so a batch that grows with them
+    strong scaling   the recipe's batch, divided among more and more workers
+    weak scaling     the same share for every worker, so the batch grows with them
 
-Efficiency is images a second over what the smallest number of workers would give if each of theirs
-counted as much. Workers that share cores or a memory bus with others cannot reach 1.
+Efficiency is images per second per worker, relative to the smallest number of workers. Workers that
+share cores or memory bandwidth cannot reach 1.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mimic_ray.base.errors import UsageError
+from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.text import plain
 from mimic_ray.execution.resources import Workers, check
 from mimic_ray.store.recipe_file import load_recipe
@@ -36,10 +36,11 @@ class Point:
 
 
 def parse_counts(text: str) -> list[int]:
-    """`1,2,4` as numbers of workers. Raises UsageError for anything else."""
+    """`1,2,4` -> [1, 2, 4], sorted. Raises UsageError for anything else."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise UsageError(f'--workers "{plain(text)}" is no list of numbers such as 1,2,4.')
+        value = option("workers", f'"{plain(text)}"')
+        raise UsageError(f"Invalid {value}: expected numbers of workers such as 1,2,4.")
     return sorted({int(part) for part in parts})
 
 
@@ -52,7 +53,7 @@ def bench_scaling(
     settings: Iterable[str] = (),
     steps: int = 20,
 ) -> list[Point]:
-    """Strong scaling on each of `counts`, then weak; `where` says all but the number of workers.
+    """Strong scaling on each of `counts`, then weak. `where` sets everything but the workers.
 
     Raises UsageError or ResourceError before anything starts.
     """
@@ -75,9 +76,9 @@ def bench_scaling(
     folder = Path(tempfile.mkdtemp(prefix="mimic-ray-scaling-"))
     rates = measure_scaling(encoder, cases, warm_up=WARM_UP, log=folder / "ray.log")
     for (scaling, count, size), rate in zip(sizes, rates, strict=True):
-        # The smallest number of workers with the recipe's batch is the base of both.
+        # Both kinds are relative to the smallest number of workers with the recipe's batch.
         base = found[0] if found else Point(scaling, count, size, rate, 1.0)
         efficiency = rate / base.images_per_s * base.workers / count
         found.append(Point(scaling, count, size, rate, efficiency))
-    shutil.rmtree(folder)  # kept, with Ray's log, where an error names it
+    shutil.rmtree(folder)  # on an error it stays: the message names Ray's log in it
     return found

@@ -158,7 +158,7 @@ def test_shared_storage_is_mounted_on_the_host_and_in_the_container():
         Wanted("aws", "l4", 9, spot=True, min_workers=1, region="eu-west-1", disk=500),
         Wanted("gcp", "t4", 2, gpus_per_node=1, zone="europe-west4-a", roles=("a-head", "b-work")),
         Wanted("kuberay", "h100", 4, kind="rayjob", node_selector=(("gpu", "h100"),), shm=3),
-        Wanted("kuberay", "h100", 4, kind="rayjob", job=("bench", "step", "--steps", "3")),
+        Wanted("kuberay", "h100", 4, kind="rayjob", job=("bench", "scaling", "--steps", "3")),
     ],
 )
 def test_the_command_in_the_first_line_writes_the_same_file(capsys, wanted):

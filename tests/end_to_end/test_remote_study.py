@@ -17,9 +17,9 @@ from mimic_ray.data.names import cache_folder
 from mimic_ray.store.progress_file import read_live
 from mimic_ray.store.study_folder import read_trials
 from mimic_ray.store.study_store import study_place
-from mimic_ray.workflows import local_s3
 from tests.end_to_end.processes import start, wait_until
 from tests.store.flaky_s3 import door
+from tests.support import local_s3
 
 
 @pytest.fixture(scope="module")

@@ -24,10 +24,12 @@ _UPLOAD = """
 import os, subprocess, sys
 from pathlib import Path
 from mimic_ray.base.storage import open_storage
-from mimic_ray.workflows.local_s3 import create_bucket
+from pyarrow import fs
+server = os.environ["AWS_ENDPOINT_URL"].removeprefix("http://")
+filesystem = fs.S3FileSystem(endpoint_override=server, scheme="http", allow_bucket_creation=True)
 for _ in range(100):
     try:
-        create_bucket("bucket")
+        filesystem.create_dir("bucket")
         break
     except OSError:
         pass
@@ -45,9 +47,9 @@ def hosts(site):
     import numpy as np
     from PIL import Image
 
-    from mimic_ray.workflows import local_s3
+    from tests.support import local_s3
 
-    if not local_s3.is_there():
+    if not local_s3.is_installed():
         pytest.skip("moto, which brings the S3 server, is not installed")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**SECRETS, "AWS_ENDPOINT_URL": SERVER}.items():

@@ -1,7 +1,7 @@
 from mimic_ray.workflows import bench_options
 
 
-def test_parts_and_recomputing_keep_less_memory_for_the_backward_pass(monkeypatch):
+def test_accumulation_and_recomputing_save_fewer_activations(monkeypatch):
     kept = {name: v for name, v in bench_options.OPTIONS.items() if name != "training.compile"}
     monkeypatch.setattr(bench_options, "OPTIONS", kept)
     effects = {e.option: e for e in bench_options.bench_options("tiny_vit", batch=8, rounds=1)}

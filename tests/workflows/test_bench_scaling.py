@@ -1,4 +1,4 @@
-"""How the cases of a scaling measurement are laid out; the measuring itself needs Ray."""
+"""Which cases a scaling benchmark measures. The measurement itself needs Ray."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from mimic_ray.workflows.bench_scaling import WARM_UP, bench_scaling, parse_coun
 
 @pytest.fixture
 def perfect(monkeypatch):
-    """A machine of many cores on which each worker does 10 images a second, always."""
+    """A machine with many cores on which each worker always does 10 images per second."""
     seen = []
 
     def measure(_encoder, cases, **_):
@@ -24,13 +24,13 @@ def perfect(monkeypatch):
 
 
 @pytest.mark.usefixtures("perfect")
-def test_perfect_scaling_has_an_efficiency_of_one():
+def test_perfect_scaling_has_an_efficiency_of_1():
     points = bench_scaling("tiny_resnet", [2, 4, 8], Workers(cpus_each=1))
     assert [p.efficiency for p in points] == [1.0] * 5
     assert [p.images_per_s for p in points] == [20, 40, 80, 40, 80]
 
 
-def test_strong_scaling_keeps_the_batch_and_weak_the_share_of_each_worker(perfect):
+def test_strong_scaling_keeps_the_batch_and_weak_scaling_keeps_the_share_per_worker(perfect):
     points = bench_scaling("tiny_resnet", [2, 4], Workers(cpus_each=1), steps=7)
     assert [(p.scaling, p.workers, p.batch) for p in points] == [
         ("strong", 2, 64),
@@ -43,30 +43,30 @@ def test_strong_scaling_keeps_the_batch_and_weak_the_share_of_each_worker(perfec
         assert recipe["training"]["steps"] == WARM_UP + 7
 
 
-def test_one_worker_among_the_counts_is_no_reason_to_refuse_fsdp(perfect):
+def test_fsdp_is_accepted_when_one_of_the_counts_is_1(perfect):
     bench_scaling("tiny_resnet", [1, 2], Workers(cpus_each=1, strategy="fsdp"))
     assert [workers.strategy for workers, _ in perfect] == ["ddp", "fsdp", "fsdp"]
 
 
-def test_more_workers_than_cores_are_refused_before_anything_is_measured(perfect, monkeypatch):
+def test_more_workers_than_cores_are_refused_before_any_measurement(perfect, monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     with pytest.raises(ResourceError, match="lower --workers"):
         bench_scaling("tiny_resnet", [1, 4], Workers(cpus_each=1))
     assert not perfect
 
 
-def test_counts_are_sorted_and_named_once():
+def test_counts_are_sorted_without_duplicates():
     assert parse_counts("4, 1,2,1") == [1, 2, 4]
 
 
 @pytest.mark.parametrize("text", ["", "1,,2", "0", "1-2", "two"])
-def test_what_is_no_list_of_counts_is_refused(text):
+def test_anything_but_a_list_of_counts_is_refused(text):
     with pytest.raises(UsageError, match=r"1,2,4"):
         parse_counts(text)
 
 
 @pytest.mark.slow
-def test_two_workers_are_measured_on_a_ray_of_their_own():
+def test_two_workers_are_measured_on_a_local_ray():
     points = bench_scaling(
         "tiny_resnet", [1, 2], Workers(cpus_each=1), settings=["training.batch=8"], steps=5
     )

@@ -1,4 +1,4 @@
-"""An S3 server on this machine, moto's, to measure and test against. A package of the dev extra."""
+"""An S3 server on this machine for tests and benchmarks: moto's, which is in the dev extra."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from threading import Thread
 
-from mimic_ray.base.errors import ResourceError
-
 _ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "local-s3-user",
     "AWS_SECRET_ACCESS_KEY": "local-s3-password",
@@ -22,13 +20,13 @@ _ENVIRONMENT = {
 }
 
 
-def is_there() -> bool:
+def is_installed() -> bool:
     return all(find_spec(package) for package in ("moto", "flask_cors"))
 
 
 @contextmanager
 def local_s3() -> Iterator[dict[str, str]]:
-    """The environment in which pyarrow talks to a new, empty server. Raises ResourceError."""
+    """The environment variables with which pyarrow reaches a new, empty server."""
     server = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"],
         stdout=subprocess.PIPE,
@@ -38,14 +36,14 @@ def local_s3() -> Iterator[dict[str, str]]:
     )
     try:
         assert server.stdout
-        said = ""
+        output = ""
         for line in server.stdout:
-            said += line
+            output += line
             if found := re.search(r"Running on (http://[\d.:]+)", line):
                 break
         else:
-            raise ResourceError(f"The local S3 server did not start: {said[-200:]}")
-        # It logs each request; a full pipe would stop it.
+            raise RuntimeError(f"The local S3 server did not start: {output[-200:]}")
+        # It logs each request, and would stop once the pipe is full.
         log = Thread(target=deque, args=(server.stdout, 0), daemon=True)
         log.start()
         yield {**_ENVIRONMENT, "AWS_ENDPOINT_URL": found[1]}
@@ -58,7 +56,7 @@ def local_s3() -> Iterator[dict[str, str]]:
 
 
 def create_bucket(name: str) -> None:
-    """In the server of the present environment."""
+    """A new bucket on the server that the environment names."""
     from pyarrow import fs
 
     endpoint = os.environ["AWS_ENDPOINT_URL"].removeprefix("http://")
