@@ -18,7 +18,7 @@ print(hashlib.sha256(b"".join(plan.batch(s).numpy().tobytes() for s in range(60)
 """
 
 
-@pytest.mark.parametrize("world", [1, 2, 4, 5, 12])
+@pytest.mark.parametrize("world_size", [1, 2, 4, 5, 12])
 def test_the_workers_shares_together_are_the_global_batch(world_size):
     plan = EpochPlan(images=50, global_batch=12, seed=3)
     for step in range(10):
