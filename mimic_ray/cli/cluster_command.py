@@ -1,4 +1,4 @@
-"""mimic-ray cluster: files for AWS, GCP and Kubernetes, written, checked, started and ended."""
+"""mimic-ray cluster: write, check, start and stop clusters on AWS, GCP and Kubernetes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,23 @@ from mimic_ray.cli import console, options
 from mimic_ray.cli.cluster_render_command import render
 
 if TYPE_CHECKING:
-    from mimic_ray.workflows.cluster import Start
+    from mimic_ray.workflows.cluster import ClusterAction
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode="rich", help="Write, check and use cluster files."
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="Write, check and use cluster files for AWS, GCP and Kubernetes.",
 )
-File = Annotated[Path, typer.Argument(help="A file of `ray up`, or of Kubernetes.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the command, run nothing.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")]
-Namespace = Annotated[str, typer.Option(help="Of Kubernetes; else that of your context.")]
+File = Annotated[Path, typer.Argument(help="Cluster file of `ray up` or of Kubernetes.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the command and do not run it.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+Namespace = Annotated[
+    str,
+    typer.Option(
+        help="Kubernetes namespace. Default: that of the current kubectl context.",
+        show_default=False,
+    ),
+]
 
 
 app.command()(render)
@@ -27,10 +35,12 @@ app.command()(render)
 
 @app.command()
 def validate(
-    files: Annotated[list[Path], typer.Argument(help="Files of `ray up` or Kubernetes.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Cluster files of `ray up` or of Kubernetes.")
+    ],
     json: options.Json = False,
 ) -> None:
-    """Say what is wrong with cluster files, with no cloud and no network; exit 1 for an error.
+    """Check cluster files without a cloud or a network. The exit code is 1 if there is an error.
 
     Example: mimic-ray cluster validate aws.yaml
     """
@@ -38,63 +48,66 @@ def validate(
 
     from mimic_ray.workflows.cluster import validate_files
 
-    found = list(validate_files(files))
-    every = [finding for _, findings in found for finding in findings]
-    wrong = any(finding.level == "error" for finding in every)
+    results = list(validate_files(files))
+    findings = [finding for _, of_file in results for finding in of_file]
+    valid = not any(finding.level == "error" for finding in findings)
     if json:
-        content = {"valid": not wrong, "findings": [asdict(finding) for finding in every]}
-        console.print_json(content)
+        console.print_json({"valid": valid, "findings": [asdict(each) for each in findings]})
     else:
-        for path, findings in found:
-            lines = [str(finding) for finding in findings] or [f"{path}: nothing is wrong."]
+        for path, of_file in results:
+            lines = [str(finding) for finding in of_file] or [f"{path}: no problems found."]
             console.out.print("\n".join(lines), markup=False, soft_wrap=True)
-    if wrong:
+    if not valid:
         raise typer.Exit(1)
 
 
 @app.command()
 def up(file: File, dry_run: DryRun = False, yes: Yes = False, namespace: Namespace = "") -> None:
-    """Check a file, then start its cluster: `ray up`, or `kubectl apply`."""
-    from mimic_ray.workflows.cluster import cluster_command
+    """Check a cluster file, then start its cluster with `ray up` or `kubectl apply`."""
+    from mimic_ray.workflows.cluster import plan_action
 
-    start = cluster_command("up", file, yes=yes, namespace=namespace, look=not dry_run)
-    _run(start, dry_run)
+    action = plan_action("up", file, yes=yes, namespace=namespace, check_secrets=not dry_run)
+    _run(action, dry_run, "" if yes else f"Create everything that {file} describes?")
 
 
 @app.command()
 def down(file: File, dry_run: DryRun = False, yes: Yes = False, namespace: Namespace = "") -> None:
-    """End the cluster of a file: `ray down`, or `kubectl delete`."""
-    from mimic_ray.workflows.cluster import cluster_command
+    """Stop the cluster of a file with `ray down` or `kubectl delete`."""
+    from mimic_ray.workflows.cluster import plan_action
 
-    start = cluster_command("down", file, yes=yes, namespace=namespace)
-    if not (dry_run or yes or start.asks):
-        typer.confirm(f"End everything that {file} describes?", abort=True)
-    _run(start, dry_run)
+    action = plan_action("down", file, yes=yes, namespace=namespace)
+    _run(action, dry_run, "" if yes else f"Delete everything that {file} describes?")
 
 
 @app.command()
 def attach(
     file: File,
     dashboard: Annotated[
-        bool, typer.Option("--dashboard", help="No shell: port 8265 of the head, here.")
+        bool,
+        typer.Option(
+            "--dashboard", help="Forward the job server to this machine instead of a shell."
+        ),
     ] = False,
     dry_run: DryRun = False,
     namespace: Namespace = "",
 ) -> None:
-    """A shell on the head, or its job server on http://127.0.0.1:8265."""
-    from mimic_ray.workflows.cluster import cluster_command
+    """Open a shell on the head, or forward its job server to http://127.0.0.1:8265."""
+    from mimic_ray.workflows.cluster import plan_action
 
-    _run(cluster_command("attach", file, dashboard=dashboard, namespace=namespace), dry_run)
+    _run(plan_action("attach", file, dashboard=dashboard, namespace=namespace), dry_run)
 
 
-def _run(start: Start, dry_run: bool) -> None:
-    """Shows warnings and the command; runs it in this terminal and ends with its exit code."""
+def _run(action: ClusterAction, dry_run: bool, question: str = "") -> None:
+    """Prints warnings and the command, asks, runs it and exits with its exit code."""
     import shlex
     import subprocess
 
-    for finding in start.findings:
+    for finding in action.findings:
         if finding.level == "warning":
             console.err.print(str(finding), markup=False, soft_wrap=True)
-    console.out.print(shlex.join(start.command), markup=False, soft_wrap=True)
-    if not dry_run:
-        raise typer.Exit(subprocess.run(start.command).returncode)
+    console.out.print(shlex.join(action.command), markup=False, soft_wrap=True)
+    if dry_run:
+        return
+    if question and not action.confirms_itself:
+        typer.confirm(question, abort=True)
+    raise typer.Exit(subprocess.run(action.command).returncode)

@@ -1,27 +1,30 @@
-"""What a user wants of a cluster, checked and resolved to nodes: the input of every template."""
+"""The cluster that a user requests, checked and resolved to machines. Templates read it."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
-from mimic_ray.base.errors import UnknownNameError, UsageError
+from mimic_ray.base.errors import UnknownNameError, UsageError, option
 from mimic_ray.base.registry import near_names
+from mimic_ray.base.text import plain
 from mimic_ray.cluster_files import machines, versions
 
 PROVIDERS = ("aws", "gcp", "kuberay")
 KINDS = ("raycluster", "rayjob")
-_REGIONS = {"aws": "us-west-2", "gcp": "us-central1", "kuberay": ""}
+_DEFAULT_REGIONS = {"aws": "us-west-2", "gcp": "us-central1", "kuberay": ""}
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
-_SHARED = re.compile(r"[\w.-]+:/[\w./-]*")
+_NFS_EXPORT = re.compile(r"[\w.-]+:/[\w./-]*")
+_VOLUME_CLAIM = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _INTERFACE = re.compile(r"[\w^=,.@-]+")
-_CLAIM = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
-# Options of some providers only; an option that would do nothing is refused.
+# Settings that only some providers have. One that would have no effect is an error.
 _CLOUDS = ("aws", "gcp")
 _ONLY = {
-    **dict.fromkeys(("region", "zone", "disk", "roles", "subnet", "machine_image"), _CLOUDS),
+    **dict.fromkeys(("region", "zone", "disk", "head_role", "worker_role"), _CLOUDS),
+    **dict.fromkeys(("subnet", "machine_image"), _CLOUDS),
     **dict.fromkeys(("kind", "token_secret", "node_selector"), ("kuberay",)),
     "security_group": ("aws",),
     "project": ("gcp",),
@@ -29,25 +32,29 @@ _ONLY = {
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """One cluster. A worker is one of `purify --workers`: a Ray Train worker with its own GPU."""
+class ClusterSpec:
+    """One cluster. A worker is a Ray Train worker with one GPU, as in `purify --workers`.
+
+    Raises UsageError for settings that do not fit together.
+    """
 
     provider: str
     gpu: str
     workers: int = 8
-    min_workers: int | None = None  # None: all, since `purify` wants its workers there at once
-    gpus_per_node: int | None = None  # None: what holds all workers, if it is sold
-    kind: str = "raycluster"  # of kuberay
+    min_workers: int | None = None  # None: all, because `purify` needs all workers to start
+    gpus_per_node: int | None = None  # None: the smallest machine that holds all workers
+    kind: str = "raycluster"  # Kubernetes only
     name: str = "mimic-ray"
     spot: bool = False
     region: str = ""
     zone: str = ""
-    image: str = versions.IMAGE
-    shm: int = 0  # GiB; 0: 8 a GPU
+    image: str = versions.PLACEHOLDER_IMAGE
+    shm: int = 0  # GiB; 0: 8 per GPU
     disk: int = 200  # GB
     shared: str = ""  # HOST:/EXPORT of an NFS server; on Kubernetes a volume claim
-    project: str = versions.PROJECT
-    roles: tuple[str, str] = ("mimic-ray-head", "mimic-ray-worker")
+    project: str = ""  # GCP only, required there
+    head_role: str = "mimic-ray-head"
+    worker_role: str = "mimic-ray-worker"
     subnet: str = ""
     security_group: str = ""
     machine_image: str = ""
@@ -55,55 +62,77 @@ class Wanted:
     token_file: str = "~/.ray/auth_token"
     token_secret: str = "mimic-ray-token"
     node_selector: tuple[tuple[str, str], ...] = ()
-    job: tuple[str, ...] = ()
+    job: tuple[str, ...] = ()  # the command of a RayJob
 
     def __post_init__(self) -> None:
-        _one_of("provider", self.provider, PROVIDERS)
-        _one_of("kind", self.kind, KINDS)
-        for one in fields(self):
-            given = getattr(self, one.name) != one.default
-            if given and self.provider not in _ONLY.get(one.name, PROVIDERS):
-                option = "--head-role" if one.name == "roles" else option_of(one.name)
-                who = " and ".join(_ONLY[one.name])
-                raise UsageError(f"{option} is for {who}, not for {self.provider}.")
-        if self.job and not self.is_job:
-            raise UsageError("A command after -- is run by --provider kuberay --kind rayjob only.")
-        for option, value in (("--workers", self.workers), ("--disk", self.disk)):
-            if value < 1:
-                raise UsageError(f"{option} {value}: at least 1 is needed.")
-        if self.shm < 0:
-            raise UsageError(f"--shm {self.shm}: a size in GiB, or 0 for 8 GiB a GPU.")
-        if not 0 <= self.least_workers <= self.workers:
+        _check_choice("provider", self.provider, PROVIDERS)
+        _check_choice("kind", self.kind, KINDS)
+        self._check_provider_settings()
+        self._check_numbers()
+        self._check_texts()
+        if self.image == versions.PLACEHOLDER_IMAGE and self.gpu.lower() in machines.TOO_OLD:
             raise UsageError(
-                f"--min-workers {self.least_workers} is not between 0 and --workers {self.workers}."
+                f"{self.gpu} does not work with the image of cluster/Dockerfile: its PyTorch is "
+                "built with CUDA 13, which has no kernels for Volta. Set "
+                f"{option('image')} to an image with CUDA 12, or choose another {option('gpu')}."
             )
+        self.machine  # noqa: B018 - raises if the provider has none
+
+    def _check_provider_settings(self) -> None:
+        for field in fields(self):
+            allowed = _ONLY.get(field.name, PROVIDERS)
+            if getattr(self, field.name) != field.default and self.provider not in allowed:
+                raise UsageError(
+                    f"{option(field.name)} applies to {' and '.join(allowed)}, not to "
+                    f"{self.provider}."
+                )
+        if self.provider == "gcp" and not self.project:
+            raise UsageError(f"Set {option('project')} to the ID of your GCP project.")
+        if self.job and not self.is_job:
+            raise UsageError(
+                f"A job command needs {option('provider', 'kuberay')} and "
+                f"{option('kind', 'rayjob')}."
+            )
+
+    def _check_numbers(self) -> None:
+        for name, value in (("workers", self.workers), ("disk", self.disk)):
+            if value < 1:
+                raise UsageError(f"{option(name, value)} must be at least 1.")
+        if self.shm < 0:
+            raise UsageError(f"{option('shm', self.shm)} must not be negative.")
+        if not 0 <= self.fewest_workers <= self.workers:
+            raise UsageError(
+                f"{option('min_workers', self.min_workers)} must be between 0 and "
+                f"{option('workers', self.workers)}."
+            )
+
+    def _check_texts(self) -> None:
+        for field in fields(self):
+            for text in _texts(getattr(self, field.name)):
+                if not text.isprintable():  # a line break would end a comment of the file
+                    raise UsageError(
+                        f'{option(field.name)} "{plain(text, 60)}" has a control character.'
+                    )
         if not _NAME.fullmatch(self.name):
             raise UsageError(
-                f'--name "{self.name}": lower-case letters, digits and dashes, a letter first, at '
-                "most 40."
+                f'{option("name")} "{self.name}" must consist of at most 40 lower-case letters, '
+                "digits and dashes and start with a letter."
             )
-        pattern = _CLAIM if self.provider == "kuberay" else _SHARED
+        if self.provider == "kuberay":
+            pattern, form = _VOLUME_CLAIM, "the name of a PersistentVolumeClaim"
+        else:
+            pattern, form = _NFS_EXPORT, "HOST:/EXPORT of an NFS server"
         if self.shared and not pattern.fullmatch(self.shared):
-            raise UsageError(
-                f'--shared "{self.shared}": HOST:/EXPORT of an NFS server'
-                + (", on Kubernetes the name of a volume claim." if pattern is _CLAIM else ".")
-            )
+            raise UsageError(f'{option("shared")} "{self.shared}" must be {form}.')
         if self.interface and not _INTERFACE.fullmatch(self.interface):
-            raise UsageError(f'--interface "{self.interface}": a name such as ens5.')
-        if self.image == versions.IMAGE and self.gpu.lower() in machines.TOO_OLD:
-            raise UsageError(
-                f"{self.gpu} is too old for the image of cluster/Dockerfile (its PyTorch is built "
-                "with CUDA 13, which has nothing for Volta): give --image with CUDA 12, or another "
-                "--gpu."
-            )
-        self.machine  # noqa: B018 - raises where there is none
+            raise UsageError(f'{option("interface")} "{self.interface}" must be a name as ens5.')
 
     @property
     def machine(self) -> machines.Machine:
         return machines.choose(self.provider, self.gpu, self.workers, self.gpus_per_node)
 
     @property
-    def least_workers(self) -> int:
+    def fewest_workers(self) -> int:
         return self.workers if self.min_workers is None else self.min_workers
 
     @property
@@ -111,12 +140,12 @@ class Wanted:
         return self.provider == "kuberay" and self.kind == "rayjob"
 
     @property
-    def most_nodes(self) -> int:
+    def max_nodes(self) -> int:
         return math.ceil(self.workers / self.machine.gpus)
 
     @property
-    def least_nodes(self) -> int:
-        return math.ceil(self.least_workers / self.machine.gpus)
+    def min_nodes(self) -> int:
+        return math.ceil(self.fewest_workers / self.machine.gpus)
 
     @property
     def shm_gib(self) -> int:
@@ -125,23 +154,29 @@ class Wanted:
 
     @property
     def object_store_bytes(self) -> int:
-        """Half of /dev/shm: Ray falls back to the disk where its store does not fit there."""
+        """Half of /dev/shm: Ray falls back to the disk if its store does not fit there."""
         return (self.shm_gib << 30) // 2
 
     @property
-    def where(self) -> tuple[str, str]:
-        """Region and zone; on GCP a zone is needed, on AWS empty means any."""
-        region = self.region or (self.zone.rpartition("-")[0] if self.provider == "gcp" else "")
-        region = region or _REGIONS[self.provider]
-        return region, self.zone or (f"{region}-a" if self.provider == "gcp" else "")
+    def resolved_region(self) -> str:
+        of_zone = self.zone.rpartition("-")[0] if self.provider == "gcp" else ""
+        return self.region or of_zone or _DEFAULT_REGIONS[self.provider]
+
+    @property
+    def resolved_zone(self) -> str:
+        """Empty on AWS: any zone of the region. GCP needs one."""
+        return self.zone or (f"{self.resolved_region}-a" if self.provider == "gcp" else "")
 
 
-def option_of(name: str) -> str:
-    """`gpus_per_node` -> `--gpus-per-node`."""
-    return "--" + name.replace("_", "-")
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _texts(part)
 
 
-def _one_of(word: str, value: str, known: tuple[str, ...]) -> None:
+def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
-        hint = f"There are {', '.join(known)}."
-        raise UnknownNameError(word, value, near_names(value, known), hint)
+        hint = f"Choose one of {', '.join(known)}."
+        raise UnknownNameError(name, value, near_names(value, known), hint)

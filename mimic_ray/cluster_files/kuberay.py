@@ -10,7 +10,7 @@ import shlex
 from typing import Any
 
 from mimic_ray.cluster_files import versions
-from mimic_ray.cluster_files.cluster_spec import Wanted
+from mimic_ray.cluster_files.cluster_spec import ClusterSpec
 from mimic_ray.cluster_files.yaml_writer import Noted
 
 API = "ray.io/v1"
@@ -28,7 +28,7 @@ _POD_SECURITY = {
 _SECURITY = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
-def documents(wanted: Wanted) -> list[dict[str, Any]]:
+def documents(wanted: ClusterSpec) -> list[dict[str, Any]]:
     """The cluster or the job, then its policy."""
     if wanted.is_job:
         return [_job(wanted), _policy(wanted)]
@@ -41,7 +41,7 @@ def documents(wanted: Wanted) -> list[dict[str, Any]]:
     return [cluster, _policy(wanted)]
 
 
-def default_job(wanted: Wanted) -> tuple[str, ...]:
+def default_job(wanted: ClusterSpec) -> tuple[str, ...]:
     """The command of a job that was given none."""
     return (
         *("purify", "--encoder", "vit_b16", "--teacher", f"{DATA}/teacher.pth"),
@@ -50,7 +50,7 @@ def default_job(wanted: Wanted) -> tuple[str, ...]:
     )
 
 
-def _job(wanted: Wanted) -> dict[str, Any]:
+def _job(wanted: ClusterSpec) -> dict[str, Any]:
     command = wanted.job or default_job(wanted)
     address = () if "--address" in command else ("--address", "auto")
     return {
@@ -77,7 +77,7 @@ def _job(wanted: Wanted) -> dict[str, Any]:
     }
 
 
-def _cluster(wanted: Wanted) -> dict[str, Any]:
+def _cluster(wanted: ClusterSpec) -> dict[str, Any]:
     return {
         "rayVersion": versions.RAY,
         "authOptions": Noted(
@@ -104,7 +104,7 @@ def _cluster(wanted: Wanted) -> dict[str, Any]:
     }
 
 
-def _workers(wanted: Wanted) -> dict[str, Any]:
+def _workers(wanted: ClusterSpec) -> dict[str, Any]:
     machine = wanted.machine
     resources = _resources(str(machine.cpus), f"{machine.memory}Gi", machine.gpus)
     template = _pod(wanted, "ray-worker", resources, wanted.shm_gib)
@@ -127,15 +127,17 @@ def _workers(wanted: Wanted) -> dict[str, Any]:
         ]
     return {
         "groupName": "gpu",
-        "replicas": wanted.least_nodes,
-        "minReplicas": wanted.least_nodes,
-        "maxReplicas": wanted.most_nodes,
+        "replicas": wanted.min_nodes,
+        "minReplicas": wanted.min_nodes,
+        "maxReplicas": wanted.max_nodes,
         "rayStartParams": {"object-store-memory": str(wanted.object_store_bytes)},
         "template": template,
     }
 
 
-def _pod(wanted: Wanted, container: str, resources: dict[str, Any], shm: int) -> dict[str, Any]:
+def _pod(
+    wanted: ClusterSpec, container: str, resources: dict[str, Any], shm: int
+) -> dict[str, Any]:
     mounts = [{"name": "shm", "mountPath": "/dev/shm"}]
     volumes: list[dict[str, Any]] = [
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": f"{shm}Gi"}}
@@ -179,11 +181,11 @@ def _resources(cpu: str, memory: str, gpus: int = 0) -> dict[str, Any]:
     return {"requests": dict(amount), "limits": dict(amount)}
 
 
-def _metadata(wanted: Wanted) -> dict[str, Any]:
+def _metadata(wanted: ClusterSpec) -> dict[str, Any]:
     return {"name": wanted.name, "labels": {PART_OF: wanted.name}}
 
 
-def _policy(wanted: Wanted) -> dict[str, Any]:
+def _policy(wanted: ClusterSpec) -> dict[str, Any]:
     clients: list[dict[str, Any]] = [{"podSelector": {"matchLabels": {CLIENT: "true"}}}]
     if wanted.is_job:
         clients.append(

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mimic_ray.base.errors import UnknownNameError, UsageError
+from mimic_ray.base.errors import UnknownNameError, UsageError, option
 from mimic_ray.base.registry import near_names
 
 
@@ -133,7 +133,8 @@ def choose(provider: str, gpu: str, workers: int, gpus_per_node: int | None) -> 
                 return machine
         there = ", ".join(str(machine.gpus) for machine in sizes)
         raise UsageError(
-            f"--gpus-per-node {gpus_per_node}: {_TITLES[provider]} has {gpu} by {there} in a node."
+            f"{option('gpus_per_node', gpus_per_node)} is not available: {_TITLES[provider]} has "
+            f"{gpu} by {there} in a node."
         )
     return next((machine for machine in sizes if machine.gpus >= workers), sizes[-1])
 

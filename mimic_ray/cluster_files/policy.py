@@ -187,7 +187,7 @@ def _placeholders(document: Mapping[str, Any]) -> Iterator[Problem]:
     for word in versions.PLACEHOLDERS:
         pattern = re.compile(re.escape(word))
         if pattern.search(json.dumps(document, default=str)):
-            what = f'"{word}" stands for yours: see `mimic-ray cluster render --help`.'
+            what = f'"{word}" is a placeholder: replace it with your own.'
             yield Problem(_where(document, pattern), what, "note")
 
 

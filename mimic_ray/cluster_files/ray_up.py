@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from mimic_ray.base.text import count
-from mimic_ray.cluster_files.cluster_spec import Wanted
+from mimic_ray.cluster_files.cluster_spec import ClusterSpec
 from mimic_ray.cluster_files.machines import Machine
 from mimic_ray.cluster_files.yaml_writer import Noted
 
@@ -26,13 +26,13 @@ _GCP_IMAGE = (
 _TOKEN_IN_IMAGE = "/home/ray/.ray/auth_token"
 
 
-def documents(wanted: Wanted) -> list[dict[str, Any]]:
+def documents(wanted: ClusterSpec) -> list[dict[str, Any]]:
     """The one document of the file."""
     head, machine = HEADS[wanted.provider], wanted.machine
     node_config = _aws_node if wanted.provider == "aws" else _gcp_node
     workers = {
-        "min_workers": wanted.least_nodes,
-        "max_workers": wanted.most_nodes,
+        "min_workers": wanted.min_nodes,
+        "max_workers": wanted.max_nodes,
         "resources": {"CPU": machine.cpus, "GPU": machine.gpus},
         "node_config": node_config(wanted, machine),
     }
@@ -44,7 +44,7 @@ def documents(wanted: Wanted) -> list[dict[str, Any]]:
     return [
         {
             "cluster_name": wanted.name,
-            "max_workers": wanted.most_nodes,
+            "max_workers": wanted.max_nodes,
             "idle_timeout_minutes": 10,
             "provider": _provider(wanted),
             "auth": {"ssh_user": "ubuntu"},
@@ -89,10 +89,10 @@ def documents(wanted: Wanted) -> list[dict[str, Any]]:
     ]
 
 
-def _group_note(wanted: Wanted) -> str:
+def _group_note(wanted: ClusterSpec) -> str:
     machine = wanted.machine
-    workers = _span(wanted.least_workers, wanted.workers, "worker")
-    nodes = _span(wanted.least_nodes, wanted.most_nodes, "node")
+    workers = _span(wanted.fewest_workers, wanted.workers, "worker")
+    nodes = _span(wanted.min_nodes, wanted.max_nodes, "node")
     return f"{workers} with one {wanted.gpu} each, {machine.gpus} to a node: {nodes}."
 
 
@@ -100,7 +100,7 @@ def _span(least: int, most: int, what: str) -> str:
     return count(most, what) if least == most else f"{least} to {count(most, what)}"
 
 
-def _docker(wanted: Wanted) -> dict[str, Any]:
+def _docker(wanted: ClusterSpec) -> dict[str, Any]:
     environment = {"RAY_AUTH_MODE": "token"}
     if wanted.interface:  # else the workers take the card with the cluster's addresses
         environment["NCCL_SOCKET_IFNAME"] = wanted.interface
@@ -120,7 +120,7 @@ def _docker(wanted: Wanted) -> dict[str, Any]:
     }
 
 
-def _initialisation(wanted: Wanted) -> list[str]:
+def _initialisation(wanted: ClusterSpec) -> list[str]:
     commands = ["sudo usermod -aG docker $USER"]
     if wanted.shared:
         commands += [
@@ -134,8 +134,8 @@ def _initialisation(wanted: Wanted) -> list[str]:
 _WAIT_FOR_DRIVER = "timeout 600 bash -c 'until nvidia-smi; do sleep 5; done'"
 
 
-def _provider(wanted: Wanted) -> dict[str, Any]:
-    region, zone = wanted.where
+def _provider(wanted: ClusterSpec) -> dict[str, Any]:
+    region, zone = wanted.resolved_region, wanted.resolved_zone
     provider: dict[str, Any] = {"type": wanted.provider, "region": region}
     if zone:
         provider["availability_zone"] = zone
@@ -145,14 +145,14 @@ def _provider(wanted: Wanted) -> dict[str, Any]:
     return provider
 
 
-def _aws_node(wanted: Wanted, machine: Machine) -> dict[str, Any]:
+def _aws_node(wanted: ClusterSpec, machine: Machine) -> dict[str, Any]:
     node: dict[str, Any] = {
         "InstanceType": machine.name,
         "ImageId": Noted(
             wanted.machine_image or _AWS_IMAGE,
             "Ray's own default has a driver of 2022, too old for CUDA 13.",
         ),
-        "IamInstanceProfile": {"Name": wanted.roles[0 if not machine.gpus else 1]},
+        "IamInstanceProfile": {"Name": wanted.worker_role if machine.gpus else wanted.head_role},
         "MetadataOptions": Noted(
             {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"},
             "Version 2 of the metadata service only, and no further than the machine itself.",
@@ -178,7 +178,7 @@ def _aws_node(wanted: Wanted, machine: Machine) -> dict[str, Any]:
     return node
 
 
-def _gcp_node(wanted: Wanted, machine: Machine) -> dict[str, Any]:
+def _gcp_node(wanted: ClusterSpec, machine: Machine) -> dict[str, Any]:
     node: dict[str, Any] = {
         "machineType": machine.name,
         "disks": [
@@ -194,7 +194,7 @@ def _gcp_node(wanted: Wanted, machine: Machine) -> dict[str, Any]:
         ],
         "serviceAccounts": [
             {
-                "email": f"{wanted.roles[0 if not machine.gpus else 1]}"
+                "email": f"{wanted.worker_role if machine.gpus else wanted.head_role}"
                 f"@{wanted.project}.iam.gserviceaccount.com",
                 "scopes": ["https://www.googleapis.com/auth/cloud-platform"],
             }

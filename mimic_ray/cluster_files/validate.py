@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from mimic_ray.base.errors import UsageError
 from mimic_ray.base.registry import near_names
@@ -17,7 +18,7 @@ _ORDER = {"error": 0, "warning": 1, "note": 2}
 def validate(path: Path) -> list[Finding]:
     """Findings of one file, errors first. Raises UsageError if it is no YAML or no cluster file."""
     documents = read_documents(path)
-    kubernetes = kind_of(path, documents) == "kubernetes"
+    kubernetes = kind_of(path, documents[0].data) == "kubernetes"
     found = []
     for at, document in enumerate(documents):
         problems = list(_keys(document))
@@ -30,9 +31,8 @@ def validate(path: Path) -> list[Finding]:
     return sorted(dict.fromkeys(found), key=lambda finding: (_ORDER[finding.level], finding.line))
 
 
-def kind_of(path: Path, documents: list[Document]) -> str:
-    """`ray_up` or `kubernetes`. Raises UsageError for what is neither."""
-    first = documents[0].data
+def kind_of(path: Path, first: Any) -> str:
+    """`ray_up` or `kubernetes`, from the first document. Raises UsageError for another file."""
     if not isinstance(first, Mapping):
         raise UsageError(f"{plain(path)} is no cluster file: it holds {type(first).__name__}.")
     keys = [str(key) for key in first]

@@ -7,6 +7,5 @@ PYTHON = "3.11"
 KUBERAY = "1.7.0"  # whose schemas lie in schemas/
 
 # The registry is nobody's: `cluster up` refuses files that still name it.
-IMAGE = f"registry.example.com/mimic-ray:0.1.0-ray{RAY}"
-PROJECT = "your-project"
-PLACEHOLDERS = ("registry.example.com", PROJECT)
+PLACEHOLDER_IMAGE = f"registry.example.com/mimic-ray:0.1.0-ray{RAY}"
+PLACEHOLDERS = ("registry.example.com", "your-project")

@@ -1,42 +1,54 @@
-"""Cluster files: write one, check some, and the commands that start and end what they describe."""
+"""Writes and checks cluster files, and plans the command that starts or stops their cluster."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import stat
+import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mimic_ray.base.errors import MimicError, ResourceError, UsageError
+from mimic_ray.base.errors import MimicError, ResourceError, UsageError, option
 from mimic_ray.base.text import count, plain
 from mimic_ray.cluster_files.findings import Finding
 
 _SDKS = {"aws": ("boto3", "boto3"), "gcp": ("googleapiclient", "google-api-python-client")}
-_TOKEN_HOW = "Make one with: (umask 077; ray get-auth-token --generate > /dev/null)"
 
 
 class ClusterFileError(MimicError):
-    """A cluster file that must not be used; its findings are printed apart."""
+    """A cluster file with errors or placeholders, which must not be used."""
 
 
-def write_cluster_file(out: Path | None, force: bool, **wanted: Any) -> str:
-    """The text of the file, also written to `out` if given. Raises UsageError."""
-    from mimic_ray.cluster_files.cluster_spec import Wanted
+def write_cluster_file(out: Path | None, force: bool, **settings: Any) -> str:
+    """The text of the file for a ClusterSpec(**settings), also written to `out` if it is set.
+
+    Raises UsageError for settings that do not fit together and for a path that cannot be written.
+    """
+    from mimic_ray.cluster_files.cluster_spec import ClusterSpec
     from mimic_ray.cluster_files.render import render
 
-    text = render(Wanted(**wanted))
+    text = render(ClusterSpec(**settings))
     if out is not None:
         if out.exists() and not force:
-            raise UsageError(f"{plain(out)} is there already: choose another --out, or --force.")
+            raise UsageError(
+                f"{plain(out)} exists: choose another {option('out')} or use {option('force')}."
+            )
         if not out.parent.is_dir():
-            raise UsageError(f"{plain(out.parent)} is no folder.")
-        out.write_text(text, encoding="ascii")
+            raise UsageError(f"{plain(out.parent)} is not a folder.")
+        out.write_text(text, encoding="utf-8")
     return text
+
+
+def placeholders(text: str) -> list[str]:
+    """The placeholders that a cluster file still contains."""
+    from mimic_ray.cluster_files.versions import PLACEHOLDERS
+
+    return [word for word in PLACEHOLDERS if word in text]
 
 
 def validate_files(paths: Sequence[Path]) -> Iterator[tuple[Path, list[Finding]]]:
@@ -48,29 +60,29 @@ def validate_files(paths: Sequence[Path]) -> Iterator[tuple[Path, list[Finding]]
 
 
 @dataclass(frozen=True)
-class Start:
-    """A command that `up`, `down` or `attach` runs, and what was found in its file."""
+class ClusterAction:
+    """The command of `up`, `down` or `attach`, and the findings about its file."""
 
     command: list[str]
     findings: list[Finding]
-    asks: bool  # whether the command itself asks before it acts
+    confirms_itself: bool  # the command asks before it acts
 
 
-def cluster_command(
+def plan_action(
     action: str,
     path: Path,
     *,
     yes: bool = False,
     dashboard: bool = False,
     namespace: str = "",
-    look: bool = True,
-) -> Start:
-    """The command of an action on a file that is found to be sound, with all that it needs.
+    check_secrets: bool = True,
+) -> ClusterAction:
+    """The command for a file, after a check of the file and of what the command needs.
 
-    With `look` Kubernetes is asked whether the token's secret is there.
+    With `check_secrets`, `up` asks Kubernetes whether the secret with the token exists.
 
-    Raises ClusterFileError for a file with errors or placeholders, ResourceError for what is
-    missing on this machine.
+    Raises ClusterFileError for a file with errors or placeholders, ResourceError if this machine
+    or the Kubernetes cluster lacks something.
     """
     from mimic_ray.cluster_files.validate import kind_of, validate
     from mimic_ray.cluster_files.yaml_reader import read_documents
@@ -80,112 +92,105 @@ def cluster_command(
     if errors:
         more = f" ({count(len(errors) - 1, 'more error')})" if len(errors) > 1 else ""
         raise ClusterFileError(f"{errors[0]}{more}. Nothing was started.")
-    documents = read_documents(path)
-    first = documents[0].data
     if action == "up":
         for finding in findings:
-            if finding.level == "note" and "stands for yours" in finding.what:
+            if finding.level == "note" and "is a placeholder" in finding.what:
                 raise ClusterFileError(f"{finding} Nothing was started.")
-    if kind_of(path, documents) == "ray_up":
+    documents = [document.data for document in read_documents(path)]
+    if kind_of(path, documents[0]) == "ray_up":
         if namespace:
-            raise UsageError(
-                f"--namespace is for Kubernetes, and {plain(path)} is a file of ray up."
-            )
-        if action == "up":
-            _check_token_file(first)
-        _check_sdk(str(first["provider"]["type"]))
-        verb = "dashboard" if action == "attach" and dashboard else action
-        command = [_ray(), verb, str(path)] + (["--yes"] if yes and action != "attach" else [])
-        return Start(command, findings, asks=True)
-    place = ["--namespace", namespace] if namespace else []
-    kubectl = _program("kubectl", "Install kubectl, and choose the cluster with its context.")
-    if action == "up" and look:
-        _check_secrets([kubectl, *place], documents)
+            raise UsageError(f"{option('namespace')} needs a Kubernetes file, not {plain(path)}.")
+        return ClusterAction(
+            _ray_command(action, path, documents[0], yes, dashboard), findings, True
+        )
+    kubectl = [_program("kubectl", "Install it and select the cluster with its context.")]
+    kubectl += ["--namespace", namespace] if namespace else []
+    if action == "up" and check_secrets:
+        _check_secrets(kubectl, documents)
+    command = kubectl + _kubectl_arguments(action, path, documents, dashboard)
+    return ClusterAction(command, findings, False)
+
+
+def _ray_command(
+    action: str, path: Path, config: Mapping[str, Any], yes: bool, dashboard: bool
+) -> list[str]:
+    if action == "up":
+        _check_token_file(config)
+    module, package = _SDKS.get(str(config["provider"]["type"]), ("", ""))
+    if module and find_spec(module) is None:
+        raise ResourceError(f"{package} is not installed, but Ray needs it: pip install {package}")
+    verb = "dashboard" if action == "attach" and dashboard else action
+    return [_ray(), verb, str(path)] + (["--yes"] if yes and action != "attach" else [])
+
+
+def _kubectl_arguments(
+    action: str, path: Path, documents: Sequence[Any], dashboard: bool
+) -> list[str]:
     if action != "attach":
-        verb = {"up": "apply", "down": "delete"}[action]
-        return Start([kubectl, *place, verb, "-f", str(path)], findings, asks=False)
+        return [{"up": "apply", "down": "delete"}[action], "-f", str(path)]
     service = f"service/{_cluster_name(path, documents)}-head-svc"
     if dashboard:
-        command = [kubectl, *place, "port-forward", service, "8265:8265"]
-    else:
-        command = [kubectl, *place, "exec", "-it", service, "-c", "ray-head", "--", "bash"]
-    return Start(command, findings, asks=False)
+        return ["port-forward", service, "8265:8265"]
+    return ["exec", "-it", service, "-c", "ray-head", "--", "bash"]
 
 
 def _cluster_name(path: Path, documents: Sequence[Any]) -> str:
     for document in documents:
-        if document.data.get("kind") == "RayCluster":
-            return str(document.data["metadata"]["name"])
+        if document.get("kind") == "RayCluster":
+            return str(document["metadata"]["name"])
     raise UsageError(
-        f"{plain(path)} holds no RayCluster; what a RayJob called its own is said by: kubectl get "
+        f"{plain(path)} contains no RayCluster. Find the cluster of a RayJob with: kubectl get "
         "rayjob NAME -o jsonpath='{.status.rayClusterName}'."
     )
 
 
-def _check_token_file(config: dict[str, Any]) -> None:
+def _check_token_file(config: Mapping[str, Any]) -> None:
     for remote, local in (config.get("file_mounts") or {}).items():
         if "auth_token" not in str(remote):
             continue
         file = Path(str(local)).expanduser()
         if not file.is_file() or not file.stat().st_size:
-            raise ResourceError(f"There is no token in {plain(local)}. {_TOKEN_HOW}")
+            raise ResourceError(
+                f"There is no token in {plain(local)}. Create one with: "
+                "(umask 077; ray get-auth-token --generate > /dev/null)"
+            )
         if stat.S_IMODE(file.stat().st_mode) & 0o077:
             raise ResourceError(
-                f"Others may read the token in {plain(local)}: chmod 600 {plain(local)}"
+                f"Other users can read the token in {plain(local)}: chmod 600 {plain(local)}"
             )
 
 
 def _check_secrets(kubectl: list[str], documents: Sequence[Any]) -> None:
-    """Without its secret no pod of the cluster starts, and nobody says so."""
-    import subprocess
-
+    """Without the secret no pod of the cluster starts, and `kubectl apply` reports no error."""
     from mimic_ray.cluster_files.kuberay_checks import ray_clusters
     from mimic_ray.cluster_files.lookup import get
 
-    of_file = [
-        get(d.data, "metadata", "name") for d in documents if get(d.data, "kind") == "Secret"
-    ]
+    in_file = [get(each, "metadata", "name") for each in documents if get(each, "kind") == "Secret"]
     for document in documents:
-        for _, cluster in ray_clusters(document.data):
+        for _, cluster in ray_clusters(document):
             name = get(cluster, "authOptions", "secretName")
-            if name is None or name in of_file:
+            if name is None or name in in_file:
                 continue
-            asked = [*kubectl, "get", "secret", str(name), "-o", "name"]
-            answer = subprocess.run(asked, capture_output=True, text=True)
-            # What else can go wrong is said better by the command itself.
-            if answer.returncode and "not found" in answer.stderr.lower():
+            query = [*kubectl, "get", "secret", str(name), "-o", "name"]
+            result = subprocess.run(query, capture_output=True, text=True)
+            # `kubectl apply` itself reports every other problem better.
+            if result.returncode and "not found" in result.stderr.lower():
                 raise ResourceError(
-                    f"Kubernetes has no secret {plain(name)} with the token. Make it with: "
+                    f"Kubernetes has no secret {plain(name)} with the token. Create it with: "
                     f"kubectl create secret generic {plain(name)} "
                     "--from-file=auth_token=$HOME/.ray/auth_token"
                 )
 
 
-def _check_sdk(provider: str) -> None:
-    module, package = _SDKS.get(provider, ("", ""))
-    if module and find_spec(module) is None:
-        raise ResourceError(f"Ray needs {package} for {provider}: pip install {package}")
-
-
 def _ray() -> str:
-    """Ray's command beside this Python, so that it is the version that checked the file."""
+    """Ray's command of this Python environment: the same version as checked the file."""
     beside = Path(sys.executable).with_name("ray")
     if beside.is_file() and os.access(beside, os.X_OK):
         return str(beside)
-    return _program("ray", "pip install 'mimic-ray[cluster]'")
+    return _program("ray", "Install it with: pip install 'mimic-ray[cluster]'")
 
 
-def _program(name: str, how: str) -> str:
+def _program(name: str, advice: str) -> str:
     if shutil.which(name) is None:
-        raise ResourceError(f"{name} is not installed. {how}")
+        raise ResourceError(f"{name} is not installed. {advice}")
     return name
-
-
-def selectors(given: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """KEY=VALUE texts as pairs. Raises UsageError."""
-    for text in given:
-        if not text.partition("=")[0] or not text.partition("=")[2]:
-            raise UsageError(
-                f'--node-selector "{plain(text)}": KEY=VALUE, a label of the GPU nodes.'
-            )
-    return tuple((text.partition("=")[0], text.partition("=")[2]) for text in given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -28,6 +29,7 @@ ANSWER = """\
 case "$*" in *"get secret"*) [ -z "$SAYS" ] || { echo "$SAYS" >&2; exit 1; }; exit 0;; esac
 exit ${CODE:-0}
 """
+VERBS = {"up": "kubectl apply", "down": "kubectl delete"}
 SECRET = "get secret mimic-ray-token -o name\n"
 
 
@@ -63,7 +65,7 @@ def test_render_writes_the_file_and_validate_finds_nothing_wrong(capsys, tmp_pat
     assert f"mimic-ray cluster validate {file}" in out
     assert "image: ghcr.io/me/mimic:1\n" in file.read_text()
     code, out, _ = run(capsys, "validate", file)
-    assert (code, out) == (0, f"{file}: nothing is wrong.\n")
+    assert (code, out) == (0, f"{file}: no problems found.\n")
 
 
 def test_render_replaces_a_file_only_with_force(capsys, tmp_path):
@@ -120,12 +122,12 @@ def test_warnings_are_no_failure(capsys, tmp_path):
         ("aws.yaml", ("attach", "FILE", "--dashboard"), "ray dashboard /aws.yaml\n"),
         (
             CLUSTER,
-            ("up", "FILE"),
+            ("up", "FILE", "--yes"),
             f"kubectl {SECRET}kubectl apply -f /raycluster.yaml\n",
         ),
         (
             CLUSTER,
-            ("up", "FILE", "--namespace", "ml"),
+            ("up", "FILE", "--namespace", "ml", "-y"),
             f"kubectl --namespace ml {SECRET}kubectl --namespace ml apply -f /raycluster.yaml\n",
         ),
         (CLUSTER, ("down", "FILE", "--yes"), "kubectl delete -f /raycluster.yaml\n"),
@@ -159,7 +161,7 @@ def test_a_secret_that_kubernetes_lacks_is_said_with_how_to_make_it(capfd, machi
     # Nothing is asked in a dry run, and what only the command knows is left to it.
     assert run(capfd, "up", file, "--dry-run")[0] == 0
     monkeypatch.setenv("SAYS", "connection refused")
-    assert run(capfd, "up", file)[0] == 0
+    assert run(capfd, "up", file, "--yes")[0] == 0
     assert ran(machine).endswith("apply -f /raycluster.yaml\n")
 
 
@@ -174,12 +176,23 @@ def test_the_exit_code_is_that_of_the_command(capfd, machine, monkeypatch):
     assert run(capfd, "up", owned(machine, "aws.yaml"))[0] == 7
 
 
-def test_kubectl_delete_is_asked_about_and_a_no_ends_it(capfd, machine, monkeypatch):
-    import io
+@pytest.mark.parametrize(("action", "before"), [("up", f"kubectl {SECRET}"), ("down", "")])
+def test_kubectl_changes_nothing_without_a_yes(capfd, machine, monkeypatch, action, before):
+    for answer, last in (("n\n", ""), ("", ""), ("y\n", f"{VERBS[action]} -f /raycluster.yaml\n")):
+        (machine / "ran").unlink(missing_ok=True)
+        monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+        code, _, _ = run(capfd, action, owned(machine, CLUSTER))
+        assert (code, ran(machine)) == (0 if last else 1, before + last)
 
-    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
-    code, _, _ = run(capfd, "down", owned(machine, CLUSTER))
-    assert (code, ran(machine)) == (1, "")
+
+def test_render_warns_about_each_placeholder_and_needs_a_gcp_project(capsys):
+    wish = ("render", "--provider", "gcp", "--gpu", "l4")
+    code, _, err = run(capsys, *wish)
+    assert (code, "Set --project to the ID of your GCP project." in err) == (2, True)
+    code, out, err = run(capsys, *wish, "--project", "mine")
+    assert (code, err.count("warning:")) == (0, 1)
+    assert "registry.example.com" in err
+    assert "warning" not in out
 
 
 def test_a_file_with_an_error_or_a_placeholder_is_not_started(capsys, machine):
@@ -219,7 +232,7 @@ def test_what_is_not_installed_is_named(capsys, machine, monkeypatch):
 
 def test_a_namespace_is_refused_where_there_is_none(capsys, machine):
     code, _, err = run(capsys, "down", owned(machine, "aws.yaml"), "--namespace", "ml")
-    assert (code, "--namespace is for Kubernetes" in err, ran(machine)) == (2, True, "")
+    assert (code, "--namespace needs a Kubernetes file" in err, ran(machine)) == (2, True, "")
 
 
 def test_the_cluster_of_a_job_is_not_guessed(capsys, machine):

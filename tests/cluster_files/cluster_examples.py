@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mimic_ray.cluster_files.cluster_spec import Wanted
+from mimic_ray.cluster_files.cluster_spec import ClusterSpec
 from mimic_ray.cluster_files.findings import Finding
 from mimic_ray.cluster_files.validate import validate
 
@@ -12,10 +12,12 @@ FOLDER = Path(__file__).parents[2] / "cluster"
 
 # Each file of cluster/ and what it was rendered from.
 FILES = {
-    "aws.yaml": Wanted("aws", "a100", 8, spot=True),
-    "gcp.yaml": Wanted("gcp", "l4", 8, min_workers=1, gpus_per_node=1, spot=True),
-    "kuberay/raycluster.yaml": Wanted("kuberay", "a100", 8, min_workers=1, gpus_per_node=1),
-    "kuberay/rayjob.yaml": Wanted("kuberay", "a100", 8, kind="rayjob"),
+    "aws.yaml": ClusterSpec("aws", "a100", 8, spot=True),
+    "gcp.yaml": ClusterSpec(
+        "gcp", "l4", 8, min_workers=1, gpus_per_node=1, spot=True, project="your-project"
+    ),
+    "kuberay/raycluster.yaml": ClusterSpec("kuberay", "a100", 8, min_workers=1, gpus_per_node=1),
+    "kuberay/rayjob.yaml": ClusterSpec("kuberay", "a100", 8, kind="rayjob"),
 }
 
 

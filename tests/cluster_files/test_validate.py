@@ -34,7 +34,7 @@ def test_a_file_has_no_findings_but_the_placeholders(name):
     assert found  # the image's registry at least
     for finding in found:
         assert finding.level == "note"
-        assert "stands for yours" in finding.what
+        assert "is a placeholder" in finding.what
 
 
 def test_versions_are_those_of_the_constraints():
@@ -44,7 +44,7 @@ def test_versions_are_those_of_the_constraints():
         if "==" in line
     )
     assert pins["ray"] == versions.RAY
-    assert versions.IMAGE.endswith(f"/mimic-ray:{__version__}-ray{versions.RAY}")
+    assert versions.PLACEHOLDER_IMAGE.endswith(f"/mimic-ray:{__version__}-ray{versions.RAY}")
 
 
 def test_the_image_is_built_on_the_pinned_ray_and_python():

@@ -6,6 +6,7 @@ import pytest
 
 from tests.cluster_files.cluster_examples import FOLDER, spoilt
 
+PROJECT = ("--project", "p")
 RENDER = ("cluster", "render", "--provider", "aws", "--gpu", "l4")
 
 
@@ -49,8 +50,14 @@ def test_a_manifest_with_a_typo_is_not_started(refused, tmp_path):
         (["cluster", "render", "--provider", "aws"], ["--gpu"]),
         (["cluster", "render", "--provider", "awz", "--gpu", "l4"], ['"awz"', "aws"]),
         (["cluster", "render", "--provider", "aws", "--gpu", "a10"], ['"a10"', "a10g"]),
-        (["cluster", "render", "--provider", "gcp", "--gpu", "a10g"], ["a10g", "GCP has t4"]),
-        (["cluster", "render", "--provider", "gcp", "--gpu", "v100"], ["CUDA", "--image"]),
+        (
+            ["cluster", "render", "--provider", "gcp", "--gpu", "a10g", *PROJECT],
+            ["a10g", "GCP has t4"],
+        ),
+        (
+            ["cluster", "render", "--provider", "gcp", "--gpu", "v100", *PROJECT],
+            ["CUDA", "--image"],
+        ),
         ([*RENDER, "--kind", "rayjb"], ["rayjb", "rayjob"]),
         ([*RENDER, "--workers", "many"], ["--workers"]),
         ([*RENDER, "--workers", "0"], ["--workers 0"]),
