@@ -3,7 +3,11 @@ PYTHON ?= python3.11
 VENV ?= .venv
 RUN = $(VENV)/bin
 
-.PHONY: help install demo test test-all check format bench clean
+# Whole files go to one process, and all tests of Ray to the same one: see tests/conftest.py.
+PYTEST = $(RUN)/python -m pytest -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
+TEST_PROCESSES ?= 2
+
+.PHONY: help install demo test test-all test-ray check format bench clean
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -20,10 +24,13 @@ demo: install  ## attack, purify and evaluate a real encoder, in about three min
 	$(RUN)/mimic-ray demo
 
 test: install  ## the tests that every change must pass
-	$(RUN)/python -m pytest -m 'not slow and not gpu'
+	$(PYTEST) -m 'not slow and not gpu'
 
 test-all: install  ## the slow ones too
-	$(RUN)/python -m pytest
+	$(PYTEST)
+
+test-ray: install  ## those that start Ray
+	$(RUN)/python -m pytest -m ray
 
 check: install  ## format, lint, types, import directions
 	$(RUN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""Fixtures that more than one room needs."""
+"""How the tests are shared out among processes, and fixtures that several folders need."""
 
 from __future__ import annotations
 
@@ -7,6 +7,20 @@ from pathlib import Path
 import pytest
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Groups for `pytest --dist loadgroup`.
+
+    A file is a group, so that its fixtures are set up once. All tests that start Ray are one group,
+    since two clusters at a time would starve each other. It takes longest, so it starts first.
+    """
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            ray = item.get_closest_marker("ray")
+            item.add_marker(pytest.mark.xdist_group("ray" if ray else item.path.stem))
+    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
 
 
 @pytest.fixture(scope="session")

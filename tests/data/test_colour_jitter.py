@@ -2,7 +2,6 @@ import itertools
 
 import pytest
 import torch
-from torchvision.transforms import functional as theirs
 
 from mimic_ray.base import seeds
 from mimic_ray.data.colour_jitter import (
@@ -14,12 +13,7 @@ from mimic_ray.data.colour_jitter import (
     shift_hue_,
 )
 
-OPERATIONS = (
-    theirs.adjust_brightness,
-    theirs.adjust_contrast,
-    theirs.adjust_saturation,
-    theirs.adjust_hue,
-)
+OPERATIONS = ("adjust_brightness", "adjust_contrast", "adjust_saturation", "adjust_hue")
 
 
 def random_images(count, side=16):
@@ -32,8 +26,10 @@ def random_images(count, side=16):
 
 
 def torchvision_jitter(image, factors, order, jittered, grey):
+    from torchvision.transforms import functional as theirs
+
     for operation in order.tolist() if jittered else ():
-        image = OPERATIONS[operation](image, float(factors[operation]))
+        image = getattr(theirs, OPERATIONS[operation])(image, float(factors[operation]))
     return theirs.rgb_to_grayscale(image, 3) if grey else image
 
 
@@ -67,6 +63,8 @@ def test_an_image_without_jitter_keeps_every_bit_beside_others():
 
 @pytest.mark.parametrize("sixths", [-1.0, -0.6, 0.25, 1.0])
 def test_hue_turns_like_hsv(sixths):
+    from torchvision.transforms import functional as theirs
+
     images = random_images(4)
     expected = theirs.adjust_hue(images, sixths / 6)
     shift_hue_(images, torch.full((4,), sixths / 6))

@@ -1,6 +1,5 @@
 import pytest
 import torch
-from torchvision.transforms.v2 import functional as theirs
 
 from mimic_ray.base import seeds
 from mimic_ray.data.crop import (
@@ -27,6 +26,8 @@ def random_images(count, side):
 
 
 def expected(images, side):
+    from torchvision.transforms.v2 import functional as theirs
+
     count = len(images)
     return torch.stack(
         [

@@ -3,8 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional
 
 from mimic_ray.data.resize import centre_square
 
@@ -16,6 +14,9 @@ def test_an_image_that_fits_comes_back_as_it_is():
 
 @pytest.mark.parametrize("shape", [(64, 48), (48, 64), (40, 40), (16, 20)])
 def test_the_centre_equals_resizing_the_shorter_side_and_cropping(shape):
+    from torchvision.transforms import v2
+    from torchvision.transforms.v2 import functional
+
     y, x = np.mgrid[0 : shape[0], 0 : shape[1]]
     waves = 127 + 60 * np.sin(x / 5) + 60 * np.cos(y / 7)
     image = np.stack([waves, 255 - waves, waves / 2], axis=2).astype(np.uint8)

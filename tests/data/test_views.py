@@ -1,7 +1,6 @@
 import pytest
 import torch
 from torch.nn import functional as F
-from torchvision.transforms.v2 import functional as theirs
 
 from mimic_ray.base import seeds
 from mimic_ray.data.views import (
@@ -13,12 +12,7 @@ from mimic_ray.data.views import (
     to_float,
 )
 
-OPERATIONS = (
-    theirs.adjust_brightness,
-    theirs.adjust_contrast,
-    theirs.adjust_saturation,
-    theirs.adjust_hue,
-)
+OPERATIONS = ("adjust_brightness", "adjust_contrast", "adjust_saturation", "adjust_hue")
 
 
 def keys(count, seed=0):
@@ -31,10 +25,12 @@ def pixels(count, side):
 
 
 def torchvision_view(image, box, flip, factors, order, jittered, grey, side):
+    from torchvision.transforms.v2 import functional as theirs
+
     image = theirs.resized_crop(image, *box.tolist(), [side, side], antialias=True)
     image = to_float(theirs.hflip(image) if flip else image)
     for operation in order.tolist() if jittered else ():
-        image = OPERATIONS[operation](image, float(factors[operation]))
+        image = getattr(theirs, OPERATIONS[operation])(image, float(factors[operation]))
     return theirs.rgb_to_grayscale(image, 3) if grey else image
 
 
@@ -133,6 +129,8 @@ def test_another_side_is_centred_first():
 
 
 def test_the_test_view_cuts_a_small_margin_and_resizes_otherwise():
+    from torchvision.transforms.v2 import functional as theirs
+
     images = torch.rand(2, 3, 64, 64)
     assert centre(images, 64) is images
     assert torch.equal(centre(images, 56), images[..., 4:60, 4:60])

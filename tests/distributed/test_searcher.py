@@ -1,8 +1,5 @@
 from dataclasses import replace
 
-from ray.tune.search import Searcher
-
-from mimic_ray.distributed.searcher import StudySearcher
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.search.space import Dimension, Space, default_space
 from mimic_ray.search.trial import Trial
@@ -15,6 +12,9 @@ class Driver:
     """Runs what a searcher suggests, in an instant."""
 
     def __init__(self, space=None, known=(), wanted=lambda: True, planned=8):
+        # Imported here, since Ray takes more than a second.
+        from mimic_ray.distributed.searcher import StudySearcher
+
         self.suggested = {}
         self.searcher = StudySearcher(
             space or default_space(Recipe(), [0.0, 0.25, 0.4]),
@@ -31,7 +31,7 @@ class Driver:
     def ask(self):
         self.asked += 1
         config = self.searcher.suggest(f"ray{self.asked}")
-        return None if config == Searcher.FINISHED else self.suggested[f"ray{self.asked}"]
+        return None if config == self.searcher.FINISHED else self.suggested[f"ray{self.asked}"]
 
     def tell(self, suggestion, fidelity=0.9, suspicion=0.1, status="finished"):
         trial = Trial(

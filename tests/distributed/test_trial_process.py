@@ -5,12 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-import ray
-import ray.train
-import ray.train.torch
 import torch
 
-from mimic_ray.distributed import run_control, trial_process
+from mimic_ray.distributed import trial_process
 from mimic_ray.execution.trial_run import TrialTask
 
 TASK = TrialTask("/study", "0a", 0, {}, {}, "tiny_resnet", ())
@@ -20,10 +17,12 @@ TASK = TrialTask("/study", "0a", 0, {}, {}, "tiny_resnet", ())
 def started(monkeypatch):
     """The tasks and ranks that workers were started with."""
     calls = []
-    monkeypatch.setattr(ray, "get", lambda reference: reference)
-    monkeypatch.setattr(run_control, "WorkerEnd", lambda box: SimpleNamespace())
+    monkeypatch.setattr("ray.get", lambda reference: reference)
     monkeypatch.setattr(
-        trial_process, "run_trial", lambda task, inputs, **more: calls.append((task, more["ranks"]))
+        "mimic_ray.distributed.run_control.WorkerEnd", lambda box: SimpleNamespace()
+    )
+    monkeypatch.setattr(
+        trial_process, "run_trial", lambda task, inputs, **more: calls.append((task, more["group"]))
     )
     return calls
 
@@ -37,8 +36,8 @@ def test_each_worker_of_a_machine_takes_its_own_gpu(started, monkeypatch):
             get_local_rank=lambda rank=rank: rank,
         )
         device = torch.device(f"cuda:{rank}")
-        monkeypatch.setattr(ray.train, "get_context", lambda context=context: context)
-        monkeypatch.setattr(ray.train.torch, "get_device", lambda device=device: device)
+        monkeypatch.setattr("ray.train.get_context", lambda context=context: context)
+        monkeypatch.setattr("ray.train.torch.get_device", lambda device=device: device)
         trial_process._worker({"task": TASK, "inputs": None, "mailbox": None, "own": None})
     assert [(task.device, group.local_rank) for task, group in started] == [
         ("cuda:0", 0),

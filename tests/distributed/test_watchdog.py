@@ -2,7 +2,6 @@ import pytest
 
 from mimic_ray.base.errors import TrainingError
 from mimic_ray.base.progress import Progress
-from mimic_ray.distributed import torch_config
 from mimic_ray.distributed.watchdog import END_AFTER_S, WARN_AFTER_S, Silence
 
 
@@ -55,5 +54,7 @@ def test_a_silence_beyond_the_limit_ends_the_run_and_names_the_step(silence, clo
 
 
 def test_the_limits_are_in_the_order_in_which_they_must_help():
+    from mimic_ray.distributed import torch_config
+
     """A warning first; then the all-reduce's own end, with time left to start workers again."""
     assert WARN_AFTER_S < torch_config.TIMEOUT_S < END_AFTER_S - 600

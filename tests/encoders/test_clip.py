@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import timm
 import torch
-from timm.models.byobnet import checkpoint_filter_fn as resnet_from_openai
-from timm.models.vision_transformer import VisionTransformer
-from timm.models.vision_transformer import checkpoint_filter_fn as vit_from_openai
 
 from mimic_ray.encoders import clip_resnet, clip_vit, encoder_registry
 
@@ -16,6 +12,9 @@ def as_in_openais_files(net: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def test_every_transformer_weight_has_its_place_in_timms() -> None:
+    import timm
+    from timm.models.vision_transformer import checkpoint_filter_fn as vit_from_openai
+
     with torch.device("meta"):
         for ours, theirs in (
             ("clip_vit_b32", "vit_base_patch32_clip_quickgelu_224.openai"),
@@ -28,6 +27,9 @@ def test_every_transformer_weight_has_its_place_in_timms() -> None:
 
 
 def test_the_transformer_computes_what_timms_does() -> None:
+    from timm.models.vision_transformer import VisionTransformer
+    from timm.models.vision_transformer import checkpoint_filter_fn as vit_from_openai
+
     torch.manual_seed(0)
     ours = clip_vit.ClipVit(patch=32, width=128, depth=2, embedding=24).eval()
     theirs = VisionTransformer(
@@ -45,6 +47,9 @@ def test_the_transformer_computes_what_timms_does() -> None:
 
 
 def test_rn50_computes_what_timms_does() -> None:
+    import timm
+    from timm.models.byobnet import checkpoint_filter_fn as resnet_from_openai
+
     torch.manual_seed(0)
     ours = clip_resnet.ClipResnet().eval()
     theirs = timm.create_model("resnet50_clip.openai", pretrained=False).eval()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mimic_ray.base.errors import UnknownNameError
-from mimic_ray.encoders import encoder_registry, timm_family
+from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.aliases import TIMM_ALIASES
 
 
@@ -45,6 +45,8 @@ def test_every_torchvision_resnet_has_its_name() -> None:
 
 @pytest.mark.parametrize("alias", TIMM_ALIASES)
 def test_an_alias_names_a_model_of_timm(alias: str) -> None:
+    from mimic_ray.encoders import timm_family
+
     assert timm_family.supports(TIMM_ALIASES[alias])
 
 

@@ -10,13 +10,11 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 import pytest
-import timm
 import torch
-import torchvision
 from torch import Tensor
 
 from mimic_ray.base.devices import Compute
-from mimic_ray.encoders import clip_vit, encoder_registry, timm_family, torchvision_vit
+from mimic_ray.encoders import clip_vit, encoder_registry
 from mimic_ray.encoders.blocks import blocks, checkpoint_activations
 from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.encoders.normalisation import CLIP, IMAGENET
@@ -31,11 +29,19 @@ TRANSFORMER = {"img_size": SIDE, "patch_size": 8, "embed_dim": 32, "depth": 2, "
 
 
 def of_timm(name: str, **small: object) -> Encoder:
+    import timm
+
+    from mimic_ray.encoders import timm_family
+
     net = timm.create_model(name, pretrained=False, num_classes=0, **small)
     return timm_family.encoder(name, net, SIDE, IMAGENET.mean, IMAGENET.std)
 
 
 def small_torchvision_vit() -> Encoder:
+    import torchvision
+
+    from mimic_ray.encoders import torchvision_vit
+
     net = torchvision.models.VisionTransformer(
         image_size=SIDE, patch_size=8, num_layers=2, num_heads=2, hidden_dim=32, mlp_dim=64
     )

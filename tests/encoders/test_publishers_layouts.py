@@ -8,10 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import timm
 import torch
 from safetensors.torch import save_file
-from timm.models.vision_transformer import checkpoint_filter_fn as as_timm_loads
 from torch import Tensor
 
 from mimic_ray.base.errors import WrongEncoderError
@@ -58,6 +56,8 @@ def dinov2() -> dict[str, Tensor]:
 def test_dinov2_loads_at_its_own_size_and_at_224_as_timm_loads_it(
     tmp_path: Path, name: str
 ) -> None:
+    from timm.models.vision_transformer import checkpoint_filter_fn as as_timm_loads
+
     torch.save(dinov2(), tmp_path / "dinov2_vits14_pretrain.pth")
     loaded = load_checkpoint(tmp_path / "dinov2_vits14_pretrain.pth", name)
     wanted = as_timm_loads(dinov2(), loaded.encoder.net)
@@ -94,6 +94,8 @@ def test_register_tokens_under_dinov2_s_own_keys_are_refused_by_name(tmp_path: P
 
 
 def test_openclips_tower_of_timm_loads_behind_its_prefix(tmp_path: Path) -> None:
+    import timm
+
     torch.manual_seed(0)
     name = "vit_base_patch16_clip_224"
     net = timm.create_model(name, pretrained=False, num_classes=0)

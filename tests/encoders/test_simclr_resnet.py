@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torchvision
 from torch import nn
 
 from mimic_ray.encoders import encoder_registry
@@ -10,6 +9,8 @@ from mimic_ray.encoders import encoder_registry
 
 @pytest.mark.parametrize("depth", [18, 34, 50])
 def test_it_is_torchvisions_resnet_with_another_stem(depth: int) -> None:
+    import torchvision
+
     torch.manual_seed(0)
     ours = encoder_registry.build(f"simclr_resnet{depth}").eval()
     theirs = torchvision.models.get_model(f"resnet{depth}", weights=None).eval()

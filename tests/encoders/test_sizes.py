@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from timm.models.vision_transformer import checkpoint_filter_fn as as_timm_loads
 from torch import Tensor
 
 from mimic_ray.base.errors import UsageError, WrongEncoderError
@@ -129,6 +128,8 @@ def small(tmp_path: Path) -> Path:
 
 
 def test_weights_load_into_another_size_as_timm_loads_them_and_a_note_says_so(small: Path) -> None:
+    from timm.models.vision_transformer import checkpoint_filter_fn as as_timm_loads
+
     loaded = load_checkpoint(small, "tiny_vit@64")
     wanted = as_timm_loads(weights("tiny_vit"), loaded.encoder.net)
     for key, value in loaded.encoder.net.state_dict().items():

@@ -2,16 +2,17 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torchvision
 from torch import nn
 
-from mimic_ray.encoders import encoder_registry, torchvision_vit
+from mimic_ray.encoders import encoder_registry
 
 NAMES = ["vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32", "vit_h_14"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_keys_are_torchvisions_without_the_heads(name: str) -> None:
+    import torchvision
+
     with torch.device("meta"):
         ours = encoder_registry.build(name).net.state_dict()
         theirs = torchvision.models.get_model(name, weights=None).state_dict()
@@ -19,6 +20,10 @@ def test_the_keys_are_torchvisions_without_the_heads(name: str) -> None:
 
 
 def test_features_with_taps_are_torchvisions_own() -> None:
+    import torchvision
+
+    from mimic_ray.encoders import torchvision_vit
+
     torch.manual_seed(0)
     net = torchvision.models.VisionTransformer(
         image_size=32, patch_size=8, num_layers=3, num_heads=2, hidden_dim=16, mlp_dim=32
@@ -36,5 +41,7 @@ def test_features_with_taps_are_torchvisions_own() -> None:
 
 
 def test_every_transformer_of_torchvision_is_here() -> None:
+    import torchvision
+
     theirs = torchvision.models.list_models(module=torchvision.models, include="vit_*")
     assert sorted(theirs) == sorted(NAMES)

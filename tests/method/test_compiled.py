@@ -2,13 +2,13 @@ import copy
 
 import pytest
 import torch
-from small import Images
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.encoders import encoder_registry
 from mimic_ray.method.compiled import compile_encoder
 from mimic_ray.method.loop import Distillation
 from mimic_ray.method.recipe import parse_recipe
+from tests.method.small import Images
 
 
 def distillation(name="tiny_resnet", **training):

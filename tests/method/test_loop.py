@@ -2,12 +2,12 @@ import copy
 
 import pytest
 import torch
-from small import SIDE, Images, make
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import TrainingError
 from mimic_ray.method.loop import Distillation
 from mimic_ray.method.recipe import parse_recipe
+from tests.method.small import SIDE, Images, make
 
 COMPUTE = Compute("cpu", "fp32", 1)
 EVERYTHING = {"attention": 1.0, "contrastive": 0.5}

@@ -9,7 +9,6 @@ import copy
 
 import pytest
 import torch
-from small import SIDE, make
 from torch.nn import functional as F
 
 from mimic_ray.base.devices import Compute
@@ -19,6 +18,7 @@ from mimic_ray.method.student import Student
 from mimic_ray.method.student_teacher_views import Pair
 from mimic_ray.method.teacher import ask
 from mimic_ray.store.recipe_file import load_recipe
+from tests.method.small import SIDE, make
 
 WEIGHTS = {"stem": 3100.0, "stage": 8900.0}
 COMPUTE = Compute("cpu", "fp32", 1)

@@ -6,7 +6,6 @@ import copy
 import pytest
 import torch
 import torch.distributed as dist
-from timm.layers import BatchNormAct2d
 from torch import nn
 
 from mimic_ray.method.synchronised_norm import synchronise
@@ -24,7 +23,7 @@ NORMS = {
     ),
     "without statistics": (nn.BatchNorm2d(5, track_running_stats=False), (7, 5, 4, 3)),
     "cumulative statistics": (nn.BatchNorm2d(5, momentum=None), (7, 5, 4, 3)),
-    "timm's, with an activation": (BatchNormAct2d(5), (7, 5, 4, 3)),
+    "timm's, with an activation": (None, (7, 5, 4, 3)),
 }
 
 
@@ -52,7 +51,10 @@ def two_steps(norm, shape):
 
 @pytest.mark.parametrize("name", NORMS)
 def test_a_synchronised_norm_is_the_plain_one(name):
+    from timm.layers import BatchNormAct2d
+
     norm, shape = NORMS[name]
+    norm = norm or BatchNormAct2d(5)
     plain, ours = copy.deepcopy(norm), copy.deepcopy(norm)
     assert synchronise(ours) == 1
     for left, right in zip(two_steps(ours, shape), two_steps(plain, shape), strict=True):

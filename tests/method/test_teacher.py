@@ -1,11 +1,11 @@
 import pytest
 import torch
-from small import Images, make
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.method.loop import Distillation
 from mimic_ray.method.recipe import parse_recipe
 from mimic_ray.method.teacher import record, recording_bytes, recording_key
+from tests.method.small import Images, make
 
 COMPUTE = Compute("cpu", "fp32", 1)
 TAPS = {"stem": 0.4, "stage": 0.6}

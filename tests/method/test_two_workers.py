@@ -5,9 +5,9 @@ Student in copies or in parts, batch norm and contrastive negatives over both wo
 
 import pytest
 import torch
-from two_workers import CASES, RESUMED, STEPS, endings, free_port, resumed, work
 
 from mimic_ray.method.process_group import ProcessGroup
+from tests.method.two_workers import CASES, RESUMED, STEPS, endings, resumed, work
 
 # Sums in another order differ in the last digits of float32, and Adam passes that on.
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -23,7 +23,7 @@ def one():
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two_workers")
-    torch.multiprocessing.spawn(work, args=(free_port(), str(folder)), nprocs=2)
+    torch.multiprocessing.spawn(work, args=(str(folder),), nprocs=2)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 

@@ -6,21 +6,19 @@ In a module of its own: started processes import it, and need not import a test 
 from __future__ import annotations
 
 import copy
-import socket
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
-from small import Images, make
 from torch import nn
-from torch.distributed.tensor import DTensor
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.encoders import encoder_registry
 from mimic_ray.method.loop import Distillation
 from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe import parse_recipe
+from tests.method.small import Images, make
 
 STEPS, COUNT = 8, 44
 EVERYTHING = {"attention": 1.0, "contrastive": 0.5}
@@ -116,6 +114,8 @@ def start(name: str, group: ProcessGroup) -> Distillation:
 
 def held(module: nn.Module) -> int:
     """How many numbers of its parameters this process keeps."""
+    from torch.distributed.tensor import DTensor
+
     return sum(
         p.to_local().numel() if isinstance(p, DTensor) else p.numel() for p in module.parameters()
     )
@@ -153,9 +153,9 @@ def endings(group: ProcessGroup) -> dict[str, dict[str, Any]]:
     return {case: ending(start(case, group)) for case in CASES}
 
 
-def work(rank: int, port: int, folder: str) -> None:
+def work(rank: int, folder: str) -> None:
     """One of two workers: leaves its endings in a file."""
-    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    dist.init_process_group("gloo", f"file://{folder}/group", rank=rank, world_size=2)
     group = ProcessGroup(rank, 2, rank)
     found = endings(group)
     # The half-way state of one process goes on as two, and that of two as one, there.
@@ -165,9 +165,3 @@ def work(rank: int, port: int, folder: str) -> None:
     torch.save(found, Path(folder) / f"{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
