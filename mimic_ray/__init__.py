@@ -12,17 +12,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mimic_ray.base.resources import Resources
     from mimic_ray.execution.export import load_encoder
-    from mimic_ray.execution.resources import Workers
     from mimic_ray.workflows.purify import Purified, purify
 
 __version__ = "0.1.0"
-__all__ = ["Purified", "Workers", "__version__", "load_encoder", "purify"]
+__all__ = ["Purified", "Resources", "__version__", "load_encoder", "purify"]
 
 _PLACES = {
     "load_encoder": "mimic_ray.execution.export",
     "Purified": "mimic_ray.workflows.purify",
-    "Workers": "mimic_ray.execution.resources",
+    "Resources": "mimic_ray.base.resources",
     "purify": "mimic_ray.workflows.purify",
 }
 

@@ -39,7 +39,11 @@ from collections.abc import Sequence
 _BEFORE, _ALONE, _VALUE = "\x1d", "\x1e", "\x1f"
 _MARKED = re.compile(f"{_BEFORE}([a-z_]+)([{_ALONE}{_VALUE}])")
 # Parameters whose command line option has another name.
-_OPTION_NAMES = {"settings": "set", "trackers": "track"}
+_OPTION_NAMES = {
+    "settings": "set",
+    "trackers": "track",
+    "capacity_timeout_s": "wait-for-capacity",
+}
 
 
 def option(name: str, value: object = None) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mimic_ray.cli import console, options
+from mimic_ray.cli.worker_numbers import parse_worker_counts
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -71,20 +72,20 @@ def scaling(
 
     Example: mimic-ray bench scaling --workers 1,2,4,8 --gpus-per-worker 1 --address auto
     """
-    from mimic_ray.execution.resources import Workers
-    from mimic_ray.workflows.bench_scaling import bench_scaling, parse_counts
+    from mimic_ray.base.resources import Resources
+    from mimic_ray.workflows.bench_scaling import bench_scaling
 
-    where = Workers(
-        cpus_each=cpus_per_worker,
-        gpus_each=gpus_per_worker,
+    resources = Resources(
+        cpus_per_worker=cpus_per_worker,
+        gpus_per_worker=gpus_per_worker,
         address=address,
         strategy=strategy,
-        teacher=teacher_placement,
+        teacher_placement=teacher_placement,
     )
     points = bench_scaling(
         encoder,
-        parse_counts(workers),
-        where,
+        parse_worker_counts(workers),
+        resources,
         recipe=recipe,
         settings=setting or [],
         steps=steps,

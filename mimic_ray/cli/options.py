@@ -58,7 +58,7 @@ Local = Annotated[
     bool, typer.Option("--local", rich_help_panel="Where", help="This process, no Ray.")
 ]
 CpusPerWorker = Annotated[
-    int, typer.Option(min=0, rich_help_panel="Where", help="0 shares out those that are there.")
+    int, typer.Option(min=0, rich_help_panel="Where", help="0 divides the available CPUs evenly.")
 ]
 GpusPerWorker = Annotated[int, typer.Option(min=0, rich_help_panel="Where")]
 WorkerRange = Annotated[
@@ -90,13 +90,14 @@ MaxFailures = Annotated[
         show_default=False,
     ),
 ]
-WaitForRoom = Annotated[
+WaitForCapacity = Annotated[
     float,
     typer.Option(
+        "--wait-for-capacity",
         min=0,
         metavar="S",
         rich_help_panel="Scale",
-        help="On a cluster that grows: wait so long for its nodes, instead of refusing.",
+        help="Wait up to S seconds for a cluster that scales up, instead of refusing.",
     ),
 ]
 Device = Annotated[str, typer.Option(rich_help_panel="Where", help="auto, cpu, cuda, cuda:1 ...")]

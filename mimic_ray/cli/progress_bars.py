@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _WORDS = {
     "start": "Starting Ray",
-    "room": "Waiting for room on the cluster, in seconds",
+    "capacity": "Waiting for the cluster, in seconds",
     "decode": "Decoding images",
     "profile": "Profiling the layers",
     "record": "Asking the teacher",

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from mimic_ray.base.resources import Resources
 from mimic_ray.cli import console, options
+from mimic_ray.cli.worker_numbers import parse_worker_range
 
 
 def command(
@@ -25,7 +27,7 @@ def command(
     strategy: options.Strategy = "ddp",
     teacher_placement: options.TeacherPlacement = "replicated",
     max_failures: options.MaxFailures = None,
-    wait_for_room: options.WaitForRoom = 0,
+    wait_for_capacity: options.WaitForCapacity = 0,
     local: options.Local = False,
     cpus_per_worker: options.CpusPerWorker = 0,
     gpus_per_worker: options.GpusPerWorker = 0,
@@ -39,21 +41,20 @@ def command(
     Example: mimic-ray purify --encoder resnet50 --teacher suspect.pth --data images/ --out purified
     """
     from mimic_ray.cli.progress_bars import shown_progress
-    from mimic_ray.execution.resources import Workers, parse_workers
     from mimic_ray.workflows.purify import purify
 
-    fewest, most = parse_workers(workers)
-    where = Workers(
-        most,
-        local,
-        cpus_per_worker,
-        gpus_per_worker,
-        address,
-        fewest,
-        strategy,
-        teacher_placement,
-        max_failures,
-        wait_for_room,
+    fewest, most = parse_worker_range(workers)
+    resources = Resources(
+        workers=most,
+        min_workers=fewest,
+        cpus_per_worker=cpus_per_worker,
+        gpus_per_worker=gpus_per_worker,
+        address=address,
+        local=local,
+        strategy=strategy,
+        teacher_placement=teacher_placement,
+        max_failures=max_failures,
+        capacity_timeout_s=wait_for_capacity,
     )
     with shown_progress() as on_progress:
         result = purify(
@@ -64,7 +65,7 @@ def command(
             recipe=recipe,
             settings=setting or [],
             seed=seed,
-            workers=where,
+            resources=resources,
             resume=resume,
             device=device,
             threads=threads,

@@ -8,8 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from mimic_ray.base.errors import UnknownNameError, UsageError
+from mimic_ray.base.resources import Resources
 from mimic_ray.cli import console, options
 from mimic_ray.cli.follow_job import follow_to_the_end
+from mimic_ray.cli.worker_numbers import parse_worker_range
 
 # What follows the command's name is the command's own, with or without a "--" before it.
 CONTEXT = {"allow_interspersed_args": False}
@@ -57,12 +59,12 @@ def command(
     from mimic_ray.workflows.submit import submit, wait_for_start, what_it_waits_for
 
     spreads, parameters = _checked(arguments)
-    scale = _scale(parameters, workers, cpus_per_worker, gpus_per_worker)
+    resources = _resources(parameters, workers, cpus_per_worker, gpus_per_worker)
     sent = submit(
         arguments,
         address=address,
         name=name,
-        scale=scale,
+        resources=resources,
         spreads=spreads,
         variables=_variables(env or []),
         shared=shared or [],
@@ -120,9 +122,7 @@ def _checked(arguments: Sequence[str]) -> tuple[bool, dict[str, Any]]:
     return _JOBS[arguments[0]], parameters
 
 
-def _scale(parameters: dict[str, Any], workers: str | None, cpus: int, gpus: int) -> Any:
-    from mimic_ray.execution.resources import parse_workers
-    from mimic_ray.jobs.job_request import Scale
+def _resources(parameters: dict[str, Any], workers: str | None, cpus: int, gpus: int) -> Resources:
 
     own = str(parameters.get("workers") or "1")
     both = (
@@ -135,10 +135,13 @@ def _scale(parameters: dict[str, Any], workers: str | None, cpus: int, gpus: int
             raise UsageError(
                 f"{option} is {ours} before the -- and {theirs} after it: say it once."
             )
-    fewest, most = parse_workers(workers or own)
-    gpus_each = float(gpus or parameters.get("gpus_per_worker") or 0)
-    cpus_each = float(cpus or parameters.get("cpus_per_worker") or 0)
-    return Scale(fewest, most, cpus_each, gpus_each)
+    fewest, most = parse_worker_range(workers or own)
+    return Resources(
+        workers=most,
+        min_workers=fewest,
+        cpus_per_worker=cpus or parameters.get("cpus_per_worker") or 0,
+        gpus_per_worker=gpus or parameters.get("gpus_per_worker") or None,
+    )
 
 
 def _variables(given: Sequence[str]) -> dict[str, str]:

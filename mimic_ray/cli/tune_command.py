@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mimic_ray.base.errors import UsageError
+from mimic_ray.base.resources import Resources
 from mimic_ray.cli import console, options
 
 _SPACE = "What is searched"
@@ -69,11 +70,11 @@ def command(
         float | None,
         typer.Option(min=0, rich_help_panel="Where", help="Below 1, trials share a GPU."),
     ] = None,
-    concurrent: Annotated[
+    concurrent_trials: Annotated[
         int, typer.Option(min=0, rich_help_panel="Where", help="Trials at once; 0 is all that fit.")
     ] = 0,
     address: options.Address = None,
-    wait_for_room: options.WaitForRoom = 0,
+    wait_for_capacity: options.WaitForCapacity = 0,
     device: options.Device = "auto",
     threads: options.Threads = 0,
     oracle: Annotated[
@@ -99,7 +100,6 @@ def command(
     known = _oracle(oracle, {"train": train, "test": test, "trigger": trigger, "target": target})
     from mimic_ray.cli.progress_bars import shown_progress
     from mimic_ray.cli.study_table import shown_study
-    from mimic_ray.distributed.trial_resources import Resources
     from mimic_ray.distributed.tuner import Progress
     from mimic_ray.workflows.prepare_search import Oracle
     from mimic_ray.workflows.tune import tune
@@ -124,7 +124,12 @@ def command(
             held_out=held_out,
             seed=seed,
             resources=Resources(
-                workers, cpus_per_worker, gpus_per_worker, concurrent, address, wait_for_room
+                workers=workers,
+                cpus_per_worker=cpus_per_worker,
+                gpus_per_worker=gpus_per_worker,
+                address=address,
+                capacity_timeout_s=wait_for_capacity,
+                concurrent_trials=concurrent_trials,
             ),
             resume=resume,
             early_stopping=early_stopping,

@@ -1,43 +1,51 @@
-"""How many workers fit on the nodes of a cluster: none of them lies over two nodes."""
+"""The nodes of the connected Ray cluster, and waiting until they fit a trial."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable
 
-# What a node has, or a worker needs, by Ray's names: {"CPU": 8.0, "GPU": 1.0}.
-Amounts = Mapping[str, float]
+from mimic_ray.base.errors import ResourceError, StoppedError, option
+from mimic_ray.base.progress import Progress, ProgressCallback
+from mimic_ray.base.resources import Amounts, Resources, in_words
+from mimic_ray.base.text import count
+
+_POLL_S = 0.5
 
 
-def nodes_of_cluster() -> list[Amounts]:
-    """Of the cluster that this process is connected to, those that are alive."""
+def cluster_nodes() -> list[Amounts]:
+    """The resources of each node that is alive."""
     import ray
 
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def places(nodes: Sequence[Amounts], needs: Amounts) -> int:
-    """How many workers that need `needs` each fit."""
-    wanted = {kind: amount for kind, amount in needs.items() if amount}
-    if not wanted:
-        return 1 << 30
-    return sum(
-        int(min(node.get(kind, 0) / amount for kind, amount in wanted.items())) for node in nodes
-    )
+def wait_for_capacity(
+    resources: Resources, on_progress: ProgressCallback, should_stop: Callable[[], int]
+) -> None:
+    """Returns once the cluster fits a trial, or at once without `capacity_timeout_s`.
 
+    A placement group makes an autoscaler add nodes. Raises ResourceError when they did not come in
+    time, StoppedError when the user stops the command first.
+    """
+    if not resources.capacity_timeout_s:
+        return
+    from ray.util.placement_group import placement_group, remove_placement_group
 
-def total(nodes: Sequence[Amounts], kind: str) -> float:
-    return sum(node.get(kind, 0) for node in nodes)
-
-
-def cpus_shared_out(nodes: Sequence[Amounts], workers: int, gpus_each: float) -> int:
-    """The most CPUs that each of so many workers can have, at least 1."""
-    most = int(max((node.get("CPU", 0) for node in nodes), default=1))
-    for cpus in range(most, 1, -1):
-        if places(nodes, {"CPU": cpus, "GPU": gpus_each}) >= workers:
-            return cpus
-    return 1
-
-
-def in_words(amounts: Amounts) -> str:
-    """`2 CPU + 1 GPU`."""
-    return " + ".join(f"{amount:g} {kind}" for kind, amount in amounts.items())
+    start = time.monotonic()
+    group = placement_group([resources.each()] * resources.workers)
+    try:
+        while not group.wait(_POLL_S):
+            waited = time.monotonic() - start
+            if should_stop():
+                raise StoppedError("Stopped while waiting for the cluster; no trial had started.")
+            if waited > resources.capacity_timeout_s:
+                trial = f"{count(resources.workers, 'worker')} of {in_words(resources.each())}"
+                raise ResourceError(
+                    f"The cluster could not fit a trial of {trial} within {waited:.0f} s: see "
+                    "`ray status`, request less, or wait longer with "
+                    f"{option('capacity_timeout_s')}."
+                )
+            on_progress(Progress("capacity", int(waited), int(resources.capacity_timeout_s)))
+    finally:
+        remove_placement_group(group)

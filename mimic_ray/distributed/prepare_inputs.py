@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from mimic_ray.base.errors import MimicError, StoppedError
 from mimic_ray.base.progress import ProgressCallback
+from mimic_ray.base.resources import Resources
 from mimic_ray.distributed.ray_errors import as_ours
-from mimic_ray.distributed.trial_resources import Resources
 from mimic_ray.execution.shared_inputs import TrialInputs
 
 _POLL_S = 0.2

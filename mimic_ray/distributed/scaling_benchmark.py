@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from mimic_ray.base.errors import TrainingError
-from mimic_ray.distributed.capacity import nodes_of_cluster
+from mimic_ray.base.resources import Resources, check_capacity
+from mimic_ray.base.text import count
+from mimic_ray.distributed.capacity import cluster_nodes
 from mimic_ray.distributed.ray_session import ray_session
-from mimic_ray.distributed.trainer import check_resources, make_trainer
-from mimic_ray.execution.resources import Workers
+from mimic_ray.distributed.trainer import make_trainer
 
 
 def measure_scaling(
     encoder: str,
-    cases: Sequence[tuple[Workers, Mapping[str, Any]]],
+    cases: Sequence[tuple[Resources, Mapping[str, Any]]],
     *,
     warm_up: int,
     log: Path,
@@ -26,26 +27,27 @@ def measure_scaling(
 
     All of the recipe's steps run, and those after the first `warm_up` are measured.
     """
-    widest = max((workers for workers, _ in cases), key=lambda w: w.count * w.cpus())
-    cpus = None if widest.address else widest.count * widest.cpus()
+    widest = max((case for case, _ in cases), key=lambda r: r.workers * r.cpus_per_worker)
+    cpus = None if widest.address else widest.workers * widest.cpus_per_worker
     with ray_session(widest.address, log, cpus=cpus), tempfile.TemporaryDirectory() as storage:
-        nodes = nodes_of_cluster()
-        check_resources(nodes, widest)
-        for workers, recipe in cases:
+        nodes = cluster_nodes()
+        check_capacity(nodes, widest)
+        for resources, recipe in cases:
             config = {
                 "encoder": encoder,
                 "recipe": dict(recipe),
                 "warm_up": warm_up,
-                "threads": workers.cpus(),
-                "strategy": workers.strategy,
-                "teacher_placement": workers.teacher,
+                "threads": resources.cpus_per_worker,
+                "strategy": resources.strategy,
+                "teacher_placement": resources.teacher_placement,
             }
             try:
-                trainer = make_trainer(_worker, config, Path(storage), workers, nodes)
+                trainer = make_trainer(_worker, config, Path(storage), resources, nodes)
                 yield trainer.fit().return_value
             except Exception as error:
                 raise TrainingError(
-                    f"The loop failed on {workers.count} workers: {error}. Ray's log is in {log}."
+                    f"The loop failed on {count(resources.workers, 'worker')}: {error}. Ray's log "
+                    f"is in {log}."
                 ) from error
 
 

@@ -13,23 +13,21 @@ from typing import Any
 
 from torch import Tensor
 
-from mimic_ray.base.errors import MimicError, ResourceError, StoppedError, TrainingError
+from mimic_ray.base.errors import MimicError, StoppedError, TrainingError
 from mimic_ray.base.progress import ProgressCallback
-from mimic_ray.base.storage_address import below, filesystem_of, parse
-from mimic_ray.base.text import count
-from mimic_ray.distributed.capacity import (
+from mimic_ray.base.resources import (
     Amounts,
-    cpus_shared_out,
-    in_words,
-    nodes_of_cluster,
-    places,
-    total,
+    Resources,
+    check_capacity,
+    this_machine,
+    worker_slots,
 )
+from mimic_ray.base.storage_address import below, filesystem_of, parse
+from mimic_ray.distributed.capacity import cluster_nodes
 from mimic_ray.distributed.head_health import Head
 from mimic_ray.distributed.ray_errors import as_ours, in_a_worker, was_lost
 from mimic_ray.distributed.ray_session import ray_session
 from mimic_ray.distributed.watchdog import END_AFTER_S, Silence
-from mimic_ray.execution.resources import Workers
 from mimic_ray.execution.worker import Job, Outcome
 
 _POLL_S = 0.1
@@ -41,7 +39,7 @@ def train_on_ray(
     job: Job,
     teacher_state: Mapping[str, Tensor],
     *,
-    workers: Workers,
+    resources: Resources,
     log: Path,
     on_progress: ProgressCallback,
     stop: Callable[[], int],
@@ -54,22 +52,25 @@ def train_on_ray(
     MimicError as it is.
 
     Ray Train replaces dead workers; what it gives up (its controller was killed, a worker died
-    while it started) is tried again here, `workers.restarts` times, from the last committed step.
+    while it started) is tried again here, `resources.restarts` times, from the last committed step.
     """
     cpus = None
-    if workers.address is None:
-        cpus = min(workers.count * workers.cpus(), max(os.cpu_count() or 1, workers.cpus()))
-    if workers.room_s:
+    if resources.address is None:
+        resources = resources.with_cpus([this_machine()])
+        each = resources.cpus_per_worker
+        cpus = min(resources.workers * each, max(os.cpu_count() or 1, each))
+    if resources.capacity_timeout_s:
         # By default Ray Train gives a start up after 60 s, and a node takes minutes to come.
-        os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(workers.room_s)
-    silence = Silence(on_progress, end_after_s=max(END_AFTER_S, workers.room_s + _GRACE_S))
-    for left in reversed(range(workers.restarts + 1)):
+        os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(resources.capacity_timeout_s)
+    end_after_s = max(END_AFTER_S, resources.capacity_timeout_s + _GRACE_S)
+    silence = Silence(on_progress, end_after_s=end_after_s)
+    for left in reversed(range(resources.restarts + 1)):
         _check_not_stopped(stop)
         try:
             # A connection of its own: with the old one Ray ends what the lost attempt left, which
             # would hold its CPUs or GPUs for ever.
-            with ray_session(workers.address, log, cpus=cpus):
-                return _attempt(job, teacher_state, workers, log, on_progress, stop, silence)
+            with ray_session(resources.address, log, cpus=cpus):
+                return _attempt(job, teacher_state, resources, log, on_progress, stop, silence)
         except _AttemptLost as lost:
             if not left:
                 raise as_ours(lost.error, log) from lost.error
@@ -87,7 +88,7 @@ class _AttemptLost(Exception):
 def _attempt(
     job: Job,
     teacher_state: Mapping[str, Tensor],
-    workers: Workers,
+    resources: Resources,
     log: Path,
     on_progress: ProgressCallback,
     stop: Callable[[], int],
@@ -97,27 +98,24 @@ def _attempt(
 
     from mimic_ray.distributed.run_control import new_mailbox
 
-    nodes = nodes_of_cluster()
-    if workers.address is not None and not workers.cpus_each:
-        # The driver's own machine says nothing of the workers'.
-        shared = cpus_shared_out(nodes, workers.count, workers.gpus_each)
-        workers = replace(workers, cpus_each=shared)
-    check_resources(nodes, workers)
+    nodes = cluster_nodes()
+    resources = resources.with_cpus(nodes)
+    check_capacity(nodes, resources)
     _check_not_stopped(stop)
     mailbox = new_mailbox()
     config = {
         "job": replace(
             job,
-            threads=job.threads or workers.cpus(),
-            strategy=workers.strategy,
-            teacher_placement=workers.teacher,
+            threads=job.threads or resources.cpus_per_worker,
+            strategy=resources.strategy,
+            teacher_placement=resources.teacher_placement,
         ),
         "teacher_state": ray.put(dict(teacher_state)),
         "mailbox": mailbox,
     }
-    trainer = make_trainer(_worker, config, below(job.run, ".ray"), workers, nodes)
+    trainer = make_trainer(_worker, config, below(job.run, ".ray"), resources, nodes)
     checks = [silence.check]
-    if workers.address is not None:
+    if resources.address is not None:
         checks.append(Head(ray.get_runtime_context().gcs_address).check)
     return _fit(trainer, mailbox, log, on_progress, stop, silence.heard, checks)
 
@@ -126,7 +124,7 @@ def make_trainer(
     work: Callable[[dict[str, Any]], Any],
     config: dict[str, Any],
     storage: str | Path,
-    workers: Workers,
+    resources: Resources,
     nodes: Sequence[Amounts],
 ) -> Any:
     """A TorchTrainer of `work(config)` on the workers; `nodes` are those that the cluster has.
@@ -141,19 +139,19 @@ def make_trainer(
     from mimic_ray.distributed.torch_config import ClusterTorchConfig
 
     notes = parse(storage)
-    most = workers.count
-    if workers.address is None and workers.fewest < most:
+    most, required = resources.workers, resources.required_workers
+    if resources.address is None and required < most:
         # No node will ever join a private Ray: do not wait for what cannot come.
-        most = min(most, places(nodes, _each(workers)))
-    elastic = workers.fewest < most
+        most = min(most, worker_slots(nodes, resources.each()))
+    elastic = required < most
     return TorchTrainer(
         work,
         train_loop_config=config,
         torch_config=ClusterTorchConfig(),
         scaling_config=ScalingConfig(
-            num_workers=(workers.fewest, most) if elastic else most,
-            use_gpu=workers.gpus_each > 0,
-            resources_per_worker=_each(workers),
+            num_workers=(required, most) if elastic else most,
+            use_gpu=bool(resources.gpus_per_worker),
+            resources_per_worker=resources.each(),
         ),
         run_config=RunConfig(
             # A name that was used before would resume Ray's idea of that run; ours is on disk.
@@ -163,7 +161,7 @@ def make_trainer(
             # Failed starts are limited too: by default, a cluster that cannot place the workers is
             # tried for ever. Ray counts a preempted node apart, and without limit.
             failure_config=FailureConfig(
-                max_failures=workers.restarts, controller_failure_limit=workers.restarts
+                max_failures=resources.restarts, controller_failure_limit=resources.restarts
             ),
             logging_config=LoggingConfig(log_level="ERROR"),
         ),
@@ -258,28 +256,3 @@ def _fit(
 def _check_not_stopped(stop: Callable[[], int]) -> None:
     if stop():
         raise StoppedError("Stopped before a worker had begun. Start again with --resume.")
-
-
-def _each(workers: Workers) -> dict[str, float]:
-    """What Ray sets aside for a worker."""
-    wanted = {"CPU": float(workers.cpus()), "GPU": float(workers.gpus_each)}
-    return {kind: amount for kind, amount in wanted.items() if amount}
-
-
-def check_resources(nodes: Sequence[Amounts], workers: Workers) -> None:
-    """Raises ResourceError where a cluster of these nodes cannot place the fewest workers.
-
-    Not where the user waits for nodes that are still to come.
-    """
-    each = _each(workers)
-    room = places(nodes, each)
-    if workers.room_s or room >= workers.fewest:
-        return
-    have = in_words({kind: total(nodes, kind) for kind in each})
-    raise ResourceError(
-        f"{count(workers.fewest, 'worker')} of {in_words(each)} each: the cluster has {have} on "
-        f"{count(len(nodes), 'node')}, room for {room}: lower --workers"
-        + (", --gpus-per-worker" if workers.gpus_each else "")
-        + " or --cpus-per-worker"
-        + (", or --wait-for-room S for nodes to come." if workers.address else ".")
-    )

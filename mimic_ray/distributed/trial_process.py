@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mimic_ray.base.errors import MimicError, TrainingError
+from mimic_ray.base.resources import Resources
 from mimic_ray.base.storage_address import below, filesystem_of, parse
 from mimic_ray.execution.trial_run import TrialTask, run_trial
 from mimic_ray.search.trial import Trial
@@ -27,7 +28,7 @@ def run_in_trial(
     config: dict[str, Any],
     inputs: list[Any],
     study: str,
-    resources: dict[str, Any],
+    resources: Resources,
     mailbox: Any,
 ) -> None:
     """Tune's trainable. Reports at rungs and at the end, where Tune may stop the trial.
@@ -39,7 +40,7 @@ def run_in_trial(
     from mimic_ray.distributed.run_control import WorkerEnd
 
     task = _read_task(study, config["trial"])
-    if resources["workers"] > 1:
+    if resources.workers > 1:
         _with_workers(task, inputs[0], resources, mailbox)
         return
     end = WorkerEnd(mailbox)
@@ -75,7 +76,7 @@ def _report(trial: Trial, task: TrialTask) -> None:
     )
 
 
-def _with_workers(task: TrialTask, inputs: Any, resources: dict[str, Any], mailbox: Any) -> None:
+def _with_workers(task: TrialTask, inputs: Any, resources: Resources, mailbox: Any) -> None:
     """The trial as a Ray Train run of its own; this process only passes reports on."""
     import ray
 
@@ -119,7 +120,7 @@ def _run_of(task: TrialTask) -> str:
 
 
 def _trainer(
-    task: TrialTask, run: str, inputs: Any, resources: dict[str, Any], mailbox: Any, own: Any
+    task: TrialTask, run: str, inputs: Any, resources: Resources, mailbox: Any, own: Any
 ) -> Any:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -128,17 +129,14 @@ def _trainer(
     from mimic_ray.distributed.torch_config import ClusterTorchConfig
 
     notes = parse(below(run, ".ray"))
-    each = {"CPU": float(resources["cpus_per_worker"])}
-    if resources["gpus_per_worker"]:
-        each["GPU"] = float(resources["gpus_per_worker"])
     return TorchTrainer(
         _worker,
         train_loop_config={"task": task, "inputs": inputs, "mailbox": mailbox, "own": own},
         torch_config=ClusterTorchConfig(),
         scaling_config=ScalingConfig(
-            num_workers=resources["workers"],
-            use_gpu=resources["gpus_per_worker"] > 0,
-            resources_per_worker=each,
+            num_workers=resources.workers,
+            use_gpu=bool(resources.gpus_per_worker),
+            resources_per_worker=resources.each(),
         ),
         run_config=RunConfig(
             # A name that was used before would resume Ray's idea of that run; ours is on disk.

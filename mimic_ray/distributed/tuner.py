@@ -15,16 +15,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from mimic_ray.base.errors import TrainingError
-from mimic_ray.distributed.capacity import nodes_of_cluster
+from mimic_ray.base.resources import Resources, this_machine, trial_slots
+from mimic_ray.distributed.capacity import cluster_nodes, wait_for_capacity
 from mimic_ray.distributed.prepare_inputs import Facts, Prepare, prepared
 from mimic_ray.distributed.ray_session import ray_session
-from mimic_ray.distributed.trial_resources import (
-    Resources,
-    concurrency,
-    here,
-    wait_for_room,
-    with_gpus,
-)
 from mimic_ray.execution.trial_run import TrialTask
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.search.relevance import canonical
@@ -108,15 +102,15 @@ def search_on_ray(
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
-    if resources.room_s:
+    if resources.capacity_timeout_s:
         # By default Ray Train gives a start up after 60 s, and a node takes minutes to come.
-        os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(resources.room_s)
-    cpus = None if resources.address else int(here()["CPU"])
+        os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(resources.capacity_timeout_s)
+    cpus = None if resources.address else int(this_machine()["CPU"])
     with ray_session(resources.address, study.folder.log, cpus=cpus):
-        wait_for_room(resources, prepares, stop)
-        nodes = nodes_of_cluster()
-        resources = with_gpus(resources, nodes)
-        concurrent = concurrency(nodes, resources)
+        wait_for_capacity(resources.for_trials([]), prepares, stop)
+        nodes = cluster_nodes()
+        resources = resources.for_trials(nodes)
+        concurrent = trial_slots(nodes, resources)
         log = study.at(study.folder.log.name)
         facts, inputs = prepared(prepare, resources, log, prepares, stop)
         search = begin(facts)
@@ -303,7 +297,7 @@ def _tuner(driver: _Driver, inputs: Any, resources: Resources, mailbox: Any) -> 
         run_in_trial,
         inputs=[inputs],  # a bare reference cannot be put into the object store
         study=driver.study.address,
-        resources=asdict(resources),
+        resources=resources,
         mailbox=mailbox,
     )
     scheduler = None
@@ -343,10 +337,7 @@ def _placement(resources: Resources) -> Any:
 
     if resources.workers > 1:
         return PlacementGroupFactory([_WATCHER])
-    bundle = {"CPU": float(resources.cpus_per_worker)}
-    if resources.gpus_per_worker:
-        bundle["GPU"] = float(resources.gpus_per_worker)
-    return PlacementGroupFactory([bundle])
+    return PlacementGroupFactory([resources.each()])
 
 
 def _listener(driver: _Driver) -> Any:

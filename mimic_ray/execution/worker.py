@@ -56,7 +56,7 @@ class Job:
     threads: int = 0
     commit_every: int = 100
     memory_limit_bytes: int = 4 << 30
-    # How several workers share out the student, and with fsdp the teacher; see resources.py.
+    # How several workers share out the student, and with fsdp the teacher; see base/resources.py.
     strategy: str = "ddp"
     teacher_placement: str = "replicated"
     claimed: str = ""  # what Place.claim gave the driver

@@ -11,7 +11,6 @@ from typing import Any
 
 from mimic_ray.base.errors import ResourceError
 from mimic_ray.base.text import plain
-from mimic_ray.distributed import capacity
 from mimic_ray.jobs.job_client import JobClient
 
 # `ray start` brings up the job server first and its own node after it: seconds on a busy machine.
@@ -42,13 +41,6 @@ class ClusterState:
     nodes: list[Node]
     grows: bool
     interpreter: str = "python"
-
-    def total(self, kind: str) -> float:
-        return sum(node.resources.get(kind, 0) for node in self.nodes)
-
-    def places(self, needs: Mapping[str, float]) -> int:
-        """How many workers that need `needs` each fit."""
-        return capacity.places([node.resources for node in self.nodes], needs)
 
     @property
     def on_this_machine(self) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimic_ray.base.errors import UsageError
+from mimic_ray.base.resources import Resources
 from mimic_ray.base.storage_address import is_remote
 from mimic_ray.base.text import plain
 
@@ -17,7 +18,7 @@ from mimic_ray.base.text import plain
 _TRAVELLING = ("--recipe", "--config", "--encoder")
 # Options that name what must lie where the cluster finds it.
 _PLACES = ("--teacher", "--data", "--out", "--train", "--test", "--untouched", "--trigger")
-# Commands with --wait-for-room.
+# Commands with --wait-for-capacity.
 _PATIENT = ("purify", "tune")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
@@ -37,21 +38,6 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Scale:
-    """What a job's workers need; (0, 0) workers where the command does its work by itself."""
-
-    fewest: int
-    most: int
-    cpus_each: float
-    gpus_each: float
-
-    @property
-    def each(self) -> dict[str, float]:
-        wanted = {"CPU": self.cpus_each, "GPU": self.gpus_each}
-        return {kind: amount for kind, amount in wanted.items() if amount}
-
-
-@dataclass(frozen=True)
 class Request:
     """A job to be. `files`: name on the cluster -> file here."""
 
@@ -59,7 +45,7 @@ class Request:
     arguments: list[str]
     places: Places
     files: Mapping[str, Path]
-    scale: Scale
+    resources: Resources
     on_one_node: bool
 
     def entrypoint(self, interpreter: str, more: Sequence[str] = ()) -> str:
@@ -67,7 +53,7 @@ class Request:
 
     def patience(self, seconds: int) -> list[str]:
         """What more to say to a cluster whose nodes are still to come, where a command can wait."""
-        option = "--wait-for-room"
+        option = "--wait-for-capacity"
         said = any(word.partition("=")[0] == option for word in self.arguments)
         waits = self.arguments[0] in _PATIENT and not said
         return [option, str(seconds)] if waits else []
@@ -78,7 +64,7 @@ class Request:
 
 
 def make_request(
-    arguments: Sequence[str], name: str | None, scale: Scale, spreads: bool
+    arguments: Sequence[str], name: str | None, resources: Resources, spreads: bool
 ) -> Request:
     """The job of a checked command line, such as ["purify", "--encoder", ...].
 
@@ -101,17 +87,18 @@ def make_request(
     if spreads:
         given += ["--address", "auto"]
         own = {word.partition("=")[0] for word in given}
-        if "--workers" not in own and scale.most > 1:
-            spread = str(scale.most)
-            if scale.fewest < scale.most:
-                spread = f"{scale.fewest}-{scale.most}"
+        most, required = resources.workers, resources.required_workers
+        if "--workers" not in own and most > 1:
+            spread = f"{required}-{most}" if required < most else str(most)
             given += ["--workers", spread]
-        if "--gpus-per-worker" not in own and scale.gpus_each:
-            given += ["--gpus-per-worker", f"{scale.gpus_each:g}"]
-        if "--cpus-per-worker" not in own and scale.cpus_each:
-            given += ["--cpus-per-worker", f"{scale.cpus_each:g}"]
+        if "--gpus-per-worker" not in own and resources.gpus_per_worker:
+            given += ["--gpus-per-worker", f"{resources.gpus_per_worker:g}"]
+        if "--cpus-per-worker" not in own and resources.cpus_per_worker:
+            given += ["--cpus-per-worker", str(resources.cpus_per_worker)]
     places = Places(named, named.get("--out", ""))
-    return Request(name or _derived_name(given, files), given, places, files, scale, not spreads)
+    return Request(
+        name or _derived_name(given, files), given, places, files, resources, not spreads
+    )
 
 
 def check_name(name: str) -> None:

@@ -6,12 +6,12 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
-from mimic_ray.base.errors import ResourceError, StorageError, UsageError
+from mimic_ray.base.errors import ResourceError, StorageError, UsageError, option
+from mimic_ray.base.resources import Resources, capacity_in_words, in_words, worker_slots
 from mimic_ray.base.storage import open_storage
 from mimic_ray.base.text import count, plain
-from mimic_ray.distributed.capacity import in_words
 from mimic_ray.jobs.cluster_state import ClusterState
-from mimic_ray.jobs.job_request import Places, Scale
+from mimic_ray.jobs.job_request import Places
 
 
 def check_versions(cluster: ClusterState) -> None:
@@ -36,43 +36,46 @@ def check_places(cluster: ClusterState, places: Places, shared: Sequence[str]) -
     that refuses us.
     """
     notes = []
-    for option, place in places.local().items():
-        if option == "--trigger" and "/" not in place:
+    for name, place in places.local().items():
+        if name == "--trigger" and "/" not in place:
             continue
         if any(Path(place).is_relative_to(folder) for folder in shared):
             continue
         if not cluster.on_this_machine:
             where = count(len(cluster.nodes), "machine")
             raise UsageError(
-                f"{option} {plain(place)} is a path of this machine, and the cluster is {where} "
+                f"{name} {plain(place)} is a path of this machine, and the cluster is {where} "
                 "elsewhere: use s3:// or gs://, or say with --shared FOLDER that all of them have "
                 "that folder at the same path."
             )
-        if option != "--out" and "*" not in place and "{" not in place and not Path(place).exists():
-            raise UsageError(f"{option} {plain(place)} does not exist.")
-    for option, place in places.remote().items():
-        note = _remote_note(option, place)
+        if name != "--out" and "*" not in place and "{" not in place and not Path(place).exists():
+            raise UsageError(f"{name} {plain(place)} does not exist.")
+    for name, place in places.remote().items():
+        note = _remote_note(name, place)
         notes += [note] if note else []
     return notes
 
 
-def check_resources(cluster: ClusterState, scale: Scale) -> list[str]:
-    """Notes. Raises ResourceError where the workers cannot be placed and no node will come."""
-    if scale.fewest == 0 or not scale.each:
+def check_cluster_capacity(cluster: ClusterState, resources: Resources) -> list[str]:
+    """Notes. Raises ResourceError where the workers do not fit and no node will be added."""
+    each = resources.each()
+    if not each:
         return []
-    wanted = f"{count(scale.fewest, 'worker')} of {in_words(scale.each)}"
-    placed = cluster.places(scale.each)
-    if placed < scale.fewest:
-        have = ", ".join(f"{cluster.total(kind):g} {kind}" for kind in scale.each)
-        fits = f"the cluster has {have} on {count(len(cluster.nodes), 'node')}, room for {placed}"
+    nodes = [node.resources for node in cluster.nodes]
+    slots, required = worker_slots(nodes, each), resources.required_workers
+    if slots < required:
+        lack = (
+            f"{count(required, 'worker')} of {in_words(each)} each do not fit: the cluster has "
+            f"{capacity_in_words(nodes, each)}"
+        )
         if not cluster.grows:
             raise ResourceError(
-                f"{wanted} each: {fits}, and it has no autoscaler. Ask for less with --workers, "
-                "--gpus-per-worker or --cpus-per-worker."
+                f"{lack}, and it has no autoscaler. Lower {option('workers')}, "
+                f"{option('gpus_per_worker')} or {option('cpus_per_worker')}."
             )
-        return [f"{wanted} each: {fits}. It must grow first, which takes minutes."]
-    if placed < scale.most:
-        return [f"There is room for {placed} of up to {count(scale.most, 'worker')} now."]
+        return [f"{lack}. It must grow first, which takes minutes."]
+    if slots < resources.workers:
+        return [f"The cluster fits {slots} of up to {count(resources.workers, 'worker')} now."]
     return []
 
 

@@ -65,7 +65,7 @@ class RunRecord:
     seed: int
     compute: dict[str, Any]
     workers: int = 1
-    strategy: str = "ddp"  # how several workers share the student; see execution/resources.py
+    strategy: str = "ddp"  # how several workers share the student; see base/resources.py
     broken_images: int = 0
     broken: list[tuple[str, str]] = field(default_factory=list)
     status: Status = "running"

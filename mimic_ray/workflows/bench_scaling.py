@@ -16,9 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mimic_ray.base.errors import UsageError, option
-from mimic_ray.base.text import plain
-from mimic_ray.execution.resources import Workers, check
+from mimic_ray.base.resources import Resources, check_resources
+from mimic_ray.method.recipe import check_workers
 from mimic_ray.store.recipe_file import load_recipe
 
 WARM_UP = 3
@@ -35,25 +34,16 @@ class Point:
     efficiency: float
 
 
-def parse_counts(text: str) -> list[int]:
-    """`1,2,4` -> [1, 2, 4], sorted. Raises UsageError for anything else."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        value = option("workers", f'"{plain(text)}"')
-        raise UsageError(f"Invalid {value}: expected numbers of workers such as 1,2,4.")
-    return sorted({int(part) for part in parts})
-
-
 def bench_scaling(
     encoder: str,
     counts: Sequence[int],
-    where: Workers,
+    resources: Resources,
     *,
     recipe: str = "default",
     settings: Iterable[str] = (),
     steps: int = 20,
 ) -> list[Point]:
-    """Strong scaling on each of `counts`, then weak. `where` sets everything but the workers.
+    """Strong scaling on each of `counts`, then weak. `resources` sets everything but the workers.
 
     Raises UsageError or ResourceError before anything starts.
     """
@@ -63,14 +53,16 @@ def bench_scaling(
     batch = resolved.training.batch
     sizes = [("strong", n, batch) for n in counts]
     sizes += [("weak", n, batch * n // counts[0]) for n in counts[1:]]
-    cases: list[tuple[Workers, dict[str, Any]]] = []
+    cases: list[tuple[Resources, dict[str, Any]]] = []
     for _, count, size in sizes:
-        workers = replace(where, count=count, strategy=where.strategy if count > 1 else "ddp")
-        workers = replace(workers, teacher=where.teacher if count > 1 else "replicated")
+        case_resources = replace(resources, workers=count)
+        if count == 1:
+            case_resources = replace(case_resources, strategy="ddp", teacher_placement="replicated")
         training = resolved.training.model_copy(update={"batch": size})
         case = resolved.model_copy(update={"training": training})
-        check(workers, case)
-        cases.append((workers, case.model_dump(mode="json")))
+        check_resources(case_resources)
+        check_workers(case, count)
+        cases.append((case_resources, case.model_dump(mode="json")))
 
     found: list[Point] = []
     folder = Path(tempfile.mkdtemp(prefix="mimic-ray-scaling-"))

@@ -14,9 +14,9 @@ from pathlib import Path
 from mimic_ray.attacks.badencoder import Settings
 from mimic_ray.base.errors import MimicError
 from mimic_ray.base.progress import ProgressCallback, ignore_progress
+from mimic_ray.base.resources import Resources
 from mimic_ray.encoders.checkpoint import sandbox
 from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion
-from mimic_ray.execution.resources import Workers
 from mimic_ray.report.run_report import write_report
 from mimic_ray.store.run_folder import RunFolder
 from mimic_ray.store.run_record import read_record
@@ -81,7 +81,7 @@ def demo(
             DATA / "clean.tar.gz",
             folder / "purified",
             settings=[f"training.steps={PURIFY_STEPS}"],
-            workers=Workers(cpus_each=_THREADS),
+            resources=Resources(cpus_per_worker=_THREADS),
             on_progress=on_progress,
         )
         say("3/3  Evaluate: 3 classifier heads on each encoder, 1,250 test images")

@@ -21,6 +21,7 @@ from mimic_ray.base.errors import (
     UsageError,
 )
 from mimic_ray.base.progress import ProgressCallback, ignore_progress
+from mimic_ray.base.resources import Resources, check_resources, this_machine
 from mimic_ray.base.signals import StopRequests, stop_requests
 from mimic_ray.base.text import count, plain
 from mimic_ray.data.image_source import ImageSource, open_images
@@ -28,10 +29,9 @@ from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.execution.export import export
 from mimic_ray.execution.lifecycle import begin_run, continue_run, note_end, withdraw
-from mimic_ray.execution.resources import Workers, check
 from mimic_ray.execution.worker import Job, Outcome, train
 from mimic_ray.method.mi_profile import Profile
-from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.recipe import Recipe, check_workers
 from mimic_ray.report.run_report import write_report
 from mimic_ray.store.checkpoint import latest
 from mimic_ray.store.checksums import check_sums
@@ -65,7 +65,7 @@ def purify(
     recipe: str = "auto",
     settings: Iterable[str] = (),
     seed: int | None = None,
-    workers: Workers | None = None,
+    resources: Resources | None = None,
     resume: bool = False,
     device: str = "auto",
     threads: int = 0,
@@ -77,13 +77,15 @@ def purify(
     Raises a MimicError before any work where the mistake can be seen; StoppedError after Ctrl-C or
     SIGTERM, with the last step committed.
     """
-    workers = workers or Workers()
+    resources = resources or Resources()
     overrides = [*settings, *([f"training.seed={seed}"] if seed is not None else [])]
     resolved = load_recipe(recipe, overrides)
     place = place_of(out, "driver")
     if not resume:
         place.require_free()
-    check(workers, resolved)
+    check_resources(resources)
+    for world_size in {resources.required_workers, resources.workers}:
+        check_workers(resolved, world_size)
     loaded = load_checkpoint(teacher, encoder)
     resolved = load_recipe(recipe, overrides, loaded.encoder.spec.input_size)
     chosen_taps(loaded.encoder.spec, resolved.mutual_information.taps)
@@ -93,9 +95,11 @@ def purify(
 
     with closing(place):
         with stop_requests() as requests:
-            cpus = threads or workers.cpus()
+            if resources.address is None:
+                resources = resources.with_cpus([this_machine()])
+            cpus = threads or resources.cpus_per_worker
             record = _new_record(
-                encoder, teacher, data, source, loaded, resolved, workers, device, cpus
+                encoder, teacher, data, source, loaded, resolved, resources, device, cpus
             )
             warnings: list[str] = []
             with files.disk_errors(place.folder.record):
@@ -114,11 +118,11 @@ def purify(
                 data=_absolute(data),
                 recipe=resolved.model_dump(mode="json"),
                 device=device,
-                threads=threads if workers.address else cpus,
+                threads=cpus,
                 commit_every=commit_every,
                 claimed=place.claimed,
             )
-            outcome = _train(job, loaded, workers, place, record, requests, on_progress)
+            outcome = _train(job, loaded, resources, place, record, requests, on_progress)
             if not outcome.finished:
                 raise StoppedError(
                     f"Stopped after step {outcome.step} of {resolved.training.steps}, which is "
@@ -140,7 +144,7 @@ def purify(
 def _train(
     job: Job,
     loaded: Loaded,
-    workers: Workers,
+    resources: Resources,
     place: Place,
     record: RunRecord,
     requests: StopRequests,
@@ -149,7 +153,7 @@ def _train(
     """The distillation, in this process or on Ray; run.json says how it ended."""
     try:
         state = loaded.encoder.net.state_dict()
-        if workers.local:
+        if resources.local:
             with files.disk_errors(place.folder.checkpoints):
                 outcome = train(
                     job, state, on_progress=on_progress, stop=lambda: requests.count > 0
@@ -160,7 +164,7 @@ def _train(
             outcome = train_on_ray(
                 job,
                 state,
-                workers=workers,
+                resources=resources,
                 log=place.folder.worker_log,
                 on_progress=on_progress,
                 stop=lambda: requests.count,
@@ -225,12 +229,12 @@ def _new_record(
     source: ImageSource,
     loaded: Loaded,
     recipe: Recipe,
-    workers: Workers,
+    resources: Resources,
     device: str,
     threads: int,
 ) -> RunRecord:
     # The driver of a GPU cluster may have no GPU: then the workers' own facts replace these.
-    wanted = "cpu" if workers.address else device
+    wanted = "cpu" if resources.address else device
     return RunRecord(
         command=" ".join(["mimic-ray", *sys.argv[1:]]),
         encoder=encoder,
@@ -241,8 +245,8 @@ def _new_record(
         images=len(source),
         seed=recipe.training.seed,
         compute=devices.choose(wanted, recipe.training.precision, threads).facts(),
-        workers=workers.count,
-        strategy=workers.strategy,
+        workers=resources.workers,
+        strategy=resources.strategy,
     )
 
 

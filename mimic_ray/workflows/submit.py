@@ -11,11 +11,12 @@ from pathlib import Path
 
 import mimic_ray
 from mimic_ray.base.errors import UsageError
+from mimic_ray.base.resources import Resources
 from mimic_ray.base.text import plain
 from mimic_ray.jobs import preflight
 from mimic_ray.jobs.cluster_state import cluster_state, unmet_demand
 from mimic_ray.jobs.job_client import Job, JobClient
-from mimic_ray.jobs.job_request import Request, Scale, check_name, make_request
+from mimic_ray.jobs.job_request import Request, check_name, make_request
 from mimic_ray.jobs.secret_scan import refuse_secrets
 from mimic_ray.jobs.server_address import JobServer, job_server, risks
 from mimic_ray.jobs.wheel import build_wheel
@@ -46,7 +47,7 @@ def submit(
     *,
     address: str | None = None,
     name: str | None = None,
-    scale: Scale,
+    resources: Resources,
     spreads: bool = True,
     variables: Mapping[str, str] | None = None,
     shared: Sequence[str] = (),
@@ -56,8 +57,8 @@ def submit(
     """Starts the job of a checked command line, such as ["purify", "--encoder", ...].
 
     `spreads` says whether the command uses the whole cluster by itself; one that does not runs on
-    a node that has what `scale` asks for. `tell("server" | "job" | "note", text)` before anything
-    is sent. Raises a MimicError, and has sent nothing then.
+    a node that fits one worker of `resources`. `tell("server" | "job" | "note", text)` before
+    anything is sent. Raises a MimicError, and has sent nothing then.
     """
     if name:
         check_name(name)
@@ -66,7 +67,7 @@ def submit(
     tell("server", _described(server))
     for risk in risks(server):
         tell("note", risk)
-    request = make_request(arguments, name, scale, spreads)
+    request = make_request(arguments, name, resources, spreads)
     tell("job", f"{request.name}: {request.command}")
     client = JobClient(server)
     if (known := client.find(request.name)) is not None:
@@ -77,7 +78,7 @@ def submit(
     cluster = cluster_state(client)
     preflight.check_versions(cluster)
     notes = preflight.check_places(cluster, request.places, shared)
-    for note in notes + preflight.check_resources(cluster, scale):
+    for note in notes + preflight.check_cluster_capacity(cluster, resources):
         tell("note", note)
     more = request.patience(_ROOM_S) if cluster.grows else []
     _send(client, request, request.entrypoint(cluster.interpreter, more), variables or {})
@@ -138,6 +139,6 @@ def _send(
                 "out": request.places.out,
             },
             # A command that spreads asks for its workers itself; its driver only watches them.
-            cpus=max(1.0, request.scale.cpus_each) if request.on_one_node else 0,
-            gpus=request.scale.gpus_each if request.on_one_node else 0,
+            cpus=max(1.0, request.resources.cpus_per_worker) if request.on_one_node else 0,
+            gpus=request.resources.gpus_per_worker or 0 if request.on_one_node else 0,
         )

@@ -20,10 +20,10 @@ from mimic_ray.base.errors import (
 )
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.base.registry import near_names
+from mimic_ray.base.resources import Resources, this_machine, trial_slots
 from mimic_ray.base.signals import StopRequests, stop_requests
 from mimic_ray.base.text import count
 from mimic_ray.data.image_source import ImageSource, open_images
-from mimic_ray.distributed.trial_resources import Resources, check_here
 from mimic_ray.distributed.tuner import Progress as SearchProgress
 from mimic_ray.distributed.tuner import Search, search_on_ray
 from mimic_ray.encoders.load import Loaded, load_checkpoint
@@ -104,7 +104,9 @@ def tune(
         if earlier is None:
             place.require_free()
         if resources.address is None:
-            check_here(resources)
+            # Before Ray starts, which takes seconds.
+            here = [this_machine()]
+            trial_slots(here, resources.for_trials(here))
         loaded = load_checkpoint(teacher, encoder)
         wanted = Wanted.of(*asked, loaded.encoder.spec.input_size)
         chosen_taps(loaded.encoder.spec, wanted.base.mutual_information.taps)
@@ -153,7 +155,7 @@ def tune(
                 failed_share=failed_share,
                 early_stopping=early_stopping,
                 device=device,
-                threads=threads or resources.cpus_per_worker,
+                threads=threads or resources.cpus_per_worker or 1,
                 trackers=trackers,
             )
 

@@ -134,7 +134,7 @@ def test_more_workers_than_the_head_has_are_refused_with_the_sums(head, purify_a
     more = ("--workers", "3", "--cpus-per-worker", "1")
     done = head.mimic_ray("submit", "--address", head.url, *more, "--", *purify_arguments(out))
     assert done.returncode == 1
-    assert "room for 2" in done.stderr
+    assert "fits 2 workers" in done.stderr
 
 
 def test_stop_ends_a_job_that_runs(head, tmp_path, purify_arguments):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from mimic_ray.base.resources import Resources
 from mimic_ray.base.storage import open_storage
 from mimic_ray.data.image_source import open_images
 from mimic_ray.data.shard_writer import build
-from mimic_ray.workflows.purify import Workers, purify
+from mimic_ray.workflows.purify import purify
 
 
 @pytest.mark.slow
@@ -27,7 +28,7 @@ def test_where_the_shards_lie_does_not_move_a_bit_of_the_student(
             data,
             tmp_path / f"run-{number}",
             settings=["training.steps=8", "training.batch=8", "training.precision=fp32"],
-            workers=Workers(local=True),
+            resources=Resources(local=True),
             threads=1,
         )
         students.append((purified.run / "student.safetensors").read_bytes())

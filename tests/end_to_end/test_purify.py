@@ -96,7 +96,7 @@ def test_python_s_purify_does_what_the_command_does(tmp_path, case, unbroken):
         tmp_path / "run",
         settings=settings,
         threads=1,
-        workers=package.Workers(local=True),
+        resources=package.Resources(local=True),
     )
     assert same(student(result.run), student(unbroken[0]))
 

@@ -46,7 +46,16 @@ def arguments(case, tmp_path_factory):
     def made(out: str | Path, *more: str, steps: int = 12) -> list[str]:
         return [
             *("tune", "--encoder", "tiny_resnet", "--teacher", str(case / "teacher.pth")),
-            *("--data", str(images), "--out", str(out), "--held-out", "0.4", "--concurrent", "1"),
+            *(
+                "--data",
+                str(images),
+                "--out",
+                str(out),
+                "--held-out",
+                "0.4",
+                "--concurrent-trials",
+                "1",
+            ),
             *("--trials", "2", "--set", f"training.steps={steps}", "--no-early-stopping"),
             *("--set", "training.batch=8", "--set", "training.precision=fp32", *more),
         ]

@@ -130,9 +130,9 @@ def test_a_search_waits_for_a_host_that_is_still_to_come(hosts):
     words = words[words.index("--") + 1 :]
     refused = hosts.on("head", *words)
     assert refused.returncode == 1
-    assert "room for 2 workers" in refused.stderr
-    assert "--wait-for-room" in refused.stderr
-    command = hosts.command(*words, "--wait-for-room", "300")
+    assert "fit 2 workers" in refused.stderr
+    assert "--wait-for-capacity" in refused.stderr
+    command = hosts.command(*words, "--wait-for-capacity", "300")
     told_often = {**hosts.ray.environment, "MIMIC_RAY_PROGRESS_S": "5"}
     with hosts.network["head"].start(command, environment=told_often) as waiting:
         time.sleep(30)

@@ -121,7 +121,7 @@ def test_a_run_that_waits_for_room_begins_when_its_last_host_has_joined(site, al
         words = built.purify(
             "run",
             *("--address", built.ray.address, "--workers", "2", "--cpus-per-worker", "1"),
-            *("--wait-for-room", "600", *CALM),
+            *("--wait-for-capacity", "600", *CALM),
             steps=STEPS,
         )
         command = built.network["head"].start(
@@ -133,7 +133,7 @@ def test_a_run_that_waits_for_room_begins_when_its_last_host_has_joined(site, al
         built.ray.join(built.network.add("node1"))
         watched.until(AT)
         check_finished(
-            alone, built, watched, RESTART_S, "a host comes 90 s late, `--wait-for-room`"
+            alone, built, watched, RESTART_S, "a host comes 90 s late, `--wait-for-capacity`"
         )
         assert watched.record["workers"] == 2
 

@@ -7,14 +7,15 @@ import shlex
 import pytest
 
 from mimic_ray.base.errors import UsageError
-from mimic_ray.jobs.job_request import Scale, check_name, make_request
+from mimic_ray.base.resources import Resources
+from mimic_ray.jobs.job_request import check_name, make_request
 
-ALONE = Scale(1, 1, 0, 0)
+ALONE = Resources()
 PURIFY = ["purify", "--encoder", "vit_b16", "--teacher", "/t.pth", "--data", "s3://b/d"]
 
 
-def request(*arguments, name=None, scale=ALONE, spreads=True):
-    return make_request([*arguments], name, scale, spreads)
+def request(*arguments, name=None, resources=ALONE, spreads=True):
+    return make_request([*arguments], name, resources, spreads)
 
 
 def words(*arguments, **how):
@@ -32,7 +33,9 @@ def test_a_shell_makes_the_same_words_of_it(odd):
 
 
 def test_scale_before_the_dashes_becomes_the_commands():
-    said = words(*PURIFY, scale=Scale(1, 3, 2, 1))
+    said = words(
+        *PURIFY, resources=Resources(workers=3, min_workers=1, cpus_per_worker=2, gpus_per_worker=1)
+    )
     assert said[-8:] == [
         *("--address", "auto", "--workers", "1-3"),
         *("--gpus-per-worker", "1", "--cpus-per-worker", "2"),
@@ -41,14 +44,18 @@ def test_scale_before_the_dashes_becomes_the_commands():
 
 @pytest.mark.parametrize("own", [["--workers", "4"], ["--workers=4"]])
 def test_a_scale_that_the_command_says_itself_is_not_said_twice(own):
-    said = words(*PURIFY, *own, scale=Scale(4, 4, 0, 0))
+    said = words(*PURIFY, *own, resources=Resources(workers=4))
     assert sum("--workers" in word for word in said) == 1
 
 
 def test_a_command_without_workers_is_told_nothing_of_a_cluster():
-    assert words("evaluate", "--test", "/x", scale=Scale(1, 1, 2, 1), spreads=False)[3:] == [
-        *("evaluate", "--test", "/x")
-    ]
+    assert words(
+        "evaluate",
+        "--test",
+        "/x",
+        resources=Resources(cpus_per_worker=2, gpus_per_worker=1),
+        spreads=False,
+    )[3:] == [*("evaluate", "--test", "/x")]
 
 
 def test_paths_are_absolute_as_a_job_has_another_folder(tmp_path, monkeypatch):
@@ -119,12 +126,12 @@ def test_a_name_that_would_haunt_the_list_is_refused(name):
 
 
 def test_a_job_for_a_cluster_that_grows_is_told_to_wait_unless_it_says_itself():
-    silent = make_request(["purify", "--out", "/x"], None, Scale(1, 1, 0, 0), True)
-    assert silent.patience(1800) == ["--wait-for-room", "1800"]
-    assert silent.entrypoint("python", silent.patience(9)).endswith(" --wait-for-room 9")
-    said = make_request(["purify", "--wait-for-room=60"], None, Scale(1, 1, 0, 0), True)
+    silent = make_request(["purify", "--out", "/x"], None, ALONE, True)
+    assert silent.patience(1800) == ["--wait-for-capacity", "1800"]
+    assert silent.entrypoint("python", silent.patience(9)).endswith(" --wait-for-capacity 9")
+    said = make_request(["purify", "--wait-for-capacity=60"], None, ALONE, True)
     assert said.patience(1800) == []
-    search = make_request(["tune", "--out", "/x"], None, Scale(1, 1, 0, 0), True)
-    assert search.patience(1800) == ["--wait-for-room", "1800"]
-    other = make_request(["evaluate", "--out", "/x"], None, Scale(1, 1, 0, 0), True)
+    search = make_request(["tune", "--out", "/x"], None, ALONE, True)
+    assert search.patience(1800) == ["--wait-for-capacity", "1800"]
+    other = make_request(["evaluate", "--out", "/x"], None, ALONE, True)
     assert other.patience(1800) == []

@@ -9,9 +9,10 @@ from importlib.metadata import version
 import pytest
 
 from mimic_ray.base.errors import ResourceError, UsageError
+from mimic_ray.base.resources import Resources
 from mimic_ray.jobs.cluster_state import ClusterState, Node, cluster_state
-from mimic_ray.jobs.job_request import Places, Scale
-from mimic_ray.jobs.preflight import check_places, check_resources, check_versions
+from mimic_ray.jobs.job_request import Places
+from mimic_ray.jobs.preflight import check_cluster_capacity, check_places, check_versions
 
 HERE, ELSEWHERE = "127.0.0.1", "192.0.2.77"  # an address for documentation is nobody's
 
@@ -23,33 +24,47 @@ def cluster(*sizes, ip=ELSEWHERE, grows=False, ray="", python=""):
 
 
 def test_workers_that_fit_are_nothing_to_speak_of():
-    assert check_resources(cluster((4, 2), (4, 2)), Scale(4, 4, 2, 1)) == []
+    assert (
+        check_cluster_capacity(
+            cluster((4, 2), (4, 2)), Resources(workers=4, cpus_per_worker=2, gpus_per_worker=1)
+        )
+        == []
+    )
 
 
 def test_no_worker_lies_over_two_nodes():
     """3 + 3 CPUs are six, and only two workers of two CPUs fit."""
     with pytest.raises(ResourceError) as refused:
-        check_resources(cluster((3, 0), (3, 0)), Scale(3, 3, 2, 0))
-    for part in ("3 workers of 2 CPU", "6 CPU on 2 nodes", "room for 2", "no autoscaler"):
+        check_cluster_capacity(cluster((3, 0), (3, 0)), Resources(workers=3, cpus_per_worker=2))
+    for part in ("3 workers of 2 CPU", "6 CPU on 2 nodes", "fit 2 workers", "no autoscaler"):
         assert part in refused.value.message
 
 
 def test_the_scarcer_of_two_resources_decides():
-    with pytest.raises(ResourceError, match="room for 1"):
-        check_resources(cluster((64, 1)), Scale(2, 2, 1, 1))
+    with pytest.raises(ResourceError, match="fits 1 worker"):
+        check_cluster_capacity(
+            cluster((64, 1)), Resources(workers=2, cpus_per_worker=1, gpus_per_worker=1)
+        )
 
 
 def test_a_cluster_that_grows_is_asked_all_the_same_with_a_note():
-    notes = check_resources(cluster((4, 0), grows=True), Scale(2, 2, 0, 1))
+    notes = check_cluster_capacity(
+        cluster((4, 0), grows=True), Resources(workers=2, gpus_per_worker=1)
+    )
     assert "must grow" in notes[0]
 
 
-def test_a_range_needs_room_for_its_fewest_only():
-    assert "room for 2 of up to 4" in check_resources(cluster((2, 0)), Scale(1, 4, 1, 0))[0]
+def test_a_range_needs_capacity_for_its_fewest_workers_only():
+    assert (
+        "fits 2 of up to 4"
+        in check_cluster_capacity(
+            cluster((2, 0)), Resources(workers=4, min_workers=1, cpus_per_worker=1)
+        )[0]
+    )
 
 
 def test_without_sizes_nothing_can_be_said():
-    assert check_resources(cluster((1, 0)), Scale(9, 9, 0, 0)) == []
+    assert check_cluster_capacity(cluster((1, 0)), Resources(workers=9)) == []
 
 
 class Head:

@@ -42,7 +42,10 @@ def tune_refused(refused, case, pictures, tmp_path):
         (["--track", "mlflo"], ['"mlflo"', "mlflow"]),
         (["--trigger", "patch"], ["--oracle alone"]),
         (["--oracle", "--trigger", "patch"], ["--oracle also needs --train, --test, --target"]),
-        (["--concurrent", "1000"], ["--concurrent 1000 does not fit", "at most --concurrent"]),
+        (
+            ["--concurrent-trials", "1000"],
+            ["--concurrent-trials 1000 does not fit", "at most --concurrent-trials"],
+        ),
         (["--workers", "1000"], ["No trial fits: a trial is 1,000 workers of 1 CPU, "]),
         (["--resume"], ["no study folder"]),
         (["--data", "nowhere"], ["nowhere does not exist"]),

@@ -1,0 +1,213 @@
+"""The processes, CPUs and GPUs of a run or of a trial, and whether a set of nodes fits them.
+
+A worker is one process and never spans two nodes. This module only calculates;
+`distributed/capacity.py` asks Ray for the nodes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from mimic_ray.base.errors import ResourceError, UsageError, option
+from mimic_ray.base.text import count, plain
+
+STRATEGIES = ("ddp", "fsdp")
+TEACHER_PLACEMENTS = ("replicated", "sharded")
+# The default of `max_failures` for runs that are expected to lose workers.
+_RESTARTS = 3
+
+# What a node has or a worker needs, by Ray's names: {"CPU": 8.0, "GPU": 1.0}.
+Amounts = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Where a run, or each trial of a search, works. None of these settings affects the result."""
+
+    workers: int = 1
+    # Elastic: start and continue with as few as this. None: exactly `workers`.
+    min_workers: int | None = None
+    # 0: in a run, the available CPUs divided evenly; in a search, one.
+    cpus_per_worker: int = 0
+    # None: in a run, none; in a search, one if there are any. Below 1, trials share a GPU.
+    gpus_per_worker: float | None = None
+    # Of a Ray cluster. None: a private Ray on this machine.
+    address: str | None = None
+    # In this process, without Ray.
+    local: bool = False
+    # ddp: a copy of the student on each worker; fsdp: a shard.
+    strategy: str = "ddp"
+    # With fsdp: the teacher replicated or sharded.
+    teacher_placement: str = "replicated"
+    # How often lost workers are restarted from the last checkpoint. None: 3 if the run is elastic
+    # or on a cluster, else 0.
+    max_failures: int | None = None
+    # How long to wait until the cluster has the nodes, in seconds. 0: it must have them now.
+    capacity_timeout_s: float = 0.0
+    # Trials at the same time. 0: as many as fit.
+    concurrent_trials: int = 0
+
+    @property
+    def required_workers(self) -> int:
+        """The fewest workers that a run starts and continues with."""
+        return self.workers if self.min_workers is None else self.min_workers
+
+    @property
+    def restarts(self) -> int:
+        if self.max_failures is not None:
+            return self.max_failures
+        return _RESTARTS if self.required_workers < self.workers or self.address else 0
+
+    def each(self) -> dict[str, float]:
+        """What Ray reserves for a worker; {} if nothing is set."""
+        needs = {"CPU": float(self.cpus_per_worker), "GPU": float(self.gpus_per_worker or 0)}
+        return {kind: amount for kind, amount in needs.items() if amount}
+
+    def with_cpus(self, nodes: Sequence[Amounts]) -> Resources:
+        """With `cpus_per_worker`, if it is 0, as many as each worker can have, at least 1."""
+        if self.cpus_per_worker:
+            return self
+        most = int(max((node.get("CPU", 0) for node in nodes), default=1))
+        for cpus in range(most, 1, -1):
+            if worker_slots(nodes, {**self.each(), "CPU": cpus}) >= self.workers:
+                return replace(self, cpus_per_worker=cpus)
+        return replace(self, cpus_per_worker=1)
+
+    def for_trials(self, nodes: Sequence[Amounts]) -> Resources:
+        """With the defaults of a search: one CPU, and one GPU if there are any."""
+        gpus = self.gpus_per_worker
+        if gpus is None:
+            gpus = 1.0 if total(nodes, "GPU") else 0.0
+        return replace(self, cpus_per_worker=self.cpus_per_worker or 1, gpus_per_worker=gpus)
+
+
+def this_machine() -> Amounts:
+    """The CPUs and GPUs of this machine."""
+    import torch
+
+    return {"CPU": float(os.cpu_count() or 1), "GPU": float(torch.cuda.device_count())}
+
+
+def worker_slots(nodes: Sequence[Amounts], needs: Amounts) -> int:
+    """How many workers that need `needs` each fit."""
+    needed = {kind: amount for kind, amount in needs.items() if amount}
+    if not needed:
+        return 1 << 30
+    return sum(
+        int(min(node.get(kind, 0) / amount for kind, amount in needed.items())) for node in nodes
+    )
+
+
+def total(nodes: Sequence[Amounts], kind: str) -> float:
+    return sum(node.get(kind, 0) for node in nodes)
+
+
+def in_words(amounts: Amounts) -> str:
+    """`2 CPU + 1 GPU`."""
+    return " + ".join(f"{amount:g} {kind}" for kind, amount in amounts.items())
+
+
+def capacity_in_words(nodes: Sequence[Amounts], needs: Amounts) -> str:
+    """`6 CPU on 2 nodes, which fit 2 workers`."""
+    have = in_words({kind: total(nodes, kind) for kind in needs})
+    fit = "fits" if len(nodes) == 1 else "fit"
+    slots = count(worker_slots(nodes, needs), "worker")
+    return f"{have} on {count(len(nodes), 'node')}, which {fit} {slots}"
+
+
+def check_resources(resources: Resources) -> None:
+    """Everything that can be checked without a cluster and without a recipe.
+
+    Raises UsageError for settings that contradict each other, ResourceError if this machine is
+    too small for a run on it.
+    """
+    _check_name("strategy", resources.strategy, STRATEGIES)
+    _check_name("teacher_placement", resources.teacher_placement, TEACHER_PLACEMENTS)
+    if not 1 <= resources.required_workers <= resources.workers:
+        raise UsageError(f"{option('workers', resources.workers)} must be at least 1.")
+    if resources.local and resources.workers > 1:
+        raise UsageError(
+            f"{option('local')} runs in one process: remove it or {option('workers')}."
+        )
+    if resources.strategy == "fsdp" and resources.workers == 1:
+        raise UsageError(
+            f"{option('strategy', 'fsdp')} needs several workers: set {option('workers', 2)} or "
+            "more" + (f" and remove {option('local')}." if resources.local else ".")
+        )
+    if resources.teacher_placement == "sharded" and resources.strategy != "fsdp":
+        raise UsageError(
+            f"{option('teacher_placement', 'sharded')} needs {option('strategy', 'fsdp')}."
+        )
+    if resources.address is None:
+        _check_this_machine(resources)
+
+
+def _check_name(setting: str, name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        value = option(setting, f'"{plain(name)}"')
+        raise UsageError(f"Invalid {value}: expected {' or '.join(known)}.")
+
+
+def _check_this_machine(resources: Resources) -> None:
+    workers = count(resources.required_workers, "worker")
+    cpus = max(1, resources.cpus_per_worker)
+    have, need = os.cpu_count() or 1, resources.required_workers * cpus
+    if need > have:
+        raise ResourceError(
+            f"{workers} of {count(cpus, 'CPU')} need {need} CPUs, and this machine has {have}: "
+            f"lower {option('workers')}."
+        )
+    if resources.gpus_per_worker and not resources.local:
+        gpus = this_machine()["GPU"]
+        need_gpus = resources.required_workers * resources.gpus_per_worker
+        if need_gpus > gpus:
+            raise ResourceError(
+                f"{workers} of {resources.gpus_per_worker:g} GPU need {need_gpus:g} GPU, and this "
+                f"machine has {gpus:g}: remove {option('gpus_per_worker')} to train on the CPU, "
+                f"or set {option('address')} to a Ray cluster that has them."
+            )
+
+
+def check_capacity(nodes: Sequence[Amounts], resources: Resources) -> None:
+    """Raises ResourceError if these nodes cannot fit the fewest workers of a run.
+
+    Passes where the user waits for nodes that are still to come.
+    """
+    each = resources.each()
+    if resources.capacity_timeout_s or worker_slots(nodes, each) >= resources.required_workers:
+        return
+    raise ResourceError(
+        f"{count(resources.required_workers, 'worker')} of {in_words(each)} each do not fit: the "
+        f"cluster has {capacity_in_words(nodes, each)}. {_ask_for_less(resources)}"
+    )
+
+
+def trial_slots(nodes: Sequence[Amounts], resources: Resources) -> int:
+    """How many trials run at the same time.
+
+    Where a cluster may grow, as many as were requested: the others wait for the new nodes. Raises
+    ResourceError, with the numbers, when no trial or fewer than were requested fit.
+    """
+    each, requested = resources.each(), resources.concurrent_trials
+    fits = worker_slots(nodes, each) // resources.workers
+    trial = f"a trial is {count(resources.workers, 'worker')} of {in_words(each)}"
+    have = f"the cluster has {capacity_in_words(nodes, each)}"
+    if fits < 1:
+        raise ResourceError(f"No trial fits: {trial}, and {have}. {_ask_for_less(resources)}")
+    if requested > fits and not resources.capacity_timeout_s:
+        raise ResourceError(
+            f"{option('concurrent_trials', requested)} does not fit: {trial}, so it needs "
+            f"{requested * resources.workers} workers, and {have}. Use at most "
+            f"{option('concurrent_trials', fits)}."
+        )
+    return requested or fits
+
+
+def _ask_for_less(resources: Resources) -> str:
+    settings = ["workers", *(["gpus_per_worker"] if resources.gpus_per_worker else [])]
+    advice = f"Lower {', '.join(map(option, settings))} or {option('cpus_per_worker')}"
+    if resources.address is None:
+        return f"{advice}."
+    return f"{advice}, or wait for nodes with {option('capacity_timeout_s', 'SECONDS')}."
