@@ -1,0 +1,37 @@
+"""A file or class name says which one is meant: each occurs once in the package."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[2] / "mimic_ray"
+EXCEPT_FILES = {"__init__.py"}
+# Still to be renamed.
+EXCEPT_CLASSES = {"Entry", "Found", "Images", "Job", "Problem", "Progress", "Student"}
+
+
+def repeated(found: Iterator[tuple[str, Path]]) -> dict[str, list[str]]:
+    places = defaultdict(list)
+    for name, path in found:
+        places[name].append(path.relative_to(PACKAGE).as_posix())
+    return {name: paths for name, paths in places.items() if len(paths) > 1}
+
+
+def classes(package: Path) -> Iterator[tuple[str, Path]]:
+    """Public classes at the top level of each module."""
+    for path in package.rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                yield node.name, path
+
+
+def test_no_two_files_have_the_same_name():
+    found = ((path.name, path) for path in PACKAGE.rglob("*.py"))
+    assert repeated(pair for pair in found if pair[0] not in EXCEPT_FILES) == {}
+
+
+def test_no_two_public_classes_have_the_same_name():
+    assert set(repeated(classes(PACKAGE))) <= EXCEPT_CLASSES
