@@ -1,4 +1,4 @@
-"""What `validate` says of a file: one sentence each, with the place and the likely word."""
+"""What `validate` reports: one sentence each, with its path in the file and a suggestion."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from mimic_ray.base.registry import near_names
 from mimic_ray.base.text import plain
 
 Level = Literal["error", "warning", "note"]
-Place = tuple[str | int, ...]
+YamlPath = tuple[str | int, ...]  # keys and list indices from the top of a document
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something at a place of a document. `near` are names that were probably meant."""
+    """Something wrong at a path of a document. `near` are names that were probably meant."""
 
-    place: Place
-    what: str
+    path: YamlPath
+    message: str
     level: Level = "error"
     near: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
-        return self.what + (f" Did you mean {' or '.join(self.near)}?" if self.near else "")
+        return self.message + (f" Did you mean {' or '.join(self.near)}?" if self.near else "")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A problem in a file, as it is printed and as `--json` gives it."""
+    """A problem in a file, as `validate` prints it and as `--json` reports it."""
 
     level: Level
     file: str
     line: int
     path: str
-    what: str
+    message: str
 
     def __str__(self) -> str:
-        place = f" {self.path}:" if self.path else ""
-        return f"{self.file}:{self.line}: {self.level}:{place} {self.what}"
+        path = f" {self.path}:" if self.path else ""
+        return f"{self.file}:{self.line}: {self.level}:{path} {self.message}"
 
 
-def dotted(place: Place) -> str:
+def dotted(path: YamlPath) -> str:
     """`available_node_types.gpu.node_config`, `workerGroupSpecs[0].template`."""
     text = ""
-    for part in place:
+    for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
         elif "." in part:
@@ -55,16 +55,16 @@ def dotted(place: Place) -> str:
     return text
 
 
-def unknown_key(place: Place, name: str, known: Iterable[str]) -> Problem:
-    """A key of the mapping at `place` that it cannot have."""
-    what = f'There is no key "{plain(name, 80)}" here.'
-    return Problem((*place, name), what, "error", nearest(str(name), known))
+def unknown_key(path: YamlPath, name: object, known: Iterable[str]) -> Problem:
+    """The mapping at `path` has a key that does not exist."""
+    message = f'Unknown key "{plain(name, 80)}".'
+    return Problem((*path, str(name)), message, "error", nearest(str(name), known))
 
 
-def unknown(place: Place, kind: str, name: object, known: Iterable[str]) -> Problem:
-    """A `kind` of thing that is named at `place` and does not exist."""
-    what = f'There is no {kind} "{plain(name, 80)}".'
-    return Problem(place, what, "error", nearest(str(name), known))
+def unknown_name(path: YamlPath, kind: str, name: object, known: Iterable[str]) -> Problem:
+    """The value at `path` names a `kind` of thing that does not exist."""
+    message = f'There is no {kind} "{plain(name, 80)}".'
+    return Problem(path, message, "error", nearest(str(name), known))
 
 
 def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:

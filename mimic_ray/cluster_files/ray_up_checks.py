@@ -1,105 +1,55 @@
-"""A file of `ray up` against Ray's own schema and rules, and our tables for what Ray hands on.
-
-Ray's functions are private (`ray.autoscaler._private.util`): the version is pinned, a test calls
-them, and whatever they raise is a finding.
-"""
+"""A `ray up` file against Ray's schema and rules, and against the API of its cloud."""
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import io
-import json
-import logging
 from collections.abc import Iterator, Mapping
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
-from mimic_ray.base.errors import UsageError
 from mimic_ray.base.text import plain
-from mimic_ray.cluster_files.cloud_keys import cloud_problems
-from mimic_ray.cluster_files.findings import Problem, nearest, unknown
-from mimic_ray.cluster_files.ray_start import start_command_problems
-from mimic_ray.cluster_files.strict import problems
-
-PROVIDERS = ("aws", "gcp", "azure", "aliyun", "vsphere", "local", "external", "kuberay")
+from mimic_ray.cluster_files.cloud_checks import cloud_problems
+from mimic_ray.cluster_files.findings import Problem, unknown_name
+from mimic_ray.cluster_files.lookup import get, mapping
+from mimic_ray.cluster_files.ray_definitions import provider_names, ray_schema, refusal
+from mimic_ray.cluster_files.ray_start_checks import start_command_problems
+from mimic_ray.cluster_files.schema_checks import schema_problems
 
 
 def ray_up_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """All mistakes that the schema finds; only without any are Ray's own rules asked."""
+    """All problems of the schemas; Ray's own rules only if there is no error among them."""
     found = [
-        *problems(ray_schema(), config),
-        *_provider(config),
-        *_node_types(config),
+        *schema_problems(ray_schema(), config),
+        *_provider_problems(config),
+        *_node_type_problems(config),
         *cloud_problems(config),
         *start_command_problems(config),
     ]
     yield from found
     if not any(problem.level == "error" for problem in found):
-        yield from _rules(config)
+        yield from _rule_problems(config)
 
 
-@cache
-def ray_schema() -> dict[str, Any]:
-    """Ray's schema of cluster files, from the installed package, without importing it."""
-    spec = find_spec("ray")
-    if spec is None or not spec.submodule_search_locations:
-        raise UsageError("Files of `ray up` are checked by Ray itself: pip install 'ray[default]'.")
-    text = (Path(spec.submodule_search_locations[0]) / "autoscaler/ray-schema.json").read_text()
-    schema: dict[str, Any] = json.loads(text)
-    del schema["$schema"]  # draft 7: nothing in it differs, and errors come from one validator
-    return schema
+def _provider_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
+    name = get(config, "provider", "type")
+    if isinstance(name, str) and name not in provider_names():
+        yield unknown_name(("provider", "type"), "provider", name, provider_names())
 
 
-def _provider(config: Mapping[str, Any]) -> Iterator[Problem]:
-    provider = config.get("provider")
-    kind = provider.get("type") if isinstance(provider, Mapping) else None
-    if isinstance(kind, str) and kind not in PROVIDERS:
-        what = f'Ray has no provider "{plain(kind)}".'
-        yield Problem(("provider", "type"), what, "error", nearest(kind, PROVIDERS))
-
-
-def _node_types(config: Mapping[str, Any]) -> Iterator[Problem]:
+def _node_type_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
     types = config.get("available_node_types")
-    if not isinstance(types, Mapping):
-        return
     head = config.get("head_node_type")
-    if isinstance(head, str) and head not in types:
-        yield unknown(("head_node_type",), "node type", head, types)
-    for name, node_type in types.items():
-        if isinstance(node_type, Mapping):
-            least, most = node_type.get("min_workers", 0), node_type.get("max_workers")
-            if isinstance(least, int) and isinstance(most, int) and least > most:
-                place = ("available_node_types", name, "min_workers")
-                yield Problem(place, f"min_workers {least} is more than max_workers {most}.")
+    if isinstance(types, Mapping) and isinstance(head, str) and head not in types:
+        yield unknown_name(("head_node_type",), "node type", head, map(str, types))
+    for name, node_type in mapping(config, "available_node_types").items():
+        least, most = get(node_type, "min_workers"), get(node_type, "max_workers")
+        if isinstance(least, int) and isinstance(most, int) and least > most:
+            path = ("available_node_types", str(name), "min_workers")
+            yield Problem(path, f"min_workers {least} is more than max_workers {most}.")
 
 
-def _rules(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """What Ray says when it fills in its defaults: head type, sums of workers, container name."""
-    from ray.autoscaler._private.util import prepare_config, validate_config
-
-    # It prints and logs advice that is not for our user.
-    quiet = io.StringIO()
-    level = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
-            validate_config(prepare_config(copy.deepcopy(dict(config))))
-    except Exception as error:
-        said = plain(str(error).splitlines()[0] if str(error) else type(error).__name__)
-        yield Problem(_place(said), f"Ray refuses it: {said.rstrip('.')}.")
-    finally:
-        logging.disable(level)
-
-
-def _place(said: str) -> tuple[str, ...]:
-    for word, place in (
-        ("head_node_type", ("head_node_type",)),
-        ("max_workers", ("max_workers",)),
-        ("container", ("docker",)),
-    ):
-        if word in said:
-            return place
-    return ()
+def _rule_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
+    reason = refusal(config)
+    if reason:
+        paths = {"head_node_type": "head_node_type", "max_workers": "max_workers"}
+        paths["container"] = "docker"
+        path = next(((key,) for word, key in paths.items() if word in reason), ())
+        yield Problem(path, f"Ray refuses it: {plain(reason).rstrip('.')}.")

@@ -1,4 +1,4 @@
-"""Everything that is wrong with a cluster file, without a cloud, a cluster or a network."""
+"""Checks a cluster file without a cloud, a cluster or a network."""
 
 from __future__ import annotations
 
@@ -10,31 +10,40 @@ from mimic_ray.base.errors import UsageError
 from mimic_ray.base.registry import near_names
 from mimic_ray.base.text import plain
 from mimic_ray.cluster_files.findings import Finding, Problem, dotted
-from mimic_ray.cluster_files.yaml_reader import Document, read_documents
+from mimic_ray.cluster_files.yaml_reader import Document, YamlSyntaxError, read_documents
 
 _ORDER = {"error": 0, "warning": 1, "note": 2}
 
 
 def validate(path: Path) -> list[Finding]:
-    """Findings of one file, errors first. Raises UsageError if it is no YAML or no cluster file."""
-    documents = read_documents(path)
+    """The findings of one file, errors first.
+
+    Raises UsageError for a file that cannot be read or is not a cluster file.
+    """
+    try:
+        documents = read_documents(path)
+    except YamlSyntaxError as error:
+        return [Finding("error", plain(path), error.line, "", error.reason)]
     kubernetes = kind_of(path, documents[0].data) == "kubernetes"
-    found = []
-    for at, document in enumerate(documents):
-        problems = list(_keys(document))
-        if not any(part.bare for part in documents):
-            problems += _kubernetes(documents, at) if kubernetes else _ray_up(document)
+    readable = not any(document.non_text_keys for document in documents)
+    findings = []
+    for index, document in enumerate(documents):
+        problems = list(_key_problems(document))
+        if readable:
+            problems += _kubernetes(documents, index) if kubernetes else _ray_up(document)
         for problem in problems:
-            line = document.line(problem.place)
-            place = dotted(problem.place)
-            found.append(Finding(problem.level, plain(path), line, place, problem.sentence))
-    return sorted(dict.fromkeys(found), key=lambda finding: (_ORDER[finding.level], finding.line))
+            line = document.line(problem.path)
+            findings.append(
+                Finding(problem.level, plain(path), line, dotted(problem.path), problem.sentence)
+            )
+    unique = dict.fromkeys(findings)
+    return sorted(unique, key=lambda finding: (_ORDER[finding.level], finding.line))
 
 
 def kind_of(path: Path, first: Any) -> str:
     """`ray_up` or `kubernetes`, from the first document. Raises UsageError for another file."""
     if not isinstance(first, Mapping):
-        raise UsageError(f"{plain(path)} is no cluster file: it holds {type(first).__name__}.")
+        raise UsageError(f"{plain(path)} is not a cluster file: it is not a mapping.")
     keys = [str(key) for key in first]
     if {"apiVersion", "kind"} & set(keys):
         return "kubernetes"
@@ -44,34 +53,34 @@ def kind_of(path: Path, first: Any) -> str:
         if near_names(word, keys):
             return "kubernetes" if word in ("apiVersion", "kind") else "ray_up"
     raise UsageError(
-        f"{plain(path)} is no cluster file: it has neither cluster_name and provider (ray up) nor "
-        "apiVersion and kind (Kubernetes)."
+        f"{plain(path)} is not a cluster file: it has neither cluster_name and provider (ray up) "
+        "nor apiVersion and kind (Kubernetes)."
     )
 
 
 def _ray_up(document: Document) -> Iterator[Problem]:
-    from mimic_ray.cluster_files.policy import ray_up_advice
     from mimic_ray.cluster_files.ray_up_checks import ray_up_problems
+    from mimic_ray.cluster_files.security_advice import ray_up_advice
 
     yield from ray_up_problems(document.data)
     yield from ray_up_advice(document.data)
 
 
-def _kubernetes(documents: list[Document], at: int) -> Iterator[Problem]:
-    from mimic_ray.cluster_files.kuberay_checks import kubernetes_problems
-    from mimic_ray.cluster_files.policy import kubernetes_advice
+def _kubernetes(documents: list[Document], index: int) -> Iterator[Problem]:
+    from mimic_ray.cluster_files.kubernetes_checks import kubernetes_problems
+    from mimic_ray.cluster_files.security_advice import kubernetes_advice
 
-    every = [part.data for part in documents if isinstance(part.data, Mapping)]
-    document = documents[at].data
+    document = documents[index].data
     if not isinstance(document, Mapping):
-        yield Problem((), "A document of Kubernetes is a mapping with apiVersion and kind.")
+        yield Problem((), "A Kubernetes document must be a mapping with apiVersion and kind.")
         return
     yield from kubernetes_problems(document)
-    yield from kubernetes_advice(every, next(i for i, d in enumerate(every) if d is document))
+    mappings = [part.data for part in documents if isinstance(part.data, Mapping)]
+    yield from kubernetes_advice(document, mappings)
 
 
-def _keys(document: Document) -> Iterator[Problem]:
-    for place in document.bare:
-        yield Problem(place, "This key is read as no text: put it in quotes.")
-    for place in document.twice:
-        yield Problem(place, "This key is given twice; only the last one would count.")
+def _key_problems(document: Document) -> Iterator[Problem]:
+    for path in document.non_text_keys:
+        yield Problem(path, "YAML does not read this key as text: put it in quotes.")
+    for path in document.repeated_keys:
+        yield Problem(path, "This key occurs twice; YAML would only use the last one.")

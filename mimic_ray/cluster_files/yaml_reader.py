@@ -1,7 +1,7 @@
-"""YAML that knows its lines: what a finding points at.
+"""Reads YAML together with the line of every key, which findings report.
 
-Only plain YAML is accepted: no tags that make objects, no key twice in a mapping (YAML takes the
-last silently), no text that grows when its aliases are followed.
+Only plain YAML is accepted: no tags that create objects, no key twice in a mapping (YAML silently
+uses the last one), no aliases that expand without bound.
 """
 
 from __future__ import annotations
@@ -12,49 +12,59 @@ from typing import Any
 
 from mimic_ray.base.errors import UsageError
 from mimic_ray.base.text import plain
+from mimic_ray.cluster_files.findings import YamlPath
 
-Path_ = tuple[str | int, ...]
+_MAX_BYTES = 512 << 10  # PyYAML reads about 100 kB per second
+_MAX_NODES = 100_000
+_TEXT_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 
-_LARGEST = 512 << 10  # characters are scanned in Python, about 100 kB a second
-_MOST_NODES = 100_000
-_TEXT = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
+
+class YamlSyntaxError(ValueError):
+    """A text that is not plain YAML. `validate` turns it into a finding."""
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(f"line {line}: {reason}")
+        self.line, self.reason = line, reason
 
 
 @dataclass
 class Document:
-    """One YAML document. `lines` is the 1-based line of each key or item, by its path."""
+    """One YAML document. `lines` is the 1-based line of each key and list item."""
 
     data: Any
-    lines: dict[Path_, int] = field(default_factory=dict)
-    twice: list[Path_] = field(default_factory=list)  # keys given more than once
-    bare: list[Path_] = field(default_factory=list)  # keys that YAML reads as no text: 1, yes
+    lines: dict[YamlPath, int] = field(default_factory=dict)
+    repeated_keys: list[YamlPath] = field(default_factory=list)
+    non_text_keys: list[YamlPath] = field(default_factory=list)  # such as 1 and yes
 
-    def line(self, path: Path_) -> int:
-        """The line of `path`, or of the nearest thing above it that is written."""
+    def line(self, path: YamlPath) -> int:
+        """The line of `path`, or of its nearest parent in the file."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 1)
 
 
 def read_documents(path: Path) -> list[Document]:
-    """All documents of the file, empty ones left out. Raises UsageError if it is no YAML."""
-    shown = plain(path)
+    """All documents of a file that are not empty.
+
+    Raises UsageError for a file that cannot be read, YamlSyntaxError if it is not plain YAML.
+    """
+    name = plain(path)
     try:
-        if path.stat().st_size > _LARGEST:
-            raise UsageError(f"{shown} is over 512 KiB: no cluster file.")
+        if path.stat().st_size > _MAX_BYTES:
+            raise UsageError(f"{name} is larger than 512 KiB: it is not a cluster file.")
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{shown} cannot be read: {error.strerror}.") from None
+        raise UsageError(f"{name} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise UsageError(f"{shown} is no YAML: it is not UTF-8 text.") from None
-    documents = parse(text, shown)
+        raise UsageError(f"{name} is not a cluster file: it is not UTF-8 text.") from None
+    documents = parse(text)
     if not documents:
-        raise UsageError(f"{shown} is empty.")
+        raise UsageError(f"{name} is empty.")
     return documents
 
 
-def parse(text: str, shown: str) -> list[Document]:
-    """All documents of a text; `shown` names it in errors."""
+def parse(text: str) -> list[Document]:
+    """All documents of a text that are not empty. Raises YamlSyntaxError."""
     import yaml
 
     try:
@@ -63,25 +73,26 @@ def parse(text: str, shown: str) -> list[Document]:
         while loader.check_node():
             node = loader.get_node()
             document = Document(None)
-            _walk(node, (), document, [0])
+            _collect(node, (), document, [0])
             document.data = loader.construct_document(node)
             if document.data is not None:
                 documents.append(document)
     except yaml.MarkedYAMLError as error:
-        where = error.problem_mark or error.context_mark
-        at = f"line {where.line + 1}, column {where.column + 1}: " if where else ""
-        raise UsageError(f"{shown} is no YAML: {at}{plain(error.problem)}.") from None
+        mark = error.problem_mark or error.context_mark
+        reason = f"Not valid YAML: {plain(error.problem)}."
+        raise YamlSyntaxError(mark.line + 1 if mark else 1, reason) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"{shown} is no YAML: {plain(error)}.") from None
+        raise YamlSyntaxError(1, f"Not valid YAML: {plain(error)}.") from None
     return documents
 
 
-def _walk(node: Any, path: Path_, document: Document, seen: list[int]) -> None:
+def _collect(node: Any, path: YamlPath, document: Document, nodes: list[int]) -> None:
+    """Lines and keys of `node` and below; `nodes` counts them, through aliases too."""
     import yaml
 
-    seen[0] += 1
-    if seen[0] > _MOST_NODES:
-        raise ValueError("its aliases make it grow without end")
+    nodes[0] += 1
+    if nodes[0] > _MAX_NODES:
+        raise ValueError("its aliases expand without bound")
     document.lines.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         keys = set()
@@ -89,12 +100,12 @@ def _walk(node: Any, path: Path_, document: Document, seen: list[int]) -> None:
             name = key.value if isinstance(key, yaml.ScalarNode) else str(key.start_mark.line)
             inner = (*path, name)
             document.lines[inner] = key.start_mark.line + 1
-            if key.tag not in _TEXT:
-                document.bare.append(inner)
+            if key.tag not in _TEXT_TAGS:
+                document.non_text_keys.append(inner)
             if name in keys and key.tag != "tag:yaml.org,2002:merge":
-                document.twice.append(inner)
+                document.repeated_keys.append(inner)
             keys.add(name)
-            _walk(value, inner, document, seen)
+            _collect(value, inner, document, nodes)
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            _walk(item, (*path, index), document, seen)
+            _collect(item, (*path, index), document, nodes)

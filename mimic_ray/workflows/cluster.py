@@ -94,7 +94,7 @@ def plan_action(
         raise ClusterFileError(f"{errors[0]}{more}. Nothing was started.")
     if action == "up":
         for finding in findings:
-            if finding.level == "note" and "is a placeholder" in finding.what:
+            if finding.level == "note" and "is a placeholder" in finding.message:
                 raise ClusterFileError(f"{finding} Nothing was started.")
     documents = [document.data for document in read_documents(path)]
     if kind_of(path, documents[0]) == "ray_up":
@@ -162,7 +162,7 @@ def _check_token_file(config: Mapping[str, Any]) -> None:
 
 def _check_secrets(kubectl: list[str], documents: Sequence[Any]) -> None:
     """Without the secret no pod of the cluster starts, and `kubectl apply` reports no error."""
-    from mimic_ray.cluster_files.kuberay_checks import ray_clusters
+    from mimic_ray.cluster_files.kubernetes_checks import ray_clusters
     from mimic_ray.cluster_files.lookup import get
 
     in_file = [get(each, "metadata", "name") for each in documents if get(each, "kind") == "Secret"]

@@ -1,4 +1,4 @@
-"""`mimic-ray cluster`, as a user runs it. `ray` and `kubectl` are stand-ins."""
+"""`mimic-ray cluster validate | up | down | attach`, with stand-ins for `ray` and `kubectl`."""
 
 from __future__ import annotations
 
@@ -11,31 +11,41 @@ import sys
 import pytest
 
 from mimic_ray.cli.app import main
-from mimic_ray.workflows import cluster as workflow
-from tests.cluster_files.cluster_examples import FOLDER, line_of, owned, spoilt
-
-CLUSTER = "kuberay/raycluster.yaml"
+from tests.cluster_files.cluster_examples import (
+    AWS,
+    CLUSTER,
+    FOLDER,
+    JOB,
+    edited,
+    line_of,
+    without_placeholders,
+)
 
 
 def run(capsys, *arguments: object) -> tuple[int, str, str]:
+    """The exit code, stdout and stderr of `mimic-ray cluster ARGUMENTS`."""
     with pytest.raises(SystemExit) as ended:
         main(["cluster", *map(str, arguments)])
-    said = capsys.readouterr()
-    return int(ended.value.code or 0), said.out, said.err
+    output = capsys.readouterr()
+    return int(ended.value.code or 0), output.out, output.err
 
 
-# Of a stand-in: what SAYS, if it is set, to each question; else the exit code.
-ANSWER = """\
-case "$*" in *"get secret"*) [ -z "$SAYS" ] || { echo "$SAYS" >&2; exit 1; }; exit 0;; esac
-exit ${CODE:-0}
+# A stand-in fails a query for a secret with $SECRET_ERROR, and ends with $CODE otherwise.
+STAND_IN = """\
+#!/bin/sh
+echo {name} "$@" >> {log}
+case "$*" in *"get secret"*)
+    [ -z "$SECRET_ERROR" ] || {{ echo "$SECRET_ERROR" >&2; exit 1; }}; exit 0;;
+esac
+exit ${{CODE:-0}}
 """
+QUERY = "get secret mimic-ray-token -o name\n"
 VERBS = {"up": "kubectl apply", "down": "kubectl delete"}
-SECRET = "get secret mimic-ray-token -o name\n"
 
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """A home with a token, and stand-ins of ray and kubectl that write what they were given."""
+    """A home with a token, and stand-ins for ray and kubectl that log their arguments."""
     home, programs = tmp_path / "home", tmp_path / "bin"
     (home / ".ray").mkdir(parents=True)
     token = home / ".ray" / "auth_token"
@@ -44,7 +54,7 @@ def machine(tmp_path, monkeypatch):
     programs.mkdir()
     for name in ("ray", "kubectl"):
         program = programs / name
-        program.write_text(f'#!/bin/sh\necho {name} "$@" >> {tmp_path}/ran\n{ANSWER}')
+        program.write_text(STAND_IN.format(name=name, log=tmp_path / "log"))
         program.chmod(0o755)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
@@ -52,83 +62,54 @@ def machine(tmp_path, monkeypatch):
     return tmp_path
 
 
-def ran(machine) -> str:
-    path = machine / "ran"
+def log(machine) -> str:
+    path = machine / "log"
     return path.read_text().replace(str(machine), "") if path.exists() else ""
 
 
-def test_render_writes_the_file_and_validate_finds_nothing_wrong(capsys, tmp_path):
-    file = tmp_path / "aws.yaml"
-    wish = ("--provider", "aws", "--gpu", "a100", "--workers", 8, "--spot")
-    code, out, _ = run(capsys, "render", *wish, "--image", "ghcr.io/me/mimic:1", "--out", file)
-    assert code == 0
-    assert f"mimic-ray cluster validate {file}" in out
-    assert "image: ghcr.io/me/mimic:1\n" in file.read_text()
-    code, out, _ = run(capsys, "validate", file)
-    assert (code, out) == (0, f"{file}: no problems found.\n")
-
-
-def test_render_replaces_a_file_only_with_force(capsys, tmp_path):
-    file = tmp_path / "x.yaml"
-    file.write_text("mine")
-    wish = ("render", "--provider", "aws", "--gpu", "l4", "--out", file)
-    code, _, err = run(capsys, *wish)
-    assert (code, file.read_text()) == (2, "mine")
-    assert "--force" in err
-    assert run(capsys, *wish, "--force")[0] == 0
-    assert "cluster_name" in file.read_text()
-
-
-def test_validate_prints_a_finding_a_line_and_ends_with_1(capsys, tmp_path):
-    bad = owned(tmp_path, "aws.yaml", ("InstanceType: p4de", "InstanceTyp: p4de"))
+def test_validate_prints_one_finding_per_line_and_exits_with_1(capsys, tmp_path):
+    bad = without_placeholders(tmp_path, AWS, ("InstanceType: p4de", "InstanceTyp: p4de"))
     code, out, err = run(capsys, "validate", bad, FOLDER / "gcp.yaml")
-    assert code == 1
-    assert err == ""
-    first = out.splitlines()[0]
-    assert first == (
+    assert (code, err) == (1, "")
+    assert out.splitlines()[0] == (
         f"{bad}:{line_of(bad, 'InstanceTyp:')}: error: "
         "available_node_types.gpu.node_config.InstanceTyp: "
-        'There is no key "InstanceTyp" here. Did you mean InstanceType?'
+        'Unknown key "InstanceTyp". Did you mean InstanceType?'
     )
+    assert len(out.splitlines()) == 3  # and two placeholders of the other file
 
 
-def test_validate_answers_a_machine(capsys, tmp_path):
-    bad = owned(tmp_path, CLUSTER, ("minReplicas: 1", "minReplicas: 9"))
+def test_validate_prints_json(capsys, tmp_path):
+    bad = without_placeholders(tmp_path, CLUSTER, ("minReplicas: 1", "minReplicas: 9"))
     code, out, _ = run(capsys, "validate", bad, "--json")
     answer = json.loads(out)
     assert (code, answer["valid"]) == (1, False)
-    places = {(found["level"], found["path"], found["line"]) for found in answer["findings"]}
-    assert (
-        "error",
-        "spec.workerGroupSpecs[0].minReplicas",
-        line_of(bad, "minReplicas: 9"),
-    ) in places
+    (found,) = answer["findings"]
+    assert found["path"] == "spec.workerGroupSpecs[0].minReplicas"
+    assert (found["level"], found["line"]) == ("error", line_of(bad, "minReplicas: 9"))
 
 
-def test_warnings_are_no_failure(capsys, tmp_path):
-    file = owned(tmp_path, "aws.yaml", ("=127.0.0.1", "=0.0.0.0"))
+def test_a_file_with_warnings_or_without_findings_exits_with_0(capsys, tmp_path):
+    file = without_placeholders(tmp_path, AWS, ("=127.0.0.1", "=0.0.0.0"))
     code, out, _ = run(capsys, "validate", file)
-    assert code == 0
-    assert "warning: head_start_ray_commands[1]" in out
+    assert (code, "warning: head_start_ray_commands[1]" in out) == (0, True)
+    file = without_placeholders(tmp_path, AWS)
+    assert run(capsys, "validate", file)[:2] == (0, f"{file}: no problems found.\n")
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "command"),
+    ("name", "arguments", "commands"),
     [
-        ("aws.yaml", ("up", "FILE", "--yes"), "ray up /aws.yaml --yes\n"),
-        ("aws.yaml", ("up", "FILE"), "ray up /aws.yaml\n"),
-        ("aws.yaml", ("down", "FILE"), "ray down /aws.yaml\n"),
-        ("aws.yaml", ("attach", "FILE"), "ray attach /aws.yaml\n"),
-        ("aws.yaml", ("attach", "FILE", "--dashboard"), "ray dashboard /aws.yaml\n"),
-        (
-            CLUSTER,
-            ("up", "FILE", "--yes"),
-            f"kubectl {SECRET}kubectl apply -f /raycluster.yaml\n",
-        ),
+        (AWS, ("up", "FILE", "--yes"), "ray up /aws.yaml --yes\n"),
+        (AWS, ("up", "FILE"), "ray up /aws.yaml\n"),  # which asks by itself
+        (AWS, ("down", "FILE"), "ray down /aws.yaml\n"),
+        (AWS, ("attach", "FILE"), "ray attach /aws.yaml\n"),
+        (AWS, ("attach", "FILE", "--dashboard"), "ray dashboard /aws.yaml\n"),
+        (CLUSTER, ("up", "FILE", "--yes"), f"kubectl {QUERY}kubectl apply -f /raycluster.yaml\n"),
         (
             CLUSTER,
             ("up", "FILE", "--namespace", "ml", "-y"),
-            f"kubectl --namespace ml {SECRET}kubectl --namespace ml apply -f /raycluster.yaml\n",
+            f"kubectl --namespace ml {QUERY}kubectl --namespace ml apply -f /raycluster.yaml\n",
         ),
         (CLUSTER, ("down", "FILE", "--yes"), "kubectl delete -f /raycluster.yaml\n"),
         (
@@ -143,73 +124,66 @@ def test_warnings_are_no_failure(capsys, tmp_path):
         ),
     ],
 )
-def test_the_command_is_printed_and_run(capfd, machine, name, arguments, command):
-    file = owned(machine, name)
+def test_the_command_is_printed_and_run(capfd, machine, name, arguments, commands):
+    file = without_placeholders(machine, name)
     code, out, _ = run(capfd, *(file if word == "FILE" else word for word in arguments))
     assert code == 0
-    assert ran(machine) == command
+    assert log(machine) == commands
     printed = out.replace(str(machine), "").replace("/bin/ray", "ray")
-    assert printed == command.splitlines(keepends=True)[-1]
+    assert printed == commands.splitlines(keepends=True)[-1]
 
 
-def test_a_secret_that_kubernetes_lacks_is_said_with_how_to_make_it(capfd, machine, monkeypatch):
-    file = owned(machine, CLUSTER)
-    monkeypatch.setenv("SAYS", 'Error (NotFound): secrets "mimic-ray-token" not found')
-    code, _, err = run(capfd, "up", file)
-    assert (code, "kubectl create secret generic mimic-ray-token" in err) == (1, True)
-    assert ran(machine) == f"kubectl {SECRET}"
-    # Nothing is asked in a dry run, and what only the command knows is left to it.
-    assert run(capfd, "up", file, "--dry-run")[0] == 0
-    monkeypatch.setenv("SAYS", "connection refused")
-    assert run(capfd, "up", file, "--yes")[0] == 0
-    assert ran(machine).endswith("apply -f /raycluster.yaml\n")
+@pytest.mark.parametrize(("action", "before"), [("up", f"kubectl {QUERY}"), ("down", "")])
+@pytest.mark.parametrize(("answer", "runs"), [("n\n", False), ("", False), ("y\n", True)])
+def test_kubectl_changes_nothing_without_a_yes(
+    capfd, machine, monkeypatch, action, before, answer, runs
+):
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    code, _, _ = run(capfd, action, without_placeholders(machine, CLUSTER))
+    command = f"{VERBS[action]} -f /raycluster.yaml\n" if runs else ""
+    assert (code, log(machine)) == (0 if runs else 1, before + command)
 
 
-def test_a_dry_run_prints_and_runs_nothing(capsys, machine):
-    file = owned(machine, "aws.yaml")
-    code, out, _ = run(capsys, "up", file, "--dry-run")
-    assert (code, out.endswith(f"ray up {file}\n"), ran(machine)) == (0, True, "")
+def test_a_dry_run_prints_the_command_and_runs_nothing(capsys, machine):
+    for name, command in ((AWS, "ray up"), (CLUSTER, "kubectl apply -f")):
+        file = without_placeholders(machine, name)
+        code, out, _ = run(capsys, "up", file, "--dry-run")
+        assert (code, log(machine)) == (0, "")
+        assert out.endswith(f"{command} {file}\n")
 
 
 def test_the_exit_code_is_that_of_the_command(capfd, machine, monkeypatch):
     monkeypatch.setenv("CODE", "7")
-    assert run(capfd, "up", owned(machine, "aws.yaml"))[0] == 7
+    assert run(capfd, "up", without_placeholders(machine, AWS))[0] == 7
 
 
-@pytest.mark.parametrize(("action", "before"), [("up", f"kubectl {SECRET}"), ("down", "")])
-def test_kubectl_changes_nothing_without_a_yes(capfd, machine, monkeypatch, action, before):
-    for answer, last in (("n\n", ""), ("", ""), ("y\n", f"{VERBS[action]} -f /raycluster.yaml\n")):
-        (machine / "ran").unlink(missing_ok=True)
-        monkeypatch.setattr("sys.stdin", io.StringIO(answer))
-        code, _, _ = run(capfd, action, owned(machine, CLUSTER))
-        assert (code, ran(machine)) == (0 if last else 1, before + last)
+def test_up_names_a_missing_secret_and_how_to_create_it(capfd, machine, monkeypatch):
+    file = without_placeholders(machine, CLUSTER)
+    monkeypatch.setenv("SECRET_ERROR", 'Error (NotFound): secrets "mimic-ray-token" not found')
+    code, _, err = run(capfd, "up", file, "--yes")
+    assert (code, "kubectl create secret generic mimic-ray-token" in err) == (1, True)
+    assert log(machine) == f"kubectl {QUERY}"
+    # `kubectl apply` itself reports any other problem.
+    monkeypatch.setenv("SECRET_ERROR", "connection refused")
+    assert run(capfd, "up", file, "--yes")[0] == 0
+    assert log(machine).endswith("apply -f /raycluster.yaml\n")
 
 
-def test_render_warns_about_each_placeholder_and_needs_a_gcp_project(capsys):
-    wish = ("render", "--provider", "gcp", "--gpu", "l4")
-    code, _, err = run(capsys, *wish)
-    assert (code, "Set --project to the ID of your GCP project." in err) == (2, True)
-    code, out, err = run(capsys, *wish, "--project", "mine")
-    assert (code, err.count("warning:")) == (0, 1)
-    assert "registry.example.com" in err
-    assert "warning" not in out
-
-
-def test_a_file_with_an_error_or_a_placeholder_is_not_started(capsys, machine):
-    bad = owned(machine, "aws.yaml", ("ssh_user", "ssh_usr"), ("region:", "regoin:"))
+def test_up_refuses_a_file_with_errors_or_placeholders_and_down_accepts_placeholders(
+    capsys, machine
+):
+    bad = without_placeholders(machine, AWS, ("ssh_user", "ssh_usr"), ("region:", "regoin:"))
     code, _, err = run(capsys, "up", bad)
     assert (code, err.count("\n")) == (1, 1)
     assert "(1 more error). Nothing was started." in err
-    code, _, err = run(capsys, "up", spoilt(machine, "aws.yaml"))
-    assert code == 1
-    assert "registry.example.com" in err
-    # What is there already can be ended all the same.
-    assert run(capsys, "down", spoilt(machine, "aws.yaml"), "--dry-run")[0] == 0
-    assert ran(machine) == ""
+    code, _, err = run(capsys, "up", edited(machine, AWS))
+    assert (code, "registry.example.com" in err) == (1, True)
+    assert run(capsys, "down", edited(machine, AWS), "--dry-run")[0] == 0
+    assert log(machine) == ""
 
 
-def test_a_token_file_that_lacks_or_is_open_to_others_is_said_before_anything(capsys, machine):
-    file = owned(machine, "aws.yaml")
+def test_up_refuses_a_token_file_that_is_missing_or_readable_by_others(capsys, machine):
+    file = without_placeholders(machine, AWS)
     token = machine / "home" / ".ray" / "auth_token"
     token.chmod(0o644)
     code, _, err = run(capsys, "up", file)
@@ -217,28 +191,23 @@ def test_a_token_file_that_lacks_or_is_open_to_others_is_said_before_anything(ca
     token.unlink()
     code, _, err = run(capsys, "up", file)
     assert (code, "ray get-auth-token --generate" in err) == (1, True)
-    assert ran(machine) == ""
+    assert log(machine) == ""
 
 
-def test_what_is_not_installed_is_named(capsys, machine, monkeypatch):
-    aws, kubernetes = owned(machine, "aws.yaml"), owned(machine, CLUSTER)
-    monkeypatch.setattr(workflow, "find_spec", lambda _: None)
-    assert "pip install boto3" in run(capsys, "up", aws)[2]
+def test_a_missing_package_or_program_is_named(capsys, machine, monkeypatch):
+    monkeypatch.setattr("mimic_ray.workflows.cluster.find_spec", lambda _: None)
+    assert "pip install boto3" in run(capsys, "up", without_placeholders(machine, AWS))[2]
     monkeypatch.setenv("PATH", "/nowhere")
-    assert "kubectl is not installed" in run(capsys, "up", kubernetes)[2]
-    (machine / "bin" / "ray").unlink()
-    monkeypatch.undo()
+    code, _, err = run(capsys, "up", without_placeholders(machine, CLUSTER))
+    assert (code, "kubectl is not installed" in err) == (1, True)
 
 
-def test_a_namespace_is_refused_where_there_is_none(capsys, machine):
-    code, _, err = run(capsys, "down", owned(machine, "aws.yaml"), "--namespace", "ml")
-    assert (code, "--namespace needs a Kubernetes file" in err, ran(machine)) == (2, True, "")
-
-
-def test_the_cluster_of_a_job_is_not_guessed(capsys, machine):
-    code, _, err = run(capsys, "attach", owned(machine, "kuberay/rayjob.yaml"))
-    assert code == 2
-    assert "status.rayClusterName" in err
+def test_wrong_use_of_an_action_exits_with_2(capsys, machine):
+    code, _, err = run(capsys, "down", without_placeholders(machine, AWS), "--namespace", "ml")
+    assert (code, "--namespace needs a Kubernetes file" in err) == (2, True)
+    code, _, err = run(capsys, "attach", without_placeholders(machine, JOB))
+    assert (code, "status.rayClusterName" in err) == (2, True)
+    assert log(machine) == ""
 
 
 @pytest.mark.parametrize(
@@ -246,11 +215,10 @@ def test_the_cluster_of_a_job_is_not_guessed(capsys, machine):
     [
         (["cluster", "--help"], ("torch", "ray", "yaml", "jsonschema")),
         (["cluster", "render", "--provider", "aws", "--gpu", "l4"], ("torch", "ray")),
-        (["cluster", "validate", str(FOLDER / CLUSTER)], ("torch", "ray")),
-        (["cluster", "validate", str(FOLDER / "aws.yaml")], ("torch", "boto3")),
+        (["cluster", "validate", str(FOLDER / CLUSTER), str(FOLDER / AWS)], ("torch", "boto3")),
     ],
 )
-def test_light_commands_import_nothing_heavy(arguments, never):
+def test_a_command_imports_nothing_heavy(arguments, never):
     program = (
         "import sys\nfrom mimic_ray.cli.app import main\n"
         f"try: main({arguments!r})\nexcept SystemExit as end: assert not end.code, end.code\n"

@@ -1,4 +1,4 @@
-"""Cluster files of the repository, and how a test spoils one."""
+"""The cluster files of the repository, and how a test edits one."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from mimic_ray.cluster_files.findings import Finding
 from mimic_ray.cluster_files.validate import validate
 
 FOLDER = Path(__file__).parents[2] / "cluster"
+AWS, GCP, CLUSTER, JOB = "aws.yaml", "gcp.yaml", "kuberay/raycluster.yaml", "kuberay/rayjob.yaml"
 
-# Each file of cluster/ and what it was rendered from.
+# Each file of cluster/ and the settings that it was rendered from.
 FILES = {
-    "aws.yaml": ClusterSpec("aws", "a100", 8, spot=True),
-    "gcp.yaml": ClusterSpec(
+    AWS: ClusterSpec("aws", "a100", 8, spot=True),
+    GCP: ClusterSpec(
         "gcp", "l4", 8, min_workers=1, gpus_per_node=1, spot=True, project="your-project"
     ),
-    "kuberay/raycluster.yaml": ClusterSpec("kuberay", "a100", 8, min_workers=1, gpus_per_node=1),
-    "kuberay/rayjob.yaml": ClusterSpec("kuberay", "a100", 8, kind="rayjob"),
+    CLUSTER: ClusterSpec("kuberay", "a100", 8, min_workers=1, gpus_per_node=1),
+    JOB: ClusterSpec("kuberay", "a100", 8, kind="rayjob"),
 }
 
 
-def spoilt(folder: Path, name: str, *edits: tuple[str, str]) -> Path:
-    """A copy of cluster/NAME in which the first occurrence of each old text is the new one."""
+def edited(folder: Path, name: str, *edits: tuple[str, str]) -> Path:
+    """A copy of cluster/NAME in which the first occurrence of each old text is replaced."""
     text = (FOLDER / name).read_text()
     for old, new in edits:
         assert old in text, f"{old!r} is not in {name}"
@@ -32,19 +33,29 @@ def spoilt(folder: Path, name: str, *edits: tuple[str, str]) -> Path:
     return copy
 
 
+def without_placeholders(folder: Path, name: str, *edits: tuple[str, str]) -> Path:
+    """The same with an own image and project, so that `up` accepts it."""
+    file = edited(folder, name, *edits)
+    text = file.read_text().replace("registry.example.com", "ghcr.io/me")
+    file.write_text(text.replace("your-project", "my-project"))
+    return file
+
+
 def findings(path: Path, level: str = "error") -> list[Finding]:
     return [finding for finding in validate(path) if finding.level == level]
 
 
+def check_one_error(folder: Path, name: str, old: str, new: str, path: str, words: str) -> None:
+    """Replacing `old` by `new` gives exactly one error, at `path` and on the line of the edit."""
+    file = edited(folder, name, (old, new))
+    (found,) = findings(file)
+    assert path in found.path
+    assert words in found.message
+    if new.strip():
+        assert found.line == line_of(file, new.strip().splitlines()[-1])
+
+
 def line_of(path: Path, text: str) -> int:
-    """The 1-based number of the first line that holds `text`."""
+    """The 1-based number of the first line that contains `text`."""
     lines = path.read_text().splitlines()
     return next(number for number, line in enumerate(lines, 1) if text in line)
-
-
-def owned(folder: Path, name: str, *edits: tuple[str, str]) -> Path:
-    """The same with an image and a project of one's own, as `up` demands."""
-    file = spoilt(folder, name, *edits)
-    text = file.read_text().replace("registry.example.com", "ghcr.io/me")
-    file.write_text(text.replace("your-project", "my-project"))
-    return file

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from tests.cluster_files.cluster_examples import FOLDER, spoilt
+from tests.cluster_files.cluster_examples import FOLDER, edited
 
 pytestmark = pytest.mark.slow
 
@@ -73,7 +73,7 @@ def test_the_security_group_that_ray_makes_opens_ssh_alone(double):
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_misspelt_key_of_a_node_is_what_ray_finds_only_when_it_starts_one(double, tmp_path):
-    path = spoilt(tmp_path, "aws.yaml", ("HttpTokens", "HttpToken"))
+    path = edited(tmp_path, "aws.yaml", ("HttpTokens", "HttpToken"))
     with pytest.raises(Exception, match="HttpToken"):
         launched(path, double)
 

@@ -1,6 +1,6 @@
-"""Derives the packaged schemas from KubeRay's CRDs, for whoever moves to a newer KubeRay.
+"""Derives the packaged schemas from KubeRay's CRDs. Run it to support a newer KubeRay.
 
-    python -m mimic_ray.cluster_files.derive_schemas CRD.yaml... --to FOLDER
+    python tools/derive_kuberay_schemas.py CRD.yaml... --to mimic_ray/cluster_files/schemas
 
 The CRDs are `helm-chart/kuberay-operator/crds/ray.io_{rayclusters,rayjobs}.yaml` of a release.
 """
@@ -14,13 +14,13 @@ from pathlib import Path
 
 
 def derive(crd: str) -> tuple[str, bytes]:
-    """The file name and content for a CRD: the schema of version v1, minified and gzipped."""
+    """The file name and the content for a CRD: the schema of version v1, minified and gzipped."""
     import yaml
 
     spec = yaml.load(crd, Loader=yaml.CSafeLoader)["spec"]
     schema = next(v for v in spec["versions"] if v["name"] == "v1")["schema"]["openAPIV3Schema"]
     text = json.dumps(schema, separators=(",", ":"), sort_keys=True)
-    # No time in the file: the same CRD gives the same bytes.
+    # Without a time stamp the same CRD gives the same bytes.
     return spec["names"]["singular"] + ".json.gz", gzip.compress(text.encode(), 9, mtime=0)
 
 

@@ -1,0 +1,32 @@
+"""Ray's private definitions: these tests show what a new version of Ray changes."""
+
+import logging
+
+import yaml
+
+from mimic_ray.cluster_files.ray_definitions import (
+    provider_names,
+    ray_schema,
+    refusal,
+    start_options,
+)
+from tests.cluster_files.cluster_examples import FOLDER, GCP
+
+
+def test_ray_defines_its_schema_providers_and_start_options():
+    assert {"cluster_name", "available_node_types"} <= set(ray_schema()["properties"])
+    assert {"aws", "gcp", "azure", "local"} <= set(provider_names())
+    options = {"head", "address", "num-cpus", "dashboard-host", "object-store-memory", "no-monitor"}
+    assert options <= start_options()
+
+
+def test_ray_gives_its_reason_for_refusing_a_file_and_prints_nothing(capsys):
+    config = yaml.safe_load((FOLDER / GCP).read_text())
+    assert refusal(config) == ""
+    config["max_workers"] = 0
+    config["available_node_types"]["gpu"]["min_workers"] = 1
+    before = yaml.safe_dump(config)
+    assert "max_workers" in refusal(config)
+    assert yaml.safe_dump(config) == before
+    assert capsys.readouterr() == ("", "")
+    assert logging.root.manager.disable == logging.NOTSET
