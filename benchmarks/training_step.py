@@ -24,7 +24,7 @@ from mimic_ray.method.recipe import Loss
 from mimic_ray.method.step import step_loss
 from mimic_ray.method.student import Student, channels_last_where_it_pays
 from mimic_ray.method.student_teacher_views import Pair
-from mimic_ray.method.teacher import ask
+from mimic_ray.method.teacher import teacher_forward
 
 _TEMPERATURE = 0.5
 _ATTENTION_WEIGHT = 3500.0  # of each tap, in the authors' code
@@ -78,8 +78,8 @@ def _our_step(
     tap_weights = dict.fromkeys(taps, _ATTENTION_WEIGHT)
 
     def step() -> None:
-        answer = ask(frozen, pair.teacher, taps, compute)
-        terms = step_loss(student, answer, pair, tap_weights, weights, compute, ProcessGroup())
+        output = teacher_forward(frozen, pair.teacher, taps, compute)
+        terms = step_loss(student, output, pair, tap_weights, weights, compute, ProcessGroup())
         optimiser.zero_grad()
         terms["loss"].backward()
         optimiser.step()

@@ -27,7 +27,7 @@ _WORDS = {
     "capacity": "Waiting for the cluster, in seconds",
     "decode": "Decoding images",
     "profile": "Profiling the layers",
-    "record": "Asking the teacher",
+    "teacher": "Teacher outputs",
     "untouched": "Untouched encoders",
     "distil": "Distilling",
     # Seconds of silence, against those after which the run is ended.

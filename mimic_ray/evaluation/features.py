@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -11,22 +10,16 @@ from torch.nn import functional as F
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import DataError
+from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.data.views import to_float
 from mimic_ray.encoders.encoder import Encoder
 
 _BATCH = 250
 
 
-class Images(Protocol):
-    """Decoded images: `data.cache.Pixels`, or an array of them."""
-
-    def __len__(self) -> int: ...
-    def gather(self, indices: Tensor) -> Tensor: ...
-
-
 def features(
     encoder: Encoder,
-    images: Images,
+    images: DecodedImages,
     compute: Compute,
     *,
     change: Callable[[Tensor], Tensor] = lambda pixels: pixels,

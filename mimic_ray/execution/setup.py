@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,39 +11,33 @@ from torch import Tensor
 from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.progress import Progress, ProgressCallback
+from mimic_ray.data.decoded_images import IdentifiedImages
 from mimic_ray.data.views import centre, to_float
 from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.method.mi_profile import Profile, profile
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.student import renew
-from mimic_ray.method.teacher import Recording, record
+from mimic_ray.method.teacher_cache import (
+    TeacherCache,
+    fill_teacher_cache,
+    teacher_cache_bytes,
+)
 
-# A recording of fixed views beyond this is not kept: the teacher is asked each step instead.
-_RECORDING_LIMIT_BYTES = 2 << 30
-
-
-class Decoded(Protocol):
-    """Decoded images and what is known of them: `data.cache.Pixels`, or a part of one."""
-
-    @property
-    def fingerprint(self) -> str: ...
-    @property
-    def broken(self) -> list[tuple[str, str]]: ...
-    def __len__(self) -> int: ...
-    def gather(self, indices: Tensor) -> Tensor: ...
+# Above this size the teacher runs in each step instead.
+_TEACHER_CACHE_LIMIT_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
 class Given:
     """What several runs share, made once: a search hands it to its trials.
 
-    A recording that belongs to other views than a run's recipe wants is left unused.
+    A run ignores a teacher cache whose key is not that of its own recipe.
     """
 
-    images: Decoded
+    images: IdentifiedImages
     profile: Profile
-    recording: Recording | None = None
+    teacher_cache: TeacherCache | None = None
 
 
 def cached_side(recipe: Recipe, input_size: int) -> int:
@@ -82,7 +75,7 @@ def first_student(name: str, teacher_state: Mapping[str, Tensor], recipe: Recipe
 def profile_images(
     name: str,
     encoder: Encoder,
-    images: Decoded,
+    images: IdentifiedImages,
     recipe: Recipe,
     compute: Compute,
     on_progress: ProgressCallback,
@@ -99,40 +92,41 @@ def profile_images(
     return found
 
 
-def recording_repays(spec: Spec, images: int, recipe: Recipe, taps: int, runs: int = 1) -> bool:
+def teacher_cache_pays(spec: Spec, images: int, recipe: Recipe, taps: int, runs: int = 1) -> bool:
     """Not without fixed views, nor if all `runs` have fewer steps than it takes to see each once,
     nor if it were too large to keep."""
     views, training = recipe.views, recipe.training
     forwards = views.fixed * images
     # A tap has a position for every 4 x 4 pixels at most, in half precision.
-    size = forwards * (4 * spec.feature_width + 2 * taps * (spec.input_size // 4) ** 2)
+    positions = taps * (spec.input_size // 4) ** 2
+    size = teacher_cache_bytes(recipe, images, spec.feature_width, positions)
     return (
         views.fixed > 0
         and views.asymmetric
         and forwards < runs * training.steps * training.batch
-        and size <= _RECORDING_LIMIT_BYTES
+        and size <= _TEACHER_CACHE_LIMIT_BYTES
     )
 
 
-def record_teacher(
+def cache_teacher(
     teacher: Encoder,
-    images: Decoded,
+    images: IdentifiedImages,
     recipe: Recipe,
     taps: list[str],
     compute: Compute,
     key: str,
     on_progress: ProgressCallback,
     runs: int = 1,
-) -> Recording | None:
-    """The teacher's answers to the fixed views, or None where asking it anew costs less."""
-    if not recording_repays(teacher.spec, len(images), recipe, len(taps), runs):
+) -> TeacherCache | None:
+    """The teacher's outputs for the fixed views, or None where a cache would not save time."""
+    if not teacher_cache_pays(teacher.spec, len(images), recipe, len(taps), runs):
         return None
-    return record(
+    return fill_teacher_cache(
         teacher,
         images,
         recipe,
         taps,
         compute,
         key,
-        lambda done, total: on_progress(Progress("record", done, total)),
+        lambda done, total: on_progress(Progress("teacher", done, total)),
     )

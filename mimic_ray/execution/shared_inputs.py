@@ -19,9 +19,9 @@ from torch import Tensor
 from mimic_ray.base import seeds
 from mimic_ray.base.errors import DataError
 from mimic_ray.data.cache import open_pixels
+from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.data.image_source import open_images
-from mimic_ray.execution.setup import Decoded
-from mimic_ray.method.teacher import Recording
+from mimic_ray.method.teacher_cache import TeacherCache
 
 Pixels8 = NDArray[np.uint8]
 
@@ -40,7 +40,7 @@ class TrialInputs:
     held_out_features: NDArray[np.float32]
     profile: Mapping[str, Any]
     profile_settings: Mapping[str, Any]  # of mutual_information, that the profile was made with
-    recording: Recording | None
+    teacher_cache: TeacherCache | None
     untouched: Any  # inversion scores of encoders that no attacker touched: see scan
     oracle: OracleInputs | None = None
 
@@ -101,11 +101,13 @@ class PlacedImages:
         return {key: value for key, value in vars(self).items() if key != "_opened"}
 
     @cached_property
-    def _opened(self) -> Decoded:
+    def _opened(self) -> DecodedImages:
         return open_pixels(open_images(self.data), self.side, memory_limit_bytes=0)
 
 
-def split(images: Decoded, share: float, seed: int, least_train: int) -> tuple[Tensor, Tensor]:
+def split(
+    images: DecodedImages, share: float, seed: int, least_train: int
+) -> tuple[Tensor, Tensor]:
     """Positions of the images to train on and of those held out, both in order.
 
     A function of the seed and the number of images. Raises DataError when either part is too small.

@@ -151,7 +151,7 @@ def _distil(
         group=group,
         on_progress=on_progress,
         stop=stop,
-        given=Given(inputs.images, profile, inputs.recording),
+        given=Given(inputs.images, profile, inputs.teacher_cache),
         watch=at_rung,
     )
     trained = before + outcome.seconds - scoring_s

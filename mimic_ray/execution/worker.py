@@ -17,15 +17,15 @@ from mimic_ray.base import devices
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.data.cache import Pixels, open_pixels
+from mimic_ray.data.decoded_images import IdentifiedImages
 from mimic_ray.data.image_source import open_images
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.execution.setup import (
-    Decoded,
     Given,
+    cache_teacher,
     cached_side,
     first_student,
     profile_images,
-    record_teacher,
     with_weights,
 )
 from mimic_ray.method.loop import Distillation, Row
@@ -33,7 +33,7 @@ from mimic_ray.method.mi_profile import Profile
 from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe import Recipe, parse_recipe
 from mimic_ray.method.strategy import Alone, Replicated, Strategy
-from mimic_ray.method.teacher import Recording, recording_key
+from mimic_ray.method.teacher_cache import TeacherCache, teacher_cache_key
 from mimic_ray.store.checkpoint import latest
 from mimic_ray.store.metrics_log import MetricsLog
 from mimic_ray.store.progress_file import LiveWriter
@@ -154,7 +154,9 @@ def _train(
         compute=compute,
         group=group,
         strategy=make_strategy(job.strategy, job.teacher_placement, group, compute),
-        recording=_recording(job, teacher, images, found, recipe, compute, group, given, hear),
+        teacher_cache=_teacher_cache(
+            job, teacher, images, found, recipe, compute, group, given, hear
+        ),
     )
     if committed:
         distillation.load(committed.state["distillation"])
@@ -263,23 +265,23 @@ def _decoded(job: Job, side: int, group: ProcessGroup, on_progress: ProgressCall
     return open_pixels(source, side, memory_limit_bytes=limit, progress=progress)
 
 
-def _recording(
+def _teacher_cache(
     job: Job,
     teacher: Encoder,
-    images: Decoded,
+    images: IdentifiedImages,
     found: Profile,
     recipe: Recipe,
     compute: Compute,
     group: ProcessGroup,
     given: Given | None,
     on_progress: ProgressCallback,
-) -> Recording | None:
-    """The teacher's answers where they are known or soon repay; several workers ask it anew."""
+) -> TeacherCache | None:
+    """The teacher's outputs where they are known or soon pay off; not with several workers."""
     taps = list(found.weights()) if recipe.loss.attention > 0 else []
-    key = recording_key(recipe, images.fingerprint, job.encoder)
+    key = teacher_cache_key(recipe, images.fingerprint, job.encoder)
     if given:
-        known = given.recording
+        known = given.teacher_cache
         return known if known and known.key == key and {*taps} <= {*known.attention} else None
     if group.world_size > 1:
         return None
-    return record_teacher(teacher, images, recipe, taps, compute, key, on_progress)
+    return cache_teacher(teacher, images, recipe, taps, compute, key, on_progress)

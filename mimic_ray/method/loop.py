@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch import Tensor
 from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import TrainingError
+from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.data.epoch import EpochPlan, share_bounds
 from mimic_ray.data.prefetch import Ahead
 from mimic_ray.encoders.blocks import checkpoint_activations
@@ -29,45 +30,38 @@ from mimic_ray.method.strategy import Alone, Replicated, Strategy
 from mimic_ray.method.student import Student, channels_last_where_it_pays
 from mimic_ray.method.student_teacher_views import Pair, donor_count, donors_from, make_pair
 from mimic_ray.method.synchronised_norm import synchronise
-from mimic_ray.method.teacher import Answer, Recording, ask, view_keys
+from mimic_ray.method.teacher import TeacherOutput, teacher_forward, view_keys
+from mimic_ray.method.teacher_cache import TeacherCache
 from mimic_ray.method.view_stream import ViewStream
 
 Row = dict[str, float]
 
 
-class Images(Protocol):
-    """Decoded images: `data.cache.Pixels`, or anything that gathers."""
-
-    def __len__(self) -> int: ...
-    def gather(self, indices: Tensor) -> Tensor: ...
-
-
 class Distillation:
     """A run between two steps. `state()` after a step is all that `load()` needs to go on.
 
-    `strategy` says how the student lies on its workers; `recording` holds the teacher's answers
-    where they are known, and no teacher runs then. Raises UsageError where the workers are too
-    many for the batch.
+    `strategy` says how the student is laid out on its workers. With a `teacher_cache` the teacher
+    does not run. Raises UsageError when there are too many workers for the batch.
     """
 
     def __init__(
         self,
         student: Encoder,
         teacher: Encoder,
-        images: Images,
+        images: DecodedImages,
         recipe: Recipe,
         tap_weights: Mapping[str, float],
         compute: Compute,
         group: ProcessGroup | None = None,
         strategy: Strategy | None = None,
-        recording: Recording | None = None,
+        teacher_cache: TeacherCache | None = None,
     ) -> None:
         training = recipe.training
         device = compute.torch_device
         self.recipe, self.compute, self.images = recipe, compute, images
         self.group = group or ProcessGroup()
         self.strategy = strategy or (Replicated() if self.group.world_size > 1 else Alone())
-        self.recording = recording
+        self.teacher_cache = teacher_cache
         self.tap_weights = dict(tap_weights) if recipe.loss.attention > 0 else {}
         self.plan = EpochPlan(len(images), training.batch, training.seed)
         self.side = student.spec.input_size
@@ -194,7 +188,7 @@ class Distillation:
             pair = pair._replace(student=attacked)
         terms = step_loss(
             self._trained,
-            self._answer(pair.teacher, epoch, indices),
+            self._teacher_output(pair.teacher, epoch, indices),
             pair,
             self.tap_weights,
             self.recipe.loss,
@@ -225,11 +219,11 @@ class Distillation:
             self._check_finite(row)
         return rows
 
-    def _answer(self, views: Tensor, epoch: int, indices: Tensor) -> Answer:
+    def _teacher_output(self, views: Tensor, epoch: int, indices: Tensor) -> TeacherOutput:
         taps = list(self.tap_weights)
-        if self.recording:
-            return self.recording.read(epoch, indices, taps, self.compute.torch_device)
-        return ask(self.teacher, views, taps, self.compute)
+        if self.teacher_cache:
+            return self.teacher_cache.read(epoch, indices, taps, self.compute.torch_device)
+        return teacher_forward(self.teacher, views, taps, self.compute)
 
     def _check_finite(self, row: Row) -> None:
         bad = [name for name, value in row.items() if not math.isfinite(value)]

@@ -1,4 +1,4 @@
-"""One training step's loss: one student forward per view, against the teacher's answer."""
+"""One training step's loss: one student forward per view, against the teacher's output."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe import Loss
 from mimic_ray.method.student import Output
 from mimic_ray.method.student_teacher_views import Pair
-from mimic_ray.method.teacher import Answer
+from mimic_ray.method.teacher import TeacherOutput
 
 
 def step_loss(
     student: Callable[..., Output],
-    answer: Answer,
+    teacher: TeacherOutput,
     pair: Pair,
     tap_weights: Mapping[str, float],
     weights: Loss,
@@ -31,17 +31,17 @@ def step_loss(
 ) -> dict[str, Tensor]:
     """The terms and their weighted sum, "loss", as scalars; only terms with a weight.
 
-    `tap_weights` names the taps that `student` returns maps of, in its order; `answer` is what the
-    teacher says of `pair.teacher`, for the same taps. `batch` counts the images of all workers,
+    `tap_weights` names the taps that `student` returns maps of, in its order; `teacher` is its
+    output for `pair.teacher`, with the same taps. `batch` counts the images of all workers,
     of which these may be one worker's share.
     """
     with compute.autocast():
         output = student(pair.student, pair.second)
     terms: dict[str, Tensor] = {}
     if weights.clone > 0:
-        terms["clone"] = clone_loss(output.features, answer.features)
+        terms["clone"] = clone_loss(output.features, teacher.features)
     if tap_weights:
-        maps = zip(tap_weights.values(), output.maps, answer.attention, strict=True)
+        maps = zip(tap_weights.values(), output.maps, teacher.attention, strict=True)
         terms["attention"] = torch.stack(
             [w * attention_distance(attention(s), t, weights.attention_over) for w, s, t in maps]
         ).sum()

@@ -86,8 +86,8 @@ def trace(
         step = make_step(student, teacher, recipe, batch, compute, fake=True)
         forward, watch = Watch(), Watch()
         with forward:
-            answer = step.answer()
-        step.recorded = answer if recorded else None
+            output = step.teacher_output()
+        step.recorded = output if recorded else None
         with watch:
             step.take(watch.enter)
         return _summary(step, forward, watch, batch)

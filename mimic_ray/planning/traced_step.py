@@ -20,7 +20,7 @@ from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.step import step_loss
 from mimic_ray.method.student import Student, channels_last_where_it_pays
 from mimic_ray.method.student_teacher_views import Pair
-from mimic_ray.method.teacher import Answer, ask
+from mimic_ray.method.teacher import TeacherOutput, teacher_forward
 
 
 @dataclass
@@ -34,33 +34,40 @@ class Step:
     pair: Pair
     compute: Compute
     recipe: Recipe
-    recorded: Answer | None = None  # what the teacher said before, where it is asked only once
+    recorded: TeacherOutput | None = None  # from the cache, where the teacher runs only once
 
     @property
     def tap_weights(self) -> dict[str, float]:
         wanted = self.recipe.loss.attention > 0
         return dict.fromkeys(self.student.encoder.spec.taps, 1.0) if wanted else {}
 
-    def answer(self) -> Answer:
-        """The teacher's forward, or what it said before, brought to the device."""
+    def teacher_output(self) -> TeacherOutput:
+        """The teacher's forward pass, or its cached output copied to the device."""
         if self.recorded:
             features, attention = self.recorded
-            return Answer(features.clone(), [tap.clone() for tap in attention])
-        return ask(self.teacher, self.pair.teacher, list(self.tap_weights), self.compute)
+            return TeacherOutput(features.clone(), [tap.clone() for tap in attention])
+        taps = list(self.tap_weights)
+        return teacher_forward(self.teacher, self.pair.teacher, taps, self.compute)
 
-    def loss(self, answer: Answer) -> Tensor:
+    def loss(self, teacher: TeacherOutput) -> Tensor:
         """The student's forward and the terms."""
         weights = self.recipe.loss
         return step_loss(
-            self.student, answer, self.pair, self.tap_weights, weights, self.compute, ProcessGroup()
+            self.student,
+            teacher,
+            self.pair,
+            self.tap_weights,
+            weights,
+            self.compute,
+            ProcessGroup(),
         )["loss"]
 
     def take(self, after: Callable[[str], None] = lambda part: None) -> None:
         """All of it once; `after` hears "teacher", "forward", "backward" and "optimiser"."""
         self.optimiser.zero_grad(set_to_none=True)
-        answer = self.answer()
+        output = self.teacher_output()
         after("teacher")
-        loss = self.loss(answer)
+        loss = self.loss(output)
         after("forward")
         loss.backward()
         after("backward")

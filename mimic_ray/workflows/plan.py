@@ -11,7 +11,7 @@ from mimic_ray.base import devices
 from mimic_ray.base.errors import MimicError, UsageError
 from mimic_ray.data.epoch import EpochPlan
 from mimic_ray.encoders import encoder_registry
-from mimic_ray.execution.setup import cached_side, recording_repays
+from mimic_ray.execution.setup import cached_side, teacher_cache_pays
 from mimic_ray.method.recipe import Recipe, check_workers, parse_recipe
 from mimic_ray.planning import calibrate, throughput
 from mimic_ray.planning.advice import advice, largest_batch
@@ -85,7 +85,7 @@ def plan(asked: Asked, advise: bool = True) -> Plan:
     spec = encoder_registry.build(asked.encoder).spec
     taps = len(spec.taps) if recipe.loss.attention > 0 else 0
     # As a run does: several workers ask the teacher anew.
-    recorded = gpus == 1 and recording_repays(spec, asked.images, recipe, taps)
+    recorded = gpus == 1 and teacher_cache_pays(spec, asked.images, recipe, taps)
     part = -(-batch // accumulate)
     traced = trace(asked.encoder, recipe, part, cluster.precision, recorded)
     per_node = cluster.hardware.per_node

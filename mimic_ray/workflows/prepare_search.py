@@ -21,7 +21,7 @@ from mimic_ray.data.views import centre, to_float
 from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.evaluation.features import features
 from mimic_ray.evaluation.suspicion.suspicion import untouched_scores
-from mimic_ray.execution.setup import cached_side, profile_images, record_teacher, untrained
+from mimic_ray.execution.setup import cache_teacher, cached_side, profile_images, untrained
 from mimic_ray.execution.shared_inputs import (
     ArrayImages,
     OracleInputs,
@@ -30,7 +30,7 @@ from mimic_ray.execution.shared_inputs import (
     split,
 )
 from mimic_ray.method.recipe import Recipe
-from mimic_ray.method.teacher import recording_key
+from mimic_ray.method.teacher_cache import teacher_cache_key
 from mimic_ray.workflows.evaluate_images import Attacked, Bench
 
 # More than this is not sent to the trials: each machine opens the images itself.
@@ -99,13 +99,13 @@ def prepare(
 
     found = profile_images(encoder, teacher, images, base, compute, on_progress)
     taps = [tap.tap for tap in found.taps]
-    recording = record_teacher(
+    teacher_cache = cache_teacher(
         teacher,
         images,
         base,
         taps if with_attention else [],
         compute,
-        recording_key(base, images.fingerprint, encoder),
+        teacher_cache_key(base, images.fingerprint, encoder),
         on_progress,
         runs=trials,
     )
@@ -125,7 +125,7 @@ def prepare(
         held_out_features=of_teacher.numpy(),
         profile=found.to_json(),
         profile_settings=base.mutual_information.model_dump(),
-        recording=recording,
+        teacher_cache=teacher_cache,
         untouched=of_untouched,
         oracle=known,
     )

@@ -15,7 +15,7 @@ from mimic_ray.execution.shared_inputs import ArrayImages, OracleInputs, TrialIn
 from mimic_ray.execution.trial_run import TrialTask, run_trial
 from mimic_ray.method import loop
 from mimic_ray.method.recipe import parse_recipe
-from mimic_ray.method.teacher import record, recording_key
+from mimic_ray.method.teacher_cache import fill_teacher_cache, teacher_cache_key
 from mimic_ray.search.relevance import trial_id
 from mimic_ray.store.study_folder import StudyFolder, read_trial, write_trial
 
@@ -41,7 +41,7 @@ def inputs():
     base, held_out = recipe(), pictures(32, 1)
     found = profile_images(NAME, teacher, images, base, COMPUTE, lambda news: None)
     taps = [tap.tap for tap in found.taps]
-    key = recording_key(base, images.fingerprint, NAME)
+    key = teacher_cache_key(base, images.fingerprint, NAME)
     return TrialInputs(
         teacher={k: v.numpy() for k, v in teacher.net.state_dict().items()},
         images=images,
@@ -49,7 +49,7 @@ def inputs():
         held_out_features=features(teacher, ArrayImages(held_out), COMPUTE).numpy(),
         profile=found.to_json(),
         profile_settings=base.mutual_information.model_dump(),
-        recording=record(teacher, images, base, taps, COMPUTE, key),
+        teacher_cache=fill_teacher_cache(teacher, images, base, taps, COMPUTE, key),
         untouched=untouched_scores([untrained(NAME, 9)], torch.from_numpy(held_out), COMPUTE, 0),
     )
 
@@ -90,22 +90,22 @@ def test_a_trial_is_scored_at_its_rungs_and_at_its_end(study, inputs):
     assert not study.trial(trial.id).checkpoints.exists()
 
 
-def test_no_teacher_is_asked_where_its_answers_are_recorded(study, inputs, monkeypatch):
+def test_a_trial_with_a_teacher_cache_never_runs_the_teacher(study, inputs, monkeypatch):
     def never(*_):
-        raise AssertionError("the teacher was asked")
+        raise AssertionError("the teacher ran")
 
-    monkeypatch.setattr(loop, "ask", never)
+    monkeypatch.setattr(loop, "teacher_forward", never)
     attending = recipe(loss={"attention": 1.0})
     assert run_trial(task(study, attending), inputs).status == "finished"
     assert run_trial(task(study), inputs).status == "finished"
 
 
-def test_the_teacher_is_asked_where_the_views_are_others(study, inputs, monkeypatch):
-    asked = []
-    real = loop.ask
-    monkeypatch.setattr(loop, "ask", lambda *given: asked.append(1) or real(*given))
+def test_a_trial_with_other_views_runs_the_teacher_in_each_step(study, inputs, monkeypatch):
+    calls = []
+    real = loop.teacher_forward
+    monkeypatch.setattr(loop, "teacher_forward", lambda *inputs: calls.append(1) or real(*inputs))
     run_trial(task(study, recipe(training={"seed": 1})), inputs)
-    assert len(asked) == STEPS
+    assert len(calls) == STEPS
 
 
 def test_a_trial_that_ended_answers_from_its_record(study, inputs, monkeypatch):

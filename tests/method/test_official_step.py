@@ -16,7 +16,7 @@ from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.step import step_loss
 from mimic_ray.method.student import Student
 from mimic_ray.method.student_teacher_views import Pair
-from mimic_ray.method.teacher import ask
+from mimic_ray.method.teacher import teacher_forward
 from mimic_ray.store.recipe_file import load_recipe
 from tests.method.small import SIDE, make
 
@@ -67,8 +67,8 @@ def both_steps():
     x1, x2 = torch.rand(2, 10, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)).unbind()
     expected = authors_step(theirs, teacher, x1, x2)
     pair = Pair(teacher=x1, student=x1, second=x2)
-    answer = ask(teacher, pair.teacher, list(WEIGHTS), COMPUTE)
-    terms = step_loss(ours, answer, pair, WEIGHTS, recipe.loss, COMPUTE, ProcessGroup())
+    output = teacher_forward(teacher, pair.teacher, list(WEIGHTS), COMPUTE)
+    terms = step_loss(ours, output, pair, WEIGHTS, recipe.loss, COMPUTE, ProcessGroup())
     terms["loss"].backward()
     return ours, theirs, terms, expected
 

@@ -4,7 +4,11 @@ import torch
 from mimic_ray.base.devices import Compute
 from mimic_ray.method.loop import Distillation
 from mimic_ray.method.recipe import parse_recipe
-from mimic_ray.method.teacher import record, recording_bytes, recording_key
+from mimic_ray.method.teacher_cache import (
+    fill_teacher_cache,
+    teacher_cache_bytes,
+    teacher_cache_key,
+)
 from tests.method.small import Images, make
 
 COMPUTE = Compute("cpu", "fp32", 1)
@@ -21,7 +25,7 @@ def recipe(**views):
     )
 
 
-def distillation(teacher, settings, recording=None):
+def distillation(teacher, settings, teacher_cache=None):
     return Distillation(
         student=make(1),  # a copy would share the hooks that count
         teacher=teacher,
@@ -29,7 +33,7 @@ def distillation(teacher, settings, recording=None):
         recipe=settings,
         tap_weights=TAPS,
         compute=COMPUTE,
-        recording=recording,
+        teacher_cache=teacher_cache,
     )
 
 
@@ -40,28 +44,28 @@ def forwards(encoder):
     return counted
 
 
-def recorded(teacher, settings):
-    return record(teacher, Images(40), settings, list(TAPS), COMPUTE, "key")
+def filled_cache(teacher, settings):
+    return fill_teacher_cache(teacher, Images(40), settings, list(TAPS), COMPUTE, "key")
 
 
 @pytest.mark.parametrize(("attention", "close"), [(0.0, 1e-5), (1.0, 2e-2)])
-def test_a_recorded_teacher_teaches_what_the_live_one_does(attention, close):
+def test_cached_outputs_train_the_student_like_the_teacher_itself(attention, close):
     """Attention maps are kept in half precision, which Adam at 4e-3 carries on over the steps."""
     settings = parse_recipe({**recipe().model_dump(), "loss": {"attention": attention}})
     live = list(distillation(make(1), settings).run())
     teacher = make(1)
-    told = list(distillation(teacher, settings, recorded(teacher, settings)).run())
-    assert told[0] == pytest.approx(live[0], rel=1e-4)
-    for row, expected in zip(told, live, strict=True):
+    cached = list(distillation(teacher, settings, filled_cache(teacher, settings)).run())
+    assert cached[0] == pytest.approx(live[0], rel=1e-4)
+    for row, expected in zip(cached, live, strict=True):
         assert row == pytest.approx(expected, rel=close)
 
 
-def test_a_recorded_teacher_is_asked_once_for_each_fixed_view():
+def test_the_teacher_runs_once_for_each_fixed_view():
     teacher = make(1)
     counted = forwards(teacher)
-    recording = recorded(teacher, recipe())
+    teacher_cache = filled_cache(teacher, recipe())
     assert sum(counted) == 2 * 40
-    list(distillation(teacher, recipe(), recording).run())
+    list(distillation(teacher, recipe(), teacher_cache).run())
     assert sum(counted) == 2 * 40
 
 
@@ -79,27 +83,29 @@ def test_fixed_views_come_again_and_their_perturbations_do_not():
     assert not torch.equal(students[0], students[10])
 
 
-def test_symmetric_views_are_not_recorded():
+def test_symmetric_views_are_not_cached():
     settings = parse_recipe(
         {"views": {"fixed": 2, "asymmetric": False}, "adversary": {"share": 0.0}}
     )
     with pytest.raises(ValueError, match="asymmetric"):
-        recorded(make(1), settings)
+        filled_cache(make(1), settings)
 
 
-def test_the_key_tells_views_apart_and_nothing_else():
-    key = recording_key(recipe(), "images", "weights")
+def test_the_key_depends_on_the_views_alone():
+    key = teacher_cache_key(recipe(), "images", "weights")
     other_loss = parse_recipe({**recipe().model_dump(), "loss": {"clone": 3.0}})
-    assert recording_key(other_loss, "images", "weights") == key
+    assert teacher_cache_key(other_loss, "images", "weights") == key
     others = [
-        recording_key(recipe(**v), "images", "weights") for v in ({"fixed": 3}, {"shift": 0.2})
+        teacher_cache_key(recipe(**v), "images", "weights") for v in ({"fixed": 3}, {"shift": 0.2})
     ]
-    others += [recording_key(recipe(), "others", "weights"), recording_key(recipe(), "images", "w")]
+    others += [
+        teacher_cache_key(recipe(), "others", "weights"),
+        teacher_cache_key(recipe(), "images", "w"),
+    ]
     assert len({key, *others}) == 5
 
 
-def test_the_size_is_known_before():
-    recording = recorded(make(1), recipe())
-    arrays = [recording.features, *recording.attention.values()]
-    positions = {"stem": 64, "stage": 16}
-    assert recording_bytes(recipe(), 40, 12, positions) == sum(array.nbytes for array in arrays)
+def test_the_predicted_size_is_the_real_one():
+    teacher_cache = filled_cache(make(1), recipe())
+    arrays = [teacher_cache.features, *teacher_cache.attention.values()]
+    assert teacher_cache_bytes(recipe(), 40, 12, 64 + 16) == sum(array.nbytes for array in arrays)
