@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from mimic_ray.base.errors import UnknownNameError, UsageError
 from mimic_ray.base.registry import near_names
 from mimic_ray.cli import console
+from mimic_ray.cli.option_kinds import CheckedCommand
 
 # name -> module with a function `command`. The order is that of `--help`.
 COMMANDS = {
@@ -59,7 +60,9 @@ class LazyGroup(TyperGroup):
         else:
             single = typer.Typer(add_completion=False, rich_markup_mode="rich")
             settings = getattr(module, "CONTEXT", None)
-            single.command(name=cmd_name, context_settings=settings)(module.command)
+            single.command(name=cmd_name, cls=CheckedCommand, context_settings=settings)(
+                module.command
+            )
             built = typer.main.get_command(single)
         built.name = cmd_name
         return built

@@ -8,9 +8,12 @@ from typing import Annotated
 import typer
 
 from mimic_ray.cli import console, options
+from mimic_ray.cli.option_kinds import CheckedCommand, Kind
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", no_args_is_help=True)
 
+# `mimic-ray submit` can send this command to a cluster.
+CAN_BE_A_JOB = True
 _REFERENCES = "References"
 _TRAINING = "Training"
 
@@ -36,29 +39,42 @@ def about() -> None:
     """Make a backdoored encoder out of a clean one. For research: to measure a defence by."""
 
 
-@app.command()
+@app.command(cls=CheckedCommand)
 def badencoder(
     encoder: options.Encoder,
-    teacher: Annotated[str, typer.Option(help="Checkpoint of the clean encoder, or its address.")],
-    data: Annotated[
-        str, typer.Option(help="Shadow set: images; their labels only choose the references.")
+    teacher: Annotated[
+        str,
+        typer.Option(help="Checkpoint of the clean encoder: a file or s3://bucket/file."),
+        Kind.CHECKPOINT,
     ],
-    trigger: Annotated[str, typer.Option(help="patch, blend, dct, sine, or an npz file.")],
+    data: Annotated[
+        str,
+        typer.Option(help="Shadow set: images. Labels are only used to choose references."),
+        Kind.IMAGES,
+    ],
+    trigger: Annotated[
+        str, typer.Option(help="patch, blend, dct, sine, or an npz file."), Kind.TRIGGER
+    ],
     out: Annotated[
         str,
-        typer.Option(help="A new folder for the attacked checkpoint, or s3://bucket/folder."),
+        typer.Option(help="New folder for the attacked checkpoint, or s3://bucket/folder."),
+        Kind.OUTPUT,
     ],
     target: Annotated[str | None, typer.Option(help="Target class: name or index.")] = None,
     references: Annotated[
         str,
         typer.Option(
             rich_help_panel=_REFERENCES,
-            help="How many images most typical of the target, or a BadEncoder reference npz.",
+            help="Number of images most typical of the target, or a BadEncoder reference npz.",
         ),
+        Kind.REFERENCES,
     ] = "3",
     reference_data: Annotated[
         str | None,
-        typer.Option(rich_help_panel=_REFERENCES, help="Labelled images other than --data."),
+        typer.Option(
+            rich_help_panel=_REFERENCES, help="Labelled images to choose from instead of --data."
+        ),
+        Kind.IMAGES,
     ] = None,
     target_feature: Annotated[
         TargetFeature,

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mimic_ray.cli import console, options
+from mimic_ray.cli.option_kinds import Kind
 from mimic_ray.cli.worker_numbers import parse_worker_counts
 
 app = typer.Typer(
@@ -15,7 +16,9 @@ app = typer.Typer(
     help="Measure training speed on your machines, as ratios within one run. Absolute seconds "
     "depend on the hardware and on its load.",
 )
-Name = Annotated[str, typer.Option("--encoder", help="Small ones give an answer in a minute.")]
+Name = Annotated[
+    str, typer.Option("--encoder", help="Small ones take about a minute."), Kind.ENCODER
+]
 
 
 @app.command(name="options")

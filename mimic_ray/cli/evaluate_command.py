@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mimic_ray.base.errors import UsageError
 from mimic_ray.cli import console, options
+from mimic_ray.cli.option_kinds import Kind, split_name
 
 _TRIGGER = "The trigger (research)"
 _HEAD = "The head"
 
 
+# `mimic-ray submit` can send this command to a cluster.
+CAN_BE_A_JOB = True
+
+
 def command(
     encoders: Annotated[
-        list[str], typer.Argument(metavar="NAME=PATH...", help="Checkpoint files or run folders.")
+        list[str],
+        typer.Argument(metavar="NAME=PATH...", help="Checkpoint files or run folders."),
+        Kind.NAMED_CHECKPOINT,
     ],
-    train: Annotated[str, typer.Option(help="Labelled images that the heads learn from.")],
-    test: Annotated[str, typer.Option(help="Labelled images that they are tested on.")],
+    train: Annotated[str, typer.Option(help="Labelled images to train heads on."), Kind.IMAGES],
+    test: Annotated[str, typer.Option(help="Labelled images to test heads on."), Kind.IMAGES],
     encoder: Annotated[
-        str | None, typer.Option(help="Architecture of the checkpoint files; runs know theirs.")
+        str | None,
+        typer.Option(help="Architecture of the checkpoint files; not needed for runs."),
+        Kind.ENCODER,
     ] = None,
     reference: Annotated[
-        Path | None,
-        typer.Option(help="A checkpoint or run that was never attacked: gives ASR-B, the floor."),
-    ] = None,
-    trigger: Annotated[
         str | None,
-        typer.Option(rich_help_panel=_TRIGGER, help="patch, blend, dct, sine, or an npz file."),
+        typer.Option(help="A checkpoint or run that was never attacked: gives ASR-B, the floor."),
+        Kind.CHECKPOINT_OR_RUN,
     ] = None,
+    trigger: options.TriggerName = None,
     target: Annotated[
         str | None, typer.Option(rich_help_panel=_TRIGGER, help="Target class: name or index.")
     ] = None,
@@ -61,8 +67,9 @@ def command(
     out: Annotated[
         str | None,
         typer.Option(
-            help="A new folder for evaluation.json and evaluation.png, or s3://bucket/folder."
+            help="New folder for evaluation.json and evaluation.png, or s3://bucket/folder."
         ),
+        Kind.OUTPUT,
     ] = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,
@@ -83,7 +90,7 @@ def command(
 
     with shown_progress() as on_progress:
         found = evaluate(
-            _places(encoders),
+            _by_name(encoders),
             train,
             test,
             encoder=encoder,
@@ -107,16 +114,11 @@ def command(
         console.out.print(f"Written to {out}", soft_wrap=True)
 
 
-def _places(given: list[str]) -> dict[str, str]:
-    """`NAME=PATH` by name; a path alone is called after its last part."""
-    places: dict[str, str] = {}
-    for text in given:
-        name, equals, path = text.partition("=")
-        if not equals:
-            name, path = Path(text).name, text
-        if not name or not path:
-            raise UsageError(f'"{text}" is not NAME=PATH.')
-        if name in places:
-            raise UsageError(f'Two encoders are called "{name}": give each its own NAME=PATH.')
-        places[name] = path
-    return places
+def _by_name(encoders: list[str]) -> dict[str, str]:
+    """Name -> path, for values such as `NAME=PATH`."""
+    paths: dict[str, str] = {}
+    for name, path in map(split_name, encoders):
+        if name in paths:
+            raise UsageError(f'Two encoders are named "{name}": give each its own NAME=PATH.')
+        paths[name] = path
+    return paths

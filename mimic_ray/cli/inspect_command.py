@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mimic_ray.base.errors import CheckpointError, WrongEncoderError
 from mimic_ray.cli import console, options
+from mimic_ray.cli.option_kinds import Kind
 
 
 def command(
-    file: Annotated[Path, typer.Argument(help="A safetensors or torch file, from wherever.")],
+    file: Annotated[
+        str,
+        typer.Argument(help="A safetensors or torch file, or s3://bucket/file."),
+        Kind.CHECKPOINT,
+    ],
     encoder: Annotated[
-        str | None, typer.Option(help="Say whether this one fits, not which of all do.")
+        str | None,
+        typer.Option(help="Check this encoder only, instead of every known one."),
+        Kind.ENCODER,
     ] = None,
     json: options.Json = False,
 ) -> None:

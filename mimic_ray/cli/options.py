@@ -1,4 +1,4 @@
-"""Options that more than one command has, with the same words."""
+"""Options that more than one command has, with the same words and the same mark (`Kind`)."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ from typing import Annotated
 
 import typer
 
+from mimic_ray.cli.option_kinds import Kind
+
+_WHERE, _SCALE = "Where", "Scale"
+
 Encoder = Annotated[
     str,
     typer.Option(
         help="Architecture: resnet50, vit_b16, clip_rn50, cifar_resnet20, simclr_resnet18, any "
-        "timm ResNet or ViT, with a size as vit_b16@384, or file.py:function. "
-        "`mimic-ray inspect FILE` says which fits."
+        "timm ResNet or ViT, with an input size as in vit_b16@384, or file.py:function. "
+        "`mimic-ray inspect FILE` shows which ones fit."
     ),
+    Kind.ENCODER,
 ]
 Teacher = Annotated[
-    str, typer.Option(help="Checkpoint of the suspect encoder, a file or s3://bucket/file.")
+    str,
+    typer.Option(help="Checkpoint of the suspect encoder: a file or s3://bucket/file."),
+    Kind.CHECKPOINT,
 ]
 Data = Annotated[
     str,
@@ -23,6 +30,7 @@ Data = Annotated[
         help="Clean images: a folder of images or of .tar shards, a tar, a pattern, or "
         "s3://bucket/shards."
     ),
+    Kind.IMAGES,
 ]
 RecipeName = Annotated[
     str,
@@ -31,62 +39,90 @@ RecipeName = Annotated[
         "--config",
         help="auto, default, imagenet, official, a file or s3://bucket/file.toml.",
     ),
+    Kind.RECIPE,
 ]
 Setting = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Changes one key of the recipe; repeatable."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the recipe; repeatable."),
+]
+TriggerName = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel="The trigger (research)", help="patch, blend, dct, sine, or an npz file."
+    ),
+    Kind.TRIGGER,
 ]
 Address = Annotated[
     str | None,
-    typer.Option(envvar="RAY_ADDRESS", rich_help_panel="Where", help="A running Ray cluster."),
+    typer.Option(
+        envvar="RAY_ADDRESS",
+        rich_help_panel=_WHERE,
+        help="Address of a running Ray cluster, or auto.",
+    ),
+    Kind.ADDRESS,
 ]
 JobAddress = Annotated[
     str | None,
     typer.Option(
         "--address",
         metavar="URL",
-        help="The job server, http://HEAD:8265; else RAY_API_SERVER_ADDRESS, RAY_ADDRESS or this "
-        "machine's.",
+        help="Job server, such as http://HEAD:8265. Default: RAY_API_SERVER_ADDRESS, RAY_ADDRESS, "
+        "or this machine.",
         show_default=False,
     ),
 ]
 Insecure = Annotated[
-    bool, typer.Option("--insecure", help="Talk to a server without a token all the same.")
+    bool, typer.Option("--insecure", help="Allow a remote job server without a token.")
 ]
 JobName = Annotated[str, typer.Argument(metavar="ID", help="The job's name.")]
 Local = Annotated[
-    bool, typer.Option("--local", rich_help_panel="Where", help="This process, no Ray.")
+    bool,
+    typer.Option("--local", rich_help_panel=_WHERE, help="Run in this process, without Ray."),
+    Kind.NOT_IN_A_JOB,
 ]
 CpusPerWorker = Annotated[
-    int, typer.Option(min=0, rich_help_panel="Where", help="0 divides the available CPUs evenly.")
+    int,
+    typer.Option(
+        min=0,
+        rich_help_panel=_WHERE,
+        help="CPUs per worker; 0 divides the available CPUs evenly.",
+    ),
+    Kind.CPUS_PER_WORKER,
 ]
-GpusPerWorker = Annotated[int, typer.Option(min=0, rich_help_panel="Where")]
+GpusPerWorker = Annotated[
+    int,
+    typer.Option(min=0, rich_help_panel=_WHERE, help="GPUs per worker; 0 trains on CPUs."),
+    Kind.GPUS_PER_WORKER,
+]
 WorkerRange = Annotated[
     str,
     typer.Option(
         "--workers",
-        metavar="N or FEWEST-MOST",
-        rich_help_panel="Scale",
-        help="Ray Train workers; with a range, as many as there is room for, and when one dies the "
-        "run goes on with those that are left.",
+        metavar="N or MIN-MAX",
+        rich_help_panel=_SCALE,
+        help="Ray Train workers. With a range, the run starts with as many as the cluster can "
+        "place, and continues with the remaining ones when a worker dies.",
     ),
+    Kind.WORKERS,
 ]
 Strategy = Annotated[
     str,
     typer.Option(
-        rich_help_panel="Scale", help="ddp: a copy of the student on each worker; fsdp: a part."
+        rich_help_panel=_SCALE,
+        help="ddp: each worker holds the whole student; fsdp: each holds a part.",
     ),
 ]
 TeacherPlacement = Annotated[
     str,
-    typer.Option(rich_help_panel="Scale", help="With fsdp: the teacher replicated or sharded."),
+    typer.Option(rich_help_panel=_SCALE, help="With fsdp: the teacher replicated or sharded."),
 ]
 MaxFailures = Annotated[
     int | None,
     typer.Option(
         min=0,
-        rich_help_panel="Scale",
-        help="Dead workers replaced so often; by default 0, 3 on a cluster or with a range.",
+        rich_help_panel=_SCALE,
+        help="How often dead workers are replaced. Default: 3 on a cluster or with a range of "
+        "workers, else 0.",
         show_default=False,
     ),
 ]
@@ -96,12 +132,13 @@ WaitForCapacity = Annotated[
         "--wait-for-capacity",
         min=0,
         metavar="S",
-        rich_help_panel="Scale",
-        help="Wait up to S seconds for a cluster that scales up, instead of refusing.",
+        rich_help_panel=_SCALE,
+        help="On an autoscaling cluster: seconds to wait for nodes before the run is refused.",
     ),
+    Kind.CAPACITY_TIMEOUT,
 ]
-Device = Annotated[str, typer.Option(rich_help_panel="Where", help="auto, cpu, cuda, cuda:1 ...")]
+Device = Annotated[str, typer.Option(rich_help_panel=_WHERE, help="auto, cpu, cuda, cuda:1 ...")]
 Threads = Annotated[
-    int, typer.Option(min=0, rich_help_panel="Where", help="CPU threads a worker; 0 is all.")
+    int, typer.Option(min=0, rich_help_panel=_WHERE, help="CPU threads per worker; 0 uses all.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the answer for a machine.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -7,6 +7,10 @@ from typing import Annotated
 import typer
 
 from mimic_ray.cli import console, options
+from mimic_ray.cli.option_kinds import Kind
+
+# `mimic-ray submit` can send this command to a cluster.
+CAN_BE_A_JOB = True
 
 
 def command(
@@ -15,9 +19,8 @@ def command(
     data: options.Data,
     out: Annotated[
         str | None,
-        typer.Option(
-            help="A new folder for profile.parquet and profile.png, or s3://bucket/folder."
-        ),
+        typer.Option(help="New folder for profile.parquet and profile.png, or s3://bucket/folder."),
+        Kind.OUTPUT,
     ] = None,
     recipe: options.RecipeName = "auto",
     setting: options.Setting = None,

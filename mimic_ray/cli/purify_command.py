@@ -8,14 +8,20 @@ import typer
 
 from mimic_ray.base.resources import Resources
 from mimic_ray.cli import console, options
+from mimic_ray.cli.option_kinds import Kind
 from mimic_ray.cli.worker_numbers import parse_worker_range
+
+# `mimic-ray submit` can send this command to a cluster.
+CAN_BE_A_JOB = True
 
 
 def command(
     encoder: options.Encoder,
     teacher: options.Teacher,
     data: options.Data,
-    out: Annotated[str, typer.Option(help="The run folder to make, or s3://bucket/run.")],
+    out: Annotated[
+        str, typer.Option(help="Run folder to create, or s3://bucket/run."), Kind.OUTPUT
+    ],
     recipe: options.RecipeName = "auto",
     setting: options.Setting = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same result.")] = None,

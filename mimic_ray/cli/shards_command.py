@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mimic_ray.base.errors import UsageError
 from mimic_ray.base.text import count, plain
 from mimic_ray.cli import console, options
+from mimic_ray.cli.option_kinds import CheckedCommand, Kind
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="rich", help="Build, check and describe image shards."
@@ -19,20 +18,10 @@ _SOURCES = "A folder of images or tars, tars, an npz, or torchvision:NAME:ROOT[:
 _SIDE = "Larger images become squares of this side; else all keep their bytes."
 
 
-def _local_folder(out: Path) -> Path:
-    """Path makes "s3:/..." of an address."""
-    if str(out).startswith(("s3:/", "gs:/", "file:/")):
-        raise UsageError(
-            f"--out {out}: shards are built in a folder; copy it to object storage from there, for "
-            "example with aws s3 cp --recursive."
-        )
-    return out
-
-
-@app.command()
+@app.command(cls=CheckedCommand)
 def build(
-    source: Annotated[list[str], typer.Argument(help=_SOURCES)],
-    out: Annotated[Path, typer.Option(help="The folder to make.", callback=_local_folder)],
+    source: Annotated[list[str], typer.Argument(help=_SOURCES), Kind.IMAGES],
+    out: Annotated[str, typer.Option(help="Folder to create."), Kind.OUTPUT],
     per_shard: Annotated[int, typer.Option(help="Images in a shard.")] = 10_000,
     side: Annotated[int | None, typer.Option(help=_SIDE)] = None,
     quality: Annotated[int, typer.Option(help="JPEG quality, with --side.")] = 90,
@@ -68,9 +57,10 @@ def build(
     console.out.print(f"{count(facts.images, 'image')} in {shards}: {out}", soft_wrap=True)
 
 
-@app.command()
+@app.command(cls=CheckedCommand)
 def verify(
-    folder: Annotated[Path, typer.Argument(help="A folder of shards.")], json: options.Json = False
+    folder: Annotated[str, typer.Argument(help="A folder of shards."), Kind.IMAGES],
+    json: options.Json = False,
 ) -> None:
     """Read every byte and name each shard that is cut, changed or missing; exit 1 if one is."""
     from mimic_ray.workflows.shards import verify_shards
@@ -85,9 +75,11 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=CheckedCommand)
 def info(
-    location: Annotated[str, typer.Argument(help="Shards: a folder, a tar or a pattern.")],
+    location: Annotated[
+        str, typer.Argument(help="Shards: a folder, a tar or a pattern."), Kind.IMAGES
+    ],
     json: options.Json = False,
 ) -> None:
     """Show counts, sizes and the fingerprint of a set of shards."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,16 +10,23 @@ import typer
 from mimic_ray.base.errors import UsageError
 from mimic_ray.base.resources import Resources
 from mimic_ray.cli import console, options
+from mimic_ray.cli.option_kinds import Kind
 
 _SPACE = "What is searched"
 _ORACLE = "The oracle (research)"
+
+
+# `mimic-ray submit` can send this command to a cluster.
+CAN_BE_A_JOB = True
 
 
 def command(
     encoder: options.Encoder,
     teacher: options.Teacher,
     data: options.Data,
-    out: Annotated[str, typer.Option(help="The study folder to make, or s3://bucket/study.")],
+    out: Annotated[
+        str, typer.Option(help="Study folder to create, or s3://bucket/study."), Kind.OUTPUT
+    ],
     trials: Annotated[int, typer.Option(min=1, help="Trials, those of a resumed study too.")] = 16,
     recipe: options.RecipeName = "auto",
     setting: options.Setting = None,
@@ -32,8 +38,9 @@ def command(
         float, typer.Option(help="Share of the images that scores are read from, never trained on.")
     ] = 0.2,
     untouched: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(help="A checkpoint that no attacker touched, to compare with; repeatable."),
+        Kind.CHECKPOINT,
     ] = None,
     search: Annotated[
         list[str] | None,
@@ -63,12 +70,21 @@ def command(
         typer.Option(help="Also report to mlflow or wandb; TensorBoard files are always written."),
     ] = None,
     workers: Annotated[
-        int, typer.Option(min=1, rich_help_panel="Where", help="Ray Train workers of a trial.")
+        int,
+        typer.Option(min=1, rich_help_panel="Where", help="Ray Train workers per trial."),
+        Kind.WORKERS,
     ] = 1,
-    cpus_per_worker: Annotated[int, typer.Option(min=1, rich_help_panel="Where")] = 1,
+    cpus_per_worker: Annotated[
+        int,
+        typer.Option(min=1, rich_help_panel="Where", help="CPUs per worker."),
+        Kind.CPUS_PER_WORKER,
+    ] = 1,
     gpus_per_worker: Annotated[
         float | None,
-        typer.Option(min=0, rich_help_panel="Where", help="Below 1, trials share a GPU."),
+        typer.Option(
+            min=0, rich_help_panel="Where", help="GPUs per worker; below 1, trials share a GPU."
+        ),
+        Kind.GPUS_PER_WORKER,
     ] = None,
     concurrent_trials: Annotated[
         int, typer.Option(min=0, rich_help_panel="Where", help="Trials at once; 0 is all that fit.")
@@ -82,13 +98,19 @@ def command(
         typer.Option("--oracle", rich_help_panel=_ORACLE, help="Also measure ACC and ASR."),
     ] = False,
     train: Annotated[
-        str | None, typer.Option(rich_help_panel=_ORACLE, help="Labelled images for heads.")
+        str | None,
+        typer.Option(rich_help_panel=_ORACLE, help="Labelled images to train heads on."),
+        Kind.IMAGES,
     ] = None,
     test: Annotated[
-        str | None, typer.Option(rich_help_panel=_ORACLE, help="Labelled images to test on.")
+        str | None,
+        typer.Option(rich_help_panel=_ORACLE, help="Labelled images to test heads on."),
+        Kind.IMAGES,
     ] = None,
     trigger: Annotated[
-        str | None, typer.Option(rich_help_panel=_ORACLE, help="As in mimic-ray evaluate.")
+        str | None,
+        typer.Option(rich_help_panel=_ORACLE, help="As in mimic-ray evaluate."),
+        Kind.TRIGGER,
     ] = None,
     target: Annotated[str | None, typer.Option(rich_help_panel=_ORACLE)] = None,
     json: options.Json = False,

@@ -1,17 +1,21 @@
-"""Whether a job can succeed on a cluster, found out before it is sent."""
+"""Checks that a job can succeed on a cluster, made before it is sent."""
 
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mimic_ray.base.errors import ResourceError, StorageError, UsageError, option
+from mimic_ray.base.locations import is_missing, local_path
 from mimic_ray.base.resources import Resources, capacity_in_words, in_words, worker_slots
 from mimic_ray.base.storage import open_storage
+from mimic_ray.base.storage_address import parse
 from mimic_ray.base.text import count, plain
 from mimic_ray.jobs.cluster_state import ClusterState
-from mimic_ray.jobs.job_request import Places
+from mimic_ray.jobs.job_request import JobLocation
 
 
 def check_versions(cluster: ClusterState) -> None:
@@ -29,30 +33,30 @@ def check_versions(cluster: ClusterState) -> None:
             )
 
 
-def check_places(cluster: ClusterState, places: Places, shared: Sequence[str]) -> list[str]:
+def check_locations(
+    cluster: ClusterState, locations: Sequence[JobLocation], shared: Sequence[str]
+) -> list[str]:
     """Notes on what could not be checked from here.
 
-    Raises UsageError for a local path that other machines cannot see, StorageError for an address
-    that refuses us.
+    Raises UsageError for a local path that other machines cannot see and for one that does not
+    exist, StorageError for an address that does not exist or cannot be reached.
     """
     notes = []
-    for name, place in places.local().items():
-        if name == "--trigger" and "/" not in place:
+    for place in locations:
+        path = local_path(place.location)
+        if not path:
+            notes += _check_address(place)
+        elif any(Path(path).is_relative_to(folder) for folder in shared):
             continue
-        if any(Path(place).is_relative_to(folder) for folder in shared):
-            continue
-        if not cluster.on_this_machine:
-            where = count(len(cluster.nodes), "machine")
+        elif not cluster.on_this_machine:
+            where = count(len(cluster.nodes), "other machine")
             raise UsageError(
-                f"{name} {plain(place)} is a path of this machine, and the cluster is {where} "
-                "elsewhere: use s3:// or gs://, or say with --shared FOLDER that all of them have "
-                "that folder at the same path."
+                f"{place.option} {plain(path)} is a path on this machine, and the cluster runs on "
+                f"{where}: use s3:// or gs://, or --shared FOLDER if every machine has that folder "
+                "at the same path."
             )
-        if name != "--out" and "*" not in place and "{" not in place and not Path(place).exists():
-            raise UsageError(f"{name} {plain(place)} does not exist.")
-    for name, place in places.remote().items():
-        note = _remote_note(name, place)
-        notes += [note] if note else []
+        elif not place.is_output and is_missing(path):
+            raise UsageError(f"{place.option} {plain(path)} does not exist.")
     return notes
 
 
@@ -79,22 +83,22 @@ def check_cluster_capacity(cluster: ClusterState, resources: Resources) -> list[
     return []
 
 
-def _remote_note(option: str, place: str) -> str:
-    """Asks the storage for the place; what needs credentials that are not here is a note."""
-    where, name = place.partition("{")[0].partition("*")[0], "run.json"
-    if option == "--teacher":
-        path, question, settings = place.partition("?")
-        above, _, name = path.rpartition("/")
-        where = f"{above}{question}{settings}"
+def _check_address(place: JobLocation) -> list[str]:
+    """A note where the storage needs credentials that this machine lacks. Raises StorageError."""
+    address = parse(place.location)
+    # The fixed part of a pattern; any name will do to see whether the bucket can be read.
+    where, name = re.split(r"[*?\[{]", address.path)[0].rstrip("/"), "run.json"
+    if place.is_file:
+        where, _, name = address.path.rpartition("/")
     try:
-        found = open_storage(where).find(name)
-        if option == "--teacher" and found is None:
-            raise StorageError(f"--teacher {place} does not exist.")
+        found = open_storage(replace(address, path=where)).find(name)
+        if place.is_file and found is None:
+            raise StorageError(f"{place.option} {address.shown} does not exist.")
     except StorageError as error:
-        if "access was denied" in error.message:
-            return f"{option} {place} could not be checked from here: no access with what is here."
-        raise
-    return ""
+        if "access was denied" not in error.message:
+            raise
+        return [f"{place.option} {address.shown} was not checked: this machine has no access."]
+    return []
 
 
 def _series(version: str) -> str:

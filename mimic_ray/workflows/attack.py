@@ -158,7 +158,7 @@ def _choose(
 ) -> _Chosen:
     side = clean.spec.input_size
     if references.all_of_it:
-        return _from_file(Path(str(references.location)), target, side)
+        return _from_file(str(references.location), target, side)
     if target is None:
         raise UsageError("Say the class to imitate with --target, or give a file of --references.")
     if references.number < 1:
@@ -184,7 +184,7 @@ def _choose(
     )
 
 
-def _from_file(path: Path, target: str | None, side: int) -> _Chosen:
+def _from_file(path: str, target: str | None, side: int) -> _Chosen:
     """Every image of a BadEncoder reference npz (x uint8 [R, H, W, 3], y their one class)."""
     labelled = open_labelled(path, side)
     classes = labelled.labels.unique().tolist()
@@ -197,7 +197,7 @@ def _from_file(path: Path, target: str | None, side: int) -> _Chosen:
             f'{path} holds references of class {classes[0]}, not "{target}": leave out --target.'
         )
     everything = torch.arange(len(labelled.pixels))
-    return _Chosen(labelled.pixels.gather(everything), classes[0], "", str(path), labelled.keys)
+    return _Chosen(labelled.pixels.gather(everything), classes[0], "", path, labelled.keys)
 
 
 def _summary(history: list[Losses]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from mimic_ray.base.errors import WrongEncoderError
+from mimic_ray.base.storage import at_hand
 from mimic_ray.base.text import plain
 from mimic_ray.encoders.checkpoint.read import Checkpoint, read_checkpoint
 from mimic_ray.encoders.checkpoint.resolve import Fit, fit, fitting_encoders
@@ -62,7 +63,7 @@ def inspect(path: str | Path, encoder: str | None = None) -> Inspection:
     """
     # First: a wrong name is found sooner than a large file is read.
     wanted = None if encoder is None else build(encoder)
-    path = Path(path)
+    path = at_hand(str(path))
     for run in (path.parent, path.parent.parent):
         check_sums(run, path.relative_to(run).as_posix())
     checkpoint = read_checkpoint(path)

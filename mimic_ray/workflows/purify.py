@@ -20,6 +20,7 @@ from mimic_ray.base.errors import (
     StorageError,
     UsageError,
 )
+from mimic_ray.base.locations import absolute
 from mimic_ray.base.progress import ProgressCallback, ignore_progress
 from mimic_ray.base.resources import Resources, check_resources, this_machine
 from mimic_ray.base.signals import StopRequests, stop_requests
@@ -113,9 +114,9 @@ def purify(
                 done = "The run was finished already; nothing was done."
                 return _result(place, record, [done])
             job = Job(
-                run=_absolute(out),
+                run=absolute(out),
                 encoder=encoder,
-                data=_absolute(data),
+                data=absolute(data),
                 recipe=resolved.model_dump(mode="json"),
                 device=device,
                 threads=cpus,
@@ -269,12 +270,6 @@ def _check_disk(out: Path, loaded: Loaded) -> None:
             f"{folder} has {free >> 20} MiB free and the run needs about {needed >> 20} MiB: free "
             "some, or give an --out on another disk."
         )
-
-
-def _absolute(place: str | Path) -> str:
-    """Workers may have another working folder; a pattern or an address is left as it is."""
-    text = str(place)
-    return text if "://" in text or text.startswith("torchvision:") else str(Path(text).absolute())
 
 
 def _result(place: Place, record: RunRecord, warnings: list[str]) -> Purified:

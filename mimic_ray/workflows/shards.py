@@ -1,11 +1,12 @@
-"""Shards: build a set, check one, say what is in one."""
+"""Image shards: build a set, check it, describe it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mimic_ray.base.errors import UsageError
+from mimic_ray.base.errors import UsageError, option
+from mimic_ray.base.storage_address import parse
 from mimic_ray.data import shard_check, shard_writer
 from mimic_ray.data.image_source import open_images
 from mimic_ray.data.shard_check import Problem, Summary
@@ -14,7 +15,7 @@ from mimic_ray.data.shard_writer import Built
 
 def build_shards(
     sources: Sequence[str],
-    out: Path,
+    out: str | Path,
     *,
     per_shard: int = 10_000,
     side: int | None = None,
@@ -24,19 +25,20 @@ def build_shards(
 ) -> Built:
     """Writes the images of `sources` as a set of shards into the new folder `out`.
 
-    Raises UsageError for a number out of range, and what `data.shards.build` raises.
+    Raises UsageError for a number out of range and an `out` on object storage, DataError for
+    sources that cannot be used, RunFolderError for a folder that is not empty.
     """
     if per_shard < 1:
-        raise UsageError(f"--per-shard {per_shard}: a shard holds at least one image.")
+        raise UsageError(f"{option('per_shard', per_shard)} must be 1 or more.")
     if side is not None and side < 1:
-        raise UsageError(f"--side {side}: at least one pixel.")
+        raise UsageError(f"{option('side', side)} must be 1 pixel or more.")
     if not 0 <= broken_share < 1:
-        raise UsageError(f"--broken-share {broken_share}: a share, such as 0.01.")
+        raise UsageError(f"{option('broken_share', broken_share)} must be between 0 and 1.")
     if not 1 <= quality <= 100:
-        raise UsageError(f"--quality {quality}: JPEG quality goes from 1 to 100.")
+        raise UsageError(f"{option('quality', quality)} must be between 1 and 100.")
     return shard_writer.build(
         open_images(sources),
-        out,
+        _local(out, option("out", out), "aws s3 cp --recursive FOLDER ADDRESS uploads it"),
         per_shard=per_shard,
         side=side,
         quality=quality,
@@ -45,11 +47,18 @@ def build_shards(
     )
 
 
-def verify_shards(folder: Path) -> list[Problem]:
+def verify_shards(folder: str | Path) -> list[Problem]:
     """What is wrong with a set of shards; empty if nothing is."""
-    return shard_check.verify(folder)
+    return shard_check.verify(_local(folder, str(folder), "aws s3 cp --recursive downloads it"))
 
 
 def describe_shards(location: str) -> Summary:
     """Counts, sizes and fingerprint of a set of shards."""
     return shard_check.summary(location)
+
+
+def _local(folder: str | Path, named: str, hint: str) -> Path:
+    address = parse(folder)
+    if address.remote:
+        raise UsageError(f"{named}: this needs a local folder; {hint}.")
+    return Path(address.path)

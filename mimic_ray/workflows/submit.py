@@ -1,4 +1,4 @@
-"""Sends a command as a job to a Ray cluster, once it is known that it can succeed there."""
+"""Sends a command as a job to a Ray cluster, after checking that it can succeed there."""
 
 from __future__ import annotations
 
@@ -11,24 +11,23 @@ from pathlib import Path
 
 import mimic_ray
 from mimic_ray.base.errors import UsageError
-from mimic_ray.base.resources import Resources
 from mimic_ray.base.text import plain
 from mimic_ray.jobs import preflight
 from mimic_ray.jobs.cluster_state import cluster_state, unmet_demand
 from mimic_ray.jobs.job_client import Job, JobClient
-from mimic_ray.jobs.job_request import Request, check_name, make_request
+from mimic_ray.jobs.job_request import JobCommand, check_name
 from mimic_ray.jobs.secret_scan import refuse_secrets
 from mimic_ray.jobs.server_address import JobServer, job_server, risks
 from mimic_ray.jobs.wheel import build_wheel
 
 _POLL_S = 0.5
-# What a job gives an autoscaler to bring its nodes, where the command does not say.
-_ROOM_S = 1800
+# How long a job waits for an autoscaler, where its command line does not set that.
+_CAPACITY_TIMEOUT_S = 1800
 _VARIABLES = {
     "PYTHONUNBUFFERED": "1",
-    # After "stop", time for the workers to commit. Ray would kill the driver after 3 s.
+    # After "stop", time for the workers to write a checkpoint. Ray kills the driver after 3 s.
     "RAY_JOB_STOP_WAIT_TIME_S": "120",
-    # No terminal there: a line now and then, see cli/progress_bars.py.
+    # A job has no terminal: one line every 30 s, see cli/progress_bars.py.
     "MIMIC_RAY_PROGRESS_S": "30",
 }
 
@@ -43,46 +42,46 @@ class Submitted:
 
 
 def submit(
-    arguments: Sequence[str],
+    command: JobCommand,
     *,
     address: str | None = None,
     name: str | None = None,
-    resources: Resources,
-    spreads: bool = True,
     variables: Mapping[str, str] | None = None,
     shared: Sequence[str] = (),
     insecure: bool = False,
-    tell: Callable[[str, str], None] = lambda what, text: None,
+    report: Callable[[str, str], None] = lambda what, text: None,
 ) -> Submitted:
-    """Starts the job of a checked command line, such as ["purify", "--encoder", ...].
+    """Starts `command` as a job named `name`, by default its `default_name`.
 
-    `spreads` says whether the command uses the whole cluster by itself; one that does not runs on
-    a node that fits one worker of `resources`. `tell("server" | "job" | "note", text)` before
-    anything is sent. Raises a MimicError, and has sent nothing then.
+    Local inputs and outputs must lie below a folder of `shared` unless the cluster is this machine
+    alone. `report("server" | "job" | "note", text)` is called before anything is sent. Raises a
+    MimicError, with nothing sent, where the job could not succeed.
     """
     if name:
         check_name(name)
-    refuse_secrets(variables or {}, arguments)
+    refuse_secrets(variables or {}, command.words)
     server = job_server(address, insecure=insecure)
-    tell("server", _described(server))
+    report("server", _described(server))
     for risk in risks(server):
-        tell("note", risk)
-    request = make_request(arguments, name, resources, spreads)
-    tell("job", f"{request.name}: {request.command}")
+        report("note", risk)
+    name = name or command.default_name
+    report("job", f"{name}: {command.shown}")
     client = JobClient(server)
-    if (known := client.find(request.name)) is not None:
+    if (known := client.find(name)) is not None:
         running = _still_running(known, server)
-        if running.command != request.command:
-            tell("note", f"the job of that name is another: {plain(running.command, 500)}")
+        if running.command != command.shown:
+            report("note", f"the job of that name runs {plain(running.command, 500)}")
         return Submitted(running, client, fresh=False)
     cluster = cluster_state(client)
     preflight.check_versions(cluster)
-    notes = preflight.check_places(cluster, request.places, shared)
-    for note in notes + preflight.check_cluster_capacity(cluster, resources):
-        tell("note", note)
-    more = request.patience(_ROOM_S) if cluster.grows else []
-    _send(client, request, request.entrypoint(cluster.interpreter, more), variables or {})
-    return Submitted(client.job(request.name), client, fresh=True)
+    notes = preflight.check_locations(cluster, command.locations, shared)
+    for note in notes + preflight.check_cluster_capacity(cluster, command.resources):
+        report("note", note)
+    entrypoint = command.entrypoint(
+        cluster.interpreter, _CAPACITY_TIMEOUT_S if cluster.grows else 0
+    )
+    _send(client, name, command, entrypoint, variables or {})
+    return Submitted(client.job(name), client, fresh=True)
 
 
 def wait_for_start(client: JobClient, job: Job, timeout_s: float) -> Job:
@@ -95,7 +94,7 @@ def wait_for_start(client: JobClient, job: Job, timeout_s: float) -> Job:
 
 
 def what_it_waits_for(client: JobClient, job: Job) -> str:
-    """Why a job has not begun, as far as the cluster knows."""
+    """Why a job has not started, as far as the cluster knows."""
     reasons = [job.message.strip().rstrip(".")] if job.message else []
     if demand := unmet_demand(client):
         reasons.append(f"the cluster cannot place {demand}")
@@ -109,36 +108,41 @@ def _described(server: JobServer) -> str:
 def _still_running(known: Job, server: JobServer) -> Job:
     if known.over:
         raise UsageError(
-            f"A job called {known.id} has ended already ({known.state}; mimic-ray logs {known.id}"
-            f"{server.option}): give another --name to run it again, and --resume after the -- to "
-            "go on with what it committed."
+            f"The job {known.id} has ended ({known.state}; mimic-ray logs {known.id}"
+            f"{server.option}): use another --name to run it again, and --resume after the -- to "
+            "continue from its last checkpoint."
         )
     return known
 
 
 def _send(
-    client: JobClient, request: Request, entrypoint: str, variables: Mapping[str, str]
+    client: JobClient,
+    name: str,
+    command: JobCommand,
+    entrypoint: str,
+    variables: Mapping[str, str],
 ) -> None:
-    """What travels lies in a folder of its own, so that nothing else can."""
+    """The files that travel are copied to a folder of their own, so that nothing else can."""
     with tempfile.TemporaryDirectory(prefix="mimic-ray-job-") as folder:
         files = None
-        if request.files:
+        if command.files:
             files = Path(folder) / "files"
             files.mkdir()
-            for there, here in request.files.items():
+            for there, here in command.files.items():
                 shutil.copyfile(here, files / there)
+        on_one_node, each = not command.spreads, command.resources
         client.submit(
-            request.name,
+            name,
             entrypoint,
             wheel=build_wheel(Path(folder)),
             files=files,
             variables={**_VARIABLES, **variables},
             metadata={
                 "mimic-ray": mimic_ray.__version__,
-                "command": request.command,
-                "out": request.places.out,
+                "command": command.shown,
+                "out": command.out,
             },
-            # A command that spreads asks for its workers itself; its driver only watches them.
-            cpus=max(1.0, request.resources.cpus_per_worker) if request.on_one_node else 0,
-            gpus=request.resources.gpus_per_worker or 0 if request.on_one_node else 0,
+            # A command that spreads requests its workers itself; its driver only watches them.
+            cpus=max(1, each.cpus_per_worker) if on_one_node else 0,
+            gpus=each.gpus_per_worker or 0 if on_one_node else 0,
         )

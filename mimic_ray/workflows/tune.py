@@ -18,6 +18,7 @@ from mimic_ray.base.errors import (
     UnknownNameError,
     UsageError,
 )
+from mimic_ray.base.locations import absolute
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.base.registry import near_names
 from mimic_ray.base.resources import Resources, this_machine, trial_slots
@@ -163,7 +164,7 @@ def tune(
             prepare,
             encoder,
             loaded,
-            str(Path(data).absolute()) if Path(data).exists() else str(data),
+            absolute(data),
             wanted.base,
             trials=trials,
             with_attention=wanted.may_attend(),

@@ -8,11 +8,12 @@ from importlib.metadata import version
 
 import pytest
 
-from mimic_ray.base.errors import ResourceError, UsageError
+from mimic_ray.base.errors import ResourceError, StorageError, UsageError
 from mimic_ray.base.resources import Resources
+from mimic_ray.jobs import preflight
 from mimic_ray.jobs.cluster_state import ClusterState, Node, cluster_state
-from mimic_ray.jobs.job_request import Places
-from mimic_ray.jobs.preflight import check_cluster_capacity, check_places, check_versions
+from mimic_ray.jobs.job_request import JobLocation
+from mimic_ray.jobs.preflight import check_cluster_capacity, check_locations, check_versions
 
 HERE, ELSEWHERE = "127.0.0.1", "192.0.2.77"  # an address for documentation is nobody's
 
@@ -146,33 +147,78 @@ def test_another_version_is_refused_with_both(kind, theirs):
 
 
 def test_a_local_path_is_refused_where_the_cluster_is_elsewhere(tmp_path):
-    places = Places({"--data": str(tmp_path)}, "")
-    with pytest.raises(UsageError, match=r"--data .* is a path of this machine"):
-        check_places(cluster((2, 0)), places, [])
+    places = [JobLocation("--data", str(tmp_path))]
+    with pytest.raises(UsageError, match=r"--data .* is a path on this machine"):
+        check_locations(cluster((2, 0)), places, [])
 
 
 def test_a_local_path_is_refused_with_more_than_one_node(tmp_path):
-    places = Places({"--out": str(tmp_path)}, "")
-    with pytest.raises(UsageError, match="2 machines"):
-        check_places(cluster((2, 0), (2, 0), ip=HERE), places, [])
+    places = [JobLocation("--out", str(tmp_path), is_output=True)]
+    with pytest.raises(UsageError, match="2 other machines"):
+        check_locations(cluster((2, 0), (2, 0), ip=HERE), places, [])
 
 
 def test_a_local_path_is_fine_on_this_machine(tmp_path):
-    assert check_places(cluster((2, 0), ip=HERE), Places({"--data": str(tmp_path)}, ""), []) == []
+    places = [
+        JobLocation("--data", str(tmp_path)),
+        JobLocation("--data", f"{tmp_path}/train-[0-3]?.tar"),
+        JobLocation("--out", str(tmp_path / "new"), is_output=True),
+    ]
+    assert check_locations(cluster((2, 0), ip=HERE), places, []) == []
 
 
-def test_a_missing_one_is_not(tmp_path):
-    places = Places({"--teacher": str(tmp_path / "t.pth")}, "")
+def test_a_missing_local_input_is_refused(tmp_path):
+    places = [JobLocation("--teacher", str(tmp_path / "t.pth"))]
     with pytest.raises(UsageError, match=r"t\.pth does not exist"):
-        check_places(cluster((2, 0), ip=HERE), places, [])
+        check_locations(cluster((2, 0), ip=HERE), places, [])
 
 
 def test_a_shared_folder_is_believed():
-    places = Places({"--data": "/mnt/nfs/images", "--out": "/mnt/nfs/runs/a"}, "")
-    assert check_places(cluster((2, 0), (2, 0)), places, ["/mnt/nfs"]) == []
+    places = [
+        JobLocation("--data", "torchvision:CIFAR10:/mnt/nfs/images"),
+        JobLocation("--out", "/mnt/nfs/runs/a", is_output=True),
+    ]
+    assert check_locations(cluster((2, 0), (2, 0)), places, ["/mnt/nfs"]) == []
 
 
 def test_a_folder_that_only_begins_like_the_shared_one_is_not():
-    places = Places({"--out": "/mnt/nfs2/runs"}, "")
+    places = [JobLocation("--out", "/mnt/nfs2/runs", is_output=True)]
     with pytest.raises(UsageError, match="--shared"):
-        check_places(cluster((2, 0), (2, 0)), places, ["/mnt/nfs"])
+        check_locations(cluster((2, 0), (2, 0)), places, ["/mnt/nfs"])
+
+
+@pytest.mark.parametrize(
+    ("place", "asked"),
+    [
+        (JobLocation("--teacher", "s3://b/x/t.pth?region=eu", is_file=True), ("b/x", "t.pth")),
+        (JobLocation("--data", "s3://b/x/{00..07}.tar"), ("b/x", "run.json")),
+        (JobLocation("--data", "gs://b/x/train-[0-3]?.tar"), ("b/x/train-", "run.json")),
+        (JobLocation("--out", "s3://b/runs/a", is_output=True), ("b/runs/a", "run.json")),
+    ],
+)
+def test_an_address_is_asked_for_and_only_a_file_must_be_there(monkeypatch, place, asked):
+    seen = []
+
+    class Empty:
+        def __init__(self, address):
+            self.address = address
+
+        def find(self, name):
+            seen.append((self.address.path, name))
+
+    monkeypatch.setattr(preflight, "open_storage", Empty)
+    if place.is_file:
+        with pytest.raises(StorageError, match=r"--teacher s3://b/x/t\.pth does not exist"):
+            check_locations(cluster((2, 0)), [place], [])
+    else:
+        assert check_locations(cluster((2, 0)), [place], []) == []
+    assert seen == [asked]
+
+
+def test_an_address_without_access_from_here_is_noted(monkeypatch):
+    def refuse(address):
+        raise StorageError(f"{address.shown}: access was denied.")
+
+    monkeypatch.setattr(preflight, "open_storage", refuse)
+    notes = check_locations(cluster((2, 0)), [JobLocation("--data", "s3://b/d?region=x")], [])
+    assert notes == ["--data s3://b/d was not checked: this machine has no access."]

@@ -11,6 +11,7 @@ from torch import Tensor
 from mimic_ray.attacks.triggers import trigger_file
 from mimic_ray.attacks.triggers.trigger_registry import TRIGGERS
 from mimic_ray.attacks.triggers.trigger_settings import parse_settings
+from mimic_ray.base.storage import at_hand
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,13 @@ def make_trigger(text: str, side: int) -> Trigger:
     """The trigger for images of `side` pixels.
 
     `text` is a name, a name with settings (`patch:side=12,corner=top-left`), or a file in
-    BadEncoder's format (`*.npz`).
+    BadEncoder's format (`*.npz`) or its address.
     Raises UnknownNameError for a name or setting that does not exist, UsageError for a value that
     cannot be or a file for another size, DataError for a file that is no trigger.
     """
     if text.endswith(".npz"):
-        return Trigger(Path(text).name, *trigger_file.read_pattern(Path(text), side))
+        path = at_hand(text)
+        return Trigger(path.name, *trigger_file.read_pattern(path, side))
     name, _, settings = text.partition(":")
     make = TRIGGERS.resolve(name)
     mask, add = make(side, **parse_settings(make, name, settings))

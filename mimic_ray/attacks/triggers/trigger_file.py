@@ -30,11 +30,11 @@ _LARGEST_ARRAY_BYTES = 64 << 20
 def read_pattern(path: Path, side: int) -> tuple[Tensor, Tensor]:
     """Mask and addend, float32 [3, side, side] with values in [0, 1].
 
-    Raises UsageError when the file is missing or made for another size, DataError when it holds no
-    trigger.
+    Raises UsageError when the file is for another image size, DataError when it is missing or holds
+    no trigger.
     """
     if not path.is_file():
-        raise UsageError(f"There is no trigger file {plain(path)}.")
+        raise DataError(f"Trigger file {plain(path)} does not exist.")
     try:
         with zipfile.ZipFile(path) as archive:
             mask, add = (_read_array(archive, path, name, side) for name in ("tm", "t"))

@@ -34,7 +34,7 @@ def _no_ray_of_ours(monkeypatch, tmp_path):
         (["--", "purify", "--encoder", "x"], "--teacher"),
         (["--", *PURIFY, "--worker", "2"], "--worker"),
         (["--", *PURIFY, "--local"], "--local"),
-        (["--", *PURIFY, "--address", "auto"], "--address before --"),
+        (["--", *PURIFY, "--address", "auto"], "--address before the --"),
         (["--workers", "2", "--", *PURIFY, "--workers", "3"], "--workers is 2 before the -- and 3"),
         (["--workers", "many", "--", *PURIFY], "many"),
         (["--workers", "3-1", "--", *PURIFY], "3-1"),
@@ -148,7 +148,7 @@ def test_an_address_of_the_command_is_refused_and_one_of_the_environment_is_the_
     refused, monkeypatch, capsys
 ):
     purify = ["purify", "--encoder", "x", "--teacher", "t", "--data", "d", "--out", "o"]
-    refused(["submit", "--", *purify, "--address", "auto"], "give --address before --", code=2)
+    refused(["submit", "--", *purify, "--address", "auto"], "give --address before the --", code=2)
     monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:1")
     assert run(["submit", "--", *purify]) == 1
     assert "Job server  http://127.0.0.1:1 (from RAY_ADDRESS)" in capsys.readouterr().err

@@ -1,0 +1,190 @@
+"""A command line as a job: parsed once, by the command itself, and written out for the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from mimic_ray.base.errors import UnknownNameError, UsageError
+from mimic_ray.base.locations import absolute
+from mimic_ray.base.registry import near_names
+from mimic_ray.base.resources import Resources
+from mimic_ray.base.text import plain
+from mimic_ray.cli.option_kinds import FILES, Kind, Use, checked_value, kinds_of, label, texts_of
+from mimic_ray.cli.worker_numbers import parse_worker_range
+from mimic_ray.jobs.job_request import JobCommand, JobLocation
+
+
+def job_commands() -> list[str]:
+    """The commands that can be sent: those whose module says `CAN_BE_A_JOB`."""
+    from mimic_ray.cli.app import COMMANDS
+
+    return [
+        name
+        for name, module in COMMANDS.items()
+        if getattr(import_module(module), "CAN_BE_A_JOB", False)
+    ]
+
+
+def find_command(arguments: Sequence[str]) -> tuple[list[str], Any, list[str]]:
+    """The words that name a command (`attack badencoder`), the command, and its own arguments."""
+    from mimic_ray.cli.app import LazyGroup
+
+    name, *rest = arguments
+    known = job_commands()
+    if name not in known:
+        near = near_names(name, known)
+        raise UnknownNameError("command for a job", name, near, f"Known: {', '.join(known)}.")
+    command, path = LazyGroup().get_command(None, name), [name]
+    if parts := getattr(command, "commands", {}):
+        part, *rest = rest or [""]
+        if part not in parts:
+            raise UnknownNameError(
+                f"mimic-ray {name}", part, near_names(part, parts), f"See mimic-ray {name} --help."
+            )
+        command, path = parts[part], [name, part]
+    return path, command, rest
+
+
+def job_command(
+    arguments: Sequence[str],
+    *,
+    workers: str | None = None,
+    cpus_per_worker: int = 0,
+    gpus_per_worker: int = 0,
+) -> JobCommand:
+    """The job of `["purify", "--encoder", ...]`; the numbers are those given to `submit` itself.
+
+    Raises UsageError, or typer's own errors, for a command line that the command would refuse.
+    """
+    path, command, rest = find_command(arguments)
+    context = command.make_context(f"mimic-ray {' '.join(path)}", rest)
+    line = _CommandLine(command, context)
+    line.refuse_what_a_job_sets()
+    fewest, most = parse_worker_range(str(line.agreed(Kind.WORKERS, workers) or 1))
+    resources = Resources(
+        workers=most,
+        min_workers=fewest,
+        cpus_per_worker=line.agreed(Kind.CPUS_PER_WORKER, cpus_per_worker or None) or 0,
+        gpus_per_worker=line.agreed(Kind.GPUS_PER_WORKER, gpus_per_worker or None),
+    )
+    spreads = Kind.ADDRESS in line.kinds.values()
+    words = line.rewritten()
+    if spreads:
+        words += [line.option(Kind.ADDRESS), "auto"]
+        for kind, value in (
+            (Kind.WORKERS, workers),
+            (Kind.GPUS_PER_WORKER, gpus_per_worker),
+            (Kind.CPUS_PER_WORKER, cpus_per_worker),
+        ):
+            if value and not line.is_given(kind):
+                words += [line.option(kind), str(value)]
+    waits = Kind.CAPACITY_TIMEOUT in line.kinds.values() and not line.is_given(
+        Kind.CAPACITY_TIMEOUT
+    )
+    return JobCommand(
+        words=[*path, *words],
+        locations=line.locations,
+        files=line.files,
+        resources=resources,
+        spreads=spreads,
+        capacity_option=line.option(Kind.CAPACITY_TIMEOUT) if waits else "",
+    )
+
+
+class _CommandLine:
+    """A parsed command line: the click command, and the context that holds its values."""
+
+    def __init__(self, command: Any, context: Any) -> None:
+        self.command, self.context = command, context
+        self.kinds = kinds_of(command)
+        self.locations: list[JobLocation] = []
+        self.files: dict[str, Path] = {}
+
+    def rewritten(self) -> list[str]:
+        """The options that were given, with absolute paths; notes locations and files."""
+        options: list[str] = []
+        arguments: list[str] = []
+        for parameter, given in self._given():
+            if getattr(parameter, "is_flag", False):
+                options.append((parameter.opts if given else parameter.secondary_opts)[0])
+                continue
+            for text in texts_of(given):
+                word = self._on_the_cluster(parameter, text)
+                if parameter.param_type_name == "argument":
+                    arguments.append(word)
+                elif word.startswith("-"):
+                    options.append(f"{label(parameter)}={word}")
+                else:
+                    options += [label(parameter), word]
+        if any(word.startswith("-") for word in arguments):
+            arguments.insert(0, "--")
+        return options + arguments
+
+    def refuse_what_a_job_sets(self) -> None:
+        """Raises UsageError for --local, and for --address of the command itself."""
+        for parameter, given in self._given():
+            kind = self.kinds.get(parameter.name)
+            if kind is Kind.NOT_IN_A_JOB and given:
+                raise UsageError(f"A job cannot use {label(parameter)}: leave it out.")
+            if kind is Kind.ADDRESS:
+                raise UsageError(
+                    f"A job runs on the cluster that it is sent to: give {label(parameter)} "
+                    "before the --."
+                )
+
+    def agreed(self, kind: Kind, before: str | int | None) -> Any:
+        """The value given to `submit` or to the command. Raises UsageError for two that differ."""
+        own = self._parameter(kind)
+        after = self.context.params.get(own.name) if own is not None else None
+        if before is None or not self.is_given(kind):
+            return after if before is None else before
+        if str(before) != str(after):
+            raise UsageError(
+                f"{label(own)} is {before} before the -- and {after} after it: give it once."
+            )
+        return before
+
+    def is_given(self, kind: Kind) -> bool:
+        return any(self.kinds.get(parameter.name) is kind for parameter, _ in self._given())
+
+    def option(self, kind: Kind) -> str:
+        """`--workers`, or "" where the command has no such option."""
+        found = self._parameter(kind)
+        return "" if found is None else label(found)
+
+    def _parameter(self, kind: Kind) -> Any:
+        return next((p for p in self.command.params if self.kinds.get(p.name) is kind), None)
+
+    def _given(self) -> Iterator[tuple[Any, Any]]:
+        """The parameters from the command line, not from defaults or RAY_ADDRESS."""
+        for parameter in self.command.params:
+            source = self.context.get_parameter_source(parameter.name)
+            if source is not None and source.name == "COMMANDLINE":
+                yield parameter, self.context.params[parameter.name]
+
+    def _on_the_cluster(self, parameter: Any, text: str) -> str:
+        kind, name = self.kinds.get(parameter.name), label(parameter)
+        if kind is None:
+            return text
+        value = checked_value(name, kind, text)
+        match value.use:
+            case Use.WORD:
+                return text
+            case Use.TRAVELS:
+                return value.with_path(self._travelling(name, Path(value.path).expanduser()))
+            case _:
+                place = absolute(value.path)
+                is_output, is_file = value.use is Use.OUTPUT, kind in FILES
+                self.locations.append(JobLocation(name, place, is_output, is_file))
+                return value.with_path(place)
+
+    def _travelling(self, name: str, path: Path) -> str:
+        """Its name in the job's working folder."""
+        if not path.is_file():
+            raise UsageError(f"{name}: {plain(path)} does not exist, and must travel with the job.")
+        if self.files.setdefault(path.name, path) != path:
+            raise UsageError(f"Two files called {path.name} cannot travel together: rename one.")
+        return path.name

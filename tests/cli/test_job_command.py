@@ -1,0 +1,196 @@
+"""A command line as a job. The first tests walk every option of every command that can be sent."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+
+from mimic_ray.base.errors import MimicError, UsageError
+from mimic_ray.cli.job_command import find_command, job_command, job_commands
+from mimic_ray.cli.option_kinds import Kind, kinds_of, label
+
+# Options that take text and mean no path. A new text option must be marked or listed here.
+PLAIN_TEXT = {
+    *("setting", "search", "track", "device", "strategy", "teacher_placement"),
+    *("target", "head"),
+}
+LOCAL_INPUTS = {
+    Kind.CHECKPOINT: "CWD/here.pth",
+    Kind.CHECKPOINT_OR_RUN: "CWD/here.pth",
+    Kind.NAMED_CHECKPOINT: "name=CWD/here.pth",
+    Kind.IMAGES: "CWD/train-[0-3]?.tar",
+    Kind.TRIGGER: "CWD/here.npz",
+    Kind.REFERENCES: "CWD/here.npz",
+    Kind.OUTPUT: "CWD/new",
+}
+TRAVELLING = {Kind.RECIPE: "mine.toml", Kind.ENCODER: "net.py:build"}
+ELSEWHERE = (Kind.ADDRESS, Kind.NOT_IN_A_JOB)
+REQUIRED = {
+    "purify": "--encoder vit_b16 --teacher s3://b/t.pth --data s3://b/d --out s3://b/o",
+    "tune": "--encoder vit_b16 --teacher s3://b/t.pth --data s3://b/d --out s3://b/o",
+    "profile": "--encoder vit_b16 --teacher s3://b/t.pth --data s3://b/d",
+    "evaluate": "--train s3://b/d --test s3://b/d a=s3://b/t.pth",
+    "attack badencoder": "--encoder vit_b16 --teacher s3://b/t.pth --data s3://b/d "
+    "--trigger patch --out s3://b/o",
+}
+PURIFY = ["purify", *REQUIRED["purify"].split()]
+
+
+def commands():
+    """The words of every command that can be sent, with the sub-commands of a group."""
+    from mimic_ray.cli.app import LazyGroup
+
+    for name in job_commands():
+        parts = getattr(LazyGroup().get_command(None, name), "commands", {})
+        yield from [f"{name} {part}" for part in parts] or [name]
+
+
+def options(kinds=None):
+    """(command, parameter, kind) of every option, or of those that have one of the kinds."""
+    found = []
+    for name in commands():
+        command = find_command(name.split())[1]
+        for parameter in command.params:
+            kind = kinds_of(command).get(parameter.name)
+            if kinds is None or kind in kinds:
+                ids = f"{name} {label(parameter)}"
+                found.append(pytest.param(name, parameter, kind, id=ids))
+    return found
+
+
+def with_value(name, parameter, value):
+    """A command line of `name` in which only `parameter` has a local value."""
+    words = [*name.split(), *REQUIRED[name].split()]
+    if parameter.param_type_name == "argument":
+        return [*words, value]
+    return [*words, f"{label(parameter)}={value}"]
+
+
+@pytest.fixture
+def cwd(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine.toml", "net.py", ".env", "id_rsa"):
+        (tmp_path / name).write_text("x")
+    return tmp_path
+
+
+def test_the_commands_that_can_be_sent_are_those_that_compute():
+    assert set(commands()) == set(REQUIRED)
+
+
+@pytest.mark.parametrize(("name", "parameter", "kind"), options())
+def test_every_option_that_takes_text_is_marked_or_known_to_mean_no_path(name, parameter, kind):
+    callback = inspect.unwrap(find_command(name.split())[1].callback)
+    declared = str(get_type_hints(callback)[parameter.name])
+    if "str" in declared or "Path" in declared:
+        assert kind or parameter.name in PLAIN_TEXT, f"mark {label(parameter)} of {name}"
+
+
+@pytest.mark.parametrize(("name", "parameter", "kind"), options(LOCAL_INPUTS))
+def test_every_path_is_absolute_noted_and_sent(cwd, name, parameter, kind):
+    meant = LOCAL_INPUTS[kind].replace("CWD", str(cwd))
+    sent = job_command(with_value(name, parameter, LOCAL_INPUTS[kind].replace("CWD/", "")))
+    assert meant in sent.words
+    noted = {place.location: place for place in sent.locations}[meant.removeprefix("name=")]
+    assert noted.option == label(parameter)
+    assert noted.is_output == (kind is Kind.OUTPUT)
+
+
+@pytest.mark.parametrize(("name", "parameter", "kind"), options(TRAVELLING))
+def test_every_small_file_travels_and_must_exist(cwd, name, parameter, kind):
+    value = TRAVELLING[kind]
+    sent = job_command(with_value(name, parameter, f"{cwd}/{value}"))
+    assert value in sent.words
+    assert {file.name for file in sent.files.values()} == {value.partition(":")[0]}
+    with pytest.raises(UsageError, match="does not exist"):
+        job_command(with_value(name, parameter, f"none/{value}"))
+
+
+@pytest.mark.parametrize(("name", "parameter", "kind"), options({**LOCAL_INPUTS, **TRAVELLING}))
+def test_every_empty_or_foreign_location_is_refused(name, parameter, kind):
+    with pytest.raises(MimicError, match="is empty"):
+        job_command(with_value(name, parameter, ""))
+    if kind not in (Kind.ENCODER, Kind.TRIGGER):
+        with pytest.raises(MimicError, match="https"):
+            job_command(with_value(name, parameter, "https://host/x.toml"))
+
+
+@pytest.mark.parametrize(("name", "parameter", "kind"), options(ELSEWHERE))
+def test_every_option_that_a_job_sets_itself_is_refused(name, parameter, kind):
+    assert kind
+    words = [*name.split(), *REQUIRED[name].split(), label(parameter)]
+    with pytest.raises(UsageError, match=label(parameter)):
+        job_command(words if getattr(parameter, "is_flag", False) else [*words, "auto"])
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_the_words_of_a_job_parse_to_the_values_that_were_given(name):
+    words = [*name.split(), *REQUIRED[name].split(), "--threads=2", "--device", "-odd", "--json"]
+    sent = job_command(words).words
+    _, command, _ = find_command(words)
+
+    def values(line):
+        context = command.make_context(name, line[len(name.split()) :])
+        return {k: v for k, v in context.params.items() if k != "address"}
+
+    assert values([*sent]) == values(words)
+
+
+def test_names_are_no_files():
+    sent = job_command([*PURIFY, "--recipe", "default"])
+    assert not sent.files
+    assert "default" in sent.words
+    trigger = ["--trigger", "patch:side=3", "--references", "7", "--target", "red"]
+    sent = job_command(["attack", "badencoder", *REQUIRED["attack badencoder"].split(), *trigger])
+    assert {place.option for place in sent.locations} == {"--teacher", "--data", "--out"}
+
+
+def test_two_files_of_one_name_cannot_travel(cwd):
+    for folder in ("a", "b"):
+        (cwd / folder).mkdir()
+        (cwd / folder / "net.py").write_text("")
+    same = [*PURIFY, "--encoder", "a/net.py:f", "--recipe", "a/net.py"]
+    assert job_command(same).files == {"net.py": Path("a/net.py")}
+    with pytest.raises(UsageError, match="rename one"):
+        job_command([*same, "--recipe", "b/net.py"])
+
+
+def test_the_job_uses_the_cluster_that_it_is_sent_to():
+    assert job_command(PURIFY).words[-2:] == ["--address", "auto"]
+    assert job_command(PURIFY).spreads
+    evaluate = job_command(["evaluate", *REQUIRED["evaluate"].split()], workers="3")
+    assert not evaluate.spreads
+    assert "--address" not in evaluate.words
+    assert "--workers" not in evaluate.words
+
+
+def test_resources_before_the_dashes_become_those_of_the_command():
+    sent = job_command(PURIFY, workers="1-3", cpus_per_worker=2, gpus_per_worker=1)
+    assert sent.words[-8:] == [
+        *("--address", "auto", "--workers", "1-3"),
+        *("--gpus-per-worker", "1", "--cpus-per-worker", "2"),
+    ]
+    assert (sent.resources.required_workers, sent.resources.workers) == (1, 3)
+    assert sent.resources.each() == {"CPU": 2, "GPU": 1}
+
+
+@pytest.mark.parametrize("own", [["--workers", "4"], ["--workers=4"]])
+def test_resources_of_the_command_itself_are_not_repeated(own):
+    sent = job_command([*PURIFY, *own], workers="4")
+    assert sum("--workers" in word for word in sent.words) == 1
+    assert sent.resources.workers == 4
+
+
+def test_resources_that_differ_are_refused_with_both():
+    with pytest.raises(UsageError, match="--workers is 2 before the -- and 3 after it"):
+        job_command([*PURIFY, "--workers", "3"], workers="2")
+
+
+def test_a_job_waits_for_nodes_unless_the_command_line_says_how_long():
+    option = job_command(PURIFY).capacity_option
+    assert option.startswith("--wait-for-")
+    assert job_command([*PURIFY, f"{option}=60"]).capacity_option == ""
+    assert job_command(["evaluate", *REQUIRED["evaluate"].split()]).capacity_option == ""
