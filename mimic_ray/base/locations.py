@@ -36,12 +36,12 @@ def absolute(location: str | Path) -> str:
 
 
 def is_missing(location: str | Path) -> bool:
-    """Whether nothing lies at a local input. Of a pattern, only its folder is checked.
+    """Whether nothing lies at a local path. Of a pattern, only its folder is checked.
 
-    An address of object storage is never missing here: that takes a request.
+    False for an address, which takes a request to check, and for a data set of torchvision.
     """
     path = local_path(location)
-    if not path or Path(path).exists():
+    if not path or str(location).startswith("torchvision:") or Path(path).exists():
         return False
     if pattern := _PATTERN.search(path):
         return not Path(path[: pattern.start()] + "x").parent.exists()

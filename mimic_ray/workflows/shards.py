@@ -36,9 +36,10 @@ def build_shards(
         raise UsageError(f"{option('broken_share', broken_share)} must be between 0 and 1.")
     if not 1 <= quality <= 100:
         raise UsageError(f"{option('quality', quality)} must be between 1 and 100.")
+    folder = _local(out, option("out", out), "aws s3 cp --recursive FOLDER ADDRESS uploads it")
     return shard_writer.build(
         open_images(sources),
-        _local(out, option("out", out), "aws s3 cp --recursive FOLDER ADDRESS uploads it"),
+        folder,
         per_shard=per_shard,
         side=side,
         quality=quality,

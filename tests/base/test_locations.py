@@ -44,5 +44,6 @@ def test_what_is_not_there_is_missing(tmp_path):
     here = [tmp_path, tmp_path / "a[1].tar", tmp_path / "b-{0..9}.tar", tmp_path / "*.tar"]
     assert not any(map(is_missing, here))
     assert not is_missing("s3://bucket/anything")
-    gone = [tmp_path / "b.tar", tmp_path / "none" / "*.tar", f"torchvision:CIFAR10:{tmp_path}/none"]
+    assert not is_missing("torchvision:CIFAR11:none")
+    gone = [tmp_path / "b.tar", tmp_path / "none" / "*.tar", "none.pth"]
     assert all(map(is_missing, gone))

@@ -109,7 +109,7 @@ def test_limits_leave_every_class_in(toy, command, capsys):
     [
         (["{clean}", "--trigger", "patch"], 2, "--trigger and --target belong together"),
         (["{clean}", "--count-target"], 2, "--count-target counts triggered images"),
-        (["a={clean}", "a={other}"], 2, 'Two encoders are called "a"'),
+        (["a={clean}", "a={other}"], 2, 'Two encoders are named "a"'),
         (["reference={clean}", "--reference", "{other}"], 2, "call the other otherwise"),
         (["{clean}", "--head", "mpl"], 2, "Did you mean mlp"),
         (["{clean}", "--trigger", "patch", "--target", "rde"], 2, "Did you mean red"),

@@ -102,7 +102,7 @@ def test_a_hostile_file_is_refused_and_not_run(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "There is no file"),
+        (None, "does not exist"),
         (b"", "is empty"),
         (b"<html>", "is a web page"),
         (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),

@@ -86,8 +86,8 @@ def test_another_size_is_named_with_ours(tmp_path):
         make_trigger(path, 32)
 
 
-def test_a_missing_file_is_a_usage_error(tmp_path):
-    with pytest.raises(UsageError, match=r"no trigger file.*none\.npz"):
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"none\.npz does not exist"):
         make_trigger(str(tmp_path / "none.npz"), 32)
 
 

@@ -82,5 +82,6 @@ def test_resume_of_a_run_with_a_damaged_file_names_it(
     refused(purify_arguments(run_folder, "--local", "--resume", steps=3), run_folder, name)
 
 
-def test_shards_are_not_built_at_an_address(refused):
-    refused(["shards", "build", "images", "--out", "s3://bucket/x"], "--out", "aws s3 cp", code=2)
+def test_shards_are_not_built_at_an_address(refused, tmp_path):
+    words = ["shards", "build", tmp_path, "--out", "s3://bucket/x"]
+    refused(words, "--out s3://bucket/x", "aws s3 cp", code=2)

@@ -42,7 +42,8 @@ def _no_ray_of_ours(monkeypatch, tmp_path):
         (["--env", "NAME", "--", *PURIFY], "NAME=VALUE"),
         (["--env", "HF_TOKEN=abcdefgh", "--", *PURIFY], "--env HF_TOKEN looks like a secret"),
         (["--", *PURIFY, "--recipe", "absent.toml"], "absent.toml"),
-        (["--", *PURIFY, "--data", "s3://me:secret@b/d"], "looks like a secret"),
+        (["--", *PURIFY, "--data", "s3://me:secret@b/d"], "holds a secret"),
+        (["--", *PURIFY, "--set", "x=AKIAABCDEFGHIJKLMNOP"], "looks like a secret"),
         ([], "COMMAND"),
     ],
 )
