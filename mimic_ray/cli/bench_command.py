@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mimic_ray.cli import console, options
-from mimic_ray.cli.option_kinds import Kind
+from mimic_ray.cli.option_kinds import CheckedCommand, Kind
 from mimic_ray.cli.worker_numbers import parse_worker_counts
 
 app = typer.Typer(
@@ -21,7 +21,7 @@ Name = Annotated[
 ]
 
 
-@app.command(name="options")
+@app.command(name="options", cls=CheckedCommand)
 def large_encoders(
     encoder: Name = "resnet18",
     batch: Annotated[int, typer.Option(min=4, help="Images a step.")] = 8,
@@ -55,7 +55,7 @@ def large_encoders(
         console.out.print(f"  {note}")
 
 
-@app.command()
+@app.command(cls=CheckedCommand)
 def scaling(
     workers: Annotated[str, typer.Option(help="Numbers of workers, such as 1,2,4.")] = "1,2",
     encoder: Name = "cifar_resnet20",

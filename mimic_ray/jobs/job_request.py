@@ -32,8 +32,8 @@ class JobCommand:
 
     `files` travel with the job: name in the job's working folder -> file here. `spreads` says
     whether the command uses all workers of a cluster by itself; one that does not runs on one node
-    that fits one worker of `resources`. `capacity_option` is the option that makes the command wait for
-    nodes, "" where it has none or the command line sets it already.
+    that fits one worker of `resources`. `capacity_option` is the option that makes the command
+    wait for nodes, "" where it has none or the command line sets it already.
     """
 
     words: Sequence[str]  # such as ["purify", "--encoder", "vit_b16", ...]

@@ -11,6 +11,7 @@ import pytest
 from mimic_ray.base.errors import MimicError, UsageError
 from mimic_ray.cli.job_command import find_command, job_command, job_commands
 from mimic_ray.cli.option_kinds import Kind, kinds_of, label
+from tests.cli.command_lines import all_commands, marked_options, required, with_value
 
 # Options that take text and mean no path. A new text option must be marked or listed here.
 PLAIN_TEXT = {
@@ -28,45 +29,16 @@ LOCAL_INPUTS = {
 }
 TRAVELLING = {Kind.RECIPE: "mine.toml", Kind.ENCODER: "net.py:build"}
 ELSEWHERE = (Kind.ADDRESS, Kind.NOT_IN_A_JOB)
-REQUIRED = {
-    "purify": "--encoder vit_b16 --teacher s3://b/t.pth --data s3://b/d --out s3://b/o",
-    "tune": "--encoder vit_b16 --teacher s3://b/t.pth --data s3://b/d --out s3://b/o",
-    "profile": "--encoder vit_b16 --teacher s3://b/t.pth --data s3://b/d",
-    "evaluate": "--train s3://b/d --test s3://b/d a=s3://b/t.pth",
-    "attack badencoder": "--encoder vit_b16 --teacher s3://b/t.pth --data s3://b/d "
-    "--trigger patch --out s3://b/o",
-}
-PURIFY = ["purify", *REQUIRED["purify"].split()]
+SENDABLE = ("purify", "profile", "tune", "evaluate", "attack badencoder")
+PURIFY = required("purify")
 
 
-def commands():
-    """The words of every command that can be sent, with the sub-commands of a group."""
-    from mimic_ray.cli.app import LazyGroup
-
-    for name in job_commands():
-        parts = getattr(LazyGroup().get_command(None, name), "commands", {})
-        yield from [f"{name} {part}" for part in parts] or [name]
-
-
-def options(kinds=None):
-    """(command, parameter, kind) of every option, or of those that have one of the kinds."""
-    found = []
-    for name in commands():
-        command = find_command(name.split())[1]
-        for parameter in command.params:
-            kind = kinds_of(command).get(parameter.name)
-            if kinds is None or kind in kinds:
-                ids = f"{name} {label(parameter)}"
-                found.append(pytest.param(name, parameter, kind, id=ids))
-    return found
-
-
-def with_value(name, parameter, value):
-    """A command line of `name` in which only `parameter` has a local value."""
-    words = [*name.split(), *REQUIRED[name].split()]
-    if parameter.param_type_name == "argument":
-        return [*words, value]
-    return [*words, f"{label(parameter)}={value}"]
+def options(kinds):
+    """Of every command that can be sent."""
+    return [
+        pytest.param(*found, id=f"{found[0]} {label(found[1])}")
+        for found in marked_options(kinds, job_commands())
+    ]
 
 
 @pytest.fixture
@@ -78,15 +50,18 @@ def cwd(tmp_path, monkeypatch):
 
 
 def test_the_commands_that_can_be_sent_are_those_that_compute():
-    assert set(commands()) == set(REQUIRED)
+    assert tuple(name for name, _ in all_commands(job_commands())) == SENDABLE
 
 
-@pytest.mark.parametrize(("name", "parameter", "kind"), options())
-def test_every_option_that_takes_text_is_marked_or_known_to_mean_no_path(name, parameter, kind):
-    callback = inspect.unwrap(find_command(name.split())[1].callback)
-    declared = str(get_type_hints(callback)[parameter.name])
-    if "str" in declared or "Path" in declared:
-        assert kind or parameter.name in PLAIN_TEXT, f"mark {label(parameter)} of {name}"
+@pytest.mark.parametrize("name", SENDABLE)
+def test_every_option_that_takes_text_is_marked_or_known_to_mean_no_path(name):
+    _, command, _ = find_command(name.split())
+    hints = get_type_hints(inspect.unwrap(command.callback))
+    for parameter in command.params:
+        declared = str(hints[parameter.name])
+        if "str" in declared or "Path" in declared:
+            marked = parameter.name in {*kinds_of(command), *PLAIN_TEXT}
+            assert marked, f"mark {label(parameter)} of {name}"
 
 
 @pytest.mark.parametrize(("name", "parameter", "kind"), options(LOCAL_INPUTS))
@@ -121,14 +96,14 @@ def test_every_empty_or_foreign_location_is_refused(name, parameter, kind):
 @pytest.mark.parametrize(("name", "parameter", "kind"), options(ELSEWHERE))
 def test_every_option_that_a_job_sets_itself_is_refused(name, parameter, kind):
     assert kind
-    words = [*name.split(), *REQUIRED[name].split(), label(parameter)]
+    words = [*required(name), label(parameter)]
     with pytest.raises(UsageError, match=label(parameter)):
         job_command(words if getattr(parameter, "is_flag", False) else [*words, "auto"])
 
 
-@pytest.mark.parametrize("name", REQUIRED)
+@pytest.mark.parametrize("name", SENDABLE)
 def test_the_words_of_a_job_parse_to_the_values_that_were_given(name):
-    words = [*name.split(), *REQUIRED[name].split(), "--threads=2", "--device", "-odd", "--json"]
+    words = [*required(name), "--threads=2", "--device", "-odd", "--json"]
     sent = job_command(words).words
     _, command, _ = find_command(words)
 
@@ -144,7 +119,7 @@ def test_names_are_no_files():
     assert not sent.files
     assert "default" in sent.words
     trigger = ["--trigger", "patch:side=3", "--references", "7", "--target", "red"]
-    sent = job_command(["attack", "badencoder", *REQUIRED["attack badencoder"].split(), *trigger])
+    sent = job_command([*required("attack badencoder"), *trigger])
     assert {place.option for place in sent.locations} == {"--teacher", "--data", "--out"}
 
 
@@ -161,7 +136,7 @@ def test_two_files_of_one_name_cannot_travel(cwd):
 def test_the_job_uses_the_cluster_that_it_is_sent_to():
     assert job_command(PURIFY).words[-2:] == ["--address", "auto"]
     assert job_command(PURIFY).spreads
-    evaluate = job_command(["evaluate", *REQUIRED["evaluate"].split()], workers="3")
+    evaluate = job_command(required("evaluate"), workers="3")
     assert not evaluate.spreads
     assert "--address" not in evaluate.words
     assert "--workers" not in evaluate.words
@@ -193,4 +168,4 @@ def test_a_job_waits_for_nodes_unless_the_command_line_says_how_long():
     option = job_command(PURIFY).capacity_option
     assert option.startswith("--wait-for-")
     assert job_command([*PURIFY, f"{option}=60"]).capacity_option == ""
-    assert job_command(["evaluate", *REQUIRED["evaluate"].split()]).capacity_option == ""
+    assert job_command(required("evaluate")).capacity_option == ""
