@@ -1,13 +1,17 @@
-"""Cluster files: written from one template, checked without a cloud. Never imports torch; ray only
-where Ray's own checks are asked for (`ray_checks`).
+"""Cluster files for AWS, GCP and Kubernetes: rendered from templates, checked without a cloud.
 
-    machines   which machine of a cloud has which GPU
-    wanted     what a user asks for, resolved to nodes
-    ray_up     -> the document of `ray up` (AWS, GCP)
-    kuberay    -> RayCluster or RayJob, and the NetworkPolicy beside it
-    writing    documents -> YAML text with its comments
-    reading    YAML text -> documents that know their lines
-    findings   what `validate` says
-    strict     JSON schemas made strict, and their errors as findings
-    ray_up_checks, cloud_keys, ray_start, kuberay_checks, kuberay_rules, policy    the checks
+machines              the machines of each provider by GPU
+cluster_spec          the settings of a user, checked and resolved to machines
+render, templates/    settings -> the text of a file
+yaml_reader           text -> documents that know their lines
+validate              a file -> findings, by the checks below
+schema_checks         JSON schemas and their errors
+ray_definitions       Ray's schema, rules and options; the only module that imports Ray
+ray_up_checks         `ray up` files
+cloud_checks          their parts for AWS and GCP, by the SDKs of these clouds
+ray_start_checks      options of `ray start`
+kubernetes_schemas    the schemas of KubeRay (packaged) and of Kubernetes (kubernetes-validate)
+kubernetes_checks     Kubernetes files
+kuberay_rules         what KubeRay's operator refuses later
+security_advice       warnings about exposed ports, tokens and images
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
@@ -128,7 +129,13 @@ class ClusterSpec:
             raise UsageError(f'{option("interface")} "{self.interface}" must be a name as ens5.')
 
     @property
+    def head_machine(self) -> machines.Machine:
+        """AWS and GCP only."""
+        return machines.HEADS[self.provider]
+
+    @property
     def machine(self) -> machines.Machine:
+        """A worker node."""
         return machines.choose(self.provider, self.gpu, self.workers, self.gpus_per_node)
 
     @property
@@ -138,6 +145,27 @@ class ClusterSpec:
     @property
     def is_job(self) -> bool:
         return self.provider == "kuberay" and self.kind == "rayjob"
+
+    @property
+    def entrypoint(self) -> str:
+        """The shell command of a RayJob."""
+        address = () if "--address" in self.job else ("--address", "auto")
+        default = (
+            *("purify", "--encoder", "vit_b16", "--teacher", "/data/teacher.pth"),
+            *("--data", "/data/images", "--out", f"/data/runs/{self.name}"),
+            *("--workers", str(self.workers), "--gpus-per-worker", "1"),
+        )
+        return shlex.join(("mimic-ray", *(self.job or default), *address))
+
+    @property
+    def volume_claim(self) -> str:
+        """The PersistentVolumeClaim of /data on Kubernetes, empty for none. A RayJob needs one."""
+        return self.shared or (f"{self.name}-data" if self.is_job else "")
+
+    @property
+    def node_labels(self) -> tuple[tuple[str, str], ...]:
+        """The labels of the GPU nodes on Kubernetes."""
+        return self.node_selector or (("nvidia.com/gpu.product", self.machine.name),)
 
     @property
     def max_nodes(self) -> int:

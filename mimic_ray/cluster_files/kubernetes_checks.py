@@ -17,7 +17,7 @@ from mimic_ray.cluster_files.kuberay_rules import (
     name_problems,
 )
 from mimic_ray.cluster_files.kubernetes_schemas import (
-    KUBERAY,
+    RAY_API,
     core_installed,
     known_kinds,
     schema_of,
@@ -47,7 +47,7 @@ def kubernetes_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
     names = mapping(document, "metadata")
     if not {"name", "generateName"} & set(names) and not nearest("name", map(str, names)):
         yield Problem(("metadata",), '"name" is missing.')
-    if version == KUBERAY:
+    if version == RAY_API:
         yield from name_problems(document)
         if kind == "RayJob":
             yield from job_problems(mapping(document, "spec"))

@@ -15,8 +15,8 @@ from typing import Any
 
 from mimic_ray.cluster_files.schema_checks import strict
 
-KUBERAY = "ray.io/v1"
-_KUBERAY_KINDS = ("RayCluster", "RayJob", "RayService", "RayCronJob")
+RAY_API = "ray.io/v1"
+_RAY_KINDS = ("RayCluster", "RayJob", "RayService", "RayCronJob")
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
 _METADATA: dict[str, Any] = {
     "type": "object",
@@ -37,7 +37,7 @@ def core_installed() -> bool:
 @cache
 def known_kinds() -> dict[str, dict[str, str]]:
     """apiVersion -> kind -> the name of its definition, empty for kinds of KubeRay."""
-    kinds: dict[str, dict[str, str]] = {KUBERAY: dict.fromkeys(_KUBERAY_KINDS, "")}
+    kinds: dict[str, dict[str, str]] = {RAY_API: dict.fromkeys(_RAY_KINDS, "")}
     definitions = _core()["$defs"] if core_installed() else {}
     for name, definition in definitions.items():
         for identity in definition.get("x-kubernetes-group-version-kind", []):
@@ -49,7 +49,7 @@ def known_kinds() -> dict[str, dict[str, str]]:
 @cache
 def schema_of(version: str, kind: str) -> dict[str, Any] | None:
     """The strict schema of a known kind; None for kinds of KubeRay that are not checked."""
-    if version != KUBERAY:
+    if version != RAY_API:
         return {**_core(), "$ref": f"#/$defs/{known_kinds()[version][kind]}"}
     file = files("mimic_ray.cluster_files") / "schemas" / f"{kind.lower()}.json.gz"
     if not file.is_file():

@@ -1,10 +1,10 @@
-"""Which machine of a cloud has which GPU, how many, and what is beside them.
+"""The machines of each provider by GPU.
 
-Names of GPUs are those of `mimic-ray plan`: a100 is the card of 80 GB, a100_40 that of 40 GB. AWS's
-figures are those of its API (a test compares them with the copy that moto ships), GCP's those of
-its page "GPU machine types" (A2 and A3 were compared with a public catalogue of November 2026). Of
-several machines with the same GPUs that with about 16 CPUs to each is taken: images are decoded and
-augmented by the CPU.
+The names of GPUs are those of `mimic-ray plan`: a100 is the card with 80 GB, a100_40 that with 40
+GB. Figures: for AWS from its API (a test compares them with the copy in moto), for GCP from its
+page "GPU machine types" (A2 and A3 were compared with a public catalogue of November 2026). Among
+machines with the same GPUs, the table has the one with about 16 CPUs per GPU, because CPUs decode
+and augment the images.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mimic_ray.base.registry import near_names
 
 @dataclass(frozen=True)
 class Machine:
-    """One kind of node. Memory in GiB. `accelerator` is what GCP attaches to an N1."""
+    """One kind of node. Memory in GiB. `accelerator` is the GPU that GCP attaches to an N1."""
 
     name: str
     gpus: int
@@ -84,7 +84,7 @@ GCP: Mapping[str, tuple[Machine, ...]] = {
         Machine("a2-ultragpu-4g", 4, 48, 680),
         Machine("a2-ultragpu-8g", 8, 96, 1360),
     ),
-    "h100": (  # fewer than 8 are sold as spot or by reservation only
+    "h100": (  # fewer than 8 only as spot machines or by reservation
         Machine("a3-highgpu-1g", 1, 26, 234),
         Machine("a3-highgpu-2g", 2, 52, 468),
         Machine("a3-highgpu-4g", 4, 104, 936),
@@ -93,8 +93,10 @@ GCP: Mapping[str, tuple[Machine, ...]] = {
     "h200": (Machine("a3-ultragpu-8g", 8, 224, 2952),),
 }
 
-# The label `nvidia.com/gpu.product` that NVIDIA's GPU feature discovery gives to nodes. A pod asks
-# for CPUs and memory of its own, a little less than the clouds' machines above have to a GPU.
+HEADS = {"aws": Machine("m7i.2xlarge", 0, 8, 32), "gcp": Machine("n2-standard-8", 0, 8, 32)}
+
+# The value of the node label `nvidia.com/gpu.product`, which NVIDIA's GPU feature discovery sets. A
+# pod requests a little less CPU and memory per GPU than the machines above have.
 _PRODUCTS = {
     "t4": "Tesla-T4",
     "v100": "Tesla-V100-SXM2-32GB",
@@ -113,14 +115,15 @@ KUBERNETES: Mapping[str, tuple[Machine, ...]] = {
 
 CLOUDS = {"aws": AWS, "gcp": GCP, "kuberay": KUBERNETES}
 
-# CUDA 13, which the pinned PyTorch is built with, has no kernels for Volta.
+# The pinned PyTorch is built with CUDA 13, which has no kernels for Volta.
 TOO_OLD = ("v100",)
 
 
 def choose(provider: str, gpu: str, workers: int, gpus_per_node: int | None) -> Machine:
-    """The smallest machine that holds all workers, else the largest; or the one asked for.
+    """The smallest machine that holds all workers, else the largest.
 
-    Raises UnknownNameError for a GPU that the cloud does not have, with near names.
+    With `gpus_per_node`, the machine with that many GPUs. Raises UnknownNameError for a GPU that
+    the provider does not have, UsageError for another number of GPUs.
     """
     machines = CLOUDS[provider]
     if gpu.lower() not in machines:

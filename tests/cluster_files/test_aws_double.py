@@ -1,4 +1,4 @@
-"""Ray's own code of AWS takes our file: against a double of EC2 and IAM, with no network."""
+"""Ray's own AWS code starts the nodes of our file in moto, a simulation of EC2 and IAM."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def double(monkeypatch, tmp_path):
-    """EC2 and IAM of nobody, with the two roles that the file names."""
-    moto = pytest.importorskip("moto")
-    boto3 = pytest.importorskip("boto3")
+def ec2(monkeypatch, tmp_path):
+    """A client of the simulated EC2; IAM has the two roles that the file names."""
+    import boto3
+    import moto
+
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
@@ -25,8 +26,8 @@ def double(monkeypatch, tmp_path):
         yield boto3.client("ec2", "us-west-2")
 
 
-def launched(path, double) -> tuple[dict, list[dict]]:
-    """What Ray makes of the file, and the instances that it starts for a node of each type."""
+def launched(path, ec2) -> tuple[dict, list[dict]]:
+    """Ray's configuration for the file, and the instances that it starts, one of each type."""
     from ray.autoscaler._private.aws.config import bootstrap_aws
     from ray.autoscaler._private.aws.node_provider import AWSNodeProvider
     from ray.autoscaler._private.util import prepare_config, validate_config
@@ -38,13 +39,13 @@ def launched(path, double) -> tuple[dict, list[dict]]:
     for kind in ("head", "gpu"):
         node_config = config["available_node_types"][kind]["node_config"]
         provider.create_node(node_config, {"ray-user-node-type": kind}, 1)
-    reservations = double.describe_instances()["Reservations"]
+    reservations = ec2.describe_instances()["Reservations"]
     return config, [instance for part in reservations for instance in part["Instances"]]
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_nodes_are_the_machines_of_the_file_with_their_roles_and_locked_metadata(double):
-    _, instances = launched(FOLDER / "aws.yaml", double)
+def test_nodes_have_the_machine_role_and_metadata_options_of_the_file(ec2):
+    _, instances = launched(FOLDER / "aws.yaml", ec2)
     by_kind = {
         next(tag["Value"] for tag in node["Tags"] if tag["Key"] == "ray-user-node-type"): node
         for node in instances
@@ -60,11 +61,11 @@ def test_nodes_are_the_machines_of_the_file_with_their_roles_and_locked_metadata
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_the_security_group_that_ray_makes_opens_ssh_alone(double):
-    launched(FOLDER / "aws.yaml", double)
+def test_the_security_group_that_ray_creates_opens_only_ssh(ec2):
+    launched(FOLDER / "aws.yaml", ec2)
     open_ = [
         (rule["FromPort"], rule["ToPort"])
-        for group in double.describe_security_groups()["SecurityGroups"]
+        for group in ec2.describe_security_groups()["SecurityGroups"]
         for rule in group["IpPermissions"]
         if rule["IpRanges"] or rule["Ipv6Ranges"]
     ]
@@ -72,28 +73,7 @@ def test_the_security_group_that_ray_makes_opens_ssh_alone(double):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_misspelt_key_of_a_node_is_what_ray_finds_only_when_it_starts_one(double, tmp_path):
+def test_ray_finds_a_misspelt_key_of_a_node_only_when_it_starts_the_node(ec2, tmp_path):
     path = edited(tmp_path, "aws.yaml", ("HttpTokens", "HttpToken"))
     with pytest.raises(Exception, match="HttpToken"):
-        launched(path, double)
-
-
-def test_the_figures_of_machines_are_those_of_the_ec2_api():
-    import gzip
-    import json
-    from pathlib import Path
-
-    from mimic_ray.cluster_files.machines import AWS
-    from mimic_ray.cluster_files.ray_up import HEADS
-
-    moto_ec2 = pytest.importorskip("moto.ec2")
-    packed = Path(moto_ec2.__file__).parent / "resources" / "instance_types.json.gz"
-    known = json.loads(gzip.decompress(packed.read_bytes()))
-    for gpu, machines in [*AWS.items(), ("", [HEADS["aws"]])]:
-        for machine in machines:
-            facts = known[machine.name]
-            assert facts["VCpuInfo"]["DefaultVCpus"] == machine.cpus
-            assert facts["MemoryInfo"]["SizeInMiB"] == machine.memory * 1024
-            cards = facts.get("GpuInfo", {}).get("Gpus", [])
-            assert sum(card["Count"] for card in cards) == machine.gpus
-            assert all(card["Name"].lower() == gpu.removesuffix("_40") for card in cards)
+        launched(path, ec2)

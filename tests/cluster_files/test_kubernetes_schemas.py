@@ -6,7 +6,7 @@ import jsonschema
 import pytest
 import yaml
 
-from mimic_ray.cluster_files.kubernetes_schemas import KUBERAY, known_kinds, schema_of
+from mimic_ray.cluster_files.kubernetes_schemas import RAY_API, known_kinds, schema_of
 from mimic_ray.cluster_files.schema_checks import schema_problems
 from tests.cluster_files.cluster_examples import CLUSTER, FOLDER
 
@@ -18,7 +18,7 @@ def test_only_the_strict_schema_of_kuberay_finds_a_misspelt_key():
     document["spec"]["enableIntreeAutoscaling"] = True
     original = json.loads(gzip.decompress((SCHEMAS / "raycluster.json.gz").read_bytes()))
     assert jsonschema.Draft202012Validator(original).is_valid(document)
-    (problem,) = schema_problems(schema_of(KUBERAY, "RayCluster"), document)
+    (problem,) = schema_problems(schema_of(RAY_API, "RayCluster"), document)
     assert problem.near == ("enableInTreeAutoscaling",)
 
 
@@ -33,11 +33,11 @@ def test_kinds_of_kubernetes_come_from_its_own_schemas():
 
 
 def test_other_kinds_of_kuberay_are_known_but_have_no_schema():
-    assert schema_of(KUBERAY, "RayService") is None
+    assert schema_of(RAY_API, "RayService") is None
 
 
 @pytest.mark.parametrize("kind", ["RayCluster", "RayJob"])
 def test_the_packaged_schemas_are_strict_and_have_their_licence(kind):
-    assert schema_of(KUBERAY, kind)["properties"]["spec"]["additionalProperties"] is False
+    assert schema_of(RAY_API, kind)["properties"]["spec"]["additionalProperties"] is False
     assert "Apache License" in (SCHEMAS / "LICENSE").read_text()
     assert "v1.7.0" in (SCHEMAS / "README.md").read_text()
