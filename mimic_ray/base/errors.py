@@ -1,25 +1,33 @@
-"""Every error that a user can meet, each one sentence with the way out.
+"""Every error that a user can meet, each one sentence that says how to fix it; exit codes.
 
     MimicError                  exit 1
-    +-- UsageError              exit 2: the command or the recipe is wrong; nothing was started
-    |   +-- UnknownNameError    a name nobody knows, with the near ones
-    |   +-- RecipeError         all mistakes of a recipe at once
+    +-- UsageError              exit 2: the command line or the recipe is wrong
+    |   +-- UnknownNameError    a name that does not exist, with similar ones
+    |   +-- RecipeError         all mistakes in a recipe at once
     +-- CheckpointError         a weight file that cannot be used
     |   +-- NotACheckpointError     missing, empty, a web page, a git-lfs pointer ...
     |   +-- DamagedCheckpointError  truncated, failed checksum, NaN weights
     |   +-- UnsafeCheckpointError   holds code or lies about its size; never executed
     |   +-- TooLargeCheckpointError over the stated limit
     |   +-- WrongEncoderError       a good file, but for another encoder
-    +-- DataError               images or shards that cannot be used
+    +-- DataError               images, labels, triggers or shards that cannot be used
     |   +-- BrokenImageError        one image of them; skipped up to a stated share
-    +-- StorageError            object storage that refuses or lacks a file
-    |   +-- StorageAwayError        it cannot be reached or fails; it may be back in a while
-    +-- RunFolderError          an output folder that is taken, foreign, damaged or does not agree
-    +-- DiskError               a disk that fails or went away
+    +-- StorageError            object storage that refuses access or lacks a file
+    |   +-- StorageAwayError        it cannot be reached or fails; retrying may help
+    +-- RunFolderError          an output folder that is not empty, damaged or of another run
+    +-- DiskError               a disk that fails or was removed
     |   +-- DiskFullError           no space left on the device
-    +-- ResourceError           the machine or cluster lacks what was asked for
-    +-- TrainingError           the distillation itself failed (loss not finite, worker died)
-    +-- StoppedError            exit 130 or 143: Ctrl-C or SIGTERM; what was committed stays
+    +-- ResourceError           the machine or cluster lacks what was requested
+    +-- TrainingError           the distillation failed: loss not finite, a worker died
+    +-- StoppedError            exit 128 + signal: Ctrl-C or SIGTERM; checkpoints are kept
+
+Exit codes of every command:
+
+    0    done, also when a reader closes stdout early (`| head -1`)
+    1    the work failed, or was refused because of what was found: files, images, storage,
+         resources, problems reported by `shards verify` and `cluster validate`
+    2    wrong use: the command line, a name, a setting or a recipe; nothing was started
+    130  stopped by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP
 
 Errors cross process boundaries (Ray, the checkpoint reader's child), so each can be pickled:
 the constructor's arguments are kept in `args`.
@@ -33,6 +41,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+
+INTERRUPTED = 128 + 2  # SIGINT
 
 # Control characters, which cannot occur in text that passed base.text.plain: the first stands
 # before a parameter's name, the other two after it, without and with a value behind it.

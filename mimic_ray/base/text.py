@@ -12,3 +12,11 @@ def plain(text: object, limit: int = 200) -> str:
 def count(number: int, singular: str, plural: str | None = None) -> str:
     """`1 image`, `2,000 images`."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """`32 s`, `5.2 min`, `1.7 h`, `3.4 days`."""
+    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 1.5 * size:
+            return f"{round(seconds / size, 1):g} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"

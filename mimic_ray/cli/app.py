@@ -48,7 +48,7 @@ class LazyGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        with console.ends_from_outside():
+        with console.end_quietly():
             return super().invoke(ctx)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - typer's
@@ -73,13 +73,13 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done; 1 failed or refused; 2 wrong command line or recipe; 130 Ctrl-C.",
 )
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         from mimic_ray import __version__
 
         typer.echo(f"mimic-ray {__version__}")
@@ -89,21 +89,27 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print only the result: no progress, no notes.")
+    ] = False,
     version: Annotated[  # noqa: ARG001 - acts through its callback
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
-    """Removes backdoors from image encoders: give a suspect checkpoint and clean images."""
-    console.debug = debug
+    """Remove backdoors from image encoders, with a suspect checkpoint and clean images."""
+    console.mode.debug, console.mode.quiet = debug, quiet
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs one command line (that of the process if None) and ends in SystemExit."""
-    with console.errors_as_sentences():
-        # Not standalone: typer would draw a box around its own errors, and they would be the only
-        # ones that are no sentence.
+    words = sys.argv[1:] if arguments is None else arguments
+    with console.errors_as_sentences(words):
+        # Not standalone: typer would draw a box around its own errors, unlike ours.
         try:
-            code = app(args=arguments, prog_name="mimic-ray", standalone_mode=False)
+            code = app(args=words, prog_name="mimic-ray", standalone_mode=False)
         except _TYPER_ERROR as error:
             raise UsageError(_sentence(error)) from None
         sys.exit(code if isinstance(code, int) else 0)

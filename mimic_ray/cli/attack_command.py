@@ -99,11 +99,10 @@ def badencoder(
     --trigger patch --target truck --out attacked
     """
     from mimic_ray.attacks.badencoder import Settings
-    from mimic_ray.cli.progress_bars import shown_progress
     from mimic_ray.workflows.attack import References, attack
 
     settings = Settings(steps, batch, rate, schedule.value, target=target_feature.value, seed=seed)
-    with shown_progress() as on_progress:
+    with console.progress() as on_progress:
         made = attack(
             encoder,
             teacher,

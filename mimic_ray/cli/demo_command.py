@@ -12,13 +12,12 @@ def command() -> None:
 
     Makes a new folder mimic-ray-demo here and checks what it measured against what it promises.
     """
-    from mimic_ray.cli.progress_bars import shown_progress
     from mimic_ray.report.tables import evaluation_table
     from mimic_ray.workflows.demo import check_promises, demo
 
     folder = _new_folder()
-    with shown_progress() as on_progress:
-        made = demo(folder, on_progress, console.err.print)
+    with console.progress() as on_progress:
+        made = demo(folder, on_progress, console.note)
     console.out.print(evaluation_table(made.evaluation.rows))
     for promise in check_promises(made.evaluation):
         console.out.print(f"  [green]ok[/]  {promise}", soft_wrap=True)

@@ -84,11 +84,10 @@ def command(
         raise UsageError("--trigger and --target belong together: give both, or neither.")
     if count_target and trigger is None:
         raise UsageError("--count-target counts triggered images: give --trigger and --target.")
-    from mimic_ray.cli.progress_bars import shown_progress
     from mimic_ray.workflows.evaluate import Heads, evaluate
     from mimic_ray.workflows.evaluate_images import Attacked
 
-    with shown_progress() as on_progress:
+    with console.progress() as on_progress:
         found = evaluate(
             _by_name(encoders),
             train,

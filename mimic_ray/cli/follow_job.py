@@ -1,42 +1,36 @@
-"""The log of a job on this terminal until the job ends, or until Ctrl-C, which lets it go on."""
+"""Prints the log of a job until the job ends. Ctrl-C ends only the printing."""
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
-import typer
-
+from mimic_ray.base.errors import StoppedError
 from mimic_ray.cli import console
 
 if TYPE_CHECKING:
     from mimic_ray.jobs.job_client import Job, JobClient
 
 
-def follow_to_the_end(client: JobClient, name: str) -> None:
-    """Prints the log and how the job ended. Exits with 1 for a job that did not succeed."""
+def follow_to_the_end(client: JobClient, name: str, log: TextIO) -> Job:
+    """Writes the job's log to `log`, then a note of how the job ended; the ended job.
+
+    Raises StoppedError after Ctrl-C: the job continues.
+    """
     from mimic_ray.jobs.job_logs import follow
 
-    def tell(text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-
-    def lost(sentence: str) -> None:
-        console.err.print(sentence, markup=False, soft_wrap=True)
+    def write(text: str) -> None:
+        log.write(text)
+        log.flush()
 
     try:
-        job = follow(client, name, tell, tell_lost=lost)
+        job = follow(client, name, write, on_lost=console.note)
     except KeyboardInterrupt:
-        console.err.print(
-            f"\nThe job goes on. Come back with: mimic-ray logs {name} --follow"
-            f"{client.server.option}",
-            markup=False,
-            soft_wrap=True,
-        )
-        raise typer.Exit(130) from None
-    console.err.print(ended(job), markup=False, soft_wrap=True)
-    if job.state != "SUCCEEDED":
-        raise typer.Exit(1)
+        raise StoppedError(
+            f"Stopped following; the job continues. Follow it again with: mimic-ray logs {name} "
+            f"--follow{client.server.option}"
+        ) from None
+    console.note(ended(job))
+    return job
 
 
 def ended(job: Job) -> str:

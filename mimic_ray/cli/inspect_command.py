@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mimic_ray.base.errors import CheckpointError, WrongEncoderError
+from mimic_ray.base.errors import WrongEncoderError
 from mimic_ray.cli import console, options
 from mimic_ray.cli.option_kinds import Kind
 
@@ -31,19 +31,9 @@ def command(
     """
     from mimic_ray.workflows.inspect import inspect
 
-    try:
-        found = inspect(file, encoder)
-    except CheckpointError as error:
-        if json:
-            refused = {
-                "readable": False,
-                "kind": type(error).__name__,
-                "reason": error.for_command_line(),
-            }
-            console.print_json(refused)
-        raise
+    found = inspect(file, encoder)
     if json:
-        console.print_json({"readable": True} | asdict(found))
+        console.print_json(asdict(found))
     else:
         from mimic_ray.cli.inspection_table import inspection_table
 

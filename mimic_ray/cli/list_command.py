@@ -19,7 +19,7 @@ def command(
 
     Example: mimic-ray list --address http://head:8265
     """
-    from mimic_ray.base.text import plain
+    from mimic_ray.base.text import duration, plain
     from mimic_ray.workflows.job_status import facts, open_jobs
 
     client = open_jobs(address, insecure=insecure)
@@ -35,14 +35,8 @@ def command(
         table.add_column(column, no_wrap=column != "command", overflow="fold")
     for job in jobs:
         began = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.started)) if job.started else ""
-        took = _duration((job.ended or time.time()) - job.started) if job.started else ""
+        took = duration((job.ended or time.time()) - job.started) if job.started else ""
         # Another's job may be called anything.
         words = (plain(job.id), job.state, began, took, plain(job.command or "(not of mimic-ray)"))
         table.add_row(*(Text(word) for word in words))
     console.out.print(table)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"

@@ -1,4 +1,4 @@
-"""mimic-ray logs: what a job has printed."""
+"""mimic-ray logs: the output of a job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from mimic_ray.cli.follow_job import ended, follow_to_the_end
 def command(
     job: options.JobName,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Until the job ends; Ctrl-C lets it go on.")
+        bool,
+        typer.Option("--follow", "-f", help="Follow until the job ends; Ctrl-C does not stop it."),
     ] = False,
     address: options.JobAddress = None,
     insecure: options.Insecure = False,
@@ -28,8 +29,9 @@ def command(
     client = open_jobs(address, insecure=insecure)
     known = client.job(job)
     if follow:
-        follow_to_the_end(client, job)
+        if follow_to_the_end(client, job, sys.stdout).state != "SUCCEEDED":
+            raise typer.Exit(1)
         return
     sys.stdout.write(client.logs(job))
     if known.over:
-        console.err.print(ended(known), markup=False, soft_wrap=True)
+        console.note(ended(known))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from mimic_ray.base.text import count
+from mimic_ray.base.text import count, duration
 from mimic_ray.planning.hardware import GIB
 
 if TYPE_CHECKING:
@@ -63,15 +63,8 @@ def strategy_table(plan: Plan) -> Table:
         table.add_row(f"images/s by {name}", *(f"{rate:,.0f}" for rate in rates))
     table.add_row("bottleneck", *(way.bottleneck for way in plan.ways), end_section=True)
     table.add_row("all: images/s", *(f"{way.images_s:,.0f}" for way in plan.ways))
-    table.add_row("all: time", *(duration(way.hours) for way in plan.ways))
+    table.add_row("all: time", *(duration(3600 * way.hours) for way in plan.ways))
     return table
-
-
-def duration(hours: float) -> str:
-    """`32 s`, `5.2 min`, `1.7 h`."""
-    if hours < 1 / 60:
-        return f"{3600 * hours:.2g} s"
-    return f"{60 * hours:.1f} min" if hours < 1 else f"{hours:.1f} h"
 
 
 def gib(size: float) -> str:
@@ -88,7 +81,7 @@ def slow_start(plan: Plan, need: Loader) -> str:
     size = plan.steps // plan.epochs * plan.batch * plan.gpus
     trains = size / (need.read_mb_s * 1e6 / plan.assumptions["image_bytes"])
     waits = trains * need.read_mb_s / need.limit_mb_s
-    return f" (it takes {duration(waits / 3600)}, not {duration(trains / 3600)})"
+    return f" (it takes {duration(waits)}, not {duration(trains)})"
 
 
 def closing(plan: Plan) -> Iterator[str]:
@@ -120,4 +113,4 @@ def closing(plan: Plan) -> Iterator[str]:
         yield f"The teacher is asked once, about {plan.recorded:,} fixed views, not in each step."
     money = "" if plan.cost is None else f", cost {plan.cost:,.2f} at {plan.price:g} a GPU-hour"
     more = "" if plan.price is not None else " With --price-per-hour it says the cost."
-    yield f"Time {duration(plan.chosen.hours)}, {plan.gpu_hours:.3g} GPU-hours{money}.{more}"
+    yield f"Time {duration(3600 * plan.chosen.hours)}, {plan.gpu_hours:.3g} GPU-hours{money}.{more}"

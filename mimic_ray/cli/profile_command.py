@@ -32,10 +32,9 @@ def command(
 
     Example: mimic-ray profile --encoder resnet50 --teacher suspect.pth --data images/ --out profile
     """
-    from mimic_ray.cli.progress_bars import shown_progress
     from mimic_ray.workflows.profile import profile_checkpoint
 
-    with shown_progress() as on_progress:
+    with console.progress() as on_progress:
         found = profile_checkpoint(
             encoder,
             teacher,

@@ -46,7 +46,6 @@ def command(
 
     Example: mimic-ray purify --encoder resnet50 --teacher suspect.pth --data images/ --out purified
     """
-    from mimic_ray.cli.progress_bars import shown_progress
     from mimic_ray.workflows.purify import purify
 
     fewest, most = parse_worker_range(workers)
@@ -62,7 +61,7 @@ def command(
         max_failures=max_failures,
         capacity_timeout_s=wait_for_capacity,
     )
-    with shown_progress() as on_progress:
+    with console.progress() as on_progress:
         result = purify(
             encoder,
             teacher,
@@ -79,7 +78,7 @@ def command(
             on_progress=on_progress,
         )
     for warning in result.warnings:
-        console.err.print(f"[yellow]note:[/] {warning}")
+        console.note(f"note: {warning}")
     if json:
         console.print_json({"run": result.run, "export": result.export, **vars(result.record)})
         return

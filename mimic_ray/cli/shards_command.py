@@ -34,10 +34,9 @@ def build(
 
     Example: mimic-ray shards build photos/ --side 256 --out set
     """
-    from mimic_ray.cli.progress_bars import counted
     from mimic_ray.workflows.shards import build_shards
 
-    with counted("Packing images") as progress:
+    with console.progress() as on_progress:
         built = build_shards(
             source,
             out,
@@ -45,14 +44,14 @@ def build(
             side=side,
             quality=quality,
             broken_share=broken_share,
-            progress=progress,
+            on_progress=on_progress,
         )
     facts = built.facts
     if json:
         console.print_json({"folder": built.folder, "broken": built.broken, **asdict(facts)})
         return
     for key, reason in built.broken:
-        console.err.print(f"left out: {plain(key)} ({reason})", markup=False)
+        console.note(f"left out: {plain(key)} ({reason})")
     shards = count(len(facts.shards), "shard")
     console.out.print(f"{count(facts.images, 'image')} in {shards}: {out}", soft_wrap=True)
 

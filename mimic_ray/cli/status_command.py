@@ -11,7 +11,7 @@ import typer
 from rich.live import Live
 from rich.text import Text
 
-from mimic_ray.base.text import count
+from mimic_ray.base.text import count, duration
 from mimic_ray.cli import console, options
 from mimic_ray.cli.follow_job import ended
 
@@ -44,7 +44,7 @@ def command(
         try:
             _watch(lambda: job_status(client, job), every)
         except KeyboardInterrupt:
-            console.err.print("The job goes on.")
+            console.note("The job continues.")
             raise typer.Exit(130) from None
         return
     status = job_status(client, job)
@@ -98,7 +98,7 @@ def _rows(status: JobStatus) -> list[tuple[str, str]]:
     if live.images_per_s:
         rows.append(("speed", f"{live.images_per_s:,.0f} images/s"))
     if live.seconds_left is not None and live.status == "running":
-        rows.append(("time left", _duration(live.seconds_left)))
+        rows.append(("time left", duration(live.seconds_left)))
     if live.phase == "start":
         return [*rows, ("workers", "none yet")]
     if search:
@@ -114,10 +114,4 @@ def _silent(job: Job, live: RunLive) -> list[tuple[str, str]]:
     silence = time.time() - live.updated_at
     if live.status != "running" or job.over or silence <= _SILENT_S:
         return []
-    return [("silent", f"nothing was written for {_duration(silence)}")]
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
+    return [("silent", f"nothing was written for {duration(silence)}")]

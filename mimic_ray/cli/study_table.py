@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from mimic_ray.base.text import duration
 from mimic_ray.cli import console
 from mimic_ray.search.trial import RunningTrial, Trial
 
@@ -26,7 +27,7 @@ _WORDS = {"finished": "finished", "stopped": "stopped early", "failed": "failed"
 @contextmanager
 def shown_study() -> Iterator[Callable[[Progress, int], None]]:
     """Yields a function that takes how trials stand and how many are planned, and shows it."""
-    if not console.err.is_terminal:
+    if not console.draws_progress():
         yield _Lines().update
         return
     table = _LiveTable()
@@ -50,10 +51,9 @@ class _Lines:
                 self._shown.add(trial.id)
                 scores = f"fidelity {_score(trial.fidelity)}, suspicion {_score(trial.suspicion)}"
                 why = f": {trial.error}" if trial.error else ""
-                console.err.print(
+                console.note(
                     f"trial {trial.number} {_WORDS[trial.status]} at step {trial.step}: {scores} "
-                    f"({len(self._shown)} of {planned}){escape(why)}",
-                    soft_wrap=True,
+                    f"({len(self._shown)} of {planned}){why}"
                 )
 
 
@@ -124,7 +124,7 @@ def study_table(
     hidden = len(ended) - len(shown)
     words = f"{len(ended)} of {planned} trials" + (f", {hidden} not shown" if hidden else "")
     if time_left_s is not None:
-        words += f", about {_duration(time_left_s)} left"
+        words += f", about {duration(time_left_s)} left"
     return Group(table, words)
 
 
@@ -150,9 +150,3 @@ def _brief(settings: Mapping[str, object]) -> str:
 
 def _score(value: float) -> str:
     return "-" if value != value else f"{value:.3f}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -83,18 +84,16 @@ def command(
     )
     again = f"{sent.job.id}{sent.client.server.option}"
     if not sent.fresh:
-        console.err.print(f"The job exists already ({sent.job.state}); nothing was sent.")
+        console.note(f"The job exists already ({sent.job.state}); nothing was sent.")
     job = wait_for_start(sent.client, sent.job, pending_timeout)
     if job.state == "PENDING":
-        console.err.print(
+        console.note(
             f"PENDING after {pending_timeout:.0f} s: {what_it_waits_for(sent.client, job)}. The "
             "job stays in Ray's queue, where it cannot be stopped; it fails if it has not started "
-            "within 15 minutes.",
-            markup=False,
-            soft_wrap=True,
+            "within 15 minutes."
         )
     if wait:
-        follow_to_the_end(sent.client, job.id)
+        job = follow_to_the_end(sent.client, job.id, sys.stderr if json else sys.stdout)
     if json:
         console.print_json({"job": job.id, "state": job.state, "fresh": sent.fresh})
     elif not wait:
@@ -102,6 +101,8 @@ def command(
         console.out.print(f"  status  mimic-ray status {again}", soft_wrap=True)
         console.out.print(f"  log     mimic-ray logs {again} --follow", soft_wrap=True)
         console.out.print(f"  stop    mimic-ray stop {again}", soft_wrap=True)
+    if wait and job.state != "SUCCEEDED":
+        raise typer.Exit(1)
 
 
 def _variables(pairs: Sequence[str]) -> dict[str, str]:
@@ -116,4 +117,4 @@ def _variables(pairs: Sequence[str]) -> dict[str, str]:
 
 def _report(what: str, text: str) -> None:
     words = {"server": "Job server  ", "job": "Job         ", "note": "note: "}[what]
-    console.err.print(f"{words}{text}", markup=False, soft_wrap=True)
+    console.note(f"{words}{text}")

@@ -120,14 +120,13 @@ def command(
     Example: mimic-ray tune --encoder vit_b16 --teacher suspect.pth --data shards/ --out study
     """
     known = _oracle(oracle, {"train": train, "test": test, "trigger": trigger, "target": target})
-    from mimic_ray.cli.progress_bars import shown_progress
     from mimic_ray.cli.study_table import shown_study
     from mimic_ray.distributed.tuner import Progress
     from mimic_ray.workflows.prepare_search import Oracle
     from mimic_ray.workflows.tune import tune
 
     with ExitStack() as preparing, shown_study() as show:
-        on_progress = preparing.enter_context(shown_progress())
+        on_progress = preparing.enter_context(console.progress())
 
         def watch(progress: Progress, planned: int) -> None:
             preparing.close()  # the bars have done their work

@@ -1,4 +1,4 @@
-"""The log of a job as it comes, through dropped connections, each line once."""
+"""The log of a job as it is written, through dropped connections, each line once."""
 
 from __future__ import annotations
 
@@ -11,88 +11,88 @@ from typing import Any
 from mimic_ray.base.errors import MimicError, ResourceError
 from mimic_ray.jobs.job_client import Job, JobClient, NoAnswerError
 
-# A silent connection may be a dead one: after this long the server is asked.
+# A silent connection may be dead: after this long the server is asked for the job's state.
 _SILENCE_S = 15.0
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 10.0
+_FIRST_RETRY_S, _LONGEST_RETRY_S = 0.5, 10.0
 
 
 def follow(
     client: JobClient,
     name: str,
-    tell: Callable[[str], None],
+    write: Callable[[str], None],
     *,
-    patience_s: float = 300.0,
-    tell_lost: Callable[[str], None] = lambda sentence: None,
+    retry_for_s: float = 300.0,
+    on_lost: Callable[[str], None] = lambda sentence: None,
 ) -> Job:
-    """Passes all that the job prints to `tell`, until it has ended; the job as it ended.
+    """Passes the job's output to `write` until the job ends; the ended job.
 
-    A connection that drops is made again, with growing pauses; the server sends the log from its
-    beginning each time, so what was told is counted and skipped. Raises ResourceError when the
-    server has not answered for `patience_s` seconds. The job goes on whatever happens here.
+    A dropped connection is made again with exponential back-off. The server sends the log from the
+    start each time, so what was written already is skipped. Raises ResourceError when the server
+    has not answered for `retry_for_s` seconds; the job itself is not affected.
     """
-    told = 0
-    wait_s, lost_at = _FIRST_WAIT_S, None
+    written = 0
+    retry_s, lost_at = _FIRST_RETRY_S, None
     while True:
         try:
-            told = asyncio.run(_stream(client, name, told, tell))
+            written = asyncio.run(_stream(client, name, written, write))
             try:
                 job = client.job(name)
                 # The stream may end before the last lines were written.
-                rest = client.logs(name)[told:] if job.over else ""
+                rest = client.logs(name)[written:] if job.over else ""
             except NoAnswerError as error:
-                raise _Dropped(told, lost_at is None, error) from error
+                raise _Dropped(written, lost_at is None, error) from error
             if job.over:
-                tell(rest)
+                write(rest)
                 return job
-            wait_s, lost_at = _FIRST_WAIT_S, None
+            retry_s, lost_at = _FIRST_RETRY_S, None
         except _Dropped as dropped:
-            told = dropped.told
+            written = dropped.written
             now = time.monotonic()
-            if lost_at is None or dropped.heard:
-                lost_at, wait_s = now, _FIRST_WAIT_S
-                tell_lost(f"The connection to {client.server} dropped; trying again.")
-            if now - lost_at > patience_s:
+            if lost_at is None or dropped.received:
+                lost_at, retry_s = now, _FIRST_RETRY_S
+                on_lost(f"The connection to {client.server} dropped; retrying.")
+            if now - lost_at > retry_for_s:
                 raise ResourceError(
-                    f"{client.server} has not answered for {patience_s:.0f} s. The job may still "
+                    f"{client.server} has not answered for {retry_for_s:.0f} s. The job may still "
                     f"run: mimic-ray logs {name} --follow{client.server.option}"
                 ) from dropped.cause
-            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
-        time.sleep(wait_s)
+            retry_s = min(2 * retry_s, _LONGEST_RETRY_S)
+        time.sleep(retry_s)
 
 
 class _Dropped(Exception):
-    """The connection ended before the job; `told` characters of the log had come by then."""
+    """The connection ended before the job, after `written` characters of the log."""
 
-    def __init__(self, told: int, heard: bool, cause: Exception) -> None:
+    def __init__(self, written: int, received: bool, cause: Exception) -> None:
         super().__init__(str(cause))
-        self.told, self.heard, self.cause = told, heard, cause
+        self.written, self.received, self.cause = written, received, cause
 
 
-async def _stream(client: JobClient, name: str, told: int, tell: Callable[[str], None]) -> int:
-    """Tells what follows the first `told` characters; their number when the stream ends."""
-    at, heard = 0, False
+async def _stream(client: JobClient, name: str, written: int, write: Callable[[str], None]) -> int:
+    """Writes what follows the first `written` characters; their number when the stream ends."""
+    at, received = 0, False
     chunks = client.tail(name)
     try:
         while True:
             chunk = await _next(client, name, chunks)
             if chunk is None:
-                return max(told, at)
-            heard = True
+                return max(written, at)
+            received = True
             at += len(chunk)
-            if at > told:
-                tell(chunk[len(chunk) - (at - told) :])
-                told = at
+            if at > written:
+                write(chunk[len(chunk) - (at - written) :])
+                written = at
     except Exception as error:
         if isinstance(error, MimicError) and not isinstance(error, NoAnswerError):
-            raise  # no such job, or not for us: trying again will not help
-        raise _Dropped(told, heard, error) from error
+            raise  # no such job, or no access: a retry would not help
+        raise _Dropped(written, received, error) from error
     finally:
         with suppress(Exception):
             await chunks.aclose()
 
 
 async def _next(client: JobClient, name: str, chunks: Any) -> str | None:
-    """The next chunk, None at the end. Silence makes sure that the server is still there."""
+    """The next chunk, None at the end. While it is silent, checks that the server is there."""
     waiting = asyncio.ensure_future(anext(chunks, None))
     try:
         while True:

@@ -235,11 +235,20 @@ def known_keys(model: type[BaseModel] = Recipe, prefix: str = "") -> list[str]:
     return keys
 
 
+def _near_keys(key: str) -> list[str]:
+    """The dotted keys and sections that `key` was probably meant to be, nearest first."""
+    keys = known_keys()
+    known = {name: [name] for name in [*keys, *{key.rpartition(".")[0] for key in keys}]}
+    for name in keys if "." not in key else []:
+        known.setdefault(name.rpartition(".")[2], []).append(name)
+    near = [key] if key in known else near_names(key, known)
+    return [name for each in near for name in known[each]][:3]
+
+
 def _sentence(problem: Any) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        sections = {key.rsplit(".", 1)[0] for key in known_keys() if "." in key}
-        near = near_names(where, [*known_keys(), *sections])
+        near = _near_keys(where)
         advice = f" (did you mean {' or '.join(near)}?)" if near else ""
         return f'there is no key "{where}"{advice}'
     if problem["type"] == "value_error":

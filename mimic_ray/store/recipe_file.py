@@ -6,13 +6,14 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
 from mimic_ray.base import files
-from mimic_ray.base.errors import RecipeError, UnknownNameError, UsageError
+from mimic_ray.base.errors import RecipeError, UnknownNameError, UsageError, option
 from mimic_ray.base.registry import near_names
 from mimic_ray.base.storage import at_hand
 from mimic_ray.method.recipe import Recipe, parse_recipe, set_key
@@ -51,10 +52,16 @@ def load_search(
     path = _find(recipe_for(side) if name_or_path == "auto" else name_or_path)
     content = _read_tables(path)
     searched = content.pop("search", {})
-    for override in overrides:
-        key, value = _parse_override(override)
-        set_key(content, key, value)
-    return parse_recipe(content, name_or_path), dict(_search_entries(searched, name_or_path))
+    changed, texts = deepcopy(content), list(overrides)
+    for text in texts:
+        key, value = _parse_override(text)
+        set_key(changed, key, value)
+    try:
+        recipe = parse_recipe(changed, name_or_path)
+    except RecipeError as error:
+        parse_recipe(content, name_or_path)  # if the file itself is wrong, it is named
+        raise RecipeError(option("settings", f'"{", ".join(texts)}"'), error.problems) from None
+    return recipe, dict(_search_entries(searched, name_or_path))
 
 
 def write_recipe(path: Path, recipe: Recipe, comment: str = "") -> None:
@@ -87,7 +94,7 @@ def _find(name_or_path: str) -> Path:
 
 def _read_tables(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(str(path), [f"not valid TOML: {error}"]) from None
 
@@ -109,7 +116,7 @@ def _parse_override(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise UsageError(
-            f'"{text}" is no setting: write KEY=VALUE, for example training.steps=800.'
+            f'Invalid setting "{text}": expected KEY=VALUE, such as training.steps=800.'
         )
     try:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mimic_ray.base.errors import UsageError, option
+from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.base.storage_address import parse
 from mimic_ray.data import shard_check, shard_writer
 from mimic_ray.data.image_source import open_images
@@ -21,7 +22,7 @@ def build_shards(
     side: int | None = None,
     quality: int = 90,
     broken_share: float = 0.01,
-    progress: Callable[[int, int], None] | None = None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> Built:
     """Writes the images of `sources` as a set of shards into the new folder `out`.
 
@@ -44,7 +45,7 @@ def build_shards(
         side=side,
         quality=quality,
         broken_share=broken_share,
-        progress=progress,
+        progress=lambda done, total: on_progress(Progress("Packing images", done, total)),
     )
 
 

@@ -1,0 +1,105 @@
+"""Progress of long work: bars on a terminal or in a notebook, lines of text elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from mimic_ray.base.progress import Progress, ProgressCallback
+
+_PHASES = {
+    "start": "Starting Ray",
+    "capacity": "Waiting for nodes (s)",
+    "decode": "Decoding images",
+    "profile": "Profiling the layers",
+    "teacher": "Teacher outputs",
+    "trusted": "Trusted encoders",
+    "distil": "Distilling",
+    # Seconds without a step, and the number after which the run is ended.
+    "silent": "No step for (s)",
+}
+_TERMS = ("loss", "clone", "attention", "contrastive")
+
+
+@contextmanager
+def show_progress(every_s: float = 30.0) -> Iterator[ProgressCallback]:
+    """Displays the progress of the calls inside the block.
+
+    Bars on a terminal and in a notebook (which needs `ipywidgets`), elsewhere a line on stderr
+    every `every_s` seconds:
+
+        with mimic_ray.show_progress() as on_progress:
+            mimic_ray.purify("resnet50", "suspect.pth", "images/", "run", on_progress=on_progress)
+    """
+    console = Console(stderr=True, highlight=False)
+    if console.is_terminal or (console.is_jupyter and find_spec("ipywidgets")):
+        with progress_bars(console) as on_progress:
+            yield on_progress
+    else:
+        yield progress_lines(console, every_s)
+
+
+@contextmanager
+def progress_bars(console: Console) -> Iterator[ProgressCallback]:
+    """One bar for each phase."""
+    bars = Bars(
+        TextColumn("{task.description:<20}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[detail]}"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+    tasks: dict[str, TaskID] = {}
+
+    def on_progress(progress: Progress) -> None:
+        if progress.phase not in tasks:
+            name = _PHASES.get(progress.phase, progress.phase)
+            tasks[progress.phase] = bars.add_task(name, total=progress.total, detail="")
+        detail = "  ".join(_numbers(progress))
+        task = tasks[progress.phase]
+        bars.update(task, completed=progress.done, total=progress.total, detail=detail)
+
+    with bars:
+        yield on_progress
+
+
+def progress_lines(console: Console, every_s: float = float("inf")) -> ProgressCallback:
+    """A line for each phase and then every `every_s` seconds; none with infinity.
+
+    That steps have stopped, and that they continue, is always said, once each time.
+    """
+    silent, phase, printed_at = False, "", 0.0
+
+    def on_progress(progress: Progress) -> None:
+        nonlocal silent, phase, printed_at
+        if progress.phase == "silent":
+            if bool(progress.done) != silent:
+                silent = bool(progress.done)
+                console.print(
+                    f"No step for {progress.done} s: a node or the network may not respond."
+                    if silent
+                    else "Steps continue."
+                )
+            return
+        now = time.monotonic()
+        if every_s < float("inf") and (progress.phase != phase or now - printed_at >= every_s):
+            phase, printed_at = progress.phase, now
+            name = _PHASES.get(progress.phase, progress.phase)
+            words = f"{name}: {progress.done:,} of {progress.total:,}"
+            text = ", ".join([words, *_numbers(progress)])
+            console.print(text, markup=False, soft_wrap=True)
+
+    return on_progress
+
+
+def _numbers(progress: Progress) -> list[str]:
+    terms = [f"{name} {value:.4f}" for name, value in progress.row.items() if name in _TERMS]
+    rate = progress.images_per_s
+    return [*terms, *([f"{rate:,.0f} images/s"] if rate else [])]

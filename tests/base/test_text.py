@@ -1,0 +1,30 @@
+"""Text for people: foreign names, counts, durations."""
+
+from __future__ import annotations
+
+import pytest
+
+from mimic_ray.base.text import count, duration, plain
+
+
+def test_control_characters_are_written_out_and_long_text_is_cut():
+    assert plain("\x1b]0;x\x07\n") == "\\x1b]0;x\\x07\\n"
+    assert plain("\u00e9 ok") == "\u00e9 ok"
+    assert plain("x" * 300, 10) == "xxxxxxx..."
+
+
+def test_counts_have_the_right_noun_and_thousands():
+    assert count(1, "image") == "1 image"
+    assert count(2000, "image") == "2,000 images"
+    assert count(2, "class", "classes") == "2 classes"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        *((0, "0 s"), (0.25, "0.25 s"), (89, "89 s"), (90, "1.5 min"), (300, "5 min")),
+        *((5400, "1.5 h"), (6120, "1.7 h"), (3 * 86_400, "3 days")),
+    ],
+)
+def test_durations_have_one_unit_and_two_digits_or_so(seconds, words):
+    assert duration(seconds) == words

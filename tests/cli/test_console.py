@@ -1,0 +1,191 @@
+"""How commands end: one sentence, an exit code, and with --json an object."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mimic_ray.base import errors
+from mimic_ray.base.errors import MimicError, UsageError, option
+from mimic_ray.cli import console
+from tests.cli.toy_images import run
+
+# Class -> exit code. A new class must be added here, and so decided.
+CODES = {
+    "MimicError": 1,
+    "UsageError": 2,
+    "UnknownNameError": 2,
+    "RecipeError": 2,
+    "CheckpointError": 1,
+    "NotACheckpointError": 1,
+    "DamagedCheckpointError": 1,
+    "UnsafeCheckpointError": 1,
+    "TooLargeCheckpointError": 1,
+    "WrongEncoderError": 1,
+    "DataError": 1,
+    "BrokenImageError": 1,
+    "StorageError": 1,
+    "StorageAwayError": 1,
+    "RunFolderError": 1,
+    "DiskError": 1,
+    "DiskFullError": 1,
+    "ResourceError": 1,
+    "TrainingError": 1,
+    "StoppedError": 130,
+}
+CLASSES = {
+    name: found
+    for name, found in vars(errors).items()
+    if isinstance(found, type) and issubclass(found, MimicError)
+}
+ARGUMENTS = {"UnknownNameError": ("kind", "name"), "RecipeError": ("file.toml", ["bad"])}
+
+
+@pytest.fixture
+def fails(monkeypatch):
+    """Makes `mimic-ray list` raise an error; its exit code with these options."""
+
+    def ends(error, *options):
+        def command(json: bool = False) -> None:  # noqa: ARG001 - an option
+            raise error
+
+        monkeypatch.setattr("mimic_ray.cli.list_command.command", command)
+        return run(["list", *options])
+
+    return ends
+
+
+def test_the_table_has_every_class_of_error():
+    assert CODES.keys() == CLASSES.keys()
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_class_of_error_has_its_exit_code_one_sentence_and_an_object(fails, capsys, name):
+    error = CLASSES[name](*ARGUMENTS.get(name, ("What went wrong.",)))
+    assert fails(error, "--json") == CODES[name]
+    shown = capsys.readouterr()
+    sentence = error.for_command_line()
+    assert shown.err == f"error: {sentence}\n"
+    assert json.loads(shown.out) == {
+        "error": {"kind": name, "message": sentence, "exit_code": CODES[name]}
+    }
+
+
+def test_sigterm_ends_with_143(fails):
+    assert fails(errors.StoppedError("Stopped.", 15)) == 143
+
+
+def test_without_json_stdout_stays_empty(fails, capsys):
+    assert fails(UsageError(f"{option('workers', 0)} must be positive.")) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == "error: --workers 0 must be positive.\n"
+
+
+def test_a_bug_is_called_one_and_ends_with_1(fails, capsys):
+    assert fails(ZeroDivisionError("by zero"), "--json") == 1
+    shown = capsys.readouterr()
+    assert "bug in mimic-ray" in shown.err
+    assert json.loads(shown.out)["error"]["kind"] == "ZeroDivisionError"
+
+
+def test_ctrl_c_ends_with_130(fails, capsys):
+    assert fails(KeyboardInterrupt(), "--json") == 130
+    shown = capsys.readouterr()
+    assert shown.err == "error: Stopped by Ctrl-C.\n"
+    assert json.loads(shown.out)["error"]["exit_code"] == 130
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["purfy"],
+        ["purify", "--json"],
+        ["purify", "--stepz", "5", "--json"],
+        ["shards", "pack"],
+        ["plan", "--encoder", "resnet18", "--gpus", "many", "--json"],
+        ["submit", "--json", "--", "purfy"],
+        ["--nonsense"],
+    ],
+)
+def test_what_typer_refuses_ends_with_2(capsys, words):
+    assert run(words) == 2
+    shown = capsys.readouterr()
+    assert shown.err.startswith("error: ")
+    assert shown.err.count("\n") == 1
+    if "--json" in words:
+        assert json.loads(shown.out)["error"]["message"] in shown.err
+    else:
+        assert shown.out == ""
+
+
+def test_a_json_after_the_dashes_is_that_of_the_job(capsys):
+    assert run(["submit", "--", "purify", "--json"]) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_a_missing_file_ends_with_1(tmp_path, capsys):
+    assert run(["inspect", tmp_path / "none.pth", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["kind"] == "NotACheckpointError"
+
+
+def test_a_result_is_not_followed_by_an_error_object(monkeypatch, capsys):
+    def command(json: bool = False) -> None:  # noqa: ARG001 - an option
+        console.print_json({"result": 1})
+        raise MimicError("It does not fit.")
+
+    monkeypatch.setattr("mimic_ray.cli.list_command.command", command)
+    assert run(["list", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {"result": 1}
+
+
+@pytest.mark.parametrize("prints", ["console.out.print('x')", "console.print_json({})"])
+def test_a_closed_stdout_is_no_error(prints):
+    read, write = os.pipe()
+    os.close(read)
+    program = f"""
+from mimic_ray.cli import app, console, list_command
+def command(): {prints}
+list_command.command = command
+app.main(["list"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=write, stderr=subprocess.PIPE, text=True
+    )
+    os.close(write)
+    assert done.returncode == 0
+    assert done.stderr == ""
+
+
+def test_quiet_leaves_out_notes_and_progress_but_no_error(monkeypatch, capsys):
+    def command() -> None:
+        console.note("a note")
+        assert not console.draws_progress()
+        console.out.print("the result")
+        raise MimicError("an error")
+
+    monkeypatch.setattr("mimic_ray.cli.list_command.command", command)
+    monkeypatch.setenv("MIMIC_RAY_PROGRESS_S", "0")
+    assert run(["--quiet", "list"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == "the result\n"
+    assert shown.err == "error: an error\n"
+    assert run(["list"]) == 1
+    assert "a note\n" in capsys.readouterr().err
+
+
+def test_debug_shows_the_traceback(fails, capsys, monkeypatch):
+    error = UsageError("wrong")
+
+    def command() -> None:
+        raise error
+
+    monkeypatch.setattr("mimic_ray.cli.list_command.command", command)
+    assert run(["--debug", "list"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+    assert fails(error) == 2
+    assert "Traceback" not in capsys.readouterr().err

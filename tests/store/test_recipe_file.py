@@ -1,0 +1,75 @@
+"""Recipes as TOML files, and single keys changed by `KEY=VALUE`."""
+
+from __future__ import annotations
+
+import pytest
+
+from mimic_ray.base.errors import RecipeError, UnknownNameError, UsageError
+from mimic_ray.method.recipe import Recipe
+from mimic_ray.store.recipe_file import load_recipe, recipe_names, write_recipe
+
+
+def test_the_default_file_equals_the_defaults_in_code():
+    assert load_recipe("default") == Recipe()
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_survives_its_file(tmp_path, name):
+    recipe = load_recipe(name)
+    write_recipe(tmp_path / "recipe.toml", recipe)
+    assert load_recipe(str(tmp_path / "recipe.toml")) == recipe
+
+
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("[training]\nsteps = 7\n", encoding="utf-8-sig")
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert load_recipe(str(path)).training.steps == 7
+
+
+def test_the_package_contains_both_recipes():
+    assert {"default", "official"} <= set(recipe_names())
+
+
+def test_settings_change_every_kind_of_value():
+    recipe = load_recipe(
+        "default", ["training.steps=7", "student.start=random", 'adversary.bases=["pixel"]']
+    )
+    assert recipe.training.steps == 7
+    assert recipe.student.start == "random"
+    assert recipe.adversary.bases == ("pixel",)
+
+
+def test_bad_names_and_settings_are_one_sentence():
+    with pytest.raises(UnknownNameError, match="official"):
+        load_recipe("oficial")
+    with pytest.raises(UsageError, match="KEY=VALUE"):
+        load_recipe("default", ["training.steps"])
+    with pytest.raises(UsageError, match="no recipe file"):
+        load_recipe("nowhere/mine.toml")
+
+
+def test_a_key_without_its_section_brings_the_whole_key():
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("auto", ["steps=5"])
+    said = caught.value.for_command_line()
+    assert said == '--set "steps=5": there is no key "steps" (did you mean training.steps?)'
+    assert caught.value.message.startswith('settings="steps=5"')
+
+
+def test_a_mistake_names_the_file_or_the_settings_wherever_it_is(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("[training]\nstepz = 7\n")
+    with pytest.raises(RecipeError, match=r"mine\.toml: there is no key"):
+        load_recipe(str(path), ["training.batch=8"])
+    path.write_text("[training]\nsteps = 7\n")
+    with pytest.raises(RecipeError, match=r'^settings="training\.batch=1"'):
+        load_recipe(str(path), ["training.batch=1"])
+
+
+def test_settings_may_mend_a_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("[training]\naccumulate = 2\n[loss]\ncontrastive = 1.0\n")
+    with pytest.raises(RecipeError, match="accumulate"):
+        load_recipe(str(path))
+    assert load_recipe(str(path), ["training.accumulate=1"]).loss.contrastive == 1
