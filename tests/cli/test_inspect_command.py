@@ -55,7 +55,6 @@ def test_the_json_holds_the_same_for_a_machine(
 ) -> None:
     assert run("inspect", checkpoint, "--encoder", "tiny_resnet", "--json") == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["readable"] is True
     assert found["size_bytes"] == checkpoint.stat().st_size
     (match,) = found["fits"]
     assert match["encoder"] == "tiny_resnet"
@@ -93,7 +92,7 @@ def test_a_hostile_file_is_refused_and_not_run(
     torch.save({"state_dict": {"w": torch.ones(2)}, "x": Hostile()}, tmp_path / "hostile.pt")
     assert run("inspect", tmp_path / "hostile.pt", "--json") == 1
     shown = capsys.readouterr()
-    assert json.loads(shown.out)["kind"] == "UnsafeCheckpointError"
+    assert json.loads(shown.out)["error"]["kind"] == "UnsafeCheckpointError"
     assert "asks to run posix.system" in shown.err
     assert "Traceback" not in shown.err
     assert not (tmp_path / "canary").exists()

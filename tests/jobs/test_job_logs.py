@@ -16,8 +16,8 @@ LOG = "".join(f"line {number}\n" for number in range(20))
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(job_logs, "_FIRST_WAIT_S", 0.001)
-    monkeypatch.setattr(job_logs, "_LONGEST_WAIT_S", 0.002)
+    monkeypatch.setattr(job_logs, "_FIRST_RETRY_S", 0.001)
+    monkeypatch.setattr(job_logs, "_LONGEST_RETRY_S", 0.002)
     monkeypatch.setattr(job_logs, "_SILENCE_S", 0.02)
 
 
@@ -92,7 +92,7 @@ def test_a_server_that_goes_just_when_the_log_ends_is_waited_for():
 
 def test_a_lost_connection_is_said_once_while_it_lasts():
     sentences = []
-    followed(Server([4, 0, 0, 0]), tell_lost=sentences.append)
+    followed(Server([4, 0, 0, 0]), on_lost=sentences.append)
     assert len(sentences) == 1
     assert "http://head:8265" in sentences[0]
 
@@ -100,7 +100,7 @@ def test_a_lost_connection_is_said_once_while_it_lasts():
 def test_a_server_that_stays_away_ends_it_with_the_way_back():
     server = Server([2] + [0] * 10_000)
     with pytest.raises(ResourceError, match="mimic-ray logs j --follow"):
-        follow(server, "j", lambda text: None, patience_s=0.05)
+        follow(server, "j", lambda text: None, retry_for_s=0.05)
 
 
 def test_a_job_that_nobody_knows_is_not_asked_for_again():
