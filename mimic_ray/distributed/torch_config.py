@@ -1,8 +1,9 @@
-"""How the workers find each other: over the network card that carries the cluster's addresses.
+"""Torch's process group over the network card that carries the cluster's addresses.
 
-gloo binds to what a host's own name resolves to. Where that is loopback (Debian's installer writes
-127.0.1.1) or a card that other hosts do not reach (Docker's has the same address everywhere), the
-workers of two hosts never meet. Ray knows better: a node's address is one that other nodes use.
+gloo binds to the address that the host's own name resolves to. Where that is loopback (Debian's
+installer writes 127.0.1.1) or a card that other hosts cannot reach (Docker's has the same address
+everywhere), workers on two hosts cannot connect. The address that Ray has for a node is one that
+other nodes use.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ from typing import Any
 
 from ray.train.torch import TorchConfig
 
-# An all-reduce that takes longer is an error: a rank that waits for one which fell silent is freed
-# after this, if Ray has not declared the silent node dead before. Torch's default is 1800.
+from mimic_ray.distributed import ray_private
+
+# An all-reduce that takes longer is an error: it ends a rank that waits for one on a lost node, if
+# Ray has not noticed the lost node before. Torch's default is 1800.
 TIMEOUT_S = 600
-# What the user sets wins.
+# The user's own values win.
 VARIABLES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 
 
 @dataclass
 class ClusterTorchConfig(TorchConfig):
-    """Ray's set-up of torch's process group, on the right network card and with our time limit."""
+    """Ray's set-up of torch's process group, with the network card and the time limit set."""
 
     timeout_s: int = TIMEOUT_S
 
@@ -33,38 +36,34 @@ class ClusterTorchConfig(TorchConfig):
         return _ClusterTorchBackend
 
 
-class _ClusterTorchBackend(TorchConfig().backend_cls):  # type: ignore[misc]
-    """Runs in Train's controller. What it raises is retried as often as a failed start may be."""
+class _ClusterTorchBackend(ray_private.torch_backend()):  # type: ignore[misc]
+    """Runs in Train's controller."""
 
     def on_start(self, worker_group: Any, backend_config: TorchConfig) -> None:
-        from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError
-
-        nodes = worker_group.execute(choose_card)
+        nodes = ray_private.on_each_worker(worker_group, choose_card)
         try:
             super().on_start(worker_group, backend_config)
         except Exception as error:
-            # Ray counts this as an error of its own, never retries it, and leaves the workers'
-            # CPUs or GPUs reserved.
-            worker_group.abort()
-            raise WorkerGroupStartupFailedError(_not_connected(nodes, error)) from None
+            message = _not_connected(nodes, error)
+            raise ray_private.failed_start(worker_group, message) from None
 
 
 def choose_card() -> str:
-    """Names this node's card to gloo and NCCL, unless the user has. Returns what it found."""
+    """Sets this node's card for gloo and NCCL, unless the user has. Returns a description."""
     import ray
 
     address = ray.util.get_node_ip_address()
     card = card_of(address)
     if card is not None and not ip_address(address).is_loopback:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", card)
-        # "=": this card, not each one whose name begins so.
+        # "=": exactly this card, not each one whose name starts like this.
         os.environ.setdefault("NCCL_SOCKET_IFNAME", f"={card}")
-    chosen = os.environ.get("GLOO_SOCKET_IFNAME", "what its host name means")
+    chosen = os.environ.get("GLOO_SOCKET_IFNAME", "the address of its host name")
     return f"{socket.gethostname()} ({address}, gloo on {chosen})"
 
 
 def card_of(address: str) -> str | None:
-    """The name of the network card that has this IP address, None if none has it."""
+    """The name of the network card with this IP address, None if there is none."""
     import psutil
     import ray  # noqa: F401  (brings psutil)
 

@@ -26,6 +26,7 @@ from mimic_ray.base.storage_address import below, filesystem_of, parse
 from mimic_ray.distributed.capacity import cluster_nodes
 from mimic_ray.distributed.head_health import Head
 from mimic_ray.distributed.ray_errors import as_ours, in_a_worker, was_lost
+from mimic_ray.distributed.ray_private import START_TIMEOUT_VARIABLE
 from mimic_ray.distributed.ray_session import ray_session
 from mimic_ray.distributed.watchdog import END_AFTER_S, Silence
 from mimic_ray.execution.worker import Job, Outcome
@@ -59,9 +60,10 @@ def train_on_ray(
         resources = resources.with_cpus([this_machine()])
         each = resources.cpus_per_worker
         cpus = min(resources.workers * each, max(os.cpu_count() or 1, each))
+    variables = {}
     if resources.capacity_timeout_s:
-        # By default Ray Train gives a start up after 60 s, and a node takes minutes to come.
-        os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(resources.capacity_timeout_s)
+        # A new node takes minutes to start.
+        variables[START_TIMEOUT_VARIABLE] = str(resources.capacity_timeout_s)
     end_after_s = max(END_AFTER_S, resources.capacity_timeout_s + _GRACE_S)
     silence = Silence(on_progress, end_after_s=end_after_s)
     for left in reversed(range(resources.restarts + 1)):
@@ -69,7 +71,7 @@ def train_on_ray(
         try:
             # A connection of its own: with the old one Ray ends what the lost attempt left, which
             # would hold its CPUs or GPUs for ever.
-            with ray_session(resources.address, log, cpus=cpus):
+            with ray_session(resources.address, log, cpus, variables):
                 return _attempt(job, teacher_state, resources, log, on_progress, stop, silence)
         except _AttemptLost as lost:
             if not left:
@@ -132,9 +134,8 @@ def make_trainer(
     `storage`, a path or an address, is for Ray's own notes, of which we read none. All nodes must
     see it.
     """
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
-    from ray.train.v2.api.config import LoggingConfig
 
     from mimic_ray.distributed.torch_config import ClusterTorchConfig
 

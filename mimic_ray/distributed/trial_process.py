@@ -14,6 +14,7 @@ from typing import Any
 from mimic_ray.base.errors import MimicError, TrainingError
 from mimic_ray.base.resources import Resources
 from mimic_ray.base.storage_address import below, filesystem_of, parse
+from mimic_ray.distributed.ray_private import SESSION_VARIABLES
 from mimic_ray.execution.trial_run import TrialTask, run_trial
 from mimic_ray.search.trial import Trial
 from mimic_ray.store.run_store import place_of
@@ -80,8 +81,9 @@ def _with_workers(task: TrialTask, inputs: Any, resources: Resources, mailbox: A
     """The trial as a Ray Train run of its own; this process only passes reports on."""
     import ray
 
-    # Where this process runs, the driver's settings are not known.
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    # The driver's environment does not reach this process.
+    for name, value in SESSION_VARIABLES.items():
+        os.environ.setdefault(name, value)
     from mimic_ray.distributed.run_control import new_mailbox
 
     own = new_mailbox()
@@ -122,9 +124,8 @@ def _run_of(task: TrialTask) -> str:
 def _trainer(
     task: TrialTask, run: str, inputs: Any, resources: Resources, mailbox: Any, own: Any
 ) -> Any:
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
-    from ray.train.v2.api.config import LoggingConfig
 
     from mimic_ray.distributed.torch_config import ClusterTorchConfig
 

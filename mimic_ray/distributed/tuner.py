@@ -6,7 +6,6 @@ study folder. Of Tune we use placement, early stopping, restarts of killed trial
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from mimic_ray.base.errors import TrainingError
 from mimic_ray.base.resources import Resources, this_machine, trial_slots
 from mimic_ray.distributed.capacity import cluster_nodes, wait_for_capacity
 from mimic_ray.distributed.prepare_inputs import Facts, Prepare, prepared
+from mimic_ray.distributed.ray_private import SEARCH_VARIABLES, START_TIMEOUT_VARIABLE
 from mimic_ray.distributed.ray_session import ray_session
 from mimic_ray.execution.trial_run import TrialTask
 from mimic_ray.method.recipe import Recipe
@@ -34,16 +34,6 @@ _GRACE_S = 60.0
 _RESTARTS = 2
 # What a trial takes that only watches over its own workers: no CPU, or a full cluster would lock.
 _WATCHER = {"memory": 64 << 20}
-
-_SETTINGS = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    # How long a process may take to end a stopped trial before it is used for the next.
-    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",
-    # Ours: the first Ctrl-C commits and stops.
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-}
 
 
 @dataclass(frozen=True)
@@ -100,13 +90,12 @@ def search_on_ray(
     or, on a named cluster, where a trial would run; `prepares` hears how far it is. `begin` is then
     told of its facts. Raises ResourceError before any work, TrainingError when Ray itself fails.
     """
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
+    variables = dict(SEARCH_VARIABLES)
     if resources.capacity_timeout_s:
-        # By default Ray Train gives a start up after 60 s, and a node takes minutes to come.
-        os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(resources.capacity_timeout_s)
+        # A new node takes minutes to start.
+        variables[START_TIMEOUT_VARIABLE] = str(resources.capacity_timeout_s)
     cpus = None if resources.address else int(this_machine()["CPU"])
-    with ray_session(resources.address, study.folder.log, cpus=cpus):
+    with ray_session(resources.address, study.folder.log, cpus, variables):
         wait_for_capacity(resources.for_trials([]), prepares, stop)
         nodes = cluster_nodes()
         resources = resources.for_trials(nodes)

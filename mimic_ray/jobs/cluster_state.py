@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import time
 from collections.abc import Mapping
@@ -11,15 +10,12 @@ from typing import Any
 
 from mimic_ray.base.errors import ResourceError
 from mimic_ray.base.text import plain
+from mimic_ray.distributed import ray_private
 from mimic_ray.jobs.job_client import JobClient
 
 # `ray start` brings up the job server first and its own node after it: seconds on a busy machine.
 _STARTING_S = 60.0
 _POLL_S = 0.5
-# How a raylet is told to start Python.
-_WORKER_COMMAND = "--python_worker_command="
-# The type that Ray makes up for a node that nobody described: "node_" and the node's id.
-_OF_ONE_NODE = re.compile(r"node_?[0-9a-f]{56}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -58,20 +54,20 @@ def cluster_state(client: JobClient, starting_s: float = _STARTING_S) -> Cluster
     """
     deadline = time.monotonic() + starting_s
     nodes = _nodes(client, deadline)
-    facts = (client.get("/api/v0/cluster_metadata") or {}).get("data", {})
+    facts = (client.get(ray_private.CLUSTER_METADATA) or {}).get("data", {})
     status = _status(client)
     return ClusterState(
         ray=facts.get("rayVersion", ""),
         python=facts.get("pythonVersion", ""),
         nodes=nodes,
-        grows=_grows(status.get("autoscalerReport") or {}),
+        grows=ray_private.has_autoscaler(status),
         interpreter=_interpreter(client, deadline),
     )
 
 
 def _nodes(client: JobClient, deadline: float) -> list[Node]:
     while True:
-        answer = client.get("/api/v0/nodes?limit=10000") or {}
+        answer = client.get(ray_private.NODES) or {}
         listed = (answer.get("data") or {}).get("result") or {}
         nodes = [
             Node(item["node_ip"], bool(item["is_head_node"]), item["resources_total"])
@@ -90,23 +86,11 @@ def _nodes(client: JobClient, deadline: float) -> list[Node]:
         time.sleep(_POLL_S)
 
 
-def _grows(report: Mapping[str, Any]) -> bool:
-    """Every head reports as an autoscaler; without a real one, each node is a type of its own."""
-    types = report.get("activeNodes") or {}
-    return bool(report) and not (types and all(_OF_ONE_NODE.fullmatch(name) for name in types))
-
-
 def _interpreter(client: JobClient, deadline: float) -> str:
-    """A job's shell finds it in no variable: a virtual environment may not be on the PATH.
-
-    A node's command line comes some seconds after the node.
-    """
-    while (answer := client.get("/nodes?view=summary")) is not None:
-        for node in (answer.get("data") or {}).get("summary") or []:
-            if (node.get("raylet") or {}).get("isHeadNode"):
-                for word in node.get("cmdline") or []:
-                    if word.startswith(_WORKER_COMMAND):
-                        return str(word.removeprefix(_WORKER_COMMAND).split()[0])
+    """A job's shell cannot find it otherwise: a virtual environment may not be on the PATH."""
+    while (answer := client.get(ray_private.NODE_SUMMARY)) is not None:
+        if found := ray_private.head_interpreter(answer):
+            return found
         if time.monotonic() >= deadline:
             break
         time.sleep(_POLL_S)
@@ -128,7 +112,7 @@ def unmet_demand(client: JobClient) -> str:
 
 
 def _status(client: JobClient) -> dict[str, Any]:
-    answer = client.get("/api/cluster_status") or {}
+    answer = client.get(ray_private.CLUSTER_STATUS) or {}
     return (answer.get("data") or {}).get("clusterStatus") or {}
 
 

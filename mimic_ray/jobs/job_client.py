@@ -13,6 +13,7 @@ from mimic_ray.base.errors import MimicError, ResourceError, UnknownNameError, U
 from mimic_ray.base.redact import redact
 from mimic_ray.base.registry import near_names
 from mimic_ray.base.text import plain
+from mimic_ray.distributed import ray_private
 from mimic_ray.jobs.server_address import JobServer
 
 # To connect, and without one byte of an answer. Ray's own client waits for ever.
@@ -56,7 +57,8 @@ class JobClient:
     def __init__(self, server: JobServer) -> None:
         self.server = server
         with self._sentences():
-            self._client = _patient_client(server.url)
+            ray_private.check_ray_version()
+            self._client = ray_private.job_submission_client(server.url, _TIMEOUT_S)
 
     def submit(
         self,
@@ -128,8 +130,7 @@ class JobClient:
     def get(self, path: str) -> Any:
         """The answer of another endpoint of the same server; None if it has no such endpoint."""
         with self._sentences():
-            response = self._client._do_request("GET", path)
-            return response.json() if response.status_code == 200 else None
+            return self._client.get(path)
 
     @contextmanager
     def _sentences(self, name: str = "") -> Iterator[None]:
@@ -141,25 +142,25 @@ class JobClient:
             raise self._sentence(error, name) from error
 
     def _sentence(self, error: Exception, name: str) -> MimicError:
-        text = str(error)
-        if type(error).__name__ == "AuthenticationError" or _has(text, "401", "403"):
+        text, kind = str(error), ray_private.job_error(error)
+        if kind == "refused":
             return ResourceError(self._refused(text))
-        if "ray[default]" in text or isinstance(error, ImportError):
+        if kind == "not installed":
             return UsageError(
                 'Jobs need parts of Ray that are not installed: pip install "mimic-ray[cluster]".'
             )
-        if isinstance(error, OSError):  # the built-in ConnectionError and those of requests
+        if kind == "no answer":
             return NoAnswerError(
                 f"No job server answers at {self.server}: is the head running, is its dashboard "
                 "on that port, and is the port forwarded? (mimic-ray cluster attach FILE "
                 "--dashboard)"
             )
-        if name and _has(text, "404"):
+        if name and kind == "no such job":
             near = near_names(name, [job.id for job in self.jobs()])
             return UnknownNameError("job", plain(name), near, "See mimic-ray list.")
-        if name and "already exists" in text:
+        if name and kind == "job exists":
             return UsageError(f"A job called {plain(name)} was just sent by another: ask again.")
-        if "Version check returned" in text:
+        if kind == "no job server":
             return ResourceError(
                 f"What answers at {self.server} is no job server: give the address of the head's "
                 "dashboard, or of the port that is forwarded to it."
@@ -179,23 +180,6 @@ class JobClient:
         return f"{self.server} refuses the token in {where}: it is that of another cluster."
 
 
-def _patient_client(url: str) -> Any:
-    """Ray's JobSubmissionClient; each request of it ends after a while."""
-    import logging
-
-    from ray.job_submission import JobSubmissionClient
-
-    # Ray says where it uploads to and that a log has ended, between our lines.
-    for name in [name for name in logging.root.manager.loggerDict if name.startswith("ray.")]:
-        logging.getLogger(name).setLevel(logging.WARNING)
-
-    class Client(JobSubmissionClient):
-        def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
-            return super()._do_request(method, endpoint, **{"timeout": _TIMEOUT_S, **options})
-
-    return Client(url)
-
-
 def _job(details: Any) -> Job:
     return Job(
         id=details.submission_id or details.job_id or "",
@@ -206,7 +190,3 @@ def _job(details: Any) -> Job:
         exit_code=details.driver_exit_code,
         metadata=details.metadata or {},
     )
-
-
-def _has(text: str, *codes: str) -> bool:
-    return any(f"status code {code}" in text for code in codes)

@@ -1,4 +1,6 @@
-"""The texts are those that Ray 2.60 gave on hosts where these things happened."""
+"""Ray's errors as one sentence. The texts are those of Ray 2.60 on hosts where this happened."""
+
+from __future__ import annotations
 
 from pathlib import Path
 
@@ -9,101 +11,114 @@ from mimic_ray.distributed.ray_errors import as_ours, in_a_worker, was_lost
 
 LOG = Path("/runs/a/ray.log")
 
-KILLED = """The actor died unexpectedly before finishing this task.
-\tclass_name: RayTrainWorker
-\tactor_id: 9a27435f92402b15a7257e6701000000
-\tpid: 122
-\tnamespace: ab33ca72-e88b-438e-b5bd-2fc0931bd894
-\tip: 10.77.0.13
-The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit \
-detail: Worker unexpectedly exits with a connection error code 2. End of file. Some common causes \
-include: (1) the process was killed by the OOM killer due to high memory usage."""
+KILLED = (
+    "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker "
+    "exit detail: Worker unexpectedly exits with a connection error code 2. End of file. Some "
+    "common causes include: (1) the process was killed by the OOM killer due to high memory usage."
+)
+PEER_LOST = RuntimeError("[/__w/gloo/transport/tcp/pair.cc:534] Connection closed by peer. GLHF!")
 
 
-class ActorDiedError(Exception):
-    pass
+# Ray is imported in functions: collecting tests should not take seconds.
+def killed(name: str = "RayTrainWorker") -> Exception:
+    from ray.exceptions import ActorDiedError, ActorDiedErrorContext
+
+    context = ActorDiedErrorContext(
+        actor_id=bytes(16), class_name=name, node_ip_address="10.77.0.13", error_message=KILLED
+    )
+    return ActorDiedError(context)
 
 
-class WorkerHealthCheckFailedError(Exception):
-    def __init__(self, failure):
-        super().__init__(f"A worker health check failed.\n{failure}")
-        self.health_check_failure = failure
+def dead_worker() -> Exception:
+    from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
+
+    return WorkerHealthCheckFailedError("A worker health check failed.", killed())
 
 
-class WorkerGroupError(Exception):
-    def __init__(self, worker_failures):
-        super().__init__("Training failed due to worker errors:\n" + "page\n" * 50)
-        self.worker_failures = worker_failures
+def workers_failed(failures: dict[int, Exception]) -> Exception:
+    from ray.train import WorkerGroupError
+
+    return WorkerGroupError("page\n" * 50, failures)
 
 
-class ControllerError(Exception):
-    def __init__(self, controller_failure):
-        super().__init__("Training failed due to controller error:\n" + "page\n" * 50)
-        self.controller_failure = controller_failure
+def controller_failed(cause: Exception) -> Exception:
+    from ray.train import ControllerError
+
+    return ControllerError(cause)
 
 
-def sentence(error):
+def start_timeout() -> Exception:
+    from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
+
+    return WorkerGroupStartupTimeoutError(2)
+
+
+def sentence(error: BaseException) -> str:
     ours = as_ours(error, LOG)
     assert isinstance(ours, TrainingError)
     assert "\n" not in ours.message
-    assert "--resume" in ours.message
+    assert "--resume" in ours.for_command_line()
     assert str(LOG) in ours.message
     return ours.message
 
 
-def test_of_two_workers_that_failed_the_one_that_died_is_named():
-    peer = RuntimeError("[/__w/pytorch/gloo/transport/tcp/pair.cc:534] Connection closed by peer")
-    error = WorkerGroupError({0: peer, 1: WorkerHealthCheckFailedError(ActorDiedError(KILLED))})
+def test_the_worker_that_died_is_named_before_its_peers():
+    error = workers_failed({0: PEER_LOST, 1: dead_worker()})
     assert sentence(error).startswith("Worker 1 on 10.77.0.13 died: its process was killed or")
 
 
-def test_of_one_that_died_and_one_that_lost_it_the_dead_one_is_told():
-    gloo = RuntimeError("[/__w/gloo/transport/tcp/pair.cc:534] Connection closed by peer. GLHF!")
-    lost = in_a_worker(0, gloo)
+def test_the_worker_that_died_is_named_although_a_peer_explains_what_it_saw():
+    lost = in_a_worker(0, PEER_LOST)
     assert "pair.cc" not in lost.message
-    assert "lost the other workers" in lost.message
-    error = WorkerGroupError({0: lost, 1: WorkerHealthCheckFailedError(ActorDiedError(KILLED))})
+    assert "lost the connection to the other workers" in lost.message
+    error = workers_failed({0: lost, 1: dead_worker()})
     assert sentence(error).startswith("Worker 1 on 10.77.0.13 died")
-    assert as_ours(WorkerGroupError({0: lost}), LOG) is lost
+    assert as_ours(workers_failed({0: lost}), LOG) is lost
 
 
-def test_another_error_in_a_worker_is_told_with_its_place():
+def test_any_other_error_in_a_worker_comes_with_its_file_and_line():
     try:
-        raise ValueError("Traceback of a page\n7 is no prime.")
+        raise ValueError("Traceback of a page\n7 is not a prime.")
     except ValueError as error:
         message = in_a_worker(2, error).message
     assert message.startswith("Worker 2 failed at test_ray_errors.py:")
-    assert "ValueError: 7 is no prime. What was committed" in message
+    assert "ValueError: 7 is not a prime. Continue" in message
 
 
-def test_a_controller_that_was_killed_is_lost_and_worth_another_attempt():
-    error = ActorDiedError(KILLED.replace("RayTrainWorker", "TrainController"))
+def test_a_killed_controller_is_lost_and_worth_another_attempt():
+    error = killed("TrainController")
     assert was_lost(error)
-    assert "controller of the run on 10.77.0.13 died" in sentence(error)
+    assert "controller for this run on 10.77.0.13 died" in sentence(error)
 
 
 def test_a_worker_that_died_while_it_started_is_lost_as_well():
-    assert was_lost(ControllerError(ActorDiedError(KILLED)))
+    assert was_lost(controller_failed(killed()))
 
 
 @pytest.mark.parametrize(
     "error",
     [
-        WorkerGroupError({0: WorkerHealthCheckFailedError(ActorDiedError(KILLED))}),
-        ControllerError(DataError("no images")),
-        RuntimeError("The placement group is infeasible"),
+        lambda: workers_failed({0: dead_worker()}),
+        lambda: controller_failed(DataError("no images")),
+        lambda: controller_failed(start_timeout()),
+        lambda: RuntimeError("The placement group is infeasible"),
     ],
 )
-def test_what_ray_has_tried_again_itself_or_would_meet_again_is_not_lost(error):
-    assert not was_lost(error)
+def test_errors_that_ray_has_retried_or_that_would_repeat_are_not_lost(error):
+    assert not was_lost(error())
 
 
-def test_an_error_of_ours_comes_out_as_it_went_in():
+def test_workers_that_did_not_start_in_time_are_explained():
+    error = controller_failed(start_timeout())
+    assert sentence(error).startswith("The workers did not get their CPUs or GPUs in time")
+
+
+def test_an_error_of_ours_is_returned_unchanged():
     ours = DataError("images/ holds no image")
-    assert as_ours(WorkerGroupError({0: RuntimeError("peer"), 1: ours}), LOG) is ours
-    assert as_ours(ControllerError(ours), LOG) is ours
+    assert as_ours(workers_failed({0: RuntimeError("peer"), 1: ours}), LOG) is ours
+    assert as_ours(controller_failed(ours), LOG) is ours
 
 
-def test_of_a_page_the_last_line_is_told():
-    error = WorkerGroupError({3: ValueError("Traceback:\n  File x\nValueError: 7 is no prime.\n")})
-    assert sentence(error).startswith("Worker 3 failed: ValueError: 7 is no prime. What was")
+def test_only_the_last_line_of_a_long_error_is_shown():
+    error = workers_failed({3: ValueError("Traceback:\n  File x\nValueError: 7 is odd.\n")})
+    assert sentence(error).startswith("Worker 3 failed: ValueError: 7 is odd. Continue")

@@ -1,28 +1,102 @@
-"""The connection to Ray, in a process of its own."""
+"""A connection to a private Ray, opened in a process of its own."""
 
+from __future__ import annotations
+
+import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
-PROGRAM = """
-import os, signal, sys, time
-from pathlib import Path
-from mimic_ray.base.signals import stop_requests
+import pytest
+
+from mimic_ray.base.errors import ResourceError
+from mimic_ray.distributed import ray_private
 from mimic_ray.distributed.ray_session import ray_session
 
+PROGRAM = """
+import json, os, signal, sys, time
+from pathlib import Path
+from mimic_ray.base.signals import stop_requests
+from mimic_ray.distributed import ray_private
+from mimic_ray.distributed.ray_session import ray_session
+
+def state():
+    return [dict(os.environ), [repr(signal.getsignal(n)) for n in (2, 15)], os.fstat(1).st_ino]
+
+found = {}
 with stop_requests() as requests:
-    with ray_session(None, Path(sys.argv[1]), cpus=1):
+    before = state()
+    with ray_session(None, Path(sys.argv[1]), cpus=1, variables={"MIMIC_TEST": "1"}):
+        import ray
+        from ray._private import worker
+
+        found["inside"] = {k: os.environ.get(k) for k in ("MIMIC_TEST", "RAY_AUTH_MODE")}
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(4)
-        print("alive", requests.count)
+        sent = time.monotonic()
+        os.write(1, b"written to descriptor 1\\n")
+        worker.print_worker_logs({"pid": 7, "lines": ["printed by Ray"]}, sys.stdout)
+
+        @ray.remote
+        class Actor:
+            def die(self):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        try:
+            ray.get(Actor.remote().die.remote())
+        except ray.exceptions.RayError as error:
+            found["reason"] = ray_private.reason_of_death(error)
+            found["address"] = ray_private.node_address(error)
+            found["node"] = ray.util.get_node_ip_address()
+        time.sleep(max(0, sent + 4 - time.monotonic()))  # Ray's core would abort after 3 s
+        print("alive")
+    found["unchanged"] = state() == before
+    found["requests"] = requests.count
+print(json.dumps(found))
 """
 
 
-def test_sigterm_stays_a_wish_that_the_work_looks_at(tmp_path):
-    """Ray's own handlers would exit at once, or abort after 3 s."""
-    log = tmp_path / "ray.log"
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    """What the program printed, and Ray's log."""
+    log = tmp_path_factory.mktemp("session") / "ray.log"
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, log], capture_output=True, text=True, timeout=120
     )
     text = log.read_text() if log.exists() else ""
-    assert (done.returncode, done.stdout) == (0, "alive 1\n"), done.stderr + text
-    assert "SIGTERM received" not in text
+    assert done.returncode == 0, done.stderr + text
+    return SimpleNamespace(stdout=done.stdout, log=text, **json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.ray
+def test_sigterm_stays_a_request_that_the_command_handles(session):
+    """Ray's own handlers would exit at once, or abort after 3 s."""
+    assert session.stdout.startswith("alive\n")
+    assert session.requests == 1
+    assert "SIGTERM received" not in session.log
+
+
+@pytest.mark.ray
+def test_variables_handlers_and_descriptors_are_afterwards_as_before(session):
+    assert session.inside == {"MIMIC_TEST": "1", "RAY_AUTH_MODE": "disabled"}
+    assert session.unchanged
+
+
+@pytest.mark.ray
+def test_output_of_ray_goes_to_the_log_and_ours_to_the_terminal(session):
+    assert "written to descriptor 1" in session.log
+    assert "(7) printed by Ray" in session.log
+    assert len(session.stdout.splitlines()) == 2
+
+
+@pytest.mark.ray
+def test_a_killed_process_of_ray_is_recognised_with_its_node(session):
+    assert session.reason.startswith("its process was killed")
+    assert session.address == session.node
+
+
+def test_an_unsupported_ray_is_refused_before_anything_starts(tmp_path, monkeypatch):
+    monkeypatch.setattr(ray_private, "SUPPORTED_RAY", ("1.0", "1.5"))
+    refused = pytest.raises(ResourceError, match=r'"ray\[train,tune\]>=1.0,<1.5"')
+    with refused, ray_session(None, tmp_path / "log"):
+        pass
+    assert not (tmp_path / "log").exists()

@@ -7,13 +7,13 @@ from unittest.mock import Mock
 import pytest
 
 from mimic_ray.base.errors import ResourceError, UsageError
-from mimic_ray.jobs import job_client as module
+from mimic_ray.distributed import ray_private
 from mimic_ray.jobs.job_client import JobClient, NoAnswerError
 from mimic_ray.jobs.server_address import JobServer
 
 
 def raised(monkeypatch, error: Exception, token: str = "") -> Exception:
-    monkeypatch.setattr(module, "_patient_client", Mock(side_effect=error))
+    monkeypatch.setattr(ray_private, "job_submission_client", Mock(side_effect=error))
     with pytest.raises((ResourceError, UsageError)) as caught:
         JobClient(JobServer("http://head:8265", "--address", token))
     return caught.value

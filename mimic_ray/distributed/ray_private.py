@@ -1,0 +1,309 @@
+"""Everything of Ray that this package uses although Ray does not document it as stable.
+
+A new minor release of Ray may break any of it, so it stands in this one file, and each item has a
+test in tests/distributed/test_ray_private.py that fails when Ray changes it. To support a new
+release: run that file, adapt this one, raise `SUPPORTED_RAY` and the range in pyproject.toml.
+
+Imports Ray only inside functions: the job commands and the checks before a run do not need it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mimic_ray.base.errors import MimicError, ResourceError
+
+# From, and below. Also in pyproject.toml, which pip reads.
+SUPPORTED_RAY = ("2.60", "2.62")
+
+
+def check_ray_version() -> None:
+    """Raises ResourceError for a release of Ray that this file was not written for."""
+    from importlib.metadata import version
+
+    installed = version("ray")
+    lowest, limit = SUPPORTED_RAY
+    if not _minor(lowest) <= _minor(installed) < _minor(limit):
+        raise ResourceError(
+            f"Ray {installed} is installed, and this version of mimic-ray needs Ray {lowest} or "
+            f'newer, below {limit}: pip install "ray[train,tune]>={lowest},<{limit}".'
+        )
+
+
+def _minor(version: str) -> tuple[int, int]:
+    major, minor = version.split(".")[:2]
+    return int(major), int(minor)
+
+
+# -- Environment variables, for the time of a session ---------------------------------------------
+
+SESSION_VARIABLES = {
+    # Train polls its workers every 2 s by default, which delays start, end and each report.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    # Workers keep the driver's working folder.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # By default workers run at the lowest priority, and any other program on the machine slows
+    # down the one thing that the user waits for.
+    "RAY_worker_niceness": "0",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+SEARCH_VARIABLES = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    # How long a process may take to end a stopped trial before the next trial uses it.
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",
+    # The first Ctrl-C commits and stops.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+# How long Train waits until all workers of a run have started; 60 s by default.
+START_TIMEOUT_VARIABLE = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
+
+
+def is_set_by_ray(name: str) -> bool:
+    """Whether Ray may set this variable in the driver's process."""
+    return name.startswith(("RAY_", "TUNE_")) or name == "PYTHONBREAKPOINT"
+
+
+def authentication_variables(address: str | None) -> dict[str, str]:
+    """The authentication mode for a cluster, or for a private Ray if `address` is None."""
+    if address is None:
+        # Unset, Ray would turn token authentication on and write a token to the home folder.
+        return {"RAY_AUTH_MODE": "disabled"}
+    if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        # Without this Ray does not send the token.
+        return {"RAY_AUTH_MODE": "token"}
+    return {}
+
+
+# -- Signals and output of the driver's process ---------------------------------------------------
+
+
+@contextmanager
+def kept_signal_handlers() -> Iterator[None]:
+    """Signal handlers stay those from before the block, during and after it.
+
+    `ray.init` sets a handler of SIGTERM that ends the process before a step could be committed.
+    Signals are not blocked instead: Ray's processes would inherit the mask and ignore SIGTERM.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python sets handlers in the main thread only, and so does Ray
+        return
+    set_handler, timer = signal.signal, signal.getitimer(signal.ITIMER_REAL)
+    signal.signal = lambda number, handler: signal.getsignal(number)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        signal.signal = set_handler
+        # Ray's C++ core installs a handler below Python's that also aborts the process 3 s after a
+        # SIGTERM. Setting ours again removes it, and an alarm that is already set.
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+        if timer == (0.0, 0.0):
+            signal.alarm(0)
+
+
+@contextmanager
+def descriptors_to(log: Path) -> Iterator[None]:
+    """Descriptors 1 and 2 lead to `log`; Python's own streams keep the terminal.
+
+    The raylet inherits the driver's descriptors and writes to them.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    streams = sys.stdout, sys.stderr
+    kept = os.dup(1), os.dup(2)
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        # Streams that were replaced (pytest's capture, a notebook) do not use the descriptors.
+        if streams[0] is sys.__stdout__:
+            sys.stdout = os.fdopen(os.dup(kept[0]), "w", buffering=1)
+        if streams[1] is sys.__stderr__:
+            sys.stderr = os.fdopen(os.dup(kept[1]), "w", buffering=1)
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        sys.stdout, sys.stderr = streams
+        os.dup2(kept[0], 1)
+        os.dup2(kept[1], 2)
+        for descriptor in (*kept, file):
+            os.close(descriptor)
+
+
+@contextmanager
+def ray_logs_to(log: Path) -> Iterator[None]:
+    """Python's logger "ray" (the traceback of a killed trial, for example) and the lines that Ray
+    prints in a thread of the driver (a node that died, for example) go to `log`."""
+    import logging
+
+    from ray._private import worker
+
+    handler, logger = logging.FileHandler(log, delay=True), logging.getLogger("ray")
+    handlers, propagates = logger.handlers, logger.propagate
+    print_lines = worker.print_worker_logs
+
+    def log_lines(data: Mapping[str, Any], *_: Any) -> None:
+        # An error, because the session's level drops everything below.
+        logger.error("(%s) %s", data.get("pid"), "\n".join(data.get("lines", ())))
+
+    logger.handlers, logger.propagate = [handler], False
+    worker.print_worker_logs = log_lines
+    try:
+        yield
+    finally:
+        worker.print_worker_logs = print_lines
+        logger.handlers, logger.propagate = handlers, propagates
+        handler.close()
+
+
+# -- Train's worker group -------------------------------------------------------------------------
+
+
+def torch_backend() -> type:
+    """The class that sets up torch's process group; `on_start(worker_group, backend_config)`."""
+    from ray.train.torch import TorchConfig
+
+    return TorchConfig().backend_cls
+
+
+def on_each_worker(worker_group: Any, work: Callable[[], str]) -> list[str]:
+    """What `work()` returns on each worker of a group that starts."""
+    return worker_group.execute(work)
+
+
+def failed_start(worker_group: Any, message: str) -> Exception:
+    """An error to raise in `on_start`, which Train retries as often as a failed start.
+
+    Train treats any other error there as its own: it is not retried, and the workers' CPUs and
+    GPUs stay reserved.
+    """
+    from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError
+
+    worker_group.abort()
+    return WorkerGroupStartupFailedError(message)
+
+
+# -- Names and texts of errors --------------------------------------------------------------------
+
+# What Ray writes into the death of a process -> the reason in our words. The first match wins.
+_DEATHS = {
+    r"node (has )?died|node is dead|node failure|NodeDied": "its node died or lost the network",
+    r"OutOfMemory|memory (usage|pressure).*threshold|low on memory": "it ran out of memory",
+    r"worker process has died|unexpectedly exits|connection error": "its process was killed or "
+    "crashed (out of memory is the usual reason)",
+    r"preempt": "its node was pre-empted",
+}
+
+
+def reason_of_death(error: BaseException) -> str | None:
+    """Why one of Ray's processes died; None if `error` does not report a death."""
+    error = getattr(error, "health_check_failure", error)
+    if isinstance(error, MimicError):
+        return None
+    text = f"{type(error).__name__} {error}"
+    if not re.search("ActorDied|ActorUnavailable|NodeDied|WorkerCrashed|OutOfMemory", text):
+        return None
+    return next((why for pattern, why in _DEATHS.items() if re.search(pattern, text)), "no reason")
+
+
+def node_address(error: BaseException) -> str:
+    """The IP address of the node that `error` names, "" if it names none."""
+    found = re.search(r"(?:node_ip='|\bip[:=] ?)([0-9a-fA-F.:]+[0-9a-fA-F])", str(error))
+    return found[1] if found else ""
+
+
+def start_timed_out(error: BaseException | None) -> bool:
+    """Whether the workers of a run did not get their CPUs or GPUs in time."""
+    return type(error).__name__ == "WorkerGroupStartupTimeoutError"
+
+
+# -- The job server -------------------------------------------------------------------------------
+
+# Its routes besides the job client's own.
+NODES, CLUSTER_METADATA = "/api/v0/nodes?limit=10000", "/api/v0/cluster_metadata"
+CLUSTER_STATUS, NODE_SUMMARY = "/api/cluster_status", "/nodes?view=summary"
+
+# Text of the job client's errors -> what happened.
+_JOB_ERRORS = {
+    r"ray\[default\]": "not installed",
+    r"status code (401|403)": "refused",
+    r"status code 404": "no such job",
+    r"already exists": "job exists",
+    r"Version check returned": "no job server",
+}
+# The raylet's command line contains how it starts Python.
+_WORKER_COMMAND = "--python_worker_command="
+# The type that Ray invents for a node that no cluster file describes: "node_" and the node's id.
+_UNDESCRIBED_NODE = re.compile(r"node_?[0-9a-f]{56}", re.IGNORECASE)
+
+
+def job_error(error: Exception) -> str:
+    """One of the values of `_JOB_ERRORS`, "no answer", or "" for any other error."""
+    if type(error).__name__ == "AuthenticationError":
+        return "refused"
+    if isinstance(error, ImportError):
+        return "not installed"
+    if isinstance(error, OSError):  # the built-in ConnectionError and those of requests
+        return "no answer"
+    found = (kind for pattern, kind in _JOB_ERRORS.items() if re.search(pattern, str(error)))
+    return next(found, "")
+
+
+def job_submission_client(url: str, timeout_s: tuple[float, float]) -> Any:
+    """Ray's JobSubmissionClient with time limits to connect and to answer; it has none itself.
+
+    Its method `get(path)` returns the JSON of another route, None if the server does not have it.
+    """
+    import logging
+
+    from ray.job_submission import JobSubmissionClient
+
+    # Ray logs each upload and the end of each log stream.
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("ray.")]:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+    class Client(JobSubmissionClient):
+        def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
+            return super()._do_request(method, endpoint, **{"timeout": timeout_s, **options})
+
+        def get(self, path: str) -> Any:
+            response = self._do_request("GET", path)
+            return response.json() if response.status_code == 200 else None
+
+    return Client(url)
+
+
+def head_interpreter(summary: Mapping[str, Any]) -> str:
+    """The Python that Ray uses on the head, from the answer of NODE_SUMMARY; "" if not known.
+
+    A node's command line appears some seconds after the node.
+    """
+    for node in (summary.get("data") or {}).get("summary") or []:
+        if (node.get("raylet") or {}).get("isHeadNode"):
+            for word in node.get("cmdline") or []:
+                if word.startswith(_WORKER_COMMAND):
+                    return str(word.removeprefix(_WORKER_COMMAND).split()[0])
+    return ""
+
+
+def has_autoscaler(status: Mapping[str, Any]) -> bool:
+    """Whether more nodes may join, from the answer of CLUSTER_STATUS.
+
+    Every head sends an autoscaler's report; without a real one, each node has a type of its own.
+    """
+    report = status.get("autoscalerReport") or {}
+    types = report.get("activeNodes") or {}
+    return bool(report) and not (types and all(map(_UNDESCRIBED_NODE.fullmatch, types)))
