@@ -1,12 +1,12 @@
-"""Every image decoded once and kept: squares of uint8, in memory or in a file on local disk.
+"""Images decoded once to squares of uint8, and kept in memory or in a file on local disk.
 
 up to memory_limit_bytes    an array in memory, filled when it is opened
-above, or from storage      a memory-mapped file in the cache folder, for all processes here; the
-                            first epoch streams and fills it, later epochs and runs read it
-above disk_limit_bytes      the images that do not fit the file are decoded in each epoch
+above, or from storage      a memory-mapped file in the cache folder, shared by all processes of the
+                            machine: the first epoch fills it, later epochs and runs read it
+above disk_limit_bytes      images that do not fit into the file are decoded in every epoch
 
-Whichever it is, and however many workers there are, position i shows the same image. One that is
-broken is replaced by another whose number follows from its own, is counted and named.
+Position i shows the same image in each case and for any number of workers. A broken image is
+replaced by another one, chosen by its row alone; broken images are counted and reported.
 """
 
 from __future__ import annotations
@@ -20,21 +20,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mimic_ray.base.cache_dir import cache_dir
 from mimic_ray.base.errors import BrokenImageError, DataError
 from mimic_ray.base.text import count, plain
 from mimic_ray.data.cache_eviction import limit_bytes
 from mimic_ray.data.decode import Pixels8, decode
-from mimic_ray.data.image_source import ImageSource, RemoteSource, read_many
-from mimic_ray.data.names import cache_folder as default_cache_folder
-from mimic_ray.data.pixel_store import Flags, InFile, InMemory, Kept, Nowhere, Rows
+from mimic_ray.data.image_source import ImageSource, read_many
+from mimic_ray.data.pixel_store import (
+    FileStore,
+    Flags,
+    MemoryStore,
+    NoStore,
+    PixelStore,
+    RowNumbers,
+)
 from mimic_ray.data.resize import centre_square
 from mimic_ray.data.threads import in_order, usable_cpus
 
 Progress = Callable[[int, int], None]
 
-# Below this the interpreter's lock costs more than a second thread brings.
+# For smaller images the interpreter's lock costs more than a second thread gains.
 _THREADS_FROM_SIDE = 64
-# Beside those that decode, some wait for the network.
+# Extra threads, because some wait for the network.
 _WAITING_THREADS = 2
 _CHUNK = 64
 _PASS = 256
@@ -52,106 +59,107 @@ def open_pixels(
 ) -> Pixels:
     """The images of `source` as squares of `side` pixels.
 
-    What fits `memory_limit_bytes` is decoded here, and `progress` is told (images done, images in
-    all); else images are decoded when they are first asked for. `disk_limit_bytes` None is the
-    limit of the cache folder.
+    A local set within `memory_limit_bytes` is decoded here, and `progress` is called with (images
+    done, images in total). Otherwise each image is decoded on first use. `disk_limit_bytes` None
+    means the limit of the cache folder.
 
-    Raises DataError if more than `broken_share` of the images are broken or none is left, here or
-    as soon as that is seen; DiskFullError.
+    Raises DataError as soon as more than `broken_share` of the images, or all, are found broken;
+    DiskFullError.
     """
     row_bytes = 3 * side * side
-    if len(source) * row_bytes <= memory_limit_bytes and not isinstance(source, RemoteSource):
-        pixels = Pixels(source, side, InMemory(len(source), side), broken_share)
+    if len(source) * row_bytes <= memory_limit_bytes and not source.remote:
+        pixels = Pixels(source, side, MemoryStore(len(source), side), broken_share)
         pixels.decode_all(progress)
         return pixels
     limit = limit_bytes() if disk_limit_bytes is None else disk_limit_bytes
     rows = min(len(source), limit // row_bytes)
-    kept: Kept = Nowhere(side)
+    store: PixelStore = NoStore(side)
     if rows:
-        folder = cache_folder or default_cache_folder()
-        kept = InFile(source.fingerprint, len(source), rows, side, folder)
-    return Pixels(source, side, kept, broken_share)
+        folder = cache_folder or cache_dir()
+        store = FileStore(source.fingerprint, len(source), rows, side, folder)
+    return Pixels(source, side, store, broken_share)
 
 
 class Pixels:
-    """Images by position; any thread may gather. `fingerprint` is that of their source.
+    """Decoded images by position; any thread may gather. `fingerprint` is that of the source.
 
-    `kept` says which image of the source each position stands for.
+    `source_rows` gives the row in the source of the image at each position.
     """
 
     def __init__(
         self,
         source: ImageSource,
         side: int,
-        rows: Kept,
+        store: PixelStore,
         broken_share: float,
-        kept: Rows | None = None,
+        source_rows: RowNumbers | None = None,
     ) -> None:
         self.side = side
         self.fingerprint = source.fingerprint
-        self.kept = np.arange(len(source), dtype=np.int64) if kept is None else kept
-        self._source, self._rows, self._broken_share = source, rows, broken_share
-        self._reasons = dict(rows.broken())
+        everything = np.arange(len(source), dtype=np.int64)
+        self.source_rows = everything if source_rows is None else source_rows
+        self._source, self._store, self._broken_share = source, store, broken_share
+        self._reasons = dict(store.broken())
         self._lock = Lock()
-        self._remote = isinstance(source, RemoteSource)
 
     def __len__(self) -> int:
-        return len(self.kept)
+        return len(self.source_rows)
 
     @property
     def broken(self) -> list[tuple[str, str]]:
-        """(key, reason) of the images found broken so far, by any process of this machine."""
+        """(key, reason) of images found broken so far by any process of this machine."""
         with self._lock:
-            self._reasons.update(self._rows.broken())
+            self._reasons.update(self._store.broken())
             found = sorted(self._reasons.items())
         return [(self._source.keys[row], reason) for row, reason in found]
 
     def gather(self, indices: Tensor) -> Tensor:
         """int64 [B], positions -> uint8 [B, 3, side, side].
 
-        Raises DataError when too many images are broken, StorageError.
+        Raises DataError if too many images are broken, StorageError.
         """
-        return torch.from_numpy(self._take(self.kept[indices.numpy()]))
+        return torch.from_numpy(self._take(self.source_rows[indices.numpy()]))
 
     def decode_all(self, progress: Progress | None = None) -> None:
-        """Looks at every image once, so that all that are broken are known. Raises DataError."""
-        tell = progress or (lambda done, total: None)
+        """Decodes every image, so that all broken ones are known. Raises DataError."""
+        report = progress or (lambda done, total: None)
         total = len(self._source)
-        tell(0, total)
+        report(0, total)
         for start in range(0, total, _PASS):
             rows = np.arange(start, min(start + _PASS, total), dtype=np.int64)
-            images, there = self._rows.read(rows)
-            self._fill(images, rows, there)
-            tell(int(rows[-1]) + 1, total)
+            images, present = self._store.read(rows)
+            self._fill(images, rows, present)
+            report(int(rows[-1]) + 1, total)
         self._check_broken()
 
     def without_broken(self, progress: Progress | None = None) -> Pixels:
-        """The same images without the broken ones, for whoever counts images rather than trains.
+        """The same images without the broken ones, for statistics over images.
 
-        Looks at every image that was not looked at before.
+        Decodes every image that was not decoded before.
         """
-        if not isinstance(self._rows, InMemory):  # those were all decoded when they were opened
+        if not isinstance(self._store, MemoryStore):  # filled when it was opened
             self.decode_all(progress)
-        kept = np.asarray([row for row in self.kept if row not in self._reasons], dtype=np.int64)
-        return Pixels(self._source, self.side, self._rows, self._broken_share, kept)
+        whole = [row for row in self.source_rows if row not in self._reasons]
+        rows = np.asarray(whole, dtype=np.int64)
+        return Pixels(self._source, self.side, self._store, self._broken_share, rows)
 
-    def _take(self, rows: Rows) -> Pixels8:
-        images, there = self._rows.read(rows)
-        if not there.all():
-            for position in self._fill(images, rows, there):
-                images[position] = self._substitute(int(rows[position]))
+    def _take(self, rows: RowNumbers) -> Pixels8:
+        images, present = self._store.read(rows)
+        if not present.all():
+            for position in self._fill(images, rows, present):
+                images[position] = self._replacement(int(rows[position]))
             self._check_broken()
         return images
 
-    def _fill(self, images: Pixels8, rows: Rows, there: Flags) -> list[int]:
-        """Decodes what is not `there` into `images`; the positions of the broken ones."""
-        broken = [int(p) for p in np.flatnonzero(~there) if int(rows[p]) in self._reasons]
-        wanted = np.setdiff1d(np.flatnonzero(~there), broken)
-        # In the order of the source: neighbours come by one request.
-        wanted = wanted[np.argsort(rows[wanted], kind="stable")]
+    def _fill(self, images: Pixels8, rows: RowNumbers, present: Flags) -> list[int]:
+        """Decodes the images that are not `present` into `images`; the positions of broken ones."""
+        broken = [int(p) for p in np.flatnonzero(~present) if int(rows[p]) in self._reasons]
+        missing = np.setdiff1d(np.flatnonzero(~present), broken)
+        # In the order of the source, so that one request brings neighbours.
+        missing = missing[np.argsort(rows[missing], kind="stable")]
 
         def work(chunk: range) -> list[tuple[int, str]]:
-            positions = wanted[chunk.start : chunk.stop]
+            positions = missing[chunk.start : chunk.stop]
             contents = read_many(self._source, rows[positions].tolist())
             failed = []
             for position, content in zip(positions.tolist(), contents, strict=True):
@@ -160,15 +168,15 @@ class Pixels:
                 except BrokenImageError as error:
                     failed.append((position, error.message))
                     continue
-                self._rows.keep(int(rows[position]), images[position])
+                self._store.write(int(rows[position]), images[position])
             return failed
 
         threads = usable_cpus() if self.side >= _THREADS_FROM_SIDE else 1
-        threads += _WAITING_THREADS if self._remote else 0
-        chunk = min(_CHUNK, max(1, len(wanted) // (2 * threads)))
-        for _, failed in in_order(work, len(wanted), chunk, threads):
+        threads += _WAITING_THREADS if self._source.remote else 0
+        chunk = min(_CHUNK, max(1, len(missing) // (2 * threads)))
+        for _, failed in in_order(work, len(missing), chunk, threads):
             for position, reason in failed:
-                self._note_broken(int(rows[position]), reason)
+                self._add_broken(int(rows[position]), reason)
                 broken.append(position)
         return broken
 
@@ -178,24 +186,24 @@ class Pixels:
             raise content
         return centre_square(decode(content), self.side).transpose(2, 0, 1)
 
-    def _substitute(self, broken: int) -> Pixels8:
-        """The image that stands for a broken one: a function of its number and of which images
-        are broken, so that it is the same for every worker, now and after a resume."""
+    def _replacement(self, broken: int) -> Pixels8:
+        """The image shown instead of a broken one: a function of its row and of which images are
+        broken, so it is the same for every worker, and after a resume."""
         total = len(self._source)
-        # Scattered, so that the images of one broken shard are not all replaced by its neighbour.
+        # Scattered, so that the images of one broken shard do not all get the same replacement.
         first = int.from_bytes(hashlib.sha256(str(broken).encode()).digest()[:8]) % total
         for step in range(total):
             row = np.asarray([(first + step) % total], dtype=np.int64)
-            images, there = self._rows.read(row)
-            if there.all() or not self._fill(images, row, there):
+            images, present = self._store.read(row)
+            if present.all() or not self._fill(images, row, present):
                 return images[0]
         self._check_broken()
         raise AssertionError("unreachable: every image is broken")
 
-    def _note_broken(self, row: int, reason: str) -> None:
+    def _add_broken(self, row: int, reason: str) -> None:
         with self._lock:
             self._reasons[row] = reason
-            self._rows.note_broken(row, reason)
+            self._store.add_broken(row, reason)
 
     def _check_broken(self) -> None:
         if not self._reasons:
@@ -205,10 +213,10 @@ class Pixels:
         more = f" and {len(broken) - 3:,} more" if len(broken) > 3 else ""
         if len(broken) == total:
             raise DataError(
-                f"Not one of {count(total, 'image')} in {where} decodes: {first}{more}."
+                f"None of {count(total, 'image')} in {where} can be decoded: {first}{more}."
             )
         if len(broken) > self._broken_share * total:
             raise DataError(
-                f"{len(broken):,} of {count(total, 'image')} in {where} are broken, over the "
-                f"limit of {self._broken_share:.2%}: {first}{more}. Remove or replace them."
+                f"{len(broken):,} of {count(total, 'image')} in {where} are broken, more than "
+                f"the limit of {self._broken_share:.2%}: {first}{more}. Remove or replace them."
             )

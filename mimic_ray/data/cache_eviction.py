@@ -1,4 +1,4 @@
-"""The cache folder within its limit: what was used least recently goes, what is in use stays."""
+"""Keeps the cache folder within its limit: evicts unused items, least recently used first."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from mimic_ray.base.text import plain
 
 _VARIABLE = "MIMIC_RAY_CACHE_GIB"
 _DEFAULT_GIB = 256.0
-# Everything below one of these folders can be made again.
+# Everything in these folders can be made again.
 _FOLDERS = ("pixels", "tars", "indexes", "digests")
-# A file that is not finished after this was left by a process that was killed.
+# An unfinished file older than this was left by a process that was killed.
 _UNFINISHED_S = 86_400.0
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One thing in the cache folder that goes or stays as a whole. `lock` is held by its users."""
+class CachedItem:
+    """A file or folder that is removed as a whole. Its users hold `lock`."""
 
     path: Path
     size: int
@@ -33,7 +33,7 @@ class Entry:
 
 
 def limit_bytes() -> int:
-    """What the cache folder may hold, from MIMIC_RAY_CACHE_GIB. Raises UsageError."""
+    """The limit of the cache folder, from MIMIC_RAY_CACHE_GIB. Raises UsageError."""
     text = os.environ.get(_VARIABLE) or str(_DEFAULT_GIB)
     try:
         gib = float(text)
@@ -44,52 +44,50 @@ def limit_bytes() -> int:
     return int(gib * (1 << 30))
 
 
-def make_room(cache: Path, needed: int) -> None:
-    """Removes what was used least recently until `needed` bytes fit the limit and the disk.
-
-    If that cannot be had nothing more is removed than what was unused; whoever writes will see.
-    """
+def evict(cache: Path, needed: int) -> None:
+    """Removes unused items, least recently used first, until `needed` bytes fit the limit and the
+    disk. Does not fail if they do not: the caller finds out when it writes."""
     _remove_unfinished(cache)
-    entries = sorted(entries_of(cache), key=lambda entry: entry.used_s)
-    total = sum(entry.size for entry in entries)
-    for entry in entries:
+    items = sorted(items_of(cache), key=lambda item: item.used_s)
+    total = sum(item.size for item in items)
+    for item in items:
         if total + needed <= limit_bytes() and _free(cache) >= needed:
             return
-        if _removed(entry):
-            total -= entry.size
+        if _removed(item):
+            total -= item.size
 
 
-def entries_of(cache: Path) -> Iterator[Entry]:
-    """What the cache folder holds, unfinished things left out."""
+def items_of(cache: Path) -> Iterator[CachedItem]:
+    """The finished items in the cache folder."""
     for folder in _FOLDERS:
         for path in _inside(cache / folder):
             if path.name.startswith(".") or ".tmp-" in path.name:
                 continue
             with suppress(OSError):  # another process may remove it at the same time
-                held = [*path.iterdir()] if path.is_dir() else [path]
-                # posix_fallocate gives a file its blocks, so what it seems to hold it does hold.
-                size = sum(file.stat().st_size for file in held)
-                used_s = max(file.stat().st_mtime for file in held)
-                # Tars are used by many at a time, and stay while one of them is.
+                parts = [*path.iterdir()] if path.is_dir() else [path]
+                # Sizes are disk usage: posix_fallocate has allocated the blocks.
+                size = sum(file.stat().st_size for file in parts)
+                used_s = max(file.stat().st_mtime for file in parts)
+                # All tars share one lock, because a set uses many of them.
                 lock = "tars" if folder == "tars" else path.name
-                yield Entry(path, size, used_s, cache / "locks" / f"{lock}.use")
+                yield CachedItem(path, size, used_s, cache / "locks" / f"{lock}.use")
 
 
-def _removed(entry: Entry) -> bool:
-    with while_unused(entry.lock) as unused:
+def _removed(item: CachedItem) -> bool:
+    with while_unused(item.lock) as unused:
         if not unused:
             return False
-        _remove(entry.path)
-    return not entry.path.exists()
+        _remove(item.path)
+    return not item.path.exists()
 
 
 def _remove(path: Path) -> None:
     with suppress(OSError):
         if path.is_dir():
-            # Out of the way first: a folder that is half gone must not look like a whole one.
-            gone = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-            path.rename(gone)
-            shutil.rmtree(gone, ignore_errors=True)
+            # Renamed first: a partly removed folder must not look like a complete one.
+            doomed = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+            path.rename(doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
         else:
             path.unlink()
 
@@ -111,5 +109,5 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def _free(cache: Path) -> int:
-    there = next((p for p in (cache, *cache.parents) if p.exists()), Path("/"))
-    return shutil.disk_usage(there).free
+    folder = next((p for p in (cache, *cache.parents) if p.exists()), Path("/"))
+    return shutil.disk_usage(folder).free

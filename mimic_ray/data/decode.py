@@ -1,7 +1,7 @@
-"""One encoded image as 8-bit RGB, whatever a stranger put into the file.
+"""Decodes one untrusted image file to 8-bit RGB.
 
-The size is read from the header and judged before anything is allocated: decoders believe a file
-of 1 kB that claims 65,000 x 65,000 pixels.
+The size in the header is checked before anything is allocated: decoders believe a file of 1 kB that
+claims 65,000 x 65,000 pixels.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from mimic_ray.base.text import plain
 
 Pixels8 = NDArray[np.uint8]
 
-# Decoders of other versions may differ in the last bit, so what is decoded is kept under this name.
+# Other versions may differ in the last bit, so cached pixels are identified by this.
 DECODER = f"decode 1, simplejpeg {simplejpeg.__version__}, pillow {PIL.__version__}"
 
-# Pillow alone would also try EPS, which starts Ghostscript.
+# By default Pillow also tries EPS, which starts Ghostscript.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 _STARTS = {
     b"\xff\xd8": "jpg",
@@ -32,7 +32,7 @@ _STARTS = {
     b"II": "tif",
     b"MM": "tif",
 }
-_TRANSPARENT_SHOWS = (255, 255, 255, 255)
+_BACKGROUND = (255, 255, 255, 255)
 # EXIF orientation -> (quarter turns to the left, then mirrored left to right).
 _UPRIGHT = {
     2: (0, True),
@@ -46,10 +46,10 @@ _UPRIGHT = {
 
 
 def decode(content: bytes, pixel_limit: int = 50_000_000) -> Pixels8:
-    """The encoded `content` as uint8 [H, W, 3], upright as its EXIF data says.
+    """The encoded `content` as uint8 [H, W, 3], rotated upright according to its EXIF data.
 
-    Transparent parts show white, 16 bits become 8 by division by 257, of an animation the first
-    frame is taken. Raises BrokenImageError for anything that is not a whole image of at most
+    Transparent parts become white, 16 bits become 8 by division by 257, and an animation becomes
+    its first frame. Raises BrokenImageError for anything but a complete image of at most
     `pixel_limit` pixels.
     """
     if content.startswith(b"\xff\xd8"):
@@ -63,8 +63,8 @@ def decode(content: bytes, pixel_limit: int = 50_000_000) -> Pixels8:
     except UnidentifiedImageError:
         raise BrokenImageError(f"not an image, it begins with {plain(content[:16])}") from None
     except Exception as error:
-        # Pillow's readers raise whatever a malformed file leads them to: OSError, SyntaxError,
-        # struct.error, zlib.error, KeyError ...
+        # Pillow's readers raise many types for malformed files: OSError, SyntaxError, struct.error,
+        # zlib.error, KeyError ...
         raise BrokenImageError(f"{type(error).__name__}: {plain(error)}") from error
 
 
@@ -82,20 +82,20 @@ def _decode_jpeg(content: bytes, pixel_limit: int) -> Pixels8:
         pixels: Pixels8 = simplejpeg.decode_jpeg(content)
     except ValueError as error:
         raise BrokenImageError(plain(error)) from error
-    # EXIF data sits at the start of a file, and few have any.
+    # EXIF data is at the start of a file, and few files have any.
     if b"Exif\0\0" not in content[:65536]:
         return pixels
     try:
         with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
             return _turned(pixels, _orientation(image))
-    except Exception:  # the pixels are whole: EXIF data that nobody can read turn nothing
+    except Exception:  # the pixels are fine; unreadable EXIF data is ignored
         return pixels
 
 
 def _check_size(width: int, height: int, pixel_limit: int) -> None:
     if width * height > pixel_limit:
         raise BrokenImageError(
-            f"{width} x {height} pixels, over the limit of {pixel_limit / 1e6:g} megapixels"
+            f"{width} x {height} pixels, more than the limit of {pixel_limit / 1e6:g} megapixels"
         )
 
 
@@ -114,12 +114,12 @@ def _turned(pixels: Pixels8, orientation: int) -> Pixels8:
 def _rgb(image: Image.Image) -> Pixels8:
     """The pixels of an image that Pillow opened, [H, W, 3]."""
     if image.mode.startswith("I;16"):
-        # Pillow's own conversion would clip everything above 255 to white.
+        # Pillow's own conversion clips everything above 255 to white.
         grey = (np.asarray(image).astype(np.uint32) + 128) // 257
         return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
     if image.mode in ("I", "F"):
-        raise BrokenImageError(f"pixels of mode {image.mode} have no stated range")
+        raise BrokenImageError(f"pixels of mode {image.mode} have no defined range")
     if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
-        ground = Image.new("RGBA", image.size, _TRANSPARENT_SHOWS)
+        ground = Image.new("RGBA", image.size, _BACKGROUND)
         image = Image.alpha_composite(ground, image.convert("RGBA"))
     return np.asarray(image.convert("RGB"))

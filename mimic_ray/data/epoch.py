@@ -1,7 +1,7 @@
-"""Who reads which image when: a pure function of seed, step and rank.
+"""Which worker reads which image in which step: a pure function of seed, step and rank.
 
-A global batch is the same for any number of workers, and every worker gets a share of it, equal to
-one image, so a run may be resumed on another number and no worker waits for a batch that never
+A global batch is the same for any number of workers, so a run may resume on another number. Shares
+differ by at most one image and every worker has one, so no worker waits for a batch that never
 comes.
 """
 
@@ -22,8 +22,8 @@ from mimic_ray.base.text import count
 class EpochPlan:
     """The order of `images` images in batches of `global_batch`, over all epochs.
 
-    Each epoch is a new permutation; the images that do not fill a last batch rest for that epoch.
-    Raises UsageError if the images do not fill one batch.
+    Each epoch is a new permutation, and drops the images that do not fill its last batch. Raises
+    UsageError if there are fewer images than one batch needs.
     """
 
     images: int
@@ -32,11 +32,11 @@ class EpochPlan:
 
     def __post_init__(self) -> None:
         if self.global_batch < 1:
-            raise UsageError(f"A batch of {self.global_batch} images: set at least 1.")
+            raise UsageError(f"A batch of {self.global_batch} images is too small: set at least 1.")
         if self.images < self.global_batch:
             raise UsageError(
                 f"{count(self.images, 'image')} do not fill one global batch of "
-                f"{self.global_batch}: give more images or a smaller batch."
+                f"{self.global_batch}: use more images or a smaller batch."
             )
 
     @property
@@ -44,13 +44,13 @@ class EpochPlan:
         return self.images // self.global_batch
 
     def batch(self, step: int) -> Tensor:
-        """int64 [global_batch]: the images of one step, which counts from 0 over all epochs."""
+        """int64 [global_batch]: the images of one step; steps count from 0 over all epochs."""
         epoch, position = divmod(step, self.steps_per_epoch)
         start = position * self.global_batch
         return _order(self.images, self.seed, epoch)[start : start + self.global_batch]
 
     def share(self, step: int, rank: int, world_size: int) -> Tensor:
-        """int64 [about global_batch / world_size]: the part of `batch(step)` of worker `rank`.
+        """int64 [about global_batch / world_size]: the part of `batch(step)` for worker `rank`.
 
         Raises UsageError if there are more workers than images in a batch.
         """
@@ -64,7 +64,7 @@ class EpochPlan:
 
 
 def share_bounds(total: int, rank: int, world_size: int) -> tuple[int, int]:
-    """Where a worker's share of `total` images starts and ends; shares differ by one at most."""
+    """Start and end of a worker's share of `total` images; shares differ by at most one."""
     return rank * total // world_size, (rank + 1) * total // world_size
 
 

@@ -1,9 +1,9 @@
-"""What images these are, whatever they are called and wherever they lie.
+"""The identity of a set of images, independent of where it is stored.
 
     fingerprint = SHA-256 over the lines "key NUL sha256-of-the-encoded-bytes", in order
 
-Hashing means reading, so the hashes of files are remembered in the cache folder and believed as
-long as inode, size and both times of a file are what they were (git's index does the same).
+Hashing reads every file, so hashes are kept in the cache folder. They are valid while the inode,
+size, mtime and ctime of a file are unchanged, as in git's index.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from mimic_ray.base import files
+from mimic_ray.base.cache_dir import cache_dir
 from mimic_ray.base.errors import DiskFullError
-from mimic_ray.data.names import cache_folder
 
 
 def set_fingerprint(images: Iterable[tuple[str, str]]) -> str:
@@ -28,19 +28,19 @@ def set_fingerprint(images: Iterable[tuple[str, str]]) -> str:
 
 
 def file_identity(path: Path) -> str:
-    """Changes when the content of `path` does, short of somebody forging times."""
+    """Changes when the content of `path` changes, unless its times are forged."""
     facts = path.stat()
     return f"{facts.st_ino}-{facts.st_size}-{facts.st_mtime_ns}-{facts.st_ctime_ns}"
 
 
 def path_id(path: Path, identity: str = "") -> str:
-    """A name for what is remembered of `path`, fit for a file name."""
+    """A file name for what the cache holds about `path`."""
     return hashlib.sha256(f"{path.resolve()}\0{identity}".encode(errors="replace")).hexdigest()[:32]
 
 
 def file_digests(root: Path, paths: Mapping[str, Path]) -> dict[str, str]:
-    """key -> sha256 of each file, an empty text for one that cannot be read."""
-    memory = cache_folder() / "digests" / f"{path_id(root)}.json"
+    """key -> sha256 of each file, "" for a file that cannot be read."""
+    memory = cache_dir() / "digests" / f"{path_id(root)}.json"
     known: dict[str, list[str]] = {}
     with suppress(OSError, ValueError):
         known = json.loads(memory.read_text())
@@ -51,7 +51,7 @@ def file_digests(root: Path, paths: Mapping[str, Path]) -> dict[str, str]:
 
 
 def remember(path: Path, content: bytes) -> None:
-    """Writes into the cache folder if that is possible; only speed depends on it."""
+    """Writes a file in the cache folder, if possible; only speed depends on it."""
     with suppress(OSError, DiskFullError):
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write_bytes(path, content)

@@ -1,4 +1,4 @@
-"""A folder of image files, searched with its sub-folders."""
+"""A folder of image files, searched recursively."""
 
 from __future__ import annotations
 
@@ -10,23 +10,31 @@ from pathlib import Path
 from mimic_ray.base.errors import BrokenImageError, DataError
 from mimic_ray.base.text import count, plain
 from mimic_ray.data.fingerprint import file_digests, set_fingerprint
-from mimic_ray.data.names import IMAGE_LIMIT_BYTES, IMAGE_SUFFIXES, as_key, is_hidden, suffix_of
+from mimic_ray.data.names import (
+    IMAGE_LIMIT_BYTES,
+    IMAGE_SUFFIXES,
+    OVER_LIMIT,
+    as_key,
+    is_hidden,
+    suffix_of,
+)
 
 
 class ImageFolder:
-    """The images under `root` in the order of their relative names, which are the keys.
+    """The images below `root`, sorted by their relative names, which are the keys.
 
-    If every image lies in one of several sub-folders, these are the classes. Hidden files and
-    folders are skipped, and folders that are links are not entered. Raises DataError if there is
-    no image.
+    If every image is in one of several sub-folders, these are the classes. Hidden files and folders
+    are skipped, and links to folders are not followed. Raises DataError if there are no images.
     """
+
+    remote = False
 
     def __init__(self, root: Path) -> None:
         self.location = str(root)
         self._root = root
         found = {as_key(name): root / name for name in sorted(_image_names(root))}
         if not found:
-            raise DataError(f"{root} holds no images and no .tar shards{_what_else(root)}.")
+            raise DataError(f"{root} contains no images and no .tar shards{_what_else(root)}.")
         self.keys = list(found)
         self._paths = list(found.values())
 
@@ -40,7 +48,7 @@ class ImageFolder:
         except OSError as error:
             raise BrokenImageError(f"cannot be read: {error.strerror or error}") from error
         if len(content) > IMAGE_LIMIT_BYTES:
-            raise BrokenImageError(f"over the limit of {IMAGE_LIMIT_BYTES >> 20} MiB a file")
+            raise BrokenImageError(OVER_LIMIT)
         return content
 
     @cached_property
@@ -77,7 +85,7 @@ def _file_names(root: Path) -> Iterator[str]:
         subfolders[:] = [name for name in subfolders if not is_hidden(name)]
         inside = Path(folder).relative_to(root)
         for name in names:
-            # A pipe or a device would block whoever reads it.
+            # Reading a pipe or a device would block.
             if not is_hidden(name) and Path(folder, name).is_file():
                 yield (inside / name).as_posix()
 

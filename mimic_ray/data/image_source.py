@@ -1,6 +1,6 @@
 """Where images come from: one interface over folders, shards, npz files and data sets.
 
-A source hands out encoded files by index and never decodes, unpickles or follows a name.
+A source returns encoded files by index. It never decodes, unpickles or follows a name.
 """
 
 from __future__ import annotations
@@ -9,29 +9,34 @@ import glob
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import product
+from fnmatch import fnmatchcase
+from itertools import groupby, product
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from mimic_ray.base.errors import BrokenImageError, DataError
 from mimic_ray.base.storage_address import Address, parse
 from mimic_ray.data.image_folder import ImageFolder
-from mimic_ray.data.names import is_shard, is_shard_name
+from mimic_ray.data.local_shards import LocalShards
+from mimic_ray.data.names import is_shard
 from mimic_ray.data.npz_file import NpzFile
 from mimic_ray.data.remote_shards import RemoteShards
-from mimic_ray.data.tar_shards import TarShards, shards_of
+from mimic_ray.data.shard_set import ShardSet, has_shards
 from mimic_ray.data.torchvision_set import TorchvisionSet
 
 _PATTERN = re.compile(r"[*?\[{]")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
+# A process may have 1,024 files open by default.
+_OPEN_TARS = 256
 
 
 class ImageSource(Protocol):
-    """Encoded images by index, in a fixed order. Keys are unique and only ever shown.
+    """Encoded images by index, in a fixed order. Keys are unique and are only used for display.
 
-    `fingerprint` depends on keys and content, not on where they lie. `labels` and `classes` are
-    for `evaluate` and `attack` alone; None where the source has none.
+    `fingerprint` depends on keys and content, not on the location. `labels` and `classes` are used
+    by `evaluate` and `attack` only; None if the source has none. `remote` sources are read over a
+    network, so their images are decoded when needed instead of all at once.
     """
 
     @property
@@ -44,6 +49,8 @@ class ImageSource(Protocol):
     def labels(self) -> list[int] | None: ...
     @property
     def classes(self) -> list[str] | None: ...
+    @property
+    def remote(self) -> bool: ...
     def __len__(self) -> int: ...
     def read(self, index: int) -> bytes:
         """The encoded file; from any thread. Raises BrokenImageError if it cannot be read."""
@@ -51,17 +58,18 @@ class ImageSource(Protocol):
 
 
 @runtime_checkable
-class RemoteSource(ImageSource, Protocol):
-    """One that is read over a network, so that many images should be asked for at once."""
+class BatchSource(Protocol):
+    """A source that reads many images at once faster than one by one."""
 
-    def read_many(self, indices: Sequence[int]) -> list[bytes | BrokenImageError]:
-        """The encoded files in the order asked. Raises StorageError when the storage fails."""
-        ...
+    def read_many(self, indices: Sequence[int]) -> list[bytes | BrokenImageError]: ...
 
 
 def read_many(source: ImageSource, indices: Sequence[int]) -> list[bytes | BrokenImageError]:
-    """The encoded files in the order asked, an error in the place of one that cannot be read."""
-    if isinstance(source, RemoteSource):
+    """The encoded files in the given order, an error for each that cannot be read.
+
+    Raises StorageError if the storage fails.
+    """
+    if isinstance(source, BatchSource):
         return source.read_many(indices)
     return [_read(source, index) for index in indices]
 
@@ -76,10 +84,10 @@ def _read(source: ImageSource, index: int) -> bytes | BrokenImageError:
 def open_images(location: str | Path | Sequence[str | Path]) -> ImageSource:
     """The images at `location`, which is one of
 
-    - a folder of images, searched with its sub-folders, or of .tar, .tar.gz and .tgz shards;
+    - a folder of images, searched recursively, or of .tar, .tar.gz and .tgz shards;
     - one tar, or several as a pattern: `train-*.tar`, `train-{0000..0007}.tar`, `{a,b}.tar`;
     - an npz file with `x` (uint8 [N, H, W, 3]) and, if it has labels, `y`;
-    - `torchvision:NAME:ROOT[:SPLIT]`, a data set that is on disk already;
+    - `torchvision:NAME:ROOT[:SPLIT]`, a data set that is already on disk;
     - `s3://BUCKET/PREFIX` or `gs://...`: shards on object storage, a folder, a tar or a pattern;
     - a list of tars.
 
@@ -87,7 +95,7 @@ def open_images(location: str | Path | Sequence[str | Path]) -> ImageSource:
     """
     if not isinstance(location, str | Path):
         if len(location) != 1:
-            return TarShards([_existing(path) for path in location], _shown(location))
+            return _tars([_existing(path) for path in location], _shown(location))
         location = location[0]
     text = str(location)
     if text.startswith("torchvision:"):
@@ -99,35 +107,51 @@ def open_images(location: str | Path | Sequence[str | Path]) -> ImageSource:
         text = address.path
     path = Path(text).expanduser()
     if not path.exists() and _PATTERN.search(text):
-        return TarShards(_matching(text), text)
+        return _tars(_matching(text), text)
     return _open_path(_existing(path))
 
 
-def _open_remote(address: Address) -> ImageSource:
-    folder, _, last = address.path.rpartition("/")
-    if folder and (_PATTERN.search(last) or is_shard_name(last)):
-        return RemoteShards(replace(address, path=folder), _without_braces(last))
-    return RemoteShards(address)
+def _open_remote(address: Address) -> ShardSet:
+    above, _, last = address.path.rpartition("/")
+    if not (above and (_PATTERN.search(last) or is_shard(last))):
+        folder = RemoteShards(address)
+        return ShardSet(folder.shown(), [(folder, None)])
+    folder = RemoteShards(replace(address, path=above))
+    names: list[str] = []
+    for name in _expand_braces(last):
+        # A name from braces must exist; a wildcard matches what is there.
+        wildcard = any(sign in name for sign in "*?[")
+        names += [n for n in folder.names() if fnmatchcase(n, name)] if wildcard else [name]
+    return ShardSet(folder.shown(), [(folder, names)])
 
 
 def _open_path(path: Path) -> ImageSource:
     if path.is_dir():
-        shards = shards_of(path)
-        return TarShards(shards, str(path)) if shards else ImageFolder(path)
+        folder = LocalShards(path)
+        return ShardSet(str(path), [(folder, None)]) if has_shards(folder) else ImageFolder(path)
     if path.suffix.lower() == ".npz":
         return NpzFile(path)
-    if is_shard(path):
-        return TarShards([path], str(path))
+    if is_shard(path.name):
+        return _tars([path], str(path))
     raise DataError(
-        f"{path} is no set of images: give a folder, a .tar, .tar.gz or .npz file, or a pattern "
-        'like "train-*.tar".'
+        f"{path} is not a set of images: give a folder, a .tar, .tar.gz or .npz file, or a pattern "
+        'such as "train-*.tar".'
     )
+
+
+def _tars(paths: Sequence[Path], location: str) -> ShardSet:
+    keep_open = len(paths) <= _OPEN_TARS
+    folders = groupby(paths, lambda path: path.parent)
+    parts = [
+        (LocalShards(f, keep_open=keep_open), [p.name for p in inside]) for f, inside in folders
+    ]
+    return ShardSet(location, parts)
 
 
 def _existing(location: str | Path) -> Path:
     path = Path(location).expanduser()
     if "://" in str(location):
-        raise DataError(f"{location}: of addresses one alone can be given, with a pattern.")
+        raise DataError(f"{location}: give a single address; it may be a pattern.")
     if not path.exists():
         raise DataError(f"{path} does not exist: give a folder of images, shards or a pattern.")
     if not (path.is_dir() or path.is_file()):
@@ -136,10 +160,10 @@ def _existing(location: str | Path) -> Path:
 
 
 def _matching(pattern: str) -> list[Path]:
-    """The files that a pattern with braces, stars and question marks stands for."""
+    """The files that match a pattern with braces and wildcards."""
     found: list[Path] = []
-    for name in _without_braces(str(Path(pattern).expanduser())):
-        # A name out of braces is a promise; a star stands for whatever is there.
+    for name in _expand_braces(str(Path(pattern).expanduser())):
+        # A name from braces must exist; a wildcard matches what is there.
         found += (
             sorted(map(Path, glob.glob(name))) if glob.has_magic(name) else [_existing(name)]  # noqa: PTH207
         )
@@ -148,7 +172,7 @@ def _matching(pattern: str) -> list[Path]:
     return found
 
 
-def _without_braces(pattern: str) -> list[str]:
+def _expand_braces(pattern: str) -> list[str]:
     """`a-{08..10}.tar` -> a-08.tar, a-09.tar, a-10.tar; `{a,b}.tar` -> a.tar, b.tar."""
     literal = _BRACES.split(pattern)[::2]
     choices = [_choices(inside) for inside in _BRACES.findall(pattern)]
@@ -172,5 +196,5 @@ def _choices(inside: str) -> list[str]:
 
 def _shown(locations: Sequence[str | Path]) -> str:
     if not locations:
-        raise DataError("No images were named: give a folder, shards or a pattern.")
+        raise DataError("No images were given: give a folder, shards or a pattern.")
     return f"{locations[0]} and {len(locations) - 1} more"

@@ -1,4 +1,4 @@
-"""Images with their classes. Only `evaluate` and `attack` look here: purifying needs no label."""
+"""Images with labels, for `evaluate` and `attack`. Purification needs no labels."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mimic_ray.base.errors import BrokenImageError, DataError, UnknownNameError
 from mimic_ray.base.registry import near_names
 from mimic_ray.base.text import plain
 from mimic_ray.data.cache import Pixels, open_pixels
-from mimic_ray.data.image_source import ImageSource, RemoteSource, open_images, read_many
+from mimic_ray.data.image_source import ImageSource, open_images, read_many
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Decoded images and the class of each, int64 [N]. `classes` are names, where there are any."""
+    """Decoded images with their labels, int64 [N], and the class names if there are any."""
 
     location: str
     fingerprint: str
@@ -53,39 +53,36 @@ def open_labelled(
     limit: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Labelled:
-    """The images at `location`, `side` pixels wide; with `limit`, so many of them.
+    """The images at `location` as squares of `side` pixels, at most `limit` of them.
 
-    Raises DataError when they have no labels or cannot be used.
+    Raises DataError if they have no labels or cannot be used.
     """
     source = open_some(location, limit)
     if source.labels is None:
         raise DataError(
-            f"{source.location} holds images without labels: give shards with .cls members, one "
-            "folder a class, or an npz with y."
+            f"{source.location} has no labels: give shards with .cls members, one folder per "
+            "class, or an npz file with y."
         )
-    # A substitute would count an image twice.
+    # A replacement for a broken image would count another image twice.
     pixels = open_pixels(source, side, progress=progress).without_broken(progress)
-    labels = torch.tensor(source.labels, dtype=torch.int64)[torch.as_tensor(pixels.kept)]
-    keys = [source.keys[index] for index in pixels.kept]
+    labels = torch.tensor(source.labels, dtype=torch.int64)[torch.as_tensor(pixels.source_rows)]
+    keys = [source.keys[index] for index in pixels.source_rows]
     return Labelled(source.location, source.fingerprint, keys, pixels, labels, source.classes)
 
 
 def open_some(location: str | Path, limit: int | None) -> ImageSource:
-    """All images at `location`, or `limit` of them, taken evenly from the whole.
+    """All images at `location`, or `limit` of them, evenly spaced.
 
-    Evenly, since the first of a folder sorted by class would all be of one class.
+    Evenly, because the first images of a folder sorted by class belong to one class.
     """
     source = open_images(location)
     if limit is None or limit >= len(source):
         return source
-    chosen = [place * len(source) // limit for place in range(limit)]
-    if isinstance(source, RemoteSource):
-        return _SomeRemote(source, chosen)
-    return _Some(source, chosen)
+    return _Subset(source, [number * len(source) // limit for number in range(limit)])
 
 
-class _Some:
-    """Some images of a source, as a source."""
+class _Subset:
+    """Some images of a source."""
 
     def __init__(self, source: ImageSource, chosen: Sequence[int]) -> None:
         self._source, self._chosen = source, chosen
@@ -93,7 +90,7 @@ class _Some:
         labels = source.labels
         self.labels = None if labels is None else [labels[index] for index in chosen]
         self.classes = source.classes
-        self.location = source.location
+        self.location, self.remote = source.location, source.remote
         self.fingerprint = f"{source.fingerprint} ({len(chosen)} of {len(source)})"
 
     def __len__(self) -> int:
@@ -102,7 +99,5 @@ class _Some:
     def read(self, index: int) -> bytes:
         return self._source.read(self._chosen[index])
 
-
-class _SomeRemote(_Some):
     def read_many(self, indices: Sequence[int]) -> list[bytes | BrokenImageError]:
         return read_many(self._source, [self._chosen[index] for index in indices])

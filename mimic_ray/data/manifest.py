@@ -1,6 +1,6 @@
-"""The table that names every image in a set of shards: manifest.parquet, and set.json beside it.
+"""manifest.parquet, the table of every image in a set of shards, and set.json beside it.
 
-The index of a foreign tar, made on first use, is the same table.
+The index of a tar without a manifest, made on first use, is the same kind of table.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _SCHEMA = pa.schema(
 
 
 class Entry(NamedTuple):
-    """One image: `size` bytes at `offset` of the file `shard`, which lies beside the manifest.
+    """One image: `size` bytes at `offset` of the file `shard` in the manifest's folder.
 
-    What was not looked at (a foreign tar's width, an unlabelled set's label) is None.
+    What is unknown (the width in a tar without a manifest, the label in an unlabelled set) is None.
     """
 
     key: str
@@ -61,7 +61,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class ShardFacts:
-    """A shard as it was written."""
+    """A shard as it was built."""
 
     name: str
     images: int
@@ -71,7 +71,7 @@ class ShardFacts:
 
 @dataclass(frozen=True)
 class SetFacts:
-    """set.json: what a set of shards holds in all. `side` None: the images are as they were."""
+    """set.json: the totals of a set of shards. `side` None: the images were not resized."""
 
     images: int
     total_bytes: int
@@ -89,38 +89,29 @@ def to_parquet(entries: Sequence[Entry]) -> bytes:
 
 
 def read_manifest(path: Path) -> list[Entry]:
-    """The entries in order. Raises DataError for a table that is damaged or points elsewhere."""
-    return _entries(_table(path, str(path), list(Entry._fields)), str(path))
+    """The entries in order. Raises DataError for a damaged table or one with paths in it."""
+    return _entries(path, str(path))
 
 
 def parse_manifest(content: bytes, shown: str) -> list[Entry]:
-    """The same from the bytes of the table; `shown` is what messages call it."""
-    return _entries(_table(pa.BufferReader(content), shown, list(Entry._fields)), shown)
+    """The same from the bytes of the table; `shown` is its name in messages."""
+    return _entries(pa.BufferReader(content), shown)
 
 
-def shard_names(path: Path) -> list[str]:
-    """The shards of a manifest in order. Raises DataError for a table that cannot be read."""
-    table = _table(path, str(path), ["shard"])
-    return list(map(str, table["shard"].unique().to_pylist()))
-
-
-def _entries(table: pa.Table, shown: str) -> list[Entry]:
-    missing = any(table[field.name].null_count for field in _SCHEMA if not field.nullable)
-    if missing or not all(map(_is_file_name, table["shard"].unique().to_pylist())):
-        raise DataError(f"{shown} is damaged: it names files that are not beside it.")
-    # By columns: a mapping for each row takes three times as long.
-    entries = list(map(Entry, *(column.to_pylist() for column in table.columns)))
-    if any(entry.offset < 0 or entry.size < 0 for entry in entries):
-        raise DataError(f"{shown} is damaged: it has places before the start of a file.")
-    return entries
-
-
-def _table(source: Any, shown: str, columns: list[str]) -> pa.Table:
+def _entries(source: Any, shown: str) -> list[Entry]:
     try:
-        return parquet.read_table(source, schema=_SCHEMA, columns=columns)
+        table = parquet.read_table(source, schema=_SCHEMA, columns=list(Entry._fields))
     except (pa.ArrowException, OSError, TypeError, ValueError, KeyError) as error:
         reason = plain(str(error).splitlines()[0] if str(error) else type(error).__name__)
         raise DataError(f"{shown} cannot be read: {reason}.") from error
+    missing = any(table[field.name].null_count for field in _SCHEMA if not field.nullable)
+    if missing or not all(map(_is_file_name, table["shard"].unique().to_pylist())):
+        raise DataError(f"{shown} is damaged: it names files outside its folder.")
+    # By column: a dict per row takes three times as long.
+    entries = list(map(Entry, *(column.to_pylist() for column in table.columns)))
+    if any(entry.offset < 0 or entry.size < 0 for entry in entries):
+        raise DataError(f"{shown} is damaged: it has a negative offset or size.")
+    return entries
 
 
 def _is_file_name(name: str) -> bool:
@@ -128,7 +119,7 @@ def _is_file_name(name: str) -> bool:
 
 
 def read_set(folder: Path) -> SetFacts | None:
-    """set.json of a folder of shards, None if it has none. Raises DataError if it is damaged."""
+    """set.json of a folder, None if there is none. Raises DataError if it is damaged."""
     path = folder / SET
     if not path.is_file():
         return None
@@ -140,25 +131,17 @@ def read_set(folder: Path) -> SetFacts | None:
 
 
 def parse_set(content: bytes, shown: str) -> SetFacts:
-    """The same from its bytes; `shown` is what messages call it."""
+    """The same from its bytes; `shown` is its name in messages."""
     try:
         held: dict[str, Any] = json.loads(content)
         shards = [ShardFacts(**shard) for shard in held.pop("shards")]
         return SetFacts(**held, shards=shards)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(f"{shown} is damaged: build the shards again.") from error
-
-
-def read_classes(folder: Path) -> list[str] | None:
-    """The class names of classes.json in label order, None if there is none to read."""
-    try:
-        return parse_classes((folder / CLASSES).read_bytes())
-    except OSError:
-        return None
+        raise DataError(f"{shown} is damaged: rebuild the shards.") from error
 
 
 def parse_classes(content: bytes) -> list[str] | None:
-    """Its items are names, or mappings with a "name"; None for anything else."""
+    """Class names in label order; items are names or objects with a "name". None if invalid."""
     try:
         held = json.loads(content)
         return [str(item["name"] if isinstance(item, dict) else item) for item in held]
@@ -171,6 +154,6 @@ def fingerprint(entries: Sequence[Entry]) -> str:
 
 
 def labels(entries: Sequence[Entry]) -> list[int] | None:
-    """One for each image, None if one lacks."""
+    """The label of each image, None unless all images have one."""
     known = [entry.label for entry in entries if entry.label is not None]
     return known if len(known) == len(entries) else None

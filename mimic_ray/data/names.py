@@ -1,20 +1,20 @@
-"""Names that files and folders of images have: suffixes, keys, where things are kept."""
+"""Rules for file names: which suffixes are images and shards, and how a name becomes a key."""
 
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 IMAGE_SUFFIXES = frozenset(["jpg", "jpeg", "jpe", "png", "webp", "gif", "bmp", "tif", "tiff"])
 SHARD_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 
-# Larger files are no photographs; read into memory they could be anything.
+# A larger file is unlikely to be a photograph, and is not read into memory.
 IMAGE_LIMIT_BYTES = 64 << 20
+OVER_LIMIT = f"over the limit of {IMAGE_LIMIT_BYTES >> 20} MiB per file"
 
 
 def suffix_of(name: str) -> str:
-    """The last suffix, small and without its dot: "a/B.JPG" -> "jpg"."""
+    """The last suffix in lower case without its dot: "a/B.JPG" -> "jpg"."""
     return PurePosixPath(name).suffix[1:].lower()
 
 
@@ -23,26 +23,10 @@ def is_hidden(name: str) -> bool:
     return PurePosixPath(name).name.startswith(".")
 
 
-def is_shard(path: Path) -> bool:
-    return is_shard_name(path.name)
-
-
-def is_shard_name(name: str) -> bool:
+def is_shard(name: str) -> bool:
     return name.lower().endswith(SHARD_SUFFIXES) and not is_hidden(name)
 
 
 def as_key(name: str) -> str:
-    """`name` as a key: valid UTF-8, other bytes written out. A key never becomes a path again."""
+    """`name` as valid UTF-8, with other bytes escaped. A key is never used as a path again."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def cache_folder() -> Path:
-    """Where what can be made again is kept; may be deleted at any time.
-
-    The variable MIMIC_RAY_CACHE, else the folder that the platform has for such things.
-    """
-    if named := os.environ.get("MIMIC_RAY_CACHE"):
-        return Path(named)
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "mimic-ray"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mimic-ray"

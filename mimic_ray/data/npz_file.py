@@ -1,4 +1,4 @@
-"""Images as an array in an npz file, the form that BadEncoder's data comes in."""
+"""Images as an array in an npz file, the format of BadEncoder's data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mimic_ray.base.errors import DataError
 from mimic_ray.base.text import plain
 from mimic_ray.data.fingerprint import set_fingerprint
 
-# What the arrays may take in memory. Deflated zeros shrink a thousandfold, so files lie about it.
+# Of all arrays in memory. A small file may unpack to a thousand times its size.
 _LIMIT_BYTES = 8 << 30
 
 
@@ -27,19 +27,21 @@ class NpzFile:
     Raises DataError for any other content. Nothing is unpickled.
     """
 
+    remote = False
+
     def __init__(self, path: Path) -> None:
         self.location = str(path)
         arrays = _load(path)
         if "x" not in arrays:
-            held = ", ".join(map(plain, arrays)) or "nothing"
-            raise DataError(f'{path} holds {held}; a set of images needs "x".')
+            there = ", ".join(map(plain, arrays)) or "nothing"
+            raise DataError(f'{path} contains {there}; a set of images needs "x".')
         images = arrays["x"]
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
             raise DataError(
-                f'{path}: "x" is {images.dtype} {[*images.shape]}, wanted uint8 [N, H, W, 3].'
+                f'{path}: "x" is {images.dtype} {[*images.shape]}, expected uint8 [N, H, W, 3].'
             )
         if 0 in images.shape:
-            raise DataError(f'{path}: "x" is {[*images.shape]} and holds no image.')
+            raise DataError(f'{path}: "x" is {[*images.shape]} and contains no images.')
         self._images: NDArray[np.uint8] = images
         self.keys = [f"{row:06}" for row in range(len(images))]
         self.classes: list[str] | None = None
@@ -65,7 +67,7 @@ def as_png(image: Image.Image) -> bytes:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    """The arrays x and y; of others the names alone."""
+    """The arrays x and y, and the names of others with None."""
     try:
         with zipfile.ZipFile(path) as archive:
             total = sum(member.file_size for member in archive.infolist())
@@ -74,12 +76,12 @@ def _load(path: Path) -> dict[str, Any]:
                 f"{path} takes {total >> 20:,} MiB unpacked, over the limit of "
                 f"{_LIMIT_BYTES >> 20:,} MiB: make shards of the images instead."
             )
-        with np.load(path, allow_pickle=False) as held:
-            return {name: held[name] if name in ("x", "y") else None for name in held.files}
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] if name in ("x", "y") else None for name in file.files}
     except DataError:
         raise
     except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, KeyError) as error:
-        raise DataError(f"{path} is no npz file of images: {plain(error)}.") from error
+        raise DataError(f"{path} is not an npz file of images: {plain(error)}.") from error
     except Exception as error:  # zlib.error, NotImplementedError, struct.error of a damaged zip
         raise DataError(f"{path} is damaged: {plain(error)}.") from error
 
@@ -89,7 +91,7 @@ def _labels(path: Path, labels: Any, images: int) -> list[int] | None:
         return None
     if labels.size != images or not np.issubdtype(labels.dtype, np.integer):
         raise DataError(
-            f'{path}: "y" is {labels.dtype} {[*labels.shape]}, wanted one integer for each of '
+            f'{path}: "y" is {labels.dtype} {[*labels.shape]}, expected one integer for each of '
             f"{images} images."
         )
     return [int(label) for label in labels.reshape(-1)]

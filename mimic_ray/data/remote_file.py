@@ -1,5 +1,4 @@
-"""A file in storage as one that can be read from its start to its end, fast: in big blocks, the
-next of which are on their way while one is used."""
+"""Sequential reading of a file in object storage, in large blocks that are fetched ahead."""
 
 from __future__ import annotations
 
@@ -12,25 +11,25 @@ from typing import BinaryIO, cast
 
 from mimic_ray.base.storage import Storage
 
-# Large enough that a request's latency (10 to 50 ms) does not count, small enough for memory.
+# Large enough to hide the latency of a request (10 to 50 ms), small enough for memory.
 _BLOCK_BYTES = 8 << 20
 _AHEAD = 3
 
 
 @contextmanager
 def sequential(storage: Storage, name: str, size: int) -> Iterator[BinaryIO]:
-    """The file, buffered. Seeking back over more than a block reads that block again.
+    """The file, buffered. Seeking back by more than a block fetches that block again.
 
     Reading raises StorageError.
     """
     with ThreadPoolExecutor(_AHEAD + 1) as pool:
         file = _Blocks(storage, name, size, pool)
         try:
-            # The walk over a tar reads 512 bytes at a time.
+            # Tar headers are read 512 bytes at a time.
             with io.BufferedReader(file, 64 << 10) as buffered:
                 yield cast(BinaryIO, buffered)
         finally:
-            file.drop_all()
+            file.cancel()
 
 
 class _Blocks(io.RawIOBase):
@@ -62,19 +61,19 @@ class _Blocks(io.RawIOBase):
         self._position += len(part)
         return len(part)
 
-    def drop_all(self) -> None:
+    def cancel(self) -> None:
         for future in self._blocks.values():
             future.cancel()
 
     def _block(self, number: int) -> bytes:
         last = (self._size - 1) // _BLOCK_BYTES
-        wanted = range(number, min(number + _AHEAD, last) + 1)
-        for old in set(self._blocks) - {number - 1, *wanted}:
+        needed = range(number, min(number + _AHEAD, last) + 1)
+        for old in set(self._blocks) - {number - 1, *needed}:
             self._blocks.pop(old).cancel()
-        for coming in wanted:
-            if coming not in self._blocks:
-                start = coming * _BLOCK_BYTES
-                self._blocks[coming] = self._pool.submit(
+        for new in needed:
+            if new not in self._blocks:
+                start = new * _BLOCK_BYTES
+                self._blocks[new] = self._pool.submit(
                     self._storage.read_range, self._name, start, _BLOCK_BYTES
                 )
         return self._blocks[number].result()

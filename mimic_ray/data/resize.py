@@ -1,4 +1,4 @@
-"""The centre of an image as a square of one size."""
+"""The centre square of an image at one size."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from mimic_ray.data.decode import Pixels8
 def centre_square(pixels: Pixels8, side: int) -> Pixels8:
     """uint8 [H, W, 3] -> [side, side, 3]: shorter side to `side` by bicubic, then centre crop.
 
-    Shrinking is antialiased. An image of the right size comes back as it is.
+    Downscaling is antialiased. An image that has this size already is returned unchanged.
     """
     height, width = pixels.shape[:2]
     if height == width == side:
         return pixels
     shorter = min(height, width)
     left, top = (width - shorter) / 2, (height - shorter) / 2
-    # Crop and resize in one call: of an image 1 x 60,000 only one pixel is ever enlarged.
+    # Crop and resize in one call, so a 1 x 60,000 image is not enlarged before it is cropped.
     return np.asarray(
         Image.fromarray(pixels).resize(
             (side, side), Image.Resampling.BICUBIC, (left, top, left + shorter, top + shorter)

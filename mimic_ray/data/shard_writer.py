@@ -1,8 +1,8 @@
-"""Making sets of shards: plain tars with a manifest, the same bytes for the same images.
+"""Builds sets of shards: plain tars with a manifest. The same images give the same bytes.
 
 images-00000.tar ...   key.jpg (or .png ...) and, where there are labels, key.cls
-manifest.parquet       where each image lies, its size in pixels and its sha256
-set.json               counts, total, fingerprint, and each shard's size and sha256
+manifest.parquet       offset, size in pixels and sha256 of each image
+set.json               counts, total size, fingerprint, and each shard's size and sha256
 classes.json           class names in label order, where the source has them
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 import simplejpeg
 
 from mimic_ray.base import files
-from mimic_ray.base.errors import BrokenImageError, DataError, DiskFullError, RunFolderError
+from mimic_ray.base.errors import BrokenImageError, DataError, DiskFullError, option
 from mimic_ray.base.text import count, plain
 from mimic_ray.data import manifest
 from mimic_ray.data.decode import decode, format_of
@@ -32,14 +32,14 @@ from mimic_ray.data.threads import in_order, usable_cpus
 
 _CHUNK = 64
 _BLOCK = 512
-# Dots would end a key for webdataset, and 100 bytes are what a ustar name holds.
+# For webdataset a key ends at the first dot; ustar names have at most 100 bytes.
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
 _LONGEST_KEY = 90
 
 
 @dataclass(frozen=True)
-class Built:
-    """A set that was written, and the (key, reason) of the images that were left out."""
+class BuiltShards:
+    """A set that was written, and the (key, reason) of the images that were skipped."""
 
     folder: Path
     facts: SetFacts
@@ -48,7 +48,7 @@ class Built:
 
 @dataclass(frozen=True)
 class _Image:
-    """One image as it goes into a shard; `broken` says why if it does not."""
+    """One image ready for a shard; `broken` is the reason if it cannot be used."""
 
     row: int
     content: bytes = b""
@@ -67,25 +67,24 @@ def build(
     quality: int = 90,
     broken_share: float = 0.01,
     progress: Callable[[int, int], None] | None = None,
-) -> Built:
-    """Writes the images of `source` into a new folder `out`, which appears when it is whole.
+) -> BuiltShards:
+    """Writes the images of `source` into a new folder `out`, which appears only when complete.
 
-    With `side`, an image with a shorter side above it becomes a JPEG of its centre, `side` pixels
-    square; all others keep their bytes. Every image is decoded, so the shards hold none that is
-    broken. Keys stay if they suit a tar, else all images are numbered; manifest column
-    `source_key` has the old ones.
+    With `side`, an image whose shorter side is larger becomes a JPEG of its centre, `side` pixels
+    square; all others keep their bytes. Every image is decoded, so the shards contain no broken
+    ones. Keys are kept if they suit a tar; else all images are numbered, and the manifest column
+    `source_key` has the original keys.
 
-    Raises DataError if more than `broken_share` of the images are broken, RunFolderError if
-    something is in `out`, DiskFullError.
+    Raises DataError if more than `broken_share` of the images are broken, RunFolderError if `out`
+    is not empty, DiskFullError.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RunFolderError(f"{out} is not an empty folder: give another --out.")
+    files.require_empty(out)
     keys = _plain_keys(source.keys)
     labels = source.labels
     broken: list[tuple[str, str]] = []
-    tell = progress or (lambda done, total: None)
+    report = progress or (lambda done, total: None)
     with _new_set(out) as folder, closing(_SetWriter(folder, per_shard)) as writer:
-        for image in _prepared(source, side, quality, tell):
+        for image in _prepared(source, side, quality, report):
             if image.broken:
                 broken.append((source.keys[image.row], image.broken))
                 continue
@@ -105,7 +104,7 @@ def build(
         files.write_json(folder / SET, asdict(facts))
         if source.classes:
             files.write_json(folder / CLASSES, source.classes)
-    return Built(out, facts, broken)
+    return BuiltShards(out, facts, broken)
 
 
 @contextmanager
@@ -115,14 +114,14 @@ def _new_set(out: Path) -> Iterator[Path]:
             yield folder
     except DiskFullError as error:
         raise DiskFullError(
-            f"No space left for {out}: free some, or give an --out on another disk. Nothing was "
-            "written."
+            f"No space left for {out}: free some, or set {option('out')} to a folder on another "
+            "disk. Nothing was written."
         ) from error
 
 
 class _SetWriter:
-    """Tars of at most `per_shard` images each. Python's tarfile, because webdataset's writer does
-    not pass its choice of ustar on, and because the offsets are wanted."""
+    """Writes tars of at most `per_shard` images each, with Python's tarfile: webdataset's writer
+    cannot be set to ustar and does not give offsets."""
 
     def __init__(self, folder: Path, per_shard: int) -> None:
         self.entries: list[Entry] = []
@@ -182,21 +181,21 @@ class _SetWriter:
 
 
 def _add_file(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    header = tarfile.TarInfo(name)  # time, owner and group stay 0: equal images, equal bytes
+    header = tarfile.TarInfo(name)  # time, owner and group stay 0, so equal images give equal bytes
     header.size = len(content)
     tar.addfile(header, io.BytesIO(content))
 
 
 def _prepared(
-    source: ImageSource, side: int | None, quality: int, tell: Callable[[int, int], None]
+    source: ImageSource, side: int | None, quality: int, report: Callable[[int, int], None]
 ) -> Iterator[_Image]:
     def work(rows: range) -> list[_Image]:
         return [_prepare(source, row, side, quality) for row in rows]
 
-    tell(0, len(source))
+    report(0, len(source))
     for rows, images in in_order(work, len(source), _CHUNK, usable_cpus()):
         yield from images
-        tell(rows.stop, len(source))
+        report(rows.stop, len(source))
 
 
 def _prepare(source: ImageSource, row: int, side: int | None, quality: int) -> _Image:
@@ -208,14 +207,14 @@ def _prepare(source: ImageSource, row: int, side: int | None, quality: int) -> _
     sha256 = hashlib.sha256(content).hexdigest()
     if side is not None and min(pixels.shape[:2]) > side:
         pixels = centre_square(pixels, side)
-        # Full colour resolution: half of it would blur small coloured triggers and signs alike.
+        # Full colour resolution: half of it would blur small coloured details.
         content = simplejpeg.encode_jpeg(pixels, quality=quality, colorsubsampling="444")
     height, width = pixels.shape[:2]
     return _Image(row, content, width, height, sha256)
 
 
 def _plain_keys(keys: Sequence[str]) -> list[str]:
-    """The keys without image suffixes if all of them suit a tar, else numbers."""
+    """The keys without image suffixes if all of them suit a tar, else row numbers."""
     stems = [key.rpartition(".")[0] if suffix_of(key) in IMAGE_SUFFIXES else key for key in keys]
     suit = all(_PLAIN_KEY.fullmatch(stem) and len(stem) <= _LONGEST_KEY for stem in stems)
     if suit and len(set(stems)) == len(stems):
@@ -231,6 +230,6 @@ def _check_broken(
     first = "; ".join(f"{plain(key, 80)} ({plain(why, 80)})" for key, why in broken[:3])
     more = f" and {len(broken) - 3:,} more" if len(broken) > 3 else ""
     raise DataError(
-        f"{len(broken):,} of {count(len(source), 'image')} in {source.location} are broken, over "
-        f"the limit of {broken_share:.2%}: {first}{more}. Nothing was written."
+        f"{len(broken):,} of {count(len(source), 'image')} in {source.location} are broken, more "
+        f"than the limit of {broken_share:.2%}: {first}{more}. Nothing was written."
     )

@@ -1,11 +1,11 @@
-"""Where each file of a plain tar lies, found by a walk over its 512-byte headers.
+"""Finds the files of a plain tar by reading its 512-byte headers.
 
-The usual readers end without a word at a header that is damaged or cut off, and the set is shorter
-than it was. Here every header's checksum, every size and the end marker are checked. Nothing is
-unpacked: names are only ever shown and compared.
+Common readers stop silently at a damaged or truncated header, so files are lost without an error.
+This one checks every header's checksum, every size and the end marker. Nothing is extracted: names
+are only compared and displayed.
 
-Format: POSIX.1-1988 "ustar". Headers with other extensions (PAX and GNU long names, numbers in base
-256) are left to Python's tarfile, with the same checks of sizes and end marker.
+Format: POSIX.1-1988 "ustar". From the first header with extensions on (PAX and GNU long names,
+base-256 numbers), Python's tarfile reads the rest, with the same checks of sizes and end marker.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from mimic_ray.base.text import plain
 _BLOCK = 512
 _ZEROS = bytes(_BLOCK)
 _REGULAR = b"0\x007"
-_WITHOUT_CONTENT = b"123456"  # links, devices, folders, pipes: their size means nothing
+_WITHOUT_CONTENT = b"123456"  # links, devices, folders, pipes: their size field is ignored
 _EXTENDED = b"xgLKSV"
 _CHECKSUM = slice(148, 156)
-# tar pads to records of 10 KiB; more than this behind the end marker is not padding.
+# tar pads to records of 10 KiB; more than this after the end marker is not padding.
 _PADDING_LIMIT = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A regular file: its content is the `size` bytes at `offset`."""
+    """A regular file with `size` bytes of content at `offset`."""
 
     name: str
     offset: int
@@ -39,9 +39,9 @@ class Member:
 
 
 def read_members(path: Path) -> list[Member]:
-    """The regular files of a tar in order; links, devices and folders are left out.
+    """The regular files of a tar in order; links, devices and folders are skipped.
 
-    Raises DataError, naming the place, for anything but a whole tar.
+    Raises DataError, with the byte offset, for anything but a complete tar.
     """
     try:
         with path.open("rb") as file:
@@ -51,9 +51,9 @@ def read_members(path: Path) -> list[Member]:
 
 
 def members_of(file: BinaryIO, total: int, path: str) -> Iterator[Member]:
-    """The same of an open file of `total` bytes, one by one; `path` is its name in messages.
+    """The same for an open file of `total` bytes, lazily; `path` is its name in messages.
 
-    Whoever iterates may read a member's content from `file` at once: then nothing is read twice.
+    The caller may read each member's content from `file` in between, so nothing is read twice.
     """
     _refuse_foreign(path, file)
     offset = 0
@@ -64,9 +64,9 @@ def members_of(file: BinaryIO, total: int, path: str) -> Iterator[Member]:
             _check_end(path, file, offset)
             return
         if not header:
-            raise _damaged(path, "ends without the end marker: it was cut", offset)
+            raise _damaged(path, "ends without an end marker: it is truncated", offset)
         if len(header) < _BLOCK:
-            raise _damaged(path, "is cut inside a header", offset)
+            raise _damaged(path, "is truncated inside a header", offset)
         _check_sum(path, header, offset)
         kind = header[156:157]
         if kind in _EXTENDED or header[124] & 0x80:
@@ -76,14 +76,14 @@ def members_of(file: BinaryIO, total: int, path: str) -> Iterator[Member]:
         content = offset + _BLOCK
         name = _name(header)
         _check_size(path, name, content, size, total)
-        # Old programs mark a folder by a final slash alone.
+        # Old programs mark a folder only by a trailing slash.
         if kind in _REGULAR and not name.endswith("/"):
             yield Member(name, content, size)
         offset = content + _padded(size)
 
 
 def _by_tarfile(path: str, file: BinaryIO, total: int, start: int) -> Iterator[Member]:
-    """The members from the header at `start` on."""
+    """The members from the header at `start` to the end."""
     file.seek(start)
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
@@ -102,26 +102,28 @@ def _check_end(path: str, file: BinaryIO, offset: int) -> None:
     file.seek(offset)
     rest = file.read(_PADDING_LIMIT)
     if len(rest) < 2 * _BLOCK:
-        raise _damaged(path, "ends without the end marker: it was cut", offset)
+        raise _damaged(path, "ends without an end marker: it is truncated", offset)
     if rest.count(0) != len(rest) or file.read(1):
-        raise _damaged(path, "goes on where it should end: damaged, or several tars in one", offset)
+        raise _damaged(
+            path, "continues after its end marker: it is damaged, or several tars in one", offset
+        )
 
 
 def _check_sum(path: str, header: bytes, offset: int) -> None:
     stated = _octal(path, header[_CHECKSUM], offset)
-    # The field counts as spaces while the sum is made. Some old programs summed signed bytes.
+    # The checksum field itself counts as spaces. Some old programs summed signed bytes.
     unsigned = sum(header) - sum(header[_CHECKSUM]) + 8 * 32
     if stated != unsigned:
         high = sum(1 for byte in header if byte > 127)
         if stated != unsigned - 256 * high:
-            raise _damaged(path, "has a header whose checksum is wrong", offset)
+            raise _damaged(path, "has a header with a wrong checksum", offset)
 
 
 def _octal(path: str, field: bytes, offset: int) -> int:
     try:
         return int(field.strip(b" \0") or b"0", 8)
     except ValueError:
-        raise _damaged(path, "has a header with a number that is none", offset) from None
+        raise _damaged(path, "has an invalid number in a header", offset) from None
 
 
 def _name(header: bytes) -> str:
@@ -134,8 +136,8 @@ def _name(header: bytes) -> str:
 def _check_size(path: str, name: str, content: int, size: int, total: int) -> None:
     if size < 0 or content + size > total:
         raise DataError(
-            f'{path} is cut: "{plain(name)}" should have {size:,} bytes and '
-            f"{max(0, total - content):,} are there."
+            f'{path} is truncated: "{plain(name)}" should have {size:,} bytes, but '
+            f"{max(0, total - content):,} are present."
         )
 
 
@@ -156,7 +158,7 @@ def _refuse_foreign(path: str, file: BinaryIO) -> None:
     if start.lstrip()[:1] == b"<" and b"\0" not in start:
         raise DataError(f"{path} is a web page, not a tar: download it again.")
     if start != _ZEROS and len(start) == _BLOCK and not _has_sum(start):
-        raise DataError(f"{path} is not a tar: it begins with {plain(start[:16])}.")
+        raise DataError(f"{path} is not a tar: it starts with {plain(start[:16])}.")
 
 
 def _has_sum(header: bytes) -> bool:

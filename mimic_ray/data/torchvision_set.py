@@ -1,4 +1,4 @@
-"""A torchvision data set that is on disk already. Nothing is downloaded."""
+"""A torchvision data set that is already on disk. Nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from mimic_ray.data.npz_file import as_png
 @dataclass(frozen=True)
 class _Kind:
     splits: tuple[str, ...]
-    labels: str  # the attribute with one label an image
+    labels: str  # the attribute with the label of each image
 
 
-# CIFAR's files are pickles; torchvision reads them only when they have the official MD5 sums.
+# CIFAR's files are pickles; torchvision reads them only if their MD5 sums are the official ones.
 _KINDS = {
     "CIFAR10": _Kind(("train", "test"), "targets"),
     "CIFAR100": _Kind(("train", "test"), "targets"),
@@ -30,10 +30,12 @@ _KINDS = {
 
 
 class TorchvisionSet:
-    """`torchvision:NAME:ROOT[:SPLIT]`, such as torchvision:CIFAR10:/data:test. Split: train.
+    """`torchvision:NAME:ROOT[:SPLIT]`, such as torchvision:CIFAR10:/data:test. Default: train.
 
-    Images are handed out as PNG files; keys are row numbers. Raises UnknownNameError, DataError.
+    Images are returned as PNG files; keys are row numbers. Raises UnknownNameError, DataError.
     """
+
+    remote = False
 
     def __init__(self, location: str) -> None:
         self.location = location
@@ -46,7 +48,7 @@ class TorchvisionSet:
         names = getattr(self._images, "classes", None)
         self.classes: list[str] | None = list(map(str, names)) if names else None
         if not self.keys:
-            raise DataError(f"{location} holds no image.")
+            raise DataError(f"{location} contains no images.")
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -74,14 +76,14 @@ def _parts(location: str) -> tuple[str, str, str]:
         root, split = rest, "train"
     if not root or split not in _KINDS[name].splits:
         raise DataError(
-            f"{location}: wanted torchvision:{name}:ROOT or torchvision:{name}:ROOT:SPLIT with "
+            f"{location}: expected torchvision:{name}:ROOT or torchvision:{name}:ROOT:SPLIT with "
             f"split {', '.join(_KINDS[name].splits)}."
         )
     return name, root, split
 
 
 def _open(name: str, root: str, split: str) -> Any:
-    # Here and not above: torchvision takes seconds to import, and few use it.
+    # torchvision takes seconds to import, and most runs do not need it.
     from torchvision import datasets
 
     try:
@@ -89,4 +91,4 @@ def _open(name: str, root: str, split: str) -> Any:
             return getattr(datasets, name)(root, train=split == "train", download=False)
         return getattr(datasets, name)(root, split=split, download=False)
     except (RuntimeError, OSError, ImportError, ValueError) as error:
-        raise DataError(f"torchvision finds no {name} in {root}: {plain(error)}.") from error
+        raise DataError(f"torchvision found no {name} in {root}: {plain(error)}.") from error

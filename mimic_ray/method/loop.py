@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import TrainingError
 from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.data.epoch import EpochPlan, share_bounds
-from mimic_ray.data.prefetch import Ahead
+from mimic_ray.data.prefetch import prefetch
 from mimic_ray.encoders.blocks import checkpoint_activations
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.method.adversary import UniversalAdversary
@@ -35,6 +35,8 @@ from mimic_ray.method.teacher_cache import TeacherCache
 from mimic_ray.method.view_stream import ViewStream
 
 Row = dict[str, float]
+
+_PREFETCHED = 2  # batches gathered while one is trained on
 
 
 class Distillation:
@@ -126,17 +128,23 @@ class Distillation:
         On a GPU a row comes while the next step runs; `settle()` waits for what is under way.
         Raises TrainingError at the first loss that is not finite, which no weight has taken in.
         """
-        total, device = self.recipe.training.steps, self.compute.torch_device
-        # Closed with the generator, so the thread is gone whoever leaves the loop, and how.
-        with Ahead(self.images.gather, self._share, pin=device.type == "cuda", end=total) as ahead:
-            while self.step < total:
-                self._take_step(ahead.batch(self.step))
+        total = self.recipe.training.steps
+        batches = prefetch(self._gather, range(self.step, total), ahead=_PREFETCHED)
+        # Closed with the generator, so no thread remains however the loop ends.
+        with closing(batches):
+            for pixels in batches:
+                self._take_step(pixels)
                 over = self.step == total
                 yield self._rows(leave=0 if over else self._readings.lag)
 
     def settle(self) -> list[Row]:
         """The rows of steps taken that nobody has had yet. Call it before `state()`."""
         return self._rows(leave=0)
+
+    def _gather(self, step: int) -> Tensor:
+        pixels = self.images.gather(self._share(step))
+        # From pinned memory the copy to the device does not block the host.
+        return pixels.pin_memory() if self.compute.torch_device.type == "cuda" else pixels
 
     def _share(self, step: int) -> Tensor:
         return self.plan.share(step, self.group.rank, self.group.world_size)

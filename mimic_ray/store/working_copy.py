@@ -14,11 +14,11 @@ from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
+from mimic_ray.base.cache_dir import cache_dir
 from mimic_ray.base.errors import MimicError, RunFolderError
 from mimic_ray.base.locks import give_back, take
 from mimic_ray.base.output_folder import require_writable
 from mimic_ray.base.storage import Found, open_storage
-from mimic_ray.data.names import cache_folder
 from mimic_ray.store.retry import Patience
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class Mirror:
         while self._taken is None:
             number = next(numbers)
             own = f"{who}-{number}" if number else who
-            self.path = cache_folder() / "runs" / name / own
+            self.path = cache_dir() / "runs" / name / own
             self._lock = self.path.with_name(f"{own}.lock")
             self._taken = take(self._lock)
         self._patience = Patience()

@@ -10,8 +10,8 @@ from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.base.storage_address import parse
 from mimic_ray.data import shard_check, shard_writer
 from mimic_ray.data.image_source import open_images
-from mimic_ray.data.shard_check import Problem, Summary
-from mimic_ray.data.shard_writer import Built
+from mimic_ray.data.shard_check import ShardProblem, ShardSummary
+from mimic_ray.data.shard_writer import BuiltShards
 
 
 def build_shards(
@@ -23,7 +23,7 @@ def build_shards(
     quality: int = 90,
     broken_share: float = 0.01,
     on_progress: ProgressCallback = ignore_progress,
-) -> Built:
+) -> BuiltShards:
     """Writes the images of `sources` as a set of shards into the new folder `out`.
 
     Raises UsageError for a number out of range and an `out` on object storage, DataError for
@@ -49,12 +49,12 @@ def build_shards(
     )
 
 
-def verify_shards(folder: str | Path) -> list[Problem]:
+def verify_shards(folder: str | Path) -> list[ShardProblem]:
     """What is wrong with a set of shards; empty if nothing is."""
     return shard_check.verify(_local(folder, str(folder), "aws s3 cp --recursive downloads it"))
 
 
-def describe_shards(location: str) -> Summary:
+def describe_shards(location: str) -> ShardSummary:
     """Counts, sizes and fingerprint of a set of shards."""
     return shard_check.summary(location)
 

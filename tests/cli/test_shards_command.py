@@ -30,7 +30,7 @@ def shards(*arguments) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_set_is_built_described_and_verified_and_a_cut_shard_is_named(images, tmp_path):
+def test_a_set_is_built_described_and_verified_and_a_truncated_shard_is_named(images, tmp_path):
     out = tmp_path / "set"
     done = shards("build", images, "--out", out, "--per-shard", 4, "--side", 16, "--json")
     assert done.returncode == 0, done.stderr
@@ -48,7 +48,7 @@ def test_a_set_is_built_described_and_verified_and_a_cut_shard_is_named(images, 
     (out / "images-00002.tar").unlink()
     bad = shards("verify", out)
     assert bad.returncode == 1
-    assert "images-00001.tar: is cut" in bad.stdout
+    assert "images-00001.tar: is truncated" in bad.stdout
     assert "images-00002.tar: is missing" in bad.stdout
     machine = shards("verify", out, "--json")
     assert machine.returncode == 1
@@ -67,7 +67,7 @@ def test_a_set_is_built_described_and_verified_and_a_cut_shard_is_named(images, 
         (["build", "images", "--out", "set", "--quality", "101"], 2, "--quality 101"),
         (["build", "images", "--out", "set", "--side", "0"], 2, "--side 0"),
         (["build", "torchvision:CIFAR11:x", "--out", "set"], 2, "CIFAR10"),
-        (["verify", "images"], 1, "holds no shards"),
+        (["verify", "images"], 1, "contains no shards"),
         (["info", "page.tar"], 1, "web page"),
     ],
 )

@@ -1,8 +1,10 @@
-"""Small images in every wrapping, and a cache folder that dies with the test."""
+"""Small images in every format, and a cache folder for each test."""
 
 from __future__ import annotations
 
+import gzip
 import io
+import json
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,15 +48,54 @@ def write_tar():
     return write
 
 
+@pytest.fixture(scope="session")
+def samples(encoded):
+    """image numbers -> tar members, each image with its number modulo 3 as label."""
+
+    def make(numbers, labelled: bool = True) -> dict[str, bytes]:
+        members = {}
+        for number in numbers:
+            members[f"{number:06}.png"] = encoded(number)
+            if labelled:
+                members[f"{number:06}.cls"] = str(number % 3).encode()
+        return members
+
+    return make
+
+
+@pytest.fixture
+def shards(tmp_path, samples, write_tar) -> Path:
+    """A folder with train-0 and train-1, six labelled images in each, and class names."""
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    write_tar(folder / "train-0.tar", samples(range(6)))
+    write_tar(folder / "train-1.tar", samples(range(6, 12)))
+    (folder / "classes.json").write_text(json.dumps(["cat", {"name": "dog"}, "owl"]))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def compress():
+    """Replaces a tar by its gzip-compressed form."""
+
+    def run(path: Path) -> Path:
+        packed = path.with_name(path.name + ".gz")
+        packed.write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+        return packed
+
+    return run
+
+
 @pytest.fixture
 def image_folder(tmp_path, encoded) -> Path:
-    """Twelve images in the class folders cat and dog, and files that are none."""
+    """Twelve images in the class folders cat and dog, and files that are not images."""
     root = tmp_path / "images"
     for number in range(12):
         path = root / ("cat" if number % 3 else "dog") / f"{number:02}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encoded(number))
-    (root / "notes.txt").write_text("no image")
+    (root / "notes.txt").write_text("not an image")
     (root / ".hidden.png").write_bytes(b"")
     (root / ".git").mkdir()
     (root / ".git" / "x.png").write_bytes(b"")

@@ -14,7 +14,7 @@ from mimic_ray.base.errors import UsageError
 from mimic_ray.base.locks import hold_in_use, release
 from mimic_ray.data import cache_eviction
 from mimic_ray.data.cache import open_pixels
-from mimic_ray.data.cache_eviction import entries_of, limit_bytes, make_room
+from mimic_ray.data.cache_eviction import evict, items_of, limit_bytes
 from mimic_ray.data.image_source import open_images
 
 MIB = 1 << 20
@@ -41,27 +41,27 @@ def names(cache: Path) -> set[str]:
     return {path.name for path in (cache / "pixels").iterdir()}
 
 
-def test_what_was_used_least_recently_goes_first_and_no_more_than_needed(cache, limit):
+def test_the_least_recently_used_items_are_evicted_and_no_more_than_needed(cache, limit):
     for name, used_s in (("old", 1000), ("older", 500), ("new", 2000)):
         folder(cache, name, MIB, used_s)
     limit(4 * MIB)
-    make_room(cache, MIB)
+    evict(cache, MIB)
     assert names(cache) == {"old", "older", "new"}
-    make_room(cache, 2 * MIB)
+    evict(cache, 2 * MIB)
     assert names(cache) == {"old", "new"}
-    make_room(cache, 3 * MIB)
+    evict(cache, 3 * MIB)
     assert names(cache) == {"new"}
 
 
-def test_room_is_made_too_when_the_disk_has_none(cache, monkeypatch):
+def test_items_are_evicted_when_the_disk_is_full(cache, monkeypatch):
     for name, used_s in (("old", 1000), ("new", 2000)):
         folder(cache, name, MIB, used_s)
     monkeypatch.setattr(cache_eviction, "_free", lambda _: 0 if len(names(cache)) == 2 else 9 * MIB)
-    make_room(cache, MIB)
+    evict(cache, MIB)
     assert names(cache) == {"new"}
 
 
-def test_what_is_in_use_stays_whichever_process_uses_it(cache, limit):
+def test_items_in_use_by_any_process_stay(cache, limit):
     for name in ("by this", "by another", "by none"):
         folder(cache, name, MIB, 1000)
     mine = hold_in_use(cache / "locks" / "by this.use")
@@ -77,65 +77,65 @@ def test_what_is_in_use_stays_whichever_process_uses_it(cache, limit):
     ) as other:
         assert other.stdout.readline() == "held\n"
         limit(0)
-        make_room(cache, MIB)
+        evict(cache, MIB)
         assert names(cache) == {"by this", "by another"}
-        other.kill()  # a lock ends with its holder, however that ends
+        other.kill()  # a lock ends with its process
         other.wait()
-        make_room(cache, MIB)
+        evict(cache, MIB)
         assert names(cache) == {"by this"}
     release(mine)
-    make_room(cache, MIB)
+    evict(cache, MIB)
     assert names(cache) == set()
 
 
-def test_decoded_images_in_use_stay_and_go_when_their_user_is_gone(image_folder, cache, limit):
+def test_decoded_images_stay_while_in_use(image_folder, cache, limit):
     pixels = open_pixels(open_images(image_folder), 8, memory_limit_bytes=0)
     pixels.gather(torch.arange(12))
     limit(0)
-    make_room(cache, MIB)
+    evict(cache, MIB)
     assert len(names(cache)) == 1
     del pixels
     gc.collect()
-    make_room(cache, MIB)
+    evict(cache, MIB)
     assert names(cache) == set()
 
 
-def test_a_new_set_takes_the_place_of_an_old_one(image_folder, cache, limit):
-    limit(2 * MIB)  # a folder is given a MiB beside its images
+def test_a_new_set_replaces_an_old_one(image_folder, cache, limit):
+    limit(2 * MIB)  # each folder reserves a MiB in addition to its images
     old = open_pixels(open_images(image_folder), 8, memory_limit_bytes=0, disk_limit_bytes=MIB)
-    (kept,) = names(cache)
+    (first,) = names(cache)
     del old
     gc.collect()
-    (cache / "pixels" / kept / "grown").write_bytes(bytes(MIB))
+    (cache / "pixels" / first / "grown").write_bytes(bytes(MIB))
     open_pixels(open_images(image_folder), 9, memory_limit_bytes=0, disk_limit_bytes=MIB)
     assert len(names(cache)) == 1
-    assert kept not in names(cache)
+    assert first not in names(cache)
 
 
-def test_unpacked_tars_stay_while_a_set_of_them_is_open(tmp_path, cache, limit, encoded, write_tar):
+def test_unpacked_tars_stay_while_a_set_uses_them(tmp_path, cache, limit, encoded, write_tar):
     tar = write_tar(tmp_path / "a.tar", {"a.png": encoded(1)})
     (tmp_path / "a.tar.gz").write_bytes(gzip.compress(tar.read_bytes()))
     source = open_images(tmp_path / "a.tar.gz")
     limit(0)
-    make_room(cache, MIB)
+    evict(cache, MIB)
     assert len(list((cache / "tars").iterdir())) == 1
     del source
     gc.collect()
-    make_room(cache, MIB)
+    evict(cache, MIB)
     assert not list((cache / "tars").iterdir())
 
 
-def test_what_a_killed_process_left_goes_after_a_day(cache):
+def test_unfinished_files_are_removed_after_a_day(cache):
     for name, age in ((".x.tmp-1", 90_000), (".y.tmp-2", 60)):
         path = folder(cache, name, MIB, 0)
         now = cache_eviction.time.time()
         os.utime(path, (now - age, now - age))
-    make_room(cache, 0)
+    evict(cache, 0)
     assert names(cache) == {".y.tmp-2"}
-    assert list(entries_of(cache)) == []
+    assert list(items_of(cache)) == []
 
 
-def test_the_limit_is_the_variables(monkeypatch):
+def test_the_limit_comes_from_the_environment(monkeypatch):
     monkeypatch.setenv("MIMIC_RAY_CACHE_GIB", "1.5")
     assert limit_bytes() == 3 << 29
     monkeypatch.delenv("MIMIC_RAY_CACHE_GIB")
@@ -146,6 +146,6 @@ def test_the_limit_is_the_variables(monkeypatch):
             limit_bytes()
 
 
-def test_a_cache_that_is_not_there_has_room(tmp_path):
-    make_room(tmp_path / "none" / "here", MIB)
+def test_a_missing_cache_folder_is_not_created(tmp_path):
+    evict(tmp_path / "none" / "here", MIB)
     assert not (tmp_path / "none").exists()

@@ -26,7 +26,7 @@ def saved(image: Image.Image, form: str, **options) -> bytes:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that claims a size and holds next to nothing."""
+    """A PNG that claims a size and contains almost no data."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         crc = struct.pack(">I", zlib.crc32(kind + body))
@@ -61,7 +61,7 @@ def test_every_allowed_format_decodes_to_its_own_pixels(form):
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_turns_the_image_as_pillow_does(form, orientation):
+def test_exif_orientation_rotates_the_image_as_pillow_does(form, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     content = saved(Image.fromarray(gradient()), form, exif=exif)
@@ -70,7 +70,7 @@ def test_exif_orientation_turns_the_image_as_pillow_does(form, orientation):
     assert np.array_equal(decode(content), upright)
 
 
-def test_a_jpeg_whose_exif_data_is_garbage_is_not_turned():
+def test_invalid_exif_data_is_ignored():
     content = saved(Image.fromarray(gradient()), "JPEG", exif=b"Exif\0\0garbage")
     assert decode(content).shape == (16, 24, 3)
 
@@ -86,7 +86,7 @@ def test_grey_jpegs_have_three_equal_channels():
     assert (decoded == decoded[..., :1]).all()
 
 
-def test_what_is_transparent_shows_white_and_half_transparent_black_shows_grey():
+def test_transparent_pixels_become_white_and_half_transparent_black_becomes_grey():
     image = np.zeros((2, 3, 4), np.uint8)
     image[:, 1, 3], image[:, 2, 3] = 128, 255
     decoded = decode(saved(Image.fromarray(image), "PNG"))
@@ -95,7 +95,7 @@ def test_what_is_transparent_shows_white_and_half_transparent_black_shows_grey()
     assert decoded[0, 2].tolist() == [0, 0, 0]
 
 
-def test_a_transparent_palette_colour_shows_white():
+def test_a_transparent_palette_colour_becomes_white():
     image = Image.new("P", (4, 4), 0)
     image.putpalette([200, 0, 0, 0, 0, 200])
     image.putpixel((1, 1), 1)
@@ -104,7 +104,7 @@ def test_a_transparent_palette_colour_shows_white():
     assert decoded[1, 1].tolist() == [0, 0, 200]
 
 
-def test_sixteen_bits_become_eight_by_257():
+def test_16_bits_become_8_by_division_by_257():
     levels = np.array([[0, 257, 128 * 257, 65535]], np.uint16)
     for form in ("PNG", "TIFF"):
         decoded = decode(saved(Image.fromarray(levels), form))
@@ -117,7 +117,7 @@ def test_one_bit_images_are_black_and_white():
 
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG"])
-def test_of_an_animation_the_first_frame_is_taken(form):
+def test_an_animation_becomes_its_first_frame(form):
     frames = [Image.new("RGB", (8, 8), colour) for colour in ((250, 0, 0), (0, 0, 250))]
     options = {"lossless": True} if form == "WEBP" else {}
     content = saved(frames[0], form, save_all=True, append_images=frames[1:], **options)
@@ -135,14 +135,14 @@ def test_of_an_animation_the_first_frame_is_taken(form):
     ids=["jpeg", "png 400 megapixels", "png 130 megapixels", "a real one"],
 )
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_images_of_too_many_pixels_are_refused_before_they_are_unpacked(content):
+def test_images_with_too_many_pixels_are_refused_before_decoding(content):
     with pytest.raises(
-        BrokenImageError, match=r"over the limit of 50 megapixels|DecompressionBomb"
+        BrokenImageError, match=r"more than the limit of 50 megapixels|DecompressionBomb"
     ):
         decode(content)
 
 
-def test_the_pixel_limit_is_the_callers():
+def test_the_caller_sets_the_pixel_limit():
     content = saved(Image.fromarray(gradient()), "PNG")
     assert decode(content, pixel_limit=24 * 16).shape == (16, 24, 3)
     with pytest.raises(BrokenImageError, match="24 x 16 pixels"):
@@ -175,23 +175,30 @@ def zeros_in_the_scan() -> bytes:
         saved(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF"),
     ],
     ids=[
-        *("cut jpeg", "cut jpeg header", "cut png", "zeros in a jpeg", "empty png", "empty"),
+        *(
+            "truncated jpeg",
+            "truncated jpeg header",
+            "truncated png",
+            "zeros in a jpeg",
+            "empty png",
+            "empty",
+        ),
         *("two bytes", "html", "svg", "pdf", "eps", "lfs", "float tiff"),
     ],
 )
-def test_what_is_no_whole_image_is_a_broken_image(content):
+def test_anything_but_a_complete_image_is_a_broken_image(content):
     with pytest.raises(BrokenImageError) as caught:
         decode(content)
     assert isinstance(caught.value, DataError)
     assert str(caught.value).isprintable()
 
 
-def test_bytes_after_the_end_do_no_harm():
+def test_bytes_after_the_end_are_ignored():
     content = saved(Image.fromarray(gradient()), "JPEG")
     assert np.array_equal(decode(content + b"garbage"), decode(content))
 
 
-def test_no_random_change_of_a_file_does_worse_than_a_broken_image():
+def test_random_changes_raise_only_broken_image_errors():
     rng = np.random.default_rng(0)
     forms = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]
     originals = [saved(Image.fromarray(gradient()), form) for form in forms]

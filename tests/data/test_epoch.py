@@ -19,7 +19,7 @@ print(hashlib.sha256(b"".join(plan.batch(s).numpy().tobytes() for s in range(60)
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 4, 5, 12])
-def test_the_workers_shares_together_are_the_global_batch(world_size):
+def test_the_shares_of_all_workers_form_the_global_batch(world_size):
     plan = EpochPlan(images=50, global_batch=12, seed=3)
     for step in range(10):
         shares = [plan.share(step, rank, world_size) for rank in range(world_size)]
@@ -27,7 +27,7 @@ def test_the_workers_shares_together_are_the_global_batch(world_size):
         assert torch.equal(torch.cat(shares), plan.batch(step))
 
 
-def test_no_image_comes_twice_in_an_epoch_and_all_come_over_epochs():
+def test_no_image_repeats_within_an_epoch_and_all_appear_over_several():
     plan = EpochPlan(images=50, global_batch=12, seed=3)
     assert plan.steps_per_epoch == 4
     seen: set[int] = set()
@@ -38,13 +38,13 @@ def test_no_image_comes_twice_in_an_epoch_and_all_come_over_epochs():
     assert seen == set(range(50))
 
 
-def test_epochs_and_seeds_have_orders_of_their_own():
+def test_the_order_differs_between_epochs_and_between_seeds():
     plan = EpochPlan(images=64, global_batch=64, seed=3)
     assert not torch.equal(plan.batch(0), plan.batch(1))
     assert not torch.equal(plan.batch(0), EpochPlan(64, 64, 4).batch(0))
 
 
-def test_a_step_gives_the_same_batch_whatever_was_asked_before():
+def test_the_batch_of_a_step_does_not_depend_on_earlier_calls():
     plan = EpochPlan(images=64, global_batch=16, seed=3)
     late = plan.batch(33)
     for step in (0, 8, 90, 5):

@@ -8,7 +8,7 @@ from mimic_ray.data.labelled import open_labelled, open_some
 
 @pytest.fixture
 def folder(tmp_path):
-    """Three classes; class c holds 2 (c + 1) images of grey 40 c."""
+    """Three classes; class c has 2 (c + 1) images of grey 40 c."""
     for number, name in enumerate(("cat", "dog", "truck")):
         (tmp_path / "set" / name).mkdir(parents=True)
         for image in range(2 * (number + 1)):
@@ -25,8 +25,8 @@ def test_each_image_has_the_class_of_its_folder(folder):
     assert (found.class_count(), found.class_name(2)) == (3, "truck")
 
 
-def test_a_broken_image_takes_its_label_with_it(folder):
-    for number in range(200):  # the share of broken images stays bearable
+def test_the_label_of_a_broken_image_is_dropped_too(folder):
+    for number in range(200):  # keeps the share of broken images below the limit
         (folder / "cat" / f"more{number}.png").write_bytes((folder / "cat/0.png").read_bytes())
     (folder / "cat" / "1.png").write_bytes(b"not an image")
     found = open_labelled(folder, 8)
@@ -35,7 +35,7 @@ def test_a_broken_image_takes_its_label_with_it(folder):
     assert "cat/1" not in " ".join(found.keys)
 
 
-def test_some_of_a_sorted_folder_are_of_every_class(folder):
+def test_a_subset_of_a_sorted_folder_has_images_of_every_class(folder):
     some = open_some(folder, 6)
     assert some.labels == [0, 1, 1, 2, 2, 2]
     assert some.fingerprint != open_some(folder, None).fingerprint
@@ -51,7 +51,7 @@ def test_a_class_is_found_by_name_and_by_index(folder):
         found.class_index("3")
 
 
-def test_images_without_labels_are_refused_with_the_ways_to_give_them(tmp_path):
+def test_images_without_labels_are_refused_with_advice(tmp_path):
     np.savez(tmp_path / "images.npz", x=np.zeros((3, 8, 8, 3), np.uint8))
-    with pytest.raises(DataError, match="without labels"):
+    with pytest.raises(DataError, match="has no labels"):
         open_labelled(tmp_path / "images.npz", 8)

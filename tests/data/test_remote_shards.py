@@ -36,32 +36,32 @@ def upload(folder, address, without=()) -> str:
 
 
 @pytest.fixture
-def place(local, bucket) -> str:
+def address(local, bucket) -> str:
     return upload(local, f"{bucket}/sets/one")
 
 
 @pytest.fixture
 def bare(local, bucket) -> str:
-    """The same shards alone."""
+    """The same shards without a manifest."""
     return upload(local, f"{bucket}/sets/bare", without=("manifest.parquet", "set.json"))
 
 
 @pytest.fixture
 def requests(monkeypatch) -> list[tuple[str, int, int]]:
     """(name, offset, size) of every range that is read."""
-    asked = []
+    made = []
     read_range = Storage.read_range
 
     def recorded(self, name, offset, size):
-        asked.append((name, offset, size))
+        made.append((name, offset, size))
         return read_range(self, name, offset, size)
 
     monkeypatch.setattr(Storage, "read_range", recorded)
-    return asked
+    return made
 
 
-@pytest.mark.parametrize("form", ["place", "bare"])
-def test_a_remote_set_is_the_local_one_image_by_image(local, request, form):
+@pytest.mark.parametrize("form", ["address", "bare"])
+def test_a_remote_set_equals_the_local_one(local, request, form):
     here, there = open_images(local), open_images(request.getfixturevalue(form))
     assert there.keys == here.keys
     assert there.fingerprint == here.fingerprint
@@ -71,8 +71,8 @@ def test_a_remote_set_is_the_local_one_image_by_image(local, request, form):
     assert there.read_many([7, 0, 7]) == [here.read(7), here.read(0), here.read(7)]
 
 
-def test_with_a_manifest_opening_reads_not_one_byte_of_a_shard(place, requests):
-    open_images(place)
+def test_opening_a_set_with_a_manifest_reads_no_shard(address, requests):
+    open_images(address)
     assert requests == []
 
 
@@ -81,14 +81,14 @@ def test_without_a_manifest_each_shard_is_read_once_from_start_to_end(bare, requ
     sizes = {found.name: found.size for found in open_storage(bare).list()}
     open_images(bare)
     for name in ("images-00000.tar", "images-00001.tar", "images-00002.tar"):
-        blocks = [offset for asked, offset, size in requests if asked == name and size == 1024]
+        blocks = [offset for read, offset, size in requests if read == name and size == 1024]
         assert sorted(blocks) == list(range(0, sizes[name], 1024))
     requests.clear()
-    open_images(bare)  # remembered
+    open_images(bare)  # from the cached index
     assert requests == []
 
 
-def test_a_shard_that_is_replaced_is_indexed_anew(bare, encoded, write_tar, tmp_path):
+def test_a_replaced_shard_is_indexed_again(bare, encoded, write_tar, tmp_path):
     open_images(bare)
     tar = write_tar(tmp_path / "new.tar", {"other.png": encoded(50)})
     open_storage(bare).write("images-00001.tar", tar)
@@ -99,25 +99,23 @@ def test_several_processes_index_a_shard_once(bare):
     script = (
         "import sys; from mimic_ray.base.storage import Storage;"
         "from mimic_ray.data.image_source import open_images; read = Storage.read_range;\n"
-        "def told(self, name, offset, size): print('read', name); "
+        "def traced(self, name, offset, size): print('read', name); "
         "return read(self, name, offset, size)\n"
-        "Storage.read_range = told\n"
+        "Storage.read_range = traced\n"
         f"open_images({bare!r})"
     )
     children = [
         subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
-    said = "".join(child.communicate(timeout=60)[0] for child in children)
-    assert said.count("read images-00000.tar") == 2  # its first bytes, and its one block
+    output = "".join(child.communicate(timeout=60)[0] for child in children)
+    assert output.count("read images-00000.tar") == 2  # its first bytes, and its one block
 
 
-def test_images_that_lie_close_are_one_request_and_distant_ones_are_not(
-    place, requests, monkeypatch
-):
-    source = open_images(place)
+def test_one_request_fetches_images_that_are_close_together(address, requests, monkeypatch):
+    source = open_images(address)
     source.read_many(range(12))
-    assert len(requests) == 3  # one a shard
+    assert len(requests) == 3  # one per shard
     requests.clear()
     monkeypatch.setattr(remote_shards, "_GAP_BYTES", 0)
     source.read_many([0, 3, 5])
@@ -134,15 +132,15 @@ def test_images_that_lie_close_are_one_request_and_distant_ones_are_not(
 @pytest.mark.parametrize(
     "last", ["images-*.tar", "images-{00000..00002}.tar", "images-0000[012].tar"]
 )
-def test_patterns_name_the_same_shards_as_their_folder(place, last):
-    assert open_images(f"{place}/{last}").fingerprint == open_images(place).fingerprint
+def test_a_pattern_selects_the_same_shards_as_their_folder(address, last):
+    assert open_images(f"{address}/{last}").fingerprint == open_images(address).fingerprint
 
 
-def test_one_tar_alone_is_a_set(place):
-    assert len(open_images(f"{place}/images-00001.tar")) == 4
+def test_one_tar_is_a_set(address):
+    assert len(open_images(f"{address}/images-00001.tar")) == 4
 
 
-def test_long_names_do_not_hinder_streaming(bucket, encoded, write_tar, tmp_path):
+def test_tars_with_long_names_can_be_read(bucket, encoded, write_tar, tmp_path):
     folder = tmp_path / "long"
     folder.mkdir()
     members = {"short.png": encoded(0), "x" * 150 + ".png": encoded(1), "y.png": encoded(2)}
@@ -152,48 +150,48 @@ def test_long_names_do_not_hinder_streaming(bucket, encoded, write_tar, tmp_path
     assert [source.read(row) for row in range(3)] == [encoded(row) for row in range(3)]
 
 
-def test_a_cut_shard_is_named_with_and_without_a_manifest(place, bare, local):
+def test_a_truncated_shard_is_named_with_and_without_a_manifest(address, bare, local):
     content = (local / "images-00001.tar").read_bytes()
-    for address in (place, bare):
-        open_storage(address).write("images-00001.tar", content[:3000])
-        with pytest.raises(DataError, match=r"s3://.*/images-00001\.tar .*(cut|built with)"):
-            open_images(address)
+    for each in (address, bare):
+        open_storage(each).write("images-00001.tar", content[:3000])
+        with pytest.raises(DataError, match=r"s3://.*/images-00001\.tar .*(truncated|built with)"):
+            open_images(each)
 
 
-def test_a_missing_shard_is_named(place):
-    open_storage(place).delete("images-00002.tar")
-    with pytest.raises(DataError, match=r"images-00002\.tar does not exist, .* names 4 images"):
-        open_images(place)
+def test_a_missing_shard_is_named(address):
+    open_storage(address).delete("images-00002.tar")
+    with pytest.raises(DataError, match=r"images-00002\.tar does not exist, .* lists 4 images"):
+        open_images(address)
     with pytest.raises(DataError, match=r"images-00009\.tar does not exist"):
-        open_images(f"{place}/images-{{00000,00009}}.tar")
+        open_images(f"{address}/images-{{00000,00009}}.tar")
 
 
-def test_an_image_that_is_not_what_was_indexed_is_broken(place, local):
-    source = open_images(place)
+def test_an_image_that_changed_since_it_was_indexed_is_broken(address, local):
+    source = open_images(address)
     content = bytearray((local / "images-00000.tar").read_bytes())
     content[source.entries[1].offset + 50] ^= 1
-    open_storage(place).write("images-00000.tar", bytes(content))
+    open_storage(address).write("images-00000.tar", bytes(content))
     assert source.read(0)
-    with pytest.raises(BrokenImageError, match="is not what was indexed"):
+    with pytest.raises(BrokenImageError, match="changed since it was indexed"):
         source.read(1)
 
 
-def test_an_image_over_the_limit_is_broken_and_not_fetched(place, requests, monkeypatch):
-    source = open_images(place)
+def test_an_image_over_the_size_limit_is_broken_and_not_fetched(address, requests, monkeypatch):
+    source = open_images(address)
     monkeypatch.setattr(remote_shards, "IMAGE_LIMIT_BYTES", 10)
     with pytest.raises(BrokenImageError, match="over the limit"):
         source.read(0)
     assert requests == []
 
 
-def test_a_storage_that_goes_away_is_no_broken_image(place):
-    source = open_images(place)
-    open_storage(place).delete("images-00000.tar")
+def test_a_storage_failure_is_not_a_broken_image(address):
+    source = open_images(address)
+    open_storage(address).delete("images-00000.tar")
     with pytest.raises(StorageError, match=r"images-00000\.tar does not exist"):
         source.read(0)
 
 
-def test_compressed_shards_are_refused_with_the_way_out(bucket, local):
+def test_compressed_shards_are_refused_with_advice(bucket, local):
     content = gzip.compress((local / "images-00000.tar").read_bytes())
     open_storage(f"{bucket}/zip").write("a.tar.gz", content)
     with pytest.raises(DataError, match=r"a\.tar\.gz is compressed.*plain \.tar"):
@@ -201,16 +199,16 @@ def test_compressed_shards_are_refused_with_the_way_out(bucket, local):
 
 
 @pytest.mark.parametrize(
-    ("last", "error", "said"),
+    ("last", "message"),
     [
-        ("nothing", DataError, "holds no .tar shards, nothing"),
-        ("texts", DataError, "only 1 other file"),
-        ("texts/a.tar", DataError, "a.tar does not exist"),
+        ("nothing", "contains no .tar shards, nothing"),
+        ("texts", "only 1 other file"),
+        ("texts/a.tar", "a.tar does not exist"),
     ],
 )
-def test_places_without_shards_are_named(bucket, last, error, said):
+def test_an_address_without_shards_is_named(bucket, last, message):
     open_storage(f"{bucket}/texts").write("a.txt", b"text")
-    with pytest.raises(error, match=said):
+    with pytest.raises(DataError, match=message):
         open_images(f"{bucket}/{last}")
 
 
@@ -223,19 +221,19 @@ def test_a_file_address_is_a_path(local):
     assert open_images(f"file://{local}").fingerprint == open_images(local).fingerprint
 
 
-def test_some_images_of_a_remote_set_are_asked_for_together(place, requests):
-    some = open_some(place, 6)
-    assert some.read_many([0, 5]) == [open_images(place).read(0), open_images(place).read(10)]
+def test_a_subset_of_a_remote_set_is_read_in_batches(address, requests):
+    some = open_some(address, 6)
+    assert some.read_many([0, 5]) == [open_images(address).read(0), open_images(address).read(10)]
     assert len(requests) == 4
 
 
-def test_a_remote_set_has_a_summary(place):
-    assert summary(place).images == 12
-    assert json.dumps(summary(place).lines())
+def test_a_remote_set_has_a_summary(address):
+    assert summary(address).images == 12
+    assert json.dumps(summary(address).lines())
 
 
-def test_threads_may_read_at_once(place, local):
-    source, here = open_images(place), open_images(local)
+def test_threads_can_read_at_the_same_time(address, local):
+    source, here = open_images(address), open_images(local)
     rows = [number % 12 for number in range(200)]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(source.read, rows)) == [here.read(row) for row in rows]

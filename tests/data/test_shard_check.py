@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -33,29 +32,29 @@ def named(folder) -> dict[str, str]:
     return {problem.file: problem.what for problem in verify(folder)}
 
 
-def test_a_set_as_built_has_no_problem(built):
+def test_a_set_as_built_has_no_problems(built):
     assert verify(built) == []
 
 
-def test_every_bad_shard_is_named_with_what_is_wrong(built):
+def test_every_bad_shard_is_reported_with_its_problem(built):
     (built / "images-00000.tar").unlink()
-    cut = built / "images-00001.tar"
-    cut.write_bytes(cut.read_bytes()[:-512])
+    truncated = built / "images-00001.tar"
+    truncated.write_bytes(truncated.read_bytes()[:-512])
     flip(built / "images-00002.tar", entries(built)[8]["offset"] + 20)
     problems = named(built)
     assert set(problems) == {f"images-0000{number}.tar" for number in range(3)}
     assert "missing" in problems["images-00000.tar"]
-    assert "cut" in problems["images-00001.tar"]
+    assert "truncated" in problems["images-00001.tar"]
     assert entries(built)[8]["key"] in problems["images-00002.tar"]
 
 
-@pytest.mark.parametrize("place", range(0, 10240, 100))
-def test_a_flipped_bit_anywhere_is_noticed(built, place):
-    flip(built / "images-00001.tar", place)
+@pytest.mark.parametrize("offset", range(0, 10240, 100))
+def test_a_flipped_bit_anywhere_is_found(built, offset):
+    flip(built / "images-00001.tar", offset)
     assert set(named(built)) == {"images-00001.tar"}
 
 
-def test_a_shard_without_its_last_image_is_noticed_without_set_json(built, write_tar):
+def test_a_shard_without_its_last_image_is_found_without_set_json(built, write_tar):
     (built / SET).unlink()
     kept = {f"{e['key']}.png": e for e in entries(built)[:3]}
     source = open_images(built)
@@ -63,81 +62,24 @@ def test_a_shard_without_its_last_image_is_noticed_without_set_json(built, write
     assert "images-00000.tar" in named(built)
 
 
-def test_a_shard_that_the_manifest_does_not_name_is_noticed(built, write_tar, encoded):
+def test_a_shard_that_the_manifest_does_not_list_is_found(built, write_tar, encoded):
     write_tar(built / "extra.tar", {"x.png": encoded(1)})
     assert named(built) == {"extra.tar": f"is not in {MANIFEST}"}
 
 
-def test_a_manifest_that_was_changed_is_noticed(built):
+def test_a_changed_manifest_is_found(built):
     table = pq.read_table(built / MANIFEST)
     pq.write_table(table.slice(0, 8), built / MANIFEST)
     assert {MANIFEST, "images-00002.tar"} <= set(named(built))
 
 
-def test_without_a_manifest_the_tars_themselves_are_checked(built):
+def test_without_a_manifest_the_structure_of_the_tars_is_checked(built):
     (built / MANIFEST).unlink()
     (built / SET).unlink()
     assert verify(built) == []
-    cut = built / "images-00001.tar"
-    cut.write_bytes(cut.read_bytes()[:2048])
+    truncated = built / "images-00001.tar"
+    truncated.write_bytes(truncated.read_bytes()[:2048])
     assert set(named(built)) == {"images-00001.tar"}
-
-
-def test_opening_a_set_notices_missing_and_cut_shards(built):
-    cut = built / "images-00001.tar"
-    whole = cut.read_bytes()
-    cut.write_bytes(whole[:-512])
-    with pytest.raises(DataError, match=r"images-00001\.tar has 9,728 bytes .* with 10,240"):
-        open_images(built)
-    (built / SET).unlink()
-    cut.write_bytes(whole[:1024])
-    with pytest.raises(DataError, match=r"images-00001\.tar is cut"):
-        open_images(built)
-    cut.unlink()
-    with pytest.raises(DataError, match=r"images-00001\.tar is missing"):
-        open_images(built)
-
-
-def test_a_part_of_a_set_may_be_named_by_a_pattern(built):
-    assert open_images(f"{built}/images-0000[01].tar").keys == open_images(built).keys[:8]
-
-
-@pytest.mark.parametrize(
-    ("column", "value"),
-    [
-        ("shard", "../images-00000.tar"),
-        ("shard", ".."),
-        ("shard", ""),
-        ("offset", -1),
-        ("size", -5),
-    ],
-)
-def test_a_manifest_that_points_elsewhere_is_refused(built, column, value):
-    rows = entries(built)
-    rows[3][column] = value
-    pq.write_table(pa.Table.from_pylist(rows), built / MANIFEST)
-    with pytest.raises(DataError, match=r"manifest\.parquet is damaged"):
-        open_images(built)
-
-
-@pytest.mark.parametrize("content", [b"", b"<html>", b"PAR1" + bytes(60) + b"PAR1"])
-def test_a_manifest_that_is_no_table_is_refused(built, content):
-    (built / MANIFEST).write_bytes(content)
-    with pytest.raises(DataError, match=r"manifest\.parquet cannot be read"):
-        open_images(built)
-
-
-def test_a_manifest_of_other_columns_is_refused(built):
-    pq.write_table(pa.table({"name": ["a"], "where": [1]}), built / MANIFEST)
-    with pytest.raises(DataError, match=r"manifest\.parquet"):
-        open_images(built)
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"images": 1}', '{"shards": [1]}'])
-def test_a_set_json_that_is_damaged_is_refused(built, content):
-    (built / SET).write_text(content)
-    with pytest.raises(DataError, match=r"set\.json is damaged"):
-        open_images(built)
 
 
 def test_a_summary_counts_images_shards_and_sizes(built, image_folder):
@@ -149,10 +91,10 @@ def test_a_summary_counts_images_shards_and_sizes(built, image_folder):
     assert facts.fingerprint == json.loads((built / SET).read_text())["fingerprint"]
 
 
-def test_places_without_shards_are_refused(tmp_path, image_folder):
-    with pytest.raises(DataError, match="holds no shards"):
+def test_a_location_without_shards_is_refused(tmp_path, image_folder):
+    with pytest.raises(DataError, match="contains no shards"):
         verify(image_folder)
-    with pytest.raises(DataError, match="no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         verify(tmp_path / "none")
     with pytest.raises(DataError, match="shards build"):
         summary(str(image_folder))

@@ -20,7 +20,7 @@ from mimic_ray.data.manifest import MANIFEST, SET
 from mimic_ray.data.resize import centre_square
 from mimic_ray.data.shard_writer import build
 
-READ_BY_WEBDATASET = """
+READ_WITH_WEBDATASET = """
 import json, os, sys
 os.environ["WDS_SECURE"] = "1"
 import webdataset
@@ -39,7 +39,7 @@ def contents(folder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def test_a_built_set_holds_the_same_images_labels_and_classes(image_folder, built):
+def test_a_built_set_has_the_same_images_labels_and_classes(image_folder, built):
     before, after = open_images(image_folder), open_images(built)
     assert after.keys == [key.removesuffix(".png") for key in before.keys]
     rows = range(len(before))
@@ -48,7 +48,7 @@ def test_a_built_set_holds_the_same_images_labels_and_classes(image_folder, buil
     assert after.classes == before.classes
 
 
-def test_the_manifest_says_where_and_what_each_image_is(built):
+def test_the_manifest_has_the_offset_size_and_hash_of_each_image(built):
     for row in pq.read_table(built / MANIFEST).to_pylist():
         content = (built / row["shard"]).read_bytes()[row["offset"] : row["offset"] + row["size"]]
         assert hashlib.sha256(content).hexdigest() == row["sha256"] == row["source_sha256"]
@@ -56,7 +56,7 @@ def test_the_manifest_says_where_and_what_each_image_is(built):
         assert row["source_key"] == row["key"] + ".png"
 
 
-def test_set_json_counts_what_is_there(built):
+def test_set_json_has_the_totals_of_the_set(built):
     facts = json.loads((built / SET).read_text())
     assert facts["images"] == 12
     assert [shard["images"] for shard in facts["shards"]] == [5, 5, 2]
@@ -89,18 +89,18 @@ def test_equal_images_give_equal_bytes(image_folder, tmp_path):
 def test_webdataset_reads_the_shards(built):
     shards = sorted(map(str, built.glob("*.tar")))
     read = subprocess.run(
-        [sys.executable, "-c", READ_BY_WEBDATASET, *shards],
+        [sys.executable, "-c", READ_WITH_WEBDATASET, *shards],
         capture_output=True,
         text=True,
         check=True,
         timeout=120,
     )
     source = open_images(built)
-    wanted = [
+    expected = [
         [key, source.read(row).hex(), str(label)]
         for row, (key, label) in enumerate(zip(source.keys, source.labels, strict=True))
     ]
-    assert json.loads(read.stdout) == wanted
+    assert json.loads(read.stdout) == expected
 
 
 def test_the_shards_are_plain_ustar(built):
@@ -111,7 +111,7 @@ def test_the_shards_are_plain_ustar(built):
                 assert (member.mtime, member.uid, member.gid, member.mode) == (0, 0, 0, 0o644)
 
 
-def test_a_side_shrinks_what_is_larger_and_keeps_the_bytes_of_the_rest(tmp_path, encoded):
+def test_a_side_shrinks_larger_images_and_keeps_the_bytes_of_the_others(tmp_path, encoded):
     (tmp_path / "images").mkdir()
     y, x = np.mgrid[0:60, 0:80]
     smooth = np.stack([x * 3, y * 4, x + y], axis=2).astype(np.uint8)
@@ -134,18 +134,18 @@ def test_keys_that_do_not_suit_a_tar_become_numbers(tmp_path, encoded, write_tar
     assert [row["source_key"] for row in table] == ["../../etc/a", "x y.2021"]
 
 
-def test_broken_images_are_left_out_up_to_the_share(image_folder, tmp_path):
+def test_broken_images_are_skipped_up_to_the_limit(image_folder, tmp_path):
     broken = image_folder / "cat" / "01.png"
     broken.write_bytes(b"<html>")
-    made = build(open_images(image_folder), tmp_path / "set", broken_share=0.1)
-    assert [key for key, _ in made.broken] == ["cat/01.png"]
-    assert made.facts.images == len(open_images(tmp_path / "set")) == 11
+    result = build(open_images(image_folder), tmp_path / "set", broken_share=0.1)
+    assert [key for key, _ in result.broken] == ["cat/01.png"]
+    assert result.facts.images == len(open_images(tmp_path / "set")) == 11
     with pytest.raises(DataError, match=r"1 of 12 images .*cat/01\.png"):
         build(open_images(image_folder), tmp_path / "other", broken_share=0.05)
     assert not (tmp_path / "other").exists()
 
 
-def test_a_folder_with_something_in_it_is_refused_and_left_alone(image_folder, tmp_path):
+def test_a_folder_that_is_not_empty_is_refused_and_not_changed(image_folder, tmp_path):
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "mine.txt").write_text("mine")
     with pytest.raises(RunFolderError, match="not an empty folder"):
@@ -153,7 +153,7 @@ def test_a_folder_with_something_in_it_is_refused_and_left_alone(image_folder, t
     assert contents(tmp_path / "set") == {"mine.txt": b"mine"}
 
 
-def test_a_stop_in_the_middle_leaves_nothing(image_folder, tmp_path):
+def test_an_interrupted_build_leaves_nothing(image_folder, tmp_path):
     def stop(done: int, _: int) -> None:
         if done:
             raise KeyboardInterrupt
@@ -163,7 +163,7 @@ def test_a_stop_in_the_middle_leaves_nothing(image_folder, tmp_path):
     assert not [path for path in tmp_path.iterdir() if "set" in path.name]
 
 
-def test_a_full_disk_leaves_nothing_and_says_where_to_go(image_folder, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_nothing_and_the_error_says_so(image_folder, tmp_path, monkeypatch):
     def no_space(*_):
         raise OSError(28, "No space left on device")
 

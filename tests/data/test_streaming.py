@@ -1,4 +1,4 @@
-"""Streaming as a whole: a set on storage, larger than memory, shared by workers."""
+"""Streaming end to end: a set on object storage, larger than memory, shared by workers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mimic_ray.data.shard_writer import build
 
 
 @pytest.fixture
-def place(image_folder, tmp_path, bucket) -> str:
+def address(image_folder, tmp_path, bucket) -> str:
     """Twelve images in three shards with a manifest, on S3."""
     build(open_images(image_folder), tmp_path / "local", per_shard=4)
     storage = open_storage(f"{bucket}/set")
@@ -37,15 +37,15 @@ def place(image_folder, tmp_path, bucket) -> str:
 
 @pytest.fixture
 def fetched(monkeypatch) -> list[tuple[str, int, int]]:
-    asked = []
+    ranges = []
     read_range = Storage.read_range
 
     def recorded(self, name, offset, size):
-        asked.append((name, offset, size))
+        ranges.append((name, offset, size))
         return read_range(self, name, offset, size)
 
     monkeypatch.setattr(Storage, "read_range", recorded)
-    return asked
+    return ranges
 
 
 def epoch(pixels, rank=0, world_size=1, number=0) -> list[np.ndarray]:
@@ -54,10 +54,8 @@ def epoch(pixels, rank=0, world_size=1, number=0) -> list[np.ndarray]:
     return [pixels.gather(plan.share(step, rank, world_size)).numpy() for step in steps]
 
 
-def test_opening_fetches_nothing_the_first_epoch_each_image_once_and_the_next_nothing(
-    place, fetched, image_folder
-):
-    source = open_images(place)
+def test_only_the_first_epoch_fetches_and_each_image_once(address, fetched, image_folder):
+    source = open_images(address)
     pixels = open_pixels(source, 8)
     assert fetched == []
     first = epoch(pixels)
@@ -69,53 +67,51 @@ def test_opening_fetches_nothing_the_first_epoch_each_image_once_and_the_next_no
     assert all(map(np.array_equal, first, local))
 
 
-def test_a_later_run_on_the_same_images_fetches_nothing_wherever_they_lie(
-    place, tmp_path, fetched, monkeypatch
-):
-    epoch(open_pixels(open_images(place), 8))
+def test_a_later_run_on_the_same_images_fetches_nothing(address, tmp_path, fetched, monkeypatch):
+    epoch(open_pixels(open_images(address), 8))
     fetched.clear()
-    epoch(open_pixels(open_images(place), 8))
+    epoch(open_pixels(open_images(address), 8))
     assert fetched == []
     monkeypatch.setattr(cache_module, "decode", lambda _: pytest.fail("decoded again"))
     epoch(open_pixels(open_images(tmp_path / "local"), 8, memory_limit_bytes=0))
 
 
-def test_a_worker_fetches_its_own_share_alone(place, fetched, monkeypatch):
+def test_a_worker_fetches_only_its_own_share(address, fetched, monkeypatch):
     monkeypatch.setattr("mimic_ray.data.remote_shards._GAP_BYTES", 0)
-    source = open_images(place)
+    source = open_images(address)
     pixels = open_pixels(source, 8)
     epoch(pixels, rank=1, world_size=2)
     plan = EpochPlan(12, 4, seed=1)
     mine = torch.cat([plan.share(step, 1, 2) for step in range(3)]).tolist()
-    wanted = [(source.entries[i].shard, source.entries[i].offset) for i in mine]
-    assert sorted(where[:2] for where in fetched) == sorted(wanted)
+    expected = [(source.entries[i].shard, source.entries[i].offset) for i in mine]
+    assert sorted(request[:2] for request in fetched) == sorted(expected)
 
 
-def test_workers_of_one_machine_fetch_the_set_once_between_them(place, fetched):
-    workers = [open_pixels(open_images(place), 8) for _ in range(2)]
+def test_workers_on_one_machine_fetch_the_set_once_together(address, fetched):
+    workers = [open_pixels(open_images(address), 8) for _ in range(2)]
     shares = [epoch(pixels, rank, 2) for rank, pixels in enumerate(workers)]
     fetched.clear()
     for number in (1, 2):
         shares = [epoch(pixels, rank, 2, number) for rank, pixels in enumerate(workers)]
     assert fetched == []
-    alone = epoch(open_pixels(open_images(place), 8), number=2)
+    alone = epoch(open_pixels(open_images(address), 8), number=2)
     joined = [np.concatenate(parts) for parts in zip(*shares, strict=True)]
     assert all(map(np.array_equal, joined, alone))
 
 
-def test_a_storage_that_fails_stops_the_batch_and_what_was_fetched_stays(place):
-    pixels = open_pixels(open_images(place), 8)
+def test_a_storage_failure_stops_the_batch_and_keeps_what_was_fetched(address):
+    pixels = open_pixels(open_images(address), 8)
     pixels.gather(torch.arange(4))
-    for found in open_storage(place).list():
+    for found in open_storage(address).list():
         if found.name.endswith(".tar"):
-            open_storage(place).delete(found.name)
+            open_storage(address).delete(found.name)
     assert pixels.gather(torch.arange(4)).shape[0] == 4
     with pytest.raises(StorageError, match="does not exist"):
         pixels.gather(torch.tensor([5]))
     assert pixels.broken == []
 
 
-def test_broken_images_of_a_remote_set_are_replaced_as_those_of_a_local_one(
+def test_broken_images_have_the_same_replacement_in_a_remote_and_a_local_set(
     bucket, write_tar, encoded, tmp_path
 ):
     members = {f"{n:02}.png": encoded(n)[: 60 if n in (3, 4, 9) else None] for n in range(12)}
@@ -129,14 +125,14 @@ def test_broken_images_of_a_remote_set_are_replaced_as_those_of_a_local_one(
     assert [key for key, _ in there.broken] == ["03", "04", "09"]
 
 
-# Opens a set under a limit on what the process may allocate beyond what it has, and trains on it
-# for an epoch: argument 1 is the set, 2 the side, 3 the bytes allowed, 4 the disk limit.
+# Reads two epochs of a set under a limit on further memory allocations. Arguments: the set, the
+# side, the bytes allowed, the disk limit.
 UNDER_A_LIMIT = """
 import hashlib, re, resource, sys, torch
-from mimic_ray.data.prefetch import Ahead
 from mimic_ray.data.cache import open_pixels
 from mimic_ray.data.epoch import EpochPlan
 from mimic_ray.data.image_source import open_images
+from mimic_ray.data.prefetch import prefetch
 
 side, allowed, disk = map(int, sys.argv[2:])
 source = open_images(sys.argv[1])
@@ -146,20 +142,20 @@ has = int(re.search(r"VmData:\\s+(\\d+)", open("/proc/self/status").read())[1]) 
 resource.setrlimit(resource.RLIMIT_DATA, (has + allowed, has + allowed))
 plan = EpochPlan(len(source), 16, seed=0)
 digest = hashlib.sha256()
-with Ahead(pixels.gather, plan.batch, end=2 * plan.steps_per_epoch) as ahead:
-    for step in range(2 * plan.steps_per_epoch):
-        digest.update(ahead.batch(step).numpy().tobytes())
+steps = range(2 * plan.steps_per_epoch)
+for batch in prefetch(lambda step: pixels.gather(plan.batch(step)), steps, ahead=2):
+    digest.update(batch.numpy().tobytes())
 print(digest.hexdigest())
 """
 
 
-def run_under_a_limit(script, place, *numbers) -> subprocess.CompletedProcess[str]:
+def run_under_a_limit(script, location, *numbers) -> subprocess.CompletedProcess[str]:
     def small_stacks() -> None:
-        # Stacks of threads count as data, 8 MiB each by default and hardly used.
+        # Thread stacks count as data, by default 8 MiB each of which little is used.
         resource.setrlimit(resource.RLIMIT_STACK, (1 << 20, resource.RLIM_INFINITY))
 
     return subprocess.run(
-        [sys.executable, "-c", script, place, *map(str, numbers)],
+        [sys.executable, "-c", script, location, *map(str, numbers)],
         capture_output=True,
         text=True,
         timeout=200,
@@ -169,9 +165,9 @@ def run_under_a_limit(script, place, *numbers) -> subprocess.CompletedProcess[st
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("disk", [1 << 40, 60 << 20, 0], ids=["kept", "partly kept", "streamed"])
+@pytest.mark.parametrize("disk", [1 << 40, 60 << 20, 0], ids=["cached", "partly", "streamed"])
 @pytest.mark.parametrize("where", ["local", "remote"])
-def test_a_set_four_times_the_memory_allowed_is_trained_on(tmp_path, bucket, where, disk):
+def test_a_set_four_times_larger_than_memory_can_be_read(tmp_path, bucket, where, disk):
     side, images, allowed = 256, 1200, 56 << 20
     assert images * 3 * side * side > 4 * allowed
     tar = tmp_path / "set" / "a.tar"
@@ -183,11 +179,11 @@ def test_a_set_four_times_the_memory_allowed_is_trained_on(tmp_path, bucket, whe
             member = tarfile.TarInfo(f"{number:05}.jpg")
             member.size = len(content)
             file.addfile(member, io.BytesIO(content))
-    place = str(tar.parent)
+    location = str(tar.parent)
     if where == "remote":
         open_storage(f"{bucket}/large").write("a.tar", tar)
-        place = f"{bucket}/large"
-    done = run_under_a_limit(UNDER_A_LIMIT, place, side, allowed, disk)
+        location = f"{bucket}/large"
+    done = run_under_a_limit(UNDER_A_LIMIT, location, side, allowed, disk)
     assert done.returncode == 0, done.stderr[-800:]
     source = open_images(tar)
     plan = EpochPlan(images, 16, seed=0)
@@ -199,7 +195,7 @@ def test_a_set_four_times_the_memory_allowed_is_trained_on(tmp_path, bucket, whe
 
 
 @pytest.mark.slow
-def test_the_limit_of_the_test_above_is_one_that_the_whole_set_breaks(tmp_path):
+def test_the_memory_limit_is_too_small_for_the_whole_set(tmp_path):
     script = UNDER_A_LIMIT.replace(
         "digest = hashlib", "whole = bytearray(4 * allowed); digest = hashlib"
     )
@@ -211,8 +207,8 @@ def test_the_limit_of_the_test_above_is_one_that_the_whole_set_breaks(tmp_path):
     assert "MemoryError" in done.stderr
 
 
-def test_a_set_is_a_set_with_its_manifest_alone(place):
-    open_storage(place).delete(SET)
-    assert len(open_images(place)) == 12
-    open_storage(place).delete(MANIFEST)
-    assert len(open_images(place)) == 12
+def test_a_set_needs_neither_set_json_nor_a_manifest(address):
+    open_storage(address).delete(SET)
+    assert len(open_images(address)) == 12
+    open_storage(address).delete(MANIFEST)
+    assert len(open_images(address)) == 12

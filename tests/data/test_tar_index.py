@@ -28,7 +28,7 @@ def plain_tar(tmp_path, write_tar):
 
 
 @pytest.mark.parametrize("form", FORMS, ids=["ustar", "gnu", "pax"])
-def test_the_walk_finds_what_tarfile_finds(tmp_path, write_tar, form):
+def test_it_finds_the_members_that_tarfile_finds(tmp_path, write_tar, form):
     names = contents() | {f"{'d' * 60}/{'n' * 90}.png": b"long", "gr\u00fcn.png": b"umlaut"}
     path = write_tar(tmp_path / "a.tar", names, form)
     members = read_members(path)
@@ -38,20 +38,20 @@ def test_the_walk_finds_what_tarfile_finds(tmp_path, write_tar, form):
 
 
 @pytest.mark.parametrize("form", FORMS, ids=["ustar", "gnu", "pax"])
-def test_names_over_a_hundred_bytes_are_read_in_every_form(tmp_path, write_tar, form):
+def test_names_over_100_bytes_are_read_in_every_format(tmp_path, write_tar, form):
     # ustar splits at a slash, the others write an extra header.
     name = f"{'d' * 120}/{'n' * 90}.png"
     assert read_members(write_tar(tmp_path / "a.tar", {name: b"x"}, form))[0].name == name
 
 
-def test_links_devices_and_folders_are_left_out(tmp_path):
+def test_links_devices_and_folders_are_skipped(tmp_path):
     path = tmp_path / "a.tar"
     kinds = [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE]
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
         for number, kind in enumerate(kinds):
             header = tarfile.TarInfo(f"{number}.png")
             header.type, header.linkname = kind, "/etc/passwd"
-            # Some programs write the size of what is linked; no content follows.
+            # Some programs write the size of the linked file, though no content follows.
             header.size = 0 if kind == tarfile.DIRTYPE else 700
             tar.fileobj.write(header.tobuf(tarfile.USTAR_FORMAT))
             tar.offset += 512
@@ -61,13 +61,13 @@ def test_links_devices_and_folders_are_left_out(tmp_path):
     assert [member.name for member in read_members(path)] == ["real.png"]
 
 
-def test_a_tar_of_zeros_alone_has_no_members(tmp_path):
+def test_a_tar_of_zeros_has_no_members(tmp_path):
     (tmp_path / "a.tar").write_bytes(bytes(10240))
     assert read_members(tmp_path / "a.tar") == []
 
 
 @pytest.mark.parametrize("form", FORMS, ids=["ustar", "gnu", "pax"])
-def test_a_cut_anywhere_is_noticed(tmp_path, write_tar, form):
+def test_a_truncation_anywhere_is_found(tmp_path, write_tar, form):
     names = contents() | {("x" * 120): b"a name that needs an extra header"}
     if form == tarfile.USTAR_FORMAT:
         names.pop("x" * 120)
@@ -81,7 +81,7 @@ def test_a_cut_anywhere_is_noticed(tmp_path, write_tar, form):
 
 
 @pytest.mark.parametrize("form", FORMS, ids=["ustar", "gnu", "pax"])
-def test_a_flipped_bit_in_any_header_is_noticed(tmp_path, write_tar, form):
+def test_a_flipped_bit_in_any_header_is_found(tmp_path, write_tar, form):
     path = write_tar(tmp_path / "a.tar", contents(), form)
     whole = path.read_bytes()
     for member in read_members(path):
@@ -92,7 +92,7 @@ def test_a_flipped_bit_in_any_header_is_noticed(tmp_path, write_tar, form):
             read_members(path)
 
 
-def test_a_member_that_claims_eight_gigabytes_is_refused_with_both_sizes(tmp_path):
+def test_a_member_that_claims_8_gigabytes_is_refused_with_both_sizes(tmp_path):
     header = tarfile.TarInfo("big.png")
     header.size = 8 << 30
     for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
@@ -101,31 +101,31 @@ def test_a_member_that_claims_eight_gigabytes_is_refused_with_both_sizes(tmp_pat
             read_members(tmp_path / "a.tar")
 
 
-def test_a_second_tar_behind_the_first_is_not_passed_over_in_silence(plain_tar):
+def test_a_second_tar_after_the_first_is_refused(plain_tar):
     plain_tar.write_bytes(plain_tar.read_bytes() * 2)
     with pytest.raises(DataError, match="several tars in one"):
         read_members(plain_tar)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "is empty"),
         (b"<!DOCTYPE html><html><body>404</body></html>" * 40, "web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "git lfs pull"),
         (b"PK\x03\x04" + bytes(range(256)) * 8, "not a tar"),
-        (b"short", "cut inside a header"),
+        (b"short", "truncated inside a header"),
     ],
     ids=["empty", "html", "lfs", "zip", "short"],
 )
-def test_what_is_no_tar_is_named_for_what_it_is(tmp_path, content, said):
+def test_a_file_that_is_not_a_tar_is_identified(tmp_path, content, message):
     (tmp_path / "a.tar").write_bytes(content)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         read_members(tmp_path / "a.tar")
 
 
 @pytest.mark.parametrize("form", FORMS, ids=["ustar", "gnu", "pax"])
-def test_no_random_damage_does_worse_than_a_data_error(tmp_path, write_tar, form):
+def test_random_damage_raises_only_data_errors(tmp_path, write_tar, form):
     path = write_tar(tmp_path / "a.tar", contents() | {"gr\u00fcn.png": b"umlaut"}, form)
     whole = path.read_bytes()
     rng = np.random.default_rng(0)
@@ -138,5 +138,5 @@ def test_no_random_damage_does_worse_than_a_data_error(tmp_path, write_tar, form
             members = read_members(path)
         except DataError:
             continue
-        # What passes has sound headers: only contents were hit.
+        # Files that pass have intact headers: only contents were changed.
         assert all(m.offset + m.size <= len(whole) for m in members)

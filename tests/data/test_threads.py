@@ -14,7 +14,7 @@ def test_results_come_in_order_and_cover_everything(total, threads):
     assert rows == list(range(total))
 
 
-def test_no_more_results_wait_than_twice_the_threads():
+def test_at_most_twice_as_many_results_wait_as_there_are_threads():
     started = []
 
     def work(rows: range) -> int:
@@ -26,7 +26,7 @@ def test_no_more_results_wait_than_twice_the_threads():
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_an_error_reaches_the_caller_and_no_thread_stays(threads):
+def test_an_error_reaches_the_caller_and_no_thread_remains(threads):
     def work(rows: range) -> None:
         if rows.start == 5:
             raise ValueError("row 5")

@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load
 
+from mimic_ray.base.cache_dir import cache_dir
 from mimic_ray.base.errors import DamagedCheckpointError, RunFolderError
 from mimic_ray.base.storage import open_storage
-from mimic_ray.data.names import cache_folder
 from mimic_ray.execution.export import load_encoder
 from mimic_ray.store.checkpoint import latest
 from mimic_ray.store.progress_file import read_live
@@ -150,7 +150,7 @@ def test_a_remote_run_has_the_files_and_the_bits_of_a_local_one(remote):
     for key, weight in encoder.net.state_dict().items():
         assert weight.numpy().tobytes() == remote.runs.undisturbed[key]
     # What the work and the reading needed on this machine is gone.
-    assert [p for p in (cache_folder() / "runs").rglob("*") if p.is_file()] == []
+    assert [p for p in (cache_dir() / "runs").rglob("*") if p.is_file()] == []
     assert [p for p in (remote.runs.place / "cache" / "runs").rglob("*") if p.is_file()] == []
 
 

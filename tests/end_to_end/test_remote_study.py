@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mimic_ray.base.cache_dir import cache_dir
 from mimic_ray.base.storage import open_storage
-from mimic_ray.data.names import cache_folder
 from mimic_ray.store.progress_file import read_live
 from mimic_ray.store.study_folder import read_trials
 from mimic_ray.store.study_store import study_place
@@ -95,7 +95,7 @@ def test_the_study_is_whole_at_its_address_and_nowhere_else(finished):
     left = ("checkpoints", "metrics.jsonl", ".ray", "tuner.pkl", "validate", "student.pt")
     assert not [name for name in found if any(part in name for part in left)]
     assert sum("tfevents" in name for name in found) == 2
-    assert not [*(cache_folder() / "runs").rglob("*")]
+    assert not [*(cache_dir() / "runs").rglob("*")]
 
 
 def test_it_is_the_study_that_a_folder_would_hold(finished, mimic_ray, arguments, tmp_path):

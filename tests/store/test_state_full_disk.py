@@ -107,5 +107,5 @@ def test_decoding_onto_a_full_disk_is_no_signal(tmp_path, size_kib, when):
             env={**os.environ, "PYTHONPATH": "."},
         )
     assert done.returncode == 0, done.stderr
-    expected = "decoded 120" if when == "later" else "set MIMIC_RAY_CACHE"
+    expected = "decoded 120" if when == "later" else "Set MIMIC_RAY_CACHE"
     assert expected in done.stdout

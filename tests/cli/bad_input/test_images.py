@@ -39,7 +39,7 @@ def shard(case, tmp_path):
 
 
 SHARDS = {
-    "truncated": (truncated, ["is cut"]),
+    "truncated": (truncated, ["is truncated"]),
     "without_end": (lambda content: content[: content.rstrip(b"\0").__len__() + 1], []),
     "empty": (lambda content: b"", ["is empty"]),
     "web_page": (lambda content: b"<html>Sign in</html>".ljust(600), ["web page"]),
@@ -70,7 +70,7 @@ def test_a_shard_that_its_manifest_names_and_nobody_finds_is_named(
     capsys.readouterr()
     lost = built / "images-00001.tar"
     lost.unlink()
-    purify_refused(["--data", built], lost, "missing", code=1)
+    purify_refused(["--data", built], lost, "does not exist", code=1)
 
 
 def test_too_many_images_that_do_not_decode_are_counted_and_named(purify_refused, case, tmp_path):
@@ -84,7 +84,7 @@ def test_not_one_image_that_decodes_is_told(purify_refused, tmp_path):
     (tmp_path / "images").mkdir()
     for number in range(10):
         (tmp_path / "images" / f"{number}.jpg").write_bytes(b"no image")
-    purify_refused(["--data", tmp_path / "images"], "Not one of 10 images", code=1)
+    purify_refused(["--data", tmp_path / "images"], "None of 10 images", code=1)
 
 
 def test_fewer_images_than_a_batch_are_counted(purify_refused):

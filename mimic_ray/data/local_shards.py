@@ -1,0 +1,107 @@
+"""Shards in a local folder, read by offset."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+
+from mimic_ray.base.errors import BrokenImageError, DataError
+from mimic_ray.base.locks import release
+from mimic_ray.data.fingerprint import file_identity, path_id
+from mimic_ray.data.gzip_tar import is_gzip, tars_in_use, unpacked
+from mimic_ray.data.manifest import Entry
+from mimic_ray.data.names import IMAGE_LIMIT_BYTES, OVER_LIMIT, as_key
+from mimic_ray.data.shard_index import INDEX_VERSION, cached_index, index_tar
+
+
+class LocalShards:
+    """A ShardFolder on a file system. A compressed tar is unpacked into the cache folder.
+
+    With `keep_open`, tars stay open until this object is gone; else each read opens its tar.
+    """
+
+    remote = False
+
+    def __init__(self, folder: Path, *, keep_open: bool = True) -> None:
+        self._folder, self._keep_open = folder, keep_open
+        # By `as_key` of a shard's name, since an index holds valid UTF-8 only.
+        self._tars: dict[str, Path] = {}  # the plain form of each shard
+        self._descriptors: dict[str, int] = {}
+        self._eviction_lock = -1
+        weakref.finalize(self, _close_all, self._descriptors)
+
+    def shown(self, name: str = "") -> str:
+        return str(self._folder / name)
+
+    def names(self) -> list[str]:
+        try:
+            return sorted(os.listdir(self._folder))  # noqa: PTH208 - names, not paths
+        except OSError as error:
+            raise _unreadable(self._folder, error) from error
+
+    def read_file(self, name: str) -> bytes | None:
+        path = self._folder / name
+        try:
+            return path.read_bytes() if path.is_file() else None
+        except OSError as error:
+            raise _unreadable(path, error) from error
+
+    def open(self, name: str) -> int | None:
+        path, shard = self._folder / name, as_key(name)
+        try:
+            if not path.exists():
+                return None
+            if not path.is_file():  # opening a pipe would wait for a writer
+                raise DataError(f"{path} cannot be read: it is not a regular file.")
+            self._tars[shard] = tar = self._plain(path)
+            if self._keep_open and shard not in self._descriptors:
+                self._descriptors[shard] = os.open(tar, os.O_RDONLY)
+            return tar.stat().st_size
+        except OSError as error:
+            raise _unreadable(path, error) from error
+
+    def index(self, name: str) -> list[Entry]:
+        path, shard = self._folder / name, as_key(name)
+        try:
+            identity = path_id(path, f"{file_identity(path)} {INDEX_VERSION}")
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        return cached_index(identity, lambda: index_tar(self._tars[shard], shard))
+
+    def read_many(self, entries: Sequence[Entry]) -> list[bytes | BrokenImageError]:
+        return [self._read(entry) for entry in entries]
+
+    def _plain(self, path: Path) -> Path:
+        """The tar itself, or its unpacked form, which stays while this object exists."""
+        if not is_gzip(path):
+            return path
+        if self._eviction_lock < 0:
+            self._eviction_lock = tars_in_use()
+            weakref.finalize(self, release, self._eviction_lock)
+        return unpacked(path)
+
+    def _read(self, entry: Entry) -> bytes | BrokenImageError:
+        if entry.size > IMAGE_LIMIT_BYTES:
+            return BrokenImageError(OVER_LIMIT)
+        try:
+            if self._keep_open:
+                content = os.pread(self._descriptors[entry.shard], entry.size, entry.offset)
+            else:
+                with self._tars[entry.shard].open("rb") as file:
+                    content = os.pread(file.fileno(), entry.size, entry.offset)
+        except OSError as error:
+            return BrokenImageError(f"cannot be read: {error.strerror or error}")
+        if len(content) < entry.size:
+            return BrokenImageError("its shard was truncated while in use")
+        return content
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(f"{path} cannot be read: {error.strerror or error}.")
+
+
+def _close_all(descriptors: dict[str, int]) -> None:
+    for descriptor in descriptors.values():
+        os.close(descriptor)
