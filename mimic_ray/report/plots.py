@@ -1,4 +1,4 @@
-"""Plots as PNG files: the profile, the loss curves, the evaluation."""
+"""Plots of a run as PNG files: profile, loss curves, evaluation."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def plot_profile(profile: Profile, path: Path) -> None:
-    """A bar a tap: its score, beside it that of the untrained network; shares written above."""
+    """Two bars for each tap: its score and the score of the untrained network. Labels show shares."""
     count = len(profile.taps)
     drawing, axes = figure(max(5.0, 1.6 + 0.8 * count), 3.8)
-    for place, tap in enumerate(profile.taps):
+    for position, tap in enumerate(profile.taps):
         colour = BLUE if tap.kept else "white"
-        bar = axes.bar(place - 0.2, tap.score, 0.38, color=colour, edgecolor=BLUE, linewidth=1.2)
-        axes.bar(place + 0.2, tap.untrained, 0.38, color=GREY, edgecolor=GREY, linewidth=1.2)
+        bar = axes.bar(position - 0.2, tap.score, 0.38, color=colour, edgecolor=BLUE, linewidth=1.2)
+        axes.bar(position + 0.2, tap.untrained, 0.38, color=GREY, edgecolor=GREY, linewidth=1.2)
         axes.bar_label(bar, [f"{100 * tap.share:.0f} %"], padding=2, fontsize=9, color=INK)
     axes.set_xticks(range(count), [plain(tap.tap, 24) for tap in profile.taps])
     if count > 6:
@@ -31,9 +31,9 @@ def plot_profile(profile: Profile, path: Path) -> None:
     _headroom(axes)
     title(
         axes,
-        "How much each tap tells of the feature",
-        f"{profile.estimator}, {profile.images:,} images; above the bars: share of the "
-        f"{profile.of}'s sum",
+        "Dependence between each tap and the feature",
+        f"{profile.estimator}, {profile.images:,} images; labels: share of the "
+        f"sum over the {profile.of}'s taps",
     )
     from matplotlib.patches import Patch
 
@@ -46,7 +46,7 @@ def plot_profile(profile: Profile, path: Path) -> None:
 
 
 def plot_losses(rows: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Each loss term by step, smoothed over about 2 % of the run, the raw values behind it."""
+    """Each loss term by step: a moving average over about 2 % of the run and the raw values."""
     import numpy as np
     from matplotlib.ticker import MaxNLocator
 
@@ -57,7 +57,7 @@ def plot_losses(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     for name, colour in zip(loss_terms(rows), (BLUE, ORANGE, GREEN, "#CC79A7"), strict=False):
         values = np.array([row.get(name, np.nan) for row in rows])
         axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
-        # Padded with the end values: an average over fewer would bend both ends.
+        # Padding with the end values keeps the window full at both ends.
         padded = np.pad(values, (window // 2, (window - 1) // 2), mode="edge")
         smooth = np.convolve(padded, np.ones(window) / window, mode="valid")
         handles += axes.plot(steps, smooth, color=colour, linewidth=1.8, label=plain(name))
@@ -66,14 +66,14 @@ def plot_losses(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     axes.set_ylim(bottom=0)
     axes.set_xlim(0, steps.max(initial=1))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    title(axes, "Distillation loss", f"thick: mean over {window} steps" if window > 1 else "")
+    title(axes, "Distillation loss", f"bold: mean over {window} steps" if window > 1 else "")
     if len(handles) > 1:
         legend(drawing, handles)
     save(drawing, path)
 
 
 def loss_terms(rows: Sequence[Mapping[str, float]]) -> list[str]:
-    """The columns to draw: the loss and, where it has several parts, those."""
+    """The columns to plot: the total loss and, if there are several terms, each term."""
     not_losses = {"step", "learning_rate", "images_per_s", "loss"}
     keys = dict.fromkeys(key for row in rows for key in row)
     parts = [key for key in keys if key not in not_losses]
@@ -81,7 +81,7 @@ def loss_terms(rows: Sequence[Mapping[str, float]]) -> list[str]:
 
 
 def plot_evaluation(rows: Sequence[EvaluationRow], path: Path) -> None:
-    """ACC, ASR and ASR-B in percent, a group of bars an encoder, with 95 % intervals."""
+    """ACC, ASR and ASR-B in percent with 95 % intervals, one group of bars for each encoder."""
     drawing, axes = figure(max(5.0, 1.8 + 1.6 * len(rows)), 4.0)
     kinds = [("ACC", BLUE), ("ASR", ORANGE), ("ASR-B", GREY)]
     measured = [kind for kind in kinds if any(_measure(row, kind[0]) for row in rows)]
@@ -90,9 +90,9 @@ def plot_evaluation(rows: Sequence[EvaluationRow], path: Path) -> None:
     handles = []
     for number, (kind, colour) in enumerate(measured):
         offset = (number - (len(measured) - 1) / 2) * width
-        for place, row in enumerate(rows):
+        for position, row in enumerate(rows):
             if found := _measure(row, kind):
-                _bar_with_interval(axes, place + offset, 0.92 * width, found, colour)
+                _bar_with_interval(axes, position + offset, 0.92 * width, found, colour)
         handles.append(_swatch(colour, kind))
     axes.set_xticks(
         range(len(rows)), [_wrapped(row.encoder, row.head if several_heads else "") for row in rows]
@@ -111,14 +111,14 @@ def _measure(row: EvaluationRow, kind: str) -> Proportion | None:
 
 
 def _bar_with_interval(
-    axes: Axes, place: float, width: float, found: Proportion, colour: str
+    axes: Axes, position: float, width: float, found: Proportion, colour: str
 ) -> None:
     share, low, high = 100 * found.share, 100 * found.low, 100 * found.high
-    axes.bar(place, share, width, color=colour)
-    # A Wilson interval holds its share, but rounding may miss by a hair.
+    axes.bar(position, share, width, color=colour)
+    # A Wilson interval contains its share up to rounding.
     reach = [[max(0.0, share - low)], [max(0.0, high - share)]]
-    axes.errorbar(place, share, reach, color=INK, capsize=3, linewidth=1.1)
-    axes.text(place, high + 2, f"{share:.1f}", ha="center", va="bottom", fontsize=9, color=INK)
+    axes.errorbar(position, share, reach, color=INK, capsize=3, linewidth=1.1)
+    axes.text(position, high + 2, f"{share:.1f}", ha="center", va="bottom", fontsize=9, color=INK)
 
 
 def _swatch(colour: str, label: str) -> object:
@@ -128,7 +128,7 @@ def _swatch(colour: str, label: str) -> object:
 
 
 def _headroom(axes: Axes) -> None:
-    """Room for the labels above the bars."""
+    """Leaves space for the labels above the bars."""
     axes.set_ylim(0, axes.get_ylim()[1] * 1.08)
 
 

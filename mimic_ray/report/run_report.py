@@ -1,4 +1,4 @@
-"""Everything in a run folder that is for people: plots and the model card."""
+"""The parts of a run folder that people read: plots and the model card."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mimic_ray.store.run_record import RunRecord
 
 
 def write_report(folder: RunFolder, record: RunRecord, address: str = "") -> None:
-    """Draws what the folder has numbers of, writes README.md and, last, the sums of all files.
+    """Draws the plots, writes README.md and then the checksums of all files.
 
-    To be repeated at will. `address` is where the run is kept, if that is not in this folder.
+    Can be repeated. `address` is where the run is kept, if not in this folder.
     """
     if folder.profile.exists():
         plot_profile(read_profile(folder.profile), folder.profile_plot)

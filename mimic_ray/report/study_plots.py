@@ -1,4 +1,4 @@
-"""Pictures of a search: its front, its settings, the layers it kept, and what the oracle says."""
+"""Plots of a search: Pareto front, settings, kept layers and, in an oracle study, the ASR."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_BLIND = "scores are of clean images alone"
+_BLIND = "scores use clean images only"
 _MOST_SETTINGS, _MOST_LABELS = 12, 24
 
 
 def plot_front(path: Path, trials: Sequence[Trial], chosen: Trial | None, oracle: bool) -> None:
-    """Fidelity over suspicion, a point a trial; the front as a line, the chosen one circled."""
+    """Fidelity over suspicion, one point for each trial; a line for the front, a ring for the chosen."""
     drawing, axes = figure(6.6, 4.6)
     handles: list[object] = []
     kinds = [("finished", BLUE, "o"), ("stopped", GREY, "x")]
@@ -63,22 +63,22 @@ def plot_front(path: Path, trials: Sequence[Trial], chosen: Trial | None, oracle
             )
             ring.set(facecolors="none", edgecolors=colour, linewidths=1.8)
             handles.append(ring)
-    axes.set_xlabel("suspicion (better left)")
-    axes.set_ylabel("fidelity (better up)")
-    _mark(axes, "What the trials reached", f"{_BLIND}; numbers are trials of the front", oracle)
+    axes.set_xlabel("suspicion (lower is better)")
+    axes.set_ylabel("fidelity (higher is better)")
+    _mark(axes, "Fidelity and suspicion of the trials", f"{_BLIND}; numbers mark the front", oracle)
     _finish(drawing, handles, path)
 
 
 def plot_parallel(path: Path, trials: Sequence[Trial], chosen: Trial | None, oracle: bool) -> None:
-    """A line a trial through its settings and scores; the darker, the less suspicious."""
+    """One line for each trial through its settings and scores; darker means less suspicious."""
     scored = [trial for trial in trials if trial.scored]
-    keys = _telling(scored)
+    keys = _most_important(scored)
     drawing, axes = figure(max(6.0, 1.6 + 0.95 * (len(keys) + 2)), 4.8)
     columns = [_Column(key, [trial.settings.get(key) for trial in scored]) for key in keys]
     for name in ("fidelity", "suspicion"):
         columns.append(_Column(name, [getattr(trial, name) for trial in scored]))
     order = sorted(scored, key=lambda trial: -trial.suspicion)
-    for place, trial in enumerate(order):
+    for rank, trial in enumerate(order):
         values = [trial.settings.get(key) for key in keys] + [trial.fidelity, trial.suspicion]
         heights = [column.height(v) for column, v in zip(columns, values, strict=True)]
         best = chosen is not None and trial.id == chosen.id
@@ -86,7 +86,7 @@ def plot_parallel(path: Path, trials: Sequence[Trial], chosen: Trial | None, ora
             range(len(columns)),
             [float("nan") if height is None else height for height in heights],
             color=ORANGE if best else BLUE,
-            alpha=1.0 if best else 0.15 + 0.55 * place / max(1, len(order) - 1),
+            alpha=1.0 if best else 0.15 + 0.55 * rank / max(1, len(order) - 1),
             linewidth=2.4 if best else 1.1,
             marker="o",
             markersize=4 if best else 2.5,
@@ -97,25 +97,25 @@ def plot_parallel(path: Path, trials: Sequence[Trial], chosen: Trial | None, ora
     axes.set_yticks([])
     axes.grid(visible=False)
     axes.spines["left"].set_visible(False)
-    for place, column in enumerate(columns):
-        axes.axvline(place, color="#E8EAED", linewidth=1, zorder=1)
+    for position, column in enumerate(columns):
+        axes.axvline(position, color="#E8EAED", linewidth=1, zorder=1)
         for height, text in column.ends:
             below = height < 0.5
             axes.text(
-                place, height + (-0.03 if below else 0.03), text, fontsize=7, color="#5F6368",
+                position, height + (-0.03 if below else 0.03), text, fontsize=7, color="#5F6368",
                 ha="center", va="top" if below else "bottom",
             )  # fmt: skip
     axes.set_xticks(range(len(columns)), [_short(column.key) for column in columns], fontsize=8)
     axes.tick_params(axis="x", labelrotation=35)
     for label in axes.get_xticklabels():
         label.set_horizontalalignment("right")
-    detail = "orange: chosen; darker: less suspicious; a gap: the setting had no effect there"
+    detail = "orange: chosen; darker: less suspicious; gap: the setting had no effect in that trial"
     _mark(axes, "Settings and scores", detail, oracle)
     save(drawing, path)
 
 
 def plot_importance(path: Path, trials: Sequence[Trial], oracle: bool) -> None:
-    """Each setting's share of what the settings explain of either objective."""
+    """Share of the explained variance of both objectives for each setting."""
     found = {
         "fidelity": importance(trials, "fidelity"),
         "suspicion": importance(trials, "suspicion"),
@@ -130,9 +130,9 @@ def plot_importance(path: Path, trials: Sequence[Trial], oracle: bool) -> None:
     ]
     drawing, axes = figure(6.6, max(2.6, 1.4 + 0.42 * len(keys)))
     if not keys:
-        words = f"Fewer than {LEAST_TRIALS} scored trials: they do not tell."
+        words = f"Fewer than {LEAST_TRIALS} scored trials: too few for an estimate."
         if sum(trial.scored for trial in trials) >= LEAST_TRIALS:
-            words = "No setting explains more than chance does."
+            words = "No setting explains more than chance."
         axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes, fontsize=10)
         axes.set_axis_off()
     else:
@@ -140,24 +140,26 @@ def plot_importance(path: Path, trials: Sequence[Trial], oracle: bool) -> None:
             found.items(), (BLUE, ORANGE), (0.2, -0.2), strict=True
         ):
             axes.barh(
-                [place + offset for place in range(len(keys))],
+                [position + offset for position in range(len(keys))],
                 [100 * shares.get(key, 0) for key in keys],
                 0.36,
                 color=colour,
                 label=name,
             )
         axes.set_yticks(range(len(keys)), [_short(key) for key in keys], fontsize=8)
-        axes.set_xlabel("share of what the settings explain (%)")
+        axes.set_xlabel("share of the explained variance (%)")
         axes.grid(axis="x", color="#E8EAED")
         axes.grid(axis="y", visible=False)
-    _mark(axes, "Which settings go with the scores", "in these trials; no proof of a cause", oracle)
+    _mark(
+        axes, "Importance of the settings", "correlation within these trials, not causation", oracle
+    )
     _finish(drawing, axes.get_legend_handles_labels()[0], path)
 
 
 def plot_kept_layers(
     path: Path, trials: Sequence[Trial], taps: Sequence[str], oracle: bool
 ) -> None:
-    """Both objectives by the number of layers that the attention term used."""
+    """Both objectives by the number of layers in the attention term."""
     drawing, axes = figure(6.6, 4.0)
     scored = [trial for trial in trials if trial.scored]
     handles = []
@@ -184,34 +186,34 @@ def plot_kept_layers(
         ["none" if not c else plain(names.get(c, f"all {c}"), 22) for c in counts],
         fontsize=8,
     )
-    axes.set_xlabel("layers of the attention term (none: no such term)")
+    axes.set_xlabel("layers in the attention term (none: the term is off)")
     _mark(axes, "Kept layers and scores", f"hollow: stopped early; {_BLIND}", oracle)
     _finish(drawing, handles, path)
 
 
 def plot_oracle(path: Path, trials: Sequence[Trial]) -> None:
-    """ASR, which no defender knows, over the blind suspicion."""
+    """ASR, which a defender cannot measure, over suspicion."""
     known = with_oracle(trials)
     drawing, axes = figure(7.0, 4.2)
     axes.scatter([t.suspicion for t in known], [t.asr for t in known], color=ORANGE, s=36)
     for trial in known if len(known) <= _MOST_LABELS else []:
         _label(axes, trial.suspicion, trial.asr, str(trial.number))
-    axes.set_xlabel("suspicion (blind)")
+    axes.set_xlabel("suspicion (clean images only)")
     axes.set_ylabel("ASR (%)")
     axes.set_ylim(-3, 103)
-    title(axes, "ORACLE: does the blind order rank the attack?", ranking_words(known))
+    title(axes, "ORACLE: does suspicion rank attack success?", ranking_words(known))
     save(drawing, path)
 
 
 def with_oracle(trials: Sequence[Trial]) -> list[Trial]:
-    """Those whose ACC and ASR were measured: the finished ones of an oracle study."""
+    """The trials with measured ACC and ASR: the finished trials of an oracle study."""
     return [trial for trial in trials if trial.scored and trial.asr == trial.asr]
 
 
 def ranking_words(
     trials: Sequence[Trial], blind: Literal["suspicion", "fidelity"] = "suspicion"
 ) -> str:
-    """Spearman's rho of a blind score with what the oracle measured, in words."""
+    """Spearman's rho between a score and the oracle's measurement, as a sentence."""
     measured = "asr" if blind == "suspicion" else "acc"
     found = spearman([getattr(t, blind) for t in trials], [getattr(t, measured) for t in trials])
     words = f"{blind} against {measured.upper()}, {found.count} trials"
@@ -220,8 +222,8 @@ def ranking_words(
     return f"{words}: Spearman {found.rho:.2f} (95 %: {found.low:.2f} to {found.high:.2f})"
 
 
-def _telling(trials: Sequence[Trial]) -> list[str]:
-    """The settings to draw where there are many: those that explain most, in their usual order."""
+def _most_important(trials: Sequence[Trial]) -> list[str]:
+    """The settings to plot: the most important ones, in their usual order."""
     keys = [*dict.fromkeys(key for trial in trials for key in trial.settings)]
     explained = importance(trials, "suspicion"), importance(trials, "fidelity")
     weight = {key: sum(part.get(key, 0.0) for part in explained) for key in keys}
@@ -230,22 +232,22 @@ def _telling(trials: Sequence[Trial]) -> list[str]:
 
 
 class _Column:
-    """One axis of parallel coordinates: values to heights in [0, 1]."""
+    """One axis of parallel coordinates: maps values to heights in [0, 1]."""
 
     def __init__(self, key: str, values: Sequence[Value | None]) -> None:
         self.key = key
-        given = [value for value in values if value is not None]
+        present = [value for value in values if value is not None]
         self._words: list[str] = []
         self._low = self._high = 0.0
         self._log = False
-        if any(isinstance(value, str | bool) for value in given):
-            self._words = sorted({str(value) for value in given})
-        elif given:
-            numbers = [float(value) for value in given if float(value) > 0] or [0.0]
-            # A range over decades is read on a log scale; zero lies at its foot.
+        if any(isinstance(value, str | bool) for value in present):
+            self._words = sorted({str(value) for value in present})
+        elif present:
+            numbers = [float(value) for value in present if float(value) > 0] or [0.0]
+            # A range over decades uses a log scale, with zero at the bottom.
             self._log = max(numbers) > 30 * min(numbers) > 0
-            self._has_zero = any(float(value) == 0 for value in given)
-            all_of = numbers if self._log else [float(value) for value in given]
+            self._has_zero = any(float(value) == 0 for value in present)
+            all_of = numbers if self._log else [float(value) for value in present]
             self._low, self._high = min(all_of), max(all_of)
 
     def height(self, value: Value | None) -> float | None:
@@ -266,7 +268,7 @@ class _Column:
 
     @property
     def ends(self) -> list[tuple[float, str]]:
-        """(height, text) of what is written at the axis."""
+        """(height, text) of the labels at the axis."""
         if self._words:
             return [(self.height(word) or 0.0, word) for word in self._words]
         low = 0.0 if self._log and self._has_zero else self._low

@@ -1,4 +1,4 @@
-"""report.html of a search: one file that needs nothing beside it, and its pictures as PNG files."""
+"""report.html of a search: one self-contained file, and its plots as PNG files."""
 
 from __future__ import annotations
 
@@ -47,23 +47,23 @@ def write_study_report(
     chosen: Trial | None,
     best_toml: str,
 ) -> Path:
-    """folder/report.html and the PNG files beside it. `study` is study.json's content."""
+    """Writes report.html and the PNG files into `folder`. `study` is the content of study.json."""
     oracle = bool(study.get("oracle"))
     pictures = _pictures(folder, study, trials, chosen, oracle)
     front = {trial.id for trial in pareto_front(trials)}
     body = [
-        f"<h1>Search of a recipe for {_text(study['encoder'])}</h1>",
+        f"<h1>Recipe search for {_text(study['encoder'])}</h1>",
         _oracle_note(study, trials) if oracle else "",
         _facts(study, trials),
         _chosen(study, chosen, best_toml),
-        "<h2>What was reached</h2>",
+        "<h2>Results</h2>",
         *(f'<img alt="{_text(words)}" src="{_inline(path)}">' for path, words in pictures),
         "<h2>All trials</h2>",
         _trials_table(trials, chosen, front, oracle),
         _errors(trials),
-        "<h2>What was searched</h2>",
+        "<h2>Search space</h2>",
         _table(("key", "values"), study["space"].items()),
-        "<h2>What the scores are</h2>",
+        "<h2>Scores</h2>",
         _SCORES,
     ]
     page = (
@@ -78,14 +78,13 @@ def write_study_report(
 
 
 _SCORES = """
-<p><b>Fidelity</b> is the mean of two numbers on held-out images that no trial trained on: the
-cosine
-between the features of student and teacher, and the share of each image's 10 nearest neighbours
-that stay the same. <b>Suspicion</b> is the mean of three, found without any trigger: how much one
-change common to all images draws their features together, how small a mask makes all features
-agree (beside encoders that nobody attacked), and how far a pasted piece of another image moves a
-feature. It ranks the students of one search. It is no verdict: a low score does not prove an
-encoder clean.</p>"""
+<p><b>Fidelity</b> is the mean of two numbers on held-out images: the cosine between the features
+of student and teacher, and the share of each image's 10 nearest neighbours that stay the same.
+<b>Suspicion</b> is the mean of three numbers, measured without the trigger: how strongly one
+change applied to all images pulls their features together, how small a mask makes all features
+agree (compared with trusted encoders), and how far a pasted piece of another image moves a
+feature. Suspicion ranks the students of one search. It is not a verdict: a low score does not
+prove that an encoder is clean.</p>"""
 
 
 def _pictures(
@@ -98,7 +97,7 @@ def _pictures(
     made = [
         (folder / "front.png", "fidelity over suspicion"),
         (folder / "parallel.png", "settings and scores of all trials"),
-        (folder / "importance.png", "which settings go with the scores"),
+        (folder / "importance.png", "importance of the settings"),
         (folder / "layers.png", "kept layers and scores"),
     ]
     plot_front(made[0][0], trials, chosen, oracle)
@@ -113,11 +112,11 @@ def _pictures(
 
 def _oracle_note(study: Mapping[str, Any], trials: Sequence[Trial]) -> str:
     known = with_oracle(trials)
-    given = ", ".join(f"{key} {_text(value)}" for key, value in study["oracle"].items())
+    details = ", ".join(f"{key} {_text(value)}" for key, value in study["oracle"].items())
     return (
         '<p class="oracle"><b>Oracle study.</b> ACC and ASR were measured with labels and the '
-        f"trigger ({given}), which a defender does not have; neither the search nor the choice "
-        f"looked at them. {_text(ranking_words(known))}; "
+        f"trigger ({details}), which a defender does not have. Neither the search nor the choice "
+        f"used them. {_text(ranking_words(known))}; "
         f"{_text(ranking_words(known, 'fidelity'))}.</p>"
     )
 
@@ -131,8 +130,8 @@ def _facts(study: Mapping[str, Any], trials: Sequence[Trial]) -> str:
         ("teacher", f"{study['teacher']} (sha256 {study['teacher_sha256'][:16]}...)"),
         ("images", f"{images} (fingerprint {study['data_fingerprint'][:16]}...)"),
         ("trials", ", ".join(f"{number} {status}" for status, number in ended.items())),
-        ("time", f"{study['seconds']:.0f} s in all; {trained:.0f} s of training"),
-        ("asked of the teacher", f"{study['teacher_forwards']:,} images, for all trials together"),
+        ("time", f"{study['seconds']:.0f} s in total, {trained:.0f} s of training"),
+        ("teacher forwards", f"{study['teacher_forwards']:,} images for all trials together"),
         ("command", study["command"]),
         ("versions", ", ".join(f"{k} {v}" for k, v in study["versions"].items())),
     ]
@@ -141,7 +140,7 @@ def _facts(study: Mapping[str, Any], trials: Sequence[Trial]) -> str:
 
 def _chosen(study: Mapping[str, Any], chosen: Trial | None, best_toml: str) -> str:
     if chosen is None:
-        return "<h2>Chosen</h2><p>No trial finished, so none is chosen.</p>"
+        return "<h2>Chosen</h2><p>No trial finished, so none was chosen.</p>"
     settings = [(key, f"{value}", _base(study, key)) for key, value in chosen.settings.items()]
     command = (
         f"mimic-ray purify --encoder {study['encoder']} --teacher {study['teacher']} "
@@ -212,7 +211,7 @@ def _number(value: float, digits: int) -> str:
 
 
 def _text(value: object) -> str:
-    """Names of files and errors are foreign text."""
+    """Escaped text: file names and errors come from outside."""
     lines = str(value).splitlines() or [""]
     return "\n".join(escape(plain(line, 4000)) for line in lines)
 

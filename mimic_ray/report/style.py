@@ -1,7 +1,7 @@
-"""The one look of all pictures: colours, axes, headings, files.
+"""Style of all plots: colours, axes, titles, files.
 
-Figures are made without pyplot, so nothing global changes and no window can open. matplotlib is
-imported inside the functions: it takes a second.
+Figures are made without pyplot, so no global state changes and no window opens. matplotlib is
+imported inside the functions because it takes a second.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Told apart by most colour-blind readers as well (Okabe and Ito 2008).
+# Distinguishable for most colour-blind readers (Okabe and Ito 2008).
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#9AA0A6"
 INK = "#202124"
 
 
 def figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """An empty figure in inches with one pair of axes in our look."""
+    """An empty figure with one pair of axes; sizes in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -41,9 +41,9 @@ def figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def title(axes: Axes, words: str, detail: str) -> None:
-    """A heading over the axes, and one line of detail below it."""
+    """A title above the axes, with one line of detail below the title."""
     axes.set_title(words, loc="left", fontsize=12, fontweight="bold", color=INK, pad=22)
-    # In points over the axes: a share of their height would move with it, into the heading.
+    # In points: an offset relative to the height would overlap the title in tall plots.
     axes.annotate(
         detail,
         (0, 1),
@@ -56,7 +56,7 @@ def title(axes: Axes, words: str, detail: str) -> None:
 
 
 def legend(drawing: Figure, handles: Sequence[object]) -> None:
-    """Below the axes, in one line."""
+    """A legend in one line below the axes."""
     drawing.legend(
         handles=list(handles),
         loc="outside lower center",
@@ -67,7 +67,7 @@ def legend(drawing: Figure, handles: Sequence[object]) -> None:
 
 
 def save(drawing: Figure, path: Path) -> None:
-    """As a PNG file, by rename."""
+    """Writes a PNG file atomically."""
     buffer = io.BytesIO()
     drawing.savefig(buffer, format="png")
     files.write_bytes(path, buffer.getvalue())

@@ -1,4 +1,4 @@
-"""Results as tables: for the terminal (rich) and as Markdown for model cards and documents."""
+"""Results as tables: for the terminal (rich), and as Markdown for model cards and documents."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NOT_MEASURED = "-"
 
 
 def percent(proportion: Proportion | None) -> str:
-    """`82.4 % (80.7-84.0)`: share and 95 % interval, or a dash for what was not measured."""
+    """`82.4 % (80.7-84.0)`: share and 95 % interval, or a dash if it was not measured."""
     if proportion is None:
         return _NOT_MEASURED
     low, high = 100 * proportion.low, 100 * proportion.high
@@ -25,7 +25,7 @@ def percent(proportion: Proportion | None) -> str:
 
 
 def evaluation_table(rows: Sequence[EvaluationRow]) -> Table:
-    """One encoder (and head, where there are several) a line: ACC, ASR, ASR-B with intervals."""
+    """ACC, ASR and ASR-B with intervals, one line for each encoder and head."""
     return _rich_table(*_evaluation_cells(rows), evaluation_note(rows))
 
 
@@ -35,7 +35,7 @@ def evaluation_markdown(rows: Sequence[EvaluationRow]) -> str:
 
 
 def evaluation_note(rows: Sequence[EvaluationRow]) -> str:
-    """How the numbers are to be read, with the largest spread that seeds made."""
+    """How to read the numbers, with the largest spread between seeds."""
     note = "95 % intervals of the test set in brackets."
     seeds = max((len(row.scores) for row in rows), default=0)
     if seeds < 2:
@@ -47,18 +47,18 @@ def evaluation_note(rows: Sequence[EvaluationRow]) -> str:
 
 
 def _largest_spread(ranges: Iterable[tuple[float, float]]) -> float | None:
-    """In points of percent; None of nothing."""
+    """In percentage points; None without ranges."""
     return max((100 * (high - low) for low, high in ranges), default=None)
 
 
 def row_labels(rows: Sequence[EvaluationRow]) -> list[str]:
-    """What to call each row: the encoder, and its head where there are several kinds."""
+    """The label of each row: the encoder, and its head if there are several kinds."""
     several = len({row.head for row in rows}) > 1
     return [plain(f"{row.encoder}, {row.head}" if several else row.encoder) for row in rows]
 
 
 def profile_table(profile: Profile) -> Table:
-    """One tap a line: score, that of the untrained network, share, whether it is kept."""
+    """One line for each tap: score, score of the untrained network, share, weight if kept."""
     header, lines = _profile_cells(profile)
     return _rich_table(header, lines, _estimate(profile))
 
@@ -95,7 +95,7 @@ def _estimate(profile: Profile) -> str:
 
 
 def front_table(front: Sequence[Trial], chosen: Trial) -> Table:
-    """The Pareto front of a search, the least suspicious first; the chosen trial has a star."""
+    """The Pareto front of a search, least suspicious first; a star marks the chosen trial."""
     oracle = any(trial.asr == trial.asr for trial in front)
     head = ["trial", "fidelity", "suspicion", *(["oracle: ACC", "ASR"] if oracle else [])]
     rows = []
@@ -122,6 +122,6 @@ def _markdown_table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> st
 
 
 def markdown_text(text: object) -> str:
-    """Foreign text that can become no table cell, link, image or HTML."""
+    """Text from outside, escaped so that it cannot become a table cell, link, image or HTML."""
     shown = plain(text).replace("&", "&amp;").replace("<", "&lt;")
     return "".join(f"\\{c}" if c in "\\`*_[]|" else c for c in shown)
