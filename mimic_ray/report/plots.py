@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def plot_profile(profile: Profile, path: Path) -> None:
-    """Two bars for each tap: its score and the score of the untrained network. Labels show shares."""
+    """For each tap its score and the score of the untrained network; labels show shares."""
     count = len(profile.taps)
     drawing, axes = figure(max(5.0, 1.6 + 0.8 * count), 3.8)
     for position, tap in enumerate(profile.taps):

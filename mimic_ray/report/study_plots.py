@@ -22,7 +22,7 @@ _MOST_SETTINGS, _MOST_LABELS = 12, 24
 
 
 def plot_front(path: Path, trials: Sequence[Trial], chosen: Trial | None, oracle: bool) -> None:
-    """Fidelity over suspicion, one point for each trial; a line for the front, a ring for the chosen."""
+    """Fidelity over suspicion, one point for each trial, with the front and the chosen trial."""
     drawing, axes = figure(6.6, 4.6)
     handles: list[object] = []
     kinds = [("finished", BLUE, "o"), ("stopped", GREY, "x")]
