@@ -1,23 +1,24 @@
 # Two words are enough on a fresh machine with Python 3.11: `make demo`, `make test`.
 PYTHON ?= python3.11
 VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
 RUN = $(VENV)/bin
 
 # Whole files go to one process, and all tests of Ray to the same one: see tests/conftest.py.
 PYTEST = $(RUN)/python -m pytest -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
 TEST_PROCESSES ?= 2
 
-.PHONY: help install demo test test-all test-ray check format bench clean
+.PHONY: help install demo test test-all test-ray check lint types imports docs format bench clean
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 install: $(VENV)/.installed  ## make the virtual environment and install the package into it
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --upgrade pip
-	$(RUN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(RUN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]'
 	touch $@
 
 demo: install  ## attack, purify and evaluate a real encoder, in about three minutes
@@ -32,11 +33,20 @@ test-all: install  ## the slow ones too
 test-ray: install  ## those that start Ray
 	$(RUN)/python -m pytest -m ray
 
-check: install  ## format, lint, types, import directions
+check: lint types imports docs  ## format, lint, types, import directions, documentation
+
+lint: install  ## format and lint
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
+
+types: install  ## types
 	$(RUN)/mypy
+
+imports: install  ## import directions
 	$(RUN)/lint-imports
+
+docs: install  ## build the documentation site into site/
+	NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --quiet --strict
 
 format: install  ## rewrite the code in the one format
 	$(RUN)/ruff format .
@@ -49,4 +59,4 @@ bench: install  ## our speed against the authors' code and webdataset, as ratios
 	$(RUN)/python -m benchmarks.augmentation
 
 clean:  ## remove the environment and what tools left
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache

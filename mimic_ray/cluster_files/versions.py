@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from mimic_ray import __version__
+
 RAY = "2.60.0"
 PYTHON = "3.11"
 
 # `cluster up` refuses a file that still contains a placeholder.
-PLACEHOLDER_IMAGE = f"registry.example.com/mimic-ray:0.1.0-ray{RAY}"
+PLACEHOLDER_IMAGE = f"registry.example.com/mimic-ray:{__version__}-ray{RAY}"
 PLACEHOLDERS = ("registry.example.com", "your-project")

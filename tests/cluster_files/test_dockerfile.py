@@ -22,7 +22,15 @@ def test_the_image_copies_only_listed_files_and_does_not_run_as_root():
         for word in line.split()[1:-1]
         if not word.startswith("--")
     ]
-    package = ["README.md", "configs", "constraints.txt", "mimic_ray", "pyproject.toml"]
+    package = [
+        "LICENSE",
+        "NOTICE",
+        "README.md",
+        "configs",
+        "constraints.txt",
+        "mimic_ray",
+        "pyproject.toml",
+    ]
     assert sorted(copied) == package
     assert re.findall(r"^USER (\S+)", DOCKERFILE, re.MULTILINE)[-1] == "1000"
     assert not re.search(r"(?i)^(ARG|ENV)\s.*(token|secret|password|key)", DOCKERFILE, re.MULTILINE)
