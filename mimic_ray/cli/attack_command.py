@@ -99,7 +99,7 @@ def badencoder(
     --trigger patch --target truck --out attacked
     """
     from mimic_ray.attacks.badencoder import Settings
-    from mimic_ray.workflows.attack import References, attack
+    from mimic_ray.workflows.attack import attack
 
     settings = Settings(steps, batch, rate, schedule.value, target=target_feature.value, seed=seed)
     with console.progress() as on_progress:
@@ -110,7 +110,8 @@ def badencoder(
             out,
             trigger=trigger,
             target=target,
-            references=References.parse(references, reference_data),
+            references=references,
+            reference_data=reference_data,
             settings=settings,
             limit=limit,
             device=device,

@@ -80,12 +80,7 @@ def command(
     Example: mimic-ray evaluate suspect=suspect.pth purified=run/ --encoder resnet50
     --train train/ --test test/ --trigger patch --target truck --reference clean.pth
     """
-    if (trigger is None) != (target is None):
-        raise UsageError("--trigger and --target belong together: give both, or neither.")
-    if count_target and trigger is None:
-        raise UsageError("--count-target counts triggered images: give --trigger and --target.")
-    from mimic_ray.workflows.evaluate import Heads, evaluate
-    from mimic_ray.workflows.evaluate_images import Attacked
+    from mimic_ray.workflows.evaluate import evaluate
 
     with console.progress() as on_progress:
         found = evaluate(
@@ -94,8 +89,12 @@ def command(
             test,
             encoder=encoder,
             reference=reference,
-            attack=Attacked(trigger, target, count_target) if trigger and target else None,
-            heads=Heads(head or ["mlp"], seeds, head_epochs),
+            trigger=trigger,
+            target=target,
+            count_target=count_target,
+            heads=head or ["mlp"],
+            seeds=seeds,
+            head_epochs=head_epochs,
             out=out,
             train_limit=train_limit,
             test_limit=test_limit,

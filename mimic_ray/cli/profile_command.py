@@ -28,14 +28,14 @@ def command(
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
-    """Show how much each layer tells of the encoder's feature.
+    """Score how strongly each layer depends on the encoder's feature.
 
     Example: mimic-ray profile --encoder resnet50 --teacher suspect.pth --data images/ --out profile
     """
-    from mimic_ray.workflows.profile import profile_checkpoint
+    from mimic_ray.workflows.profile import profile
 
     with console.progress() as on_progress:
-        found = profile_checkpoint(
+        found = profile(
             encoder,
             teacher,
             data,
@@ -53,8 +53,8 @@ def command(
 
     console.out.print(profile_table(found))
     console.out.print(
-        "A score is the dependence that this estimator can read, not knowledge in nats: compare "
-        "taps of one network, and with the same network untrained."
+        "Compare layers of one network, and each layer with the same network untrained; scores of "
+        "different networks do not compare."
     )
     if out:
         console.out.print(f"Written to {out}", soft_wrap=True)

@@ -35,33 +35,40 @@ def recipe_names() -> list[str]:
 
 
 def load_recipe(
-    name_or_path: str = "default", overrides: Iterable[str] = (), side: int | None = None
+    recipe: str | Path | Recipe = "default",
+    overrides: Iterable[str] = (),
+    side: int | None = None,
 ) -> Recipe:
-    """A named recipe or a TOML file, then `key=value` overrides such as "training.steps=800".
+    """A recipe by name or from a TOML file, with `key=value` changes such as "training.steps=800".
 
     "auto" depends on the encoder's input size, `side` pixels: see `recipe_for`. Raises
     UnknownNameError, StorageError or RecipeError, the last with all mistakes at once.
     """
-    return load_search(name_or_path, overrides, side)[0]
+    return load_search(recipe, overrides, side)[0]
 
 
 def load_search(
-    name_or_path: str = "default", overrides: Iterable[str] = (), side: int | None = None
+    recipe: str | Path | Recipe = "default",
+    overrides: Iterable[str] = (),
+    side: int | None = None,
 ) -> tuple[Recipe, dict[str, str]]:
     """The same, with the file's [search] table as key -> values; only `tune` looks at that."""
-    path = _find(recipe_for(side) if name_or_path == "auto" else name_or_path)
-    content = _read_tables(path)
+    if isinstance(recipe, Recipe):
+        source, content = "recipe", recipe.model_dump(mode="json")
+    else:
+        source = str(recipe)
+        content = _read_tables(_find(recipe_for(side) if source == "auto" else source))
     searched = content.pop("search", {})
     changed, texts = deepcopy(content), list(overrides)
     for text in texts:
         key, value = _parse_override(text)
         set_key(changed, key, value)
     try:
-        recipe = parse_recipe(changed, name_or_path)
+        resolved = parse_recipe(changed, source)
     except RecipeError as error:
-        parse_recipe(content, name_or_path)  # if the file itself is wrong, it is named
+        parse_recipe(content, source)  # if the file itself is wrong, it is named
         raise RecipeError(option("settings", f'"{", ".join(texts)}"'), error.problems) from None
-    return recipe, dict(_search_entries(searched, name_or_path))
+    return resolved, dict(_search_entries(searched, source))
 
 
 def write_recipe(path: Path, recipe: Recipe, comment: str = "") -> None:

@@ -17,38 +17,16 @@ from mimic_ray.attacks.references import by_margin
 from mimic_ray.attacks.triggers.trigger import Trigger, make_trigger, write_trigger
 from mimic_ray.base import devices, files
 from mimic_ray.base.devices import Compute, Precision
-from mimic_ray.base.errors import DataError, UsageError
+from mimic_ray.base.errors import DataError, UsageError, option
 from mimic_ray.base.output_folder import Out
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.base.text import count
 from mimic_ray.data.cache import Pixels, open_pixels
-from mimic_ray.data.labelled import open_labelled, open_some
+from mimic_ray.data.labelled import Labelled, open_labelled, open_some
 from mimic_ray.encoders.checkpoint.write import write_like
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.features import features
-
-
-@dataclass(frozen=True)
-class References:
-    """Images of the target class: those of `location` if `all_of_it` (a file of references), or
-    the `number` most typical ones; `location` None looks in the shadow set."""
-
-    number: int = 3
-    location: str | Path | None = None
-    all_of_it: bool = False
-
-    @classmethod
-    def parse(cls, text: str, location: str | None = None) -> References:
-        """From the command line: a number, or a file. Raises UsageError where both are meant."""
-        if text.isdecimal():
-            return cls(int(text), location)
-        if location is not None:
-            raise UsageError(
-                f'--references "{text}" is a file, so --reference-data has nothing to choose: '
-                "leave out one of them."
-            )
-        return cls(location=text, all_of_it=True)
 
 
 @dataclass(frozen=True)
@@ -68,7 +46,8 @@ def attack(
     *,
     trigger: str,
     target: str | None = None,
-    references: References | None = None,
+    references: int | str | Path = 3,
+    reference_data: str | Path | None = None,
     name: str = "badencoder",
     settings: Settings | None = None,
     limit: int | None = None,
@@ -77,13 +56,48 @@ def attack(
     threads: int = 0,
     on_progress: ProgressCallback = ignore_progress,
 ) -> AttackResult:
-    """Implants `trigger` into the clean checkpoint `teacher` with the unlabelled images at `data`.
+    """Makes a backdoored encoder out of a clean one. For research: to measure a defence by.
 
-    `target` is a class name or index of the images that the references come from; a file of
-    references says it itself. `limit` takes so many images of `data`. Labels are read for the
-    choice of references alone. Raises a MimicError before any training for what cannot be used.
+    Images with the trigger get the feature of reference images of the target class.
+
+    Args:
+        encoder: Architecture, as for `purify`.
+        teacher: Checkpoint file of the clean encoder, or its address.
+        data: Shadow set: images. Their labels are only used to choose references.
+        out: A new folder, or an address.
+        trigger: A trigger's name, with settings as in `patch:side=12`, or an npz file.
+        target: Name or index of the class that references are taken from. A file of references
+            holds one class already.
+        references: Number of images most typical of `target`, or an npz file of references.
+        reference_data: Labelled images to choose references from, instead of `data`.
+        name: Kind of attack.
+        settings: Settings of the attack: steps, batch, learning rate, seed ...
+        limit: Use this many images of `data`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        precision: `auto`, `fp32` or `bf16`.
+        threads: CPU threads; 0 uses all.
+        on_progress: Called with a `Progress` now and then.
+
+    Returns:
+        The attacked checkpoint, in the layout of the clean file, and the record attack.json.
+
+    Raises:
+        MimicError: UsageError, CheckpointError, DataError, StorageError or RunFolderError, before
+            any training, for what cannot be used.
+
+    Example:
+        made = mimic_ray.attack(
+            "resnet50", "clean.pth", "images", "attacked", trigger="patch", target="truck"
+        )
+        print(made.checkpoint, made.record["losses"])
     """
     settings = settings or Settings()
+    number = _number_of(references, reference_data)
+    if number is not None and target is None:
+        raise UsageError(
+            f"{option('target')} is missing: give the class to imitate, or a file of "
+            f"{option('references')}."
+        )
     implant = ATTACKS.resolve(name)
     folder = Out(out)
     make = devices.choose(device, precision, threads)
@@ -96,20 +110,24 @@ def attack(
     if len(source) < settings.batch:
         raise DataError(
             f"{source.location} holds {count(len(source), 'image')}, fewer than one batch of "
-            f"{settings.batch}: give more images, or a smaller --batch."
+            f"{settings.batch}: add images, or lower {option('batch')}."
         )
     shadow = open_pixels(source, side, progress=_decoding(on_progress))
-    chosen = _choose(references or References(), data, target, clean, make, limit, on_progress)
+    if number is None or target is None:
+        chosen = _from_file(str(references), target, side)
+    else:
+        place, some = (data, limit) if reference_data is None else (reference_data, None)
+        labelled = open_labelled(place, side, limit=some, progress=_decoding(on_progress))
+        chosen = _most_typical(number, labelled, target, clean, make, on_progress)
     clean_features = features(
         clean, shadow, make, on_progress=_telling(on_progress, "Clean features")
     )
 
-    def told(done: int, total: int, losses: Losses) -> None:
-        row = {"loss": float(sum(losses))}
-        on_progress(Progress("Attacking", done, total, row))
+    def on_step(done: int, total: int, losses: Losses) -> None:
+        on_progress(Progress("Attacking", done, total, {"loss": float(sum(losses))}))
 
     attacked, history = implant(
-        clean, shadow, clean_features, chosen.images, pattern.apply, settings, make, told
+        clean, shadow, clean_features, chosen.images, pattern.apply, settings, make, on_step
     )
     record = {
         "attack": name,
@@ -147,34 +165,35 @@ class _Chosen:
     keys: list[str]
 
 
-def _choose(
-    references: References,
-    data: str | Path,
-    target: str | None,
+def _number_of(references: int | str | Path, reference_data: str | Path | None) -> int | None:
+    """How many references to choose; None for a file, which holds them all."""
+    text = str(references)
+    if not text.lstrip("-").isdecimal():
+        if reference_data is None:
+            return None
+        raise UsageError(
+            f"{option('references', text)} is a file, so {option('reference_data')} has no use: "
+            "remove one of them."
+        )
+    if int(text) < 1:
+        raise UsageError(f"{option('references', text)} must be 1 or more.")
+    return int(text)
+
+
+def _most_typical(
+    number: int,
+    labelled: Labelled,
+    target: str,
     clean: Encoder,
     compute: Compute,
-    limit: int | None,
     on_progress: ProgressCallback,
 ) -> _Chosen:
-    side = clean.spec.input_size
-    if references.all_of_it:
-        return _from_file(str(references.location), target, side)
-    if target is None:
-        raise UsageError("Say the class to imitate with --target, or give a file of --references.")
-    if references.number < 1:
-        raise UsageError(f"--references {references.number}: at least one is needed.")
-    own_place = references.location is None
-    labelled = open_labelled(
-        data if references.location is None else references.location,
-        side,
-        limit=limit if own_place else None,
-        progress=_decoding(on_progress),
-    )
+    """The images of the target class that are furthest from all other classes."""
     index = labelled.class_index(target)
     found = features(
         clean, labelled.pixels, compute, on_progress=_telling(on_progress, "Reference features")
     )
-    best = by_margin(found, labelled.labels, index, references.number)
+    best = by_margin(found, labelled.labels, index, number)
     return _Chosen(
         labelled.pixels.gather(best),
         index,

@@ -21,8 +21,7 @@ from mimic_ray.report.run_report import write_report
 from mimic_ray.store.run_folder import RunFolder
 from mimic_ray.store.run_record import read_record
 from mimic_ray.workflows.attack import attack
-from mimic_ray.workflows.evaluate import REFERENCE, Heads, evaluate
-from mimic_ray.workflows.evaluate_images import Attacked
+from mimic_ray.workflows.evaluate import REFERENCE, evaluate
 from mimic_ray.workflows.purify import purify
 
 DATA = Path(__file__).resolve().parents[1] / "demo_data"
@@ -91,8 +90,10 @@ def demo(
             DATA / "test.tar.gz",
             encoder=ENCODER,
             reference=clean,
-            attack=Attacked(TRIGGER, TARGET),
-            heads=Heads(("linear",), seeds=3),
+            trigger=TRIGGER,
+            target=TARGET,
+            heads=["linear"],
+            seeds=3,
             out=folder / "evaluation",
             threads=_THREADS,
             on_progress=on_progress,

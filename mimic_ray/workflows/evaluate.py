@@ -1,4 +1,4 @@
-"""How good are these encoders, and does the trigger still work on them? For proof: needs labels."""
+"""Accuracy and attack success of encoders, measured with labels and, for ASR, the trigger."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from mimic_ray.attacks.triggers.trigger import Trigger
 from mimic_ray.base import devices, files
 from mimic_ray.base.devices import Compute
-from mimic_ray.base.errors import UsageError
+from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.output_folder import Out
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.data.labelled import Labelled
@@ -24,18 +24,9 @@ from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion, 
 from mimic_ray.execution.export import load_encoder
 from mimic_ray.report.plots import plot_evaluation
 from mimic_ray.store.run_store import is_run
-from mimic_ray.workflows.evaluate_images import Attacked, Bench, LabelledSets
+from mimic_ray.workflows.evaluate_images import Backdoor, EvaluationImages, LabelledSets
 
 REFERENCE = "reference"
-
-
-@dataclass(frozen=True)
-class Heads:
-    """Which heads to train on every encoder, and with how many seeds. `epochs` None: their own."""
-
-    names: Sequence[str] = ("mlp",)
-    seeds: int = 3
-    epochs: int | None = None
 
 
 def evaluate(
@@ -45,8 +36,12 @@ def evaluate(
     *,
     encoder: str | None = None,
     reference: str | Path | None = None,
-    attack: Attacked | None = None,
-    heads: Heads | None = None,
+    trigger: str | None = None,
+    target: str | None = None,
+    count_target: bool = False,
+    heads: Sequence[str] = ("mlp",),
+    seeds: int = 3,
+    head_epochs: int | None = None,
     out: str | Path | None = None,
     train_limit: int | None = None,
     test_limit: int | None = None,
@@ -54,43 +49,84 @@ def evaluate(
     threads: int = 0,
     on_progress: ProgressCallback = ignore_progress,
 ) -> Evaluation:
-    """ACC of heads trained on `train`, tested on `test`; with `attack` ASR, with `reference` ASR-B.
+    """Measures encoders by classifier heads that are trained on their frozen features.
 
-    `encoders` maps the name in the table to a run folder, or to a checkpoint file, which needs
-    `encoder`, the architecture. `reference` is the checkpoint of a never-attacked encoder; it gets
-    the first row. With `out`, evaluation.json and evaluation.png in a new folder there.
-    Raises a MimicError for what cannot be used, before any feature is computed.
+    ACC is the accuracy of a head on clean test images. With `trigger` and `target`, ASR is the
+    share of triggered test images that the head takes for the target class; with `reference`,
+    ASR-B is the same share on an encoder that was never attacked: the floor of ASR.
+
+    Args:
+        encoders: Name in the table -> run folder or checkpoint file, or the address of either.
+        train: Labelled images to train heads on: a folder with one sub-folder a class, shards with
+            labels, an npz file with `x` and `y`, or `torchvision:NAME:ROOT`.
+        test: Labelled images of the same classes to test heads on.
+        encoder: Architecture of the checkpoint files; runs know theirs.
+        reference: A run or checkpoint that was never attacked. It gets the first row.
+        trigger: A trigger's name, with settings as in `patch:side=12`, or an npz file.
+        target: The class that the trigger should lead to: name or index.
+        count_target: Count images of the target class in ASR too, as BadEncoder does.
+        heads: Kinds of head: `mlp`, `linear`, `knn`, `badencoder`.
+        seeds: Heads trained on each encoder, with seeds 0, 1, ...
+        head_epochs: Replaces a head's own number of epochs.
+        out: A new folder, or an address, for evaluation.json and evaluation.png.
+        train_limit: Use this many images of `train`, spread evenly over it.
+        test_limit: The same for `test`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        threads: CPU threads; 0 uses all.
+        on_progress: Called with a `Progress` now and then.
+
+    Returns:
+        One row for each encoder and kind of head, with 95 % intervals.
+
+    Raises:
+        MimicError: Before any feature is computed, for what cannot be used: UsageError,
+            CheckpointError, DataError, StorageError or RunFolderError.
+
+    Example:
+        found = mimic_ray.evaluate(
+            {"suspect": "suspect.pth", "purified": "purified"},
+            "train",
+            "test",
+            encoder="resnet50",
+            trigger="patch",
+            target="truck",
+        )
+        for row in found.rows:
+            print(row.encoder, row.acc.share, row.asr.share)
     """
-    heads = heads or Heads()
-    fitted_by = _heads(heads)
+    backdoor = _backdoor(trigger, target, count_target)
+    fitted_by = _heads(heads, seeds, head_epochs)
     folder = Out(out) if out else None
     if reference:
         if REFERENCE in encoders:
-            raise UsageError(f'"{REFERENCE}" names the --reference here: call the other otherwise.')
+            raise UsageError(
+                f'The name "{REFERENCE}" is taken by {option("reference")}: rename the encoder.'
+            )
         encoders = {REFERENCE: reference, **encoders}
     loaded = _load(encoders, encoder)
     compute = devices.choose(device, "fp32", threads)
-    sets = Bench(train, test, train_limit, test_limit, attack, on_progress)
+    images = EvaluationImages(train, test, train_limit, test_limit, backdoor, on_progress)
     for each in loaded.values():
-        sets.of(each.spec.input_size)
+        images.at(each.spec.input_size)
 
     rows: list[EvaluationRow] = []
     floors: dict[str, Proportion | None] = {}
     for name, each in loaded.items():
-        found = _features(name, each, sets.of(each.spec.input_size), compute, on_progress)
+        sets = images.at(each.spec.input_size)
+        found = _features(name, each, sets, compute, on_progress)
         for head_name, head in fitted_by.items():
-            scores = _scores(head, found, heads.seeds)
+            scores = _scores(head, found, sets, seeds)
             row = EvaluationRow.of(name, head_name, scores, floors.get(head_name))
             if reference and name == REFERENCE:
-                # What a trigger does to an encoder that nobody attacked is the floor, not an ASR.
+                # Of an encoder that was never attacked, this is the floor and no ASR.
                 floors[head_name] = row.asr
                 row = replace(row, asr=None, asr_b=row.asr)
             rows.append(row)
 
     settings = {
-        **sets.described(),
+        **images.described(),
         **{f"head {name}": head.described() for name, head in fitted_by.items()},
-        "seeds": f"0 to {heads.seeds - 1}",
+        "seeds": f"0 to {seeds - 1}",
         **({"reference": str(reference)} if reference else {}),
     }
     evaluation = Evaluation(tuple(rows), settings)
@@ -102,22 +138,21 @@ def evaluate(
 
 
 @dataclass(frozen=True)
-class _Found:
-    """Features of one encoder, and the truth about them."""
+class _Features:
+    """Features [N, D] of one encoder on the three sets."""
 
     train: Tensor
     test: Tensor
     triggered: Tensor | None
-    at: LabelledSets
 
 
 def _features(
     name: str,
     encoder: Encoder,
-    images: LabelledSets,
+    sets: LabelledSets,
     compute: Compute,
     on_progress: ProgressCallback,
-) -> _Found:
+) -> _Features:
     def of(data: Labelled, what: str, trigger: Trigger | None = None) -> Tensor:
         return features(
             encoder,
@@ -127,12 +162,14 @@ def _features(
             on_progress=lambda done, total: on_progress(Progress(f"{name}: {what}", done, total)),
         )
 
-    triggered = of(images.test, "triggered", images.trigger) if images.trigger else None
-    return _Found(of(images.train, "train"), of(images.test, "test"), triggered, images)
+    triggered = of(sets.test, "triggered", sets.trigger) if sets.trigger else None
+    return _Features(of(sets.train, "train"), of(sets.test, "test"), triggered)
 
 
-def _scores(kind: Trained | Nearest, found: _Found, seeds: int) -> list[Score]:
-    train, test = found.at.train, found.at.test
+def _scores(
+    kind: Trained | Nearest, found: _Features, sets: LabelledSets, seeds: int
+) -> list[Score]:
+    train, test = sets.train, sets.test
     scores = []
     for seed in range(seeds if kind.seeded else 1):
         head = kind.fit(found.train, train.labels, train.class_count(), seed)
@@ -141,37 +178,48 @@ def _scores(kind: Trained | Nearest, found: _Found, seeds: int) -> list[Score]:
             asr = attack_success(
                 head(found.triggered),
                 test.labels,
-                found.at.target,
-                count_target=found.at.count_target,
+                sets.target,
+                count_target=sets.count_target,
             )
         scores.append(Score(seed, accuracy(head(found.test), test.labels), asr))
     return scores
 
 
-def _heads(wanted: Heads) -> dict[str, Trained | Nearest]:
-    if wanted.seeds < 1:
-        raise UsageError(f"--seeds {wanted.seeds}: at least one head must be trained.")
-    heads: dict[str, Trained | Nearest] = {name: HEADS.resolve(name) for name in wanted.names}
-    if wanted.epochs is None:
+def _backdoor(trigger: str | None, target: str | None, count_target: bool) -> Backdoor | None:
+    if trigger and target:
+        return Backdoor(trigger, target, count_target)
+    if trigger or target:
+        raise UsageError(f"{option('trigger')} and {option('target')} must be given together.")
+    if count_target:
+        raise UsageError(
+            f"{option('count_target')} needs {option('trigger')} and {option('target')}."
+        )
+    return None
+
+
+def _heads(names: Sequence[str], seeds: int, epochs: int | None) -> dict[str, Trained | Nearest]:
+    for name, value in (("seeds", seeds), ("head_epochs", 1 if epochs is None else epochs)):
+        if value < 1:
+            raise UsageError(f"{option(name, value)} must be 1 or more.")
+    heads: dict[str, Trained | Nearest] = {name: HEADS.resolve(name) for name in names}
+    if epochs is None:
         return heads
-    if wanted.epochs < 1:
-        raise UsageError(f"--head-epochs {wanted.epochs}: at least one epoch is needed.")
     return {
-        name: replace(head, epochs=wanted.epochs) if isinstance(head, Trained) else head
+        name: replace(head, epochs=epochs) if isinstance(head, Trained) else head
         for name, head in heads.items()
     }
 
 
-def _load(places: Mapping[str, str | Path], architecture: str | None) -> dict[str, Encoder]:
+def _load(paths: Mapping[str, str | Path], architecture: str | None) -> dict[str, Encoder]:
     loaded = {}
-    for name, place in places.items():
-        if is_run(place):
-            loaded[name] = load_encoder(place)
+    for name, path in paths.items():
+        if is_run(path):
+            loaded[name] = load_encoder(path)
         elif architecture is None:
             raise UsageError(
-                f"{place} is a checkpoint file: say its architecture with --encoder (mimic-ray "
-                "inspect names those that fit)."
+                f"{path} is a checkpoint file: give its architecture with {option('encoder')} "
+                "(mimic-ray inspect FILE shows which ones fit)."
             )
         else:
-            loaded[name] = load_checkpoint(place, architecture).encoder
+            loaded[name] = load_checkpoint(path, architecture).encoder
     return loaded

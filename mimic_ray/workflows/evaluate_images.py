@@ -12,8 +12,11 @@ from mimic_ray.data.labelled import Labelled, open_labelled
 
 
 @dataclass(frozen=True)
-class Attacked:
-    """A trigger (a name with settings, or an npz) and the class it should lead to."""
+class Backdoor:
+    """A trigger (a name with settings, or an npz) and the class that it should lead to.
+
+    With `count_target`, images of that class count for ASR too.
+    """
 
     trigger: str
     target: str
@@ -22,7 +25,7 @@ class Attacked:
 
 @dataclass(frozen=True)
 class LabelledSets:
-    """Everything at one image size."""
+    """Train and test images, and the backdoor, at one image size."""
 
     train: Labelled
     test: Labelled
@@ -31,8 +34,8 @@ class LabelledSets:
     count_target: bool
 
 
-class Bench:
-    """The images, decoded once for each input size among the encoders."""
+class EvaluationImages:
+    """Opens the two sets at the size that an encoder takes; each size is decoded once."""
 
     def __init__(
         self,
@@ -40,37 +43,37 @@ class Bench:
         test: str | Path,
         train_limit: int | None,
         test_limit: int | None,
-        attack: Attacked | None,
+        backdoor: Backdoor | None,
         on_progress: ProgressCallback,
     ) -> None:
         self._train, self._test = (train, train_limit), (test, test_limit)
-        self._attack, self._on_progress = attack, on_progress
+        self._backdoor, self._on_progress = backdoor, on_progress
         self._by_side: dict[int, LabelledSets] = {}
 
-    def of(self, side: int) -> LabelledSets:
+    def at(self, side: int) -> LabelledSets:
+        """The sets, `side` pixels wide. Raises DataError, UsageError and UnknownNameError."""
         if side not in self._by_side:
             self._by_side[side] = self._open(side)
         return self._by_side[side]
 
     def described(self) -> dict[str, str]:
+        """What was measured on, for the record."""
         any_size = next(iter(self._by_side.values()))
         facts = {}
         for name, images in (("train", any_size.train), ("test", any_size.test)):
             facts[name] = images.location
             facts[f"{name} images"] = str(len(images.pixels))
             facts[f"{name} fingerprint"] = images.fingerprint
-        if self._attack:
-            facts["trigger"] = self._attack.trigger
+        if backdoor := self._backdoor:
+            facts["trigger"] = backdoor.trigger
             facts["target"] = f"{any_size.target} ({any_size.test.class_name(any_size.target)})"
-            facts["ASR counts"] = (
-                "all images" if self._attack.count_target else "images of other classes"
-            )
+            facts["ASR counts"] = "all images" if backdoor.count_target else "other classes"
         return facts
 
     def _open(self, side: int) -> LabelledSets:
-        attack = self._attack
+        backdoor = self._backdoor
         # First: a trigger of another size is found sooner than thousands of images are decoded.
-        trigger = make_trigger(attack.trigger, side) if attack else None
+        trigger = make_trigger(backdoor.trigger, side) if backdoor else None
         train, test = (
             open_labelled(
                 location,
@@ -81,23 +84,25 @@ class Bench:
             for location, limit in (self._train, self._test)
         )
         _check_classes(train, test)
-        target = test.class_index(attack.target) if attack else 0
-        if attack and not attack.count_target and bool((test.labels == target).all()):
+        if backdoor is None:
+            return LabelledSets(train, test, None, 0, False)
+        target = test.class_index(backdoor.target)
+        if not backdoor.count_target and bool((test.labels == target).all()):
             raise DataError(
-                f"Every image of {test.location} is of the target class, so none can be misled: "
-                "give test images of other classes too."
+                f"Every image of {test.location} belongs to the target class, so ASR cannot be "
+                "measured: add test images of other classes."
             )
-        return LabelledSets(train, test, trigger, target, bool(attack and attack.count_target))
+        return LabelledSets(train, test, trigger, target, backdoor.count_target)
 
 
 def _check_classes(train: Labelled, test: Labelled) -> None:
     if train.classes and test.classes and train.classes != test.classes:
         raise DataError(
-            f"{train.location} and {test.location} name different classes: head and test must be "
-            "of the same data set."
+            f"{train.location} and {test.location} have different class names: use a training and "
+            "a test set of the same data set."
         )
     if test.class_count() > train.class_count():
         raise DataError(
-            f"{test.location} has {test.class_count()} classes and {train.location} has "
-            f"{train.class_count()}: a head cannot know classes that it never saw."
+            f"{test.location} has {test.class_count()} classes and {train.location} only "
+            f"{train.class_count()}: use a training and a test set of the same data set."
         )

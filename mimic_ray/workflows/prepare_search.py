@@ -31,7 +31,7 @@ from mimic_ray.execution.shared_inputs import (
 )
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.teacher_cache import teacher_cache_key
-from mimic_ray.workflows.evaluate_images import Attacked, Bench
+from mimic_ray.workflows.evaluate_images import Backdoor, EvaluationImages
 
 # More than this is not sent to the trials: each machine opens the images itself.
 _SENT_BYTES = 2 << 30
@@ -160,10 +160,11 @@ def _shown(pixels: Pixels, rows: Tensor, side: int) -> np.ndarray:
 
 
 def _oracle_inputs(oracle: Oracle, side: int, on_progress: ProgressCallback) -> OracleInputs:
-    attack = Attacked(oracle.trigger, oracle.target)
-    sets = Bench(oracle.train, oracle.test, _ORACLE_TRAIN, _ORACLE_TEST, attack, on_progress).of(
-        side
+    backdoor = Backdoor(oracle.trigger, oracle.target)
+    images = EvaluationImages(
+        oracle.train, oracle.test, _ORACLE_TRAIN, _ORACLE_TEST, backdoor, on_progress
     )
+    sets = images.at(side)
     trigger = sets.trigger
     if trigger is None:
         raise UsageError("--oracle needs --trigger.")

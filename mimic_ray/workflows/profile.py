@@ -1,4 +1,4 @@
-"""The profile alone: which layers of an encoder tell how much of its feature."""
+"""The mutual information profile of an encoder, without purifying it."""
 
 from __future__ import annotations
 
@@ -16,26 +16,53 @@ from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.execution.setup import cached_side, profile_images
 from mimic_ray.method.mi_profile import Profile
+from mimic_ray.method.recipe import Recipe
 from mimic_ray.report.plots import plot_profile
 from mimic_ray.store.profile_file import write_profile
 from mimic_ray.store.recipe_file import load_recipe
 
+_FEWEST_IMAGES = 8
 
-def profile_checkpoint(
+
+def profile(
     encoder: str,
     teacher: str | Path,
     data: str | Path,
     out: str | Path | None = None,
     *,
-    recipe: str = "auto",
+    recipe: str | Path | Recipe = "auto",
     settings: Iterable[str] = (),
     device: str = "auto",
     threads: int = 0,
     on_progress: ProgressCallback = ignore_progress,
 ) -> Profile:
-    """Scores every tap of the checkpoint; with `out`, also profile.parquet and profile.png there.
+    """Scores how strongly each layer of an encoder depends on its feature.
 
-    Raises a MimicError for a file, image set or recipe that cannot be used.
+    The score is that of one estimator with its settings, in nats. Compare layers of one network,
+    and each layer with the same network untrained; scores of different networks do not compare.
+
+    Args:
+        encoder: Architecture, as for `purify`.
+        teacher: Checkpoint file of the encoder, or its address.
+        data: Clean images, as for `purify`; at least 8, better some hundreds.
+        out: A new folder, or an address, for profile.parquet and profile.png.
+        recipe: Its `mutual_information` section says how to estimate.
+        settings: Changes to the recipe, such as `mutual_information.estimator=infonce`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        threads: CPU threads; 0 uses all.
+        on_progress: Called with a `Progress` now and then.
+
+    Returns:
+        All layers in the order of the network, each with `score` and `share` of the sum.
+
+    Raises:
+        MimicError: UsageError, RecipeError, CheckpointError, DataError, StorageError or
+            RunFolderError, before any estimate, for what cannot be used.
+
+    Example:
+        found = mimic_ray.profile("resnet50", "suspect.pth", "images")
+        for layer in found.taps:
+            print(layer.tap, layer.score, layer.untrained)
     """
     resolved = load_recipe(recipe, settings)
     target = Out(out) if out else None
@@ -48,10 +75,10 @@ def profile_checkpoint(
     images = open_pixels(
         source, side, progress=lambda done, total: on_progress(Progress("decode", done, total))
     )
-    if len(images) < 8:
+    if len(images) < _FEWEST_IMAGES:
         raise DataError(
-            f"{source.location} holds {count(len(images), 'image')}: a profile needs at least 8, "
-            "and some hundreds to mean anything."
+            f"{source.location} holds {count(len(images), 'image')}: a profile needs at least "
+            f"{_FEWEST_IMAGES}, better some hundreds."
         )
     found = profile_images(encoder, loaded.encoder, images, resolved, compute, on_progress)
     if target:

@@ -103,10 +103,10 @@ def test_references_may_come_from_other_images(command, tmp_path):
     [
         ([], 2, "--target"),
         (["--target", "rde"], 2, "Did you mean red"),
-        (["--target", "red", "--references", "0"], 2, "at least one"),
+        (["--target", "red", "--references", "0"], 2, "must be 1 or more"),
         (["--target", "red", "--references", "31"], 1, "30 images to choose 31"),
         (["--references", "{npz}", "--target", "3"], 2, "references of class 12"),
-        (["--references", "{npz}", "--reference-data", "{data}"], 2, "leave out one of them"),
+        (["--references", "{npz}", "--reference-data", "{data}"], 2, "remove one of them"),
         (["--target", "red", "--limit", "30", "--references", "11"], 1, "10 images to choose 11"),
         (["--target", "red", "--limit", "10"], 1, "fewer than one batch of 16"),
         (["--target", "red", "--rate", "1e30", "--schedule", "constant"], 1, "lower --rate"),

@@ -107,10 +107,10 @@ def test_limits_leave_every_class_in(toy, command, capsys):
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["{clean}", "--trigger", "patch"], 2, "--trigger and --target belong together"),
-        (["{clean}", "--count-target"], 2, "--count-target counts triggered images"),
+        (["{clean}", "--trigger", "patch"], 2, "--trigger and --target must be given together"),
+        (["{clean}", "--count-target"], 2, "--count-target needs --trigger"),
         (["a={clean}", "a={other}"], 2, 'Two encoders are named "a"'),
-        (["reference={clean}", "--reference", "{other}"], 2, "call the other otherwise"),
+        (["reference={clean}", "--reference", "{other}"], 2, "rename the encoder"),
         (["{clean}", "--head", "mpl"], 2, "Did you mean mlp"),
         (["{clean}", "--trigger", "patch", "--target", "rde"], 2, "Did you mean red"),
         (["{folder}"], 1, "run.json"),
@@ -125,7 +125,7 @@ def test_a_mistake_ends_in_one_sentence(arguments, code, sentence, toy, command,
     assert captured.out == ""
 
 
-def test_a_checkpoint_without_its_architecture_is_asked_for_it(toy, capsys):
+def test_a_checkpoint_without_an_architecture_is_refused(toy, capsys):
     arguments = [
         "evaluate",
         toy / "clean.safetensors",
@@ -135,7 +135,7 @@ def test_a_checkpoint_without_its_architecture_is_asked_for_it(toy, capsys):
         toy / "test",
     ]
     assert run(arguments) == 2
-    assert "say its architecture with --encoder" in " ".join(capsys.readouterr().err.split())
+    assert "give its architecture with --encoder" in " ".join(capsys.readouterr().err.split())
 
 
 def test_an_out_folder_with_something_in_it_is_refused_first(toy, command, tmp_path, capsys):
@@ -151,7 +151,7 @@ def test_labels_that_the_head_never_saw_are_refused(toy, tmp_path, capsys):
     arguments = ["evaluate", "--encoder", "tiny_resnet", toy / "clean.safetensors"]
     arguments += ["--train", toy / "train", "--test", tmp_path / "test"]
     assert run(arguments) == 1
-    assert "name different classes" in " ".join(capsys.readouterr().err.split())
+    assert "have different class names" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_test_set_of_the_target_alone_has_no_asr(toy, tmp_path, capsys):
@@ -159,7 +159,7 @@ def test_a_test_set_of_the_target_alone_has_no_asr(toy, tmp_path, capsys):
     arguments = ["evaluate", "--encoder", "tiny_resnet", toy / "clean.safetensors"]
     arguments += ["--trigger", "patch", "--target", "2"]
     assert run([*arguments, "--train", toy / "train", "--test", tmp_path / "test.npz"]) == 1
-    assert "none can be misled" in " ".join(capsys.readouterr().err.split())
+    assert "ASR cannot be measured" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_run_folder_knows_its_own_architecture(toy, tmp_path, capsys):

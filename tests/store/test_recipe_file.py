@@ -67,6 +67,14 @@ def test_a_mistake_names_the_file_or_the_settings_wherever_it_is(tmp_path):
         load_recipe(str(path), ["training.batch=1"])
 
 
+def test_a_recipe_object_is_taken_as_it_is_and_can_be_changed():
+    mine = Recipe.model_validate({"training": {"steps": 7}})
+    assert load_recipe(mine) == mine
+    assert load_recipe(mine, ["training.batch=8"]).training.steps == 7
+    with pytest.raises(RecipeError, match=r"^settings="):
+        load_recipe(mine, ["training.batch=1"])
+
+
 def test_settings_may_mend_a_file(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("[training]\naccumulate = 2\n[loss]\ncontrastive = 1.0\n")
