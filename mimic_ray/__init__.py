@@ -1,36 +1,149 @@
 """mimic-ray: removes backdoors from image encoders (MIMIC, arXiv 2406.03508).
 
-import mimic_ray
+A pretrained image encoder from a stranger may hold a backdoor: images with a small trigger get the
+feature of a class that the attacker chose, and every classifier built on the encoder inherits that.
+mimic-ray distils such an encoder into a new one, with a few thousand clean, unlabelled images that
+are perturbed as triggers might do it, so that the new encoder keeps the features and loses the
+backdoor. It runs in this process, on the CPUs and GPUs of this machine, or on a Ray cluster.
 
-result = mimic_ray.purify("resnet50", "suspect.pth", "images/", "purified")
-encoder = mimic_ray.load_encoder("purified")
-features = encoder(images)  # [B, 3, S, S] in [0, 1] -> [B, D]
+Five minutes, with a checkpoint file and a folder of images (see `mimic-ray demo` for a complete
+example with data):
+
+    import mimic_ray
+
+    # What is in the file, and which architecture fits it? No code in it is run.
+    found = mimic_ray.inspect("suspect.pth")
+    print([match.encoder for match in found.fits])
+
+    # The main step. The new folder "purified" holds the encoder and a model card, README.md.
+    with mimic_ray.show_progress() as on_progress:
+        result = mimic_ray.purify(
+            "resnet50", "suspect.pth", "images", "purified", on_progress=on_progress
+        )
+    print(result.export)  # the purified weights, in the layout of suspect.pth
+
+    # The encoder as a torch module: [B, 3, S, S] with values in [0, 1] -> features [B, D].
+    encoder = mimic_ray.load_encoder("purified")
+
+Functions, in the order of use:
+
+    inspect       what a weight file holds, and which architectures fit it
+    purify        the main step: a suspect checkpoint and clean images -> a purified encoder
+    load_encoder  the encoder of a finished run
+    evaluate      accuracy and attack success of encoders, with labels and a known trigger
+    profile       how strongly each layer depends on the feature (mutual information)
+    tune          searches the recipe that purifies an encoder best
+    plan          memory, time and cost of a run on GPUs, before it starts
+    attack        makes a backdoored encoder, to measure a defence by
+    show_progress displays the progress of any of them, on a terminal or in a notebook
+
+Classes:
+
+    Recipe        all settings of a distillation, validated; `recipe=` takes a name, a file or this
+    Resources     workers, CPUs, GPUs and the cluster of a run; `resources=` takes it
+    Encoder, Spec your own architecture (see `help(mimic_ray.Encoder)`)
+    Progress      what `on_progress` is called with
+
+All functions raise a `MimicError`, whose message says what is wrong and how to fix it, or one of
+its children: UsageError (a wrong argument; UnknownNameError and RecipeError are special cases),
+CheckpointError, DataError, StorageError, RunFolderError, DiskError, ResourceError, TrainingError
+and StoppedError (after Ctrl-C or SIGTERM; run again with `resume=True`). Nothing is read from
+`sys.argv`; environment variables and signal handlers are as before when a call returns.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mimic_ray.base.errors import (
+        CheckpointError,
+        DataError,
+        DiskError,
+        MimicError,
+        RecipeError,
+        ResourceError,
+        RunFolderError,
+        StoppedError,
+        StorageError,
+        TrainingError,
+        UnknownNameError,
+        UsageError,
+    )
+    from mimic_ray.base.progress import Progress
     from mimic_ray.base.resources import Resources
+    from mimic_ray.encoders.encoder import Encoder, Spec
     from mimic_ray.execution.export import load_encoder
-    from mimic_ray.workflows.purify import Purified, purify
+    from mimic_ray.method.recipe import Recipe
+    from mimic_ray.report.progress_display import show_progress
+    from mimic_ray.workflows.attack import attack
+    from mimic_ray.workflows.evaluate import evaluate
+    from mimic_ray.workflows.inspect import inspect
+    from mimic_ray.workflows.plan import plan
+    from mimic_ray.workflows.profile import profile
+    from mimic_ray.workflows.purify import purify
+    from mimic_ray.workflows.tune import tune
 
 __version__ = "0.1.0"
-__all__ = ["Purified", "Resources", "__version__", "load_encoder", "purify"]
+__all__ = [
+    "CheckpointError",
+    "DataError",
+    "DiskError",
+    "Encoder",
+    "MimicError",
+    "Progress",
+    "Recipe",
+    "RecipeError",
+    "ResourceError",
+    "Resources",
+    "RunFolderError",
+    "Spec",
+    "StoppedError",
+    "StorageError",
+    "TrainingError",
+    "UnknownNameError",
+    "UsageError",
+    "__version__",
+    "attack",
+    "evaluate",
+    "inspect",
+    "load_encoder",
+    "plan",
+    "profile",
+    "purify",
+    "show_progress",
+    "tune",
+]
 
-_PLACES = {
-    "load_encoder": "mimic_ray.execution.export",
-    "Purified": "mimic_ray.workflows.purify",
-    "Resources": "mimic_ray.base.resources",
-    "purify": "mimic_ray.workflows.purify",
+# Where the public names are defined. `import mimic_ray` alone imports neither torch nor ray.
+_MODULES = {
+    **{name: "base.errors" for name in __all__ if name.endswith("Error")},
+    "Encoder": "encoders.encoder",
+    "Progress": "base.progress",
+    "Recipe": "method.recipe",
+    "Resources": "base.resources",
+    "Spec": "encoders.encoder",
+    "attack": "workflows.attack",
+    "evaluate": "workflows.evaluate",
+    "inspect": "workflows.inspect",
+    "load_encoder": "execution.export",
+    "plan": "workflows.plan",
+    "profile": "workflows.profile",
+    "purify": "workflows.purify",
+    "show_progress": "report.progress_display",
+    "tune": "workflows.tune",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Public names on first use: `import mimic_ray` alone imports neither torch nor ray."""
-    if name not in _PLACES:
+    """Imports a public name when it is first used."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = found
+    return found
 
-    return getattr(import_module(_PLACES[name]), name)
+
+def __dir__() -> list[str]:
+    return [*__all__]

@@ -11,11 +11,17 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Progress:
-    """State of one phase. While distilling, `row` holds the metrics of the last step."""
+    """State of one phase of a call, passed to its `on_progress`.
+
+    Example:
+        def on_progress(progress):
+            print(progress.phase, progress.done, "of", progress.total)
+    """
 
     phase: str  # "decode", "profile", "distil" ..., or a text to display as it is
     done: int
     total: int
+    # While distilling, the metrics of the last step: loss, clone ...
     row: Mapping[str, float] = field(default_factory=dict)
     images_per_s: float = 0.0
 

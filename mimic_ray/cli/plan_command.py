@@ -75,16 +75,15 @@ def command(
 
     Example: mimic-ray plan --encoder vit_b16 --gpus 64 --gpu h100 --images 64000 --epochs 100
     """
-    from mimic_ray.planning.plan_request import Asked
     from mimic_ray.workflows.plan import plan
     from mimic_ray.workflows.plan_step import calibration
 
-    asked = Asked(
+    found = plan(
         encoder,
-        gpus,
-        gpu,
-        images,
-        epochs,
+        gpus=gpus,
+        gpu=gpu,
+        images=images,
+        epochs=epochs,
         batch=batch,
         strategy=strategy,
         teacher=teacher,
@@ -92,15 +91,14 @@ def command(
         accumulate=accumulate,
         checkpoint_activations=checkpoint_activations,
         recipe=recipe,
-        settings=tuple(setting or ()),
+        settings=setting or (),
         source=source,
         read_mb_s=read_mb_s,
         image_bytes=image_bytes,
         utilisation=utilisation,
-        price=price_per_hour,
+        price_per_hour=price_per_hour,
         threads=threads,
     )
-    found = plan(asked)
     measured = None
     if calibrate:
         measured = calibration(

@@ -18,7 +18,16 @@ Run = Callable[[nn.Module, Tensor, frozenset[str]], tuple[Tensor, dict[str, Tens
 
 @dataclass(frozen=True)
 class Spec:
-    """What is known of an encoder before it has weights."""
+    """What is known of an encoder before it has weights.
+
+    Attributes:
+        name: Shown to users and kept in records.
+        feature_width: D, the length of a feature vector.
+        input_size: S, the side of its square input in pixels.
+        mean: Mean of the three channels that the network's own training used, values in [0, 1].
+        std: Standard deviation, likewise.
+        taps: Names of the layers whose maps can be read, in the order of the network.
+    """
 
     name: str
     feature_width: int
@@ -29,10 +38,30 @@ class Spec:
 
 
 class Encoder(nn.Module):
-    """A network image -> feature vector; never its classifier head or projector.
+    """A network image -> feature vector, without its classifier head or projector.
 
-    `net` holds the weights under the family's plain key names. Nothing is hooked: a family's `run`
-    computes features and maps in one forward.
+    Your own architecture is a function in a file of yours that returns an Encoder; every function
+    then takes it as `"my_net.py:build"`. `run` computes features and the requested maps in one
+    forward, from images that are normalised by `spec.mean` and `spec.std` already.
+
+    Args:
+        spec: Sizes, normalisation and layer names.
+        net: Holds the weights; its state_dict has the keys of your checkpoints.
+        run: (net, images [B, 3, S, S], names of taps) -> features [B, D], {tap: map [B, C, H, W]}.
+
+    Example:
+        from torch import nn
+        from mimic_ray import Encoder, Spec
+
+        def run(net, images, taps):
+            maps = net[0](images).relu()
+            features = net[1](maps.mean(dim=(2, 3)))
+            return features, {"conv": maps} if "conv" in taps else {}
+
+        def build():
+            half = (0.5, 0.5, 0.5)
+            spec = Spec("my_net", 64, 32, mean=half, std=half, taps=("conv",))
+            return Encoder(spec, nn.Sequential(nn.Conv2d(3, 16, 3), nn.Linear(16, 64)), run)
     """
 
     mean: Tensor
@@ -55,7 +84,7 @@ class Encoder(nn.Module):
     ) -> Tensor | tuple[Tensor, list[Tensor]]:
         """Images [B, 3, S, S] with values in [0, 1] -> features [B, D], not normalised.
 
-        With `taps`, also the maps [B, C, H, W] of the named taps, in the order asked for.
+        With `taps`, also the maps [B, C, H, W] of those taps, in the same order.
         Raises ValueError for another image size or an unknown tap.
         """
         side = self.spec.input_size

@@ -52,11 +52,28 @@ def export(folder: RunFolder, student: Encoder, teacher: Loaded) -> Path:
 
 
 def load_encoder(run: str | Path, *, allow_code: bool = False) -> Encoder:
-    """The purified encoder of a finished run, on the CPU, in eval mode.
+    """Loads the purified encoder of a finished run, on the CPU, in eval mode.
 
-    `run` is its folder or address. An encoder that came from the user's own "file.py:function" is
-    code: it is run only with `allow_code=True`. Raises RunFolderError when the run is not finished
-    or not whole, and DamagedCheckpointError when the weights are not those that were written.
+    Args:
+        run: The run folder, or its address.
+        allow_code: Run the `file.py:function` that the encoder was made by. Only for runs that
+            you trust; without it, such an encoder is refused.
+
+    Returns:
+        A torch module: images [B, 3, S, S] with values in [0, 1] -> features [B, D], not
+        normalised. S is `encoder.spec.input_size`, D is `encoder.spec.feature_width`.
+
+    Raises:
+        RunFolderError: The run is not finished, or files are missing.
+        CheckpointError: The weights are not those that the run wrote.
+        StorageError: The address cannot be read.
+
+    Example:
+        import torch
+
+        encoder = mimic_ray.load_encoder("purified")
+        side = encoder.spec.input_size
+        features = encoder(torch.rand(8, 3, side, side))
     """
     with reading(run) as folder:
         return _read_encoder(folder, allow_code)

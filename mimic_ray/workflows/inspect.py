@@ -1,4 +1,4 @@
-"""What is in a weight file, which encoder fits it, and what would be left out."""
+"""What a weight file holds, which encoders fit it, and what would be left out."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Match:
 
 @dataclass(frozen=True)
 class Inspection:
-    """The answer of `inspect`. All texts are printable: a stranger's keys may hold escape codes."""
+    """The result of `inspect`. All texts are printable: keys in a file may hold escape codes."""
 
     file: str
     format: str
@@ -55,33 +55,50 @@ class Inspection:
     misfit: str | None  # why the encoder that was asked about does not fit
 
 
-def inspect(path: str | Path, encoder: str | None = None) -> Inspection:
-    """Reads the file under the rules of the one reader, and tries one encoder or all of ours.
+def inspect(checkpoint: str | Path, encoder: str | None = None) -> Inspection:
+    """Shows what a weight file holds and which architectures fit it. No code in it is run.
 
-    A file of one of our runs is first compared with the sums that the run has of it. Raises a
-    CheckpointError when the file is refused, UnknownNameError for the encoder's name.
+    A file that belongs to one of our runs is first compared with the checksums of the run.
+
+    Args:
+        checkpoint: A safetensors or torch file, or its address.
+        encoder: Check this architecture only, instead of every known one.
+
+    Returns:
+        Format, size and SHA-256 of the file; its groups of tensors; `fits`, the architectures
+        whose every key is there; `misfit`, why `encoder` does not fit. All texts are printable.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, too large, or asks for code.
+        UnknownNameError: There is no such `encoder`.
+        StorageError: The address cannot be read.
+
+    Example:
+        found = mimic_ray.inspect("suspect.pth")
+        for match in found.fits:
+            print(match.encoder, "at", match.place, "without", match.left_out)
     """
     # First: a wrong name is found sooner than a large file is read.
     wanted = None if encoder is None else build(encoder)
-    path = at_hand(str(path))
+    path = at_hand(str(checkpoint))
     for run in (path.parent, path.parent.parent):
         check_sums(run, path.relative_to(run).as_posix())
-    checkpoint = read_checkpoint(path)
+    read = read_checkpoint(path)
     misfit = None
     if wanted is None:
-        fits = fitting_encoders(checkpoint)
+        fits = fitting_encoders(read)
     else:
         try:
-            fits = [fit(checkpoint, wanted)]
+            fits = [fit(read, wanted)]
         except WrongEncoderError as error:
             fits, misfit = [], error.message
     return Inspection(
-        file=shown(checkpoint.path),
-        format=checkpoint.format,
-        size_bytes=checkpoint.path.stat().st_size,
-        sha256=checkpoint.sha256,
-        groups=_groups(checkpoint),
-        notes=checkpoint.notes,
+        file=shown(read.path),
+        format=read.format,
+        size_bytes=read.path.stat().st_size,
+        sha256=read.sha256,
+        groups=_groups(read),
+        notes=read.notes,
         fits=[_match(found) for found in fits],
         misfit=misfit,
     )

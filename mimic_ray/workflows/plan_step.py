@@ -51,7 +51,7 @@ def calibration(
 
     The path on CUDA is the one on the CPU, with the wall's clock; it has not been run there.
     """
-    one_of("--precision", precision, ("auto", "bf16", "fp32"))
+    one_of("precision", precision, ("auto", "bf16", "fp32"))
     compute = devices.choose(device, precision, threads)  # type: ignore[arg-type]
     resolved = with_batch(load_recipe(recipe, settings), batch, 1, checkpoint_activations)
     rates = calibrate.measure(compute)

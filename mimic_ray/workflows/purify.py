@@ -63,7 +63,7 @@ def purify(
     data: str | Path,
     out: str | Path,
     *,
-    recipe: str = "auto",
+    recipe: str | Path | Recipe = "auto",
     settings: Iterable[str] = (),
     seed: int | None = None,
     resources: Resources | None = None,
@@ -73,10 +73,53 @@ def purify(
     commit_every: int = 100,
     on_progress: ProgressCallback = ignore_progress,
 ) -> Purified:
-    """Distils `teacher` into a run folder at `out`. See `mimic-ray purify --help` for the words.
+    """Purifies a suspect encoder with a few thousand clean, unlabelled images.
 
-    Raises a MimicError before any work where the mistake can be seen; StoppedError after Ctrl-C or
-    SIGTERM, with the last step committed.
+    The suspect encoder is the teacher of a new one, the student, which learns from perturbed images
+    to give the features that the teacher gives for plain ones. No recipe guarantees against every
+    kind of trigger: the model card in the run folder says which kinds this one imitates.
+
+    Args:
+        encoder: Architecture: `resnet50`, `vit_b16`, `clip_rn50`, `simclr_resnet18`, any ResNet or
+            ViT of timm, with an input size as in `vit_b16@384`, or your own `file.py:function`.
+            `inspect` shows which ones fit a file.
+        teacher: Checkpoint file of the suspect encoder, or its address (s3://bucket/file).
+        data: Clean images: a folder of images or of .tar shards, a tar, an npz file, a pattern
+            such as `train-{000..007}.tar`, `torchvision:NAME:ROOT` or an address.
+        out: The run folder to create, or its address.
+        recipe: `auto`, `default`, `imagenet`, `official`, a TOML file or its address, or a
+            `Recipe`.
+        settings: Changes to the recipe, each `KEY=VALUE`.
+        seed: Short for `training.seed=...`: the same seed gives the same result.
+        resources: Workers, CPUs, GPUs and cluster. By default one worker on this machine.
+        resume: Continue the run in `out` from its last checkpoint.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        threads: CPU threads of a worker; 0 uses all that it has.
+        commit_every: Steps between two checkpoints.
+        on_progress: Called with a `Progress` now and then.
+
+    Returns:
+        `run`, the folder; `export`, the purified weights in the layout of the teacher's file;
+        `record`, what run.json says; `warnings`, notes for a person.
+
+    Raises:
+        UsageError: A wrong argument; RecipeError for the recipe, before any work.
+        CheckpointError: The teacher's file cannot be used, or does not fit `encoder`.
+        DataError: Images cannot be used, or are too few.
+        RunFolderError: `out` is not empty, or with `resume` holds another run.
+        StorageError, DiskError, ResourceError, TrainingError: The work failed.
+        StoppedError: After Ctrl-C or SIGTERM; the last step is in a checkpoint.
+
+    Example:
+        result = mimic_ray.purify(
+            "resnet50",
+            "suspect.pth",
+            "images",
+            "purified",
+            settings=["training.steps=300"],
+            resources=mimic_ray.Resources(local=True),  # in this process, without Ray
+        )
+        print(result.export, result.record.train_s)
     """
     resources = resources or Resources()
     overrides = [*settings, *([f"training.seed={seed}"] if seed is not None else [])]

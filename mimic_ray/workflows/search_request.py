@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mimic_ray.base.errors import UsageError
 from mimic_ray.method.recipe import Recipe, parse_recipe
@@ -39,7 +40,7 @@ class Wanted:
     @classmethod
     def of(
         cls,
-        recipe: str,
+        recipe: str | Path | Recipe,
         settings: list[str],
         search: list[str],
         only_these: bool,

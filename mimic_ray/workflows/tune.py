@@ -70,7 +70,7 @@ def tune(
     data: str | Path,
     out: str | Path,
     *,
-    recipe: str = "default",
+    recipe: str | Path | Recipe = "auto",
     settings: Iterable[str] = (),
     search: Iterable[str] = (),
     only_these: bool = False,
@@ -89,12 +89,51 @@ def tune(
     on_progress: ProgressCallback = ignore_progress,
     watch: Callable[[SearchProgress, int], None] = lambda progress, planned: None,
 ) -> Tuned:
-    """Searches recipes for `teacher` in a study folder at `out`. See `mimic-ray tune --help`.
+    """Searches the recipe that purifies an encoder best, from clean, unlabelled images alone.
 
-    `search` adds dimensions (`key=loguniform(1e-4,1e-2)`) to the default ones, or with `only_these`
-    replaces them; `settings` fix keys. `watch` is told how trials stand and how many are planned.
-    Raises a MimicError before any work where the mistake can be seen; StoppedError after Ctrl-C or
-    SIGTERM, with every ended trial kept; TrainingError when too many trials failed.
+    Each trial is one purification, judged on held-out images by two scores: fidelity, how well the
+    student keeps the teacher's features, and suspicion, how much of a backdoor may be left.
+
+    Args:
+        encoder: Architecture, as for `purify`.
+        teacher: Checkpoint file of the suspect encoder, or its address.
+        data: Clean images, as for `purify`.
+        out: The study folder to create, or its address.
+        recipe: The recipe that trials change, as for `purify`.
+        settings: Changes to it that hold for every trial, each `KEY=VALUE`.
+        search: More keys to search, each as in `training.learning_rate=loguniform(1e-4,1e-2)`;
+            also `uniform(a,b)`, `int(a,b)`, `choice(a,b,...)`, `zero_or_uniform(a,b)` and
+            `zero_or_loguniform(a,b)`.
+        only_these: Search only the keys in `search`, and not the default ones.
+        trials: Number of trials, with those of a resumed study.
+        held_out: Share of the images that scores are measured on; trials never train on them.
+        seed: Of the search itself.
+        resources: Workers, CPUs and GPUs of one trial, and the cluster.
+        resume: Continue the study in `out`; finished trials are kept.
+        early_stopping: Stop unpromising trials at 1/4 and 1/2 of their steps.
+        failed_share: The search fails when a larger share of the trials has failed.
+        untouched: Checkpoints of the same architecture that no attacker touched, to compare with.
+        oracle: Labels and the trigger, to measure ACC and ASR as well. For research: the search
+            does not look at them.
+        trackers: `mlflow` or `wandb`, in addition to TensorBoard files.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        threads: CPU threads of a worker; 0 uses all that it has.
+        on_progress: Called with a `Progress` now and then, until the first trial starts.
+        watch: Called with the state of all trials and the number planned.
+
+    Returns:
+        `best`, the file of the chosen recipe; `chosen`, its trial; `front`, the trials that no
+        other beats in both scores; `trials`, all; `report`, a page about the study.
+
+    Raises:
+        MimicError: UsageError, RecipeError, CheckpointError, DataError, RunFolderError,
+            StorageError or ResourceError, before any trial, for what cannot be used.
+        TrainingError: Too many trials failed.
+        StoppedError: After Ctrl-C or SIGTERM; every finished trial is kept.
+
+    Example:
+        found = mimic_ray.tune("resnet50", "suspect.pth", "images", "study", trials=2)
+        mimic_ray.purify("resnet50", "suspect.pth", "images", "purified", recipe=found.best)
     """
     resources = resources or Resources()
     asked = recipe, list(settings), list(search), only_these

@@ -1,11 +1,63 @@
+"""The Python API: what is public, documented, and imported only when it is used."""
+
+from __future__ import annotations
+
+import inspect
+import pydoc
+import typing
+
 import pytest
 
 import mimic_ray
 
+FUNCTIONS = [
+    *("inspect", "purify", "load_encoder", "evaluate", "profile", "tune", "plan", "attack"),
+    "show_progress",
+]
+SECTIONS = ("Args:", "Returns:", "Raises:", "Example:")
 
-def test_every_public_name_is_there_and_described():
-    for name in set(mimic_ray.__all__) - {"__version__"}:
-        assert getattr(mimic_ray, name).__doc__
+
+def test_dir_and_all_list_the_same_names():
+    assert dir(mimic_ray) == mimic_ray.__all__ == sorted(mimic_ray.__all__)
+    assert {name for name in mimic_ray.__all__ if name.islower() and name[0] != "_"} == {*FUNCTIONS}
+
+
+@pytest.mark.parametrize("name", sorted(set(mimic_ray.__all__) - {"__version__"}))
+def test_every_public_name_can_be_imported_and_has_a_docstring_of_its_own(name):
+    found = getattr(mimic_ray, name)
+    assert found.__name__ == name
+    assert found.__doc__
+    assert name in (mimic_ray.__doc__ or ""), "the page of help(mimic_ray) leaves it out"
+
+
+@pytest.mark.parametrize("name", sorted({*FUNCTIONS} - {"show_progress"}))
+def test_every_function_documents_each_parameter_its_result_errors_and_an_example(name):
+    function = getattr(mimic_ray, name)
+    parts = function.__doc__.split("\n    ")
+    assert all(any(line.strip() == section for line in parts) for section in SECTIONS)
+    arguments = function.__doc__.partition("Args:")[2].partition("Returns:")[0]
+    for parameter in inspect.signature(function).parameters:
+        assert f"\n        {parameter}: " in arguments, parameter
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_is_typed(name):
+    function = inspect.unwrap(getattr(mimic_ray, name))
+    hints = typing.get_type_hints(function)
+    assert set(hints) == {*inspect.signature(function).parameters, "return"}
+
+
+@pytest.mark.parametrize("name", ["purify", "tune", "profile", "attack"])
+def test_functions_that_read_a_checkpoint_begin_alike(name):
+    first = [*inspect.signature(getattr(mimic_ray, name)).parameters][:4]
+    assert first == ["encoder", "teacher", "data", "out"]
+
+
+def test_help_is_a_page_that_has_every_function():
+    page = pydoc.render_doc(mimic_ray, renderer=pydoc.plaintext)
+    assert "Five minutes" in page
+    for name in FUNCTIONS:
+        assert f"    {name}(" in page
 
 
 def test_other_names_are_refused_by_python_s_own_error():

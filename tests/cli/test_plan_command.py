@@ -81,7 +81,7 @@ def test_a_recipe_with_the_contrastive_term_costs_a_second_view(capsys):
         (["--gpu", "h10"], 'no gpu "h10". Did you mean h100'),
         (["--encoder", "tiny_resent"], "Did you mean tiny_resnet"),
         (["--images", "100", "--gpus", "2", "--batch", "64"], "100 images do not fill"),
-        (["--batch", "1"], "--batch 2"),
+        (["--batch", "1"], "use 2 or more"),
         (["--batch", "-3"], "--batch -3"),
         (
             [
@@ -90,14 +90,14 @@ def test_a_recipe_with_the_contrastive_term_costs_a_second_view(capsys):
             ],
             "no negatives",
         ),
-        (["--strategy", "fdsp"], '--strategy is auto or ddp or fsdp, not "fdsp"'),
+        (["--strategy", "fdsp"], "--strategy fdsp must be auto or ddp or fsdp"),
         (["--strategy", "ddp", "--teacher", "sharded"], "--teacher sharded needs"),
         (["--price-per-hour", "-1"], "--price-per-hour"),
         (["--utilisation", "40"], "--utilisation"),
         (["--epochs", "0"], "--epochs 0"),
         (["--image-bytes", "0"], "--image-bytes 0"),
         (["--read-mb-s", "-1"], "--read-mb-s"),
-        (["--source", "tape"], "--source is local or object"),
+        (["--source", "tape"], "--source tape must be local or object"),
     ],
 )
 def test_a_wrong_option_is_one_sentence(capsys, arguments, words):
