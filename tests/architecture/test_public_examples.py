@@ -126,6 +126,7 @@ def test_progress_is_called_in_a_loop(run_example, capsys):
     assert capsys.readouterr().out == "decode 1 of 2\n"
 
 
+@pytest.mark.filterwarnings("default")  # those of Ray itself
 @pytest.mark.ray
 @pytest.mark.slow
 def test_tune_gives_a_recipe_that_purify_takes(run_example, desk):
