@@ -58,7 +58,7 @@ def render(
     interface: Annotated[
         str,
         typer.Option(
-            help="Network interface for NCCL and gloo, for example ens5. Default: they choose.",
+            help="Network interface for NCCL and gloo, such as ens5. Default: their own choice.",
             show_default=False,
         ),
     ] = "",

@@ -58,5 +58,5 @@ def yaml_scalar(value: object) -> str:
 
     text: str = yaml.safe_dump(value, default_flow_style=True, width=float("inf"))
     text = text.removesuffix("\n").removesuffix("\n...")
-    # JSON is YAML. A plain scalar could not stand in a flow mapping with these characters.
+    # JSON is YAML. A flow mapping needs quotes around these characters.
     return json.dumps(value) if set(text) & set("\n,[]{}") else text

@@ -43,7 +43,7 @@ def strict(schema: Any) -> Any:
 
 
 def schema_problems(schema: Mapping[str, Any], data: Any, path: YamlPath = ()) -> Iterator[Problem]:
-    """All differences between `data`, which stands at `path` of a document, and `schema`."""
+    """All differences between `data`, the part of a document at `path`, and `schema`."""
     import jsonschema
 
     for error in jsonschema.Draft202012Validator(schema).iter_errors(data):

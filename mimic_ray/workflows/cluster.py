@@ -91,11 +91,11 @@ def plan_action(
     errors = [finding for finding in findings if finding.level == "error"]
     if errors:
         more = f" ({count(len(errors) - 1, 'more error')})" if len(errors) > 1 else ""
-        raise ClusterFileError(f"{errors[0]}{more}. Nothing was started.")
+        raise ClusterFileError(f"{errors[0]}{more}. Nothing was changed.")
     if action == "up":
         for finding in findings:
             if finding.level == "note" and "is a placeholder" in finding.message:
-                raise ClusterFileError(f"{finding} Nothing was started.")
+                raise ClusterFileError(f"{finding} Nothing was changed.")
     documents = [document.data for document in read_documents(path)]
     if kind_of(path, documents[0]) == "ray_up":
         if namespace:
@@ -184,9 +184,9 @@ def _check_secrets(kubectl: list[str], documents: Sequence[Any]) -> None:
 
 def _ray() -> str:
     """Ray's command of this Python environment: the same version as checked the file."""
-    beside = Path(sys.executable).with_name("ray")
-    if beside.is_file() and os.access(beside, os.X_OK):
-        return str(beside)
+    own = Path(sys.executable).with_name("ray")
+    if own.is_file() and os.access(own, os.X_OK):
+        return str(own)
     return _program("ray", "Install it with: pip install 'mimic-ray[cluster]'")
 
 

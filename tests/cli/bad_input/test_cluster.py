@@ -39,7 +39,7 @@ def test_a_file_that_is_not_a_cluster_file_is_wrong_use(refused, tmp_path, conte
 )
 def test_a_file_with_a_mistake_is_not_started(refused, tmp_path, name, old, new, words):
     file = edited(tmp_path, name, (old, new))
-    refused(["cluster", "up", file], file, words, "Nothing was started.", code=1)
+    refused(["cluster", "up", file], file, words, "Nothing was changed.", code=1)
 
 
 @pytest.mark.parametrize(
