@@ -4,162 +4,104 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mimic_ray.base.errors import UsageError
 from mimic_ray.cli import console
 
-_CLOUD, _KUBERNETES = "AWS and GCP", "Kubernetes"
 _GPUS = "GPU of the workers: a100, a100_40, h100, h200, l4, l40s, a10g, t4 or v100."
 
 
+def _option(help: str, panel: str | None = None, **settings: Any) -> Any:
+    return typer.Option(help=help, rich_help_panel=panel, **settings)
+
+
+def _cloud(help: str) -> Any:
+    return _option(help, "AWS and GCP")
+
+
+def _kubernetes(help: str, **settings: Any) -> Any:
+    return _option(help, "Kubernetes", **settings)
+
+
 def render(
-    provider: Annotated[str, typer.Option(help="Where the cluster runs: aws, gcp or kuberay.")],
-    gpu: Annotated[str, typer.Option(help=_GPUS)],
-    workers: Annotated[int, typer.Option(help="Maximum number of workers, one GPU each.")] = 8,
+    provider: Annotated[str, _option("Where the cluster runs: aws, gcp or kuberay.")],
+    gpu: Annotated[str, _option(_GPUS)],
+    workers: Annotated[int, _option("Maximum number of workers, one GPU each.")] = 8,
     min_workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Workers that always run. Default: the value of --workers.", show_default=False
-        ),
+        int | None, _option("Workers that always run. Default: the value of --workers.")
     ] = None,
     gpus_per_node: Annotated[
-        int | None,
-        typer.Option(
-            help="GPUs of one node. Default: the smallest machine that holds all workers.",
-            show_default=False,
-        ),
+        int | None, _option("GPUs per node. Default: the smallest machine that holds all workers.")
     ] = None,
-    name: Annotated[str, typer.Option(help="Name of the cluster.")] = "mimic-ray",
-    spot: Annotated[
-        bool, typer.Option("--spot", help="Use spot machines for the workers.")
-    ] = False,
+    name: Annotated[str, _option("Name of the cluster.")] = "mimic-ray",
+    spot: Annotated[bool, typer.Option("--spot", help="Use spot machines for workers.")] = False,
     image: Annotated[
         str,
-        typer.Option(
-            help="Container image, built from cluster/Dockerfile. Without it the file has a "
-            "placeholder that `cluster up` refuses.",
-            show_default=False,
+        _option(
+            "Container image, built from cluster/Dockerfile. Without it the file has a placeholder "
+            "that `cluster up` refuses."
         ),
     ] = "",
     shm: Annotated[
-        int, typer.Option(help="Size of /dev/shm of a worker node in GiB (0: 8 GiB per GPU).")
+        int, _option("Size of /dev/shm of a worker node in GiB (0: 8 GiB per GPU).")
     ] = 0,
     shared: Annotated[
         str,
-        typer.Option(
-            help="Storage that all nodes mount: HOST:/EXPORT of an NFS server, or on Kubernetes "
-            "the name of a PersistentVolumeClaim.",
-            show_default=False,
+        _option(
+            "Storage that all nodes mount: HOST:/EXPORT of an NFS server, or on Kubernetes the "
+            "name of a PersistentVolumeClaim."
         ),
     ] = "",
     interface: Annotated[
-        str,
-        typer.Option(
-            help="Network interface for NCCL and gloo, such as ens5. Default: their own choice.",
-            show_default=False,
-        ),
+        str, _option("Network interface for NCCL and gloo, such as ens5. Default: their choice.")
     ] = "",
     token_file: Annotated[
-        str, typer.Option(help="File with Ray's authentication token on this machine.")
+        str, _option("File with Ray's authentication token on this machine.")
     ] = "~/.ray/auth_token",
-    region: Annotated[
-        str,
-        typer.Option(
-            help="Region. Default: us-west-2 on AWS, us-central1 on GCP.",
-            rich_help_panel=_CLOUD,
-            show_default=False,
-        ),
-    ] = "",
-    zone: Annotated[
-        str,
-        typer.Option(
-            help="Availability zone. Default: any on AWS, REGION-a on GCP.",
-            rich_help_panel=_CLOUD,
-            show_default=False,
-        ),
-    ] = "",
-    project: Annotated[
-        str,
-        typer.Option(
-            help="GCP project ID. Required on GCP.", rich_help_panel=_CLOUD, show_default=False
-        ),
-    ] = "",
-    disk: Annotated[int, typer.Option(help="Disk of a node in GB.", rich_help_panel=_CLOUD)] = 200,
+    region: Annotated[str, _cloud("Region. Default: us-west-2 on AWS, us-central1 on GCP.")] = "",
+    zone: Annotated[str, _cloud("Availability zone. Default: any on AWS, REGION-a on GCP.")] = "",
+    project: Annotated[str, _cloud("GCP project ID. Required on GCP.")] = "",
+    disk: Annotated[int, _cloud("Disk of a node in GB.")] = 200,
     head_role: Annotated[
-        str,
-        typer.Option(
-            help="Instance profile (AWS) or service account (GCP) of the head.",
-            rich_help_panel=_CLOUD,
-        ),
+        str, _cloud("Instance profile (AWS) or service account (GCP) of the head.")
     ] = "mimic-ray-head",
     worker_role: Annotated[
-        str,
-        typer.Option(
-            help="Instance profile (AWS) or service account (GCP) of the workers.",
-            rich_help_panel=_CLOUD,
-        ),
+        str, _cloud("Instance profile (AWS) or service account (GCP) of the workers.")
     ] = "mimic-ray-worker",
-    subnet: Annotated[
-        str,
-        typer.Option(
-            help="Subnet of all nodes. Default: Ray chooses.",
-            rich_help_panel=_CLOUD,
-            show_default=False,
-        ),
-    ] = "",
+    subnet: Annotated[str, _cloud("Subnet of all nodes. Default: Ray chooses.")] = "",
     security_group: Annotated[
-        str,
-        typer.Option(
-            help="AWS security group. Default: Ray creates one with SSH open to the internet.",
-            rich_help_panel=_CLOUD,
-            show_default=False,
-        ),
+        str, _cloud("AWS security group. Default: Ray creates one with SSH open to the internet.")
     ] = "",
     machine_image: Annotated[
         str,
-        typer.Option(
-            help="AMI (AWS) or image (GCP) with NVIDIA driver 580 or later. Default: the cloud's "
-            "deep learning image.",
-            rich_help_panel=_CLOUD,
-            show_default=False,
+        _cloud(
+            "AMI (AWS) or image (GCP) with NVIDIA driver 580 or later. Default: the cloud's deep "
+            "learning image."
         ),
     ] = "",
     kind: Annotated[
-        str,
-        typer.Option(
-            help="raycluster (a cluster that stays) or rayjob (one job with its own cluster).",
-            rich_help_panel=_KUBERNETES,
-        ),
+        str, _kubernetes("raycluster (a cluster that stays) or rayjob (one job with its cluster).")
     ] = "raycluster",
     node_selector: Annotated[
         list[str] | None,
-        typer.Option(
+        _kubernetes(
+            "Label of the GPU nodes; repeatable. Default: nvidia.com/gpu.product of the GPU.",
             metavar="KEY=VALUE",
-            help="Label of the GPU nodes; repeatable. Default: nvidia.com/gpu.product of the GPU.",
-            rich_help_panel=_KUBERNETES,
-            show_default=False,
         ),
     ] = None,
     token_secret: Annotated[
-        str,
-        typer.Option(
-            help="Secret with the token under the key auth_token.", rich_help_panel=_KUBERNETES
-        ),
+        str, _kubernetes("Secret with the token under the key auth_token.")
     ] = "mimic-ray-token",
-    out: Annotated[
-        Path | None,
-        typer.Option(help="File to write. Default: standard output.", show_default=False),
-    ] = None,
+    out: Annotated[Path | None, _option("File to write. Default: standard output.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --out.")] = False,
     job: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="-- COMMAND",
             help="Command of a rayjob, without mimic-ray. Default: purify, with data from /data.",
-            show_default=False,
         ),
     ] = None,
 ) -> None:

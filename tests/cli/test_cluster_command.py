@@ -15,7 +15,6 @@ from tests.cluster_files.cluster_examples import (
     AWS,
     CLUSTER,
     FOLDER,
-    edited,
     line_of,
     without_placeholders,
 )
@@ -100,20 +99,6 @@ def test_a_dry_run_prints_the_command_and_runs_nothing(capsys, machine):
 def test_the_exit_code_is_that_of_the_command(capfd, machine, monkeypatch):
     monkeypatch.setenv("CODE", "7")
     assert run(capfd, "up", without_placeholders(machine, AWS))[0] == 7
-
-
-def test_a_file_that_cannot_be_started_is_one_sentence_and_exit_code_1(capsys, machine):
-    bad = without_placeholders(machine, AWS, ("ssh_user", "ssh_usr"))
-    for file, words in ((bad, "ssh_user?"), (edited(machine, CLUSTER), "registry.example.com")):
-        code, out, err = run(capsys, "up", file, "--yes")
-        assert (code, out, err.count("\n")) == (1, "", 1)
-        assert words in err
-    assert log(machine) == ""
-
-
-def test_wrong_use_exits_with_2(capsys, machine):
-    code, _, err = run(capsys, "down", without_placeholders(machine, AWS), "--namespace", "ml")
-    assert (code, "--namespace needs a Kubernetes file" in err) == (2, True)
 
 
 @pytest.mark.parametrize(

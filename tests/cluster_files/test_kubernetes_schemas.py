@@ -3,7 +3,6 @@ import json
 from importlib.resources import files
 
 import jsonschema
-import pytest
 import yaml
 
 from mimic_ray.cluster_files.kubernetes_schemas import RAY_API, known_kinds, schema_of
@@ -34,10 +33,4 @@ def test_kinds_of_kubernetes_come_from_its_own_schemas():
 
 def test_other_kinds_of_kuberay_are_known_but_have_no_schema():
     assert schema_of(RAY_API, "RayService") is None
-
-
-@pytest.mark.parametrize("kind", ["RayCluster", "RayJob"])
-def test_the_packaged_schemas_are_strict_and_have_their_licence(kind):
-    assert schema_of(RAY_API, kind)["properties"]["spec"]["additionalProperties"] is False
-    assert "Apache License" in (SCHEMAS / "LICENSE").read_text()
-    assert "v1.7.0" in (SCHEMAS / "README.md").read_text()
+    assert schema_of(RAY_API, "RayJob")["properties"]["spec"]["additionalProperties"] is False
