@@ -1,8 +1,8 @@
-"""Keeps secrets out of what is shared: run folders, logs, model cards.
+"""Removes secrets from what people share: run folders, logs, model cards.
 
-Hidden are: values of names that end in key, token, secret or password (`AWS_SECRET_KEY=...`,
-`--token ...`, entries of a mapping), `Bearer ...`, user info and query strings of URLs, and every
-value that such a variable of the environment holds, wherever it turns up.
+It hides the values of names that end in key, token, secret or password (`AWS_SECRET_KEY=...`,
+`--token ...`, entries of a mapping), `Bearer ...`, user info and query strings of URLs, and the
+values of environment variables with such a name wherever they occur.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BEARER = re.compile(r"(\bBearer\s+)\S+", re.IGNORECASE)
 _USER_INFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@'\"]+@", re.IGNORECASE)
 _QUERY = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s?'\"]*\?)[^\s'\"]+", re.IGNORECASE)
 
-# Shorter values ("1", "true", "none") occur in honest text.
+# Shorter values ("1", "true", "none") occur in ordinary text.
 _SHORTEST_SECRET = 8
 
 
@@ -52,5 +52,5 @@ def _redact_text(text: str) -> str:
 
 
 def _names_a_secret(name: object) -> bool:
-    # A lone "key" names an image or a tensor, not a secret.
+    # "key" alone is the name of an image or a tensor, not of a secret.
     return isinstance(name, str) and name != "key" and bool(_SECRET_NAME.search(name))

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that the work looks at, instead of an exception anywhere."""
+"""Ctrl-C and SIGTERM as a flag that long work checks, instead of an exception at any point."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequests:
-    """How often a stop was asked for, and by which signal last."""
+    """Counts the requests to stop and keeps the number of the last signal."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -21,15 +21,15 @@ class StopRequests:
     def note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self.count += 1
         self.signal_number = number
-        if self.count > 2:  # whoever asks a third time means now
+        if self.count > 2:  # a third request stops at once
             raise KeyboardInterrupt
 
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequests]:
-    """Counts signals inside the block; the handlers from before are back after it.
+    """Counts signals inside the block and restores the previous handlers after it.
 
-    Outside of the main thread (a notebook's worker, a server) signals are left alone.
+    Outside the main thread (a notebook's worker, a server) no handler is set.
     """
     requests = StopRequests()
     if threading.current_thread() is not threading.main_thread():

@@ -1,10 +1,10 @@
-"""Foreign names on our terminal: keys and file names may hold escape codes."""
+"""Text for the terminal: keys and file names from outside may contain escape codes."""
 
 from __future__ import annotations
 
 
 def plain(text: object, limit: int = 200) -> str:
-    """`text` with control characters written out and cut to `limit` characters."""
+    """`text` with control characters escaped, cut to `limit` characters."""
     shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
     return shown if len(shown) <= limit else shown[: limit - 3] + "..."
 
