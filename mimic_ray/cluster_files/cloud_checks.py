@@ -19,7 +19,7 @@ from mimic_ray.cluster_files.findings import Problem, YamlPath
 from mimic_ray.cluster_files.lookup import mapping
 from mimic_ray.cluster_files.schema_checks import schema_problems, strict
 
-INSTALL = "install it with: pip install 'mimic-ray[cluster-check]'"
+_INSTALL = "install it with: pip install 'mimic-ray[cluster-check]'"
 
 # Keys that Ray reads from `provider`. Its schema lists some of them and allows any other.
 _PROVIDER_KEYS = (
@@ -63,7 +63,7 @@ def cloud_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
     yield from schema_problems(schema, provider, ("provider",))
     installed = find_spec(_SDK[cloud]) is not None
     if not installed:
-        message = f"node_config is not checked because {_SDK[cloud]} is missing: {INSTALL}"
+        message = f"node_config is not checked because the SDK of {cloud} is missing: {_INSTALL}"
         yield Problem(path, message, "note")
     for name, node_type in mapping(config, "available_node_types").items():
         node = mapping(node_type, "node_config")

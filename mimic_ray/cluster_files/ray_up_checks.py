@@ -49,7 +49,7 @@ def _node_type_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
 def _rule_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
     reason = refusal(config)
     if reason:
-        paths = {"head_node_type": "head_node_type", "max_workers": "max_workers"}
-        paths["container"] = "docker"
-        path = next(((key,) for word, key in paths.items() if word in reason), ())
+        keys = ("head_node_type", "max_workers", "docker")
+        words = ("head_node_type", "max_workers", "container")
+        path = next(((key,) for key, word in zip(keys, words, strict=True) if word in reason), ())
         yield Problem(path, f"Ray refuses it: {plain(reason).rstrip('.')}.")
