@@ -52,11 +52,12 @@ format: install  ## rewrite the code in the one format
 	$(RUN)/ruff format .
 	$(RUN)/ruff check --fix .
 
-bench: install  ## our speed against the authors' code and webdataset, as ratios
+bench: install  ## our speed against other code, and predictions of plan against real steps
 	$(RUN)/python -m benchmarks.training_step
 	$(RUN)/python -m benchmarks.mi_profile
 	$(RUN)/python -m benchmarks.image_loading
 	$(RUN)/python -m benchmarks.augmentation
+	$(RUN)/python -m benchmarks.plan_accuracy
 
 clean:  ## remove the environment and what tools left
 	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache

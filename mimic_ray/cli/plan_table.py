@@ -1,4 +1,4 @@
-"""A plan as lines and tables for the terminal."""
+"""A plan as text and a table for the terminal."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mimic_ray.base.text import count, duration
 from mimic_ray.planning.hardware import GIB
 
 if TYPE_CHECKING:
+    from mimic_ray.planning.advice import Changes
     from mimic_ray.planning.throughput import Loader
     from mimic_ray.workflows.plan import Plan
 
@@ -28,54 +29,55 @@ _MEMORY_ROWS = (
 
 
 def summary(plan: Plan) -> Iterator[str]:
-    """What is planned and what a step computes."""
+    """The run and the work of one step."""
     traced, each = plan.traced, plan.traced.batch
     yield (
-        f"{plan.encoder}: {traced.student_parameters / 1e6:.1f} M parameters. GFLOP an image: "
+        f"{plan.encoder}: {traced.student_parameters / 1e6:.1f} M parameters. GFLOP per image: "
         f"forward {traced.forward_flops / each / 1e9:.3g}, teacher "
         f"{traced.teacher_flops / each / 1e9:.3g}, student forward and backward "
-        f"{traced.student_flops / each / 1e9:.3g}; together {traced.flops / each / 1e9:.3g}."
+        f"{traced.student_flops / each / 1e9:.3g}; total {traced.flops / each / 1e9:.3g}."
     )
     parts = f" in {plan.accumulate} parts" if plan.accumulate > 1 else ""
     yield (
-        f"{plan.gpus} x {plan.hardware.name} in {plan.precision}, {plan.batch} images each a "
+        f"{plan.gpus} x {plan.hardware.name} in {plan.precision}, {plan.batch} images per GPU and "
         f"step{parts}: global batch {plan.batch * plan.gpus:,}, {count(plan.steps, 'step')} for "
         f"{count(plan.epochs, 'epoch')} of {count(plan.images, 'image')}."
     )
 
 
 def strategy_table(plan: Plan) -> Table:
-    """One strategy a column: memory, what each resource allows, time."""
+    """One column per strategy: memory, the limit of each resource, time."""
     table = Table(box=SIMPLE_HEAD)
     table.add_column("Per GPU")
-    for way in plan.ways:
-        mark = " *" if way is plan.chosen else ""
-        table.add_column(way.memory.strategy + mark, justify="right", no_wrap=True)
+    costs = plan.strategies
+    for cost in costs:
+        mark = " *" if cost is plan.chosen else ""
+        table.add_column(cost.memory.strategy + mark, justify="right", no_wrap=True)
     for part in _MEMORY_ROWS:
-        table.add_row(part, *(gib(getattr(way.memory, part)) for way in plan.ways))
+        table.add_row(part, *(gib(getattr(cost.memory, part)) for cost in costs))
     table.add_row(
         f"sum, of {plan.hardware.memory / GIB:.0f} GiB",
-        *(gib(way.memory.total) + ("" if way.fits else " no") for way in plan.ways),
+        *(gib(cost.memory.total) + ("" if cost.fits else " no") for cost in costs),
         end_section=True,
     )
-    for name in sorted({bound.by for way in plan.ways for bound in way.bounds}):
-        rates = ({b.by: b.images_s for b in way.bounds}[name] for way in plan.ways)
+    for name in sorted({bound.by for cost in costs for bound in cost.bounds}):
+        rates = ({b.by: b.images_s for b in cost.bounds}[name] for cost in costs)
         table.add_row(f"images/s by {name}", *(f"{rate:,.0f}" for rate in rates))
-    table.add_row("bottleneck", *(way.bottleneck for way in plan.ways), end_section=True)
-    table.add_row("all: images/s", *(f"{way.images_s:,.0f}" for way in plan.ways))
-    table.add_row("all: time", *(duration(3600 * way.hours) for way in plan.ways))
+    table.add_row("bottleneck", *(cost.bottleneck for cost in costs), end_section=True)
+    table.add_row("all: images/s", *(f"{cost.images_s:,.0f}" for cost in costs))
+    table.add_row("all: time", *(duration(3600 * cost.hours) for cost in costs))
     return table
 
 
 def gib(size: float) -> str:
-    """`4.90 GiB`, or in MiB where that would be less than 0.1."""
+    """`4.90 GiB`, or in MiB below 0.1 GiB."""
     if size == 0:
         return "-"
     return f"{size / GIB:.2f} GiB" if size >= GIB / 10 else f"{size / (1 << 20):.1f} MiB"
 
 
 def slow_start(plan: Plan, need: Loader) -> str:
-    """How long the first epoch takes where the source holds it up."""
+    """How long the first epoch takes if it waits for the source."""
     if need.limit_mb_s >= need.read_mb_s:
         return ""
     size = plan.steps // plan.epochs * plan.batch * plan.gpus
@@ -84,33 +86,48 @@ def slow_start(plan: Plan, need: Loader) -> str:
     return f" (it takes {duration(waits)}, not {duration(trains)})"
 
 
+def as_options(changes: Changes) -> str:
+    """Changes of a plan as they are written on the command line."""
+    words = []
+    for name, value in changes.items():
+        if name == "settings":
+            words += [f"--set {setting}" for setting in value]
+        else:
+            words.append(f"--{name.replace('_', '-')} {value}")
+    return " ".join(words)
+
+
 def closing(plan: Plan) -> Iterator[str]:
-    """The answer: what is chosen and needs, or what would make it fit."""
+    """The chosen strategy and its needs, or what would make the run fit."""
     if plan.chosen is None or plan.loader is None:
         if plan.advice:
-            yield f"It does not fit. What would make it fit: {'; or '.join(plan.advice)}."
+            changes = "; or ".join(map(as_options, plan.advice))
+            yield f"The run does not fit. It would fit with: {changes}."
         else:
-            yield "It does not fit, nor with more GPUs, another card or smaller parts of a step."
+            yield (
+                "The run does not fit, and would not with accumulation, more GPUs or another card."
+            )
         return
     assumed = plan.assumptions
     yield (
-        f"* Chosen: {plan.chosen.memory.strategy}, bound by {plan.chosen.bottleneck}. Assumed: "
+        f"* Chosen: {plan.chosen.memory.strategy}, limited by {plan.chosen.bottleneck}. Assumed: "
         f"{assumed['utilisation']:.0%} of the peak, {assumed['bandwidth_share']:.0%} of the memory "
         f"bandwidth, {assumed['link_share']:.0%} of the link, "
-        f"{assumed['start_s'] * 1e6:.0f} us to start a kernel, "
-        f"{assumed['usable_memory_share']:.0%} of the memory usable. A bound, not a promise: each "
-        "resource is taken to hide behind the slowest."
+        f"{assumed['launch_s'] * 1e6:.0f} us per kernel launch, "
+        f"{assumed['usable_memory_share']:.0%} of the memory usable. This is an upper bound: it "
+        "assumes that all resources work at the same time."
     )
     need = plan.loader
     where = "object storage" if plan.source == "object" else "disk"
     yield (
-        f"Loader, all hosts: {need.decode_cores:.1f} cores and {need.read_mb_s:,.0f} MB/s from "
-        f"{where}, which gives {need.limit_mb_s:,.0f}, while the first epoch is decoded"
-        f"{slow_start(plan, need)}; then {need.cached_cores:.2f} cores. Every node reads the set "
-        f"once: {need.read_gb:.1f} GB in all, {need.cache_gb:.1f} GB kept decoded."
+        f"Loading, all nodes: {need.decode_cores:.1f} cores and {need.read_mb_s:,.0f} MB/s from "
+        f"{where} (which provides {need.limit_mb_s:,.0f}) in the first epoch"
+        f"{slow_start(plan, need)}, then {need.cached_cores:.2f} cores. Each node reads the set "
+        f"once: {need.read_gb:.1f} GB in total, and {need.cache_gb:.1f} GB of decoded images."
     )
-    if plan.recorded:
-        yield f"The teacher is asked once, about {plan.recorded:,} fixed views, not in each step."
-    money = "" if plan.cost is None else f", cost {plan.cost:,.2f} at {plan.price:g} a GPU-hour"
-    more = "" if plan.price is not None else " With --price-per-hour it says the cost."
-    yield f"Time {duration(3600 * plan.chosen.hours)}, {plan.gpu_hours:.3g} GPU-hours{money}.{more}"
+    if plan.cached_views:
+        yield f"The teacher runs once on {plan.cached_views:,} fixed views, not in every step."
+    money = ". Set --price-per-hour to see the cost"
+    if plan.cost is not None:
+        money = f", cost {plan.cost:,.2f} at {plan.price_per_hour:g} per GPU-hour"
+    yield f"Time {duration(3600 * plan.chosen.hours)}, {plan.gpu_hours:.3g} GPU-hours{money}."

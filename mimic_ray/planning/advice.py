@@ -1,93 +1,92 @@
-"""What would make a plan fit that does not: only changes whose own plan was made and fits."""
+"""Changes that make a plan fit: each is planned, and only those that fit are proposed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
-from mimic_ray.planning.hardware import HARDWARE, Hardware
+from mimic_ray.method.recipe import Recipe
+from mimic_ray.planning.hardware import HARDWARE
 from mimic_ray.planning.memory import STRATEGIES
+from mimic_ray.planning.plan_request import PlanRequest
+from mimic_ray.planning.strategy_cost import Cluster
 from mimic_ray.planning.trace import Trace
 
-OPTIONS = {
-    "ddp": {"strategy": "ddp", "teacher": "replicated"},
-    "fsdp": {"strategy": "fsdp", "teacher": "replicated"},
-    "fsdp+teacher": {"strategy": "fsdp", "teacher": "sharded"},
+# New values of a request's fields; "settings" are added to those it has.
+Changes = dict[str, Any]
+
+_STRATEGY_CHANGES = {
+    "ddp": {"strategy": "ddp", "teacher_placement": "replicated"},
+    "fsdp": {"strategy": "fsdp", "teacher_placement": "replicated"},
+    "fsdp+teacher": {"strategy": "fsdp", "teacher_placement": "sharded"},
 }
-# Beyond this many times the GPUs that were asked for, another card is the better answer.
+_CHECKPOINT = "training.checkpoint_activations=true"
+# Beyond this multiple of the requested GPUs another card is the better answer.
 _MORE_GPUS = 16
 
 
-def largest_batch(traced: Trace, least: int, room: float, accumulate: int) -> int:
-    """Images a device and step, were memory to grow with each of them alike; 0 if none fits.
+def largest_batch(traced: Trace, needed: int, available: float, accumulate: int) -> int:
+    """Images per device and step if memory grows linearly with them; 0 if none fits.
 
-    `least` is the memory that the traced part of a step takes.
+    `needed` bytes are what the traced part of a step takes of the `available` ones.
     """
     per_image = (traced.activations + traced.views) / traced.batch
-    left = room - (least - per_image * traced.batch)
+    left = available - (needed - per_image * traced.batch)
     return max(0, int(left / per_image)) * accumulate
 
 
 def advice(
-    fits: Callable[..., bool],
-    *,
-    hardware: Hardware,
-    gpus: int,
-    batch: int,
-    accumulate: int,
-    guess: int,
-    precision: str,
-    checkpointed: bool,
-    settled: bool,
-) -> list[str]:
-    """Sentences' parts, each a change of the command. `fits(**changes)` makes a whole plan anew.
+    fits: Callable[[Changes], bool],
+    request: PlanRequest,
+    recipe: Recipe,
+    cluster: Cluster,
+    estimated_batch: int,
+) -> list[Changes]:
+    """Changes after each of which `fits` is true: single ones, else several at once.
 
-    `guess` is a batch to begin with; `settled` says that a strategy was asked for.
+    `request` has a batch; `estimated_batch` is where the search for a smaller one starts.
     """
-    found = []
-    if settled:
-        ways = (name for name in STRATEGIES if gpus > 1 and fits(**OPTIONS[name]))
-        found += [f"{option(name)}" for name in ways][:1]
-    if smaller := next((b for b in _shrinking(min(guess, batch - 1)) if fits(batch=b)), 0):
-        found.append(f"--batch {smaller}")
-    parts = [n for n in _doubling(2 * accumulate, batch) if fits(accumulate=n)][:1]
-    found += [f"--accumulate {n} with this batch" for n in parts]
-    if not checkpointed and fits(checkpoint_activations=True):
-        found.append("--checkpoint-activations, for one more forward")
-    if precision == "fp32" and hardware.bf16 > hardware.fp32 and fits(precision="bf16"):
-        found.append("--precision bf16")
-    return found or list(_larger(fits, hardware, gpus, batch, accumulate))
-
-
-def option(strategy: str) -> str:
-    """As it is written in the command."""
-    return {
-        "ddp": "--strategy ddp",
-        "fsdp": "--strategy fsdp",
-        "fsdp+teacher": "--strategy fsdp --teacher sharded",
-    }[strategy]
+    batch, accumulate = request.batch, recipe.training.accumulate
+    found: list[Changes] = []
+    if request.gpus > 1 and not all(map(request.allows, STRATEGIES)):
+        found += _first(fits, (_STRATEGY_CHANGES[name] for name in STRATEGIES))
+    found += _first(fits, ({"batch": n} for n in _shrinking(min(estimated_batch, batch - 1))))
+    found += _first(fits, (_settings(_parts(n)) for n in _doubling(2 * accumulate, batch)))
+    if not recipe.training.checkpoint_activations:
+        found += _first(fits, iter([_settings(_CHECKPOINT)]))
+    if cluster.precision == "fp32" and cluster.hardware.bf16 > cluster.hardware.fp32:
+        found += _first(fits, iter([_settings("training.precision=bf16")]))
+    return found or list(_larger(fits, request, cluster, accumulate))
 
 
 def _larger(
-    fits: Callable[..., bool], hardware: Hardware, gpus: int, batch: int, accumulate: int
-) -> Iterator[str]:
-    """Several changes at once, or more to pay for."""
-    for parts in _doubling(accumulate, batch):
-        if fits(accumulate=parts, checkpoint_activations=True):
-            yield f"--checkpoint-activations with --accumulate {parts}"
-            break
-    for more in _doubling(2 * gpus, _MORE_GPUS * gpus):
-        if fits(gpus=more, **OPTIONS["fsdp+teacher"]):
-            yield f"--gpus {more} {option('fsdp+teacher')}"
-            break
-    cards = [card for card in HARDWARE.values() if card.memory > hardware.memory]
-    for card in sorted(cards, key=lambda card: card.memory):
-        if fits(gpu=card.name, precision="auto"):
-            yield f"--gpu {card.name}"
-            break
+    fits: Callable[[Changes], bool], request: PlanRequest, cluster: Cluster, accumulate: int
+) -> Iterator[Changes]:
+    """Several changes at once, or more hardware."""
+    parts = _doubling(accumulate, request.batch)
+    yield from _first(fits, (_settings(_CHECKPOINT, _parts(n)) for n in parts))
+    gpus = _doubling(2 * request.gpus, _MORE_GPUS * request.gpus)
+    yield from _first(fits, ({"gpus": n, **_STRATEGY_CHANGES["fsdp+teacher"]} for n in gpus))
+    larger = [card for card in HARDWARE.values() if card.memory > cluster.hardware.memory]
+    names = [card.name for card in sorted(larger, key=lambda card: card.memory)]
+    yield from _first(fits, ({"gpu": name} for name in names))
+
+
+def _first(fits: Callable[[Changes], bool], candidates: Iterator[Changes]) -> list[Changes]:
+    """The first that fits, if any."""
+    return [found] if (found := next(filter(fits, candidates), None)) else []
+
+
+def _settings(*settings: str) -> Changes:
+    return {"settings": settings}
+
+
+def _parts(number: int) -> str:
+    return f"training.accumulate={number}"
 
 
 def _shrinking(batch: int) -> Iterator[int]:
-    """From a guess that is nearly right down to two images."""
+    """From an estimate that is nearly right down to two images."""
     while batch >= 2:
         yield batch
         batch = batch * 9 // 10

@@ -1,10 +1,10 @@
-"""Accelerators as their vendors publish them. Peaks are dense (no sparsity) and never reached.
+"""Published figures of accelerators. Peaks are dense (without sparsity) and never reached.
 
-Each card names its source. T4 and V100 have no bf16: their fp32 figure stands in for it. Data
-sheets from H100 on print tensor figures with sparsity; half of them is meant here. `link` is what
-one GPU sends to others of its node in one direction: half the published NVLink figure, or PCIe.
-`network` is between nodes, a GPU's share, and no figure of the card but of the usual machine around
-it (DGX: one adapter of 400 or 200 Gb/s a GPU; others 25 Gb/s).
+Each card names its source. T4 and V100 have no bf16, so their fp32 figure is used for it. Data
+sheets from H100 on print tensor figures with sparsity; these are halved here. `link` is what one
+GPU sends to others in its node in one direction: half the published NVLink figure, or PCIe.
+`network` is a GPU's share of the network between nodes. It depends on the machine rather than the
+card (DGX: one adapter of 400 or 200 Gb/s per GPU; others 25 Gb/s).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Hardware:
     bf16: float
     fp32: float
     bandwidth: float
-    link: float  # to others of its node
+    link: float  # to others in its node
     network: float  # to other nodes
     per_node: int = 8
 
@@ -72,8 +72,7 @@ HARDWARE = {
 def find(name: str) -> Hardware:
     """Raises UnknownNameError with near names."""
     if name.lower() not in HARDWARE:
-        known = [*HARDWARE, "cpu"]
         raise UnknownNameError(
-            "gpu", name, near_names(name, known), f"Known are {', '.join(known)}."
+            "gpu", name, near_names(name, HARDWARE), f"Known: {', '.join(HARDWARE)}."
         )
     return HARDWARE[name.lower()]

@@ -1,4 +1,4 @@
-"""Memory of one device by part, for each way in which the networks can lie on the devices."""
+"""Memory of one device by part, for each sharding strategy."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ STRATEGIES = ("ddp", "fsdp", "fsdp+teacher")
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes on one device when a step needs most."""
+    """Bytes on one device at the peak of a step."""
 
-    strategy: str  # ddp; fsdp: the student in parts; fsdp+teacher: the teacher as well
+    strategy: str  # ddp; fsdp: the student is sharded; fsdp+teacher: the teacher too
     parameters: int
     gradients: int
     optimiser: int
     teacher: int
-    gathered: int  # whole units of what lies in parts, while they are used
+    gathered: int  # unsharded copies of the units in use
     activations: int
     views: int
     workspace: int
@@ -29,11 +29,11 @@ class Memory:
 
 
 def memory(traced: Trace, strategy: str, devices: int) -> Memory:
-    """Of one of `devices`, each with its own batch of the size that was traced.
+    """For one of `devices`, each with a batch of the traced size.
 
-    On one device gradients come while activations go, so that their sum is not reached; DDP keeps
-    room for all gradients from the start. FSDP holds two units gathered, the second being fetched
-    while the first is used, and one unit's gradient before it is shared out.
+    On one device gradients appear while activations are freed, so their sum is not reached. DDP
+    allocates all gradients at the start. FSDP holds two gathered units, because it fetches the next
+    one ahead, and the gradient of one unit before it is reduced.
     """
     parts = 1 if strategy == "ddp" else devices
     of_teacher = devices if strategy == "fsdp+teacher" else 1
@@ -52,7 +52,7 @@ def memory(traced: Trace, strategy: str, devices: int) -> Memory:
     )
     if devices > 1:
         return whole
-    # What of the gradients is there at the peak.
+    # The gradients that exist at the peak.
     rest = whole.total - whole.gradients
     at_peak = max(0, traced.peak_alone - rest)
     return Memory(**{**asdict(whole), "gradients": at_peak})

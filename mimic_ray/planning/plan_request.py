@@ -1,4 +1,4 @@
-"""The settings of a plan, checked before anything is computed."""
+"""What a plan is made for, checked before anything is computed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mimic_ray.base.errors import UsageError, option
+from mimic_ray.base.text import plain
 from mimic_ray.planning.read_rates import SOURCES
 from mimic_ray.planning.throughput import JPEG_BYTES, UTILISATION
 
@@ -17,61 +18,58 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """`batch` 0 is the largest power of two up to 128 that fits and that images fill; `read_mb_s`
-    is what one node reads from the source, 0 where that is not known.
+    """`batch` is per GPU and step; 0 selects the largest power of two up to 128 that fits and that
+    the images fill. `read_mb_s` is what one node reads from the source; 0 uses the source's rate.
 
-    Raises UsageError for a number out of range and an unknown word.
+    Raises UsageError for a value out of range.
     """
 
     encoder: str
-    gpus: int
-    gpu: str
-    images: int
-    epochs: int
+    gpus: int = 1
+    gpu: str = "h100"
+    images: int = 50_000
+    epochs: int = 100
     batch: int = 0
     strategy: str = "auto"
-    teacher: str = "auto"
-    precision: str = "auto"
-    accumulate: int = 1
-    checkpoint_activations: bool = False
-    recipe: str | Path | Recipe = "default"
+    teacher_placement: str = "auto"
+    recipe: str | Path | Recipe = "auto"
     settings: Iterable[str] = ()
     source: str = "local"
     read_mb_s: float = 0
     image_bytes: int = JPEG_BYTES
     utilisation: float = UTILISATION
-    price: float | None = None
-    threads: int = 0
+    price_per_hour: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("gpus", "images", "epochs", "accumulate", "image_bytes"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{option(name, getattr(self, name))} must be 1 or more.")
-        one_of("strategy", self.strategy, ("auto", "ddp", "fsdp"))
-        one_of("teacher", self.teacher, ("auto", "replicated", "sharded"))
-        one_of("precision", self.precision, ("auto", "bf16", "fp32"))
-        one_of("source", self.source, tuple(SOURCES))
-        if not 0 < self.utilisation <= 1:
-            raise UsageError(f"{option('utilisation', self.utilisation)} must be between 0 and 1.")
-        if self.price is not None and not 0 <= self.price < float("inf"):
-            raise UsageError(f"{option('price_per_hour', self.price)} must be 0 or more.")
-        if not 0 <= self.read_mb_s < float("inf"):
-            raise UsageError(f"{option('read_mb_s', self.read_mb_s)} must be 0 or more.")
-        if self.batch < 0:
-            raise UsageError(f"{option('batch', self.batch)} must be 0 (automatic) or more.")
-        if self.strategy == "ddp" and self.teacher == "sharded":
-            raise UsageError(f"{option('teacher', 'sharded')} needs {option('strategy', 'fsdp')}.")
+        for name in ("gpus", "images", "epochs", "image_bytes"):
+            self._check(name, getattr(self, name) >= 1, "must be 1 or more")
+        self._check("batch", self.batch >= 0, "must be 1 or more, or 0 to choose it")
+        self._check("utilisation", 0 < self.utilisation <= 1, "must be above 0 and at most 1")
+        self._check("read_mb_s", 0 <= self.read_mb_s < float("inf"), "must be 0 or more")
+        price = self.price_per_hour or 0
+        self._check("price_per_hour", 0 <= price < float("inf"), "must be 0 or more")
+        self._check_choice("strategy", ("auto", "ddp", "fsdp"))
+        self._check_choice("teacher_placement", ("auto", "replicated", "sharded"))
+        self._check_choice("source", tuple(SOURCES))
+        if self.strategy == "ddp" and self.teacher_placement == "sharded":
+            raise UsageError(
+                f"{option('teacher_placement', 'sharded')} needs {option('strategy', 'fsdp')}: "
+                "with ddp each worker has whole networks."
+            )
 
-    def includes(self, strategy: str) -> bool:
-        """Whether one of `memory.STRATEGIES` is among the requested ones."""
+    def allows(self, strategy: str) -> bool:
+        """Whether one of `memory.STRATEGIES` may be chosen."""
         if self.gpus == 1:
             return True
+        sharded = strategy == "fsdp+teacher"
         return (self.strategy == "auto" or strategy.startswith(self.strategy)) and (
-            self.teacher == "auto" or (strategy == "fsdp+teacher") == (self.teacher == "sharded")
+            self.teacher_placement in ("auto", "sharded" if sharded else "replicated")
         )
 
+    def _check(self, name: str, valid: bool, rule: str) -> None:
+        if not valid:
+            raise UsageError(f"{option(name, getattr(self, name))} {rule}.")
 
-def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Raises UsageError."""
-    if value not in known:
-        raise UsageError(f"{option(name, value)} must be {' or '.join(known)}.")
+    def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
+        if (value := getattr(self, name)) not in choices:
+            raise UsageError(f"{option(name, plain(value))} must be {' or '.join(choices)}.")

@@ -1,4 +1,4 @@
-"""How fast the machines get encoded images from where they lie."""
+"""How fast nodes read encoded images from a disk or object storage."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Source:
-    """Bytes/s that one connection gives once it flows, seconds before its first byte, how much one
-    request asks for, and how many requests a worker has under way."""
+    """Bytes/s of one connection, seconds to its first byte, bytes per request, and the number of
+    requests that a worker has in progress."""
 
     name: str
     connection: float
@@ -17,7 +17,7 @@ class Source:
     requests: int
 
     def worker_bytes_s(self) -> float:
-        """What one worker reads, of images that lie next to each other."""
+        """For one worker that reads neighbouring images."""
         each = self.latency_s + self.request / self.connection
         return self.requests * self.request / each
 
@@ -25,10 +25,10 @@ class Source:
 SOURCES = {
     source.name: source
     for source in (
-        # One NVMe disk of a node or a fast network file system: an assumption, no data sheet.
+        # One NVMe disk per node or a fast network file system: an assumption, not a data sheet.
         Source("local", 1e9, 1e-4, 8 << 20, 1),
-        # Amazon S3 user guide, "Performance design patterns": 85 to 90 MB/s a connection and 100 to
-        # 200 ms to the first byte. Requests as data/remote_shards.py makes them.
+        # Amazon S3 user guide, "Performance design patterns": 85 to 90 MB/s per connection and
+        # 100 to 200 ms to the first byte. Requests as in data/remote_shards.py.
         Source("object", 87e6, 0.15, 8 << 20, 16),
     )
 }
@@ -37,9 +37,9 @@ SOURCES = {
 def reading_images_s(
     source: Source, image_bytes: int, devices: int, per_node: int, node_mb_s: float = 0
 ) -> float:
-    """Images a second that all nodes together read; `node_mb_s` where a node's rate is known.
+    """Images per second read by all nodes together; `node_mb_s` if the rate of a node is known.
 
-    The workers of a node share its disk, but each has its own connections to object storage.
+    Workers on a node share its disk, but each has its own connections to object storage.
     """
     nodes = -(-devices // per_node)
     if node_mb_s:

@@ -1,4 +1,4 @@
-"""How many images a second one device can take, by what would hold it up; and what it needs fed."""
+"""Upper bounds on images per second of one device, and what loading must provide."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from mimic_ray.planning.hardware import Hardware
 from mimic_ray.planning.trace import Trace
 
-# Of the peak that a training step reaches in matrix products; 400 of 989 TFLOP/s on an H100.
+# Share of the peak FLOP/s that a training step reaches: 400 of 989 TFLOP/s on an H100.
 UTILISATION = 0.4
-# Of the published bandwidth that element-wise kernels reach.
+# Share of the published bandwidth that element-wise kernels reach.
 BANDWIDTH_SHARE = 0.8
-# Host seconds an operation: 5 us in torch and autograd, as `calibrate` finds on a Zen 4 core, and
-# as much again for the driver to start a kernel, which was not measured.
-START_S = 10e-6
-# Of a link that collectives reach.
+# Host seconds per operation: 5 us in torch and autograd, measured on a Zen 4 core by
+# benchmarks/plan_accuracy.py, and the same again for the driver's launch, which was not measured.
+LAUNCH_S = 10e-6
+# Share of a link's bandwidth that collectives reach.
 LINK_SHARE = 0.7
-# Images a second of one core (Zen 4, one thread), as measured for this project.
+# Images per second of one core (Zen 4, one thread), measured for this project.
 DECODE_JPEG = 2770.0  # 256-pixel JPEG of 31.4 kB
-GATHER_DECODED = 50_000.0  # out of the decoded cache
+GATHER_DECODED = 50_000.0  # from the decoded cache
 JPEG_BYTES = 31_400
 
 
 @dataclass(frozen=True)
 class Bound:
-    """Images a second of one device, were nothing else in the way."""
+    """Images per second of one device if nothing else limited it."""
 
     by: str
     images_s: float
@@ -39,12 +39,12 @@ def bounds(
     accumulate: int = 1,
     utilisation: float = UTILISATION,
 ) -> list[Bound]:
-    """The slowest first. `traced` is one of `accumulate` parts of a step."""
+    """All bounds, slowest first. `traced` is one of `accumulate` parts of a step."""
     batch = traced.batch
     found = [
         Bound("compute", batch * utilisation * hardware.peak(precision) / traced.flops),
         Bound("memory bandwidth", batch * BANDWIDTH_SHARE * hardware.bandwidth / traced.traffic),
-        Bound("kernel starts", batch / (START_S * sum(work.operations for work in traced.work))),
+        Bound("kernel launches", batch / (LAUNCH_S * sum(work.operations for work in traced.work))),
     ]
     if devices > 1:
         sent = sent_bytes(traced, strategy, devices, accumulate)
@@ -54,9 +54,10 @@ def bounds(
 
 
 def sent_bytes(traced: Trace, strategy: str, devices: int, accumulate: int = 1) -> float:
-    """What one device sends a step, in fp32 and in a ring: an all-reduce is twice a gather.
+    """Bytes that one device sends per step, in fp32 and in a ring: an all-reduce is two gathers.
 
-    FSDP gathers parameters forward and backward and shares gradients out, in each part of a step.
+    FSDP gathers parameters in forward and backward and reduce-scatters gradients, in each part of a
+    step.
     """
     ring = (devices - 1) / devices
     if strategy == "ddp":
@@ -69,14 +70,14 @@ def sent_bytes(traced: Trace, strategy: str, devices: int, accumulate: int = 1) 
 
 @dataclass(frozen=True)
 class Loader:
-    """What all devices together need of the hosts at a rate of images a second."""
+    """What all devices together need from the nodes at a given number of images per second."""
 
-    decode_cores: float  # first epoch, or every epoch where nothing is kept decoded
-    cached_cores: float  # later epochs, out of the decoded cache
-    read_mb_s: float  # JPEG bytes, at the rate of training: what the first epoch wants
-    limit_mb_s: float  # what the source gives
-    read_gb: float  # in all: each node reads the set once
-    cache_gb: float  # decoded, uint8, on all nodes
+    decode_cores: float  # first epoch, or every epoch without the decoded cache
+    cached_cores: float  # later epochs, from the decoded cache
+    read_mb_s: float  # of JPEGs, to train the first epoch at full speed
+    limit_mb_s: float  # that the source provides
+    read_gb: float  # total; each node reads the set once
+    cache_gb: float  # decoded uint8 images on all nodes
 
 
 def loader(
@@ -87,7 +88,7 @@ def loader(
     reading_images_s: float = float("inf"),
     nodes: int = 1,
 ) -> Loader:
-    """`side`: pixels at which images are kept decoded; decoding time goes with the bytes."""
+    """`side`: pixels of the decoded images; decoding time is proportional to `image_bytes`."""
     first = min(images_s, reading_images_s)
     rate = DECODE_JPEG * JPEG_BYTES / image_bytes
     return Loader(

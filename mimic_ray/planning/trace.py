@@ -1,8 +1,8 @@
-"""What one step costs, counted on fake tensors (torch's meta kernels): nothing is computed.
+"""The cost of one training step, counted on fake tensors without computing anything.
 
-Each operation of the true step is seen with its shapes: its FLOPs (2 for a multiply-add, by
-torch.utils.flop_counter), the bytes that it reads and writes, and what it leaves in memory.
-Not seen: what a kernel allocates for itself and gives back, and fragmentation.
+Every operation of the real step is recorded with its shapes: its FLOPs (2 per multiply-add, by
+torch.utils.flop_counter), the bytes it reads and writes, and what it allocates and frees. Temporary
+memory inside a kernel and fragmentation are not seen.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _CONVOLUTIONS = {_aten.convolution, _aten.convolution_backward, _aten._convoluti
 
 @dataclass(frozen=True)
 class Work:
-    """Operations of one kind: "matrix", "convolution", "patches" (kernels that do not overlap, as a
-    ViT cuts an image) or "other"."""
+    """Operations of one kind: "matrix", "convolution", "patches" (convolutions that do not overlap,
+    as a ViT embeds patches) or "other"."""
 
     kind: str
-    width: int  # of a convolution: channels that one output value reads, or that read one input;
-    # of patches: channels out; of a product: the narrowest side of its matrices
+    width: int  # convolution: the smaller of input and output channels; patches: output channels;
+    # matrix: the smallest side of its factors
     flops: int
     bytes: int
     operations: int = 1
@@ -56,15 +56,15 @@ class Trace:
     teacher_bytes: int
     largest_unit_bytes: int
     forward_flops: int  # of the encoder, one view
-    teacher_flops: int  # none where its answers are known
+    teacher_flops: int  # 0 if its outputs are cached
     student_flops: int  # all views, forward and backward
     traffic: int
     work: tuple[Work, ...]
-    activations: int  # alive when the backward pass starts
+    activations: int  # allocated when the backward pass starts
     views: int
     gradients: int
-    workspace: int  # beyond these at the peak of a step whose gradients have room from the start
-    peak_alone: int  # one device: gradients come while activations go
+    workspace: int  # beyond these at the peak, with all gradients allocated from the start
+    peak_alone: int  # of one device, where gradients appear while activations are freed
 
     @property
     def flops(self) -> int:
@@ -72,38 +72,38 @@ class Trace:
 
 
 def trace(
-    name: str, recipe: Recipe, batch: int, precision: str = "fp32", recorded: bool = False
+    name: str, recipe: Recipe, batch: int, precision: str = "fp32", teacher_cached: bool = False
 ) -> Trace:
-    """Counts a step of `batch` images of the encoder called `name`.
+    """Counts a step of `batch` images for the encoder called `name`.
 
-    `recorded`: the teacher's answers are known, so that a step does not ask it.
+    With `teacher_cached` the teacher's outputs are known, so it does not run in a step.
     """
     compute = Compute("cpu", "bf16" if precision == "bf16" else "fp32", 1)
-    student, teacher = _shapes_only(name), _shapes_only(name)
+    student, teacher = build_without_weights(name), build_without_weights(name)
     with FakeTensorMode(), torch.random.fork_rng(devices=[]):
         _fill(student)
         _fill(teacher)
         step = make_step(student, teacher, recipe, batch, compute, fake=True)
-        forward, watch = Watch(), Watch()
+        forward, counter = OperationCounter(), OperationCounter()
         with forward:
             output = step.teacher_output()
-        step.recorded = output if recorded else None
-        with watch:
-            step.take(watch.enter)
-        return _summary(step, forward, watch, batch)
+        step.cached_output = output if teacher_cached else None
+        with counter:
+            step.take(counter.end_part)
+        return _summary(step, forward, counter, batch)
 
 
-def _shapes_only(name: str) -> Encoder:
-    """The encoder without memory for its weights, where its code allows that."""
+def build_without_weights(name: str) -> Encoder:
+    """The encoder on the meta device, without memory for its weights, if its code allows that."""
     try:
         with torch.device("meta"):
             return encoder_registry.build(name)
-    except Exception:  # code that wants to see its numbers; what is truly wrong comes again
+    except Exception:  # its code needs real values; any other error is raised again
         return encoder_registry.build(name)
 
 
 def _fill(encoder: Encoder) -> None:
-    """Fake CPU tensors in place of all weights: kernels are then chosen as on a real device."""
+    """Replaces all weights by fake CPU tensors, so that kernels are chosen as on a real device."""
     for module in encoder.modules():
         for name, parameter in module._parameters.items():
             if parameter is not None:
@@ -114,33 +114,33 @@ def _fill(encoder: Encoder) -> None:
                 module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype)
 
 
-class Watch(TorchDispatchMode):
-    """Work and memory events of what runs inside it, by part of the step."""
+class OperationCounter(TorchDispatchMode):
+    """Counts the operations that run inside it, and their allocations, by part of the step."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.events: list[tuple[int, int]] = []  # (number of a storage, bytes more or less)
+        self.events: list[tuple[int, int]] = []  # (number of a storage, bytes allocated or -freed)
         self.work: dict[str, dict[tuple[str, int], list[int]]] = defaultdict(
             lambda: defaultdict(lambda: [0, 0, 0])
         )
-        self.marks: dict[str, int] = {}
+        self.ends: dict[str, int] = {}  # part -> number of events when it ended
         self._numbers: dict[int, int] = {}
         self._known: set[int] = set()
         self._next = 0
         self._part = "teacher"
 
-    def enter(self, done: str) -> None:
-        """Hears that a part is over."""
-        self.marks[done] = len(self.events)
+    def end_part(self, done: str) -> None:
+        """Later operations belong to the part after `done`."""
+        self.ends[done] = len(self.events)
         order = ["teacher", "forward", "backward", "optimiser", "optimiser"]
         self._part = order[order.index(done) + 1]
 
     def number(self, tensor: Tensor) -> int | None:
-        """Of the storage, if it was made inside and lives."""
+        """The number of its storage, if that was allocated inside and is not freed."""
         return self._numbers.get(tensor.untyped_storage()._cdata)
 
     def summary(self) -> tuple[Work, ...]:
-        """Of all parts together."""
+        """The work of all parts."""
         merged: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0, 0])
         for kinds in self.work.values():
             for key, found in kinds.items():
@@ -155,14 +155,14 @@ class Watch(TorchDispatchMode):
         before = {t.untyped_storage()._cdata for t in inputs}
         out = func(*args, **kwargs)
         outputs = [t for t in tree_leaves(out) if isinstance(t, Tensor)]
-        made = [t for t in outputs if t.untyped_storage()._cdata not in before]
-        for tensor in made:
-            self._born(tensor)
-        if made or func._schema.is_mutable:
+        new = [t for t in outputs if t.untyped_storage()._cdata not in before]
+        for tensor in new:
+            self._allocated(tensor)
+        if new or func._schema.is_mutable:
             self._count(func, args, kwargs, out, inputs, outputs)
         return out
 
-    def _born(self, tensor: Tensor) -> None:
+    def _allocated(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         address, size = storage._cdata, storage.nbytes()
         if address in self._numbers or size == 0:
@@ -170,9 +170,9 @@ class Watch(TorchDispatchMode):
         number, self._next = self._next, self._next + 1
         self._numbers[address] = number
         self.events.append((number, size))
-        weakref.finalize(storage, self._gone, address, number, size)
+        weakref.finalize(storage, self._freed, address, number, size)
 
-    def _gone(self, address: int, number: int, size: int) -> None:
+    def _freed(self, address: int, number: int, size: int) -> None:
         self._numbers.pop(address, None)
         self.events.append((number, -size))
 
@@ -195,12 +195,12 @@ class Watch(TorchDispatchMode):
         entry = self.work[self._part][kind, width]
         entry[0] += flops
         entry[1] += moved
-        # An operation on a list, as of the optimiser, is told of each of its tensors.
+        # An operation on a list, as in the optimizer, counts once per tensor.
         entry[2] += len(args[0]) if args and isinstance(args[0], list | tuple) else 1
 
 
 def _bytes(tensor: Tensor) -> int:
-    """Of the values, not of a larger storage or a broadcast."""
+    """Bytes of the distinct values, not of a larger storage or a broadcast."""
     strides = zip(tensor.shape, tensor.stride(), strict=True)
     return math.prod(n for n, stride in strides if stride) * tensor.element_size()
 
@@ -209,21 +209,21 @@ def _size(tensors: Iterable[Tensor]) -> int:
     return sum(t.numel() * t.element_size() for t in tensors)
 
 
-def _summary(step: Step, forward: Watch, watch: Watch, batch: int) -> Trace:
+def _summary(step: Step, forward: OperationCounter, counter: OperationCounter, batch: int) -> Trace:
     parameters = list(step.student.parameters())
     gradients = [p.grad for p in parameters if p.grad is not None]
-    of_gradients = {watch.number(g) for g in gradients}
-    alive: dict[int, int] = {}
-    for number, size in watch.events[: watch.marks["forward"]]:
-        alive[number] = alive.get(number, 0) + size
-    activations = sum(alive.values())
+    of_gradients = {counter.number(g) for g in gradients}
+    allocated: dict[int, int] = {}
+    for number, size in counter.events[: counter.ends["forward"]]:
+        allocated[number] = allocated.get(number, 0) + size
+    activations = sum(allocated.values())
     now = now_alone = peak = peak_alone = 0
-    for number, size in watch.events[: watch.marks["backward"]]:
+    for number, size in counter.events[: counter.ends["backward"]]:
         now_alone += size
         now += 0 if number in of_gradients else size
         peak, peak_alone = max(peak, now), max(peak_alone, now_alone)
-    parts = {part: sum(f for f, *_ in kinds.values()) for part, kinds in watch.work.items()}
-    work = watch.summary()
+    parts = {part: sum(f for f, *_ in kinds.values()) for part, kinds in counter.work.items()}
+    work = counter.summary()
     views = {t.untyped_storage()._cdata: _size([t]) for t in step.pair if t is not None}
     static = _size([*step.student.parameters(), *step.student.buffers()])
     teacher = _size([*step.teacher.parameters(), *step.teacher.buffers()])

@@ -1,7 +1,7 @@
-"""One training step as the planner sees it: the networks and losses of a run, without its images.
+"""One training step for planning: the networks and losses of a run, on random images.
 
-The same code runs on fake tensors, to count what a step costs, and on a device, to measure it.
-What the host does for a step (decoding, views, perturbations) is not in it.
+It runs on fake tensors to count its cost, and on a device to measure it. Decoding, views and
+perturbations are not part of it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from mimic_ray.method.teacher import TeacherOutput, teacher_forward
 
 @dataclass
 class Step:
-    """A step in its parts. Views are [B, 3, S, S]; the adversary asks for the student's gradient
-    with respect to its images."""
+    """A step in parts. Views are [B, 3, S, S]; with an adversary the student's images need a
+    gradient."""
 
     student: Student
     teacher: Encoder
@@ -34,23 +34,23 @@ class Step:
     pair: Pair
     compute: Compute
     recipe: Recipe
-    recorded: TeacherOutput | None = None  # from the cache, where the teacher runs only once
+    cached_output: TeacherOutput | None = None  # if the teacher does not run in the step
 
     @property
     def tap_weights(self) -> dict[str, float]:
-        wanted = self.recipe.loss.attention > 0
-        return dict.fromkeys(self.student.encoder.spec.taps, 1.0) if wanted else {}
+        taps = self.student.encoder.spec.taps if self.recipe.loss.attention > 0 else ()
+        return dict.fromkeys(taps, 1.0)
 
     def teacher_output(self) -> TeacherOutput:
         """The teacher's forward pass, or its cached output copied to the device."""
-        if self.recorded:
-            features, attention = self.recorded
+        if self.cached_output:
+            features, attention = self.cached_output
             return TeacherOutput(features.clone(), [tap.clone() for tap in attention])
         taps = list(self.tap_weights)
         return teacher_forward(self.teacher, self.pair.teacher, taps, self.compute)
 
     def loss(self, teacher: TeacherOutput) -> Tensor:
-        """The student's forward and the terms."""
+        """The student's forward pass and the loss."""
         weights = self.recipe.loss
         return step_loss(
             self.student,
@@ -63,7 +63,7 @@ class Step:
         )["loss"]
 
     def take(self, after: Callable[[str], None] = lambda part: None) -> None:
-        """All of it once; `after` hears "teacher", "forward", "backward" and "optimiser"."""
+        """One step; `after` is called with "teacher", "forward", "backward" and "optimiser"."""
         self.optimiser.zero_grad(set_to_none=True)
         output = self.teacher_output()
         after("teacher")
@@ -83,14 +83,14 @@ def make_step(
     compute: Compute,
     fake: bool = False,
 ) -> Step:
-    """A step of `batch` images in memory on the device of `compute`.
+    """A step of `batch` random images on the device of `compute`.
 
-    `fake` inside a FakeTensorMode: such modules cannot be moved, nor laid out anew.
+    Set `fake` inside a FakeTensorMode, where modules cannot be moved or change memory format.
     """
     device = compute.torch_device
-    wanted = recipe.loss.contrastive > 0
+    contrastive = recipe.loss.contrastive > 0
     taps = list(student.spec.taps) if recipe.loss.attention > 0 else []
-    trained = Student(student, taps, wanted, recipe.views.repeat_statistics).train()
+    trained = Student(student, taps, contrastive, recipe.views.repeat_statistics).train()
     teacher.requires_grad_(False).eval()
     if not fake:
         trained.to(device)
@@ -100,10 +100,12 @@ def make_step(
     if recipe.training.checkpoint_activations:
         checkpoint_activations(student)
     shape = (batch, 3, student.spec.input_size, student.spec.input_size)
-    seen = torch.rand(shape, device=device)
-    # Equal views share their memory, as they do in the loop.
-    given = torch.rand(shape, device=device) if recipe.views.asymmetric else seen
-    given = given.requires_grad_(recipe.adversary.active)
-    second = torch.rand(shape, device=device) if wanted else None
+    for_teacher = torch.rand(shape, device=device)
+    # Equal views share memory, as in the loop.
+    for_student = torch.rand(shape, device=device) if recipe.views.asymmetric else for_teacher
+    for_student = for_student.requires_grad_(recipe.adversary.active)
+    second = torch.rand(shape, device=device) if contrastive else None
     optimiser = torch.optim.Adam(trained.parameters(), lr=1e-4, fused=True)
-    return Step(trained, teacher, optimiser, Pair(seen, given, second), compute, recipe)
+    return Step(
+        trained, teacher, optimiser, Pair(for_teacher, for_student, second), compute, recipe
+    )

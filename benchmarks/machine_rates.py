@@ -1,8 +1,8 @@
-"""What this machine reaches, by small measurements that know nothing of the network to plan.
+"""Rates of this machine, measured on small layers that are independent of the network to predict.
 
-Convolutions and linear layers of a few widths, a batch norm with ReLU, and the same at a size that
-is all start-up. `predict` adds up a traced step with these. The clock is the process's CPU time on
-a CPU (others may share the machine) and the wall, after a synchronise, on a GPU.
+The layers are convolutions and linear layers of a few widths, a batch norm with ReLU, and the same
+so small that only the launch counts. `predict` adds up a traced step with these rates. The clock is
+the CPU time of the process on a CPU, and the wall clock after a synchronise on a GPU.
 """
 
 from __future__ import annotations
@@ -12,21 +12,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from mimic_ray.base.devices import Compute
-from mimic_ray.planning.trace import Trace, Watch
+from mimic_ray.planning.trace import OperationCounter, Trace
 
-# Channels in, out and side of the map of the convolutions measured: an image's three channels,
-# then FLOPs alike, as in a ResNet.
+# Input channels, output channels and side of the map of the convolutions: three channels of an
+# image, then equal FLOPs, as in a ResNet.
 _CONVOLUTIONS = ((3, 64, 32), (16, 16, 32), (64, 64, 16), (256, 256, 8))
-# Features in and out of a block's first linear layer, from 48 of a toy to 384 of a ViT-Ti or -S.
+# Input and output features of a block's first linear layer, up to the 384 of a ViT-S.
 _MATRICES = ((48, 192), (96, 384), (384, 1536))
-# How a ViT cuts images: channels out, side of a patch and of an image, images.
+# Patch embeddings of a ViT: output channels, side of a patch, side of an image, images.
 _PATCHES = ((32, 8, 32, 64), (192, 16, 224, 8))
 _BATCH = 32
 _TOKENS = 512
@@ -36,7 +35,7 @@ _KINDS = ("matrix", "convolution", "patches", "other")
 
 @dataclass(frozen=True)
 class Rates:
-    """FLOP/s by width; bytes/s read and written by all that is neither product nor convolution."""
+    """FLOP/s by width of products and convolutions; bytes/s read and written by anything else."""
 
     device: str
     precision: str
@@ -45,11 +44,11 @@ class Rates:
     convolutions: tuple[tuple[int, float], ...]  # (channels, FLOP/s), forward and backward
     patches: tuple[tuple[int, float], ...]  # (channels out, FLOP/s), forward and backward
     bandwidth: float
-    start_s: Mapping[str, float]  # seconds before an operation of a kind does any work
+    launch_s: Mapping[str, float]  # seconds to launch an operation of a kind
 
 
 def at_width(points: Sequence[tuple[int, float]], width: int) -> float:
-    """Between two measured widths in proportion of logarithms; the nearest beyond them."""
+    """Log-log interpolation between measured widths; the nearest value outside them."""
     if width <= points[0][0]:
         return points[0][1]
     for (low, slow), (high, fast) in pairwise(points):
@@ -60,7 +59,7 @@ def at_width(points: Sequence[tuple[int, float]], width: int) -> float:
 
 
 def seconds(work: Callable[[], object], device: torch.device, rounds: int = 5) -> float:
-    """Median time of `work`, after one round that is thrown away."""
+    """Median time of `work` after one warm-up round."""
     taken = []
     for _ in range(rounds + 1):
         _synchronise(device)
@@ -71,20 +70,19 @@ def seconds(work: Callable[[], object], device: torch.device, rounds: int = 5) -
     return sorted(taken[1:])[rounds // 2]
 
 
-@cache  # a plan for this machine, its proposals and a calibration ask for the same
-def measure(compute: Compute) -> Rates:
-    """About five seconds on one core."""
-    start_s = {kind: _start(kind, compute) for kind in _KINDS}
+def measure_rates(compute: Compute) -> Rates:
+    """Takes about five seconds on one core."""
+    launch_s = {kind: _launch(kind, compute) for kind in _KINDS}
     convolutions = [
-        (least, _rate(*_convolution(least, out, side, _BATCH, compute), compute, start_s).flops_s)
+        (least, _rate(*_convolution(least, out, side, _BATCH, compute), compute, launch_s).flops_s)
         for least, out, side in _CONVOLUTIONS
     ]
     patches = [
-        (out, _rate(*_cut(out, patch, side, batch, compute), compute, start_s).flops_s)
+        (out, _rate(*_patches(out, patch, side, batch, compute), compute, launch_s).flops_s)
         for out, patch, side, batch in _PATCHES
     ]
     matrices = [
-        (least, _rate(*_linear(least, out, _TOKENS, compute), compute, start_s).flops_s)
+        (least, _rate(*_linear(least, out, _TOKENS, compute), compute, launch_s).flops_s)
         for least, out in _MATRICES
     ]
     return Rates(
@@ -94,20 +92,20 @@ def measure(compute: Compute) -> Rates:
         matrices=tuple(matrices),
         convolutions=tuple(convolutions),
         patches=tuple(patches),
-        bandwidth=_rate(*_norm(32, 32, _BATCH, compute), compute, start_s).bytes_s,
-        start_s=start_s,
+        bandwidth=_rate(*_norm(32, 32, _BATCH, compute), compute, launch_s).bytes_s,
+        launch_s=launch_s,
     )
 
 
 def predict(traced: Trace, rates: Rates) -> float:
-    """Seconds of the traced step, its operations one after another.
+    """Seconds of the traced step.
 
-    A GPU is told of operations ahead of their turn, so that starts hide behind the work, or the
-    work behind them: the larger sum counts.
+    A CPU runs one operation after another. On a GPU launches and work overlap, so the larger of the
+    two sums counts.
     """
-    starts = working = 0.0
+    launches = working = 0.0
     for work in traced.work:
-        starts += work.operations * rates.start_s[work.kind]
+        launches += work.operations * rates.launch_s[work.kind]
         if work.kind == "convolution":
             working += work.flops / at_width(rates.convolutions, work.width)
         elif work.kind == "patches":
@@ -116,7 +114,7 @@ def predict(traced: Trace, rates: Rates) -> float:
             working += work.flops / at_width(rates.matrices, work.width)
         else:
             working += work.bytes / rates.bandwidth
-    return starts + working if rates.device == "cpu" else max(starts, working)
+    return launches + working if rates.device == "cpu" else max(launches, working)
 
 
 @dataclass(frozen=True)
@@ -125,31 +123,33 @@ class _Rate:
     bytes_s: float
 
 
-def _rate(layer: nn.Module, given: Tensor, compute: Compute, start_s: Mapping[str, float]) -> _Rate:
-    """Of a layer, forward and backward, its starts taken off."""
-    both = _both(layer, given, compute)
+def _rate(
+    layer: nn.Module, inputs: Tensor, compute: Compute, launch_s: Mapping[str, float]
+) -> _Rate:
+    """Of a layer, forward and backward, without its launches."""
+    both = _forward_backward(layer, inputs, compute)
     taken = seconds(both, compute.torch_device)
-    watch = Watch()
-    with watch:
+    counter = OperationCounter()
+    with counter:
         both()
-    work = watch.summary()
-    taken -= min(0.9 * taken, sum(w.operations * start_s[w.kind] for w in work))
+    work = counter.summary()
+    taken -= min(0.9 * taken, sum(w.operations * launch_s[w.kind] for w in work))
     return _Rate(sum(w.flops for w in work) / taken, sum(w.bytes for w in work) / taken)
 
 
-def _start(kind: str, compute: Compute) -> float:
-    """Seconds an operation, of a layer that has next to no work; many, as the clock ticks."""
+def _launch(kind: str, compute: Compute) -> float:
+    """Seconds per operation of a layer with almost no work, repeated to exceed the clock's tick."""
     small = {
         "matrix": _linear(16, 16, 16, compute),
         "convolution": _convolution(3, 16, 4, 1, compute),
-        "patches": _cut(16, 4, 8, 1, compute),
+        "patches": _patches(16, 4, 8, 1, compute),
         "other": _norm(2, 4, 1, compute),
     }[kind]
-    both = _both(*small, compute)
-    watch = Watch()
-    with watch:
+    both = _forward_backward(*small, compute)
+    counter = OperationCounter()
+    with counter:
         both()
-    operations = sum(w.operations for w in watch.summary())
+    operations = sum(w.operations for w in counter.summary())
     rounds = 50
 
     def many() -> None:
@@ -159,21 +159,20 @@ def _start(kind: str, compute: Compute) -> float:
     return seconds(many, compute.torch_device) / rounds / operations
 
 
-def _both(layer: nn.Module, given: Tensor, compute: Compute) -> Callable[[], None]:
-    """The layer forward and backward."""
+def _forward_backward(layer: nn.Module, inputs: Tensor, compute: Compute) -> Callable[[], None]:
     with compute.autocast():
-        ones = torch.ones_like(layer(given))
+        ones = torch.ones_like(layer(inputs))
 
     def both() -> None:
         with compute.autocast():
-            out = layer(given)
+            out = layer(inputs)
         out.backward(ones)
 
     return both
 
 
 def _deep(layers: Sequence[nn.Module]) -> nn.Module:
-    """The layers several times over: as in a network, a backward pass finds the caches cold."""
+    """The layers repeated, so that caches are cold in the backward pass, as in a network."""
     return nn.Sequential(*(deepcopy(layer) for _ in range(_DEPTH) for layer in layers))
 
 
@@ -184,8 +183,10 @@ def _convolution(
     return _placed(_deep(pair), torch.rand(batch, channels, side, side), compute)
 
 
-def _cut(out: int, patch: int, side: int, batch: int, compute: Compute) -> tuple[nn.Module, Tensor]:
-    """Not channels last: a ViT has no other convolution that would gain by it."""
+def _patches(
+    out: int, patch: int, side: int, batch: int, compute: Compute
+) -> tuple[nn.Module, Tensor]:
+    """Contiguous, because a ViT has no other convolution that gains from channels last."""
     images = torch.rand(batch, 3, side, side, device=compute.torch_device)
     return nn.Conv2d(3, out, patch, patch).to(images), images.requires_grad_()
 
@@ -206,14 +207,14 @@ def _linear(features: int, out: int, tokens: int, compute: Compute) -> tuple[nn.
 
 
 def _placed(layer: nn.Module, maps: Tensor, compute: Compute) -> tuple[nn.Module, Tensor]:
-    """Channels last, as networks of convolutions lie."""
+    """In channels last, as convolutional networks run."""
     layer = layer.to(compute.torch_device).to(memory_format=torch.channels_last)
     maps = maps.to(compute.torch_device).contiguous(memory_format=torch.channels_last)
     return layer, maps.requires_grad_()
 
 
 def _matrix_peak(compute: Compute) -> float:
-    """Of a large product in the precision of the run."""
+    """FLOP/s of a large product in the precision of the run."""
     side = 8192 if compute.torch_device.type == "cuda" else 1024
     dtype = torch.bfloat16 if compute.precision == "bf16" else torch.float32
     left = torch.rand(side, side, device=compute.torch_device, dtype=dtype)
