@@ -47,7 +47,7 @@ INTERRUPTED = 128 + 2  # SIGINT
 # Control characters, which cannot occur in text that passed base.text.plain: the first stands
 # before a parameter's name, the other two after it, without and with a value behind it.
 _BEFORE, _ALONE, _VALUE = "\x1d", "\x1e", "\x1f"
-_MARKED = re.compile(f"{_BEFORE}([a-z_]+)([{_ALONE}{_VALUE}])")
+_MARKED = re.compile(f"{_BEFORE}([a-z_]+)([{_ALONE}{_VALUE}])(True\\b)?")
 # Parameters whose command line option has another name.
 _OPTION_NAMES = {
     "settings": "set",
@@ -59,9 +59,17 @@ _OPTION_NAMES = {
 def option(name: str, value: object = None) -> str:
     """A parameter in the message of an error, with its value if one is given.
 
-    `option("workers", 4)` reads `workers=4` in Python and `--workers 4` on the command line.
+    `option("workers", 4)` reads `workers=4` in Python and `--workers 4` on the command line;
+    a flag is named by `option("resume", True)`: `resume=True` and `--resume`.
     """
     return f"{_BEFORE}{name}" + (_ALONE if value is None else f"{_VALUE}{value}")
+
+
+# What to do after a fault in a command that can continue its work.
+RESUME_ADVICE = (
+    f"Once that is fixed, run the same command with {option('resume', True)}; checkpoints written "
+    "before are intact."
+)
 
 
 class MimicError(Exception):
@@ -79,7 +87,7 @@ class MimicError(Exception):
     @property
     def message(self) -> str:
         """The sentence with parameters as Python spells them."""
-        return _MARKED.sub(r"\1=", self.template)
+        return _MARKED.sub(r"\1=\3", self.template)
 
     def for_command_line(self) -> str:
         """The sentence with parameters as command line options."""
@@ -91,7 +99,7 @@ class MimicError(Exception):
 
 def _as_option(found: re.Match[str]) -> str:
     name = _OPTION_NAMES.get(found[1], found[1]).replace("_", "-")
-    return f"--{name}" + (" " if found[2] == _VALUE else "")
+    return f"--{name}" + (" " if found[2] == _VALUE and not found[3] else "")
 
 
 class UsageError(MimicError):
@@ -168,11 +176,21 @@ class RunFolderError(MimicError):
 
 
 class DiskError(MimicError):
-    """A disk that fails, went away or became read-only; what was committed before is whole."""
+    """A disk that fails, was removed or became read-only. Files written before are intact.
+
+    `problem` says which disk; `advice` says what to do next, which depends on the command.
+    """
+
+    def __init__(self, problem: str, advice: str = "") -> None:
+        self.problem, self.advice = problem, advice
+        super().__init__(f"{problem} {advice}".strip())
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.problem, self.advice)
 
 
 class DiskFullError(DiskError):
-    """No space left; what was committed before is whole."""
+    """No space left on a disk. Files written before are intact."""
 
 
 class ResourceError(MimicError):

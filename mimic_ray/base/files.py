@@ -1,4 +1,4 @@
-"""Writing so that no reader sees a part: temporary name, fsync, rename, fsync of the folder."""
+"""Atomic, durable writes: temporary name, fsync, rename, fsync of the folder."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mimic_ray.base.errors import DiskError, DiskFullError, MimicError, RunFolderError
+from mimic_ray.base.errors import (
+    DiskError,
+    DiskFullError,
+    MimicError,
+    RunFolderError,
+    option,
+)
 
 _TEMPORARY = ".tmp-"
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """`path` holds either its old content or the new, whatever happens in between."""
+    """`path` has either its old content or the new one, even after a kill or a power cut."""
     temporary = _temporary_beside(path)
     with disk_errors(path):
         try:
@@ -44,15 +50,17 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def require_empty(folder: Path) -> Path:
-    """`folder`, which is missing or empty; to be asked before long work. Raises RunFolderError."""
+    """`folder` if it is missing or empty. Call it before long work. Raises RunFolderError."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunFolderError(f"{folder} is not an empty folder: give another --out.")
+        raise RunFolderError(
+            f"{folder} is not an empty folder: set {option('out')} to a new or empty one."
+        )
     return folder
 
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yields a temporary folder that becomes `path` if the block ends well, and is gone if not."""
+    """Yields a temporary folder that becomes `path` when the block ends, or is removed on error."""
     temporary = _temporary_beside(path)
     with disk_errors(path):
         try:
@@ -69,30 +77,37 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turns what libraries raise for a full or failing disk into DiskFullError and DiskError."""
+def disk_errors(path: Path, advice: str = "") -> Iterator[None]:
+    """Turns what libraries raise for a full or failing disk into DiskFullError and DiskError.
+
+    `advice` says what to do next; it also replaces the advice of a DiskError raised inside.
+    """
     try:
         yield
+    except DiskError as error:
+        if not advice:
+            raise
+        raise type(error)(error.problem, advice) from error
     except MimicError:
         raise
     except Exception as error:
         number = _disk_errno(error, path)
-        # A name that only lives until the rename tells nobody anything.
+        # Not the temporary folder, which is removed again.
         folder = next(p for p in path.parents if _TEMPORARY not in p.name)
         if number in _FULL:
             raise DiskFullError(
-                f"No space left on the disk of {folder}: free some, then run the same "
-                "command with --resume. What was committed before is whole."
+                f"No space left on the disk of {folder}.",
+                advice or "Free some space, then run the command again.",
             ) from error
         if number in _FAILED:
             raise DiskError(
-                f"The disk of {folder} failed ({os.strerror(number)}): once it works again, "
-                "run the same command with --resume. What was committed before is whole."
+                f"The disk of {folder} failed ({os.strerror(number)}).",
+                advice or "Once it works again, run the command again.",
             ) from error
         raise
 
 
-# Of the disk or of the way to it; no permission or a missing file is somebody's mistake.
+# Errors of the disk or the connection to it. Missing files and permissions are user errors.
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FAILED = {
     *(errno.EIO, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO),
@@ -101,14 +116,14 @@ _FAILED = {
 
 
 def _disk_errno(error: Exception, path: Path) -> int:
-    """The error's number, also where a library made words of it; 0 if it has none."""
+    """The error number, also of errors that a library turned into text; 0 if there is none."""
     if isinstance(error, OSError) and error.errno:
         return error.errno
-    if found := re.search(r"os error (\d+)", str(error)):  # Rust's, as of safetensors
+    if found := re.search(r"os error (\d+)", str(error)):  # Rust, as in safetensors
         return int(found[1])
     if "No space left" in str(error):
         return errno.ENOSPC
-    # torch.save on a full disk raises a RuntimeError without errno: look at the disk itself.
+    # torch.save on a full disk raises a RuntimeError without errno: check the disk itself.
     if isinstance(error, RuntimeError) and "inline_container" in str(error):
         folder = next((p for p in (path.parent, *path.parents) if p.exists()), Path("/"))
         return errno.ENOSPC if shutil.disk_usage(folder).free < 1 << 20 else 0
@@ -121,7 +136,7 @@ def sha256(path: Path) -> str:
 
 
 def make_folder(path: Path) -> None:
-    """`path` and the folders above it, durable; a folder that is there already may stay."""
+    """Makes `path` and the folders above it, durably. Existing folders are no error."""
     missing = [p for p in (path, *path.parents) if not p.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for folder in reversed(missing):
@@ -129,7 +144,7 @@ def make_folder(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """A rename is durable only once its folder is."""
+    """Makes renames in `folder` durable."""
     _sync(folder)
 
 

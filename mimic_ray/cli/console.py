@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -40,6 +41,7 @@ class Mode:
     debug: bool = False  # tracebacks
     quiet: bool = False  # neither progress nor notes
     json: bool = False  # errors as an object on stdout too
+    command: str = ""  # the command line itself
 
 
 mode = Mode()
@@ -101,6 +103,7 @@ def errors_as_sentences(arguments: Sequence[str]) -> Iterator[None]:
     With `--debug` the traceback comes first.
     """
     mode.debug, mode.quiet = False, False
+    mode.command = shlex.join(["mimic-ray", *arguments])
     # Known before the command line is parsed, since parsing may fail. What follows "--" belongs to
     # the command that `submit` sends.
     mode.json = "--json" in takewhile(lambda word: word != "--", arguments)

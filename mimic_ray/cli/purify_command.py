@@ -76,6 +76,7 @@ def command(
             threads=threads,
             commit_every=commit_every,
             on_progress=on_progress,
+            command=console.mode.command,
         )
     for warning in result.warnings:
         console.note(f"note: {warning}")

@@ -162,6 +162,7 @@ def command(
             threads=threads,
             on_progress=on_progress,
             watch=watch,
+            command=console.mode.command,
         )
     if json:
         console.print_json({"study": found.study, "best": found.best, "chosen": vars(found.chosen)})

@@ -13,14 +13,14 @@ import io
 import re
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import simplejpeg
 
 from mimic_ray.base import files
-from mimic_ray.base.errors import BrokenImageError, DataError, DiskFullError, option
+from mimic_ray.base.errors import BrokenImageError, DataError, option
 from mimic_ray.base.text import count, plain
 from mimic_ray.data import manifest
 from mimic_ray.data.decode import decode, format_of
@@ -83,7 +83,12 @@ def build(
     labels = source.labels
     broken: list[tuple[str, str]] = []
     report = progress or (lambda done, total: None)
-    with _new_set(out) as folder, closing(_SetWriter(folder, per_shard)) as writer:
+    advice = f"Set {option('out')} to a folder on another disk. Nothing was written."
+    with (
+        files.disk_errors(out, advice),
+        files.new_folder(out) as folder,
+        closing(_SetWriter(folder, per_shard)) as writer,
+    ):
         for image in _prepared(source, side, quality, report):
             if image.broken:
                 broken.append((source.keys[image.row], image.broken))
@@ -105,18 +110,6 @@ def build(
         if source.classes:
             files.write_json(folder / CLASSES, source.classes)
     return BuiltShards(out, facts, broken)
-
-
-@contextmanager
-def _new_set(out: Path) -> Iterator[Path]:
-    try:
-        with files.new_folder(out) as folder:
-            yield folder
-    except DiskFullError as error:
-        raise DiskFullError(
-            f"No space left for {out}: free some, or set {option('out')} to a folder on another "
-            "disk. Nothing was written."
-        ) from error
 
 
 class _SetWriter:

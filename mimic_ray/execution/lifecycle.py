@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
-from mimic_ray.base.errors import DiskError, DiskFullError, MimicError
+from mimic_ray.base.errors import DiskError, MimicError, option
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.store.agreement import agreement, check_agreement
 from mimic_ray.store.checkpoint import committed_step, latest
@@ -23,17 +23,8 @@ def begin_run(place: Place, record: RunRecord, recipe: Recipe) -> RunRecord:
         write_recipe(place.folder.recipe, recipe)
     except DiskError as error:
         place.remove()
-        # The usual advice, --resume, needs a run.
-        full = isinstance(error, DiskFullError)
-        where = place.folder.path.parent
-        raise type(error)(
-            (
-                f"No space left on the disk of {where}: free some, or "
-                if full
-                else f"The disk of {where} fails: "
-            )
-            + "give an --out on another disk. Nothing was started."
-        ) from error
+        advice = f"Set {option('out')} to a folder on another disk. Nothing was started."
+        raise type(error)(error.problem, advice) from error
     # The record first: whoever finds it knows that a run is there.
     place.put(place.folder.record.name, place.folder.recipe.name)
     place.claim()

@@ -235,22 +235,44 @@ class Distillation:
 
     def _check_finite(self, row: Row) -> None:
         bad = [name for name, value in row.items() if not math.isfinite(value)]
-        if bad:
+        if not bad:
+            return
+        if row["step"] == 1:  # no update has changed the student yet
             raise TrainingError(
-                f"The {bad[-1]} term is not finite at step {row['step']:.0f}; no update was made. "
-                "Lower training.learning_rate, or check the teacher with `mimic-ray inspect`."
+                f"The {bad[-1]} loss is not finite at step 1: check the teacher with "
+                "`mimic-ray inspect`."
+            )
+        raise TrainingError(
+            f"Training diverged: the {bad[-1]} loss is not finite at step {row['step']:.0f} (no "
+            "update was made). Use a lower training.learning_rate."
+        )
+
+    def _check_weights(self, student: Mapping[str, Any]) -> None:
+        """The loss can stay finite while weights overflow: a normalisation layer hides them."""
+        finite = [
+            value.isfinite().all()
+            for value in student.values()
+            if isinstance(value, Tensor) and value.is_floating_point()
+        ]
+        if not torch.stack(finite).all():
+            raise TrainingError(
+                f"Training diverged: the student's weights are not finite after step {self.step}. "
+                "Use a lower training.learning_rate."
             )
 
     def state(self) -> dict[str, Any]:
         """Tensors and plain numbers only; copies nothing that is not in parts.
 
         All workers must call it, and rank 0's is the one to keep. Rows come first: `settle()`.
+        Raises TrainingError if weights are not finite, so that no such state is kept.
         """
         assert len(self._readings) == 0  # an update may have been left out
+        student = _each(self.strategy.whole, self.student.state_dict())
+        self._check_weights(student)
         optimiser = self.optimiser.state_dict()
         return {
             "step": self.step,
-            "student": _each(self.strategy.whole, self.student.state_dict()),
+            "student": student,
             "optimiser": {
                 **optimiser,
                 "state": {

@@ -205,8 +205,8 @@ def _not_measured() -> str:
         [
             "## What was not measured",
             "",
-            "- **No guarantee.** Distillation removes what it imitates closely and often. A "
-            "trigger of another kind may still work: scan this encoder before you use it.",
+            "- **No guarantee.** Distillation removes triggers like those that it imitates. A "
+            "trigger of another kind may still work.",
             "- Triggers that differ from image to image, triggers that are natural objects, and "
             "attackers who trained against these very perturbations.",
             "- Whether the images given were free of triggers: the student copies the teacher's "

@@ -14,7 +14,6 @@ A trial's folder is named by its canonical recipe, so equal trials meet in one f
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from math import isnan, nan
@@ -50,6 +49,7 @@ _MUST_AGREE = {
 class StudyRecord:
     """study.json. `recipe` is the base recipe, `space` key -> values; times are UTC."""
 
+    command: str
     encoder: str
     teacher: str
     teacher_sha256: str
@@ -71,7 +71,6 @@ class StudyRecord:
     seconds: float = 0.0
     teacher_forwards: int = 0  # images that went through the teacher, for all trials together
     notes: list[str] = field(default_factory=list)
-    command: str = field(default_factory=lambda: " ".join(["mimic-ray", *sys.argv[1:]]))
     started_at: str = field(default_factory=now)
     ended_at: str = ""
     versions: dict[str, str] = field(default_factory=installed_versions)

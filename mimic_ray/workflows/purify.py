@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mimic_ray.base import devices, files
 from mimic_ray.base.errors import (
+    RESUME_ADVICE,
     DataError,
     DiskFullError,
     MimicError,
@@ -19,6 +19,7 @@ from mimic_ray.base.errors import (
     StoppedError,
     StorageError,
     UsageError,
+    option,
 )
 from mimic_ray.base.locations import absolute
 from mimic_ray.base.progress import ProgressCallback, ignore_progress
@@ -42,6 +43,7 @@ from mimic_ray.store.progress_file import end_live
 from mimic_ray.store.recipe_file import load_recipe
 from mimic_ray.store.run_record import RunRecord, read_record
 from mimic_ray.store.run_store import Place, place_of
+from mimic_ray.workflows.python_call import python_call
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def purify(
     threads: int = 0,
     commit_every: int = 100,
     on_progress: ProgressCallback = ignore_progress,
+    command: str | None = None,
 ) -> Purified:
     """Purifies a suspect encoder with a few thousand clean, unlabelled images.
 
@@ -97,6 +100,7 @@ def purify(
         threads: CPU threads of a worker; 0 uses all that it has.
         commit_every: Steps between two checkpoints.
         on_progress: Called with a `Progress` now and then.
+        command: The command that run.json records; by default this call.
 
     Returns:
         `run`, the folder; `export`, the purified weights in the layout of the teacher's file;
@@ -121,6 +125,8 @@ def purify(
         )
         print(result.export, result.record.train_s)
     """
+    settings = list(settings)
+    command = command or python_call(purify, locals())
     resources = resources or Resources()
     overrides = [*settings, *([f"training.seed={seed}"] if seed is not None else [])]
     resolved = load_recipe(recipe, overrides)
@@ -143,14 +149,14 @@ def purify(
                 resources = resources.with_cpus([this_machine()])
             cpus = threads or resources.cpus_per_worker
             record = _new_record(
-                encoder, teacher, data, source, loaded, resolved, resources, device, cpus
+                command, encoder, teacher, data, source, loaded, resolved, resources, device, cpus
             )
             warnings: list[str] = []
-            with files.disk_errors(place.folder.record):
-                if resume:
+            if resume:
+                with files.disk_errors(place.folder.record, RESUME_ADVICE):
                     record, warnings = continue_run(place, record, resolved)
-                else:
-                    record = begin_run(place, record, resolved)
+            else:
+                record = begin_run(place, record, resolved)
             if record.status == "finished":
                 with place.named():
                     check_sums(place.folder.path)
@@ -170,12 +176,11 @@ def purify(
             if not outcome.finished:
                 raise StoppedError(
                     f"Stopped after step {outcome.step} of {resolved.training.steps}, which is "
-                    "committed. Go on with the same command and --resume.",
+                    f"saved. To continue, run the same command with {option('resume', True)}.",
                     requests.signal_number,
                 )
         warnings += outcome.notes
-        with files.disk_errors(place.folder.record):
-            record = _finish(place, loaded, outcome)
+        record = _finish(place, loaded, outcome)
         warnings += loaded.fit.notes
         if copies := loaded.fit.also_fits:
             warnings.append(
@@ -197,22 +202,22 @@ def _train(
     """The distillation, in this process or on Ray; run.json says how it ended."""
     try:
         state = loaded.encoder.net.state_dict()
-        if resources.local:
-            with files.disk_errors(place.folder.checkpoints):
+        with files.disk_errors(place.folder.checkpoints, RESUME_ADVICE):
+            if resources.local:
                 outcome = train(
                     job, state, on_progress=on_progress, stop=lambda: requests.count > 0
                 )
-        else:
-            from mimic_ray.distributed.trainer import train_on_ray
+            else:
+                from mimic_ray.distributed.trainer import train_on_ray
 
-            outcome = train_on_ray(
-                job,
-                state,
-                resources=resources,
-                log=place.folder.worker_log,
-                on_progress=on_progress,
-                stop=lambda: requests.count,
-            )
+                outcome = train_on_ray(
+                    job,
+                    state,
+                    resources=resources,
+                    log=place.folder.worker_log,
+                    on_progress=on_progress,
+                    stop=lambda: requests.count,
+                )
     except (DataError, StorageError, UsageError, ResourceError) as error:
         withdraw(place)
         note_end(place, record, "failed", error=error.message)
@@ -240,6 +245,18 @@ def _train(
 
 
 def _finish(place: Place, loaded: Loaded, outcome: Outcome) -> RunRecord:
+    """The results; if they fail, run.json says so, and a resumed run makes them again."""
+    try:
+        with files.disk_errors(place.folder.record, RESUME_ADVICE):
+            return _write_results(place, loaded, outcome)
+    except MimicError as error:
+        with suppress(MimicError, OSError):
+            record = read_record(place.folder.record)
+            note_end(place, record, "failed", error=error.message)
+        raise
+
+
+def _write_results(place: Place, loaded: Loaded, outcome: Outcome) -> RunRecord:
     """Everything that is made of the last committed step; "finished" is written last."""
     place.check_claim(place.claimed)
     place.fetch()
@@ -267,6 +284,7 @@ def _finish(place: Place, loaded: Loaded, outcome: Outcome) -> RunRecord:
 
 
 def _new_record(
+    command: str,
     encoder: str,
     teacher: str | Path,
     data: str | Path,
@@ -280,7 +298,7 @@ def _new_record(
     # The driver of a GPU cluster may have no GPU: then the workers' own facts replace these.
     wanted = "cpu" if resources.address else device
     return RunRecord(
-        command=" ".join(["mimic-ray", *sys.argv[1:]]),
+        command=command,
         encoder=encoder,
         teacher=str(teacher),
         teacher_sha256=loaded.checkpoint.sha256,
@@ -297,8 +315,8 @@ def _new_record(
 def _check_images(source: ImageSource, recipe: Recipe) -> None:
     if len(source) < recipe.training.batch:
         raise DataError(
-            f"{source.location} holds {count(len(source), 'image')}, fewer than one batch of "
-            f"{recipe.training.batch}: give more images, or --set training.batch=N."
+            f"{source.location} has {count(len(source), 'image')}, fewer than one batch of "
+            f"{recipe.training.batch}: add images or lower training.batch."
         )
 
 
@@ -310,8 +328,8 @@ def _check_disk(out: Path, loaded: Loaded) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise DiskFullError(
-            f"{folder} has {free >> 20} MiB free and the run needs about {needed >> 20} MiB: free "
-            "some, or give an --out on another disk."
+            f"{folder} has {free >> 20:,} MiB free and the run needs about {needed >> 20:,} MiB.",
+            f"Free some space, or set {option('out')} to a folder on another disk.",
         )
 
 

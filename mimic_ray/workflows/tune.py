@@ -10,7 +10,9 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from mimic_ray.base import files
 from mimic_ray.base.errors import (
+    RESUME_ADVICE,
     DataError,
     MimicError,
     StoppedError,
@@ -43,6 +45,7 @@ from mimic_ray.store.study_folder import (
 )
 from mimic_ray.store.study_store import StudyPlace, study_place
 from mimic_ray.workflows.prepare_search import Oracle, Prepared, prepare
+from mimic_ray.workflows.python_call import python_call
 from mimic_ray.workflows.search_request import Wanted
 
 TRACKERS = ("mlflow", "wandb")
@@ -88,6 +91,7 @@ def tune(
     threads: int = 0,
     on_progress: ProgressCallback = ignore_progress,
     watch: Callable[[SearchProgress, int], None] = lambda progress, planned: None,
+    command: str | None = None,
 ) -> Tuned:
     """Searches the recipe that purifies an encoder best, from clean, unlabelled images alone.
 
@@ -120,6 +124,7 @@ def tune(
         threads: CPU threads of a worker; 0 uses all that it has.
         on_progress: Called with a `Progress` now and then, until the first trial starts.
         watch: Called with the state of all trials and the number planned.
+        command: The command that study.json records; by default this call.
 
     Returns:
         `best`, the file of the chosen recipe; `chosen`, its trial; `front`, the trials that no
@@ -135,8 +140,10 @@ def tune(
         found = mimic_ray.tune("resnet50", "suspect.pth", "images", "study", trials=2)
         mimic_ray.purify("resnet50", "suspect.pth", "images", "purified", recipe=found.best)
     """
+    settings, search = list(settings), list(search)
+    command = command or python_call(tune, locals())
     resources = resources or Resources()
-    asked = recipe, list(settings), list(search), only_these
+    asked = recipe, settings, search, only_these
     Wanted.of(*asked).space(None)  # finds mistakes in it before anything is read
     _check(trials, failed_share, trackers)
     with closing(study_place(out, "driver")) as place:
@@ -153,7 +160,9 @@ def tune(
         source = open_images(data)
         _check_images(source, wanted.base)
         check_workers(wanted.base, resources.workers)
-        record = _record(encoder, teacher, data, loaded, source, wanted, held_out, oracle, seed)
+        record = _record(
+            command, encoder, teacher, data, loaded, source, wanted, held_out, oracle, seed
+        )
         if earlier:
             same_layers = replace(record, space=wanted.space(earlier.shares).described())
             check_study(earlier, same_layers)
@@ -217,16 +226,17 @@ def tune(
         with stop_requests() as requests:
             try:
                 on_progress(Progress("start", 0, 1))
-                search_on_ray(
-                    place,
-                    make,
-                    begin,
-                    resources,
-                    read_trials(place.folder) if earlier else [],
-                    prepares=on_progress,
-                    on_progress=lambda progress: watch(progress, trials),
-                    stop=lambda: requests.count,
-                )
+                with files.disk_errors(place.folder.record, RESUME_ADVICE):
+                    search_on_ray(
+                        place,
+                        make,
+                        begin,
+                        resources,
+                        read_trials(place.folder) if earlier else [],
+                        prepares=on_progress,
+                        on_progress=lambda progress: watch(progress, trials),
+                        stop=lambda: requests.count,
+                    )
             except BaseException as error:
                 _note_failure(place, earlier is None, error, time.monotonic() - started)
                 if isinstance(error, StoppedError):
@@ -288,6 +298,7 @@ def _finish(place: StudyPlace, record: StudyRecord, trials: list[Trial]) -> Tune
 
 
 def _record(
+    command: str,
     encoder: str,
     teacher: str | Path,
     data: str | Path,
@@ -299,6 +310,7 @@ def _record(
     seed: int,
 ) -> StudyRecord:
     return StudyRecord(
+        command=command,
         encoder=encoder,
         teacher=str(teacher),
         teacher_sha256=loaded.checkpoint.sha256,

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from mimic_ray.base import errors
-from mimic_ray.base.errors import MimicError, StoppedError, UsageError, option
+from mimic_ray.base.errors import DiskFullError, MimicError, StoppedError, UsageError, option
 
 
 def test_an_option_with_a_value_reads_as_python_and_as_a_command_line():
@@ -18,6 +18,18 @@ def test_an_option_without_a_value_keeps_the_words_after_it_apart():
     error = UsageError(f"Set {option('workers')} or {option('settings')}.")
     assert str(error) == "Set workers= or settings=."
     assert error.for_command_line() == "Set --workers or --set."
+
+
+def test_a_flag_has_a_value_in_python_only():
+    error = MimicError(f"Use {option('resume', True)}; not {option('out', 'Truest')}.")
+    assert str(error) == "Use resume=True; not out=Truest."
+    assert error.for_command_line() == "Use --resume; not --out Truest."
+
+
+def test_a_disk_error_keeps_problem_and_advice_in_a_pickle():
+    error = pickle.loads(pickle.dumps(DiskFullError("Disk full.", "Free some space.")))
+    assert (error.problem, error.advice) == ("Disk full.", "Free some space.")
+    assert str(error) == "Disk full. Free some space."
 
 
 def test_the_marks_survive_a_pickle():

@@ -47,7 +47,7 @@ def stopped(runs: Runs, number: int, phase: str, times: int = 1) -> None:
     found = latest(RunFolder.open(out))
     assert found is not None
     assert 0 < found.step < STEPS
-    assert f"Stopped after step {found.step} of {STEPS}, which is committed" in said
+    assert f"Stopped after step {found.step} of {STEPS}, which is saved" in said
     assert left_of(child) == []
     assert runs.damage(out) is None
     shutil.rmtree(out)

@@ -91,6 +91,15 @@ def test_a_loss_that_is_not_finite_stops_before_the_update():
     assert torch.equal(before, run.student.encoder.net.stage[0].weight)
 
 
+def test_weights_that_are_not_finite_are_never_kept_though_the_loss_is():
+    run = distillation()
+    next(run.run())
+    with torch.no_grad():
+        run.student.encoder.net.stem[1].running_var[0] = float("inf")  # unused while training
+    with pytest.raises(TrainingError, match=r"diverged: .*not finite after step 1"):
+        run.state()
+
+
 def frozen_norms(run):
     for module in run.student.modules():
         if isinstance(module, torch.nn.BatchNorm2d):

@@ -30,7 +30,7 @@ def full_disk(monkeypatch, out, once):
 def test_too_little_disk_is_seen_before_the_start(purify_refused, monkeypatch):
     usage = namedtuple("usage", "total used free")(1 << 30, (1 << 30) - (1 << 20), 1 << 20)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    purify_refused([], "1 MiB free", "--out on another disk", code=1)
+    purify_refused([], "1 MiB free", "set --out to a folder on another disk", code=1)
 
 
 def test_a_disk_that_is_full_at_the_start_leaves_nothing(purify_refused, tmp_path, monkeypatch):
