@@ -82,5 +82,5 @@ def test_a_full_disk_is_a_sentence(folder, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
 
         monkeypatch.setattr("os.fsync", full)
-        with pytest.raises(DiskFullError, match="--resume"):
+        with pytest.raises(DiskFullError, match="No space left"):
             log.flush()

@@ -22,6 +22,7 @@ from mimic_ray.store.study_folder import (
 @pytest.fixture
 def record() -> StudyRecord:
     return StudyRecord(
+        command="mimic-ray tune",
         encoder="tiny_resnet",
         teacher="suspect.pth",
         teacher_sha256="ab" * 32,
