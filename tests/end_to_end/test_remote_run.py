@@ -325,6 +325,7 @@ def test_what_an_earlier_run_left_on_this_machine_is_in_nobodys_way(remote, monk
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_two_workers_and_a_bucket(remote, line, purify_arguments, monkeypatch, mimic_ray, tmp_path):
     monkeypatch.setenv("AWS_ENDPOINT_URL", line.endpoint)
     outs = [remote.new(), str(tmp_path / "run")]

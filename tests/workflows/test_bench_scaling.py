@@ -56,6 +56,7 @@ def test_more_workers_than_cores_are_refused_before_any_measurement(perfect, mon
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_two_workers_are_measured_on_a_local_ray():
     points = bench_scaling(
         "tiny_resnet", [1, 2], Resources(cpus_per_worker=1), settings=["training.batch=8"], steps=5
