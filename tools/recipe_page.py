@@ -12,9 +12,37 @@ from pydantic_core import PydanticUndefined
 
 from mimic_ray.method.recipe import Recipe
 
+try:
+    from mimic_ray.method.recipe_keys import recipe_keys, section_titles
+except ImportError:
+    recipe_keys = None
+
 
 def page() -> str:
     """A section for each table of the recipe, with a row for each key."""
+    return _from_keys() if recipe_keys else _from_model()
+
+
+def _from_keys() -> str:
+    keys = list(recipe_keys())
+    lines: list[str] = []
+    for section, title in section_titles().items():
+        lines += [f"## {section}", "", title, ""]
+        lines += ["| key | values | unit | default | meaning |", "|---|---|---|---|---|"]
+        for key in keys:
+            if key.key.partition(".")[0] == section:
+                values = f"{key.kind}, {key.bounds}" if key.bounds else key.kind
+                cells = [f"`{key.key}`", values, key.unit, f"`{_toml(key.default)}`"]
+                lines.append(_row([*cells, key.description]))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
+
+
+def _from_model() -> str:
     lines: list[str] = []
     for name, field in Recipe.model_fields.items():
         section = field.annotation

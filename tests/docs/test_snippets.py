@@ -13,9 +13,9 @@ import pytest
 import mimic_ray
 from mimic_ray.base import errors
 from mimic_ray.cli.app import COMMANDS, LazyGroup
-from mimic_ray.method.recipe import known_keys
 from mimic_ray.store.recipe_file import load_recipe
 from tests.docs.pages import ROOT, blocks, commands, pages
+from tests.docs.recipe_names import known_keys
 
 SHELL = blocks("sh", "bash", "console")
 _GLOBAL = {"--version", "--help", "--quiet", "-q", "--debug"}

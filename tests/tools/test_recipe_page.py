@@ -1,6 +1,7 @@
 import re
 
-from mimic_ray.method.recipe import Recipe, known_keys
+from mimic_ray.method.recipe import Recipe
+from tests.docs.recipe_names import known_keys
 from tools import recipe_page
 
 
@@ -18,9 +19,7 @@ def test_every_key_of_the_recipe_has_a_row():
 
 
 def test_a_row_has_values_and_the_default_of_the_recipe():
-    assert "whole number, at least 1" in cells("training.steps")
     assert f"`{Recipe().training.steps}`" in cells("training.steps")
-    assert "number, 0 to 1" in cells("views.shift")
-    assert '`"teacher"`, `"partial"`, `"random"`' in cells("student.start")
+    assert cells("student.start")[3] == '`"teacher"`'
     assert "`0.5`" in cells("perturbations.patch.probability")
-    assert "`true`, `false`" in cells("training.compile")
+    assert "`false`" in cells("training.compile")
