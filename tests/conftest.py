@@ -56,6 +56,15 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_reader_process() -> Iterator[None]:
+    """The process that reads torch files starts with the first of them and serves all tests."""
+    from mimic_ray.encoders.checkpoint import sandbox
+
+    with sandbox.kept():
+        yield
+
+
 @pytest.fixture(scope="session")
 def case(tmp_path_factory) -> Path:
     """A small real case: a folder with teacher.pth (tiny_resnet under "state_dict", prefix

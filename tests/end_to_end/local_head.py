@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-_START_S = 120.0
+_START_S = 240.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class LocalHead:
         return {**ours, "RAY_AUTH_TOKEN_PATH": str(self.token), "HOME": str(self.folder)}
 
     def mimic_ray(
-        self, *arguments: str, timeout_s: float = 120, cwd: Path | None = None, **variables: str
+        self, *arguments: str, timeout_s: float = 300, cwd: Path | None = None, **variables: str
     ) -> subprocess.CompletedProcess[str]:
         """The command as a process, with variables on top."""
         return subprocess.run(

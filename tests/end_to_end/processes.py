@@ -41,7 +41,7 @@ def started_by(mark: str) -> dict[int, str]:
 
 
 def wait_until(
-    what: Callable[[], Answer], process: subprocess.Popen[str], timeout_s: float = 120
+    what: Callable[[], Answer], process: subprocess.Popen[str], timeout_s: float = 240
 ) -> Answer:
     """The first answer of `what()` that is true; fails when the process ends before."""
     deadline = time.monotonic() + timeout_s

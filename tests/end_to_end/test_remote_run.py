@@ -309,7 +309,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_any_work(remote, monke
     monkeypatch.setattr(remote.line, "away", True)
     began = time.monotonic()
     assert remote.runs.run(remote.new()).status == 1
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
 
 
 @pytest.mark.slow
