@@ -129,12 +129,12 @@ def check_resources(resources: Resources) -> None:
         raise UsageError(f"{option('workers', resources.workers)} must be at least 1.")
     if resources.local and resources.workers > 1:
         raise UsageError(
-            f"{option('local')} runs in one process: remove it or {option('workers')}."
+            f"{option('local', True)} runs in one process: remove it or {option('workers')}."
         )
     if resources.strategy == "fsdp" and resources.workers == 1:
         raise UsageError(
             f"{option('strategy', 'fsdp')} needs several workers: set {option('workers', 2)} or "
-            "more" + (f" and remove {option('local')}." if resources.local else ".")
+            "more" + (f" and remove {option('local', True)}." if resources.local else ".")
         )
     if resources.teacher_placement == "sharded" and resources.strategy != "fsdp":
         raise UsageError(

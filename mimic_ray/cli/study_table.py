@@ -17,7 +17,7 @@ from mimic_ray.cli import console
 from mimic_ray.search.trial import RunningTrial, Trial
 
 if TYPE_CHECKING:
-    from mimic_ray.distributed.tuner import Progress
+    from mimic_ray.search.search_progress import SearchProgress
 
 _REDRAW_S = 0.5
 _WIDTHS = {"trial": 5, "status": 15, "step": 9, "fidelity": 8, "suspicion": 9, "s": 5}
@@ -25,8 +25,8 @@ _WORDS = {"finished": "finished", "stopped": "stopped early", "failed": "failed"
 
 
 @contextmanager
-def shown_study() -> Iterator[Callable[[Progress, int], None]]:
-    """Yields a function that takes how trials stand and how many are planned, and shows it."""
+def shown_study() -> Iterator[Callable[[SearchProgress], None]]:
+    """Yields a function that displays the progress of a search."""
     if not console.draws_progress():
         yield _Lines().update
         return
@@ -43,9 +43,9 @@ class _Lines:
     def __init__(self) -> None:
         self._shown: set[str] | None = None
 
-    def update(self, progress: Progress, planned: int) -> None:
+    def update(self, progress: SearchProgress) -> None:
         if self._shown is None:  # ended before a resume
-            self._shown = {trial.id for trial in progress.ended[: progress.before]}
+            self._shown = {trial.id for trial in progress.ended[: progress.ended_before]}
         for trial in progress.ended:
             if trial.id not in self._shown:
                 self._shown.add(trial.id)
@@ -53,7 +53,7 @@ class _Lines:
                 why = f": {trial.error}" if trial.error else ""
                 console.note(
                     f"trial {trial.number} {_WORDS[trial.status]} at step {trial.step}: {scores} "
-                    f"({len(self._shown)} of {planned}){why}"
+                    f"({len(self._shown)} of {progress.planned}){why}"
                 )
 
 
@@ -63,26 +63,26 @@ class _LiveTable:
     def __init__(self) -> None:
         self._live: Live | None = None
         self._drawn = 0.0
-        self._newest: tuple[Progress, int] | None = None
+        self._newest: SearchProgress | None = None
 
-    def update(self, progress: Progress, planned: int) -> None:
+    def update(self, progress: SearchProgress) -> None:
         if self._live is None:
             self._live = Live(console=console.err, auto_refresh=False, transient=False)
             self._live.start()
-        self._newest = progress, planned
+        self._newest = progress
         if time.monotonic() - self._drawn >= _REDRAW_S:
             self._drawn = time.monotonic()
-            self._live.update(self._table(progress, planned), refresh=True)
+            self._live.update(self._table(progress), refresh=True)
 
     def close(self) -> None:
         if self._live and self._newest:
-            self._live.update(self._table(*self._newest), refresh=True)
+            self._live.update(self._table(self._newest), refresh=True)
             self._live.stop()
 
-    def _table(self, progress: Progress, planned: int) -> Group:
-        left = progress.seconds_left(planned)
+    def _table(self, progress: SearchProgress) -> Group:
+        left = progress.seconds_left()
         room = max(4, console.err.height - 6 - len(progress.running))
-        return study_table(progress.ended, progress.running, planned, room, left)
+        return study_table(progress.ended, progress.running, progress.planned, room, left)
 
 
 def study_table(

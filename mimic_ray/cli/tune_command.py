@@ -37,7 +37,7 @@ def command(
     held_out: Annotated[
         float, typer.Option(help="Share of the images that scores are read from, never trained on.")
     ] = 0.2,
-    untouched: Annotated[
+    trusted: Annotated[
         list[str] | None,
         typer.Option(help="A checkpoint that no attacker touched, to compare with; repeatable."),
         Kind.CHECKPOINT,
@@ -121,16 +121,16 @@ def command(
     """
     known = _oracle(oracle, {"train": train, "test": test, "trigger": trigger, "target": target})
     from mimic_ray.cli.study_table import shown_study
-    from mimic_ray.distributed.tuner import Progress
-    from mimic_ray.workflows.prepare_search import Oracle
+    from mimic_ray.search.search_progress import SearchProgress
+    from mimic_ray.workflows.search_request import Oracle
     from mimic_ray.workflows.tune import tune
 
     with ExitStack() as preparing, shown_study() as show:
         on_progress = preparing.enter_context(console.progress())
 
-        def watch(progress: Progress, planned: int) -> None:
-            preparing.close()  # the bars have done their work
-            show(progress, planned)
+        def on_search_progress(progress: SearchProgress) -> None:
+            preparing.close()  # the bars of the preparation
+            show(progress)
 
         found = tune(
             encoder,
@@ -155,13 +155,13 @@ def command(
             resume=resume,
             early_stopping=early_stopping,
             failed_share=failed_share,
-            untouched=untouched or [],
+            trusted=trusted or [],
             oracle=Oracle(**known) if known else None,
             trackers=track or [],
             device=device,
             threads=threads,
             on_progress=on_progress,
-            watch=watch,
+            on_search_progress=on_search_progress,
             command=console.mode.command,
         )
     if json:

@@ -1,7 +1,7 @@
-"""Whether the head of the cluster still answers.
+"""Checks that the head of the cluster still answers.
 
-Without its head, Ray ends every process after 60 s, the driver among them, and says nothing. So the
-driver looks by itself and stops before, with a sentence.
+Without its head, Ray ends every process after 60 s, the driver too, and without a message. So the
+driver checks the head itself and ends the run before that, with an explanation.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import socket
 import time
 from collections.abc import Callable
 
-from mimic_ray.base.errors import TrainingError
+from mimic_ray.base.errors import RESUME_ADVICE, TrainingError
 
-# A shorter outage is none: steps need no head.
+# Shorter outages do no harm: steps do not need the head.
 LOST_AFTER_S = 30.0
 _EVERY_S = 5.0
 _CONNECT_S = 2.0
 
 
-class Head:
-    """`address` is host:port of the cluster's store, which is on its head."""
+class HeadHealth:
+    """`address` is host:port of the cluster's store, which runs on its head."""
 
     def __init__(
         self,
@@ -30,22 +30,23 @@ class Head:
     ) -> None:
         self._address, self._now = address, now
         self._answers = answers or _accepts
-        self._looked = self._answered = now()
+        self._checked = self._answered = now()
 
     def check(self) -> None:
-        """Raises TrainingError when it has not answered for too long; mostly only looks at a clock,
-        at worst takes 2 s."""
-        if self._now() - self._looked < _EVERY_S:
+        """Raises TrainingError when the head has not answered for too long.
+
+        Connects every 5 s, which takes up to 2 s; the other calls only read a clock.
+        """
+        if self._now() - self._checked < _EVERY_S:
             return
         if self._answers(self._address):
             self._answered = self._now()
-        self._looked = self._now()
-        silent_s = self._looked - self._answered
-        if silent_s > LOST_AFTER_S:
+        self._checked = self._now()
+        lost_s = self._checked - self._answered
+        if lost_s > LOST_AFTER_S:
             raise TrainingError(
-                f"The head of the cluster, {self._address}, has not answered for {silent_s:.0f} s: "
-                "its machine, its Ray or the network to it is gone. What was committed is whole: "
-                "once there is a cluster again, run the same command with --resume."
+                f"The head of the cluster, {self._address}, has not answered for {lost_s:.0f} s: "
+                f"its machine, its Ray or the network is down. {RESUME_ADVICE}"
             )
 
 

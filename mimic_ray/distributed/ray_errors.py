@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import re
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from mimic_ray.base.errors import MimicError, TrainingError, option
+from mimic_ray.base.errors import RESUME_ADVICE, MimicError, TrainingError, option
 from mimic_ray.distributed.ray_private import node_address, reason_of_death, start_timed_out
-
-# Committed steps survive whatever happened to a process.
-_CONTINUE = f"Continue from the last checkpoint: run the same command with {option('resume')}."
 
 
 def as_ours(error: BaseException, log: Path | str) -> MimicError:
     """The error of `fit()` as one of ours; a MimicError inside it is returned unchanged."""
     failures: dict[int, BaseException] = getattr(error, "worker_failures", {})
     inner = getattr(error, "controller_failure", None)
-    ends = f"{_CONTINUE} Ray's log is {log}."
+    ends = f"{RESUME_ADVICE} Ray's log is {log}."
     # A worker that lost its peer fails as well, but the one that died says more.
     for rank, failure in failures.items():
         if why := reason_of_death(failure):
@@ -38,18 +37,33 @@ def as_ours(error: BaseException, log: Path | str) -> MimicError:
     return TrainingError(f"Ray Train failed: {last_line(cause)}. {ends}")
 
 
-def in_a_worker(rank: int, error: Exception) -> TrainingError:
-    """Any other error of a worker as one of ours: only strings are certain to be picklable."""
+@contextmanager
+def picklable_errors(rank: int) -> Iterator[None]:
+    """Raises any error of a worker as a MimicError; the traceback goes to Ray's log.
+
+    Only our errors and strings are certain to survive the way to the driver.
+    """
+    try:
+        yield
+    except MimicError:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        raise worker_error(rank, error) from None
+
+
+def worker_error(rank: int, error: Exception) -> TrainingError:
+    """The error of worker `rank` in one sentence, with its file and line."""
     text = f"{type(error).__name__} {error}"
     if re.search(r"gloo|NCCL|DistBackendError|DistStoreError|TCPStore", text):
         return TrainingError(
             f"Worker {rank} lost the connection to the other workers: one of them died, or the "
-            f"network failed. {_CONTINUE}"
+            f"network failed. {RESUME_ADVICE}"
         )
     where = traceback.extract_tb(error.__traceback__)[-1]
     return TrainingError(
         f"Worker {rank} failed at {Path(where.filename).name}:{where.lineno}: "
-        f"{type(error).__name__}: {last_line(error)}. {_CONTINUE}"
+        f"{type(error).__name__}: {last_line(error)}. {RESUME_ADVICE}"
     )
 
 

@@ -80,7 +80,7 @@ def _not_connected(address: str | None, error: BaseException, log: Path) -> Reso
     if address is None:
         return ResourceError(
             f"Could not start Ray on this machine: {str(error).rstrip('.')}. Ray's log is {log}; "
-            f"{option('local')} runs without Ray."
+            f"{option('local', True)} runs without Ray."
         )
     # Only the text of a cause says that the token was wrong.
     cause: BaseException | None = error

@@ -1,110 +1,139 @@
-"""News from rank 0 to the driver and the wish to stop the other way, through one small actor.
+"""Messages from workers to the driver, and stop requests the other way, through a small actor.
 
-A report through Ray Train costs a poll of its controller; a call that nobody waits for costs
-0.3 ms. What must not be lost is on disk already (metrics.jsonl, checkpoints).
+A report through Ray Train waits for a poll of its controller; a call that nothing waits for takes
+0.3 ms. Everything that must not be lost is on disk already (metrics.jsonl, checkpoints).
+
+The driver keeps a `RunControl`; each worker gets `RunControl.for_worker()`.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-import ray
+from mimic_ray.base.errors import MimicError, TrainingError
 
-from mimic_ray.base.errors import TrainingError
+Message = TypeVar("Message")
+_MOST_MESSAGES = 64
 
 
-@ray.remote(num_cpus=0)
-class Mailbox:
-    """Holds the newest news (a Progress, or what a trial has to say) until the driver takes it."""
+class ControlActor(Generic[Message]):
+    """The state between driver and workers, in a process of Ray's."""
 
     def __init__(self) -> None:
-        self._news: deque[Any] = deque(maxlen=64)
-        self._stopping = False
+        self._messages: deque[Message] = deque(maxlen=_MOST_MESSAGES)
+        self._stop_requested = False
         self._groups = 0
-        self._failure: Exception | None = None
+        self._failure: MimicError | None = None
 
     def begin(self) -> int:
-        """Notes that a rank 0 is there; the answer is which of them, counted from 1."""
+        """Registers a new group of workers by its rank 0; returns its number, from 1."""
         self._groups += 1
         return self._groups
 
-    def may_commit(self, group: int) -> bool:
-        """Whether no later rank 0 has begun: an earlier one is a ghost on a host that was cut off,
-        and what it wrote now would undo what came after it."""
+    def is_current(self, group: int) -> bool:
+        """Whether no newer group has begun. An older one is stale: it ran on a node that lost the
+        network, and its commit would overwrite what the newer group wrote."""
         return group == self._groups
 
-    def give_up(self, failure: Exception) -> None:
-        """Notes an error that another try would only repeat."""
+    def give_up(self, failure: MimicError) -> None:
+        """Stores an error that a retry would only repeat."""
         self._failure = failure
 
-    def failure(self) -> Exception | None:
+    def failure(self) -> MimicError | None:
         return self._failure
 
-    def post(self, news: Any) -> bool:
-        """Leaves news; the answer says whether to stop."""
-        self._news.append(news)
-        return self._stopping
+    def post(self, message: Message) -> bool:
+        """Adds a message, and drops the oldest of too many; returns whether to stop."""
+        self._messages.append(message)
+        return self._stop_requested
 
-    def take(self) -> list[Any]:
-        taken, self._news = list(self._news), deque(maxlen=64)
+    def take(self) -> list[Message]:
+        """The messages since the last call."""
+        taken = list(self._messages)
+        self._messages.clear()
         return taken
 
-    def ask_to_stop(self) -> bool:
-        """Notes the wish; the answer says whether there is a worker that could hear of it."""
-        self._stopping = True
+    def request_stop(self) -> bool:
+        """Returns whether there is a worker that can see the request."""
+        self._stop_requested = True
         return self._groups > 0
 
-    def stopping(self) -> bool:
-        return self._stopping
+
+class RunControl(Generic[Message]):
+    """The driver's side. Each method waits for the actor, which takes about a millisecond."""
+
+    def __init__(self) -> None:
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        # On the driver's own node, so that no lost node or network comes between the two.
+        node = ray.get_runtime_context().get_node_id()
+        here = NodeAffinitySchedulingStrategy(node, soft=False)
+        remote = ray.remote(num_cpus=0)(ControlActor)
+        self._actor = remote.options(scheduling_strategy=here).remote()
+
+    def for_worker(self) -> WorkerControl[Message]:
+        return WorkerControl(self._actor)
+
+    def messages(self) -> list[Message]:
+        """What workers posted since the last call, the newest 64."""
+        return _wait_for(self._actor.take.remote())
+
+    def raise_failure(self) -> None:
+        """Raises the error that a worker gave up with, if there is one."""
+        if failure := _wait_for(self._actor.failure.remote()):
+            raise failure
+
+    def request_stop(self) -> bool:
+        """Returns whether there is a worker that can see the request."""
+        return _wait_for(self._actor.request_stop.remote())
 
 
-def new_mailbox() -> Any:
-    """On the driver's own node: no cut cable and no dead host comes between the two."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+class WorkerControl(Generic[Message]):
+    """A worker's side: waits for the actor where it must, and never during a step."""
 
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return Mailbox.options(scheduling_strategy=here).remote()  # type: ignore[attr-defined]
-
-
-class WorkerEnd:
-    """The worker's side: waits for the actor where it must, and never in a step."""
-
-    def __init__(self, mailbox: Any) -> None:
-        self._mailbox = mailbox
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
         self._group = 0
-        self._answer: Any = None
-        self._stopping = False
+        self._reply: Any = None
+        self._stop_requested = False
 
     def begin(self) -> None:
-        """For rank 0: from now on a wish to stop finds somebody who hears it."""
-        self._group = ray.get(self._mailbox.begin.remote())
+        """For rank 0: from now on, stop requests have a receiver."""
+        self._group = _wait_for(self._actor.begin.remote())
 
-    def before_commit(self) -> None:
-        """Waits for the driver's word that this group is still the one that trains.
+    def check_current(self) -> None:
+        """Waits for the driver's node to confirm that this group is still the current one.
 
-        Raises TrainingError if it is not. Who cannot ask, cut off from the driver, must not write.
+        Raises TrainingError if it is not. A worker that cannot reach the driver must not write.
         """
-        if not ray.get(self._mailbox.may_commit.remote(self._group)):
-            raise TrainingError("Other workers have taken over from these: nothing was written.")
+        if not _wait_for(self._actor.is_current.remote(self._group)):
+            raise TrainingError("Newer workers have taken over this run: nothing was written.")
 
-    def give_up(self, failure: Exception) -> None:
+    def give_up(self, failure: MimicError) -> None:
         """Waits, since this process may be ended as soon as it raises."""
-        ray.get(self._mailbox.give_up.remote(failure))
+        _wait_for(self._actor.give_up.remote(failure))
 
-    def post(self, news: Any) -> None:
-        self._read_answer()
-        if self._answer is None:
-            self._answer = self._mailbox.post.remote(news)
-        else:
-            # The last answer is still under way: post without asking again.
-            self._mailbox.post.remote(news)
+    def post(self, message: Message) -> None:
+        self._read_reply()
+        reply = self._actor.post.remote(message)
+        if self._reply is None:
+            self._reply = reply
 
-    def stop(self) -> bool:
-        self._read_answer()
-        return self._stopping
+    def should_stop(self) -> bool:
+        self._read_reply()
+        return self._stop_requested
 
-    def _read_answer(self) -> None:
-        if self._answer is not None and ray.wait([self._answer], timeout=0)[0]:
-            self._stopping = self._stopping or ray.get(self._answer)
-            self._answer = None
+    def _read_reply(self) -> None:
+        import ray
+
+        if self._reply is not None and ray.wait([self._reply], timeout=0)[0]:
+            self._stop_requested = self._stop_requested or ray.get(self._reply)
+            self._reply = None
+
+
+def _wait_for(reference: Any) -> Any:
+    import ray
+
+    return ray.get(reference)

@@ -3,200 +3,166 @@
 from __future__ import annotations
 
 import os
-import threading
-import time
-import traceback
 from contextlib import closing
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
-from mimic_ray.base.errors import MimicError, TrainingError
+from mimic_ray.base.progress import Progress
 from mimic_ray.base.resources import Resources
-from mimic_ray.base.storage_address import below, filesystem_of, parse
+from mimic_ray.base.storage_address import below
+from mimic_ray.distributed.ray_errors import as_ours, picklable_errors
 from mimic_ray.distributed.ray_private import SESSION_VARIABLES
+from mimic_ray.distributed.run_control import RunControl, WorkerControl
+from mimic_ray.distributed.torch_trainer import torch_trainer, worker_device, worker_group
+from mimic_ray.distributed.watched_fit import FitFailedError, watched_fit
 from mimic_ray.execution.trial_run import TrialTask, run_trial
 from mimic_ray.search.trial import Trial
 from mimic_ray.store.run_store import place_of
 from mimic_ray.store.study_store import study_place
 
-_POLL_S = 0.2
 # Less than the driver waits for a process to end its trial (TUNE_FUNCTION_THREAD_TIMEOUT_S).
 _GRACE_S = 50.0
+# Restarts of a trial's workers; Tune restarts a trial whose own process died.
+_RESTARTS = 2
 
 
-def run_in_trial(
-    config: dict[str, Any],
-    inputs: list[Any],
-    study: str,
-    resources: Resources,
-    mailbox: Any,
-) -> None:
-    """Tune's trainable. Reports at rungs and at the end, where Tune may stop the trial.
+@dataclass(frozen=True)
+class TrialMessage:
+    """From a trial to the driver: its progress, or its scores at a rung or at the end."""
 
-    `inputs` holds one reference to the TrialInputs.
-    """
+    trial_id: str
+    content: Progress | Trial
+
+
+@dataclass(frozen=True)
+class TrialContext:
+    """What all trials of a search get. `inputs` is a reference to the TrialInputs in Ray's object
+    store, `log` the name of Ray's log for messages."""
+
+    study: str
+    inputs: Any
+    resources: Resources
+    control: WorkerControl[TrialMessage]
+    log: str
+
+
+def run_in_trial(config: dict[str, Any], context: TrialContext) -> None:
+    """Tune's trainable. Reports at rungs and at the end, where Tune may stop the trial."""
     import ray
 
-    from mimic_ray.distributed.run_control import WorkerEnd
-
-    task = _read_task(study, config["trial"])
-    if resources.workers > 1:
-        _with_workers(task, inputs[0], resources, mailbox)
+    task = _read_task(context.study, config["trial"])
+    if context.resources.workers > 1:
+        _run_with_workers(task, context)
         return
-    end = WorkerEnd(mailbox)
+    control = context.control
 
-    def on_progress(news: Any) -> None:
-        end.post((task.id, news))
+    def on_progress(progress: Progress) -> None:
+        control.post(TrialMessage(task.id, progress))
 
     def report(trial: Trial) -> None:
-        on_progress(trial)
-        _report(trial, task)
+        control.post(TrialMessage(task.id, trial))
+        _report_to_tune(trial, task)
 
-    shared = ray.get(inputs[0])
-    _plain_errors(
-        lambda: run_trial(task, shared, report=report, on_progress=on_progress, stop=end.stop)
-    )
+    inputs = ray.get(context.inputs)
+    with picklable_errors(0):
+        run_trial(task, inputs, report=report, on_progress=on_progress, stop=control.should_stop)
 
 
-def _report(trial: Trial, task: TrialTask) -> None:
-    """To Tune, which may end this process here."""
+def _report_to_tune(trial: Trial, task: TrialTask) -> None:
+    """Tune may end this process here."""
     from ray import tune
 
     steps = task.recipe["training"]["steps"]
-    over = trial.status != "running"
+    ended = trial.status != "running"
     tune.report(
         {
-            "percent": 100 if over else round(100 * trial.step / steps),
+            "percent": 100 if ended else round(100 * trial.step / steps),
             "step": trial.step,
             "fidelity": trial.fidelity,
             "suspicion": trial.suspicion,
-            # One number for the early stopping alone; the search itself keeps the two apart.
+            # One number for early stopping; the search itself keeps the objectives separate.
             "promise": trial.fidelity - trial.suspicion if trial.scored else -1e9,
         }
     )
 
 
-def _with_workers(task: TrialTask, inputs: Any, resources: Resources, mailbox: Any) -> None:
-    """The trial as a Ray Train run of its own; this process only passes reports on."""
-    import ray
+@dataclass(frozen=True)
+class TrialWorkerTask:
+    """What each worker of a trial gets. `watcher` leads to the process that watches them, and
+    gets progress as well, since stop requests come with the replies."""
 
+    task: TrialTask
+    context: TrialContext
+    watcher: WorkerControl[Progress | Trial]
+
+
+def _run_with_workers(task: TrialTask, context: TrialContext) -> None:
+    """The trial as a Ray Train run of its own; this process only passes reports on."""
     # The driver's environment does not reach this process.
     for name, value in SESSION_VARIABLES.items():
         os.environ.setdefault(name, value)
-    from mimic_ray.distributed.run_control import new_mailbox
-
-    own = new_mailbox()
-    run = _run_of(task)
-    trainer = _trainer(task, run, inputs, resources, mailbox, own)
-    failure: list[BaseException] = []
-
-    def fit() -> None:
-        try:
-            trainer.fit()
-        except BaseException as error:  # raised again below, in the thread that Tune watches
-            failure.append(error)
-
-    thread = threading.Thread(target=fit, name="ray-train", daemon=True)
-    thread.start()
-    try:
-        while thread.is_alive():
-            thread.join(_POLL_S)
-            for news in ray.get(own.take.remote()):
-                if isinstance(news, Trial):
-                    _report(news, task)
-    except SystemExit:
-        # Tune ends this trial. Its workers must give their places back before the next one begins.
-        own.ask_to_stop.remote()
-        thread.join(_GRACE_S)
-        raise
-    finally:
-        place_of(run, "watcher").close()  # Ray Train's own notes go
-    if failure:
-        raise TrainingError(f"{type(failure[0]).__name__}: {failure[0]}")
-
-
-def _run_of(task: TrialTask) -> str:
+    control: RunControl[Progress | Trial] = RunControl()
     with closing(study_place(task.study, f"task-{task.id}")) as study:
-        return study.run(task.id)
-
-
-def _trainer(
-    task: TrialTask, run: str, inputs: Any, resources: Resources, mailbox: Any, own: Any
-) -> Any:
-    from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
-
-    from mimic_ray.distributed.torch_config import ClusterTorchConfig
-
-    notes = parse(below(run, ".ray"))
-    return TorchTrainer(
+        run = study.run(task.id)
+    trainer = torch_trainer(
         _worker,
-        train_loop_config={"task": task, "inputs": inputs, "mailbox": mailbox, "own": own},
-        torch_config=ClusterTorchConfig(),
-        scaling_config=ScalingConfig(
-            num_workers=resources.workers,
-            use_gpu=bool(resources.gpus_per_worker),
-            resources_per_worker=resources.each(),
-        ),
-        run_config=RunConfig(
-            # A name that was used before would resume Ray's idea of that run; ours is on disk.
-            name=f"{task.id}-{time.time_ns()}",
-            storage_path=notes.path,
-            storage_filesystem=filesystem_of(notes) if notes.remote else None,
-            failure_config=FailureConfig(max_failures=2, controller_failure_limit=0),
-            logging_config=LoggingConfig(log_level="ERROR"),
-        ),
+        TrialWorkerTask(task, context, control.for_worker()),
+        str(below(run, ".ray")),
+        replace(context.resources, max_failures=_RESTARTS),
+        nodes=[],
+        start_retries=0,
     )
+    try:
+        watched_fit(trainer.fit, _TrialWatcher(task, control), _GRACE_S)
+    except FitFailedError as failed:
+        raise as_ours(failed.error, context.log) from failed.error
+    finally:
+        place_of(run, "watcher").close()  # removes Ray Train's own files
 
 
-def _worker(config: dict[str, Any]) -> None:
+@dataclass(frozen=True)
+class _TrialWatcher:
+    """Passes the workers' reports to Tune, which ends the trial by a SystemExit."""
+
+    task: TrialTask
+    control: RunControl[Progress | Trial]
+
+    def poll(self) -> None:
+        for message in self.control.messages():
+            if isinstance(message, Trial):
+                _report_to_tune(message, self.task)
+
+    def stop_requests(self) -> int:
+        return 0  # workers get the driver's stop requests themselves
+
+    def request_stop(self) -> None:
+        self.control.request_stop()
+
+
+def _worker(work: TrialWorkerTask) -> None:
     """One worker of a trial that has several."""
     import ray
-    import ray.train.torch
 
-    from mimic_ray.distributed.run_control import WorkerEnd
-    from mimic_ray.method.process_group import ProcessGroup
+    group, driver, watcher = worker_group(), work.context.control, work.watcher
+    task = replace(work.task, device=worker_device())
 
-    context = ray.train.get_context()
-    group = ProcessGroup(
-        context.get_world_rank(), context.get_world_size(), context.get_local_rank()
-    )
-    # Each worker of a machine sees the GPUs of all. By name: a bare "cuda" is another in a thread.
-    task: TrialTask = replace(config["task"], device=str(ray.train.torch.get_device()))
-    end, own = WorkerEnd(config["mailbox"]), WorkerEnd(config["own"])
+    def on_progress(progress: Progress) -> None:
+        driver.post(TrialMessage(task.id, progress))
+        watcher.post(progress)
 
-    def on_progress(news: Any) -> None:
-        end.post((task.id, news))
-        own.post(news)
+    def report(trial: Trial) -> None:
+        driver.post(TrialMessage(task.id, trial))
+        watcher.post(trial)
 
-    _plain_errors(
-        lambda: run_trial(
-            task,
-            ray.get(config["inputs"]),
-            group=group,
-            report=on_progress,
-            on_progress=on_progress,
-            stop=lambda: group.rank == 0 and (end.stop() or own.stop()),
-        )
-    )
+    def stop() -> bool:
+        return group.rank == 0 and (driver.should_stop() or watcher.should_stop())
+
+    inputs = ray.get(work.context.inputs)
+    with picklable_errors(group.rank):
+        run_trial(task, inputs, group=group, report=report, on_progress=on_progress, stop=stop)
 
 
 def _read_task(study: str, trial_id: str) -> TrialTask:
     with closing(study_place(study, f"task-{trial_id}")) as place:
         content = place.read_task(trial_id)
     return TrialTask(**{**content, "rungs": tuple(content["rungs"])})
-
-
-def _plain_errors(work: Any) -> None:
-    """Only strings cross the process boundary for certain; the traceback goes to Ray's log."""
-    try:
-        work()
-    except MimicError:
-        raise
-    except Exception as error:
-        traceback.print_exc()
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        raise TrainingError(
-            f"{Path(where.filename).name}:{where.lineno}: {type(error).__name__}: {error}"
-        ) from None

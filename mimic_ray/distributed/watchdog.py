@@ -1,8 +1,8 @@
-"""No news from the workers: said early, and ended when it lasts too long.
+"""Reports that the workers make no progress, and ends the run when that lasts too long.
 
-A rank whose peer fell silent waits inside an all-reduce, where it can neither tell nor be told
-anything. Ray declares a silent node dead after a minute or two, the all-reduce itself ends after
-torch_config.TIMEOUT_S, and what neither of the two sees ends here.
+A rank whose peer lost the network waits inside an all-reduce, where it can neither send nor receive
+anything. Ray declares a lost node dead after a minute or two, and the all-reduce itself ends after
+torch_config.TIMEOUT_S. What neither of the two notices ends here.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from mimic_ray.base.errors import TrainingError
+from mimic_ray.base.errors import RESUME_ADVICE, TrainingError
 from mimic_ray.base.progress import Progress, ProgressCallback
 
-# A step takes seconds, and so does each piece of news of what comes before the first.
+# A step takes seconds, and so does each message before the first step.
 WARN_AFTER_S = 60.0
-# More than the all-reduce's limit, after which Ray restarts the workers by itself.
+# Longer than the limit of the all-reduce, after which Ray restarts the workers itself.
 END_AFTER_S = 1800.0
 
 
-class Silence:
-    """How long the workers have not been heard; `tell` gets a Progress of the phase "silent"."""
+class Watchdog:
+    """Measures the time since the last message; `on_progress` gets a Progress of the phase
+    "silent" while it is too long, and one of 0 s when messages arrive again."""
 
     def __init__(
         self,
@@ -30,28 +31,30 @@ class Silence:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._on_progress, self._now, self._end_after_s = on_progress, now, end_after_s
-        self._last_news, self._step = now(), 0
-        self._told_s = 0
+        self._last_message, self._step = now(), 0
+        self._reported_s = 0
 
-    def heard(self, news: Progress) -> None:
-        self._last_news = self._now()
-        if news.phase == "distil":
-            self._step = news.done
-        if self._told_s:
-            self._told_s = 0
-            self._on_progress(Progress("silent", 0, int(self._end_after_s)))
+    def note(self, progress: Progress) -> None:
+        """A message arrived."""
+        self._last_message = self._now()
+        if progress.phase == "distil":
+            self._step = progress.done
+        if self._reported_s:
+            self._report(0)
 
     def check(self) -> None:
-        """Raises TrainingError when the silence is longer than any step."""
-        silent_s = self._now() - self._last_news
+        """Raises TrainingError when there was no message for longer than any step takes."""
+        silent_s = self._now() - self._last_message
         if silent_s > self._end_after_s:
-            minutes = f"{self._end_after_s / 60:.0f} minutes"
             raise TrainingError(
-                f"Nothing was heard from the workers for {minutes}, since step {self._step}: a "
-                "node or the network is stuck, or the cluster never had room for them (see `ray "
-                "status`). What was committed is whole: run the same command with --resume."
+                f"The workers have sent nothing for {self._end_after_s / 60:.0f} minutes, since "
+                f"step {self._step}: a node or the network hangs, or the cluster never had the "
+                f"capacity for them (see `ray status`). {RESUME_ADVICE}"
             )
-        # Once a second is enough for whoever shows it.
-        if silent_s > WARN_AFTER_S and int(silent_s) > self._told_s:
-            self._told_s = int(silent_s)
-            self._on_progress(Progress("silent", self._told_s, int(self._end_after_s)))
+        # Once a second is enough for a display.
+        if silent_s > WARN_AFTER_S and int(silent_s) > self._reported_s:
+            self._report(int(silent_s))
+
+    def _report(self, seconds: int) -> None:
+        self._reported_s = seconds
+        self._on_progress(Progress("silent", seconds, int(self._end_after_s)))

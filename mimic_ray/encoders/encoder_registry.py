@@ -78,12 +78,39 @@ def build(name: str) -> Encoder:
     return made
 
 
+def input_size(name: str) -> int:
+    """The side in pixels of the images that an encoder is for, without building it.
+
+    A user's own encoder is built. Raises what `build` raises for a name that it does not know.
+    """
+    from inspect import signature
+
+    from mimic_ray.encoders import timm_family, user_module
+
+    if user_module.is_place(name):
+        return build(name).spec.input_size
+    base, size = sizes.split(name)
+    if size is not None:
+        return size
+    if base in ENCODERS:
+        default: int = signature(ENCODERS.resolve(base)).parameters["size"].default
+        return default
+    return timm_family.input_size(_timm_name(base))
+
+
 def _build_timm(name: str, size: int | None) -> Encoder:
+    from mimic_ray.encoders import timm_family
+
+    return timm_family.build(_timm_name(name), name, size)
+
+
+def _timm_name(name: str) -> str:
+    """timm's name of an encoder. Raises UnknownNameError."""
     from mimic_ray.encoders import timm_family
 
     timm_name = TIMM_ALIASES.get(name, name)
     if timm_family.supports(timm_name):
-        return timm_family.build(timm_name, name, size)
+        return timm_name
     known = [*names(), *timm_family.names(tagged="." in name)]
     raise UnknownNameError("encoder", name, _meant(name, known), HINT)
 

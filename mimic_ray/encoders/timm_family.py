@@ -48,6 +48,12 @@ def _is_square(name: str) -> bool:
     return config is not None and config.input_size[1] == config.input_size[2]
 
 
+def input_size(timm_name: str) -> int:
+    """The side in pixels of the images that the pretrained weights are for."""
+    size: int = get_pretrained_cfg(timm_name).input_size[1]
+    return size
+
+
 def supports(timm_name: str) -> bool:
     return timm_name in names() or timm_name in names(tagged=True)
 

@@ -41,7 +41,7 @@ class TrialInputs:
     profile: Mapping[str, Any]
     profile_settings: Mapping[str, Any]  # of mutual_information, that the profile was made with
     teacher_cache: TeacherCache | None
-    untouched: Any  # inversion scores of encoders that no attacker touched: see scan
+    trusted: Any  # scores of encoders without a backdoor: see evaluation/suspicion
     oracle: OracleInputs | None = None
 
     def teacher_state(self) -> dict[str, Tensor]:

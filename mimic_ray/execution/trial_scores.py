@@ -43,7 +43,7 @@ class Scorer:
             close = fidelity(features(student, held_out, self._compute), self._teacher)
             suspect = suspicion(
                 student,
-                self._inputs.untouched,
+                self._inputs.trusted,
                 torch.from_numpy(np.array(self._inputs.held_out)),
                 self._compute,
                 self._seed,

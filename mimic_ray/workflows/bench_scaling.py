@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from mimic_ray.base.resources import Resources, check_resources
 from mimic_ray.method.recipe import check_workers
@@ -47,26 +46,31 @@ def bench_scaling(
 
     Raises UsageError or ResourceError before anything starts.
     """
-    from mimic_ray.distributed.scaling_benchmark import measure_scaling
+    from mimic_ray.distributed.scaling_benchmark import ScalingCase, measure_scaling
 
     resolved = load_recipe(recipe, [*settings, f"training.steps={WARM_UP + steps}"])
     batch = resolved.training.batch
     sizes = [("strong", n, batch) for n in counts]
     sizes += [("weak", n, batch * n // counts[0]) for n in counts[1:]]
-    cases: list[tuple[Resources, dict[str, Any]]] = []
+    # The same for each number of workers, or they would not be comparable.
+    resources = replace(resources, cpus_per_worker=resources.cpus_per_worker or 1)
+    alone = replace(resources, strategy="ddp", teacher_placement="replicated")
+    cases = []
     for _, count, size in sizes:
-        case_resources = replace(resources, workers=count)
-        if count == 1:
-            case_resources = replace(case_resources, strategy="ddp", teacher_placement="replicated")
         training = resolved.training.model_copy(update={"batch": size})
-        case = resolved.model_copy(update={"training": training})
-        check_resources(case_resources)
-        check_workers(case, count)
-        cases.append((case_resources, case.model_dump(mode="json")))
+        case = ScalingCase(
+            encoder,
+            resolved.model_copy(update={"training": training}),
+            replace(resources if count > 1 else alone, workers=count),
+            WARM_UP,
+        )
+        check_resources(case.resources)
+        check_workers(case.recipe, count)
+        cases.append(case)
 
     found: list[Point] = []
     folder = Path(tempfile.mkdtemp(prefix="mimic-ray-scaling-"))
-    rates = measure_scaling(encoder, cases, warm_up=WARM_UP, log=folder / "ray.log")
+    rates = measure_scaling(cases, folder / "ray.log")
     for (scaling, count, size), rate in zip(sizes, rates, strict=True):
         # Both kinds are relative to the smallest number of workers with the recipe's batch.
         base = found[0] if found else Point(scaling, count, size, rate, 1.0)

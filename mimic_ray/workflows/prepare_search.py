@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,15 +12,17 @@ from torch import Tensor
 
 from mimic_ray.base import devices
 from mimic_ray.base.devices import Compute
-from mimic_ray.base.errors import UsageError
+from mimic_ray.base.errors import UsageError, option
+from mimic_ray.base.locations import absolute
 from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.image_source import open_images
 from mimic_ray.data.labelled import Labelled
 from mimic_ray.data.views import centre, to_float
+from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.evaluation.features import features
-from mimic_ray.evaluation.suspicion.suspicion import untouched_scores
+from mimic_ray.evaluation.suspicion.suspicion import Untouched, untouched_scores
 from mimic_ray.execution.setup import cache_teacher, cached_side, profile_images, untrained
 from mimic_ray.execution.shared_inputs import (
     ArrayImages,
@@ -32,6 +34,7 @@ from mimic_ray.execution.shared_inputs import (
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.teacher_cache import teacher_cache_key
 from mimic_ray.workflows.evaluate_images import Backdoor, EvaluationImages
+from mimic_ray.workflows.search_request import Oracle, SearchRequest, SearchSpec
 
 # More than this is not sent to the trials: each machine opens the images itself.
 _SENT_BYTES = 2 << 30
@@ -39,21 +42,8 @@ _ORACLE_TRAIN, _ORACLE_TEST = 5000, 2000
 
 
 @dataclass(frozen=True)
-class Oracle:
-    """For research: what a defender does not have."""
-
-    train: str
-    test: str
-    trigger: str
-    target: str
-
-    def described(self) -> dict[str, str]:
-        return dict(vars(self))
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What the space and the record need to know of the inputs of the trials."""
+class PreparedSearch:
+    """What the space and the study's record need to know about the inputs of the trials."""
 
     taps: list[str]
     shares: list[float]
@@ -61,75 +51,99 @@ class Prepared:
     compute: Compute
 
 
-def prepare(
-    encoder: str,
-    loaded: Loaded,
-    data: str,
-    base: Recipe,
-    on_progress: ProgressCallback,
-    *,
-    trials: int,
-    with_attention: bool,
-    held_out: float,
-    untouched: Sequence[str | Path],
-    oracle: Oracle | None,
-    device: str,
-    threads: int,
-) -> tuple[Prepared, TrialInputs]:
-    """Decodes, splits, profiles, and asks the teacher all that trials will want to know.
+def movable(request: SearchRequest) -> SearchRequest:
+    """The request with absolute paths: it may be prepared in another working folder."""
+    oracle = request.oracle
+    if oracle:
+        oracle = replace(oracle, train=absolute(oracle.train), test=absolute(oracle.test))
+    return replace(
+        request,
+        data=absolute(request.data),
+        trusted=[absolute(checkpoint) for checkpoint in request.trusted],
+        oracle=oracle,
+    )
 
-    On whatever machine it runs, `data` is opened there. `with_attention`: trials may have an
-    attention term. Raises a MimicError for what cannot be used.
+
+def prepare_search(
+    request: SearchRequest, spec: SearchSpec, loaded: Loaded, on_progress: ProgressCallback
+) -> tuple[PreparedSearch, TrialInputs]:
+    """Decodes and splits the images, profiles the teacher and caches its outputs for all trials.
+
+    Runs where a trial would run, and opens the images there. Raises a MimicError for inputs that
+    cannot be used.
     """
-    compute = devices.choose(device, base.training.precision, threads)
-    teacher = loaded.encoder
-    counted = _Counted()
-    hook = teacher.register_forward_pre_hook(counted)
-    side = cached_side(base, teacher.spec.input_size)
-    pixels = open_pixels(
-        open_images(data),
-        side,
-        progress=lambda done, total: on_progress(Progress("decode", done, total)),
-    )
-    rows, kept_back = split(pixels, held_out, base.training.seed, base.training.batch)
-    images = _images(pixels, rows, data)
-    apart = _shown(pixels, kept_back, teacher.spec.input_size)
-    # Before the long work: labelled images that cannot be used.
-    known = _oracle_inputs(oracle, teacher.spec.input_size, on_progress) if oracle else None
+    base, teacher, encoder = spec.base, loaded.encoder, request.encoder
+    side = teacher.spec.input_size
+    compute = devices.choose(request.device, base.training.precision, request.threads)
+    with _counted_images(teacher) as counted:
+        pixels = open_pixels(
+            open_images(request.data),
+            cached_side(base, side),
+            progress=lambda done, total: on_progress(Progress("decode", done, total)),
+        )
+        rows, held_out_rows = split(
+            pixels, request.held_out, base.training.seed, base.training.batch
+        )
+        images = _images(pixels, rows, request.data)
+        held_out = _shown(pixels, held_out_rows, side)
+        # Before the long work: its images may be unusable.
+        oracle = _oracle_inputs(request.oracle, side, on_progress) if request.oracle else None
 
-    found = profile_images(encoder, teacher, images, base, compute, on_progress)
-    taps = [tap.tap for tap in found.taps]
-    teacher_cache = cache_teacher(
-        teacher,
-        images,
-        base,
-        taps if with_attention else [],
-        compute,
-        teacher_cache_key(base, images.fingerprint, encoder),
-        on_progress,
-        runs=trials,
-    )
-    of_teacher = features(teacher, ArrayImages(apart), compute)
-    hook.remove()
-    on_progress(Progress("untouched", 0, 1))
-    references = [untrained(encoder, base.training.seed)]
-    references += [load_checkpoint(place, encoder).encoder for place in untouched]
-    of_untouched = untouched_scores(
-        references, torch.from_numpy(apart), compute, base.training.seed, teacher=teacher
-    )
-    on_progress(Progress("untouched", 1, 1))
+        profile = profile_images(encoder, teacher, images, base, compute, on_progress)
+        taps = [tap.tap for tap in profile.taps]
+        teacher_cache = cache_teacher(
+            teacher,
+            images,
+            base,
+            taps if spec.may_have_attention() else [],
+            compute,
+            teacher_cache_key(base, images.fingerprint, encoder),
+            on_progress,
+            runs=request.trials,
+        )
+        held_out_features = features(teacher, ArrayImages(held_out), compute)
     inputs = TrialInputs(
         teacher={k: v.cpu().numpy() for k, v in teacher.net.state_dict().items()},
         images=images,
-        held_out=apart,
-        held_out_features=of_teacher.numpy(),
-        profile=found.to_json(),
+        held_out=held_out,
+        held_out_features=held_out_features.numpy(),
+        profile=profile.to_json(),
         profile_settings=base.mutual_information.model_dump(),
         teacher_cache=teacher_cache,
-        untouched=of_untouched,
-        oracle=known,
+        trusted=_trusted_scores(request, base, teacher, held_out, compute, on_progress),
+        oracle=oracle,
     )
-    return Prepared(taps, [tap.share for tap in found.taps], counted.images, compute), inputs
+    shares = [tap.share for tap in profile.taps]
+    return PreparedSearch(taps, shares, counted.images, compute), inputs
+
+
+def _trusted_scores(
+    request: SearchRequest,
+    base: Recipe,
+    teacher: Encoder,
+    held_out: np.ndarray,
+    compute: Compute,
+    on_progress: ProgressCallback,
+) -> Untouched:
+    """Scores of encoders without a backdoor: one of random weights, and those of the request."""
+    on_progress(Progress("trusted", 0, 1))
+    encoders = [untrained(request.encoder, base.training.seed)]
+    encoders += [load_checkpoint(path, request.encoder).encoder for path in request.trusted]
+    scores = untouched_scores(
+        encoders, torch.from_numpy(held_out), compute, base.training.seed, teacher=teacher
+    )
+    on_progress(Progress("trusted", 1, 1))
+    return scores
+
+
+@contextmanager
+def _counted_images(encoder: Encoder) -> Iterator[_Counted]:
+    counted = _Counted()
+    hook = encoder.register_forward_pre_hook(counted)
+    try:
+        yield counted
+    finally:
+        hook.remove()
 
 
 class _Counted:
@@ -137,8 +151,8 @@ class _Counted:
 
     images = 0
 
-    def __call__(self, module: object, given: tuple[Tensor, ...]) -> None:  # noqa: ARG002
-        self.images += len(given[0])
+    def __call__(self, module: object, inputs: tuple[Tensor, ...]) -> None:  # noqa: ARG002
+        self.images += len(inputs[0])
 
 
 def _images(pixels: Pixels, rows: Tensor, data: str) -> ArrayImages | PlacedImages:
@@ -151,7 +165,7 @@ def _images(pixels: Pixels, rows: Tensor, data: str) -> ArrayImages | PlacedImag
 
 
 def _shown(pixels: Pixels, rows: Tensor, side: int) -> np.ndarray:
-    """uint8 [M, 3, S, S]: the images as an encoder is tested on them."""
+    """uint8 [M, 3, S, S]: the images at the size of the encoder's input."""
     parts = []
     for part in rows.split(128):
         seen = centre(to_float(pixels.gather(part)), side)
@@ -167,7 +181,7 @@ def _oracle_inputs(oracle: Oracle, side: int, on_progress: ProgressCallback) -> 
     sets = images.at(side)
     trigger = sets.trigger
     if trigger is None:
-        raise UsageError("--oracle needs --trigger.")
+        raise UsageError(f"{option('oracle')} needs {option('trigger')}.")
     return OracleInputs(
         train=_all(sets.train),
         train_labels=sets.train.labels.numpy(),

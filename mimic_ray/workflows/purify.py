@@ -216,7 +216,7 @@ def _train(
                     resources=resources,
                     log=place.folder.worker_log,
                     on_progress=on_progress,
-                    stop=lambda: requests.count,
+                    should_stop=lambda: requests.count,
                 )
     except (DataError, StorageError, UsageError, ResourceError) as error:
         withdraw(place)

@@ -1,12 +1,17 @@
-"""What a search is asked to try: a base recipe, and the dimensions that are laid over it."""
+"""What `tune` was asked for, and what of it can be checked before any file is read."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
-from mimic_ray.base.errors import UsageError
+from mimic_ray.base.errors import UnknownNameError, UsageError, option
+from mimic_ray.base.registry import near_names
+from mimic_ray.base.resources import Resources, this_machine, trial_slots
+from mimic_ray.base.text import plain
+from mimic_ray.encoders import encoder_registry
 from mimic_ray.method.recipe import Recipe, parse_recipe
 from mimic_ray.search.kept_layers import distinct_thresholds
 from mimic_ray.search.space import (
@@ -19,7 +24,8 @@ from mimic_ray.search.space import (
 )
 from mimic_ray.store.recipe_file import load_search
 
-# Views that come again, so that the teacher is asked once for all trials.
+TRACKERS = ("mlflow", "wandb")
+# Views that repeat, so that one cache of the teacher's outputs serves all trials.
 _FIXED_VIEWS = 4
 # Keys that decide the scores of a profile, not only what is done with them.
 _ESTIMATE = {
@@ -29,56 +35,130 @@ _ESTIMATE = {
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """The base recipe, and what of it is searched."""
+class Oracle:
+    """For research: what a defender does not have."""
+
+    train: str
+    test: str
+    trigger: str
+    target: str
+
+    def described(self) -> dict[str, str]:
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """The arguments of `tune`, which explains them, except for what concerns this call alone."""
+
+    encoder: str
+    teacher: str
+    data: str
+    recipe: str | Path | Recipe = "auto"
+    settings: Sequence[str] = ()
+    search: Sequence[str] = ()
+    only_these: bool = False
+    trials: int = 16
+    held_out: float = 0.2
+    seed: int = 0
+    resources: Resources = field(default_factory=Resources)
+    early_stopping: bool = True
+    failed_share: float = 0.25
+    trusted: Sequence[str | Path] = ()
+    oracle: Oracle | None = None
+    trackers: Sequence[str] = ()
+    device: str = "auto"
+    threads: int = 0
+
+    def check(self) -> None:
+        """Raises UsageError, or ResourceError if this machine is too small for a trial."""
+        if self.trials < 1:
+            raise UsageError(f"{option('trials', self.trials)} must be at least 1.")
+        if not 0 <= self.failed_share <= 1:
+            raise UsageError(
+                f"{option('failed_share', f'{self.failed_share:g}')} must be between 0 and 1."
+            )
+        for tracker in self.trackers:
+            _check_tracker(tracker)
+        _check_only_for_runs(self.resources)
+        if self.resources.address is None:
+            # Before Ray starts, which takes seconds.
+            here = [this_machine()]
+            trial_slots(here, self.resources.for_trials(here))
+
+
+@dataclass(frozen=True)
+class SearchSpec:
+    """The base recipe, and which of its keys are searched."""
 
     base: Recipe
     dimensions: Sequence[Dimension]
     pinned: Sequence[str]
     only_these: bool
 
-    @classmethod
-    def of(
-        cls,
-        recipe: str | Path | Recipe,
-        settings: list[str],
-        search: list[str],
-        only_these: bool,
-        side: int | None = None,
-    ) -> Wanted:
-        base, in_file = load_search(recipe, settings, side)
-        pinned = [setting.partition("=")[0].strip() for setting in settings]
-        entries = {**in_file, **dict(map(_entry, search))}
-        dimensions = [parse_dimension(key, text) for key, text in entries.items()]
-        if base.views.asymmetric and not base.views.fixed and "views.fixed" not in pinned:
-            content = base.model_dump(mode="json")
-            content["views"]["fixed"] = _FIXED_VIEWS
-            base = parse_recipe(content)
-        return cls(base, dimensions, pinned, only_these)
-
     def space(self, shares: Sequence[float] | None) -> Space:
-        """Checked. `shares` of the profile decide the sets of kept layers; None: not known yet."""
+        """The checked space. `shares` of the profile decide the sets of kept layers; None: not
+        known yet."""
         thresholds = distinct_thresholds(shares) if shares else [0.0]
         default = Space(()) if self.only_these else default_space(self.base, thresholds)
         space = changed(default, self.dimensions, self.pinned)
         check_space(space, self.base.model_dump(mode="json"))
         return space
 
-    def may_attend(self) -> bool:
+    def may_have_attention(self) -> bool:
         """Whether a trial may have an attention term."""
         searched = "loss.attention" in self.space(None).described()
         return searched or self.base.loss.attention > 0
 
-    def own_profiles(self) -> bool:
-        """Whether trials estimate mutual information each in its way."""
+    def has_own_profiles(self) -> bool:
+        """Whether each trial estimates mutual information with settings of its own."""
         return any(dimension.key in _ESTIMATE for dimension in self.dimensions)
+
+
+def search_spec(request: SearchRequest) -> SearchSpec:
+    """The recipe and the searched keys of a request.
+
+    Raises RecipeError, UsageError or UnknownNameError; no file but the recipe's is read.
+    """
+    side = encoder_registry.input_size(request.encoder) if request.recipe == "auto" else None
+    base, in_file = load_search(request.recipe, request.settings, side)
+    pinned = [setting.partition("=")[0].strip() for setting in request.settings]
+    entries = {**in_file, **dict(map(_entry, request.search))}
+    dimensions = [parse_dimension(key, text) for key, text in entries.items()]
+    if base.views.asymmetric and not base.views.fixed and "views.fixed" not in pinned:
+        content = base.model_dump(mode="json")
+        content["views"]["fixed"] = _FIXED_VIEWS
+        base = parse_recipe(content)
+    spec = SearchSpec(base, dimensions, pinned, request.only_these)
+    spec.space(None)
+    return spec
 
 
 def _entry(text: str) -> tuple[str, str]:
     key, equals, values = text.partition("=")
     if not equals or not key.strip():
+        value = option("search", f'"{plain(text)}"')
         raise UsageError(
-            f'"{text}" is no search: write KEY=VALUES, for example '
+            f"Invalid {value}: expected KEY=VALUES, for example "
             "training.learning_rate=loguniform(1e-4,1e-2)."
         )
     return key.strip(), values
+
+
+def _check_tracker(tracker: str) -> None:
+    if tracker not in TRACKERS:
+        raise UnknownNameError("tracker", tracker, near_names(tracker, TRACKERS) or TRACKERS)
+    if find_spec(tracker) is None:
+        raise UsageError(
+            f"{option('trackers', tracker)} needs the package {tracker}, which is not installed: "
+            f"pip install {tracker}. TensorBoard files are always written."
+        )
+
+
+def _check_only_for_runs(resources: Resources) -> None:
+    """A trial has a fixed number of workers, and each worker a copy of student and teacher."""
+    defaults = Resources()
+    for name in ("min_workers", "local", "strategy", "teacher_placement", "max_failures"):
+        value = getattr(resources, name)
+        if value != getattr(defaults, name):
+            raise UsageError(f"{option(name, value)} does not apply to a search: remove it.")

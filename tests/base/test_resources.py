@@ -65,9 +65,9 @@ def test_workers_that_do_not_fit_are_refused_unless_nodes_may_be_added():
     [
         (Resources(workers=0), "workers=0 must be at least 1"),
         (Resources(workers=2, min_workers=3), "workers=2"),
-        (Resources(workers=2, local=True), "local= runs in one process"),
+        (Resources(workers=2, local=True), "local=True runs in one process"),
         (Resources(strategy="fsdp"), "needs several workers: set workers=2 or more"),
-        (Resources(strategy="fsdp", local=True), "and remove local="),
+        (Resources(strategy="fsdp", local=True), "and remove local=True"),
         (Resources(strategy="dpd"), 'Invalid strategy="dpd": expected ddp or fsdp'),
         (Resources(teacher_placement="sharded"), "sharded needs strategy=fsdp"),
         (Resources(teacher_placement="here"), "expected replicated or sharded"),

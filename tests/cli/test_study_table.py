@@ -6,7 +6,7 @@ from rich.console import Console
 
 from mimic_ray.cli import console
 from mimic_ray.cli.study_table import shown_study, study_table
-from mimic_ray.distributed.tuner import Progress
+from mimic_ray.search.search_progress import SearchProgress
 from mimic_ray.search.trial import RunningTrial, Trial
 
 
@@ -43,9 +43,9 @@ def test_of_many_trials_the_best_and_the_newest_are_shown():
 def test_without_a_terminal_each_ended_trial_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr(console, "err", Console(stderr=True, force_terminal=False, width=200))
     with shown_study() as watch:
-        watch(Progress([]), 2)
-        watch(Progress([trial(0)]), 2)
-        watch(Progress([trial(0), trial(1, status="failed", error="no [bold]luck")]), 2)
+        watch(SearchProgress(2, []))
+        watch(SearchProgress(2, [trial(0)]))
+        watch(SearchProgress(2, [trial(0), trial(1, status="failed", error="no [bold]luck")]))
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
         "trial 0 finished at step 600: fidelity 0.800, suspicion 0.400 (1 of 2)",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mimic_ray.base.errors import DataError, TrainingError
-from mimic_ray.distributed.ray_errors import as_ours, in_a_worker, was_lost
+from mimic_ray.distributed.ray_errors import as_ours, was_lost, worker_error
 
 LOG = Path("/runs/a/ray.log")
 
@@ -68,7 +68,7 @@ def test_the_worker_that_died_is_named_before_its_peers():
 
 
 def test_the_worker_that_died_is_named_although_a_peer_explains_what_it_saw():
-    lost = in_a_worker(0, PEER_LOST)
+    lost = worker_error(0, PEER_LOST)
     assert "pair.cc" not in lost.message
     assert "lost the connection to the other workers" in lost.message
     error = workers_failed({0: lost, 1: dead_worker()})
@@ -76,13 +76,13 @@ def test_the_worker_that_died_is_named_although_a_peer_explains_what_it_saw():
     assert as_ours(workers_failed({0: lost}), LOG) is lost
 
 
-def test_any_other_error_in_a_worker_comes_with_its_file_and_line():
+def test_any_other_error_worker_error_comes_with_its_file_and_line():
     try:
         raise ValueError("Traceback of a page\n7 is not a prime.")
     except ValueError as error:
-        message = in_a_worker(2, error).message
+        message = worker_error(2, error).message
     assert message.startswith("Worker 2 failed at test_ray_errors.py:")
-    assert "ValueError: 7 is not a prime. Continue" in message
+    assert "ValueError: 7 is not a prime. Once" in message
 
 
 def test_a_killed_controller_is_lost_and_worth_another_attempt():
@@ -121,4 +121,4 @@ def test_an_error_of_ours_is_returned_unchanged():
 
 def test_only_the_last_line_of_a_long_error_is_shown():
     error = workers_failed({3: ValueError("Traceback:\n  File x\nValueError: 7 is odd.\n")})
-    assert sentence(error).startswith("Worker 3 failed: ValueError: 7 is odd. Continue")
+    assert sentence(error).startswith("Worker 3 failed: ValueError: 7 is odd. Once")

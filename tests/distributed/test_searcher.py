@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 from mimic_ray.method.recipe import Recipe
+from mimic_ray.search.search_plan import SearchPlan
 from mimic_ray.search.space import Dimension, Space, default_space
 from mimic_ray.search.trial import Trial
 
@@ -11,29 +12,23 @@ TWO = Space((Dimension("training.seed", "choice", choices=(0, 1)),))
 class Driver:
     """Runs what a searcher suggests, in an instant."""
 
-    def __init__(self, space=None, known=(), wanted=lambda: True, planned=8):
+    def __init__(self, space=None, known=(), is_over=lambda: False, planned=8):
         # Imported here, since Ray takes more than a second.
         from mimic_ray.distributed.searcher import StudySearcher
 
         self.suggested = {}
-        self.searcher = StudySearcher(
-            space or default_space(Recipe(), [0.0, 0.25, 0.4]),
-            Recipe(),
-            SHARES,
-            seed=0,
-            planned=planned,
-            known=known,
-            wanted=wanted,
-            on_suggestion=self.suggested.__setitem__,
-        )
-        self.asked = 0
+        space = space or default_space(Recipe(), [0.0, 0.25, 0.4])
+        plan = SearchPlan("tiny_resnet", space, Recipe(), SHARES, planned, seed=0)
+        self.searcher = StudySearcher(plan, known, is_over, self.suggested.__setitem__)
+        self.suggestions = 0
 
-    def ask(self):
-        self.asked += 1
-        config = self.searcher.suggest(f"ray{self.asked}")
-        return None if config == self.searcher.FINISHED else self.suggested[f"ray{self.asked}"]
+    def suggest(self):
+        self.suggestions += 1
+        ray_id = f"ray{self.suggestions}"
+        config = self.searcher.suggest(ray_id)
+        return None if config == self.searcher.FINISHED else self.suggested[ray_id]
 
-    def tell(self, suggestion, fidelity=0.9, suspicion=0.1, status="finished"):
+    def end(self, suggestion, fidelity=0.9, suspicion=0.1, status="finished"):
         trial = Trial(
             suggestion.id,
             suggestion.number,
@@ -43,51 +38,51 @@ class Driver:
             suspicion=suspicion,
         )
         ray_id = next(key for key, made in self.suggested.items() if made is suggestion)
-        self.searcher.told(ray_id, trial)
+        self.searcher.trial_ended(ray_id, trial)
         return trial
 
 
 def test_the_base_recipe_comes_first():
-    assert Driver().ask().recipe == Recipe()
+    assert Driver().suggest().recipe == Recipe()
 
 
-def test_trials_are_numbered_as_they_begin():
+def test_trials_are_numbered_in_the_order_of_their_start():
     driver = Driver()
-    assert [driver.ask().number for _ in range(4)] == [0, 1, 2, 3]
+    assert [driver.suggest().number for _ in range(4)] == [0, 1, 2, 3]
 
 
-def test_equal_trials_run_once_and_a_used_up_space_ends_the_search():
+def test_equal_trials_run_once_and_an_exhausted_space_ends_the_search():
     driver = Driver(TWO)
-    first, second = driver.ask(), driver.ask()
+    first, second = driver.suggest(), driver.suggest()
     assert {first.settings["training.seed"], second.settings["training.seed"]} == {0, 1}
-    driver.tell(first)
-    assert driver.ask() is None
+    driver.end(first)
+    assert driver.suggest() is None
 
 
 def test_a_suggestion_that_runs_already_takes_no_number():
     five = Space((Dimension("training.seed", "choice", choices=(0, 1, 2, 3, 4)),))
     driver = Driver(five)
-    assert [driver.ask().number for _ in range(5)] == [0, 1, 2, 3, 4]
+    assert [driver.suggest().number for _ in range(5)] == [0, 1, 2, 3, 4]
 
 
-def test_nothing_is_suggested_any_more_when_nothing_is_wanted():
-    assert Driver(wanted=lambda: False).ask() is None
+def test_a_search_that_is_over_suggests_nothing():
+    assert Driver(is_over=lambda: True).suggest() is None
 
 
-def test_a_study_that_goes_on_knows_its_trials_and_begins_with_the_interrupted_one():
+def test_a_resumed_study_knows_its_trials_and_starts_with_the_interrupted_one():
     first = Driver()
-    ended = [first.tell(first.ask()) for _ in range(3)]
-    cut = first.ask()
+    ended = [first.end(first.suggest()) for _ in range(3)]
+    cut = first.suggest()
     interrupted = Trial(cut.id, cut.number, "running", cut.settings)
     again = Driver(known=[*ended, interrupted])
-    suggestion = again.ask()
+    suggestion = again.suggest()
     assert (suggestion.id, suggestion.number) == (cut.id, 3)
-    following = again.ask()
+    following = again.suggest()
     assert following.number == 4
     assert following.id not in {trial.id for trial in [*ended, interrupted]}
 
 
-def test_what_was_learnt_before_a_resume_is_not_lost():
+def test_a_resumed_search_has_learnt_from_the_trials_before():
     """After good and bad trials by one number, a resumed search prefers the good side."""
     space = Space((Dimension("training.learning_rate", "loguniform", 1e-4, 1e-1),))
     known = [
@@ -103,14 +98,14 @@ def test_what_was_learnt_before_a_resume_is_not_lost():
     driver = Driver(space, known=known, planned=60)
     rates = []
     for _ in range(10):
-        suggestion = driver.ask()
+        suggestion = driver.suggest()
         rates.append(suggestion.settings["training.learning_rate"])
-        driver.tell(suggestion, fidelity=0.9 if rates[-1] < 1e-3 else 0.2)
+        driver.end(suggestion, fidelity=0.9 if rates[-1] < 1e-3 else 0.2)
     assert sum(rate < 1e-3 for rate in rates) >= 7  # a third by chance
 
 
 def test_a_trial_without_scores_does_not_stop_the_sampler():
     driver = Driver()
     nan = float("nan")
-    driver.tell(driver.ask(), nan, nan, "failed")
-    assert driver.ask() is not None
+    driver.end(driver.suggest(), nan, nan, "failed")
+    assert driver.suggest() is not None

@@ -2,7 +2,7 @@ import pytest
 
 from mimic_ray.base.errors import TrainingError
 from mimic_ray.base.progress import Progress
-from mimic_ray.distributed.watchdog import END_AFTER_S, WARN_AFTER_S, Silence
+from mimic_ray.distributed.watchdog import END_AFTER_S, WARN_AFTER_S, Watchdog
 
 
 class Clock:
@@ -19,42 +19,44 @@ def clock():
 
 
 @pytest.fixture
-def told():
+def shown():
     return []
 
 
 @pytest.fixture
-def silence(clock, told):
-    return Silence(told.append, now=clock)
+def watchdog(clock, shown):
+    return Watchdog(shown.append, now=clock)
 
 
-def test_a_short_silence_is_not_mentioned(silence, clock, told):
+def test_a_short_silence_is_not_reported(watchdog, clock, shown):
     clock.now += WARN_AFTER_S - 1
-    silence.check()
-    silence.heard(Progress("distil", 7, 100))
+    watchdog.check()
+    watchdog.note(Progress("distil", 7, 100))
     clock.now += WARN_AFTER_S - 1
-    silence.check()
-    assert told == []
+    watchdog.check()
+    assert shown == []
 
 
-def test_a_longer_one_is_told_once_a_second_and_ends_with_news(silence, clock, told):
+def test_a_longer_silence_is_reported_once_a_second_until_a_message_arrives(watchdog, clock, shown):
     clock.now += WARN_AFTER_S + 1
-    silence.check()
-    silence.check()
-    assert [news.done for news in told] == [WARN_AFTER_S + 1]
-    silence.heard(Progress("distil", 8, 100))
-    assert (told[-1].phase, told[-1].done) == ("silent", 0)
+    watchdog.check()
+    watchdog.check()
+    assert [progress.done for progress in shown] == [WARN_AFTER_S + 1]
+    watchdog.note(Progress("distil", 8, 100))
+    assert (shown[-1].phase, shown[-1].done) == ("silent", 0)
+    watchdog.note(Progress("distil", 9, 100))
+    assert len(shown) == 2
 
 
-def test_a_silence_beyond_the_limit_ends_the_run_and_names_the_step(silence, clock):
-    silence.heard(Progress("distil", 42, 100))
+def test_a_silence_beyond_the_limit_ends_the_run_and_names_the_step(watchdog, clock):
+    watchdog.note(Progress("distil", 42, 100))
     clock.now += END_AFTER_S + 1
-    with pytest.raises(TrainingError, match=r"since step 42.*--resume"):
-        silence.check()
+    with pytest.raises(TrainingError, match=r"since step 42.*resume=True"):
+        watchdog.check()
 
 
-def test_the_limits_are_in_the_order_in_which_they_must_help():
+def test_each_limit_leaves_time_for_the_one_before_it():
+    """A warning first; then the all-reduce's own limit, with time left to restart the workers."""
     from mimic_ray.distributed import torch_config
 
-    """A warning first; then the all-reduce's own end, with time left to start workers again."""
     assert WARN_AFTER_S < torch_config.TIMEOUT_S < END_AFTER_S - 600

@@ -13,7 +13,8 @@ from mimic_ray.encoders.aliases import TIMM_ALIASES
 
 def test_listing_the_names_imports_no_torch() -> None:
     code = (
-        "import sys; from mimic_ray.encoders import registry; assert len(registry.names()) > 40;"
+        "import sys; from mimic_ray.encoders.encoder_registry import names;"
+        "assert len(names()) > 40;"
         "sys.exit(bool({'torch', 'timm', 'torchvision'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -88,3 +89,16 @@ def test_building_twice_gives_other_weights_unless_seeded_alike() -> None:
 
     assert torch.equal(first_weight(3), first_weight(3))
     assert not torch.equal(first_weight(3), first_weight(4))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["tiny_resnet", "tiny_vit@64", "cifar_resnet20", "simclr_resnet18", "resnet18", "resnet18@96"],
+)
+def test_the_input_size_is_known_without_building_the_encoder(name: str) -> None:
+    assert encoder_registry.input_size(name) == encoder_registry.build(name).spec.input_size
+
+
+def test_the_input_size_of_an_unknown_name_is_refused_with_near_ones() -> None:
+    with pytest.raises(UnknownNameError, match="resnet18"):
+        encoder_registry.input_size("resnet1")

@@ -50,7 +50,7 @@ def inputs():
         profile=found.to_json(),
         profile_settings=base.mutual_information.model_dump(),
         teacher_cache=fill_teacher_cache(teacher, images, base, taps, COMPUTE, key),
-        untouched=untouched_scores([untrained(NAME, 9)], torch.from_numpy(held_out), COMPUTE, 0),
+        trusted=untouched_scores([untrained(NAME, 9)], torch.from_numpy(held_out), COMPUTE, 0),
     )
 
 

@@ -13,10 +13,10 @@ def perfect(monkeypatch):
     """A machine with many cores on which each worker always does 10 images per second."""
     seen = []
 
-    def measure(_encoder, cases, **_):
-        for resources, recipe in cases:
-            seen.append((resources, recipe))
-            yield 10.0 * resources.workers
+    def measure(cases, _log):
+        for case in cases:
+            seen.append(case)
+            yield 10.0 * case.resources.workers
 
     monkeypatch.setattr(scaling_benchmark, "measure_scaling", measure)
     monkeypatch.setattr("os.cpu_count", lambda: 64)
@@ -37,15 +37,15 @@ def test_strong_scaling_keeps_the_batch_and_weak_scaling_keeps_the_share_per_wor
         ("strong", 4, 64),
         ("weak", 4, 128),
     ]
-    for (resources, recipe), point in zip(perfect, points, strict=True):
-        assert resources.workers == point.workers
-        assert recipe["training"]["batch"] == point.batch
-        assert recipe["training"]["steps"] == WARM_UP + 7
+    for case, point in zip(perfect, points, strict=True):
+        assert case.resources.workers == point.workers
+        assert case.recipe.training.batch == point.batch
+        assert case.recipe.training.steps == WARM_UP + 7
 
 
 def test_fsdp_is_accepted_when_one_of_the_counts_is_1(perfect):
     bench_scaling("tiny_resnet", [1, 2], Resources(cpus_per_worker=1, strategy="fsdp"))
-    assert [resources.strategy for resources, _ in perfect] == ["ddp", "fsdp", "fsdp"]
+    assert [case.resources.strategy for case in perfect] == ["ddp", "fsdp", "fsdp"]
 
 
 def test_more_workers_than_cores_are_refused_before_any_measurement(perfect, monkeypatch):
@@ -53,13 +53,3 @@ def test_more_workers_than_cores_are_refused_before_any_measurement(perfect, mon
     with pytest.raises(ResourceError, match="lower workers="):
         bench_scaling("tiny_resnet", [1, 4], Resources(cpus_per_worker=1))
     assert not perfect
-
-
-@pytest.mark.slow
-@pytest.mark.ray
-def test_two_workers_are_measured_on_a_local_ray():
-    points = bench_scaling(
-        "tiny_resnet", [1, 2], Resources(cpus_per_worker=1), settings=["training.batch=8"], steps=5
-    )
-    assert [p.batch for p in points] == [8, 8, 16]
-    assert all(p.images_per_s > 0 for p in points)

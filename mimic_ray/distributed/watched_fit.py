@@ -1,0 +1,95 @@
+"""Runs the `fit()` of Ray Train or Ray Tune in a thread and watches it from the calling thread.
+
+In the calling thread `fit()` would replace the handler of SIGINT for good, and nothing could be
+displayed or checked until it returns.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+Result = TypeVar("Result")
+
+_POLL_S = 0.1
+# Workers that were asked to stop have this long to commit.
+GRACE_S = 60.0
+
+
+class FitWatcher(Protocol):
+    """What watches a `fit()`."""
+
+    def poll(self) -> None:
+        """Handles messages and checks the run; an error that it raises ends the watch."""
+
+    def stop_requests(self) -> int:
+        """How often a stop was requested: after one, workers commit; after two, nothing waits."""
+
+    def request_stop(self) -> None:
+        """Asks the workers to commit and return."""
+
+
+class FitFailedError(Exception):
+    """`fit()` raised `error`, which may be a SystemExit."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class StopTimeoutError(Exception):
+    """The workers did not end in time after a stop request, or a second request came."""
+
+
+def watched_fit(fit: Callable[[], Result], watcher: FitWatcher, grace_s: float = GRACE_S) -> Result:
+    """What `fit()` returns. Polls the watcher every 0.1 s and once more after the end.
+
+    Raises FitFailedError, StopTimeoutError, and what the watcher raises; `fit()` then continues in
+    its thread until the Ray session ends.
+    """
+    outcome = _Outcome(fit)
+    thread = threading.Thread(target=outcome.run, name="ray-fit", daemon=True)
+    thread.start()
+    stop_requested_at: float | None = None
+    try:
+        while True:
+            thread.join(_POLL_S)
+            ended = not thread.is_alive()
+            watcher.poll()
+            if ended:
+                return outcome.result()
+            requests = watcher.stop_requests()
+            if requests and stop_requested_at is None:
+                stop_requested_at = time.monotonic()
+                watcher.request_stop()
+            if stop_requested_at is not None:
+                waited = time.monotonic() - stop_requested_at
+                if requests > 1 or waited > grace_s:
+                    raise StopTimeoutError
+    except SystemExit:
+        # Tune ends the trial that this process watches. Its workers must free their CPUs and GPUs
+        # before the next trial starts.
+        watcher.request_stop()
+        thread.join(grace_s)
+        raise
+
+
+class _Outcome(Generic[Result]):
+    """How `fit()` ended."""
+
+    def __init__(self, fit: Callable[[], Result]) -> None:
+        self._fit = fit
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self._value = self._fit()
+        except BaseException as error:  # ending the session ends the thread with a SystemExit
+            self._error = error
+
+    def result(self) -> Result:
+        if self._error is not None:
+            raise FitFailedError(self._error) from self._error
+        return self._value

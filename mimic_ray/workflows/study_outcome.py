@@ -1,0 +1,122 @@
+"""How a search ends: its results and report, or the reason why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mimic_ray.base.errors import MimicError, StoppedError, TrainingError, option
+from mimic_ray.base.signals import StopRequests
+from mimic_ray.report.study_report import write_study_report
+from mimic_ray.search.front import choose, pareto_front
+from mimic_ray.search.trial import Trial
+from mimic_ray.store.recipe_file import write_recipe
+from mimic_ray.store.study_folder import StudyRecord, read_study, read_trials, write_table
+from mimic_ray.store.study_store import StudyPlace
+
+_SHOWN_FAILURES = 5
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A finished study. `best` is the file of the chosen recipe.
+
+    `study`, `best` and `report` are paths, or addresses if `out` was one.
+    """
+
+    study: Path | str
+    best: Path | str
+    report: Path | str
+    chosen: Trial
+    front: list[Trial]
+    trials: list[Trial]
+    record: StudyRecord
+
+
+def ended_trials(study: StudyPlace) -> list[Trial]:
+    return [trial for trial in read_trials(study.folder) if trial.status != "running"]
+
+
+def nothing_left_to_try(ended: Sequence[Trial], planned: int) -> bool:
+    return len(ended) >= planned and any(trial.scored for trial in ended)
+
+
+def conclude(
+    study: StudyPlace, requests: StopRequests, planned: int, failed_share: float, seconds: float
+) -> Tuned:
+    """The results of the ended trials; the record says how the search ended.
+
+    Raises StoppedError if it was stopped, TrainingError if too many trials failed.
+    """
+    record, ended = read_study(study.folder), ended_trials(study)
+    if requests.count and len(ended) < planned:
+        study.write_record(record.ended("stopped", seconds))
+        raise StoppedError(
+            f"Stopped after {len(ended)} of {planned} trials. They and the last checkpoint of the "
+            f"others are kept: continue with the same command and {option('resume', True)}.",
+            requests.signal_number,
+        )
+    failed = [trial for trial in ended if trial.status == "failed"]
+    if len(failed) > failed_share * planned or not any(trial.scored for trial in ended):
+        failure = _too_many_failed(failed, failed_share, planned)
+        study.write_record(record.ended("failed", seconds, failure.message))
+        raise failure
+    return finish_study(study, record.ended("finished", seconds), ended)
+
+
+def finish_study(study: StudyPlace, record: StudyRecord, trials: list[Trial]) -> Tuned:
+    """Writes the table, the chosen recipe and the report, and last the status "finished"."""
+    folder = study.folder
+    front, chosen = pareto_front(trials), choose(trials)
+    write_table(folder, trials, chosen.id, {trial.id for trial in front})
+    write_recipe(
+        folder.best,
+        study.read_recipe(chosen.id),
+        f"mimic-ray purify --encoder {record.encoder} --teacher {record.teacher} "
+        f"--data {record.data} --recipe {folder.best.name} --out purified\n"
+        f"Trial {chosen.number} of {len(trials)}: fidelity {chosen.fidelity:.4f}, suspicion "
+        f"{chosen.suspicion:.4f}" + (", chosen blind in an oracle study" if record.oracle else ""),
+    )
+    report = write_study_report(folder.path, vars(record), trials, chosen, folder.best.read_text())
+    study.put_results()
+    study.write_record(record)
+    best, shown = study.at(folder.best.name), study.at(report.name)
+    return Tuned(study.at(), best, shown, chosen, front, trials, record)
+
+
+def note_failure(study: StudyPlace, is_new: bool, error: BaseException, seconds: float) -> None:
+    """Writes the error into the record; a new study that has no record yet is removed."""
+    # Nothing here may hide the error that is being raised.
+    study.hurry()
+    with suppress(MimicError, OSError):
+        if not study.folder.record.exists():
+            if is_new:
+                study.remove()
+            return
+        message = f"{type(error).__name__}: {error}"
+        if isinstance(error, MimicError):
+            message = error.message
+        study.write_record(read_study(study.folder).ended("failed", seconds, message))
+
+
+def _too_many_failed(failed: Sequence[Trial], share: float, planned: int) -> TrainingError:
+    """One sentence with the errors and the settings that led to them."""
+    shown = "; ".join(
+        f"trial {trial.number} ({_in_words(trial.settings)}): {trial.error}"
+        for trial in failed[:_SHOWN_FAILURES]
+    )
+    more = len(failed) - _SHOWN_FAILURES
+    rest = f"; and {more} more, see trials/*/trial.json" if more > 0 else ""
+    return TrainingError(
+        f"{len(failed)} of {planned} trials failed, more than "
+        f"{option('failed_share', f'{share:g}')}: {shown}{rest}"
+    )
+
+
+def _in_words(settings: Mapping[str, object]) -> str:
+    return ", ".join(
+        f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}"
+        for key, value in settings.items()
+    )

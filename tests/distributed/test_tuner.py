@@ -1,0 +1,117 @@
+"""How a search is set up on Ray Tune; nothing starts."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import pytest
+
+from mimic_ray.base.errors import ResourceError, TrainingError
+from mimic_ray.base.resources import Resources
+from mimic_ray.distributed import tuner as module
+from mimic_ray.distributed.tuner import SearchCluster, search_cluster
+from mimic_ray.method.recipe import Recipe
+from mimic_ray.search.search_plan import SearchPlan
+from mimic_ray.search.space import Space
+from mimic_ray.store.study_store import study_place
+from tests.distributed.local_ray import use_local_ray
+
+ONE_CPU = Resources(cpus_per_worker=1)
+PLAN = SearchPlan("tiny_resnet", Space(()), Recipe(), None, trials=4, seed=0)
+
+
+@pytest.fixture
+def connected(monkeypatch):
+    """Connects to a cluster of these nodes; returns what the session was opened with."""
+    seen = SimpleNamespace()
+
+    def session(address, _log, cpus, variables):
+        seen.address, seen.cpus, seen.variables = address, cpus, variables
+        return nullcontext()
+
+    monkeypatch.setattr(module, "ray_session", session)
+
+    def on(nodes):
+        monkeypatch.setattr(module, "cluster_nodes", lambda: nodes)
+        monkeypatch.setattr(module, "wait_for_capacity", lambda *_: None)
+        return seen
+
+    return on
+
+
+def cluster(resources, tmp_path):
+    return search_cluster(resources, tmp_path / "log", lambda progress: None, lambda: 0)
+
+
+def test_as_many_trials_run_as_fit_the_cluster(connected, tmp_path):
+    seen = connected([{"CPU": 8.0, "GPU": 2.0}])
+    with cluster(Resources(address="10.0.0.1:6379"), tmp_path) as found:
+        assert (found.concurrent, found.resources.gpus_per_worker) == (2, 1.0)
+    assert (seen.address, seen.cpus) == ("10.0.0.1:6379", None)
+    assert "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S" not in seen.variables
+
+
+def test_waiting_for_nodes_raises_trains_limit_for_the_start(connected, tmp_path):
+    seen = connected([{"CPU": 8.0}])
+    with cluster(Resources(address="10.0.0.1:6379", capacity_timeout_s=900), tmp_path):
+        assert seen.variables["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] == "900"
+
+
+def test_a_cluster_that_fits_no_trial_is_refused(connected, tmp_path):
+    connected([{"CPU": 1.0}])
+    wide = Resources(cpus_per_worker=4, address="10.0.0.1:6379")
+    with pytest.raises(ResourceError, match="No trial fits"), cluster(wide, tmp_path):
+        pass
+
+
+@pytest.fixture
+def search(monkeypatch, tmp_path):
+    """Runs a search whose `Tuner.fit()` is `fit`; returns the arguments of the Tuner."""
+    from ray import tune
+
+    use_local_ray(monkeypatch)
+    (tmp_path / "study").mkdir()
+    study = study_place(tmp_path / "study", "driver")
+    made = SimpleNamespace()
+
+    def run(fit, resources=ONE_CPU, requests=0):
+        def tuner(trainable, tune_config, run_config):
+            made.trainable, made.tune, made.run = trainable, tune_config, run_config
+            return SimpleNamespace(fit=fit)
+
+        monkeypatch.setattr(tune, "Tuner", tuner)
+        monkeypatch.setattr(tune, "with_parameters", lambda work, **_: work)
+        monkeypatch.setattr(tune, "with_resources", lambda work, placement: placement)
+        found = SearchCluster(resources, 8, lambda progress: None, lambda: requests)
+        found.run(study, PLAN, [], "inputs", lambda progress: None)
+        return made
+
+    return run
+
+
+def test_a_trial_of_one_worker_has_its_resources(search):
+    made = search(lambda: None, Resources(cpus_per_worker=2, gpus_per_worker=0.5))
+    assert made.trainable.bundles == [{"CPU": 2.0, "GPU": 0.5}]
+    assert (made.tune.num_samples, made.tune.max_concurrent_trials) == (4, 4)
+
+
+def test_a_trial_with_workers_of_its_own_takes_no_cpu_itself(search):
+    """Or trials that watch would fill a cluster, and none of their workers could start."""
+    made = search(lambda: None, Resources(workers=2, cpus_per_worker=1))
+    assert "CPU" not in made.trainable.bundles[0]
+
+
+def test_a_failure_of_tune_itself_keeps_the_ended_trials(search):
+    def fit():
+        raise RuntimeError("disk full")
+
+    with pytest.raises(TrainingError, match=r"Tune failed: RuntimeError: disk full.*resume=True"):
+        search(fit)
+
+
+def test_a_search_that_is_stopped_before_it_starts_runs_nothing(search):
+    def fit():
+        raise AssertionError
+
+    search(fit, requests=1)

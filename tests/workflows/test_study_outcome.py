@@ -1,0 +1,38 @@
+"""The ends of a search that tests/workflows/test_tune.py does not reach."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from mimic_ray.base.errors import StorageError
+from mimic_ray.search.trial import Trial
+from mimic_ray.workflows.study_outcome import _too_many_failed, note_failure, nothing_left_to_try
+
+
+def failed(number):
+    settings = {"training.learning_rate": 0.0123456, "views.kind": "simclr"}
+    return Trial(f"{number:012x}", number, "failed", settings, error="not finite")
+
+
+def test_only_some_of_many_failed_trials_are_shown():
+    message = _too_many_failed([failed(number) for number in range(8)], 0.25, 16).message
+    assert "8 of 16 trials failed" in message
+    assert "trial 4 (training.learning_rate=0.01235, views.kind=simclr): not finite" in message
+    assert "trial 5" not in message
+    assert "and 3 more" in message
+
+
+def test_a_study_without_a_scored_trial_is_not_complete():
+    assert not nothing_left_to_try([failed(0), failed(1)], 2)
+    scored = Trial("a", 0, "finished", {}, fidelity=0.9, suspicion=0.1)
+    assert nothing_left_to_try([failed(0), scored], 2)
+    assert not nothing_left_to_try([scored], 2)
+
+
+def test_a_storage_that_fails_does_not_hide_the_error_of_the_search():
+    def fails(_record):
+        raise StorageError("away")
+
+    missing = SimpleNamespace(record=SimpleNamespace(exists=lambda: False))
+    study = SimpleNamespace(hurry=lambda: None, folder=missing, remove=lambda: fails(None))
+    note_failure(study, True, RuntimeError("first"), 1.0)

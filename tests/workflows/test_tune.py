@@ -1,0 +1,180 @@
+"""A search from its arguments to its results, with the cluster replaced: trials end at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import contextmanager
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from mimic_ray.base import devices
+from mimic_ray.base.errors import DataError, RunFolderError, StoppedError, TrainingError
+from mimic_ray.encoders.checkpoint import sandbox
+from mimic_ray.method.recipe import Recipe
+from mimic_ray.search.trial import Trial
+from mimic_ray.store.study_folder import StudyFolder, read_study, read_trials
+from mimic_ray.workflows import study_outcome
+from mimic_ray.workflows import tune as module
+from mimic_ray.workflows.prepare_search import PreparedSearch
+from mimic_ray.workflows.tune import tune
+
+PREPARED = PreparedSearch(["layer1", "layer2"], [0.4, 0.6], 123, devices.choose("cpu"))
+SMALL = ["training.batch=8", "training.steps=16"]
+
+
+def trial(number, **fields):
+    scores = {"status": "finished", "fidelity": 0.8, "suspicion": 0.4, "base": number == 0}
+    return replace(Trial(f"{number:012x}", number, "finished", {}), **{**scores, **fields})
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """Writes `trials` into the study, after `before(study)`; remembers each plan."""
+    world = SimpleNamespace(trials=[trial(0), trial(1)], plans=[], known=[], before=lambda study: 0)
+
+    def run(study, plan, known, inputs, _on_search_progress):
+        assert inputs == "inputs"
+        world.plans.append(plan)
+        world.known = known
+        world.before(study)
+        for made in world.trials:
+            study.write_trial(made)
+            study.write_recipe(made.id, Recipe())
+
+    @contextmanager
+    def search_cluster(_resources, _log, _on_progress, _should_stop):
+        yield SimpleNamespace(prepare=lambda make, study: (PREPARED, "inputs"), run=run)
+
+    monkeypatch.setattr(module, "search_cluster", search_cluster)
+    return world
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_reader():
+    """One child process reads the checkpoints of all tests."""
+    with sandbox.kept():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _report(request, monkeypatch):
+    """Its plots take seconds, so only one test makes a real one."""
+    if "real_report" in request.fixturenames:
+        return
+
+    def write(folder, *_):
+        (folder / "report.html").write_text("a report")
+        return folder / "report.html"
+
+    monkeypatch.setattr(study_outcome, "write_study_report", write)
+
+
+@pytest.fixture
+def real_report():
+    """Requested by the test that needs one."""
+
+
+@pytest.fixture
+def search(case, tmp_path):
+    def run(**options):
+        return tune(
+            "tiny_resnet",
+            case / "teacher.pth",
+            case / "images",
+            tmp_path / "study",
+            **{"settings": SMALL, "trials": 2, **options},
+        )
+
+    run.folder = StudyFolder(tmp_path / "study")
+    return run
+
+
+@pytest.mark.usefixtures("real_report")
+def test_a_search_ends_with_the_chosen_recipe_a_report_and_a_record(cluster, search):
+    cluster.trials = [trial(0), trial(1, suspicion=0.1)]
+    found = search()
+    assert (found.chosen.number, len(found.trials)) == (1, 2)
+    assert found.best.exists()
+    assert found.report.exists()
+    record = read_study(search.folder)
+    assert (record.status, record.taps, record.shares) == (
+        "finished",
+        ["layer1", "layer2"],
+        [0.4, 0.6],
+    )
+    assert (record.trials, record.teacher_forwards) == (2, 123)
+    (plan,) = cluster.plans
+    assert (plan.trials, plan.shares, plan.base.training.batch) == (2, [0.4, 0.6], 8)
+
+
+def test_a_resumed_search_knows_its_trials_and_keeps_the_profile(cluster, search):
+    search()
+    cluster.trials = [trial(2)]
+    found = search(resume=True, trials=3)
+    assert [made.number for made in cluster.known] == [0, 1]
+    assert len(found.trials) == 3
+    assert read_study(search.folder).trials == 3
+
+
+def test_a_resumed_search_with_nothing_left_to_try_starts_no_ray(cluster, search):
+    search()
+    search.folder.best.unlink()
+    found = search(resume=True)
+    assert found.best.exists()
+    assert len(cluster.plans) == 1
+
+
+@pytest.mark.usefixtures("cluster")
+def test_another_study_is_not_continued(search):
+    search()
+    with pytest.raises(RunFolderError, match=r"held.out"):
+        search(resume=True, trials=3, held_out=0.3)
+    with pytest.raises(RunFolderError):
+        search()
+
+
+def test_ctrl_c_keeps_the_ended_trials(cluster, search):
+    cluster.trials = [trial(0)]
+    cluster.before = lambda study: os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(StoppedError, match="1 of 2 trials"):
+        search()
+    assert read_study(search.folder).status == "stopped"
+    assert len(read_trials(search.folder)) == 1
+
+
+def test_too_many_failed_trials_fail_the_search_with_their_settings(cluster, search):
+    failed = {"status": "failed", "error": "not finite", "settings": {"training.steps": 7}}
+    cluster.trials = [trial(0), trial(1, **failed)]
+    with pytest.raises(TrainingError, match=r"1 of 2 .*failed_share=0\.25.*training\.steps=7"):
+        search()
+    assert read_study(search.folder).status == "failed"
+
+
+def test_a_search_that_fails_before_its_record_leaves_no_folder(search, monkeypatch):
+    def search_cluster(*_):
+        raise DataError("no images")
+
+    monkeypatch.setattr(module, "search_cluster", search_cluster)
+    with pytest.raises(DataError):
+        search()
+    assert not search.folder.path.exists()
+
+
+def test_an_error_during_the_search_is_in_the_record(cluster, search):
+    def fails(_study):
+        raise TrainingError("Ray Tune failed")
+
+    cluster.before = fails
+    with pytest.raises(TrainingError):
+        search()
+    record = read_study(search.folder)
+    assert (record.status, record.error) == ("failed", "Ray Tune failed")
+
+
+def test_fewer_images_than_a_batch_are_refused_before_ray_starts(cluster, search):
+    with pytest.raises(DataError, match=r"fewer than one batch of 4096.*settings=training\.batch"):
+        search(settings=["training.batch=4096"])
+    assert not cluster.plans
