@@ -5,7 +5,7 @@ CONSTRAINTS ?= constraints.txt
 RUN = $(VENV)/bin
 
 # Whole files go to one process, and all tests of Ray to the same one: see tests/conftest.py.
-PYTEST = $(RUN)/python -m pytest -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
+PYTEST = $(RUN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 TEST_PROCESSES ?= 2
 
 .PHONY: help install demo test test-all test-ray check lint types imports docs format bench clean

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Groups for `pytest --dist loadgroup`.
-
-    A file is a group, so that its fixtures are set up once. All tests that start Ray are one group,
-    since two clusters at a time would starve each other. It takes longest, so it starts first.
-    """
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            ray = item.get_closest_marker("ray")
-            item.add_marker(pytest.mark.xdist_group("ray" if ray else item.path.stem))
+    """Tests that start Ray come first: where they run beside the others, they take longest."""
     items.sort(key=lambda item: item.get_closest_marker("ray") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Under `--dist loadfile`, all files with tests that start Ray go to the same process.
+
+    Two clusters at a time would starve each other.
+    """
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class LoadFileScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "ray" if _starts_ray(config.rootpath / file) else file
+
+    return LoadFileScheduling(config, log)
+
+
+@functools.cache
+def _starts_ray(file: Path) -> bool:
+    return "pytest.mark.ray" in file.read_text()
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +46,23 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the shared data pack is not beside the repository")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps what the tests and their processes decode out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MIMIC_RAY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_reader_process() -> Iterator[None]:
+    """The process that reads torch files starts with the first of them and serves all tests."""
+    from mimic_ray.encoders.checkpoint import sandbox
+
+    with sandbox.kept():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +104,23 @@ def purify_arguments(case):
         ]
 
     return arguments
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory, purify_arguments) -> Callable[..., Path]:
+    """The run folder of a purification of so many steps, made in this process without Ray.
+
+    Made once for the same arguments: only to be read.
+    """
+    from tests.cli.toy_images import run
+
+    @functools.cache
+    def purified(steps: int, *more: str) -> Path:
+        out: Path = tmp_path_factory.mktemp("undisturbed") / "run"
+        assert run(purify_arguments(out, "--local", *more, steps=steps)) == 0
+        return out
+
+    return purified
 
 
 @pytest.fixture(scope="session")

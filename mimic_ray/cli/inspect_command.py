@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mimic_ray.base.errors import WrongEncoderError
 from mimic_ray.cli import console, options
 from mimic_ray.cli.option_kinds import Kind
 
@@ -32,11 +33,10 @@ def command(
 
     found = inspect(file, encoder)
     if json:
-        misfit = found.misfit.for_command_line() if found.misfit else None
-        console.print_json(asdict(found) | {"misfit": misfit})
+        console.print_json(asdict(found))
     else:
         from mimic_ray.cli.inspection_table import inspection_table
 
         console.out.print(inspection_table(found))
     if found.misfit:
-        raise found.misfit
+        raise WrongEncoderError(found.misfit)

@@ -7,11 +7,8 @@ checkpoints; rows of prefix tokens stay as they are.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from torch import Size, Tensor
 
 # What timm, torchvision and CLIP call the table.
 _NAMES = {"pos_embed", "pos_embedding", "positional_embedding"}
@@ -21,7 +18,7 @@ def is_table(key: str) -> bool:
     return key.rpartition(".")[2] in _NAMES
 
 
-def grids(found: Sequence[int], wanted: Sequence[int]) -> tuple[int, int] | None:
+def grids(found: Size, wanted: Size) -> tuple[int, int] | None:
     """Patches a side in both shapes [..., rows, width]; None where one cannot become the other.
 
     The rows that are no patches are those that `wanted` has beside its largest square: at most the
@@ -39,7 +36,7 @@ def grids(found: Sequence[int], wanted: Sequence[int]) -> tuple[int, int] | None
     return old_side, side
 
 
-def resampled(table: Tensor, wanted: Sequence[int]) -> Tensor:
+def resampled(table: Tensor, wanted: Size) -> Tensor:
     """`table` [..., rows, width] with the rows of `wanted`, in float32.
 
     Raises ValueError for shapes that have no `grids`.

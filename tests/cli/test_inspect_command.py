@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,6 @@ from safetensors.torch import save_file
 
 from mimic_ray.cli.app import main
 from mimic_ray.encoders import encoder_registry
-from mimic_ray.encoders.checkpoint import sandbox
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_reader_process() -> Iterator[None]:
-    with sandbox.kept():
-        yield
 
 
 @pytest.fixture

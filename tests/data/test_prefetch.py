@@ -51,10 +51,20 @@ def test_the_next_results_are_computed_ahead_and_no_more():
 
 
 def test_the_work_and_its_consumer_run_at_the_same_time():
-    start = time.monotonic()
-    for _ in prefetch(Work(seconds=0.02), range(11), ahead=2):
-        time.sleep(0.02)
-    assert time.monotonic() - start < 0.38  # one after the other: 0.44 s
+    begun, consumed = threading.Event(), threading.Event()
+
+    def work(item: int) -> bool:
+        """The second result comes only while its consumer is at work on the first."""
+        if item == 0:
+            return True
+        begun.set()
+        return consumed.wait(10)
+
+    with closing(prefetch(work, range(2), ahead=1)) as results:
+        assert next(results)
+        assert begun.wait(10)
+        consumed.set()
+        assert next(results)
 
 
 def test_an_error_is_raised_when_its_result_is_due():

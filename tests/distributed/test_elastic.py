@@ -12,6 +12,8 @@ from mimic_ray.store.metrics_log import read_metrics
 from mimic_ray.store.run_folder import RunFolder
 from tests.end_to_end.processes import start, started_by, wait_until
 
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
+
 STEPS = 600
 
 
@@ -20,7 +22,6 @@ def train_workers(mark: str) -> list[int]:
     return [pid for pid, command in started_by(mark).items() if "RayTrainWorker" in command]
 
 
-@pytest.mark.slow
 def test_a_worker_that_dies_costs_only_the_steps_since_the_last_commit(tmp_path, purify_arguments):
     out = tmp_path / "run"
     options = ("--workers", "1-3", "--cpus-per-worker", "1", "--commit-every", "10")
@@ -41,7 +42,6 @@ def test_a_worker_that_dies_costs_only_the_steps_since_the_last_commit(tmp_path,
     assert train_workers(str(out)) == []
 
 
-@pytest.mark.slow
 def test_an_error_that_would_come_again_is_not_tried_again(tmp_path, purify_arguments):
     options = ("--workers", "1-2", "--cpus-per-worker", "1", "--max-failures", "5")
     broken = ("--set", "training.learning_rate=1e30", "--set", "training.schedule=constant")

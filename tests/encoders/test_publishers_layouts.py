@@ -97,15 +97,15 @@ def test_openclips_tower_of_timm_loads_behind_its_prefix(tmp_path: Path) -> None
     import timm
 
     torch.manual_seed(0)
-    name = "vit_base_patch16_clip_224"
+    name = "vit_xsmall_patch16_clip_224"
     net = timm.create_model(name, pretrained=False, num_classes=0)
     state = {f"visual.trunk.{key}": value for key, value in net.state_dict().items()}
-    state["visual.head.proj.weight"] = torch.zeros(512, 768)
+    state["visual.head.proj.weight"] = torch.zeros(512, 256)
     state["text.token_embedding.weight"] = torch.zeros(4, 8)
     save_file(state, tmp_path / "open_clip.safetensors")
     loaded = load_checkpoint(tmp_path / "open_clip.safetensors", f"{name}@64")
     assert loaded.fit.prefix == "visual.trunk."
     assert "is for 224 pixels (14 x 14 patches)" in loaded.fit.notes[0]
     features = loaded.encoder(torch.rand(1, 3, 64, 64))
-    assert features.shape == (1, 768)
+    assert features.shape == (1, 256)
     assert encoder_registry.build(f"{name}@64").spec.mean[0] == pytest.approx(0.48145466)

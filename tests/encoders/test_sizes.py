@@ -11,9 +11,8 @@ from torch import Tensor
 
 from mimic_ray.base.errors import UsageError, WrongEncoderError
 from mimic_ray.encoders import encoder_registry, positions, sizes
-from mimic_ray.encoders.checkpoint.key_match import fitting_encoders
 from mimic_ray.encoders.checkpoint.read import read_checkpoint
-from mimic_ray.encoders.checkpoint.resolve import fit
+from mimic_ray.encoders.checkpoint.resolve import fit, fitting_encoders
 from mimic_ray.encoders.checkpoint.write import write_like
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.load import load_checkpoint
@@ -162,7 +161,7 @@ def test_without_a_stated_size_nothing_is_interpolated_and_both_ways_out_are_nam
     with pytest.raises(WrongEncoderError) as caught:
         fit(checkpoint, encoder_registry.build("tiny_vit"))
     assert (
-        "another image size, 64 pixels: use encoder=tiny_vit@64, or tiny_vit@32 to have the "
+        "another image size, 64 pixels: use --encoder tiny_vit@64, or tiny_vit@32 to have the "
         "table interpolated." in caught.value.message
     )
 
@@ -183,7 +182,7 @@ def test_inspect_proposes_the_size_that_the_table_is_for(
 ) -> None:
     state = {key: value.half() for key, value in weights(name).items()}
     save_file(state, tmp_path / "net.safetensors")
-    fits = fitting_encoders(read_checkpoint(tmp_path / "net.safetensors").layout())
+    fits = fitting_encoders(read_checkpoint(tmp_path / "net.safetensors"))
     assert proposed in [found.encoder for found in fits]
     assert all(found.notes == [] and "@" in found.encoder for found in fits)
 

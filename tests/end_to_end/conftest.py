@@ -24,6 +24,15 @@ def mimic_ray():
 
 
 @pytest.fixture(scope="session")
+def head():
+    """A Ray head with a job server and a token, for all tests that need one; see local_head.py."""
+    from tests.end_to_end.local_head import local_head
+
+    with local_head() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
 def runs(tmp_path_factory):
     """Small runs that can be killed, signalled and made to meet bad disks; see forked_runs.py."""
     from tests.end_to_end.forked_runs import runs_below

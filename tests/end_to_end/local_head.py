@@ -16,14 +16,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-_START_S = 120.0
+_START_S = 240.0
 
 
 @dataclass(frozen=True)
 class LocalHead:
-    """`folder` holds Ray's session, with what jobs brought along; `environment` is a user's."""
+    """`url` is the job server's, `ray_address` that of a driver. `folder` holds Ray's session, with
+    what jobs brought along; `environment` is a user's."""
 
     url: str
+    ray_address: str
     token: Path
     folder: Path
 
@@ -34,7 +36,7 @@ class LocalHead:
         return {**ours, "RAY_AUTH_TOKEN_PATH": str(self.token), "HOME": str(self.folder)}
 
     def mimic_ray(
-        self, *arguments: str, timeout_s: float = 120, cwd: Path | None = None, **variables: str
+        self, *arguments: str, timeout_s: float = 300, cwd: Path | None = None, **variables: str
     ) -> subprocess.CompletedProcess[str]:
         """The command as a process, with variables on top."""
         return subprocess.run(
@@ -56,7 +58,7 @@ def local_head(cpus: int = 2) -> Iterator[LocalHead]:
     token.touch(0o600)
     token.write_text(secrets.token_hex(32))
     port, dashboard = _free_port(), _free_port()
-    head = LocalHead(f"http://127.0.0.1:{dashboard}", token, folder)
+    head = LocalHead(f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{port}", token, folder)
     command = [
         *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
         *("--port", str(port), "--dashboard-port", str(dashboard), "--include-dashboard=true"),

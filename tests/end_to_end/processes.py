@@ -41,7 +41,7 @@ def started_by(mark: str) -> dict[int, str]:
 
 
 def wait_until(
-    what: Callable[[], Answer], process: subprocess.Popen[str], timeout_s: float = 120
+    what: Callable[[], Answer], process: subprocess.Popen[str], timeout_s: float = 240
 ) -> Answer:
     """The first answer of `what()` that is true; fails when the process ends before."""
     deadline = time.monotonic() + timeout_s
@@ -49,6 +49,12 @@ def wait_until(
         with suppress(OSError):
             if answer := what():
                 return answer
-        time.sleep(0.03)
+        time.sleep(0.01)
     process.kill()
     raise AssertionError(f"it never happened: {process.communicate()}")
+
+
+def wait_for_step(run: Path, step: int, process: subprocess.Popen[str]) -> None:
+    """Returns when the metrics of the run have a row of that step."""
+    log = run / "metrics.jsonl"
+    wait_until(lambda: len(log.read_text().splitlines()) >= step, process)

@@ -58,7 +58,7 @@ def run(tmp_path_factory, mimic_ray, teacher, images) -> Path:
     (folder / "clean").mkdir()
     for number, (_, content) in enumerate(images[:CLEAN]):
         (folder / "clean" / f"{number:03}.jpg").write_bytes(content)
-    # A tenth or less of the default rate, which was found at 32 pixels: docs/encoders.md.
+    # A tenth or less of the default rate, which was found at 32 pixels: docs/measurements/.
     settings = {
         "training.steps": 40,
         "training.batch": 16,

@@ -11,16 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.local_head import local_head
+pytestmark = pytest.mark.ray
 
 NEVER = (".env", "id_rsa", ".git", "data")
 MARK = "this-must-never-leave"
-
-
-@pytest.fixture(scope="module")
-def head():
-    with local_head() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +131,7 @@ def test_more_workers_than_the_head_has_are_refused_with_the_sums(head, purify_a
     assert "fits 2 workers" in done.stderr
 
 
+@pytest.mark.slow
 def test_stop_ends_a_job_that_runs(head, tmp_path, purify_arguments):
     place = ("--address", head.url)
     words = purify_arguments(tmp_path / "run", steps=100_000)

@@ -63,6 +63,7 @@ def test_two_steps_of_a_large_transformer_leave_a_whole_run(
     assert ("was interpolated to 96 (6 x 6)" in " ".join(done.stderr.split())) == resized
 
 
+@pytest.mark.ray
 def test_a_search_over_a_large_transformer_ends_with_a_recipe(tmp_path, mimic_ray, clean) -> None:
     torch.manual_seed(0)
     save_file(encoder_registry.build("vit_b16").net.state_dict(), tmp_path / "teacher.safetensors")

@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -13,6 +11,8 @@ from safetensors.torch import load_file
 import mimic_ray as package
 from mimic_ray.store.metrics_log import read_metrics
 from mimic_ray.store.run_folder import RunFolder
+from tests.cli.toy_images import run
+from tests.end_to_end.processes import start, wait_for_step
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +77,11 @@ def test_python_gets_the_same_encoder(unbroken):
         assert torch.equal(value, exported[f"module.{key}"])
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not(
-    tmp_path, mimic_ray, purify_arguments, unbroken
+def test_the_same_seed_gives_the_same_weights_in_another_process_and_another_seed_does_not(
+    unbroken, undisturbed
 ):
-    again, other = tmp_path / "again", tmp_path / "other"
-    mimic_ray(*purify_arguments(again, "--local"))
-    mimic_ray(*purify_arguments(other, "--local", "--seed", "1"))
-    assert same(student(again), student(unbroken[0]))
-    assert not same(student(other), student(unbroken[0]))
+    assert same(student(undisturbed(12)), student(unbroken[0]))
+    assert not same(student(undisturbed(12, "--seed", "1")), student(unbroken[0]))
 
 
 def test_python_s_purify_does_what_the_command_does(tmp_path, case, unbroken):
@@ -101,79 +98,54 @@ def test_python_s_purify_does_what_the_command_does(tmp_path, case, unbroken):
     assert same(student(result.run), student(unbroken[0]))
 
 
-def start(arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", "mimic_ray", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for_step(run, step, process, timeout_s=60):
-    deadline = time.monotonic() + timeout_s
-    log = run / "metrics.jsonl"
-    while time.monotonic() < deadline and process.poll() is None:
-        if log.exists() and len(log.read_text().splitlines()) >= step:
-            return
-        time.sleep(0.005)
-    assert process.poll() is None, process.communicate()[1]
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+# test_signalled.py sends each signal in each phase, to processes that start faster.
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_signal_commits_and_the_resumed_run_ends_bit_identical(
-    tmp_path, mimic_ray, purify_arguments, number
+    tmp_path, mimic_ray, purify_arguments, undisturbed, number
 ):
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    long = {"steps": 150}
-    assert mimic_ray(*purify_arguments(whole, "--local", **long)).returncode == 0
-    process = start(purify_arguments(stopped, "--local", **long))
+    stopped = tmp_path / "stopped"
+    process = start(str(stopped), purify_arguments(stopped, "--local", steps=150))
     wait_for_step(stopped, 5, process)
     process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert "--resume" in stderr
     assert json.loads((stopped / "run.json").read_text())["status"] == "stopped"
-    resumed = mimic_ray(*purify_arguments(stopped, "--local", "--resume", **long))
+    resumed = mimic_ray(*purify_arguments(stopped, "--local", "--resume", steps=150))
     assert resumed.returncode == 0, resumed.stderr
-    assert same(student(stopped), student(whole))
+    assert same(student(stopped), student(undisturbed(150)))
 
 
-def kill_and_resume(tmp_path, mimic_ray, purify_arguments, kills):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
+@pytest.mark.parametrize("kills", [1, pytest.param(50, marks=pytest.mark.slow)])
+def test_a_killed_run_ends_bit_identical_after_its_resumes(
+    tmp_path, mimic_ray, purify_arguments, undisturbed, kills
+):
+    killed = tmp_path / "killed"
     arguments = ("--local", "--commit-every", "7")
-    assert mimic_ray(*purify_arguments(whole, *arguments, steps=120)).returncode == 0
     resume: tuple[str, ...] = ()
     for kill in range(kills):
-        process = start(purify_arguments(killed, *arguments, *resume, steps=120))
-        wait_for_step(killed, 1 + kill * 120 // kills, process)
+        words = purify_arguments(killed, *arguments, *resume, steps=120)
+        process = start(str(killed), words)
+        wait_for_step(killed, (kill + 1) * 120 // (kills + 1), process)
         time.sleep(0.013 * (kill % 7))
         process.kill()
         process.communicate()
         resume = ("--resume",) if (killed / "run.json").exists() else ()
     last = mimic_ray(*purify_arguments(killed, *arguments, *resume, steps=120))
     assert last.returncode == 0, last.stderr
-    assert same(student(killed), student(whole))
+    assert same(student(killed), student(undisturbed(120)))
     assert [row["step"] for row in read_metrics(RunFolder.open(killed))] == list(range(1, 121))
 
 
-def test_a_killed_run_ends_bit_identical_after_its_resumes(tmp_path, mimic_ray, purify_arguments):
-    kill_and_resume(tmp_path, mimic_ray, purify_arguments, kills=3)
-
-
-@pytest.mark.slow
-def test_so_does_a_run_that_is_killed_fifty_times(tmp_path, mimic_ray, purify_arguments):
-    kill_and_resume(tmp_path, mimic_ray, purify_arguments, kills=50)
-
-
 def test_a_second_copy_in_the_file_is_named_because_it_is_not_purified(
-    tmp_path, mimic_ray, case, purify_arguments
+    tmp_path, case, purify_arguments, capsys
 ):
     both = torch.load(case / "teacher.pth", weights_only=True)
     both["state_dict_ema"] = {key: value.clone() for key, value in both["state_dict"].items()}
     torch.save(both, tmp_path / "both.pth")
     arguments = purify_arguments(tmp_path / "run", "--local", steps=2)
     arguments[arguments.index("--teacher") + 1] = str(tmp_path / "both.pth")
-    done = mimic_ray(*arguments)
-    assert done.returncode == 0, done.stderr
-    assert "another copy of the encoder at state_dict" in done.stderr
+    assert run(arguments) == 0
+    assert "another copy of the encoder at state_dict" in capsys.readouterr().err

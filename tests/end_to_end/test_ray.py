@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,14 +15,11 @@ from safetensors.torch import load_file
 from mimic_ray.store.checkpoint import latest
 from mimic_ray.store.metrics_log import read_metrics
 from mimic_ray.store.run_folder import RunFolder
-from tests.end_to_end.processes import start, started_by, wait_until
+from tests.end_to_end.processes import start, started_by, wait_for_step
+
+pytestmark = pytest.mark.ray
 
 STEPS = 400
-
-
-def wait_for_step(run: Path, step: int, process: subprocess.Popen[str]) -> None:
-    log = run / "metrics.jsonl"
-    wait_until(lambda: len(log.read_text().splitlines()) >= step, process)
 
 
 def stopped_run(out: Path, arguments: list[str], send) -> SimpleNamespace:
@@ -50,13 +46,6 @@ def same(left: Path, right: Path) -> bool:
 
 
 @pytest.fixture(scope="module")
-def local_run(tmp_path_factory, mimic_ray, purify_arguments):
-    out = tmp_path_factory.mktemp("local") / "run"
-    assert mimic_ray(*purify_arguments(out, "--local")).returncode == 0
-    return out
-
-
-@pytest.fixture(scope="module")
 def ray_run(tmp_path_factory, purify_arguments):
     out = tmp_path_factory.mktemp("ray") / "run"
     process = start(str(out), purify_arguments(out))
@@ -73,8 +62,8 @@ def terminated(tmp_path_factory, purify_arguments):
     return stopped_run(out, arguments, lambda process: process.send_signal(signal.SIGTERM))
 
 
-def test_one_worker_on_ray_gives_the_weights_of_the_loop_in_process(local_run, ray_run):
-    assert same(local_run, ray_run.out)
+def test_one_worker_on_ray_gives_the_weights_of_the_loop_in_process(undisturbed, ray_run):
+    assert same(undisturbed(12), ray_run.out)
 
 
 def test_ray_leaves_no_process_and_no_word_on_the_terminal(ray_run):
@@ -98,23 +87,47 @@ def check_stopped(stopped: SimpleNamespace, number: int) -> None:
     assert stopped.left == {}
 
 
+def test_a_killed_command_is_resumed_on_the_same_cluster_to_the_same_weights(
+    head, tmp_path, purify_arguments, undisturbed, monkeypatch
+):
+    """SIGKILL of the command alone: Ray ends its workers, and the same command goes on."""
+    out = tmp_path / "run"
+    for name, value in head.environment.items():
+        monkeypatch.setenv(name, value)
+    options = ("--address", head.ray_address, "--commit-every", "5")
+    process = start(str(out), purify_arguments(out, *options, steps=STEPS))
+    wait_for_step(out, 12, process)
+    process.kill()
+    process.communicate()
+    committed = latest(RunFolder.open(out))
+    assert committed is not None
+    assert 10 <= committed.step < STEPS
+    done = head.mimic_ray(*purify_arguments(out, *options, "--resume", steps=STEPS))
+    assert done.returncode == 0, done.stderr
+    assert same(undisturbed(STEPS), out)
+    rows = read_metrics(RunFolder.open(out))
+    assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
+
+
+@pytest.mark.slow
 def test_sigterm_commits_and_leaves_no_process(terminated):
     check_stopped(terminated, signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_in_process_as_an_unbroken_one_would(
-    tmp_path, mimic_ray, purify_arguments, terminated
+    tmp_path, mimic_ray, purify_arguments, terminated, undisturbed
 ):
-    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
-    assert mimic_ray(*purify_arguments(whole, "--local", steps=STEPS)).returncode == 0
+    resumed = tmp_path / "resumed"
     shutil.copytree(terminated.out, resumed)
     done = mimic_ray(*purify_arguments(resumed, "--local", "--resume", steps=STEPS))
     assert done.returncode == 0, done.stderr
-    assert same(resumed, whole)
+    assert same(resumed, undisturbed(STEPS))
     rows = read_metrics(RunFolder.open(resumed))
     assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
 
 
+@pytest.mark.slow
 def test_a_run_of_one_worker_goes_on_with_two(tmp_path, mimic_ray, purify_arguments, terminated):
     out = tmp_path / "run"
     shutil.copytree(terminated.out, out)
@@ -158,24 +171,13 @@ def test_a_signal_while_ray_starts_stops_the_run_as_well(tmp_path, purify_argume
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_two_workers_have_the_losses_of_one(
-    tmp_path, mimic_ray, purify_arguments, local_run, strategy
+    tmp_path, mimic_ray, purify_arguments, undisturbed, strategy
 ):
     out = tmp_path / "run"
     done = mimic_ray(*purify_arguments(out, "--workers", "2", "--strategy", strategy))
     assert done.returncode == 0, done.stderr
-    ours, theirs = (read_metrics(RunFolder.open(folder)) for folder in (out, local_run))
+    ours, theirs = (read_metrics(RunFolder.open(folder)) for folder in (out, undisturbed(12)))
     assert [row["step"] for row in ours] == [row["step"] for row in theirs]
     for row, expected in zip(ours, theirs, strict=True):
         assert row["loss"] == pytest.approx(expected["loss"], rel=1e-3, abs=1e-4)
     assert json.loads((out / "run.json").read_text())["workers"] == 2
-
-
-def test_more_workers_than_the_machine_has_are_refused_at_once(
-    tmp_path, mimic_ray, purify_arguments
-):
-    done = mimic_ray(
-        *purify_arguments(tmp_path / "run", "--workers", "8", "--cpus-per-worker", "99")
-    )
-    assert done.returncode == 1
-    assert "lower --workers" in done.stderr
-    assert not (tmp_path / "run").exists()

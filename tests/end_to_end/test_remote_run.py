@@ -309,7 +309,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_any_work(remote, monke
     monkeypatch.setattr(remote.line, "away", True)
     began = time.monotonic()
     assert remote.runs.run(remote.new()).status == 1
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
 
 
 @pytest.mark.slow
@@ -325,6 +325,7 @@ def test_what_an_earlier_run_left_on_this_machine_is_in_nobodys_way(remote, monk
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_two_workers_and_a_bucket(remote, line, purify_arguments, monkeypatch, mimic_ray, tmp_path):
     monkeypatch.setenv("AWS_ENDPOINT_URL", line.endpoint)
     outs = [remote.new(), str(tmp_path / "run")]

@@ -21,6 +21,8 @@ from tests.end_to_end.processes import start, wait_until
 from tests.store.flaky_s3 import door
 from tests.support import local_s3
 
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
+
 
 @pytest.fixture(scope="module")
 def address(s3_server, tmp_path_factory):
@@ -138,9 +140,7 @@ def test_another_study_and_foreign_files_are_refused(finished, mimic_ray, argume
     assert names(f"{address}/foreign") == {"notes.txt"}
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_search_that_is_ended_goes_on_where_it_was(address, arguments, mimic_ray, number):
     """Ctrl-C commits the running trial; after a kill it goes on from what was committed."""
     study = f"{address}/ended-{number}"
@@ -167,7 +167,6 @@ def test_a_search_that_is_ended_goes_on_where_it_was(address, arguments, mimic_r
     assert not [name for name in names(study) if "checkpoints" in name]
 
 
-@pytest.mark.slow
 def test_a_storage_that_is_away_for_a_while_costs_nothing(
     address, s3_server, arguments, monkeypatch
 ):
@@ -183,11 +182,3 @@ def test_a_storage_that_is_away_for_a_while_costs_nothing(
         _, told = process.communicate(timeout=300)
     assert process.returncode == 0, told
     assert [trial.status for trial in trials_of(study)] == ["finished", "finished"]
-
-
-def test_a_bucket_that_is_not_there_is_said_before_any_work(address, mimic_ray, arguments):
-    assert address
-    told = mimic_ray(*arguments("s3://no-such-bucket-here/study"))
-    assert told.returncode == 1
-    assert "no-such-bucket-here" in told.stderr
-    assert "Traceback" not in told.stderr

@@ -99,6 +99,7 @@ def rows(out: Path) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_two_workers_on_ray_commit_within_the_grace_time(tmp_path, purify_arguments, number):
     out = tmp_path / "run"
@@ -119,6 +120,7 @@ def test_two_workers_on_ray_commit_within_the_grace_time(tmp_path, purify_argume
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_two_workers_on_ray_end_with_a_driver_that_is_killed(tmp_path, purify_arguments, mimic_ray):
     """SIGKILL to the command alone: what it started ends by itself, Ray's agents later than all."""
     out = tmp_path / "run"

@@ -15,7 +15,10 @@ import pytest
 from PIL import Image
 
 from mimic_ray.store.study_folder import StudyFolder, read_study, read_trials
+from tests.cli.toy_images import run
 from tests.end_to_end.processes import start, started_by, wait_until
+
+pytestmark = pytest.mark.ray
 
 IMAGES = 80
 HELD_OUT = 32
@@ -59,16 +62,16 @@ def finished(mimic_ray, arguments, tmp_path_factory):
     return out, mimic_ray(*arguments(out))
 
 
-def test_a_search_ends_with_a_recipe_that_purify_takes(finished, mimic_ray, case, images, tmp_path):
+def test_a_search_ends_with_a_recipe_that_purify_takes(finished, case, images, tmp_path):
     study, told = finished
     assert told.returncode == 0, told.stderr
     assert str(study / "best.toml") in told.stdout
-    again = mimic_ray(
+    purify = [
         *("purify", "--encoder", "tiny_resnet", "--teacher", str(case / "teacher.pth")),
         *("--data", str(images), "--out", str(tmp_path / "run"), "--local"),
         *("--config", str(study / "best.toml")),
-    )
-    assert again.returncode == 0, again.stderr
+    ]
+    assert run(purify) == 0
     best = tomllib.loads((study / "best.toml").read_text())
     assert tomllib.loads((tmp_path / "run" / "recipe.toml").read_text()) == best
 
@@ -114,6 +117,7 @@ def test_images_too_many_to_send_give_the_same_scores(finished, arguments, tmp_p
     assert placed.suspicion == pytest.approx(sent.suspicion, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_finished_study_with_more_trials_goes_on_and_keeps_the_ended_ones(
     finished, mimic_ray, arguments
 ):
@@ -127,19 +131,18 @@ def test_a_finished_study_with_more_trials_goes_on_and_keeps_the_ended_ones(
     assert [after[key].seconds for key in before] == [before[key].seconds for key in before]
 
 
-def test_a_study_with_nothing_left_to_try_is_told_again_at_once(finished, mimic_ray, arguments):
+def test_a_study_with_nothing_left_to_try_is_reported_again_without_ray(finished, arguments):
     study, _ = finished
     count = len(read_trials(StudyFolder(study)))
     (study / "report.html").unlink()
     log = (study / "ray.log").stat().st_mtime
-    told = mimic_ray(*arguments(study, "--resume", trials=count))
-    assert told.returncode == 0, told.stderr
+    assert run(arguments(study, "--resume", trials=count)) == 0
     assert (study / "report.html").exists()
-    assert (study / "ray.log").stat().st_mtime == log  # Ray was not started
+    assert (study / "ray.log").stat().st_mtime == log
 
 
 def test_a_study_of_another_teacher_is_refused_before_anything_runs(
-    finished, mimic_ray, arguments, case, tmp_path
+    finished, arguments, case, tmp_path, capsys
 ):
     import torch
 
@@ -147,12 +150,13 @@ def test_a_study_of_another_teacher_is_refused_before_anything_runs(
     state = torch.load(case / "teacher.pth", weights_only=True)
     state["state_dict"]["module.conv1.weight"] += 1
     torch.save(state, tmp_path / "other.pth")
-    told = mimic_ray(*arguments(study, "--resume", "--teacher", str(tmp_path / "other.pth")))
-    assert told.returncode == 1
-    assert "not the study that was started: the teacher's sha256" in told.stderr
-    assert "Traceback" not in told.stderr
+    assert run(arguments(study, "--resume", "--teacher", str(tmp_path / "other.pth"))) == 1
+    stderr = capsys.readouterr().err
+    assert "not the study that was started: the teacher's sha256" in stderr
+    assert "Traceback" not in stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_search_that_is_ended_goes_on_where_it_was(arguments, mimic_ray, tmp_path, number):
     """Ctrl-C commits every running trial; a kill leaves what was committed before."""
@@ -180,6 +184,7 @@ def test_a_search_that_is_ended_goes_on_where_it_was(arguments, mimic_ray, tmp_p
     assert {*interrupted} <= {*trials}
 
 
+@pytest.mark.slow
 def test_a_killed_trial_goes_on_from_its_last_committed_step(arguments, tmp_path):
     study = tmp_path / "study"
     process = start(str(study), arguments(study, "--no-early-stopping", trials=1, steps=1200))
@@ -194,6 +199,7 @@ def test_a_killed_trial_goes_on_from_its_last_committed_step(arguments, tmp_path
     assert "ActorDiedError" in (study / "ray.log").read_text()
 
 
+@pytest.mark.slow
 def test_too_many_failed_trials_fail_the_study_with_their_settings(arguments, mimic_ray, tmp_path):
     study = tmp_path / "study"
     told = mimic_ray(

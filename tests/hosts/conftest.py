@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import shutil
 import subprocess
 import sys
@@ -71,22 +70,6 @@ class Site:
     def committed(self, out: str) -> int:
         """The run's last committed step, 0 before the first."""
         return committed_step(RunFolder(self.run(out))) or 0
-
-
-@pytest.fixture(scope="session")
-def alone(tmp_path_factory, purify_arguments) -> Callable[..., Path]:
-    """The folder of the same purification of so many steps on this machine, without Ray."""
-
-    @functools.cache
-    def run(steps: int, *more: str) -> Path:
-        out = tmp_path_factory.mktemp("alone") / "run"
-        arguments = purify_arguments(out, "--local", *more, steps=steps)
-        words = [sys.executable, "-m", "mimic_ray", *arguments]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=COMMAND_S)
-        assert done.returncode == 0, done.stderr
-        return out
-
-    return run
 
 
 @pytest.fixture(scope="session")

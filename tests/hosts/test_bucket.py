@@ -10,6 +10,8 @@ import pytest
 
 from tests.hosts.conftest import COMMAND_S
 
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
+
 PORT = 9000
 SERVER = "http://10.77.0.11:9000"  # on the first host of a Lan
 PLACE = "s3://bucket"
@@ -116,13 +118,11 @@ def test_a_search_needs_nothing_but_the_bucket(hosts):
     assert hosts.on("desk", *purify).returncode == 0
 
 
-@pytest.mark.slow
 def test_a_trial_of_two_workers_spans_both_hosts(hosts):
     words = search(hosts, "wide", submit=("--workers", "2", "--cpus-per-worker", "1"))
     check(hosts, hosts.on("desk", *words), "wide", 2)
 
 
-@pytest.mark.slow
 def test_a_search_waits_for_a_host_that_is_still_to_come(hosts):
     """A trial of three workers on a cluster with room for two."""
     three = ("--workers", "3", "--cpus-per-worker", "1", "--address", hosts.ray.address)
@@ -145,7 +145,6 @@ def test_a_search_waits_for_a_host_that_is_still_to_come(hosts):
     assert json.loads(in_bucket(hosts, "late/study.json"))["workers"] == 3
 
 
-@pytest.mark.slow
 def test_a_purification_over_both_hosts_ends_as_on_one(hosts):
     alone = hosts.on("desk", *sent(hosts, "one", "purify"))
     assert alone.returncode == 0, alone.stderr
@@ -155,7 +154,6 @@ def test_a_purification_over_both_hosts_ends_as_on_one(hosts):
     assert json.loads(in_bucket(hosts, "two/run.json"))["workers"] == 2
 
 
-@pytest.mark.slow
 def test_a_search_outlives_a_host(hosts):
     """Its trial goes on elsewhere from the last step in the bucket, and nothing is tried twice."""
     steps = ("--set", "training.steps=1500", "--no-early-stopping", "--trials", "3")

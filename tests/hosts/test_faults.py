@@ -17,7 +17,7 @@ from tests.hosts import faults
 from tests.hosts.conftest import CALM, check_equal
 from tests.hosts.watched import Watched, note
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
 STEPS = 200
 COMMIT_EVERY = 10
@@ -50,7 +50,7 @@ def running(site, *nodes, workers="2", steps=STEPS, more=(), head_cpus=1):
         yield built, watched
 
 
-def check_finished(alone, site, watched, timeout_s, fault):
+def check_finished(undisturbed, site, watched, timeout_s, fault):
     began = time.monotonic()
     code, said, complained = watched.end(timeout_s)
     assert code == 0, complained
@@ -59,7 +59,7 @@ def check_finished(alone, site, watched, timeout_s, fault):
     assert "raylet" not in said
     assert watched.redone <= MOST_REDONE
     assert watched.record["status"] == "finished"
-    check_equal(site.run("run"), alone(STEPS, *CALM))
+    check_equal(site.run("run"), undisturbed(STEPS, *CALM))
     workers = watched.record["workers"]
     what = f"finished with {workers} worker{'s' * (workers != 1)}, the student of one machine"
     note(fault, what, watched, time.monotonic() - began, STEPS)
@@ -78,10 +78,10 @@ def check_said(watched, timeout_s, fault, *words):
     note(fault, f'stopped: "{sentence}"', watched, time.monotonic() - began, STEPS)
 
 
-def test_a_killed_worker_is_replaced(site, alone):
+def test_a_killed_worker_is_replaced(site, undisturbed):
     with running(site, "head", "node1") as (built, watched):
         faults.kill(built.network["node1"], "RayTrainWorker")
-        check_finished(alone, built, watched, RESTART_S, "SIGKILL of a worker")
+        check_finished(undisturbed, built, watched, RESTART_S, "SIGKILL of a worker")
 
 
 def test_a_killed_worker_that_may_not_be_replaced_is_named(site):
@@ -91,31 +91,33 @@ def test_a_killed_worker_that_may_not_be_replaced_is_named(site):
         check_said(watched, RESTART_S, "SIGKILL of a worker, `--max-failures 0`", "died")
 
 
-def test_a_killed_controller_is_replaced(site, alone):
+def test_a_killed_controller_is_replaced(site, undisturbed):
     with running(site, "head", "node1") as (built, watched):
         faults.kill(built.network["head"], "TrainController")
-        check_finished(alone, built, watched, RESTART_S, "SIGKILL of the controller")
+        check_finished(undisturbed, built, watched, RESTART_S, "SIGKILL of the controller")
 
 
-def test_a_host_that_dies_shrinks_an_elastic_run(site, alone):
+def test_a_host_that_dies_shrinks_an_elastic_run(site, undisturbed):
     with running(site, "head", "node1", workers="1-2") as (built, watched):
         built.network["node1"].kill()
-        check_finished(alone, built, watched, SILENT_S, "SIGKILL of a whole host, `--workers 1-2`")
+        check_finished(
+            undisturbed, built, watched, SILENT_S, "SIGKILL of a whole host, `--workers 1-2`"
+        )
         assert watched.record["workers"] == 1
 
 
-def test_a_host_that_joins_grows_an_elastic_run(site, alone):
+def test_a_host_that_joins_grows_an_elastic_run(site, undisturbed):
     with running(site, "head", "node1", workers="1-3") as (built, watched):
         # Ray looks for new hosts once a minute: on a network without delay the run would be over.
         with faults.slow(built.network, built.network["node1"], delay_s=0.03, loss=0.0):
             new = built.network.add("node2")
             built.ray.join(new)
             faults.wait_for(lambda: new.processes("RayTrainWorker"), SILENT_S)
-        check_finished(alone, built, watched, RESTART_S, "a host joins, `--workers 1-3`")
+        check_finished(undisturbed, built, watched, RESTART_S, "a host joins, `--workers 1-3`")
         assert watched.record["workers"] == 3
 
 
-def test_a_run_that_waits_for_room_begins_when_its_last_host_has_joined(site, alone):
+def test_a_run_that_waits_for_room_begins_when_its_last_host_has_joined(site, undisturbed):
     """Longer than Ray Train itself would try to start, so that the patience is ours."""
     with site("head") as built:
         words = built.purify(
@@ -133,23 +135,23 @@ def test_a_run_that_waits_for_room_begins_when_its_last_host_has_joined(site, al
         built.ray.join(built.network.add("node1"))
         watched.until(AT)
         check_finished(
-            alone, built, watched, RESTART_S, "a host comes 90 s late, `--wait-for-capacity`"
+            undisturbed, built, watched, RESTART_S, "a host comes 90 s late, `--wait-for-capacity`"
         )
         assert watched.record["workers"] == 2
 
 
-def test_a_network_that_is_cut_for_20_s_costs_no_result(site, alone):
+def test_a_network_that_is_cut_for_20_s_costs_no_result(site, undisturbed):
     with running(site, "head", "node1") as (built, watched):
         with faults.cut(built.network, built.network["node1"]):
             time.sleep(20)
-        check_finished(alone, built, watched, SILENT_S, "one host's network cut for 20 s")
+        check_finished(undisturbed, built, watched, SILENT_S, "one host's network cut for 20 s")
 
 
-def test_a_host_that_falls_silent_for_good_is_given_up(site, alone):
+def test_a_host_that_falls_silent_for_good_is_given_up(site, undisturbed):
     with running(site, "head", "node1", workers="1-2") as (built, watched):
         with faults.cut(built.network, built.network["node1"]):
             check_finished(
-                alone, built, watched, SILENT_S, "one host silent for good, `--workers 1-2`"
+                undisturbed, built, watched, SILENT_S, "one host silent for good, `--workers 1-2`"
             )
         assert watched.record["workers"] == 1
 
@@ -179,39 +181,41 @@ def test_a_worker_that_was_only_cut_off_writes_nothing_once_another_has_taken_ov
         )
 
 
-def test_a_slow_and_lossy_network_only_costs_time(site, alone):
+def test_a_slow_and_lossy_network_only_costs_time(site, undisturbed):
     with running(site, "head", "node1") as (built, watched):
         with faults.slow(built.network, built.network["node1"], delay_s=0.1, loss=0.02):
             watched.until(AT + 8)
-        check_finished(alone, built, watched, SILENT_S, "100 ms delay and 2 % loss for 8 steps")
+        check_finished(
+            undisturbed, built, watched, SILENT_S, "100 ms delay and 2 % loss for 8 steps"
+        )
 
 
-def test_a_full_shared_disk_is_named_and_the_run_goes_on_once_there_is_room(site, alone):
+def test_a_full_shared_disk_is_named_and_the_run_goes_on_once_there_is_room(site, undisturbed):
     with running(site, "head", "node1") as (built, watched):
         with faults.full_disk(built.network):
             check_said(watched, RESTART_S, "the shared disk is full", "No space left")
-        go_on(built, alone)
+        go_on(built, undisturbed)
 
 
-def test_a_shared_folder_that_is_read_only_is_named_and_the_run_goes_on(site, alone):
+def test_a_shared_folder_that_is_read_only_is_named_and_the_run_goes_on(site, undisturbed):
     with running(site, "head", "node1") as (built, watched):
         with faults.read_only(built.network["head"], built.network["node1"]):
             check_said(watched, RESTART_S, "the shared folder is read-only", "Read-only")
-        go_on(built, alone)
+        go_on(built, undisturbed)
 
 
-def go_on(site, alone):
+def go_on(site, undisturbed):
     """The same command with --resume, as the sentence says."""
     options = ("--address", site.ray.address, "--workers", "2", "--cpus-per-worker", "1")
     words = site.purify("run", *options, *CALM, "--resume", steps=STEPS)
     done = site.on("head", *words, timeout_s=RESTART_S)
     assert done.returncode == 0, done.stderr
-    check_equal(site.run("run"), alone(STEPS, *CALM))
+    check_equal(site.run("run"), undisturbed(STEPS, *CALM))
 
 
-def test_ctrl_c_of_a_run_on_hosts_commits_and_frees_them(site, alone):
+def test_ctrl_c_of_a_run_on_hosts_commits_and_frees_them(site, undisturbed):
     with running(site, "head", "node1") as (built, watched):
         faults.kill(built.network["head"], "mimic_ray purify", number=signal.SIGINT)
         code, _, complained = watched.end(RESTART_S)
         assert code == 128 + signal.SIGINT, complained
-        go_on(built, alone)
+        go_on(built, undisturbed)

@@ -7,7 +7,7 @@ import pytest
 from tests.hosts.conftest import CALM, check_equal
 from tests.hosts.watched import Watched, note
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
 STEPS = 200
 # `logs --follow` waits 300 s for a head that may come back.
@@ -16,7 +16,7 @@ FOLLOW_S = 400.0
 ORPHANS_S = 150.0
 
 
-def test_who_follows_the_log_is_told_and_a_new_cluster_goes_on(site, alone):
+def test_who_follows_the_log_is_told_and_a_new_cluster_goes_on(site, undisturbed):
     with site("head", "node1") as built:
         words = built.purify("run", "--commit-every", "10", *CALM, steps=STEPS)
         sent = built.on("desk", *built.submitted("job", *words, workers="2", wait=False))
@@ -45,7 +45,7 @@ def test_who_follows_the_log_is_told_and_a_new_cluster_goes_on(site, alone):
         again = built.submitted("job", *words, "--resume", workers="2")
         done = built.on("desk", *again)
         assert done.returncode == 0, done.stderr
-        check_equal(built.run("run"), alone(STEPS, *CALM))
+        check_equal(built.run("run"), undisturbed(STEPS, *CALM))
         note(
             "SIGKILL of the head's host during `logs --follow`",
             f'`logs` stopped: "{sentence}"; a new cluster with `--resume` gave the student of one '

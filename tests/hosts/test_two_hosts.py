@@ -1,4 +1,4 @@
-"""The main job on two hosts with a token, as short as it can be: part of every change's tests."""
+"""The main job on two hosts with a token."""
 
 import json
 
@@ -6,6 +6,8 @@ import pytest
 
 from tests.hosts.conftest import check_equal
 from tests.hosts.network import PRIVATE
+
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +23,9 @@ def two_workers(two_hosts):
     return two_hosts.on("desk", *words)
 
 
-def test_two_hosts_give_the_student_of_one_machine(two_hosts, two_workers, alone):
+def test_two_hosts_give_the_student_of_one_machine(two_hosts, two_workers, undisturbed):
     assert two_workers.returncode == 0, two_workers.stderr
-    check_equal(two_hosts.run("two"), alone(12))
+    check_equal(two_hosts.run("two"), undisturbed(12))
     assert json.loads((two_hosts.run("two") / "run.json").read_text())["workers"] == 2
 
 
@@ -34,7 +36,6 @@ def test_each_host_decoded_the_images_onto_its_own_disk(two_hosts, two_workers):
         assert any(file.is_file() for file in cache.rglob("*")), f"nothing in {PRIVATE}/cache"
 
 
-@pytest.mark.slow  # Ray tries for 20 s
 def test_without_the_token_the_cluster_answers_nobody(two_hosts):
     words = two_hosts.purify("denied", "--address", two_hosts.ray.address, "--workers", "2")
     done = two_hosts.network["head"].run(

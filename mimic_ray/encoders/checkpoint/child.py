@@ -15,7 +15,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import astuple
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,6 @@ from mimic_ray.base.errors import (
     UnsafeCheckpointError,
 )
 from mimic_ray.base.text import plain
-from mimic_ray.encoders.checkpoint.layout import infos
 from mimic_ray.encoders.checkpoint.sandbox import REPLY, REQUEST, TENSORS, WRITTEN
 from mimic_ray.encoders.checkpoint.sniff import TORCH_ZIP
 from mimic_ray.encoders.checkpoint.tensors import replacement, savable
@@ -51,17 +49,6 @@ def read(file: BufferedReader, request: dict[str, Any], folder: Path) -> dict[st
         groups.append({"path": path, "tensors": numbers})
     with files.disk_errors(folder / TENSORS):
         save_file(savable(numbered), folder / TENSORS)
-    return {"groups": groups, "notes": found.notes}
-
-
-def describe(file: BufferedReader, request: dict[str, Any], folder: Path) -> dict[str, Any]:  # noqa: ARG001 - leaves no file
-    """Answers with the paths, shapes and types of all named tensors, checked, and the notes."""
-    name, size = request["name"], request["size"]
-    found = walk(load_torch(file, name, request["format"], size), name, size)
-    groups = [
-        {"path": path, "tensors": {key: astuple(info) for key, info in infos(tensors).items()}}
-        for path, tensors in found.groups.items()
-    ]
     return {"groups": groups, "notes": found.notes}
 
 
@@ -91,7 +78,6 @@ def write(file: BufferedReader, request: dict[str, Any], folder: Path) -> dict[s
 
 JOBS: dict[str, Callable[[BufferedReader, dict[str, Any], Path], dict[str, Any]]] = {
     "read": read,
-    "describe": describe,
     "write": write,
 }
 

@@ -1,6 +1,6 @@
 """The one reader of every checkpoint. Nothing in a file is ever executed, and nothing is guessed.
 
-    open, refuse what is no regular file -> sniff -> sha256 ->      (layout.py)
+    open, refuse what is no regular file -> sniff -> sha256 ->
         safetensors:  read here (safetensors_file.py)
         torch:        read by a child process with limits (sandbox.py -> child.py):
                       zip walk and checksums (archive.py), torch.load weights-only (torch_file.py),
@@ -11,6 +11,7 @@ There is no switch for unsafe loading.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -18,24 +19,17 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import Tensor
 
+from mimic_ray.base.errors import NotACheckpointError
 from mimic_ray.base.text import plain
 from mimic_ray.encoders.checkpoint import sandbox, sniff
-from mimic_ray.encoders.checkpoint.layout import (
-    LIMIT_BYTES,
-    Group,
-    Layout,
-    infos,
-    opened_weights,
-    require_tensors,
-)
 from mimic_ray.encoders.checkpoint.safetensors_file import read_safetensors
 
-Groups = dict[Group, dict[str, Tensor]]
+Groups = dict[tuple[str, ...], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a weight file holds. Keys are untrusted: show them through `base.text.plain`."""
+    """What a weight file holds. Keys are the stranger's: show them through `base.text.plain`."""
 
     path: Path
     sha256: str
@@ -43,24 +37,26 @@ class Checkpoint:
     groups: Groups  # path of dict keys inside the file -> its tensors; () is the top
     notes: dict[str, str]  # what else is in the file, in printable words: {"epoch": "160"}
 
-    def layout(self) -> Layout:
-        groups = {path: infos(tensors) for path, tensors in self.groups.items()}
-        return Layout(self.path, self.sha256, self.format, groups, self.notes)
 
-
-def read_checkpoint(path: Path, limit_bytes: int = LIMIT_BYTES) -> Checkpoint:
+def read_checkpoint(path: Path, limit_bytes: int = 16 << 30) -> Checkpoint:
     """All plain, dense, finite tensors of a safetensors or torch file, on the CPU.
 
     Raises the CheckpointError that names the cause: not a checkpoint, damaged, unsafe, too large.
     """
     path = Path(path)
-    with opened_weights(path, limit_bytes) as opened:
-        if opened.format == sniff.SAFETENSORS:
-            groups, notes = _safetensors(opened.file, opened.name)
+    name = sniff.shown(path)
+    with sniff.opened(path, limit_bytes) as file:
+        file_format = sniff.file_format(file, name)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if file_format == sniff.SAFETENSORS:
+            groups, notes = _safetensors(file, name)
         else:
-            groups, notes = _torch(opened.file, opened.name, opened.format)
-    require_tensors(groups, opened.name)
-    return Checkpoint(path, opened.sha256, opened.format, groups, notes)
+            groups, notes = _torch(file, name, file_format)
+    if not groups:
+        raise NotACheckpointError(
+            f"{name} holds no tensor under a name: save the network's state_dict()."
+        )
+    return Checkpoint(path, digest, file_format, groups, notes)
 
 
 def _safetensors(file: BufferedReader, name: str) -> tuple[Groups, dict[str, str]]:

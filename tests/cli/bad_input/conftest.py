@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mimic_ray.encoders.checkpoint import sandbox
 from tests.cli.toy_images import run
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_reader_process():
-    """torch's import in the process that reads checkpoints is paid for once."""
-    with sandbox.kept():
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -65,3 +65,8 @@ def test_a_gpu_that_is_not_there_is_missed_before_anything_starts(purify_refused
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     options = ["--gpus-per-worker", 1]
     purify_refused(options, "1 GPU", "has 0", "--gpus-per-worker", code=1, local=False)
+
+
+def test_more_workers_than_the_machine_has_are_refused_before_ray_starts(purify_refused):
+    options = ["--workers", "8", "--cpus-per-worker", "99"]
+    purify_refused(options, "lower --workers", code=1, local=False)

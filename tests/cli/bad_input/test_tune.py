@@ -81,3 +81,9 @@ def test_a_folder_with_something_else_is_left_alone(refused, case, pictures, tmp
     arguments = ["tune", "--encoder", "tiny_resnet", "--teacher", str(case / "teacher.pth")]
     refused([*arguments, "--data", str(pictures), "--out", str(tmp_path)], "thesis.tex")
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_bucket_that_does_not_exist_is_named_before_any_work(refused, case, pictures, bucket):
+    missing = f"{bucket}-missing"
+    arguments = ["tune", "--encoder", "tiny_resnet", "--teacher", str(case / "teacher.pth")]
+    refused([*arguments, "--data", str(pictures), "--out", f"{missing}/study"], missing, code=1)

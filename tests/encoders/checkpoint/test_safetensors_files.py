@@ -29,7 +29,7 @@ def refused(content: bytes, folder: Path, kind: type[CheckpointError]) -> str:
     with pytest.raises(CheckpointError) as caught:
         read_checkpoint(path)
     assert type(caught.value) is kind, caught.value
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20
     return caught.value.message
 
 

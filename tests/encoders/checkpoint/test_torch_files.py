@@ -37,14 +37,14 @@ from tests.encoders.checkpoint.crafted import torch_bytes, weights
 
 
 def refused(content: bytes, folder: Path, kind: type[CheckpointError]) -> str:
-    """The sentence with which the bytes are refused, in 5 seconds at most."""
+    """The sentence with which the bytes are refused, in a few seconds on a quiet machine."""
     path = folder / "suspect.pth"
     path.write_bytes(content)
     start = time.monotonic()
     with pytest.raises(CheckpointError) as caught:
         read_checkpoint(path)
     assert type(caught.value) is kind, caught.value
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20
     assert str(path) in caught.value.message
     return caught.value.message
 

@@ -1,0 +1,68 @@
+"""The commands of the tutorial run in the order of the page, with fewer steps and images."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import mimic_ray
+from mimic_ray.cli.app import main
+from tests.docs.pages import ROOT, blocks, commands
+
+PAGE = ROOT / "docs/tutorial.md"
+DEMO = Path(mimic_ray.__path__[0]) / "demo_data"
+# What makes each command short; all else is as in the page.
+SHORTER = {
+    "attack": ["--steps", "2", "--batch", "8", "--limit", "200", "--threads", "1"],
+    "purify": [
+        *("--local", "--threads", "1", "--set", "mutual_information.images=32"),
+        *("--set", "training.steps=3", "--set", "training.batch=8"),
+    ],
+    "evaluate": [
+        "--train-limit",
+        "100",
+        "--test-limit",
+        "50",
+        "--head-epochs",
+        "1",
+        "--threads",
+        "1",
+    ],
+}
+
+
+def run(words: list[str]) -> int:
+    with pytest.raises(SystemExit) as end:
+        main([*words, *SHORTER.get(words[0], [])])
+    return int(end.value.code or 0)
+
+
+def shell() -> str:
+    return "\n".join(block.text for block in blocks("sh", page=PAGE))
+
+
+def test_the_tutorial_runs_from_the_suspect_file_to_the_loaded_encoder(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    lines = [[word.replace("$DEMO", str(DEMO)) for word in line] for line in commands(shell())]
+    assert [line[0] for line in lines] == ["attack", "inspect", "purify", "evaluate", "evaluate"]
+
+    assert run(lines[0]) == 0
+    assert "cp attacked/resnet20-cifar10.th suspect.pth" in shell()
+    Path("attacked/resnet20-cifar10.th").rename("suspect.pth")
+    capsys.readouterr()
+    assert run(lines[1]) == 0
+    assert "cifar_resnet20" in capsys.readouterr().out
+
+    for line in lines[2:]:
+        assert run(line) == 0
+    for named in re.findall(r"`(purified/[\w./]+)`", PAGE.read_text()):
+        assert (tmp_path / named).exists(), named
+    for section in ("Kinds of trigger that the recipe imitates", "What was not measured"):
+        assert section in PAGE.read_text().replace("\n", " ")
+        assert section in Path("purified/README.md").read_text()
+    assert Path("evaluation/evaluation.json").exists()
+    assert mimic_ray.load_encoder("purified").spec.name == "cifar_resnet20"

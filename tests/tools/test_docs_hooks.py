@@ -1,0 +1,31 @@
+from types import SimpleNamespace
+
+import mimic_ray
+from mimic_ray.cli.app import COMMANDS
+from tools import docs_hooks
+
+
+def test_the_navigation_lists_every_command_below_the_overview():
+    nav = [{"Reference": [{"Commands": "reference/commands/index.md"}, {"Other": "other.md"}]}]
+    config = docs_hooks.on_config(SimpleNamespace(nav=nav))
+    [commands, other] = config.nav[0]["Reference"]
+    assert commands["Commands"][0] == "reference/commands/index.md"
+    assert len(commands["Commands"]) == 1 + len(COMMANDS)
+    assert other == {"Other": "other.md"}
+
+
+def test_links_from_the_root_are_relative_to_the_project_pages():
+    text = "[a](docs/how-to/aws.md) [b](SECURITY.md) [c](https://example.org)"
+    changed = docs_hooks.links_from_root(text)
+    assert changed == "[a](../how-to/aws.md) [b](security.md) [c](https://example.org)"
+
+
+def test_every_public_name_has_an_entry():
+    text = docs_hooks.python_api()
+    for name in mimic_ray.__all__:
+        assert name.startswith("__") or f"::: mimic_ray.{name}\n" in text
+
+
+def test_a_page_without_a_generated_part_stays_as_it_is():
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="tutorial.md"))
+    assert docs_hooks.on_page_markdown("<!-- commands -->", page) == "<!-- commands -->"

@@ -1,0 +1,25 @@
+import re
+
+from mimic_ray.method.recipe import Recipe
+from tests.docs.recipe_names import known_keys
+from tools import recipe_page
+
+
+def cells(key: str) -> list[str]:
+    line = re.search(rf"^\| `{re.escape(key)}` \|.*$", recipe_page.page(), re.MULTILINE)
+    assert line, key
+    return [cell.strip() for cell in line[0].strip("| ").split(" | ")]
+
+
+def test_every_key_of_the_recipe_has_a_row():
+    page = recipe_page.page()
+    keys = [key for key in known_keys() if f"`{key}`" not in page]
+    assert len(known_keys()) > 40
+    assert keys == []
+
+
+def test_a_row_has_values_and_the_default_of_the_recipe():
+    assert f"`{Recipe().training.steps}`" in cells("training.steps")
+    assert cells("student.start")[3] == '`"teacher"`'
+    assert "`0.5`" in cells("perturbations.patch.probability")
+    assert "`false`" in cells("training.compile")

@@ -1,0 +1,127 @@
+"""MkDocs hooks: pages that are generated from the code when the site is built.
+
+    reference/commands/NAME.md   Typer's help of a command
+    reference/recipe.md          its line `<!-- recipe keys -->` becomes the tables of keys
+    reference/commands/index.md  its line `<!-- commands -->` becomes the table of commands
+    reference/python.md          `<!-- python api -->`: an entry for each public name
+    explanation/architecture.md  `<!-- layers -->`: a diagram of the import contract
+    explanation/decisions.md     `<!-- decisions -->`: a list of the pages in decisions/
+    explanation/measurements.md  `<!-- measurements -->`: a list of the pages in measurements/
+
+Project files that the site shows as well (CONTRIBUTING.md and so on) are copied from the root.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+COMMANDS = "reference/commands"
+PROJECT_FILES = {
+    "project/changelog.md": "CHANGELOG.md",
+    "project/contributing.md": "CONTRIBUTING.md",
+    "project/security.md": "SECURITY.md",
+}
+
+
+def on_config(config: Any) -> Any:
+    """Lists in the navigation the pages of commands, decisions and measurements."""
+    from mimic_ray.cli.app import COMMANDS as names
+
+    for index, pages in (
+        (f"{COMMANDS}/index.md", [f"{COMMANDS}/{name}.md" for name in names]),
+        ("explanation/decisions.md", _pages_of("decisions")),
+        ("explanation/measurements.md", _pages_of("measurements")),
+    ):
+        config.nav = _replaced(config.nav, index, [index, *pages])
+    return config
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Adds the generated pages."""
+    from tools import command_pages
+
+    for name, text in command_pages.pages():
+        files.append(File.generated(config, f"{COMMANDS}/{name}.md", content=text))
+    for target, source in PROJECT_FILES.items():
+        text = links_from_root((ROOT / source).read_text(encoding="utf-8"))
+        files.append(File.generated(config, target, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Fills in the parts that a page leaves to the code."""
+    from tools import command_pages, layers_diagram, recipe_page
+
+    parts: dict[str, tuple[str, Callable[[], str]]] = {
+        f"{COMMANDS}/index.md": ("commands", command_pages.overview),
+        "reference/recipe.md": ("recipe keys", recipe_page.page),
+        "reference/python.md": ("python api", python_api),
+        "explanation/architecture.md": (
+            "layers",
+            lambda: layers_diagram.diagram(layers_diagram.layers(ROOT / "pyproject.toml")),
+        ),
+        "explanation/decisions.md": ("decisions", lambda: _list_of("decisions")),
+        "explanation/measurements.md": ("measurements", lambda: _list_of("measurements")),
+    }
+    if page.file.src_uri in parts:
+        name, make = parts[page.file.src_uri]
+        return markdown.replace(f"<!-- {name} -->", make())
+    return markdown
+
+
+def python_api() -> str:
+    """A mkdocstrings entry for each public name of the package, functions first."""
+    import mimic_ray
+
+    names = [name for name in mimic_ray.__all__ if not name.startswith("__")]
+    functions = [name for name in names if name.islower()]
+    errors = [name for name in names if name.endswith("Error")]
+    classes = [name for name in names if name not in {*functions, *errors}]
+    lines = []
+    for title, group in (("Functions", functions), ("Classes", classes), ("Errors", errors)):
+        if group:
+            lines += [f"## {title}", ""]
+            lines += [f"::: mimic_ray.{name}\n" for name in group]
+    return "\n".join(lines)
+
+
+def links_from_root(text: str) -> str:
+    """Links of a file in the repository's root, as they are for a page in docs/project/."""
+    text = re.sub(r"\]\(docs/", "](../", text)
+    names = {source: Path(target).name for target, source in PROJECT_FILES.items()}
+    for source, page in names.items():
+        text = text.replace(f"]({source})", f"]({page})")
+    return text
+
+
+def _pages_of(folder: str) -> list[str]:
+    return [f"{folder}/{path.name}" for path in sorted((ROOT / "docs" / folder).glob("*.md"))]
+
+
+def _list_of(folder: str) -> str:
+    """A link to each page of a folder, with its title."""
+    lines = []
+    for page in _pages_of(folder):
+        title = (ROOT / "docs" / page).read_text(encoding="utf-8").partition("\n")[0]
+        lines.append(f"- [{title.removeprefix('# ')}](../{page})")
+    return "\n".join(lines)
+
+
+def _replaced(nav: Any, entry: str, entries: list[str]) -> Any:
+    if isinstance(nav, list):
+        return [_replaced(item, entry, entries) for item in nav]
+    if isinstance(nav, dict):
+        return {
+            title: entries if item == entry else _replaced(item, entry, entries)
+            for title, item in nav.items()
+        }
+    return nav
