@@ -1,0 +1,65 @@
+"""Commands of the how-to guides that run quickly on this machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.toy_images import run, save_images
+from tests.docs.pages import ROOT, blocks, commands
+
+HOW_TO = ROOT / "docs/how-to"
+
+
+def lines_of(page: str, *start: str) -> list[list[str]]:
+    """The commands of a how-to guide that start with these words."""
+    text = "\n".join(block.text for block in blocks("sh", page=HOW_TO / f"{page}.md"))
+    return [line for line in commands(text) if line[: len(start)] == [*start]]
+
+
+@pytest.mark.parametrize("page", ["aws", "gcp", "kubernetes"])
+def test_rendered_cluster_files_of_a_guide_are_valid(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    lines = lines_of(page, "cluster", "render")
+    assert lines
+    for line in lines:
+        words = [
+            word.replace("REGISTRY", "docker.io/user").replace("PROJECT", "p1") for word in line
+        ]
+        assert run(words) == 0
+        file = words[words.index("--out") + 1]
+        capsys.readouterr()
+        assert run(["cluster", "validate", file]) == 0
+        assert "error" not in capsys.readouterr().out
+
+
+def test_the_commands_for_shards_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_images(Path("photos"), 4, 0)
+    lines = lines_of("shards", "shards")
+    assert [line[1] for line in lines] == ["build", "verify", "info"]
+    for line in lines:
+        assert run(line) == 0
+    for name in ("manifest.parquet", "set.json", "classes.json"):
+        assert f"`{name}`" in (HOW_TO / "shards.md").read_text()
+        assert (Path("shards") / name).exists()
+
+
+def test_the_slurm_script_is_valid_bash():
+    [script] = [b.text for b in blocks("sh", page=HOW_TO / "slurm.md") if "#SBATCH" in b.text]
+    done = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoder", ["vit_b16", "vit_l16"])
+def test_a_plan_in_the_pages_is_what_the_command_prints(encoder, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    words = ["--gpus", "64", "--gpu", "h100", "--images", "64000", "--epochs", "100"]
+    command = [sys.executable, "-m", "mimic_ray", "plan", "--encoder", encoder, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    printed = "\n".join(line.rstrip() for line in done.stdout.splitlines())
+    assert printed + "\n" == (ROOT / f"docs/assets/plan_{encoder}.txt").read_text()
