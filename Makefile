@@ -1,4 +1,4 @@
-# Two words are enough on a fresh machine with Python 3.11: `make demo`, `make test`.
+# On a fresh machine with Python 3.11: `make demo`, `make test`.
 PYTHON ?= python3.11
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt

@@ -1,6 +1,6 @@
-"""The whole story in three minutes: a real encoder attacked, purified and evaluated, self-checked.
+"""A real encoder is attacked, purified and evaluated in three minutes, and the result is checked.
 
-What it works on comes with the package (demo_data/README.md names sources and terms).
+The data comes with the package; demo_data/README.md names sources and terms.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def demo(
     clean = DATA / "resnet20-cifar10.th"
     with sandbox.kept():  # one child process reads all the checkpoints
         say(
-            f"1/3  Attack: BadEncoder with a white corner patch, target {TARGET}, on a ResNet-20 "
-            "that somebody else trained"
+            "1/3  Attack: BadEncoder on a third-party ResNet-20; trigger: white corner patch; "
+            f"target class: {TARGET}"
         )
         attacked = attack(
             ENCODER,
@@ -73,7 +73,7 @@ def demo(
             threads=_THREADS,
             on_progress=on_progress,
         )
-        say("2/3  Purify: 2,000 unlabelled images (4 %), on Ray Train; it knows of no patch")
+        say("2/3  Purify: 2,000 unlabelled images (4 %), on Ray Train, without the trigger")
         purified = purify(
             ENCODER,
             attacked.checkpoint,
