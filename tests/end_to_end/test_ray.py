@@ -91,22 +91,22 @@ def test_a_killed_command_is_resumed_on_the_same_cluster_to_the_same_weights(
     head, tmp_path, purify_arguments, undisturbed, monkeypatch
 ):
     """SIGKILL of the command alone: Ray ends its workers, and the same command goes on."""
-    out = tmp_path / "run"
+    out, steps = tmp_path / "run", 150
     for name, value in head.environment.items():
         monkeypatch.setenv(name, value)
     options = ("--address", head.ray_address, "--commit-every", "5")
-    process = start(str(out), purify_arguments(out, *options, steps=STEPS))
+    process = start(str(out), purify_arguments(out, *options, steps=steps))
     wait_for_step(out, 12, process)
     process.kill()
     process.communicate()
     committed = latest(RunFolder.open(out))
     assert committed is not None
-    assert 10 <= committed.step < STEPS
-    done = head.mimic_ray(*purify_arguments(out, *options, "--resume", steps=STEPS))
+    assert 10 <= committed.step < steps
+    done = head.mimic_ray(*purify_arguments(out, *options, "--resume", steps=steps))
     assert done.returncode == 0, done.stderr
-    assert same(undisturbed(STEPS), out)
+    assert same(undisturbed(steps), out)
     rows = read_metrics(RunFolder.open(out))
-    assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
+    assert [row["step"] for row in rows] == list(range(1, steps + 1))
 
 
 @pytest.mark.slow
