@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from mimic_ray.base.errors import MimicError, ResourceError, UnknownNameError, UsageError
@@ -65,28 +64,20 @@ class JobClient:
         name: str,
         entrypoint: str,
         *,
-        wheel: Path,
-        files: Path | None,
-        variables: Mapping[str, str],
+        environment: Mapping[str, Any],
         metadata: Mapping[str, str],
         cpus: float = 0,
         gpus: float = 0,
     ) -> None:
-        """Uploads the wheel, and the folder `files` if there is one, and starts the job.
+        """Uploads what is in the `environment` (see job_environment.py) and starts the job.
 
         Its driver waits for `cpus` and `gpus` on some node; with none it starts on the head.
         """
-        environment: dict[str, Any] = {
-            "py_modules": [str(wheel)],
-            "env_vars": dict(variables),
-        }
-        if files:
-            environment["working_dir"] = str(files)
         with self._sentences(name):
             self._client.submit_job(
                 entrypoint=entrypoint,
                 submission_id=name,
-                runtime_env=environment,
+                runtime_env=dict(environment),
                 metadata=dict(metadata),
                 entrypoint_num_cpus=cpus or None,
                 entrypoint_num_gpus=gpus or None,

@@ -18,11 +18,7 @@ from mimic_ray.base.registry import near_names
 from mimic_ray.base.storage import at_hand
 from mimic_ray.method.recipe import Recipe, parse_recipe, set_key
 
-# Beside the package in a checkout, inside it in a wheel.
-_FOLDERS = [
-    Path(__file__).resolve().parents[1] / "configs",
-    Path(__file__).resolve().parents[2] / "configs",
-]
+_FOLDER = Path(__file__).resolve().parents[1] / "configs"
 
 
 # Between CIFAR's and STL's sizes, for which `default` was found, and ImageNet's.
@@ -31,7 +27,7 @@ _LARGE_SIDE = 96
 
 def recipe_names() -> list[str]:
     """The recipes that come with the package."""
-    return sorted({file.stem for folder in _FOLDERS for file in folder.glob("*.toml")})
+    return sorted(file.stem for file in _FOLDER.glob("*.toml"))
 
 
 def load_recipe(
@@ -91,9 +87,8 @@ def _find(name_or_path: str) -> Path:
         if not path.is_file():
             raise UsageError(f"There is no recipe file {path}.")
         return path
-    for folder in _FOLDERS:
-        if (folder / f"{name_or_path}.toml").is_file():
-            return folder / f"{name_or_path}.toml"
+    if (_FOLDER / f"{name_or_path}.toml").is_file():
+        return _FOLDER / f"{name_or_path}.toml"
     names = recipe_names()
     near = near_names(name_or_path, ["auto", *names]) or ["auto", *names]
     raise UnknownNameError("recipe", name_or_path, near, "A file is named by its path.")

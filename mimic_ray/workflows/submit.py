@@ -15,10 +15,10 @@ from mimic_ray.base.text import plain
 from mimic_ray.jobs import preflight
 from mimic_ray.jobs.cluster_state import cluster_state, unmet_demand
 from mimic_ray.jobs.job_client import Job, JobClient
+from mimic_ray.jobs.job_environment import job_environment
 from mimic_ray.jobs.job_request import JobCommand, check_name
 from mimic_ray.jobs.secret_scan import refuse_secrets
 from mimic_ray.jobs.server_address import JobServer, job_server, risks
-from mimic_ray.jobs.wheel import build_wheel
 
 _POLL_S = 0.5
 # How long a job waits for an autoscaler, where its command line does not set that.
@@ -134,9 +134,7 @@ def _send(
         client.submit(
             name,
             entrypoint,
-            wheel=build_wheel(Path(folder)),
-            files=files,
-            variables={**_VARIABLES, **variables},
+            environment=job_environment(files, {**_VARIABLES, **variables}),
             metadata={
                 "mimic-ray": mimic_ray.__version__,
                 "command": command.shown,

@@ -6,7 +6,7 @@ from tests.cluster_files.cluster_examples import FOLDER
 
 DOCKERFILE = (FOLDER / "Dockerfile").read_text()
 PACKAGE = {
-    *("LICENSE", "NOTICE", "README.md", "configs", "constraints.txt", "mimic_ray"),
+    *("LICENSE", "NOTICE", "README.md", "constraints.txt", "mimic_ray"),
     "pyproject.toml",
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mimic_ray.base.errors import RecipeError, UnknownNameError, UsageError
@@ -81,3 +83,13 @@ def test_settings_may_mend_a_file(tmp_path):
     with pytest.raises(RecipeError, match="accumulate"):
         load_recipe(str(path))
     assert load_recipe(str(path), ["training.accumulate=1"]).loss.contrastive == 1
+
+
+def test_the_top_level_configs_are_links_to_the_recipes_of_the_package():
+    """Links to files: a link to the folder would be left out of the source distribution."""
+    root = Path(__file__).parents[2]
+    links = {path.name: path for path in (root / "configs").iterdir()}
+    assert sorted(path.removesuffix(".toml") for path in links) == recipe_names()
+    for name, link in links.items():
+        assert link.is_symlink()
+        assert link.resolve() == root / "mimic_ray" / "configs" / name
