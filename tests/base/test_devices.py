@@ -1,0 +1,80 @@
+"""Device and precision of a run: what is chosen, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mimic_ray.base import devices
+from mimic_ray.base.errors import ResourceError, UsageError
+
+
+@pytest.fixture(autouse=True)
+def _threads_restored():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """Pretends that so many CUDA devices exist, with or without bf16."""
+
+    def pretend(count: int, bf16: bool = True) -> None:
+        monkeypatch.setattr("torch.cuda.is_available", lambda: count > 0)
+        monkeypatch.setattr("torch.cuda.device_count", lambda: count)
+        monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda **_: bf16)
+
+    return pretend
+
+
+def test_a_gpu_is_used_where_there_is_one(gpus):
+    gpus(1)
+    assert devices.choose().device == "cuda"
+    gpus(0)
+    assert devices.choose().device == "cpu"
+
+
+@pytest.mark.parametrize("bf16", [True, False])
+def test_bf16_is_chosen_on_hardware_that_has_it(gpus, bf16):
+    gpus(1, bf16)
+    assert devices.choose("cuda").precision == ("bf16" if bf16 else "fp32")
+    assert devices.choose("cuda", "bf16").precision == "bf16"
+    assert devices.choose("cuda", "fp32").precision == "fp32"
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "", "cpu:cpu", "meta"])
+def test_a_name_that_is_no_device_is_refused(name):
+    with pytest.raises(UsageError, match="There is no device"):
+        devices.choose(name)
+
+
+def test_a_missing_gpu_is_refused_with_the_number_of_those_present(gpus):
+    gpus(0)
+    with pytest.raises(ResourceError, match="No CUDA device"):
+        devices.choose("cuda")
+    gpus(2)
+    assert devices.choose("cuda:1").device == "cuda:1"
+    with pytest.raises(ResourceError, match="only 2 CUDA devices"):
+        devices.choose("cuda:2")
+
+
+def test_threads_are_set_and_0_keeps_torchs_choice():
+    assert devices.choose("cpu", threads=1).threads == torch.get_num_threads() == 1
+    torch.set_num_threads(2)
+    assert devices.choose("cpu").threads == 2
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)]
+)
+def test_encoders_run_in_the_precision_that_was_chosen(precision, dtype):
+    compute = devices.choose("cpu", precision)
+    with compute.autocast():
+        assert torch.nn.Linear(2, 2)(torch.ones(1, 2)).dtype == dtype
+
+
+def test_the_facts_of_a_run_hold_what_changes_its_bits():
+    facts = devices.choose("cpu", "fp32", 1).facts()
+    assert facts["torch"] == torch.__version__
+    assert {"device", "precision", "threads", "cpu_capability"} < facts.keys()

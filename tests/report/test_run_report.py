@@ -1,0 +1,31 @@
+from PIL import Image
+
+from mimic_ray.report.run_report import write_report
+from mimic_ray.store.checksums import check_sums
+
+
+def test_a_run_folder_gets_its_plots_its_card_and_checksums_of_all_of_them(folder, record):
+    write_report(folder, record)
+    for plot in (folder.profile_plot, folder.loss_plot):
+        with Image.open(plot) as image:
+            assert image.format == "PNG"
+    assert (folder.path / "README.md").exists()
+    check_sums(folder.path)
+
+
+def test_a_run_without_metrics_and_profile_gets_its_card_alone(folder, record):
+    folder.profile.unlink()
+    for metrics in folder.path.glob("metrics.*"):
+        metrics.unlink()
+    write_report(folder, record)
+    assert (folder.path / "README.md").exists()
+    assert not folder.profile_plot.exists()
+    assert not folder.loss_plot.exists()
+
+
+def test_a_report_can_be_written_again(folder, record):
+    write_report(folder, record)
+    first = (folder.path / "README.md").read_text()
+    write_report(folder, record)
+    assert (folder.path / "README.md").read_text() == first
+    check_sums(folder.path)

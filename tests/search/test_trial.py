@@ -1,0 +1,25 @@
+import math
+
+import pytest
+
+from mimic_ray.search.trial import Trial
+
+NEW = Trial("0a", 3, "running", {"loss.clone": 0.5})
+
+
+def test_a_new_trial_has_no_scores():
+    assert not NEW.scored
+    assert math.isnan(NEW.fidelity)
+
+
+@pytest.mark.parametrize("missing", ["fidelity", "suspicion"])
+def test_a_trial_is_scored_when_both_objectives_are_known(missing):
+    scores = {"fidelity": 0.9, "suspicion": 0.0}
+    assert NEW.with_scores(scores).scored
+    assert not NEW.with_scores({**scores, missing: math.nan}).scored
+
+
+def test_scores_replace_those_of_an_earlier_rung_and_nothing_else():
+    later = NEW.with_scores({"fidelity": 0.5, "acc": 80.0}).with_scores({"fidelity": 0.9})
+    assert (later.fidelity, later.acc) == (0.9, 80.0)
+    assert (later.id, later.number, later.settings) == (NEW.id, NEW.number, NEW.settings)
