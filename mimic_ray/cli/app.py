@@ -1,4 +1,4 @@
-"""The `mimic-ray` command: a table of sub-commands, each imported only when it is used."""
+"""The `mimic-ray` command: a table of sub-commands, each imported when it is used."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ COMMANDS = {
 
 
 class LazyGroup(TyperGroup):
-    """Loads a command's module when the command is named, so that `--help` stays fast."""
+    """Imports a command's module when the command is used, so that `--help` stays fast."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's
         return list(COMMANDS)
@@ -122,5 +122,5 @@ _TYPER_ERROR: Any = typer.BadParameter.__base__
 def _sentence(error: Any) -> str:
     problem = error.format_message().strip().rstrip(".").replace("\n", " ")
     if not problem:  # a group without its sub-command, whose help was just printed
-        problem = "The command is not complete"
+        problem = "The command is incomplete"
     return f"{problem}. See {error.ctx.command_path if error.ctx else 'mimic-ray'} --help."

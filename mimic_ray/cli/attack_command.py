@@ -1,4 +1,4 @@
-"""mimic-ray attack: makes a backdoored encoder, for research."""
+"""mimic-ray attack: make a backdoored encoder, for research."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TargetFeature(StrEnum):
 
 @app.callback()
 def about() -> None:
-    """Make a backdoored encoder out of a clean one. For research: to measure a defence by."""
+    """Make a backdoored encoder out of a clean one. For research on defences only."""
 
 
 @app.command(cls=CheckedCommand)
@@ -79,13 +79,21 @@ def badencoder(
     target_feature: Annotated[
         TargetFeature,
         typer.Option(
-            rich_help_panel=_REFERENCES, help="Aim at the references' mean, or at each of them."
+            rich_help_panel=_REFERENCES, help="Imitate the mean of the references, or each of them."
         ),
     ] = TargetFeature.mean,
-    limit: Annotated[int | None, typer.Option(min=1, help="Use so many of the images.")] = None,
-    steps: Annotated[int, typer.Option(min=1, rich_help_panel=_TRAINING)] = 400,
-    batch: Annotated[int, typer.Option(min=1, rich_help_panel=_TRAINING)] = 64,
-    rate: Annotated[float, typer.Option(rich_help_panel=_TRAINING, help="Of SGD.")] = 4e-2,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Use this many images of --data.")
+    ] = None,
+    steps: Annotated[
+        int, typer.Option(min=1, rich_help_panel=_TRAINING, help="Optimiser steps.")
+    ] = 400,
+    batch: Annotated[
+        int, typer.Option(min=1, rich_help_panel=_TRAINING, help="Images per step.")
+    ] = 64,
+    rate: Annotated[
+        float, typer.Option(rich_help_panel=_TRAINING, help="Learning rate of SGD.")
+    ] = 4e-2,
     schedule: Annotated[Schedule, typer.Option(rich_help_panel=_TRAINING)] = Schedule.one_cycle,
     seed: Annotated[int, typer.Option(rich_help_panel=_TRAINING, help="Same seed, same file.")] = 0,
     device: options.Device = "auto",
@@ -123,5 +131,5 @@ def badencoder(
         console.print_json({"checkpoint": made.checkpoint, **made.record})
         return
     console.out.print(f"Backdoored, for research only: {made.checkpoint}", soft_wrap=True)
-    console.out.print(f"  its trigger        {made.folder.at('trigger.npz')}", soft_wrap=True)
-    console.out.print(f"  what was done      {made.folder.at('attack.json')}", soft_wrap=True)
+    console.out.print(f"  trigger  {made.folder.at('trigger.npz')}", soft_wrap=True)
+    console.out.print(f"  record   {made.folder.at('attack.json')}", soft_wrap=True)

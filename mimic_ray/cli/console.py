@@ -48,7 +48,7 @@ mode = Mode()
 
 
 def note(text: str) -> None:
-    """A line that is no part of the result; `--quiet` leaves it out."""
+    """Prints a line that is not part of the result; `--quiet` suppresses it."""
     if not mode.quiet:
         err.print(text, markup=False, soft_wrap=True)
 

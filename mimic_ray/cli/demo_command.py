@@ -1,4 +1,4 @@
-"""mimic-ray demo: attack, purify and evaluate before your eyes."""
+"""mimic-ray demo: attack, purify and evaluate a small encoder."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from mimic_ray.cli import console
 
 
 def command() -> None:
-    """Attack, purify and evaluate a real encoder: no option, no download, about three minutes.
+    """Attack, purify and evaluate a small encoder: no options, no download, about three minutes.
 
-    Makes a new folder mimic-ray-demo here and checks what it measured against what it promises.
+    Creates the folder mimic-ray-demo and checks the results against what the method promises.
     """
     from mimic_ray.report.tables import evaluation_table
     from mimic_ray.workflows.demo import check_promises, demo
@@ -25,12 +25,14 @@ def command() -> None:
     console.out.print(f"  model card  {made.run / 'README.md'}", soft_wrap=True)
     console.out.print(f"  plots       {made.run}/*.png", soft_wrap=True)
     console.out.print(
-        "Next, your own: mimic-ray purify --encoder NAME --teacher CKPT --data IMAGES --out RUN"
+        "Next, your own encoder: "
+        "mimic-ray purify --encoder NAME --teacher FILE --data IMAGES --out RUN",
+        soft_wrap=True,
     )
 
 
 def _new_folder() -> Path:
-    """mimic-ray-demo, or the first free number of it: an earlier result is never overwritten."""
+    """mimic-ray-demo, with a number if it exists: earlier results are not overwritten."""
     number, folder = 1, Path("mimic-ray-demo")
     while folder.exists():
         number += 1

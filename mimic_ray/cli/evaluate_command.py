@@ -1,4 +1,4 @@
-"""mimic-ray evaluate: ACC, ASR and ASR-B of any number of encoders."""
+"""mimic-ray evaluate: ACC, ASR and ASR-B of encoders."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def command(
         typer.Option(
             "--count-target",
             rich_help_panel=_TRIGGER,
-            help="Count images of the target class too, as BadEncoder does.",
+            help="Count images of the target class in ASR too, as BadEncoder does.",
         ),
     ] = False,
     head: Annotated[
@@ -60,10 +60,17 @@ def command(
         int, typer.Option(min=1, rich_help_panel=_HEAD, help="Heads trained on each encoder.")
     ] = 3,
     head_epochs: Annotated[
-        int | None, typer.Option(min=1, rich_help_panel=_HEAD, help="Instead of the head's own.")
+        int | None,
+        typer.Option(
+            min=1, rich_help_panel=_HEAD, help="Epochs, instead of the head's own number."
+        ),
     ] = None,
-    train_limit: Annotated[int | None, typer.Option(min=1, help="Use so many of them.")] = None,
-    test_limit: Annotated[int | None, typer.Option(min=1, help="Use so many of them.")] = None,
+    train_limit: Annotated[
+        int | None, typer.Option(min=1, help="Use this many images of --train.")
+    ] = None,
+    test_limit: Annotated[
+        int | None, typer.Option(min=1, help="Use this many images of --test.")
+    ] = None,
     out: Annotated[
         str | None,
         typer.Option(
@@ -75,7 +82,7 @@ def command(
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
-    """Measure encoders by heads on their frozen features. Needs labels, and for ASR the trigger.
+    """Measure accuracy and attack success of encoders. Needs labels, and for ASR the trigger.
 
     Example: mimic-ray evaluate suspect=suspect.pth purified=run/ --encoder resnet50
     --train train/ --test test/ --trigger patch --target truck --reference clean.pth

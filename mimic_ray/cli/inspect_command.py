@@ -1,4 +1,4 @@
-"""mimic-ray inspect: what is in a weight file, before anybody loads it."""
+"""mimic-ray inspect: what a weight file contains, before it is loaded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def command(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Show what a weight file holds and which encoder fits it. Nothing in it is ever run.
+    """Show what a weight file contains and which encoders fit it, without running code in it.
 
     Example: mimic-ray inspect suspect.pth
     """

@@ -1,4 +1,4 @@
-"""What `inspect` found, as a table for a person."""
+"""The result of `inspect` as a table."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def inspection_table(found: Inspection) -> Table:
-    """One row a fact: file, sum, tensors, what lies beside them, fitting encoders, safety."""
+    """Rows: file, checksum, tensors, other contents, fitting encoders, safety."""
     table = Table.grid(padding=(0, 2))
     for word, lines in _rows(found):
-        # A stranger's keys may look like markup.
+        # Keys of the file may look like markup.
         table.add_row(f"[bold]{word}[/]", escape("\n".join(lines)))
     return table
 
@@ -36,18 +36,18 @@ def _rows(found: Inspection) -> Iterator[tuple[str, list[str]]]:
         ),
     )
     if found.notes:
-        yield "beside", _few(f"{key}: {note}" for key, note in found.notes.items())
+        yield "other", _few(f"{key}: {note}" for key, note in found.notes.items())
     for (place, prefix, *lists, notes), same in groupby(sorted(found.fits, key=_where), _where):
         lines = [", ".join(match.encoder for match in same)]
         lines.append(f"  at {place or '(top)'}, keys {prefix}*")
-        for word, names in zip(("left out", "also fits, and stays as it is"), lists, strict=True):
+        for word, names in zip(("left out", "other copy, not used"), lists, strict=True):
             if names:
                 lines.append(f"  {word}: {', '.join(_few(names))}")
         lines += [f"  {note}" for note in notes]
         yield "fits", lines
     if not found.fits and not found.misfit:
-        yield "fits", ["none of our encoders; try --encoder with a timm name or file.py:function"]
-    yield "safe", ["to load: numbers, no code. Whether it is backdoored is another question."]
+        yield "fits", ["no known encoder; try --encoder with a timm name or file.py:function"]
+    yield "safe", ["to load: it contains numbers and no code. It may still be backdoored."]
 
 
 def _where(match: Match) -> tuple[str, str, list[str], list[str], list[str]]:

@@ -15,7 +15,7 @@ def command(
     insecure: options.Insecure = False,
     json: options.Json = False,
 ) -> None:
-    """List the jobs of a cluster, the youngest first.
+    """List the jobs of a cluster, newest first.
 
     Example: mimic-ray list --address http://head:8265
     """
@@ -31,12 +31,15 @@ def command(
         console.out.print(f"No jobs at {client.server.url}.")
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("job", "state", "began", "took", "command"):
+    for column in ("job", "state", "started", "time", "command"):
         table.add_column(column, no_wrap=column != "command", overflow="fold")
     for job in jobs:
-        began = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.started)) if job.started else ""
-        took = duration((job.ended or time.time()) - job.started) if job.started else ""
-        # Another's job may be called anything.
-        words = (plain(job.id), job.state, began, took, plain(job.command or "(not of mimic-ray)"))
+        started = took = ""
+        if job.started:
+            started = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.started))
+            took = duration((job.ended or time.time()) - job.started)
+        # Names and commands may come from other users.
+        command = plain(job.command or "(not mimic-ray)")
+        words = plain(job.id), job.state, started, took, command
         table.add_row(*(Text(word) for word in words))
     console.out.print(table)

@@ -1,4 +1,4 @@
-"""mimic-ray purify: the main job."""
+"""mimic-ray purify: remove a backdoor from an encoder."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ def command(
     ],
     recipe: options.RecipeName = "auto",
     setting: options.Setting = None,
-    seed: Annotated[int | None, typer.Option(help="Same seed, same result.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Random seed; the same seed gives the same result.")
+    ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last committed step in --out.")
+        bool, typer.Option("--resume", help="Continue the run in --out from its last checkpoint.")
     ] = False,
-    commit_every: Annotated[int, typer.Option(min=1, help="Steps between two commits.")] = 100,
+    commit_every: Annotated[int, typer.Option(min=1, help="Steps between two checkpoints.")] = 100,
     workers: options.WorkerRange = "1",
     strategy: options.Strategy = "ddp",
     teacher_placement: options.TeacherPlacement = "replicated",
@@ -84,12 +86,10 @@ def command(
         console.print_json({"run": result.run, "export": result.export, **vars(result.record)})
         return
     console.out.print(f"Purified in {result.record.train_s:.0f} s: {result.run}")
-    console.out.print(f"  for your own code  {result.export}", soft_wrap=True)
+    console.out.print(f"  checkpoint  {result.export}", soft_wrap=True)
+    console.out.print(f"  in Python   mimic_ray.load_encoder('{result.run}')", soft_wrap=True)
+    console.out.print(f"  model card  {result.run}/README.md", soft_wrap=True)
     console.out.print(
-        f"  for Python         mimic_ray.load_encoder('{result.run}')", soft_wrap=True
-    )
-    console.out.print(f"  what was done      {result.run}/README.md", soft_wrap=True)
-    console.out.print(
-        "No recipe guarantees against every kind of trigger: the model card says which this one "
-        "imitates."
+        "No recipe removes every kind of trigger: the model card lists those that were imitated.",
+        soft_wrap=True,
     )

@@ -1,4 +1,4 @@
-"""mimic-ray shards: sets of images that training reads fast, and whether they are whole."""
+"""mimic-ray shards: build, check and describe sets of images in tar files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="rich", help="Build, check and describe image shards."
 )
 _SOURCES = "A folder of images or tars, tars, an npz, or torchvision:NAME:ROOT[:SPLIT]."
-_SIDE = "Larger images become squares of this side; else all keep their bytes."
+_SIDE = "Resize larger images to squares of this side; by default files are copied as they are."
 
 
 @app.command(cls=CheckedCommand)
@@ -26,7 +26,7 @@ def build(
     side: Annotated[int | None, typer.Option(help=_SIDE)] = None,
     quality: Annotated[int, typer.Option(help="JPEG quality, with --side.")] = 90,
     broken_share: Annotated[
-        float, typer.Option(help="Stop if more of the images are broken.")
+        float, typer.Option(help="Fail if a larger share of the images is broken.")
     ] = 0.01,
     json: options.Json = False,
 ) -> None:
@@ -61,14 +61,16 @@ def verify(
     folder: Annotated[str, typer.Argument(help="A folder of shards."), Kind.IMAGES],
     json: options.Json = False,
 ) -> None:
-    """Read every byte and name each shard that is cut, changed or missing; exit 1 if one is."""
+    """Check every byte against the manifest. Exits with 1 if a shard is damaged or missing."""
     from mimic_ray.workflows.shards import verify_shards
 
     problems = verify_shards(folder)
     if json:
         console.print_json({"whole": not problems, "problems": [asdict(p) for p in problems]})
     else:
-        lines = [f"{plain(p.file)}: {p.what}" for p in problems] or [f"{folder} is whole."]
+        lines = [f"{plain(p.file)}: {p.what}" for p in problems] or [
+            f"{folder}: no problems found."
+        ]
         console.out.print("\n".join(lines), markup=False, soft_wrap=True)
     if problems:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""mimic-ray status: how a job goes."""
+"""mimic-ray status: the progress of a job."""
 
 from __future__ import annotations
 
@@ -17,23 +17,25 @@ from mimic_ray.cli.follow_job import ended
 
 if TYPE_CHECKING:
     from mimic_ray.jobs.job_client import Job
-    from mimic_ray.store.progress_file import Live as RunLive
+    from mimic_ray.store.progress_file import Live as RunProgress
     from mimic_ray.workflows.job_status import JobStatus
 
-_SILENT_S = 120.0
+_STALE_S = 120.0
 
 
 def command(
     job: options.JobName,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Again every few seconds, until the job ends.")
+        bool, typer.Option("--watch", help="Repeat every few seconds until the job ends.")
     ] = False,
-    every: Annotated[float, typer.Option(min=0.5, metavar="S", help="With --watch.")] = 3.0,
+    every: Annotated[
+        float, typer.Option(min=0.5, metavar="S", help="Seconds between updates, with --watch.")
+    ] = 3.0,
     address: options.JobAddress = None,
     insecure: options.Insecure = False,
     json: options.Json = False,
 ) -> None:
-    """Show how a job goes, by its run's own metrics in storage.
+    """Show the progress of a job, as its run reports it at --out.
 
     Example: mimic-ray status purify-1a2b3c4d --watch
     """
@@ -51,67 +53,67 @@ def command(
     if json:
         console.print_json(status.facts())
     else:
-        console.out.print(_shown(status), soft_wrap=True)
+        console.out.print(_text(status), soft_wrap=True)
 
 
-def _watch(ask: Callable[[], JobStatus], every: float) -> None:
-    """In place on a terminal; elsewhere, one after the other, those that say something new."""
-    with ExitStack() as shown:
+def _watch(read: Callable[[], JobStatus], every_s: float) -> None:
+    """Redraws on a terminal; elsewhere prints each status that differs from the one before."""
+    with ExitStack() as screen:
         view: Live | None = None
         before: Text | None = None
         while True:
-            status = ask()
-            now = _shown(status)
+            status = read()
+            now = _text(status)
             if not console.out.is_terminal:
                 if now != before:
                     console.out.print(now, soft_wrap=True)
             elif view is None:
-                view = shown.enter_context(Live(now, console=console.out, auto_refresh=False))
+                view = screen.enter_context(Live(now, console=console.out, auto_refresh=False))
             else:
                 view.update(now, refresh=True)
             if status.job.over:
                 return
             before = now
-            time.sleep(every)
+            time.sleep(every_s)
 
 
-def _shown(status: JobStatus) -> Text:
+def _text(status: JobStatus) -> Text:
     lines = [ended(status.job), *(f"  {name:<12}{value}" for name, value in _rows(status))]
     if status.last_lines:
-        lines += ["  last lines of its log:", *(f"    {line}" for line in status.last_lines)]
+        lines += ["  last lines of the log:", *(f"    {line}" for line in status.last_lines)]
     return Text("\n".join(lines))
 
 
 def _rows(status: JobStatus) -> list[tuple[str, str]]:
-    job, live = status.job, status.live
-    rows = [("command", job.command or "(not of mimic-ray)")]
-    if status.waits:
-        rows.append(("waits for", status.waits))
-    if live is None:
-        return [*rows, ("run", status.unread)]
-    search = live.phase == "search"
-    rows.append(("study" if search else "run", f"{job.out} ({live.status}, {live.phase})"))
-    ended = " ended" if search else ""
-    rows.append(("trials" if search else "step", f"{live.step:,} of {live.steps:,}{ended}"))
-    if live.loss is not None:
-        rows.append(("loss", f"{live.loss:.4f}"))
-    if live.images_per_s:
-        rows.append(("speed", f"{live.images_per_s:,.0f} images/s"))
-    if live.seconds_left is not None and live.status == "running":
-        rows.append(("time left", duration(live.seconds_left)))
-    if live.phase == "start":
+    job, run = status.job, status.run
+    rows = [("command", job.command or "(not mimic-ray)")]
+    if status.waits_for:
+        rows.append(("waits for", status.waits_for))
+    if run is None:
+        return [*rows, ("run", status.run_unread)]
+    is_study, running = run.phase == "search", run.status == "running"
+    rows.append(("study" if is_study else "run", f"{job.out} ({run.status}, {run.phase})"))
+    finished = " finished" if is_study else ""
+    rows.append(("trials" if is_study else "step", f"{run.step:,} of {run.steps:,}{finished}"))
+    if run.loss is not None:
+        rows.append(("loss", f"{run.loss:.4f}"))
+    if run.images_per_s:
+        rows.append(("speed", f"{run.images_per_s:,.0f} images/s"))
+    if run.seconds_left is not None and running:
+        rows.append(("time left", duration(run.seconds_left)))
+    if run.phase == "start":
         return [*rows, ("workers", "none yet")]
-    if search:
-        at_work = [("running", count(live.workers, "trial"))] if live.status == "running" else []
-        return [*rows, *at_work, *_silent(job, live)]
-    again = f", begun anew {count(live.restarts, 'time')}" if live.restarts else ""
-    rows.append(("workers", f"{live.workers}{again}"))
-    committed = "none yet" if live.committed_step is None else f"step {live.committed_step:,}"
-    return [*rows, ("committed", committed), *_silent(job, live)]
+    if is_study:
+        at_work = [("running", count(run.workers, "trial"))] if running else []
+        return [*rows, *at_work, *_stale(job, run)]
+    restarts = f", restarted {count(run.restarts, 'time')}" if run.restarts else ""
+    rows.append(("workers", f"{run.workers}{restarts}"))
+    checkpoint = "none yet" if run.committed_step is None else f"step {run.committed_step:,}"
+    return [*rows, ("checkpoint", checkpoint), *_stale(job, run)]
 
 
-def _silent(job: Job, live: RunLive) -> list[tuple[str, str]]:
-    silence = time.time() - live.updated_at
-    if live.status != "running" or job.over or silence <= _SILENT_S:
+def _stale(job: Job, run: RunProgress) -> list[tuple[str, str]]:
+    age_s = time.time() - run.updated_at
+    if run.status != "running" or job.over or age_s <= _STALE_S:
         return []
-    return [("silent", f"nothing was written for {duration(silence)}")]
+    return [("stale", f"last updated {duration(age_s)} ago")]

@@ -1,4 +1,4 @@
-"""mimic-ray stop: ends a job."""
+"""mimic-ray stop: stops a job."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mimic_ray.cli.follow_job import ended
 def command(
     job: options.JobName,
     timeout: Annotated[
-        float, typer.Option(min=0, metavar="S", help="How long to wait for its end.")
+        float, typer.Option(min=0, metavar="S", help="Seconds to wait until it has ended.")
     ] = 150.0,
     address: options.JobAddress = None,
     insecure: options.Insecure = False,
 ) -> None:
-    """End a job. A purification commits its last step first; go on with it by --resume.
+    """Stop a job. A purification writes a checkpoint first; continue it with --resume.
 
     Example: mimic-ray stop purify-1a2b3c4d
     """
@@ -28,7 +28,7 @@ def command(
     client = open_jobs(address, insecure=insecure)
     known = client.job(job)
     if known.over:
-        console.out.print(f"{ended(known)}, before it was asked to.", markup=False)
+        console.out.print(f"{ended(known)} already.", markup=False)
         return
     now = client.stop(job, timeout)
     if now.over:
@@ -36,10 +36,10 @@ def command(
         return
     if now.state == "PENDING":
         raise ResourceError(
-            f"{job} has not begun, and Ray cannot stop a job in its queue: it ends by itself when "
-            "it has not begun within 15 minutes, or ask again when it runs."
+            f"{job} has not started, and Ray cannot stop a job in its queue: it fails if it has "
+            "not started within 15 minutes. Try again once it runs."
         )
     raise ResourceError(
-        f"{job} still runs {timeout:.0f} s after it was asked to end: see mimic-ray logs {job}"
-        f"{client.server.option}, and ask again."
+        f"{job} still runs after {timeout:.0f} s: see mimic-ray logs {job}{client.server.option}, "
+        "and try again."
     )

@@ -1,4 +1,4 @@
-"""A search as it goes on: a live table on a terminal, one line for each ended trial elsewhere."""
+"""A running search: a table on a terminal, elsewhere a line for each finished trial."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def shown_study() -> Iterator[Callable[[SearchProgress], None]]:
 
 
 class _Lines:
-    """For logs: each trial once, when it has ended."""
+    """For logs: each trial once, when it has finished."""
 
     def __init__(self) -> None:
         self._shown: set[str] | None = None
 
     def update(self, progress: SearchProgress) -> None:
-        if self._shown is None:  # ended before a resume
+        if self._shown is None:  # finished before a resume
             self._shown = {trial.id for trial in progress.ended[: progress.ended_before]}
         for trial in progress.ended:
             if trial.id not in self._shown:
@@ -58,7 +58,7 @@ class _Lines:
 
 
 class _LiveTable:
-    """Begins with the first news, so that bars of the preparation stay above it."""
+    """Starts with the first update, so that the bars of the preparation stay above it."""
 
     def __init__(self) -> None:
         self._live: Live | None = None
@@ -81,24 +81,24 @@ class _LiveTable:
 
     def _table(self, progress: SearchProgress) -> Group:
         left = progress.seconds_left()
-        room = max(4, console.err.height - 6 - len(progress.running))
-        return study_table(progress.ended, progress.running, progress.planned, room, left)
+        rows = max(4, console.err.height - 6 - len(progress.running))
+        return study_table(progress.ended, progress.running, progress.planned, rows, left)
 
 
 def study_table(
     ended: Sequence[Trial],
     running: Mapping[str, RunningTrial],
     planned: int,
-    room: int,
+    max_ended: int,
     time_left_s: float | None = None,
 ) -> Group:
-    """At most `room` ended trials, the best and the newest, then those that run."""
+    """At most `max_ended` finished trials, the best and the newest, then the running ones."""
     table = Table(box=None, pad_edge=False, expand=True)
     for name, width in _WIDTHS.items():
         left = name in ("trial", "status")
         table.add_column(name, justify="left" if left else "right", min_width=width, no_wrap=True)
     table.add_column("settings", overflow="ellipsis", no_wrap=True, ratio=1)
-    shown = _worth_showing(ended, room)
+    shown = _worth_showing(ended, max_ended)
     for trial in sorted(shown, key=lambda trial: trial.number):
         table.add_row(
             str(trial.number),
@@ -110,15 +110,15 @@ def study_table(
             escape(_brief(trial.settings)),
             style="red" if trial.status == "failed" else "dim" if trial.status == "stopped" else "",
         )
-    for at_work in running.values():
+    for active in running.values():
         table.add_row(
-            str(at_work.number),
+            str(active.number),
             "running",
-            f"{at_work.step}/{at_work.total_steps}",
-            _score(at_work.fidelity),
-            _score(at_work.suspicion),
-            f"{time.time() - at_work.started:.0f}",
-            escape(_brief(at_work.settings)),
+            f"{active.step}/{active.total_steps}",
+            _score(active.fidelity),
+            _score(active.suspicion),
+            f"{time.time() - active.started:.0f}",
+            escape(_brief(active.settings)),
             style="cyan",
         )
     hidden = len(ended) - len(shown)
@@ -128,13 +128,13 @@ def study_table(
     return Group(table, words)
 
 
-def _worth_showing(ended: Sequence[Trial], room: int) -> list[Trial]:
-    if len(ended) <= room:
+def _worth_showing(ended: Sequence[Trial], number: int) -> list[Trial]:
+    if len(ended) <= number:
         return [*ended]
     scored = [trial for trial in ended if trial.scored and trial.status == "finished"]
-    best = sorted(scored, key=lambda trial: trial.suspicion - trial.fidelity)[: room // 2]
+    best = sorted(scored, key=lambda trial: trial.suspicion - trial.fidelity)[: number // 2]
     newest = [trial for trial in ended[::-1] if trial not in best]
-    return [*best, *newest[: room - len(best)]]
+    return [*best, *newest[: number - len(best)]]
 
 
 def _brief(settings: Mapping[str, object]) -> str:

@@ -1,4 +1,4 @@
-"""mimic-ray tune: search the recipe."""
+"""mimic-ray tune: search for the best recipe."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from mimic_ray.base.resources import Resources
 from mimic_ray.cli import console, options
 from mimic_ray.cli.option_kinds import Kind
 
-_SPACE = "What is searched"
-_ORACLE = "The oracle (research)"
-
+_SPACE = "Search space"
+_ORACLE = "Oracle (research)"
 
 # `mimic-ray submit` can send this command to a cluster.
 CAN_BE_A_JOB = True
@@ -27,19 +26,23 @@ def command(
     out: Annotated[
         str, typer.Option(help="Study folder to create, or s3://bucket/study."), Kind.OUTPUT
     ],
-    trials: Annotated[int, typer.Option(min=1, help="Trials, those of a resumed study too.")] = 16,
+    trials: Annotated[
+        int, typer.Option(min=1, help="Trials in all, with those of a resumed study.")
+    ] = 16,
     recipe: options.RecipeName = "auto",
     setting: options.Setting = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the search itself.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the search.")] = 0,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the study in --out; ended trials stay.")
+        bool,
+        typer.Option("--resume", help="Continue the study in --out."),
     ] = False,
     held_out: Annotated[
-        float, typer.Option(help="Share of the images that scores are read from, never trained on.")
+        float,
+        typer.Option(help="Share of the images to score trials on, not to train on."),
     ] = 0.2,
     trusted: Annotated[
         list[str] | None,
-        typer.Option(help="A checkpoint that no attacker touched, to compare with; repeatable."),
+        typer.Option(help="A checkpoint that was never attacked, to compare with; repeatable."),
         Kind.CHECKPOINT,
     ] = None,
     search: Annotated[
@@ -48,26 +51,27 @@ def command(
             "--search",
             metavar="KEY=VALUES",
             rich_help_panel=_SPACE,
-            help="Adds a recipe key: uniform(a,b), loguniform(a,b), int(a,b), choice(a,b,...), "
+            help="Search a recipe key: uniform(a,b), loguniform(a,b), int(a,b), choice(a,b,...), "
             "zero_or_uniform, zero_or_loguniform; repeatable. Or a \\[search] table in the recipe.",
         ),
     ] = None,
     only_these: Annotated[
         bool,
         typer.Option(
-            "--only-these", rich_help_panel=_SPACE, help="Search no other key than those."
+            "--only-these", rich_help_panel=_SPACE, help="Search only the keys of --search."
         ),
     ] = False,
     early_stopping: Annotated[
         bool,
-        typer.Option(rich_help_panel=_SPACE, help="End unpromising trials at 1/4 and 1/2."),
+        typer.Option(rich_help_panel=_SPACE, help="Stop unpromising trials early."),
     ] = True,
     failed_share: Annotated[
-        float, typer.Option(rich_help_panel=_SPACE, help="More failed trials than this end it.")
+        float,
+        typer.Option(rich_help_panel=_SPACE, help="Share of failed trials to accept."),
     ] = 0.25,
     track: Annotated[
         list[str] | None,
-        typer.Option(help="Also report to mlflow or wandb; TensorBoard files are always written."),
+        typer.Option(help="Also log to mlflow or wandb; TensorBoard files are always written."),
     ] = None,
     workers: Annotated[
         int,
@@ -95,7 +99,11 @@ def command(
     threads: options.Threads = 0,
     oracle: Annotated[
         bool,
-        typer.Option("--oracle", rich_help_panel=_ORACLE, help="Also measure ACC and ASR."),
+        typer.Option(
+            "--oracle",
+            rich_help_panel=_ORACLE,
+            help="Also report ACC and ASR.",
+        ),
     ] = False,
     train: Annotated[
         str | None,
@@ -115,7 +123,7 @@ def command(
     target: Annotated[str | None, typer.Option(rich_help_panel=_ORACLE)] = None,
     json: options.Json = False,
 ) -> None:
-    """Search the recipe that purifies an encoder best, from clean, unlabelled images alone.
+    """Search the recipe that purifies an encoder best, with clean, unlabelled images only.
 
     Example: mimic-ray tune --encoder vit_b16 --teacher suspect.pth --data shards/ --out study
     """
@@ -129,7 +137,7 @@ def command(
         on_progress = preparing.enter_context(console.progress())
 
         def on_search_progress(progress: SearchProgress) -> None:
-            preparing.close()  # the bars of the preparation
+            preparing.close()  # the table replaces the bars
             show(progress)
 
         found = tune(
@@ -171,12 +179,12 @@ def command(
 
     console.out.print(front_table(found.front, found.chosen))
     console.out.print(
-        f"{found.study}: {len(found.trials)} trials; above, those that none beats in both "
-        "scores, * the chosen one",
+        f"{found.study}: {len(found.trials)} trials. The table shows those that no other beats in "
+        "both scores; * marks the chosen one.",
         soft_wrap=True,
     )
-    console.out.print(f"  the chosen recipe  {found.best}", soft_wrap=True)
-    console.out.print(f"  what was found     {found.report}", soft_wrap=True)
+    console.out.print(f"  best recipe  {found.best}", soft_wrap=True)
+    console.out.print(f"  report       {found.report}", soft_wrap=True)
     console.out.print(
         f"Purify with it: mimic-ray purify --encoder {encoder} --teacher {teacher} --data {data} "
         f"--config {found.best} --out purified",
@@ -184,14 +192,12 @@ def command(
     )
 
 
-def _oracle(wanted: bool, given: dict[str, str | None]) -> dict[str, str]:
-    """What the oracle knows; {} without one."""
-    named = {key: value for key, value in given.items() if value is not None}
-    if wanted and len(named) < len(given):
-        missing = ", ".join(f"--{key}" for key in given if key not in named)
+def _oracle(is_oracle: bool, values: dict[str, str | None]) -> dict[str, str]:
+    """The values of the oracle's options; {} without an oracle."""
+    given = {name: value for name, value in values.items() if value is not None}
+    if is_oracle and len(given) < len(values):
+        missing = ", ".join(f"--{name}" for name in values if name not in given)
         raise UsageError(f"--oracle also needs {missing}.")
-    if named and not wanted:
-        raise UsageError(
-            f"--{next(iter(named))} is for --oracle alone: a defender has no trigger and no labels."
-        )
-    return named
+    if given and not is_oracle:
+        raise UsageError(f"--{next(iter(given))} needs --oracle.")
+    return given

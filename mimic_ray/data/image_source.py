@@ -16,6 +16,7 @@ from typing import Protocol, runtime_checkable
 
 from mimic_ray.base.errors import BrokenImageError, DataError
 from mimic_ray.base.storage_address import Address, parse
+from mimic_ray.base.text import count
 from mimic_ray.data.image_folder import ImageFolder
 from mimic_ray.data.local_shards import LocalShards
 from mimic_ray.data.names import is_shard
@@ -109,6 +110,15 @@ def open_images(location: str | Path | Sequence[str | Path]) -> ImageSource:
     if not path.exists() and _PATTERN.search(text):
         return _tars(_matching(text), text)
     return _open_path(_existing(path))
+
+
+def require_batch(source: ImageSource, batch: int, setting: str = "training.batch") -> None:
+    """Raises DataError for fewer images than one batch; `setting` is what to lower."""
+    if len(source) < batch:
+        raise DataError(
+            f"{source.location} has {count(len(source), 'image')}, fewer than one batch of "
+            f"{batch}: add images or lower {setting}."
+        )
 
 
 def _open_remote(address: Address) -> ShardSet:

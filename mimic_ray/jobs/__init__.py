@@ -1,5 +1,5 @@
-"""Jobs on a Ray cluster: where its job server is, what is sent there, how a job is watched.
+"""Jobs on a Ray cluster: find the job server, send a command, follow the job.
 
-Nothing here imports torch, and ray only when the first request is made: whoever asks for the
-status of a job should not wait for either.
+Nothing here imports torch, and ray is imported with the first request, so that `mimic-ray status`
+answers quickly.
 """

@@ -1,4 +1,4 @@
-"""What a running cluster is made of, as its head tells over HTTP."""
+"""The nodes and versions of a running cluster, read from its head over HTTP."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mimic_ray.base.text import plain
 from mimic_ray.distributed import ray_private
 from mimic_ray.jobs.job_client import JobClient
 
-# `ray start` brings up the job server first and its own node after it: seconds on a busy machine.
+# `ray start` starts the job server first and its own node seconds later.
 _STARTING_S = 60.0
 _POLL_S = 0.5
 
@@ -27,7 +27,7 @@ class Node:
 
 @dataclass(frozen=True)
 class ClusterState:
-    """`grows` says whether an autoscaler may bring more nodes; by how many it does not tell.
+    """`grows`: an autoscaler may add nodes; the head does not report how many.
 
     `interpreter` is the Python that Ray runs with on the head, "python" where that is not known.
     """
@@ -40,17 +40,17 @@ class ClusterState:
 
     @property
     def on_this_machine(self) -> bool:
-        """Whether files of this machine are those of the cluster: one node, which is here.
+        """Whether the cluster sees this machine's files: its only node is this machine.
 
-        The address does not tell: a forwarded port looks local too.
+        The server's address does not show that, since a forwarded port looks local too.
         """
         return len(self.nodes) == 1 and _is_own_address(self.nodes[0].ip)
 
 
 def cluster_state(client: JobClient, starting_s: float = _STARTING_S) -> ClusterState:
-    """Waits up to `starting_s` seconds for what a head that is only starting does not tell yet.
+    """Reads the state; waits up to `starting_s` seconds for a head that is still starting.
 
-    Raises ResourceError where the server does not answer, or has no node by then.
+    Raises ResourceError where the server does not answer or the cluster has no node by then.
     """
     deadline = time.monotonic() + starting_s
     nodes = _nodes(client, deadline)
@@ -79,15 +79,14 @@ def _nodes(client: JobClient, deadline: float) -> list[Node]:
         if time.monotonic() >= deadline:
             reason = plain(str(answer.get("msg") or ""), 200)
             raise ResourceError(
-                f"The job server at {client.server} answers, and its cluster has no node that is "
-                f"alive{f' ({reason})' if reason else ''}: is its head still starting, or dead? "
-                "(ray status there)"
+                f"The job server at {client.server} answers, but its cluster has no live node"
+                f"{f' ({reason})' if reason else ''}: check the head with `ray status`."
             )
         time.sleep(_POLL_S)
 
 
 def _interpreter(client: JobClient, deadline: float) -> str:
-    """A job's shell cannot find it otherwise: a virtual environment may not be on the PATH."""
+    """The Python of the head, whose virtual environment need not be on a job's PATH."""
     while (answer := client.get(ray_private.NODE_SUMMARY)) is not None:
         if found := ray_private.head_interpreter(answer):
             return found
@@ -98,17 +97,17 @@ def _interpreter(client: JobClient, deadline: float) -> str:
 
 
 def unmet_demand(client: JobClient) -> str:
-    """What the cluster is asked for and cannot place, in words; "" if nothing is known of any."""
+    """The resources that the cluster cannot provide, in words; "" if it reports none."""
     report = _status(client).get("loadMetricsReport") or {}
-    wants = [
+    unmet = [
         f"{times} x {_amounts(bundle)}"
         for bundle, times in map(_counted, report.get("resourceDemand") or [])
     ]
     for group, times in map(_counted, report.get("pgDemand") or []):
         bundles = [_counted(bundle) for bundle in group.get("bundles", [])]
-        wanted = " and ".join(f"{number} x {_amounts(bundle)}" for bundle, number in bundles)
-        wants.append(wanted if times == 1 else f"{times} times {wanted}")
-    return ", ".join(wants)
+        requested = " and ".join(f"{number} x {_amounts(bundle)}" for bundle, number in bundles)
+        unmet.append(requested if times == 1 else f"{times} times {requested}")
+    return ", ".join(unmet)
 
 
 def _status(client: JobClient) -> dict[str, Any]:
@@ -117,7 +116,7 @@ def _status(client: JobClient) -> dict[str, Any]:
 
 
 def _counted(item: Any) -> tuple[Any, int]:
-    """Demand comes as pairs of what and how often."""
+    """Ray reports demand as pairs: what, and how often."""
     what, times = item
     return what, int(times)
 
@@ -128,7 +127,7 @@ def _amounts(bundle: Mapping[str, float]) -> str:
 
 
 def _is_own_address(ip: str) -> bool:
-    """Only an address of this machine can be bound."""
+    """Whether `ip` is an address of this machine: only those can be bound."""
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         try:

@@ -1,4 +1,4 @@
-"""Ray's job client with limits to its patience, and its errors as sentences."""
+"""Ray's job client with timeouts, and with errors as sentences."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mimic_ray.base.text import plain
 from mimic_ray.distributed import ray_private
 from mimic_ray.jobs.server_address import JobServer
 
-# To connect, and without one byte of an answer. Ray's own client waits for ever.
+# To connect, and to receive the next byte. Ray's own client has no timeout.
 _TIMEOUT_S = (5.0, 60.0)
 _STOP_POLL_S = 0.5
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
@@ -23,7 +23,7 @@ ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 @dataclass(frozen=True)
 class Job:
-    """What the job server knows. Times are seconds since 1970, 0 where there is none."""
+    """What the job server reports. Times are seconds since 1970, 0 if unknown."""
 
     id: str
     state: str  # PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED
@@ -47,11 +47,11 @@ class Job:
 
 
 class NoAnswerError(ResourceError):
-    """The job server could not be reached, now; it may be back in a while."""
+    """The job server could not be reached; a retry may help."""
 
 
 class JobClient:
-    """One job server. Every method raises ResourceError when it does not answer or refuses us."""
+    """One job server. Every method raises ResourceError when it does not answer or refuses."""
 
     def __init__(self, server: JobServer) -> None:
         self.server = server
@@ -71,7 +71,7 @@ class JobClient:
     ) -> None:
         """Uploads what is in the `environment` (see job_environment.py) and starts the job.
 
-        Its driver waits for `cpus` and `gpus` on some node; with none it starts on the head.
+        Its driver waits for `cpus` and `gpus` on some node; without any it starts on the head.
         """
         with self._sentences(name):
             self._client.submit_job(
@@ -84,7 +84,7 @@ class JobClient:
             )
 
     def job(self, name: str) -> Job:
-        """Raises UnknownNameError, with near names, where there is none."""
+        """Raises UnknownNameError, with similar names, if there is no such job."""
         with self._sentences(name):
             return _job(self._client.get_job_info(name))
 
@@ -95,22 +95,22 @@ class JobClient:
             return None
 
     def jobs(self) -> list[Job]:
-        """Those that were submitted, by whomever, the youngest first."""
+        """All submitted jobs, newest first."""
         with self._sentences():
             found = [_job(details) for details in self._client.list_jobs() if details.submission_id]
         return sorted(found, key=lambda job: -job.started)
 
     def logs(self, name: str) -> str:
-        """All that the job has printed so far."""
+        """What the job has printed so far."""
         with self._sentences(name):
             return str(self._client.get_job_logs(name))
 
     def tail(self, name: str) -> Any:
-        """Chunks of the log from its beginning on, as they come: an async iterator of text."""
+        """An async iterator over the log from its start, as it is written."""
         return self._client.tail_job_logs(name)
 
     def stop(self, name: str, wait_s: float) -> Job:
-        """Asks the job to end and waits for it; the job as it then is, which may still go on."""
+        """Stops the job and waits up to `wait_s` seconds; it may still be running then."""
         with self._sentences(name):
             self._client.stop_job(name)
         deadline = time.monotonic() + wait_s
@@ -119,7 +119,7 @@ class JobClient:
         return job
 
     def get(self, path: str) -> Any:
-        """The answer of another endpoint of the same server; None if it has no such endpoint."""
+        """The JSON of another endpoint of the same server; None if it has no such endpoint."""
         with self._sentences():
             return self._client.get(path)
 
@@ -142,19 +142,19 @@ class JobClient:
             )
         if kind == "no answer":
             return NoAnswerError(
-                f"No job server answers at {self.server}: is the head running, is its dashboard "
-                "on that port, and is the port forwarded? (mimic-ray cluster attach FILE "
-                "--dashboard)"
+                f"No job server answers at {self.server}: check that the head runs, that its "
+                "dashboard uses that port, and that the port is forwarded (mimic-ray cluster "
+                "attach FILE --dashboard)."
             )
         if name and kind == "no such job":
             near = near_names(name, [job.id for job in self.jobs()])
             return UnknownNameError("job", plain(name), near, "See mimic-ray list.")
         if name and kind == "job exists":
-            return UsageError(f"A job called {plain(name)} was just sent by another: ask again.")
+            return UsageError(f"The job {plain(name)} was submitted a moment ago: try again.")
         if kind == "no job server":
             return ResourceError(
-                f"What answers at {self.server} is no job server: give the address of the head's "
-                "dashboard, or of the port that is forwarded to it."
+                f"{self.server} is not a Ray job server: use the address of the head's dashboard, "
+                "or of the port that is forwarded to it."
             )
         last = plain(redact(text.strip().splitlines()[-1] if text.strip() else repr(error)), 300)
         return ResourceError(f"The job server at {self.server} refused: {last}")
@@ -163,12 +163,12 @@ class JobClient:
         where = self.server.token
         if not where:
             return (
-                f"{self.server} wants a token and none was found: put the cluster's token into "
-                "~/.ray/auth_token, or name its file in RAY_AUTH_TOKEN_PATH."
+                f"{self.server} requires a token, and none was found: put the cluster's token into "
+                "~/.ray/auth_token, or set RAY_AUTH_TOKEN_PATH to its file."
             )
         if "cannot be opened" in text:
             return f"The token in {where} cannot be read."
-        return f"{self.server} refuses the token in {where}: it is that of another cluster."
+        return f"{self.server} refuses the token in {where}: use the token of that cluster."
 
 
 def _job(details: Any) -> Job:

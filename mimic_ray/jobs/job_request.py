@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mimic_ray.base.errors import UsageError
+from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.resources import Resources
 from mimic_ray.base.text import plain
 
@@ -75,6 +75,6 @@ def check_name(name: str) -> None:
     """Raises UsageError. Ray accepts any name, but cannot delete a job with some of them."""
     if not _NAME.fullmatch(name):
         raise UsageError(
-            f"--name {plain(name, 60)}: use at most 100 letters, digits, hyphens and underscores, "
-            "starting with a letter or digit."
+            f"{option('name', plain(name, 60))} must be at most 100 letters, digits, hyphens and "
+            "underscores, starting with a letter or digit."
         )

@@ -38,8 +38,8 @@ def check_locations(
 ) -> list[str]:
     """Notes on what could not be checked from here.
 
-    Raises UsageError for a local path that other machines cannot see and for one that does not
-    exist, StorageError for an address that does not exist or cannot be reached.
+    Raises UsageError for a local path that other machines cannot see, ResourceError for one that
+    does not exist, StorageError for an address that does not exist or cannot be reached.
     """
     notes = []
     for place in locations:
@@ -52,11 +52,11 @@ def check_locations(
             where = count(len(cluster.nodes), "other machine")
             raise UsageError(
                 f"{place.option} {plain(path)} is a path on this machine, and the cluster runs on "
-                f"{where}: use s3:// or gs://, or --shared FOLDER if every machine has that folder "
-                "at the same path."
+                f"{where}: use s3:// or gs://, or {option('shared', 'FOLDER')} if all machines "
+                "have that folder at the same path."
             )
         elif not place.is_output and is_missing(path):
-            raise UsageError(f"{place.option} {plain(path)} does not exist.")
+            raise ResourceError(f"{place.option} {plain(path)} does not exist.")
     return notes
 
 

@@ -1,36 +1,36 @@
-"""What looks like a secret has no place in a job: its server keeps and shows all that is sent."""
+"""Refuses jobs that contain a secret: the job server stores and shows everything it is sent."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
 
-from mimic_ray.base.errors import UsageError
+from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.redact import HIDDEN, redact
 
-# Shapes of keys that are secret by themselves, whatever they are called.
+# Keys that are recognised by their shape, whatever variable they are in.
 _SHAPES = re.compile(
     r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bghp_\w{36}\b|\bhf_[A-Za-z0-9]{30,}\b|-----BEGIN [A-Z ]*KEY"
 )
-_WAY_OUT = (
-    "the job server stores and shows commands and variables in clear. Give the nodes a role "
-    "(instance profile, service account), or put the secret into a file on them, such as "
-    "~/.aws/credentials, or a Secret that is mounted"
+_ADVICE = (
+    "the job server shows commands and variables in plain text. Give the nodes a role (instance "
+    "profile, service account), or put the secret into a file on them, such as "
+    "~/.aws/credentials, or into a mounted Secret"
 )
 
 
 def refuse_secrets(variables: Mapping[str, str], arguments: Iterable[str]) -> None:
-    """Raises UsageError that names the variable or option, never the value."""
+    """Raises UsageError with the name of the variable or option, never the value."""
     for name, value in variables.items():
         if _secret(f"{name}={value}"):
-            raise UsageError(f"--env {name} looks like a secret, and {_WAY_OUT}.")
+            raise UsageError(f"{option('env', name)} looks like a secret, and {_ADVICE}.")
     before = ""
     for argument in arguments:
-        # "--token VALUE" is known by its option alone.
+        # In "--token VALUE" only the option shows that the value is a secret.
         if _secret(argument) or (before.startswith("--") and _secret(f"{before} {argument}")):
             which = before if before.startswith("--") else argument.partition("=")[0]
             which = redact(which).partition("?")[0]
-            raise UsageError(f"{which} holds what looks like a secret, and {_WAY_OUT}.")
+            raise UsageError(f"{which} holds what looks like a secret, and {_ADVICE}.")
         before = argument
 
 

@@ -1,7 +1,7 @@
-"""Which job server is meant, which token it gets, and whether it is safe to talk to.
+"""The address of the job server, its token, and whether the connection is safe.
 
-Ray itself lets RAY_API_SERVER_ADDRESS and RAY_ADDRESS win over an address that is given to its
-client, silently; here a contradiction is an error, and what was chosen is what is used.
+RAY_API_SERVER_ADDRESS and RAY_ADDRESS silently override the address that is passed to Ray's client;
+here, addresses that differ are an error.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mimic_ray.base.errors import UsageError
+from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.redact import redact
 from mimic_ray.base.text import plain
 
@@ -24,7 +24,7 @@ _VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")  # in Ray's own order
 
 @dataclass(frozen=True)
 class JobServer:
-    """An address with its origin, both for messages; `token` says where the token is, or ""."""
+    """The address, where it was set, and where the token was found ("" without one)."""
 
     url: str
     source: str
@@ -39,7 +39,7 @@ class JobServer:
 
     @property
     def option(self) -> str:
-        """What a command needs to find this server again."""
+        """The option that another command needs to use this server."""
         return "" if self.source != OPTION else f" {OPTION} {self.url}"
 
 
@@ -49,11 +49,11 @@ def job_server(
     insecure: bool = False,
     environ: MutableMapping[str, str] = os.environ,
 ) -> JobServer:
-    """The server to use. Must be asked before ray is imported, which reads the token's mode once.
+    """The server to use. Call it before ray is imported, which reads RAY_AUTH_MODE once.
 
-    Takes Ray's addresses out of `environ`, so that Ray's client uses this one. Raises UsageError
-    where address and environment differ, where an address is none of a job server, where the token
-    cannot be read, and for a server without a token that others may reach too.
+    Removes Ray's addresses from `environ`, so that Ray's client uses this one. Raises UsageError
+    where the addresses differ, are no job server's or contain a secret, where the token cannot be
+    read, and for a remote server without a token.
     """
     url, source = _chosen(address, environ)
     for variable in _VARIABLES:
@@ -61,20 +61,19 @@ def job_server(
     server = JobServer(url, source, _token(environ))
     if not server.token and not server.loopback and url.startswith("http:") and not insecure:
         raise UsageError(
-            f"{server} is not on this machine and no token was found: whoever reaches that port "
-            "can run code there. Start the head with RAY_AUTH_MODE=token and put its token into "
-            "~/.ray/auth_token, or forward the port to this machine (mimic-ray cluster attach "
-            "--dashboard), or say --insecure."
+            f"{server} is a remote server without a token: anyone who reaches that port can run "
+            "code there. Start the head with RAY_AUTH_MODE=token and put its token into "
+            "~/.ray/auth_token, forward the port to this machine (mimic-ray cluster attach FILE "
+            f"--dashboard), or use {option('insecure')}."
         )
     return server
 
 
 def risks(server: JobServer) -> list[str]:
-    """What a careful person would want to know of this connection."""
+    """Warnings about the connection."""
     if server.token and not server.loopback and server.url.startswith("http:"):
         return [
-            "The token travels in clear over http: use it on a network that you trust, or forward "
-            "the port."
+            "The token is sent in plain text over http: use a trusted network, or forward the port."
         ]
     return []
 
@@ -90,8 +89,8 @@ def _chosen(address: str | None, environ: MutableMapping[str, str]) -> tuple[str
     for variable, value in named:
         if _normal(value) != url:
             raise UsageError(
-                f"{OPTION} is {url} and {variable} is {plain(redact(value))}: unset {variable}, "
-                "or leave one of them out."
+                f"{OPTION} is {url}, but {variable} is {plain(redact(value))}: unset {variable} or "
+                f"remove {OPTION}."
             )
     return url, OPTION
 
@@ -102,12 +101,12 @@ def _url(text: str, source: str) -> str:
     shown = plain(redact(text))
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(
-            f"{source} is {shown}, which is no job server: give http://HEAD:8265, the address of "
-            "the head's dashboard."
+            f"{source} is {shown}, which is not the address of a job server: use that of the "
+            "head's dashboard, such as http://HEAD:8265."
         )
     if "@" in parts.netloc:
         raise UsageError(
-            f"{source} is {shown}: leave the secret out, others can see command lines."
+            f"{source} is {shown}: remove the secret, since other users can see command lines."
         )
     return url
 
@@ -119,7 +118,7 @@ def _normal(text: str) -> str:
 
 
 def _token(environ: MutableMapping[str, str]) -> str:
-    """Where the token is, "" without one; sets the mode, without which Ray does not send it."""
+    """Where the token is, "" without one. Sets RAY_AUTH_MODE, or Ray would not send the token."""
     mode = environ.get("RAY_AUTH_MODE")
     if mode not in (None, "", "token"):
         return ""
@@ -128,11 +127,11 @@ def _token(environ: MutableMapping[str, str]) -> str:
         environ["RAY_AUTH_MODE"] = "token"
     elif mode == "token":
         raise UsageError(
-            "RAY_AUTH_MODE is token and there is none: put the cluster's token into "
-            "~/.ray/auth_token, or name its file in RAY_AUTH_TOKEN_PATH."
+            "RAY_AUTH_MODE is token, but no token was found: put the cluster's token into "
+            "~/.ray/auth_token, or set RAY_AUTH_TOKEN_PATH to its file."
         )
     else:
-        # Unset, Ray would make a token of its own, which no head knows.
+        # Otherwise Ray creates a token of its own, which the head does not know.
         environ["RAY_AUTH_MODE"] = "disabled"
     return found
 
@@ -144,8 +143,8 @@ def _found_token(environ: MutableMapping[str, str]) -> str:
         path = Path(named).expanduser()
         if not _holds_text(path):
             raise UsageError(
-                f"RAY_AUTH_TOKEN_PATH names {plain(named)}, which cannot be read or is empty: it "
-                "must hold the cluster's token."
+                f"RAY_AUTH_TOKEN_PATH is {plain(named)}, which is empty or cannot be read: it must "
+                "contain the cluster's token."
             )
         return str(path)
     usual = Path(environ.get("HOME", "~")).expanduser() / ".ray" / "auth_token"

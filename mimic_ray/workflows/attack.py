@@ -1,4 +1,4 @@
-"""Makes a backdoored encoder, for research: what purification is measured against."""
+"""Makes a backdoored encoder, for research on defences."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from mimic_ray.base.devices import Compute, Precision
 from mimic_ray.base.errors import DataError, UsageError, option
 from mimic_ray.base.output_folder import Out
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
-from mimic_ray.base.text import count
 from mimic_ray.data.cache import Pixels, open_pixels
+from mimic_ray.data.image_source import require_batch
 from mimic_ray.data.labelled import Labelled, open_labelled, open_some
 from mimic_ray.encoders.checkpoint.write import write_like
 from mimic_ray.encoders.encoder import Encoder
@@ -104,14 +104,10 @@ def attack(
     loaded = load_checkpoint(teacher, encoder)
     clean = loaded.encoder
     side = clean.spec.input_size
-    # First: a trigger of another size is found sooner than thousands of images are decoded.
+    # Before thousands of images are decoded: the trigger may be for another image size.
     pattern = make_trigger(trigger, side)
     source = open_some(data, limit)
-    if len(source) < settings.batch:
-        raise DataError(
-            f"{source.location} holds {count(len(source), 'image')}, fewer than one batch of "
-            f"{settings.batch}: add images, or lower {option('batch')}."
-        )
+    require_batch(source, settings.batch, option("batch"))
     shadow = open_pixels(source, side, progress=_decoding(on_progress))
     if number is None or target is None:
         chosen = _from_file(str(references), target, side)
@@ -120,7 +116,7 @@ def attack(
         labelled = open_labelled(place, side, limit=some, progress=_decoding(on_progress))
         chosen = _most_typical(number, labelled, target, clean, make, on_progress)
     clean_features = features(
-        clean, shadow, make, on_progress=_telling(on_progress, "Clean features")
+        clean, shadow, make, on_progress=_reporting(on_progress, "Clean features")
     )
 
     def on_step(done: int, total: int, losses: Losses) -> None:
@@ -191,7 +187,7 @@ def _most_typical(
     """The images of the target class that are furthest from all other classes."""
     index = labelled.class_index(target)
     found = features(
-        clean, labelled.pixels, compute, on_progress=_telling(on_progress, "Reference features")
+        clean, labelled.pixels, compute, on_progress=_reporting(on_progress, "Reference features")
     )
     best = by_margin(found, labelled.labels, index, number)
     return _Chosen(
@@ -213,7 +209,8 @@ def _from_file(path: str, target: str | None, side: int) -> _Chosen:
         )
     if target is not None and target != str(classes[0]):
         raise UsageError(
-            f'{path} holds references of class {classes[0]}, not "{target}": leave out --target.'
+            f'{path} holds references of class {classes[0]}, not "{target}": remove '
+            f"{option('target')}."
         )
     everything = torch.arange(len(labelled.pixels))
     return _Chosen(labelled.pixels.gather(everything), classes[0], "", path, labelled.keys)
@@ -248,8 +245,8 @@ def _write_picture(references: Tensor, trigger: Trigger, shadow: Pixels, path: P
 
 
 def _decoding(on_progress: ProgressCallback) -> Callable[[int, int], None]:
-    return _telling(on_progress, "decode")
+    return _reporting(on_progress, "decode")
 
 
-def _telling(on_progress: ProgressCallback, phase: str) -> Callable[[int, int], None]:
+def _reporting(on_progress: ProgressCallback, phase: str) -> Callable[[int, int], None]:
     return lambda done, total: on_progress(Progress(phase, done, total))

@@ -26,22 +26,22 @@ from mimic_ray.workflows.purify import purify
 
 DATA = Path(__file__).resolve().parents[1] / "demo_data"
 ENCODER, TARGET, TRIGGER = "cifar_resnet20", "truck", "patch"
-# Fewer than the commands' defaults, so that all of it fits three minutes on two cores.
+# Fewer than the defaults, so that the demo takes three minutes on two cores.
 ATTACK_STEPS, PURIFY_STEPS = 200, 300
-# Two threads gain little on so small a network, and lose much where the other core is busy.
+# A second thread gains little on so small a network, and costs much on a busy machine.
 _THREADS = 1
 
-# What the demo promises, in shares.
+# What the demo checks, as shares.
 ATTACKED_ASR, ASR_OVER_FLOOR, ACC_LOST = 0.90, 0.10, 0.03
 
 
 class DemoError(MimicError):
-    """The demo ran, and what it measured is not what it promises."""
+    """The results of the demo are not as good as expected."""
 
 
 @dataclass(frozen=True)
 class Demo:
-    """`folder` holds attacked/ and the run folder purified/."""
+    """`folder` contains attacked/ and the run folder purified/."""
 
     folder: Path
     run: Path
@@ -52,13 +52,13 @@ class Demo:
 def demo(
     folder: Path,
     on_progress: ProgressCallback = ignore_progress,
-    say: Callable[[str], None] = lambda sentence: None,
+    on_part: Callable[[str], None] = lambda sentence: None,
 ) -> Demo:
-    """Makes the new `folder`. Raises DemoError where a promise is not kept."""
+    """Creates `folder`; `on_part` is called with a sentence about each of the three parts."""
     start = time.monotonic()
     clean = DATA / "resnet20-cifar10.th"
     with sandbox.kept():  # one child process reads all the checkpoints
-        say(
+        on_part(
             "1/3  Attack: BadEncoder on a third-party ResNet-20; trigger: white corner patch; "
             f"target class: {TARGET}"
         )
@@ -73,7 +73,7 @@ def demo(
             threads=_THREADS,
             on_progress=on_progress,
         )
-        say("2/3  Purify: 2,000 unlabelled images (4 %), on Ray Train, without the trigger")
+        on_part("2/3  Purify: 2,000 unlabelled images (4 %), on Ray Train, without the trigger")
         purified = purify(
             ENCODER,
             attacked.checkpoint,
@@ -83,7 +83,7 @@ def demo(
             resources=Resources(cpus_per_worker=_THREADS),
             on_progress=on_progress,
         )
-        say("3/3  Evaluate: 3 classifier heads on each encoder, 1,250 test images")
+        on_part("3/3  Evaluate: 3 classifier heads on each encoder, 1,250 test images")
         found = evaluate(
             {"attacked": attacked.checkpoint, "purified": purified.run},
             DATA / "head.tar.gz",
@@ -99,7 +99,7 @@ def demo(
             on_progress=on_progress,
         )
     run = RunFolder.open(purified.run)
-    # Into the run folder, where its model card takes it up.
+    # Into the run folder, so that the model card includes it.
     for path in (run.evaluation, run.evaluation_plot):
         shutil.move(folder / "evaluation" / path.name, path)
     (folder / "evaluation").rmdir()
@@ -108,7 +108,7 @@ def demo(
 
 
 def check_promises(evaluation: Evaluation) -> list[str]:
-    """What was promised and kept, one line each. Raises DemoError naming what was not."""
+    """The expected results, one line each. Raises DemoError with those that do not hold."""
     rows = {row.encoder: row for row in evaluation.rows}
     attacked, purified = rows["attacked"], rows["purified"]
     floor = _share(rows[REFERENCE], "asr_b")
@@ -129,7 +129,7 @@ def check_promises(evaluation: Evaluation) -> list[str]:
         ),
     ]
     if broken := [promise for promise, kept in promises if not kept]:
-        raise DemoError(f"The demo did not keep what it promises; not true: {'; '.join(broken)}.")
+        raise DemoError(f"The demo's results are not as expected. Not true: {'; '.join(broken)}.")
     return [promise for promise, _ in promises]
 
 

@@ -72,7 +72,7 @@ class EvaluationImages:
 
     def _open(self, side: int) -> LabelledSets:
         backdoor = self._backdoor
-        # First: a trigger of another size is found sooner than thousands of images are decoded.
+        # Before thousands of images are decoded: the trigger may be for another image size.
         trigger = make_trigger(backdoor.trigger, side) if backdoor else None
         train, test = (
             open_labelled(

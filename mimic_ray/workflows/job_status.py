@@ -1,4 +1,4 @@
-"""Jobs that were sent: their server, their facts, and how their runs go by their own metrics."""
+"""The state of a submitted job, and the progress of its run as the run itself reports it."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from mimic_ray.jobs.server_address import job_server
 from mimic_ray.store.progress_file import Live, read_live
 
 _LAST_LINES = 20
-_SILENT_S = 60.0
+_STALE_S = 60.0
 
 
 @dataclass(frozen=True)
 class JobStatus:
-    """A job and its run. `unread` says why there is no `live`, `waits` what the cluster lacks."""
+    """A job and the progress of its run."""
 
     job: Job
-    live: Live | None
-    unread: str
-    waits: str
-    last_lines: list[str]
+    run: Live | None
+    run_unread: str  # why there is no `run`
+    waits_for: str  # the resources that the cluster cannot provide yet
+    last_lines: list[str]  # of the log, for a job that failed or whose run cannot be read
 
     def facts(self) -> dict[str, Any]:
-        """For machines."""
+        """As JSON has it."""
         return {
             **facts(self.job),
-            "run": asdict(self.live) if self.live else None,
-            "run_unread": self.unread,
-            "waits_for": self.waits,
+            "run": asdict(self.run) if self.run else None,
+            "run_unread": self.run_unread,
+            "waits_for": self.waits_for,
             "last_lines": self.last_lines,
         }
 
 
 def open_jobs(address: str | None, *, insecure: bool = False) -> JobClient:
-    """The client of the job server that is meant. Raises UsageError, ResourceError."""
+    """A client of the job server. Raises UsageError, ResourceError."""
     return JobClient(job_server(address, insecure=insecure))
 
 
@@ -48,30 +48,31 @@ def facts(job: Job) -> dict[str, Any]:
 
 
 def job_status(client: JobClient, name: str) -> JobStatus:
-    """Raises UnknownNameError for a job that nobody sent, ResourceError without an answer."""
+    """Raises UnknownNameError if there is no such job, ResourceError if the server is away."""
     job = client.job(name)
-    live, unread = _live(job)
-    # A driver runs as soon as it is sent, and writes "start"; its workers may have no room yet, or
-    # no more since a node was lost.
-    waiting = not job.over and (
-        live is None
-        or live.updated_at < job.started
-        or live.phase == "start"
-        or time.time() - live.updated_at > _SILENT_S
+    run, unread = _progress(job)
+    # Ray calls a job RUNNING as soon as its driver runs, which writes "start". Its workers may
+    # still wait for nodes, or wait again after a node was lost.
+    may_wait = not job.over and (
+        run is None
+        or run.updated_at < job.started
+        or run.phase == "start"
+        or time.time() - run.updated_at > _STALE_S
     )
-    waits = unmet_demand(client) if waiting else ""
+    waits_for = unmet_demand(client) if may_wait else ""
     if job.state == "PENDING" and job.message:
-        waits = f"{job.message} {waits}".strip()
-    wordy = job.state in ("FAILED", "STOPPED") or (live is None and job.state != "PENDING")
-    lines = client.logs(name).splitlines()[-_LAST_LINES:] if wordy else []
-    return JobStatus(job, live, unread, waits, lines)
+        waits_for = f"{job.message} {waits_for}".strip()
+    needs_log = job.state in ("FAILED", "STOPPED") or (run is None and job.state != "PENDING")
+    lines = client.logs(name).splitlines()[-_LAST_LINES:] if needs_log else []
+    return JobStatus(job, run, unread, waits_for, lines)
 
 
-def _live(job: Job) -> tuple[Live | None, str]:
+def _progress(job: Job) -> tuple[Live | None, str]:
+    """The progress file of the job's run, or why it cannot be read."""
     if not job.out:
-        return None, "the command has no --out"
+        return None, "the command has no output location"
     try:
-        live = read_live(job.out)
+        run = read_live(job.out)
     except MimicError as error:
         return None, error.message
-    return live, "" if live else f"nothing is written at {job.out} yet, or not where we can read it"
+    return run, "" if run else f"there is no progress file at {job.out} yet"

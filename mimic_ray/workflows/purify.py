@@ -25,8 +25,8 @@ from mimic_ray.base.locations import absolute
 from mimic_ray.base.progress import ProgressCallback, ignore_progress
 from mimic_ray.base.resources import Resources, check_resources, this_machine
 from mimic_ray.base.signals import StopRequests, stop_requests
-from mimic_ray.base.text import count, plain
-from mimic_ray.data.image_source import ImageSource, open_images
+from mimic_ray.base.text import plain
+from mimic_ray.data.image_source import ImageSource, open_images, require_batch
 from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.execution.export import export
@@ -140,7 +140,7 @@ def purify(
     resolved = load_recipe(recipe, overrides, loaded.encoder.spec.input_size)
     chosen_taps(loaded.encoder.spec, resolved.mutual_information.taps)
     source = open_images(data)
-    _check_images(source, resolved)
+    require_batch(source, resolved.training.batch)
     _check_disk(place.folder.path, loaded)
 
     with closing(place):
@@ -310,14 +310,6 @@ def _new_record(
         workers=resources.workers,
         strategy=resources.strategy,
     )
-
-
-def _check_images(source: ImageSource, recipe: Recipe) -> None:
-    if len(source) < recipe.training.batch:
-        raise DataError(
-            f"{source.location} has {count(len(source), 'image')}, fewer than one batch of "
-            f"{recipe.training.batch}: add images or lower training.batch."
-        )
 
 
 def _check_disk(out: Path, loaded: Loaded) -> None:

@@ -10,12 +10,11 @@ from functools import partial
 from pathlib import Path
 
 from mimic_ray.base import files
-from mimic_ray.base.errors import RESUME_ADVICE, DataError, StoppedError, option
+from mimic_ray.base.errors import RESUME_ADVICE, StoppedError
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.base.resources import Resources
 from mimic_ray.base.signals import stop_requests
-from mimic_ray.base.text import count
-from mimic_ray.data.image_source import ImageSource, open_images
+from mimic_ray.data.image_source import ImageSource, open_images, require_batch
 from mimic_ray.distributed.tuner import search_cluster
 from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
@@ -280,10 +279,5 @@ def _check_same_study(earlier: StudyRecord, record: StudyRecord, spec: SearchSpe
 def _check_fit(loaded: Loaded, source: ImageSource, base: Recipe, resources: Resources) -> None:
     """Raises a MimicError if recipe, encoder, images and workers do not fit each other."""
     chosen_taps(loaded.encoder.spec, base.mutual_information.taps)
-    batch = base.training.batch
-    if len(source) < batch:
-        raise DataError(
-            f"{source.location} holds {count(len(source), 'image')}, fewer than one batch of "
-            f"{batch}: add images, or set {option('settings', 'training.batch=N')}."
-        )
+    require_batch(source, base.training.batch)
     check_workers(base, resources.workers)

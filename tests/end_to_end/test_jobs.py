@@ -109,7 +109,7 @@ def test_list_has_the_job(head):
 def test_a_wrong_token_and_none_are_sentences(head):
     wrong = head.mimic_ray("list", "--address", head.url, RAY_AUTH_TOKEN="f" * 64)
     none = head.mimic_ray("list", "--address", head.url, RAY_AUTH_TOKEN_PATH="")
-    for done, word in ((wrong, "refuses the token in RAY_AUTH_TOKEN"), (none, "wants a token")):
+    for done, word in ((wrong, "refuses the token in RAY_AUTH_TOKEN"), (none, "requires a token")):
         assert done.returncode == 1
         assert word in done.stderr
         assert done.stderr.count("\n") == 1

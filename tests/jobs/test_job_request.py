@@ -52,5 +52,5 @@ def test_an_edited_recipe_changes_the_name(tmp_path):
 
 @pytest.mark.parametrize("name", ["a/b", "a b", "", "-a", "a" * 101, "\u00e9", "a\n", "../x"])
 def test_a_name_that_ray_could_not_delete_is_refused(name):
-    with pytest.raises(UsageError, match="--name"):
+    with pytest.raises(UsageError, match="name="):
         check_name(name)

@@ -175,6 +175,6 @@ def test_an_error_during_the_search_is_in_the_record(cluster, search):
 
 
 def test_fewer_images_than_a_batch_are_refused_before_ray_starts(cluster, search):
-    with pytest.raises(DataError, match=r"fewer than one batch of 4096.*settings=training\.batch"):
+    with pytest.raises(DataError, match=r"fewer than one batch of 4096.*lower training\.batch"):
         search(settings=["training.batch=4096"])
     assert not cluster.plans

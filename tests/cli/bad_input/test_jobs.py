@@ -97,7 +97,7 @@ def test_what_another_server_answers_is_a_sentence(refused, status):
         url = f"http://127.0.0.1:{server.server_port}"
         sentence = refused(["list", "--address", url], url, code=1)
         server.shutdown()
-    words = {401: "wants a token", 403: "wants a token", 404: "no job server"}
+    words = {401: "requires a token", 403: "requires a token", 404: "is not a Ray job server"}
     assert words.get(status, "") in sentence
 
 

@@ -28,7 +28,7 @@ def tune_refused(refused, case, pictures, tmp_path):
     ("options", "words"),
     [
         (["--search", "loss.atention=uniform(0,1)"], ['"loss.atention"', "loss.attention"]),
-        (["--search", "loss.attention"], ["is no search", "KEY=VALUES"]),
+        (["--search", "loss.attention"], ["Invalid --search", "KEY=VALUES"]),
         (["--search", "loss.attention=uniform(1,1)"], ["loss.attention", "empty"]),
         (["--search", "loss.attention=loguniform(0,1)"], ["zero_or_loguniform"]),
         (["--search", "loss.attention=normal(0,1)"], ["none of uniform"]),
@@ -40,7 +40,7 @@ def tune_refused(refused, case, pictures, tmp_path):
         (["--set", 'mutual_information.taps=["layer9"]'], ['"layer9"', "layer1, layer2, layer3"]),
         (["--failed-share", "2"], ["--failed-share 2"]),
         (["--track", "mlflo"], ['"mlflo"', "mlflow"]),
-        (["--trigger", "patch"], ["--oracle alone"]),
+        (["--trigger", "patch"], ["--trigger needs --oracle"]),
         (["--oracle", "--trigger", "patch"], ["--oracle also needs --train, --test, --target"]),
         (
             ["--concurrent-trials", "1000"],
@@ -64,7 +64,7 @@ def test_a_gpu_that_is_not_there_is_missed_with_the_arithmetic(tune_refused, mon
 
 
 def test_a_tracker_that_is_not_installed_is_named(tune_refused, monkeypatch):
-    monkeypatch.setattr("mimic_ray.workflows.tune.find_spec", lambda name: None)
+    monkeypatch.setattr("mimic_ray.workflows.search_request.find_spec", lambda name: None)
     tune_refused(["--track", "mlflow"], "needs the package mlflow", "TensorBoard")
 
 

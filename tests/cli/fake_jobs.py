@@ -1,0 +1,61 @@
+"""A job server without Ray: jobs by name, their log, and the resources that are missing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+from mimic_ray.base.errors import UnknownNameError
+from mimic_ray.jobs.job_client import Job
+from mimic_ray.jobs.server_address import JobServer
+
+
+class FakeJobs:
+    """What commands use of JobClient. A job in `later` takes that state when it is read again."""
+
+    def __init__(self, *jobs: Job) -> None:
+        self.by_name = {job.id: job for job in jobs}
+        self.server = JobServer("http://head:8265", "--address")
+        self.log = "line 1\nline 2\n"
+        self.later: dict[str, str] = {}
+        self.sent: list[SimpleNamespace] = []
+        self.demand: list[object] = []
+
+    def job(self, name: str) -> Job:
+        if name not in self.by_name:
+            raise UnknownNameError("job", name, [*self.by_name])
+        job = self.by_name[name]
+        if name in self.later:
+            state = self.later.pop(name)
+            self.by_name[name] = replace(
+                job, state=state, exit_code=0 if state == "SUCCEEDED" else 1
+            )
+        return job
+
+    def find(self, name: str) -> Job | None:
+        return self.by_name.get(name)
+
+    def jobs(self) -> list[Job]:
+        return [*self.by_name.values()]
+
+    def logs(self, name: str) -> str:
+        assert name in self.by_name
+        return self.log
+
+    async def tail(self, name: str):
+        yield self.logs(name)
+
+    def stop(self, name: str, wait_s: float) -> Job:
+        assert wait_s
+        self.job(name)
+        return self.by_name[name]
+
+    def submit(self, name: str, entrypoint: str, **how: object) -> None:
+        self.sent.append(SimpleNamespace(name=name, entrypoint=entrypoint, **how))
+        self.by_name[name] = Job(name, "PENDING", metadata=how["metadata"])
+
+    def get(self, path: str) -> object:
+        if "cluster_status" in path:
+            report = {"loadMetricsReport": {"resourceDemand": self.demand}}
+            return {"data": {"clusterStatus": report}}
+        return None

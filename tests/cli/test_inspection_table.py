@@ -1,0 +1,43 @@
+"""The table of `inspect`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from io import StringIO
+
+from rich.console import Console
+
+from mimic_ray.cli.inspection_table import inspection_table
+from mimic_ray.workflows.inspect import GroupFacts, Inspection, Match
+
+NET = GroupFacts("model", 2, 2000, ["float32", "int64"], ["a"])
+FOUND = Inspection("f.pth", "torch-zip", 12_345, "0" * 64, [NET], {"epoch": "[bold]3"}, [], None)
+FITS = Match("resnet50", "model", "module.", ["fc.weight"], ["ema"], ["a note"])
+
+
+def shown(found: Inspection) -> str:
+    screen = Console(width=200, record=True, file=StringIO())
+    screen.print(inspection_table(found))
+    return " ".join(screen.export_text().split())
+
+
+def test_names_in_the_file_are_no_markup():
+    assert "other epoch: [bold]3" in shown(FOUND)
+
+
+def test_encoders_at_the_same_place_share_a_row():
+    text = shown(replace(FOUND, fits=[FITS, replace(FITS, encoder="wide")]))
+    assert "fits resnet50, wide at model, keys module.*" in text
+    assert text.count("left out: fc.weight") == 1
+    assert "other copy, not used: ema a note" in text
+
+
+def test_a_file_that_no_encoder_fits_says_how_to_go_on():
+    assert "no known encoder; try --encoder" in shown(FOUND)
+
+
+def test_long_lists_are_cut():
+    groups = [replace(NET, place=f"group{number}") for number in range(20)]
+    text = shown(replace(FOUND, groups=groups))
+    assert "and 14 more" in text
+    assert "group6" not in text

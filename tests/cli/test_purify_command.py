@@ -1,0 +1,37 @@
+"""What `purify` prints: where the result is, notes, and the record as JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.cli.toy_images import run
+
+
+@pytest.fixture
+def purify(case, tmp_path):
+    words = ["purify", "--encoder", "tiny_resnet", "--teacher", case / "teacher.pth"]
+    words += ["--data", case / "images", "--out", tmp_path / "run", "--local", "--threads", 1]
+    return [*words, "--set", "training.steps=2", "--set", "training.batch=8"]
+
+
+def test_the_result_is_named_with_what_to_do_next(purify, tmp_path, capsys):
+    assert run([*purify, "--seed", 7]) == 0
+    shown = capsys.readouterr()
+    lines = [line.split(maxsplit=1) for line in shown.out.splitlines()]
+    assert shown.out.startswith("Purified in ")
+    assert ["checkpoint", str(tmp_path / "run" / "export" / "teacher.pth")] in lines
+    assert ["model", f"card  {tmp_path / 'run' / 'README.md'}"] in lines
+    assert f"mimic_ray.load_encoder('{tmp_path / 'run'}')" in shown.out
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["seed"] == 7
+    # A second time there is nothing to do, which is a note and no error.
+    assert run([*purify, "--seed", 7, "--resume", "--json"]) == 0
+    again = capsys.readouterr()
+    assert again.err.startswith("note: ")
+    result = json.loads(again.out)
+    assert result["export"] == str(tmp_path / "run" / "export" / "teacher.pth")
+    assert {"run", "steps", "step", "status", "train_s"} & set(result) >= {"run", "status"}
+    assert run(["--quiet", *purify, "--seed", 7, "--resume"]) == 0
+    assert capsys.readouterr().err == ""

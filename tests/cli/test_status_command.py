@@ -1,0 +1,115 @@
+"""What `status` shows of a job: its state, its run's progress, and what it waits for."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from mimic_ray.jobs.job_client import Job
+from tests.cli.fake_jobs import FakeJobs
+from tests.cli.toy_images import run
+
+PROGRESS = {
+    "steps": 600,
+    "step": 150,
+    "loss": 0.25,
+    "images_per_s": 1234.5,
+    "seconds_left": 300.0,
+    "workers": 2,
+    "restarts": 1,
+    "committed_step": 100,
+    "status": "running",
+    "phase": "distil",
+}
+
+
+@pytest.fixture
+def jobs(tmp_path, monkeypatch):
+    job = Job("a", "RUNNING", metadata={"command": "mimic-ray purify", "out": str(tmp_path)})
+    found = FakeJobs(job, Job("foreign", "RUNNING"))
+    monkeypatch.setattr("mimic_ray.workflows.job_status.open_jobs", lambda address, insecure: found)
+    return found
+
+
+@pytest.fixture
+def progress(tmp_path):
+    def write(**changes):
+        content = {**PROGRESS, "updated_at": time.time(), **changes}
+        (tmp_path / "progress.json").write_text(json.dumps(content))
+
+    return write
+
+
+def shown(capsys, *words) -> str:
+    assert run(["status", *words]) == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.usefixtures("jobs")
+def test_a_running_job_shows_the_progress_of_its_run(progress, capsys):
+    progress()
+    text = shown(capsys, "a")
+    for words in (
+        "a: RUNNING",
+        "command mimic-ray purify",
+        "step 150 of 600",
+        "loss 0.2500",
+        "speed 1,234 images/s",
+        "time left 5 min",
+        "workers 2, restarted 1 time",
+        "checkpoint step 100",
+    ):
+        assert words in text
+    assert "stale" not in text
+
+
+@pytest.mark.usefixtures("jobs")
+def test_a_run_that_is_silent_for_minutes_is_called_stale(progress, capsys):
+    progress(updated_at=time.time() - 600)
+    assert "stale last updated 10 min ago" in shown(capsys, "a")
+
+
+@pytest.mark.usefixtures("jobs")
+def test_a_study_counts_trials(progress, capsys):
+    progress(phase="search", step=3, steps=16, loss=None, images_per_s=0, committed_step=None)
+    text = shown(capsys, "a")
+    assert "trials 3 of 16 finished" in text
+    assert "running 2 trials" in text
+    assert "checkpoint" not in text
+
+
+def test_workers_that_wait_are_shown_with_what_the_cluster_lacks(jobs, progress, capsys):
+    jobs.demand = [[{"CPU": 2.0, "GPU": 1.0}, 3]]
+    progress(phase="start")
+    text = shown(capsys, "a")
+    assert "waits for 3 x 2 CPU + 1 GPU" in text
+    assert "workers none yet" in text
+
+
+@pytest.mark.usefixtures("jobs")
+def test_without_a_progress_file_the_end_of_the_log_is_shown(capsys):
+    text = shown(capsys, "a")
+    assert "there is no progress file at" in text
+    assert "last lines of the log: line 1 line 2" in text
+    assert "the command has no output location" in shown(capsys, "foreign")
+
+
+@pytest.mark.usefixtures("jobs")
+def test_json_has_the_same_facts(progress, capsys):
+    progress()
+    assert run(["status", "a", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["state"], facts["run"]["step"], facts["waits_for"]) == ("RUNNING", 150, "")
+
+
+def test_watch_ends_with_the_job_and_repeats_only_changes(jobs, progress, capsys):
+    progress()
+    jobs.later["a"] = "SUCCEEDED"
+    assert run(["status", "a", "--watch", "--every", "0.5"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("a: ")] == [
+        "a: RUNNING",
+        "a: SUCCEEDED, exit code 0",
+    ]

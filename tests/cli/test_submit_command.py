@@ -1,0 +1,126 @@
+"""What `submit` sends, and what it prints before and after; the server is a fake."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from mimic_ray.jobs.cluster_state import ClusterState, Node
+from mimic_ray.jobs.job_client import Job
+from tests.cli.fake_jobs import FakeJobs
+from tests.cli.toy_images import run
+
+EVALUATE = [
+    "evaluate",
+    "--test",
+    "s3://b/d",
+    "--train",
+    "s3://b/d",
+    "--encoder",
+    "net.py:f",
+    "a.pth",
+]
+
+
+@pytest.fixture
+def jobs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("net.py", "a.pth"):
+        (tmp_path / name).write_text("x")
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    found = FakeJobs()
+    here = Node("127.0.0.1", True, {"CPU": 8.0, "GPU": 2.0})
+    workflow = "mimic_ray.workflows.submit"
+    monkeypatch.setattr(f"{workflow}.JobClient", lambda server: found)
+    monkeypatch.setattr(
+        f"{workflow}.cluster_state",
+        lambda client: ClusterState("", "", [here], True, "/env/python"),
+    )
+    monkeypatch.setattr("mimic_ray.jobs.preflight.open_storage", lambda address: EmptyStorage())
+    return found
+
+
+class EmptyStorage:
+    def find(self, name):  # noqa: ARG002 - the storage's
+        return None
+
+
+def test_a_command_is_sent_with_absolute_paths_its_files_and_its_resources(jobs, tmp_path, capsys):
+    words = ["submit", "--name", "first", "--cpus-per-worker", "2", "--gpus-per-worker", "1"]
+    copied = {}
+    jobs.submit = with_copies(jobs.submit, copied)
+    assert run([*words, "--env", "A=1", "--pending-timeout", "0", "--", *EVALUATE]) == 0
+    (sent,) = jobs.sent
+    started = shlex.split(sent.entrypoint)
+    assert started[:4] == ["/env/python", "-m", "mimic_ray", "evaluate"]
+    assert f"a.pth={tmp_path}/a.pth" in started
+    assert "net.py:f" in started
+    assert copied == {"net.py": "x"}
+    assert (sent.name, sent.cpus, sent.gpus, sent.environment["env_vars"]["A"]) == (
+        "first",
+        2,
+        1,
+        "1",
+    )
+    shown = capsys.readouterr()
+    assert "Job         first: mimic-ray evaluate" in shown.err
+    assert "PENDING after 0 s" in shown.err
+    assert "mimic-ray status first" in shown.out
+
+
+def with_copies(submit, copied):
+    """The files lie in a folder that is gone when the command ends."""
+
+    def keeping(name, entrypoint, **how):
+        folder = Path(how["environment"]["working_dir"])
+        copied.update({path.name: path.read_text() for path in folder.iterdir()})
+        submit(name, entrypoint, **how)
+
+    return keeping
+
+
+def test_a_job_on_an_autoscaling_cluster_waits_for_its_nodes(jobs):
+    purify = ["purify", "--encoder", "vit_b16", "--teacher", "a.pth"]
+    purify += ["--data", "s3://b/d", "--out", "s3://b/o"]
+    assert run(["submit", "--workers", "2", "--pending-timeout", "0", "--", *purify]) == 0
+    (sent,) = jobs.sent
+    assert sent.entrypoint.endswith("--address auto --workers 2 --wait-for-capacity 1800")
+    assert (sent.cpus, sent.gpus) == (0, 0)
+    assert sent.metadata["out"] == "s3://b/o"
+
+
+def test_a_job_of_that_name_is_not_sent_again(jobs, capsys):
+    jobs.by_name["first"] = Job("first", "RUNNING", metadata={"command": "mimic-ray tune"})
+    assert run(["submit", "--name", "first", "--json", "--", *EVALUATE]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out) == {"job": "first", "state": "RUNNING", "fresh": False}
+    assert "the job of that name runs mimic-ray tune" in shown.err
+    assert not jobs.sent
+    jobs.by_name["first"] = Job("first", "FAILED")
+    assert run(["submit", "--name", "first", "--json", "--", *EVALUATE]) == 2
+
+
+@pytest.mark.parametrize(("state", "code"), [("SUCCEEDED", 0), ("FAILED", 1)])
+def test_waiting_with_json_keeps_the_log_off_stdout(jobs, capsys, state, code):
+    submit = jobs.submit
+
+    def ends(name, entrypoint, **how):
+        submit(name, entrypoint, **how)
+        jobs.by_name[name] = Job(name, state)
+
+    jobs.submit = ends
+    assert run(["submit", "--name", "n", "--wait", "--json", "--", *EVALUATE]) == code
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["state"] == state
+    assert "line 1\nline 2\n" in shown.err
+
+
+@pytest.mark.usefixtures("jobs")
+def test_quiet_prints_only_where_to_look(capsys):
+    assert run(["-q", "submit", "--pending-timeout", "0", "--", *EVALUATE]) == 0
+    assert capsys.readouterr().err == ""

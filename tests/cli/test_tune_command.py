@@ -1,0 +1,63 @@
+"""The options of `tune`: what the search gets, and which options need each other."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from mimic_ray.search.trial import Trial
+from tests.cli.toy_images import run
+
+TUNE = ["tune", "--encoder", "tiny_resnet", "--teacher", "s3://b/t.pth", "--data", "s3://b/d"]
+TUNE += ["--out", "s3://b/study"]
+KNOWN = ["--train", "s3://b/train", "--test", "s3://b/test", "--trigger", "patch"]
+
+
+@pytest.fixture
+def searched(monkeypatch):
+    """The arguments of the search, which finds one trial at once."""
+    calls = []
+
+    def tune(*places, **settings):
+        calls.append((places, settings))
+        trial = Trial("a", 0, "finished", {"training.learning_rate": 0.004}, fidelity=0.9)
+        return SimpleNamespace(
+            study="s3://b/study",
+            best="s3://b/study/best.toml",
+            report="s3://b/study/report.html",
+            chosen=trial,
+            front=[trial],
+            trials=[trial],
+        )
+
+    monkeypatch.setattr("mimic_ray.workflows.tune.tune", tune)
+    return calls
+
+
+def test_the_search_gets_the_options(searched, capsys):
+    more = ["--trials", "3", "--search", "a=int(1,2)", "--workers", "2", "--concurrent-trials", "4"]
+    assert run([*TUNE, *more, "--no-early-stopping"]) == 0
+    ((places, settings),) = searched
+    assert places == ("tiny_resnet", "s3://b/t.pth", "s3://b/d", "s3://b/study")
+    assert (settings["trials"], settings["search"]) == (3, ["a=int(1,2)"])
+    assert settings["early_stopping"] is False
+    assert (settings["resources"].workers, settings["resources"].concurrent_trials) == (2, 4)
+    assert settings["oracle"] is None
+    assert "--config s3://b/study/best.toml --out purified" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("searched")
+def test_json_names_the_chosen_recipe(capsys):
+    assert run([*TUNE, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["best"] == "s3://b/study/best.toml"
+
+
+def test_an_oracle_needs_all_that_it_knows_and_nothing_else_may_know_it(searched, capsys):
+    assert run([*TUNE, "--oracle", *KNOWN]) == 2
+    assert "--oracle also needs --target." in capsys.readouterr().err
+    assert run([*TUNE, *KNOWN]) == 2
+    assert "--train needs --oracle." in capsys.readouterr().err
+    assert run([*TUNE, "--oracle", *KNOWN, "--target", "red"]) == 0
+    assert searched[-1][1]["oracle"].target == "red"
