@@ -22,14 +22,14 @@ def train_workers(mark: str) -> list[int]:
     return [pid for pid, command in started_by(mark).items() if "RayTrainWorker" in command]
 
 
-def test_a_worker_that_dies_costs_only_the_steps_since_the_last_commit(tmp_path, purify_arguments):
+def test_a_dead_worker_costs_only_the_steps_since_the_last_checkpoint(tmp_path, purify_arguments):
     out = tmp_path / "run"
     options = ("--workers", "1-3", "--cpus-per-worker", "1", "--commit-every", "10")
     process = start(str(out), purify_arguments(out, *options, steps=STEPS))
     log = out / "metrics.jsonl"
     wait_until(lambda: len(log.read_text().splitlines()) > 30, process)
     before = train_workers(str(out))
-    # As many as this machine has room for, of the 3 that were allowed.
+    # As many as fit this machine, of at most 3.
     assert len(before) == min(3, os.cpu_count() or 1)
     os.kill(before[0], signal.SIGKILL)
     _, stderr = process.communicate(timeout=300)
@@ -42,7 +42,7 @@ def test_a_worker_that_dies_costs_only_the_steps_since_the_last_commit(tmp_path,
     assert train_workers(str(out)) == []
 
 
-def test_an_error_that_would_come_again_is_not_tried_again(tmp_path, purify_arguments):
+def test_an_error_that_would_repeat_is_not_retried(tmp_path, purify_arguments):
     options = ("--workers", "1-2", "--cpus-per-worker", "1", "--max-failures", "5")
     broken = ("--set", "training.learning_rate=1e30", "--set", "training.schedule=constant")
     arguments = purify_arguments(tmp_path / "run", *options, *broken)

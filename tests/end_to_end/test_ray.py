@@ -1,4 +1,4 @@
-"""The same job through Ray Train on a local Ray that starts and stops by itself."""
+"""A purification on a private Ray, which starts and ends with the command."""
 
 import json
 import os
@@ -23,7 +23,7 @@ STEPS = 400
 
 
 def stopped_run(out: Path, arguments: list[str], send) -> SimpleNamespace:
-    """A run that was stopped by `send(process)` after some steps, and what it left running."""
+    """A run that `send(process)` stopped after some steps; its processes before and after."""
     process = start(str(out), arguments)
     wait_for_step(out, 5, process)
     while_running = started_by(str(out))
@@ -35,7 +35,7 @@ def stopped_run(out: Path, arguments: list[str], send) -> SimpleNamespace:
         stdout=stdout,
         stderr=stderr,
         while_running=while_running,
-        left=started_by(str(out)),
+        remaining=started_by(str(out)),
         record=json.loads((out / "run.json").read_text()),
     )
 
@@ -51,7 +51,7 @@ def ray_run(tmp_path_factory, purify_arguments):
     process = start(str(out), purify_arguments(out))
     stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 0, stderr
-    return SimpleNamespace(out=out, stdout=stdout, stderr=stderr, left=started_by(str(out)))
+    return SimpleNamespace(out=out, stdout=stdout, stderr=stderr, remaining=started_by(str(out)))
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +66,8 @@ def test_one_worker_on_ray_gives_the_weights_of_the_loop_in_process(undisturbed,
     assert same(undisturbed(12), ray_run.out)
 
 
-def test_ray_leaves_no_process_and_no_word_on_the_terminal(ray_run):
-    assert ray_run.left == {}
+def test_ray_leaves_no_process_and_no_output_on_the_terminal(ray_run):
+    assert ray_run.remaining == {}
     assert ray_run.stderr == ""
     words = ray_run.stdout.replace("mimic_ray", "").replace(str(ray_run.out), "")
     assert "ray" not in words.lower()
@@ -84,13 +84,13 @@ def check_stopped(stopped: SimpleNamespace, number: int) -> None:
     assert 5 <= committed.step < STEPS
     assert f"step {committed.step} of {STEPS}" in stopped.stderr
     assert any("raylet" in line for line in stopped.while_running.values())
-    assert stopped.left == {}
+    assert stopped.remaining == {}
 
 
 def test_a_killed_command_is_resumed_on_the_same_cluster_to_the_same_weights(
     head, tmp_path, purify_arguments, undisturbed, monkeypatch
 ):
-    """SIGKILL of the command alone: Ray ends its workers, and the same command goes on."""
+    """SIGKILL of the command alone: Ray ends its workers, and the same command continues."""
     out, steps = tmp_path / "run", 150
     for name, value in head.environment.items():
         monkeypatch.setenv(name, value)
@@ -115,7 +115,7 @@ def test_sigterm_commits_and_leaves_no_process(terminated):
 
 
 @pytest.mark.slow
-def test_a_stopped_run_ends_in_process_as_an_unbroken_one_would(
+def test_a_stopped_run_resumed_in_process_ends_with_the_weights_of_an_undisturbed_one(
     tmp_path, mimic_ray, purify_arguments, terminated, undisturbed
 ):
     resumed = tmp_path / "resumed"
@@ -128,7 +128,7 @@ def test_a_stopped_run_ends_in_process_as_an_unbroken_one_would(
 
 
 @pytest.mark.slow
-def test_a_run_of_one_worker_goes_on_with_two(tmp_path, mimic_ray, purify_arguments, terminated):
+def test_a_run_of_one_worker_is_resumed_with_two(tmp_path, mimic_ray, purify_arguments, terminated):
     out = tmp_path / "run"
     shutil.copytree(terminated.out, out)
     arguments = purify_arguments(out, "--workers", "2", "--resume", steps=STEPS)
@@ -143,7 +143,7 @@ def test_a_run_of_one_worker_goes_on_with_two(tmp_path, mimic_ray, purify_argume
 
 @pytest.mark.slow
 def test_ctrl_c_reaches_every_process_and_two_workers_commit(tmp_path, purify_arguments):
-    """A terminal sends SIGINT to the whole process group, Ray's processes among it."""
+    """A terminal sends SIGINT to the whole process group, which includes Ray's processes."""
     arguments = purify_arguments(tmp_path / "run", "--workers", "2", steps=STEPS)
     stopped = stopped_run(
         tmp_path / "run", arguments, lambda process: os.killpg(process.pid, signal.SIGINT)

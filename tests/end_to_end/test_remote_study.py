@@ -1,4 +1,4 @@
-"""A search whose study is in object storage: driver and trials have no folder in common."""
+"""A search whose study is in object storage: driver and trials share no folder."""
 
 from __future__ import annotations
 
@@ -48,16 +48,8 @@ def arguments(case, tmp_path_factory):
     def made(out: str | Path, *more: str, steps: int = 12) -> list[str]:
         return [
             *("tune", "--encoder", "tiny_resnet", "--teacher", str(case / "teacher.pth")),
-            *(
-                "--data",
-                str(images),
-                "--out",
-                str(out),
-                "--held-out",
-                "0.4",
-                "--concurrent-trials",
-                "1",
-            ),
+            *("--data", str(images), "--out", str(out), "--held-out", "0.4"),
+            *("--concurrent-trials", "1"),
             *("--trials", "2", "--set", f"training.steps={steps}", "--no-early-stopping"),
             *("--set", "training.batch=8", "--set", "training.precision=fp32", *more),
         ]
@@ -67,9 +59,9 @@ def arguments(case, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(mimic_ray, address, arguments):
-    told = mimic_ray(*arguments(f"{address}/study"))
-    assert told.returncode == 0, told.stderr
-    return f"{address}/study", told.stdout
+    done = mimic_ray(*arguments(f"{address}/study"))
+    assert done.returncode == 0, done.stderr
+    return f"{address}/study", done.stdout
 
 
 def names(study: str) -> set[str]:
@@ -85,9 +77,9 @@ def trials_of(study: str) -> list:
         place.close()
 
 
-def test_the_study_is_whole_at_its_address_and_nowhere_else(finished):
-    study, told = finished
-    assert f"{study}/best.toml" in told
+def test_the_whole_study_is_at_its_address_and_nowhere_else(finished):
+    study, stdout = finished
+    assert f"{study}/best.toml" in stdout
     found = names(study)
     tops = {"study.json", "best.toml", "trials.parquet", "report.html", "front.png", "ray.log"}
     assert tops <= found
@@ -100,10 +92,10 @@ def test_the_study_is_whole_at_its_address_and_nowhere_else(finished):
     assert not [*(cache_dir() / "runs").rglob("*")]
 
 
-def test_it_is_the_study_that_a_folder_would_hold(finished, mimic_ray, arguments, tmp_path):
+def test_a_study_on_storage_equals_one_in_a_folder(finished, mimic_ray, arguments, tmp_path):
     study, _ = finished
-    told = mimic_ray(*arguments(tmp_path / "study"))
-    assert told.returncode == 0, told.stderr
+    done = mimic_ray(*arguments(tmp_path / "study"))
+    assert done.returncode == 0, done.stderr
     here, there = trials_of(str(tmp_path / "study")), trials_of(study)
     assert [t.id for t in here] == [t.id for t in there]
     assert [(t.fidelity, t.suspicion) for t in here] == [(t.fidelity, t.suspicion) for t in there]
@@ -111,38 +103,38 @@ def test_it_is_the_study_that_a_folder_would_hold(finished, mimic_ray, arguments
     assert (tmp_path / "study" / "best.toml").read_bytes() == best
 
 
-def test_how_it_ended_can_be_asked_from_elsewhere(finished):
+def test_the_outcome_can_be_read_from_another_machine(finished):
     live = read_live(finished[0])
     assert (live.status, live.phase, live.step, live.steps) == ("finished", "search", 2, 2)
 
 
-def test_purify_takes_the_recipe_from_there(finished, mimic_ray, arguments, tmp_path):
+def test_purify_takes_the_recipe_from_storage(finished, mimic_ray, arguments, tmp_path):
     words = arguments(tmp_path)
     taken = words[words.index("--encoder") : words.index("--out")]
     recipe = f"{finished[0]}/best.toml"
     out = ("--out", str(tmp_path / "run"), "--local", "--config", recipe)
-    told = mimic_ray("purify", *taken, *out)
-    assert told.returncode == 0, told.stderr
+    done = mimic_ray("purify", *taken, *out)
+    assert done.returncode == 0, done.stderr
 
 
 def test_another_study_and_foreign_files_are_refused(finished, mimic_ray, arguments, address):
     study, _ = finished
     before = names(study)
-    told = mimic_ray(*arguments(study))
-    assert (told.returncode, told.stderr.count("\n")) == (1, 1)
-    assert "holds another study" in told.stderr
+    done = mimic_ray(*arguments(study))
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "holds another study" in done.stderr
     other = mimic_ray(*arguments(study, "--resume", "--held-out", "0.5"))
     assert "not the study that was started: --held-out" in other.stderr
     assert names(study) == before
     open_storage(f"{address}/foreign").write("notes.txt", b"mine")
-    told = mimic_ray(*arguments(f"{address}/foreign"))
-    assert 'holds "notes.txt"' in told.stderr
+    done = mimic_ray(*arguments(f"{address}/foreign"))
+    assert 'holds "notes.txt"' in done.stderr
     assert names(f"{address}/foreign") == {"notes.txt"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_search_that_is_ended_goes_on_where_it_was(address, arguments, mimic_ray, number):
-    """Ctrl-C commits the running trial; after a kill it goes on from what was committed."""
+def test_an_interrupted_search_is_resumed(address, arguments, mimic_ray, number):
+    """Ctrl-C commits the running trial; after a kill it continues from its last checkpoint."""
     study = f"{address}/ended-{number}"
     words = arguments(study, "--trials", "1", steps=800)
     process = start(study, words)
@@ -152,24 +144,22 @@ def test_a_search_that_is_ended_goes_on_where_it_was(address, arguments, mimic_r
         process.communicate()
     else:
         process.send_signal(number)
-        _, told = process.communicate(timeout=120)
-        assert process.returncode == 128 + number, told
-        assert "--resume" in told
+        _, stderr = process.communicate(timeout=120)
+        assert process.returncode == 128 + number, stderr
+        assert "--resume" in stderr
         assert read_live(study).status == "stopped"
     (interrupted,) = [trial for trial in trials_of(study) if trial.status == "running"]
     committed = open_storage(study).read_bytes(f"trials/{interrupted.id}/checkpoints/latest.json")
     step = json.loads(committed)["steps"][0]["step"]
-    told = mimic_ray(*words, "--resume")
-    assert told.returncode == 0, told.stderr
+    done = mimic_ray(*words, "--resume")
+    assert done.returncode == 0, done.stderr
     ended = {trial.id: trial for trial in trials_of(study)}
     assert [trial.status for trial in ended.values()] == ["finished"]
     assert ended[interrupted.id].step == 800 > step > 0
     assert not [name for name in names(study) if "checkpoints" in name]
 
 
-def test_a_storage_that_is_away_for_a_while_costs_nothing(
-    address, s3_server, arguments, monkeypatch
-):
+def test_an_outage_of_the_storage_costs_no_trial(address, s3_server, arguments, monkeypatch):
     with door(s3_server["AWS_ENDPOINT_URL"]) as line:
         monkeypatch.setenv("AWS_ENDPOINT_URL", line.endpoint)
         study = f"{address}/away"
@@ -179,6 +169,6 @@ def test_a_storage_that_is_away_for_a_while_costs_nothing(
         line.away = True
         time.sleep(40)
         line.away = False
-        _, told = process.communicate(timeout=300)
-    assert process.returncode == 0, told
+        _, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
     assert [trial.status for trial in trials_of(study)] == ["finished", "finished"]

@@ -1,4 +1,4 @@
-"""The search as a person runs it: on a local Ray that starts and stops by itself."""
+"""A search on a private Ray, which starts and ends with the command."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def arguments(case, images):
 
 
 def logged_steps(study: Path) -> int:
-    """Of all trials that run or were interrupted."""
+    """Steps of all trials that run or were interrupted."""
     return sum(len(log.read_text().splitlines()) for log in study.glob("trials/*/metrics.jsonl"))
 
 
@@ -63,9 +63,9 @@ def finished(mimic_ray, arguments, tmp_path_factory):
 
 
 def test_a_search_ends_with_a_recipe_that_purify_takes(finished, case, images, tmp_path):
-    study, told = finished
-    assert told.returncode == 0, told.stderr
-    assert str(study / "best.toml") in told.stdout
+    study, done = finished
+    assert done.returncode == 0, done.stderr
+    assert str(study / "best.toml") in done.stdout
     purify = [
         *("purify", "--encoder", "tiny_resnet", "--teacher", str(case / "teacher.pth")),
         *("--data", str(images), "--out", str(tmp_path / "run"), "--local"),
@@ -76,7 +76,7 @@ def test_a_search_ends_with_a_recipe_that_purify_takes(finished, case, images, t
     assert tomllib.loads((tmp_path / "run" / "recipe.toml").read_text()) == best
 
 
-def test_a_study_holds_every_trial_and_what_was_found(finished):
+def test_a_study_contains_every_trial_and_the_results(finished):
     study, _ = finished
     trials = read_trials(StudyFolder(study))
     assert [trial.number for trial in trials] == [0, 1, 2]
@@ -89,7 +89,7 @@ def test_a_study_holds_every_trial_and_what_was_found(finished):
     assert read_study(StudyFolder(study)).status == "finished"
 
 
-def test_the_teacher_is_asked_once_for_all_trials(finished):
+def test_the_teachers_outputs_are_computed_once_for_all_trials(finished):
     """The profile's images, 4 fixed views of those trained on, and the held-out images."""
     study, _ = finished
     trained_on = IMAGES - HELD_OUT
@@ -99,15 +99,15 @@ def test_the_teacher_is_asked_once_for_all_trials(finished):
 
 @pytest.mark.slow
 def test_images_too_many_to_send_give_the_same_scores(finished, arguments, tmp_path):
-    """Each process opens them itself, here because a limit of 2 GiB was set to nothing."""
+    """Each process opens them itself; here the limit of 2 GiB is set to 0."""
     program = (
         "import sys; from mimic_ray.workflows import prepare_search as module; "
         "module._SENT_BYTES = 0; from mimic_ray.cli.app import main; sys.exit(main())"
     )
     study = tmp_path / "study"
     words = [sys.executable, "-c", program, *arguments(study)]
-    told = subprocess.run(words, capture_output=True, text=True, timeout=300)
-    assert told.returncode == 0, told.stderr
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
     placed, sent = (
         next(trial for trial in read_trials(StudyFolder(found)) if trial.base)
         for found in (study, finished[0])
@@ -118,13 +118,13 @@ def test_images_too_many_to_send_give_the_same_scores(finished, arguments, tmp_p
 
 
 @pytest.mark.slow
-def test_a_finished_study_with_more_trials_goes_on_and_keeps_the_ended_ones(
+def test_a_finished_study_continues_with_more_trials_and_keeps_the_ended_ones(
     finished, mimic_ray, arguments
 ):
     study, _ = finished
     before = {trial.id: trial for trial in read_trials(StudyFolder(study))}
-    told = mimic_ray(*arguments(study, "--resume", trials=4))
-    assert told.returncode == 0, told.stderr
+    done = mimic_ray(*arguments(study, "--resume", trials=4))
+    assert done.returncode == 0, done.stderr
     after = {trial.id: trial for trial in read_trials(StudyFolder(study))}
     assert len(after) == 4
     assert all(after[key] == before[key] or after[key].id == key for key in before)
@@ -158,7 +158,7 @@ def test_a_study_of_another_teacher_is_refused_before_anything_runs(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_search_that_is_ended_goes_on_where_it_was(arguments, mimic_ray, tmp_path, number):
+def test_an_interrupted_search_is_resumed(arguments, mimic_ray, tmp_path, number):
     """Ctrl-C commits every running trial; a kill leaves what was committed before."""
     study = tmp_path / "study"
     long = arguments(study, trials=3, steps=800)
@@ -169,63 +169,63 @@ def test_a_search_that_is_ended_goes_on_where_it_was(arguments, mimic_ray, tmp_p
         process.communicate()
     else:
         process.send_signal(number)
-        _, told = process.communicate(timeout=120)
+        _, stderr = process.communicate(timeout=120)
         assert process.returncode == 128 + number
-        assert "--resume" in told
-        assert "Traceback" not in told
+        assert "--resume" in stderr
+        assert "Traceback" not in stderr
     interrupted = [t.id for t in read_trials(StudyFolder(study)) if t.status == "running"]
     assert interrupted
-    told = mimic_ray(*long, "--resume")
-    assert told.returncode == 0, told.stderr
+    done = mimic_ray(*long, "--resume")
+    assert done.returncode == 0, done.stderr
     trials = {trial.id: trial for trial in read_trials(StudyFolder(study))}
     assert len(trials) == 3
     assert all(trial.status in ("finished", "stopped") for trial in trials.values())
-    # The interrupted ones went on in their own folders; their steps were not all made again.
+    # The interrupted trials continued in their own folders.
     assert {*interrupted} <= {*trials}
 
 
 @pytest.mark.slow
-def test_a_killed_trial_goes_on_from_its_last_committed_step(arguments, tmp_path):
+def test_a_killed_trial_continues_from_its_last_checkpoint(arguments, tmp_path):
     study = tmp_path / "study"
     process = start(str(study), arguments(study, "--no-early-stopping", trials=1, steps=1200))
     wait_until(lambda: logged_steps(study) > 400, process)
     (trial,) = [pid for pid, name in started_by(str(study)).items() if "ImplicitFunc" in name]
     os.kill(trial, signal.SIGKILL)
-    _, told = process.communicate(timeout=300)
-    assert process.returncode == 0, told
+    _, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
     (trial,) = read_trials(StudyFolder(study))
     assert (trial.status, trial.step) == ("finished", 1200)
-    assert "Traceback" not in told  # Ray's words about the kill are in ray.log
+    assert "Traceback" not in stderr  # Ray's own report of the kill is in ray.log
     assert "ActorDiedError" in (study / "ray.log").read_text()
 
 
 @pytest.mark.slow
 def test_too_many_failed_trials_fail_the_study_with_their_settings(arguments, mimic_ray, tmp_path):
     study = tmp_path / "study"
-    told = mimic_ray(
+    done = mimic_ray(
         *arguments(
             study, "--only-these", "--search", "training.learning_rate=loguniform(1e30,1e35)"
         )
     )
-    assert told.returncode == 1
-    assert "Traceback" not in told.stderr
-    assert re.search(r"trials failed.*training.learning_rate=.*not finite", told.stderr)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert re.search(r"trials failed.*training.learning_rate=.*not finite", done.stderr)
     assert json.loads((study / "study.json").read_text())["status"] == "failed"
 
 
 @pytest.mark.slow
 def test_trials_of_several_workers_do_not_lock_a_full_machine(arguments, mimic_ray, tmp_path):
-    """Two workers a trial on two CPUs: the process that watches over them must take none."""
+    """Two workers per trial on two CPUs: the process that watches them must not take one."""
     study = tmp_path / "study"
-    told = mimic_ray(*arguments(study, "--workers", "2", trials=3, steps=40), timeout_s=600)
-    assert told.returncode == 0, told.stderr
+    done = mimic_ray(*arguments(study, "--workers", "2", trials=3, steps=40), timeout_s=600)
+    assert done.returncode == 0, done.stderr
     statuses = [trial.status for trial in read_trials(StudyFolder(study))]
     assert len(statuses) == 3
     assert set(statuses) <= {"finished", "stopped"}
 
 
 @pytest.mark.slow
-def test_a_killed_worker_of_a_trial_is_replaced_and_the_trial_goes_on(arguments, tmp_path):
+def test_a_killed_worker_of_a_trial_is_restarted_and_the_trial_continues(arguments, tmp_path):
     study = tmp_path / "study"
     process = start(
         str(study),
@@ -234,7 +234,7 @@ def test_a_killed_worker_of_a_trial_is_replaced_and_the_trial_goes_on(arguments,
     wait_until(lambda: logged_steps(study) > 300, process)
     workers = [pid for pid, name in started_by(str(study)).items() if "RayTrainWorker" in name]
     os.kill(workers[0], signal.SIGKILL)
-    _, told = process.communicate(timeout=400)
-    assert process.returncode == 0, told
+    _, stderr = process.communicate(timeout=400)
+    assert process.returncode == 0, stderr
     (trial,) = read_trials(StudyFolder(study))
     assert (trial.status, trial.step) == ("finished", 800)

@@ -1,4 +1,4 @@
-"""Hosts with Ray on them, and the case of the other tests in their shared folder."""
+"""Hosts with Ray, and the small case of the other tests in their shared folder."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from mimic_ray.store.run_folder import RunFolder
 from tests.hosts.network import SHARED, Lan, lan, why_not
 from tests.hosts.ray_cluster import RayCluster, ray_cluster
 
-# The longest that a command of these tests may take, before the test fails and ends the hosts.
+# How long a command of these tests may take before the test fails.
 COMMAND_S = 240.0
-# With the default recipe, the last bit of a sum over two workers grows a hundred thousandfold in 40
-# steps: its adversary takes signs of gradients, its learning rate is high. With these, 200 steps of
-# one, two or three workers stay within 2e-4 of each other, so that a step too many or too few, or
-# one on other images, is seen.
+# With the default recipe, a difference in the last bit of a sum over two workers grows 100,000-fold
+# in 40 steps: its adversary uses signs of gradients, and its learning rate is high. With these
+# settings, 200 steps of one, two or three workers stay within 2e-4 of each other, so one step
+# too many, too few or on other images is noticed.
 CALM = ("--set", "adversary.share=0", "--set", "training.learning_rate=1e-4")
 
 
 @dataclass
 class Site:
-    """The hosts, the cluster on them and the commands of a user; paths are those of a host."""
+    """The hosts, their cluster and the commands of a user; paths are those of a host."""
 
     network: Lan
     ray: RayCluster
 
     def purify(self, out: str, *more: str, steps: int = 12) -> list[str]:
-        """The words of a purification into the shared folder."""
+        """The arguments of a purification into the shared folder."""
         return [
             *("purify", "--encoder", "tiny_resnet", "--teacher", f"{SHARED}/case/teacher.pth"),
             *("--data", f"{SHARED}/case/images", "--out", f"{SHARED}/{out}", "--threads", "1"),
@@ -49,13 +49,13 @@ class Site:
     def on(
         self, host: str, *arguments: str, timeout_s: float = COMMAND_S
     ) -> subprocess.CompletedProcess[str]:
-        """A mimic-ray command on a host, to its end."""
+        """Runs a mimic-ray command on a host."""
         return self.network[host].run(
             self.command(*arguments), timeout_s=timeout_s, environment=self.ray.environment
         )
 
     def submitted(self, name: str, *words: str, workers: str, wait: bool = True) -> list[str]:
-        """The words that send a command to the cluster as a job."""
+        """The arguments that submit a command to the cluster as a job."""
         return [
             *("submit", "--address", self.ray.jobs_url, "--name", name, "--shared", str(SHARED)),
             *("--workers", workers, "--cpus-per-worker", "1"),
@@ -74,7 +74,7 @@ class Site:
 
 @pytest.fixture(scope="session")
 def site(case: Path) -> Callable[..., object]:
-    """Builds a Site of the named nodes; the user's own machine, desk, is no node."""
+    """Builds a Site with these nodes; the user's own machine, desk, is not one of them."""
     if reason := why_not():
         pytest.skip(f"cannot build hosts: {reason}")
 
@@ -96,8 +96,8 @@ def check_equal(ours: Path, theirs: Path) -> None:
 
     rows, expected = (read_metrics(RunFolder(run)) for run in (ours, theirs))
     assert [row["step"] for row in rows] == [row["step"] for row in expected]
-    for row, wanted in zip(rows, expected, strict=True):
-        assert row["loss"] == pytest.approx(wanted["loss"], rel=1e-3, abs=1e-4)
+    for row, other in zip(rows, expected, strict=True):
+        assert row["loss"] == pytest.approx(other["loss"], rel=1e-3, abs=1e-4)
     left, right = (load_file(run / "student.safetensors") for run in (ours, theirs))
     assert left.keys() == right.keys()
     apart, size = (

@@ -1,4 +1,4 @@
-"""What goes wrong with machines, done on purpose to the hosts of a `network.Lan`."""
+"""Faults that a test causes on the hosts of a `network.Lan`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WIRE = Path(__file__).with_name("wire.py")
 
 @contextmanager
 def cut(network: Lan, host: Host) -> Iterator[None]:
-    """The host's cable is out: nothing is answered, nothing is closed."""
+    """The host's cable is unplugged: no answers, and no closed connections."""
     network.switch.shell(f"ip link set {host.port} down")
     try:
         yield
@@ -31,7 +31,7 @@ def cut(network: Lan, host: Host) -> Iterator[None]:
 def slow(network: Lan, host: Host, *, delay_s: float, loss: float, seed: int = 0) -> Iterator[None]:
     """Each frame to and from the host takes `delay_s` longer, and a share of them is lost."""
     tap = f"wire{host.port.removeprefix('port')}"
-    # No frames of 64 kB, of which a real network knows nothing: a lost one is one packet.
+    # No frames of 64 kB, which a real network does not have: a lost frame is one packet.
     host.shell(f"ip link set {CARD} gso_max_segs 1")
     network.switch.shell(f"ip link set {host.port} gso_max_segs 1 nomaster")
     words = [host.port, tap, str(delay_s), str(loss), str(seed)]
@@ -52,7 +52,7 @@ def slow(network: Lan, host: Host, *, delay_s: float, loss: float, seed: int = 0
 
 
 def kill(host: Host, words: str, *, number: int = signal.SIGKILL) -> int:
-    """A signal to the host's first process with `words` in its command line; returns its id."""
+    """Signals the host's first process with `words` in its command line; returns its id."""
     found = host.processes(words)
     assert found, f"no process with {words!r} on {host.name}"
     os.kill(found[0], number)
@@ -69,7 +69,7 @@ def wait_for(what: Callable[[], Any], timeout_s: float) -> None:
 
 @contextmanager
 def full_disk(network: Lan, *, left_bytes: int = 0) -> Iterator[None]:
-    """The shared folder has no space left but `left_bytes`."""
+    """The shared folder has only `left_bytes` of space left."""
     filler = network.shared / "filler"
     free = os.statvfs(network.shared)
     descriptor = os.open(filler, os.O_WRONLY | os.O_CREAT)
@@ -83,8 +83,8 @@ def full_disk(network: Lan, *, left_bytes: int = 0) -> Iterator[None]:
 
 @contextmanager
 def read_only(*hosts: Host) -> Iterator[None]:
-    """The shared folder can be read only. Files that are open stay writable, as the kernel has no
-    way to take that back; whatever is opened, made or renamed now fails."""
+    """The shared folder is read-only. Files that are open stay writable, since the kernel cannot
+    revoke that; opening, creating and renaming fail."""
     for host in hosts:
         host.shell(f"mount --bind {SHARED} {SHARED}\nmount -o remount,bind,ro {SHARED}")
     try:
@@ -92,5 +92,5 @@ def read_only(*hosts: Host) -> Iterator[None]:
     finally:
         for host in hosts:
             if host.alive:
-                # Lazily: the working folder of some process may be in there.
+                # Lazily: a process may have its working folder in there.
                 host.shell(f"umount --lazy {SHARED}")

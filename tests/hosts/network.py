@@ -1,14 +1,14 @@
-"""Several hosts on one machine: Linux namespaces joined by a switch, as real to Ray as machines.
+"""Several hosts on one machine: Linux namespaces joined by a switch, which Ray takes for machines.
 
     with lan("desk", "head", "node1") as network:
         network["head"].run(["ray", "start", "--head", ...])
         network["node1"].kill()
 
 Each host has its own network card, process table, host name, shared memory and disk (/tmp), and
-all have one shared folder (/mnt) of a fixed size. Nothing has a name on the machine itself: the
+all have one shared folder (/mnt) of a fixed size. Nothing is registered on the machine itself: the
 kernel removes network cards, mounts and processes together with a host's first process, which
-ends when this process does, however that ends. So several test runs do not collide, and a test
-run that was killed leaves nothing behind.
+ends when this process ends for any reason. So several test runs do not collide, and a killed test
+run leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 _START_S = 20.0
 
 # The first process of a host: ends with its standard input, and leaves no zombies.
-_LIVE = "trap '' CHLD; echo ready; exec cat > /dev/null"
+_STAY = "trap '' CHLD; echo ready; exec cat > /dev/null"
 
 _SWITCH = f"""
 mount -t tmpfs -o size={{shared_mib}}m,mode=755 tmpfs {SHARED}
 ip link set lo up
 ip link add switch type bridge
 ip link set switch up
-{_LIVE}
+{_STAY}
 """
 
-# ... the host's own name means loopback, as Debian's installer writes it, and there is a second
-# card whose address every host has, as Docker makes it.
+# ... the host's own name resolves to loopback, as with Debian's installer, and there is a second
+# card with the same address on every host, as with Docker.
 _HOST = f"""
 hostname {{name}}
 mount -t tmpfs -o size=4g,mode=1777 tmpfs {PRIVATE}
@@ -55,14 +55,14 @@ ip link set lo up
 ip link add docker0 type bridge
 ip addr add 172.17.0.1/16 dev docker0
 ip link set docker0 up
-{_LIVE}
+{_STAY}
 """
 
 
 def why_not() -> str:
-    """Why hosts cannot be built here, or ""."""
+    """Why hosts cannot be created on this machine; "" if they can."""
     if sys.platform != "linux":
-        return "network namespaces are a Linux thing"
+        return "network namespaces exist only on Linux"
     if os.geteuid() != 0:
         return "hosts in network namespaces need root"
     missing = [name for name in ("ip", "unshare", "nsenter", "mount") if not shutil.which(name)]
@@ -86,20 +86,20 @@ def why_not() -> str:
 
 @dataclass
 class Namespace:
-    """What a first process holds together: network, mounts, processes, names."""
+    """A set of namespaces that live as long as their first process: network, mounts, processes."""
 
     name: str
     first: subprocess.Popen[bytes]  # `unshare`, whose only child is the first process
 
     def enter(self, *, processes: bool = True) -> list[str]:
-        """The start of a command line that runs the rest of it in here."""
+        """The start of a command line that runs the rest of it in these namespaces."""
         pid = self.first.pid
-        # Without its process table, the command is a child of ours that signals reach.
+        # Without its process table, the command is a child of ours, and signals reach it.
         within = [f"--pid=/proc/{pid}/ns/pid_for_children"] if processes else []
         return ["nsenter", f"--target={pid}", "--net", "--mount", "--uts", "--ipc", *within, "--"]
 
     def shell(self, script: str, *, processes: bool = True) -> str:
-        """Runs a few set-up commands as root of this namespace; raises with what they said."""
+        """Runs set-up commands as root; raises RuntimeError with their output."""
         done = subprocess.run(
             [*self.enter(processes=processes), "sh", "-ec", script],
             capture_output=True,
@@ -111,9 +111,9 @@ class Namespace:
         return done.stdout
 
     def kill(self) -> None:
-        """All its processes at once, by the kernel: a host whose power cable was pulled."""
+        """Kills all processes at once, like a power failure."""
         task = Path(f"/proc/{self.first.pid}/task/{self.first.pid}")
-        with suppress(OSError):  # it is gone already
+        with suppress(OSError):  # it has ended already
             for child in (task / "children").read_text().split():
                 os.kill(int(child), signal.SIGKILL)
         self.first.kill()
@@ -140,7 +140,7 @@ class Host(Namespace):
 
     @property
     def environment(self) -> dict[str, str]:
-        """For commands on this host: nothing of Ray's or of a home folder comes in from outside."""
+        """For commands on this host: without variables of Ray and without the home folder."""
         kept = {
             key: value
             for key, value in os.environ.items()
@@ -163,7 +163,7 @@ class Host(Namespace):
         timeout_s: float,
         environment: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """A command on this host, to its end. What it leaves running stays on the host."""
+        """Runs a command on this host to its end. Processes that it leaves stay on the host."""
         return subprocess.run(
             [*self.enter(), *command],
             cwd=SHARED,
@@ -176,7 +176,7 @@ class Host(Namespace):
     def start(
         self, command: Sequence[str], environment: Mapping[str, str] | None = None
     ) -> subprocess.Popen[str]:
-        """A command on this host that goes on; see `processes` for its process id."""
+        """Starts a command on this host; `processes` finds its process id."""
         return subprocess.Popen(
             [*self.enter(), *command],
             cwd=SHARED,
@@ -193,7 +193,7 @@ class Host(Namespace):
         own = Path(f"/proc/{self.first.pid}/ns/pid_for_children").readlink()
         found = []
         for process in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):  # gone meanwhile
+            with suppress(OSError):  # ended meanwhile
                 if (process / "ns/pid").readlink() == own:
                     command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
                     if words in command:
@@ -222,9 +222,9 @@ class Lan:
         return self.switch.root / SHARED.relative_to("/")
 
     def add(self, name: str) -> Host:
-        """A new host, switched on and reachable."""
+        """Starts a new host and connects it."""
         number = len(self.hosts) + 11
-        # It inherits the mounts of the switch, the shared folder among them.
+        # It inherits the mounts of the switch, including the shared folder.
         first = _first_process(
             ["nsenter", f"--target={self.switch.first.pid}", "--net", "--mount", "--"],
             _HOST.format(name=name),
@@ -233,7 +233,7 @@ class Lan:
         self.switch.shell(
             f"ip link add {host.port} type veth peer name {CARD} netns {first.pid}\n"
             f"ip link set {host.port} master switch up",
-            processes=False,  # so that the process id is the one we know
+            processes=False,  # so that the process id is the one from outside
         )
         host.shell(f"ip addr add {host.address}/24 dev {CARD}\nip link set {CARD} up")
         self.hosts[name] = host
@@ -242,7 +242,7 @@ class Lan:
 
 @contextmanager
 def lan(*names: str, shared_mib: int = 512) -> Iterator[Lan]:
-    """Hosts called `names`, and none of them afterwards."""
+    """Hosts with these names for the time of the block."""
     network = Lan(Namespace("switch", _first_process([], _SWITCH.format(shared_mib=shared_mib))))
     try:
         for name in names:
@@ -260,7 +260,7 @@ def _first_process(enter: list[str], script: str) -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C reaches the tests alone, which then end their hosts
+        start_new_session=True,  # Ctrl-C reaches only the tests, which then end their hosts
     )
     assert process.stdout is not None
     assert process.stderr is not None

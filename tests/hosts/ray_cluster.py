@@ -13,19 +13,19 @@ from dataclasses import dataclass
 
 from tests.hosts.network import PRIVATE, Host, Lan
 
-# A head takes about 10 s, on a busy machine of two cores much more.
+# A head takes about 10 s to start, much longer on a busy machine with two cores.
 _START_S = 120.0
 _TOKEN = PRIVATE / "home" / "token"
 
 
 @dataclass
 class RayCluster:
-    """`environment` is what a command needs that talks to it."""
+    """`environment` is what a command needs to connect to it."""
 
     head: Host
     token: str
     head_cpus: int
-    # Settings of Ray's own processes, which only a node's start can change.
+    # Settings of Ray's own processes, which are fixed when a node starts.
     system: Mapping[str, str]
 
     @property
@@ -41,7 +41,7 @@ class RayCluster:
         return f"http://{self.head.address}:8265"
 
     def give_token(self, host: Host) -> None:
-        """The token as a file that only its owner reads, on the host's own disk."""
+        """Writes the token to the host's own disk, readable only by its owner."""
         path = host.private / _TOKEN.relative_to(PRIVATE)
         path.touch(0o600)
         path.write_text(self.token)
@@ -55,7 +55,7 @@ class RayCluster:
         )
 
     def join(self, host: Host) -> None:
-        """`host` becomes a node."""
+        """Makes `host` a node."""
         self._start(host, "--address", self.address, cpus=1)
 
     def _start(self, host: Host, *how: str, cpus: int) -> None:
@@ -63,7 +63,7 @@ class RayCluster:
         command = [
             *("ray", "start", *how, "--node-ip-address", host.address),
             *("--num-cpus", str(cpus), "--disable-usage-stats"),
-            # Less than Ray's 30 % of the memory of a machine that the hosts share.
+            # Less than Ray's default of 30 % of the memory, which the hosts share.
             *("--object-store-memory", str(128 << 20)),
         ]
         done = host.run(
@@ -81,10 +81,9 @@ def ray_cluster(
     head_cpus: int = 1,
     system: Mapping[str, str] | None = None,
 ) -> Iterator[RayCluster]:
-    """A head on the first of `nodes` and the rest of it, a CPU each, on the others; ended with its
-    hosts.
+    """A head on the first of `nodes` and a worker node with one CPU on each of the others.
 
-    Every other host gets the token as well.
+    It ends with its hosts. Every other host gets the token as well.
     """
     head, *others = (network[name] for name in nodes)
     cluster = RayCluster(head, secrets.token_hex(32), head_cpus, dict(system or {}))
@@ -98,7 +97,7 @@ def ray_cluster(
 
 
 def logs(host: Host) -> str:
-    """The ends of Ray's own logs on this host, for the message of a test that failed."""
+    """The last lines of Ray's own logs on this host, for the message of a failed test."""
     folder = host.private / "ray"
     parts = []
     for log in sorted(folder.glob("session_2*/logs/**/*")):

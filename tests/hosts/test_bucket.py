@@ -1,4 +1,4 @@
-"""Hosts that have nothing in common but a bucket: the state of a cluster in a cloud."""
+"""Hosts that share only a bucket, as in a cloud."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
 PORT = 9000
 SERVER = "http://10.77.0.11:9000"  # on the first host of a Lan
-PLACE = "s3://bucket"
+BUCKET = "s3://bucket"
 SECRETS = {
     "AWS_ACCESS_KEY_ID": "key",
     "AWS_SECRET_ACCESS_KEY": "value",
@@ -45,7 +45,7 @@ open_storage("s3://bucket").write("teacher.pth", Path(sys.argv[1], "teacher.pth"
 
 @pytest.fixture(scope="module")
 def hosts(site):
-    """A desk with the S3 server and a cluster of two; what they share otherwise is not used."""
+    """A desk with the S3 server and a cluster of two hosts; their shared folder is not used."""
     import numpy as np
     from PIL import Image
 
@@ -76,11 +76,11 @@ def hosts(site):
 
 
 def sent(hosts, name: str, command: str, *more: str, submit: tuple[str, ...] = ()) -> list[str]:
-    """The words that send a command of 12 steps whose every place is in the bucket."""
+    """The arguments that submit a command of 12 steps with all inputs and outputs in the bucket."""
     return [
         *("submit", "--address", hosts.ray.jobs_url, "--name", name, "--wait", *submit, "--"),
-        *(command, "--encoder", "tiny_resnet", "--teacher", f"{PLACE}/teacher.pth"),
-        *("--data", f"{PLACE}/set", "--out", f"{PLACE}/{name}", "--threads", "1"),
+        *(command, "--encoder", "tiny_resnet", "--teacher", f"{BUCKET}/teacher.pth"),
+        *("--data", f"{BUCKET}/set", "--out", f"{BUCKET}/{name}", "--threads", "1"),
         *("--set", "training.steps=12", "--set", "training.batch=12"),
         *("--set", "training.precision=fp32", *more),
     ]
@@ -92,7 +92,7 @@ def search(hosts, name: str, *more: str, submit: tuple[str, ...] = ()) -> list[s
 
 def in_bucket(hosts, name: str) -> bytes:
     show = "import sys; from mimic_ray.base.storage import open_storage as o; "
-    show += f"sys.stdout.write(o({PLACE!r}).read_bytes({name!r}).decode())"
+    show += f"sys.stdout.write(o({BUCKET!r}).read_bytes({name!r}).decode())"
     done = hosts.network["desk"].run([sys.executable, "-c", show], timeout_s=COMMAND_S)
     assert done.returncode == 0, done.stderr
     return done.stdout.encode()
@@ -101,9 +101,9 @@ def in_bucket(hosts, name: str) -> bytes:
 def check(hosts, done, study: str, trials: int) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(in_bucket(hosts, f"{study}/study.json"))["status"] == "finished"
-    assert f"{PLACE}/{study}/best.toml" in done.stdout
-    told = json.loads(hosts.on("desk", *status(hosts, study)).stdout)["run"]
-    assert (told["phase"], told["step"], told["steps"]) == ("search", trials, trials)
+    assert f"{BUCKET}/{study}/best.toml" in done.stdout
+    state = json.loads(hosts.on("desk", *status(hosts, study)).stdout)["run"]
+    assert (state["phase"], state["step"], state["steps"]) == ("search", trials, trials)
 
 
 def status(hosts, name: str) -> list[str]:
@@ -113,8 +113,8 @@ def status(hosts, name: str) -> list[str]:
 def test_a_search_needs_nothing_but_the_bucket(hosts):
     done = hosts.on("desk", *search(hosts, "study"))
     check(hosts, done, "study", 2)
-    # The recipe is read from there, on the cluster.
-    purify = sent(hosts, "again", "purify", "--config", f"{PLACE}/study/best.toml")
+    # The recipe is read from the bucket, on the cluster.
+    purify = sent(hosts, "again", "purify", "--config", f"{BUCKET}/study/best.toml")
     assert hosts.on("desk", *purify).returncode == 0
 
 
@@ -123,8 +123,8 @@ def test_a_trial_of_two_workers_spans_both_hosts(hosts):
     check(hosts, hosts.on("desk", *words), "wide", 2)
 
 
-def test_a_search_waits_for_a_host_that_is_still_to_come(hosts):
-    """A trial of three workers on a cluster with room for two."""
+def test_a_search_waits_for_a_host_that_joins_later(hosts):
+    """A trial of three workers on a cluster that fits two."""
     three = ("--workers", "3", "--cpus-per-worker", "1", "--address", hosts.ray.address)
     words = sent(hosts, "late", "tune", "--trials", "1", "--held-out", "0.4", *three)
     words = words[words.index("--") + 1 :]
@@ -133,19 +133,19 @@ def test_a_search_waits_for_a_host_that_is_still_to_come(hosts):
     assert "fit 2 workers" in refused.stderr
     assert "--wait-for-capacity" in refused.stderr
     command = hosts.command(*words, "--wait-for-capacity", "300")
-    told_often = {**hosts.ray.environment, "MIMIC_RAY_PROGRESS_S": "5"}
-    with hosts.network["head"].start(command, environment=told_often) as waiting:
+    frequent = {**hosts.ray.environment, "MIMIC_RAY_PROGRESS_S": "5"}
+    with hosts.network["head"].start(command, environment=frequent) as waiting:
         time.sleep(30)
         assert waiting.poll() is None
         hosts.ray.join(hosts.network.add("node2"))
-        told, said = waiting.communicate(timeout=COMMAND_S)
-    assert waiting.returncode == 0, said
-    assert "Waiting for room on the cluster" in said
-    assert f"{PLACE}/late/best.toml" in told
+        stdout, stderr = waiting.communicate(timeout=COMMAND_S)
+    assert waiting.returncode == 0, stderr
+    assert "Waiting for nodes" in stderr
+    assert f"{BUCKET}/late/best.toml" in stdout
     assert json.loads(in_bucket(hosts, "late/study.json"))["workers"] == 3
 
 
-def test_a_purification_over_both_hosts_ends_as_on_one(hosts):
+def test_a_purification_on_both_hosts_ends_like_one_on_a_single_host(hosts):
     alone = hosts.on("desk", *sent(hosts, "one", "purify"))
     assert alone.returncode == 0, alone.stderr
     words = sent(hosts, "two", "purify", submit=("--workers", "2", "--cpus-per-worker", "1"))
@@ -154,8 +154,8 @@ def test_a_purification_over_both_hosts_ends_as_on_one(hosts):
     assert json.loads(in_bucket(hosts, "two/run.json"))["workers"] == 2
 
 
-def test_a_search_outlives_a_host(hosts):
-    """Its trial goes on elsewhere from the last step in the bucket, and nothing is tried twice."""
+def test_a_search_survives_the_loss_of_a_host(hosts):
+    """Its trial continues elsewhere from the last checkpoint in the bucket; no trial runs twice."""
     steps = ("--set", "training.steps=1500", "--no-early-stopping", "--trials", "3")
     words = search(hosts, "outlived", *steps, "--address", hosts.ray.address)
     words = words[words.index("--") + 1 :]
@@ -170,8 +170,8 @@ def test_a_search_outlives_a_host(hosts):
         assert lost.processes("ImplicitFunc"), "no trial on the host that is to be lost"
         time.sleep(15)
         lost.kill()
-        told, said = driver.communicate(timeout=COMMAND_S)
-    assert driver.returncode == 0, said
-    assert "Traceback" not in said
-    assert f"{PLACE}/outlived/best.toml" in told
-    assert said.count("finished at step 1500") == 3
+        stdout, stderr = driver.communicate(timeout=COMMAND_S)
+    assert driver.returncode == 0, stderr
+    assert "Traceback" not in stderr
+    assert f"{BUCKET}/outlived/best.toml" in stdout
+    assert stderr.count("finished at step 1500") == 3

@@ -1,8 +1,8 @@
-"""What goes wrong with machines, one at a time, under the real command on real hosts.
+"""Faults of machines, one at a time, during the real command on separate hosts.
 
-Each run ends with the student of one machine that nothing happened to, or with one sentence; it
-never hangs past the limits here, and does no step again that was committed.
-FAULTS_TABLE=FILE writes what happened as rows of docs/measurements/faults_netns_*.md.
+Each run ends with the student of an undisturbed run on one machine, or with one sentence. It never
+hangs longer than the limits here, and repeats no step that was committed.
+FAULTS_TABLE=FILE writes the results as rows of docs/measurements/faults_netns_*.md.
 """
 
 import signal
@@ -21,20 +21,20 @@ pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
 STEPS = 200
 COMMIT_EVERY = 10
-# Where the fault comes: between two commits.
+# The step at which the fault occurs: between two checkpoints.
 AT = 35
-# Rank 0 tells of a step once the next one is under way, so one more may be done again.
-MOST_REDONE = COMMIT_EVERY + 1
+# Rank 0 reports a step during the next one, so one more may be repeated.
+MOST_REPEATED = COMMIT_EVERY + 1
 
-# What a run may take after the fault, on two cores that others use as well.
+# How long a run may take after the fault, on two cores that are also used otherwise.
 RESTART_S = 120.0
-# The time until Ray believes that a silent node is dead, and a restart.
+# The time until Ray declares a silent node dead, and a restart.
 SILENT_S = 300.0
 
 
 @contextmanager
 def running(site, *nodes, workers="2", steps=STEPS, more=(), head_cpus=1):
-    """A purification on these hosts that has done AT steps."""
+    """A purification on these hosts after AT steps."""
     with site(*nodes, head_cpus=head_cpus) as built:
         words = built.purify(
             "run",
@@ -52,12 +52,12 @@ def running(site, *nodes, workers="2", steps=STEPS, more=(), head_cpus=1):
 
 def check_finished(undisturbed, site, watched, timeout_s, fault):
     began = time.monotonic()
-    code, said, complained = watched.end(timeout_s)
-    assert code == 0, complained
-    assert "Traceback" not in complained
-    # Ray's own pages stay in its log.
-    assert "raylet" not in said
-    assert watched.redone <= MOST_REDONE
+    code, stdout, stderr = watched.end(timeout_s)
+    assert code == 0, stderr
+    assert "Traceback" not in stderr
+    # Ray's own output stays in its log.
+    assert "raylet" not in stdout
+    assert watched.repeated <= MOST_REPEATED
     assert watched.record["status"] == "finished"
     check_equal(site.run("run"), undisturbed(STEPS, *CALM))
     workers = watched.record["workers"]
@@ -65,33 +65,33 @@ def check_finished(undisturbed, site, watched, timeout_s, fault):
     note(fault, what, watched, time.monotonic() - began, STEPS)
 
 
-def check_said(watched, timeout_s, fault, *words):
-    """It stopped, with one sentence that has these words and the way out."""
+def check_stopped(watched, timeout_s, fault, *words):
+    """It stopped, with one sentence that contains these words and the advice."""
     began = time.monotonic()
-    code, _, complained = watched.end(timeout_s)
+    code, _, stderr = watched.end(timeout_s)
     assert code == 1
-    assert "Traceback" not in complained
-    sentence = " ".join(complained[complained.index("error: ") :].split())
+    assert "Traceback" not in stderr
+    sentence = " ".join(stderr[stderr.index("error: ") :].split())
     for word in (*words, "--resume"):
         assert word in sentence
     assert len(sentence) < 600, sentence
     note(fault, f'stopped: "{sentence}"', watched, time.monotonic() - began, STEPS)
 
 
-def test_a_killed_worker_is_replaced(site, undisturbed):
+def test_a_killed_worker_is_restarted(site, undisturbed):
     with running(site, "head", "node1") as (built, watched):
         faults.kill(built.network["node1"], "RayTrainWorker")
         check_finished(undisturbed, built, watched, RESTART_S, "SIGKILL of a worker")
 
 
-def test_a_killed_worker_that_may_not_be_replaced_is_named(site):
+def test_a_killed_worker_without_restarts_is_named(site):
     with running(site, "head", "node1", more=("--max-failures", "0")) as (built, watched):
         faults.kill(built.network["node1"], "RayTrainWorker")
-        # Which of the two is noticed first: the dead worker, or the other that lost it.
-        check_said(watched, RESTART_S, "SIGKILL of a worker, `--max-failures 0`", "died")
+        # Either the dead worker or the peer that lost it is noticed first.
+        check_stopped(watched, RESTART_S, "SIGKILL of a worker, `--max-failures 0`", "died")
 
 
-def test_a_killed_controller_is_replaced(site, undisturbed):
+def test_a_killed_controller_is_restarted(site, undisturbed):
     with running(site, "head", "node1") as (built, watched):
         faults.kill(built.network["head"], "TrainController")
         check_finished(undisturbed, built, watched, RESTART_S, "SIGKILL of the controller")
@@ -117,8 +117,8 @@ def test_a_host_that_joins_grows_an_elastic_run(site, undisturbed):
         assert watched.record["workers"] == 3
 
 
-def test_a_run_that_waits_for_room_begins_when_its_last_host_has_joined(site, undisturbed):
-    """Longer than Ray Train itself would try to start, so that the patience is ours."""
+def test_a_run_that_waits_for_capacity_starts_when_its_last_host_has_joined(site, undisturbed):
+    """It waits longer than Ray Train itself would."""
     with site("head") as built:
         words = built.purify(
             "run",
@@ -147,7 +147,7 @@ def test_a_network_that_is_cut_for_20_s_costs_no_result(site, undisturbed):
         check_finished(undisturbed, built, watched, SILENT_S, "one host's network cut for 20 s")
 
 
-def test_a_host_that_falls_silent_for_good_is_given_up(site, undisturbed):
+def test_a_host_that_stays_silent_is_given_up(site, undisturbed):
     with running(site, "head", "node1", workers="1-2") as (built, watched):
         with faults.cut(built.network, built.network["node1"]):
             check_finished(
@@ -156,26 +156,26 @@ def test_a_host_that_falls_silent_for_good_is_given_up(site, undisturbed):
         assert watched.record["workers"] == 1
 
 
-def test_a_worker_that_was_only_cut_off_writes_nothing_once_another_has_taken_over(site):
-    """A single worker waits for nobody: it goes on, and the shared folder is there for it."""
+def test_a_stale_worker_writes_nothing_after_another_has_taken_over(site):
+    """A single worker has no peers to wait for: it continues, and still sees the shared folder."""
     steps = 20_000
     nodes = ("head", "node1", "node2")
     with running(site, *nodes, workers="1", steps=steps, head_cpus=0) as (built, watched):
-        ghost = next(
+        stale = next(
             built.network[name] for name in nodes if built.network[name].processes("RayTrainWorker")
         )
-        other = next(built.network[name] for name in ("node1", "node2") if name != ghost.name)
-        with faults.cut(built.network, ghost):
+        other = next(built.network[name] for name in ("node1", "node2") if name != stale.name)
+        with faults.cut(built.network, stale):
             time.sleep(5)
-            waiting = built.committed("run")
+            before = built.committed("run")
             time.sleep(10)
-            assert built.committed("run") == waiting, "a worker that cannot ask committed a step"
+            assert built.committed("run") == before, "a worker that is cut off committed"
             faults.wait_for(lambda: other.processes("RayTrainWorker"), SILENT_S)
-            faults.wait_for(lambda: built.committed("run") > waiting, RESTART_S)
-        # Back again, it may ask, and is told that it is none any more.
+            faults.wait_for(lambda: built.committed("run") > before, RESTART_S)
+        # With the network back, it learns that it was replaced.
         faults.kill(built.network["head"], "mimic_ray purify", number=signal.SIGINT)
-        code, _, complained = watched.end(RESTART_S)
-        assert code == 128 + signal.SIGINT, complained
+        code, _, stderr = watched.end(RESTART_S)
+        assert code == 128 + signal.SIGINT, stderr
         assert [row["step"] for row in read_metrics(RunFolder(built.run("run")))] == list(
             range(1, built.committed("run") + 1)
         )
@@ -190,22 +190,22 @@ def test_a_slow_and_lossy_network_only_costs_time(site, undisturbed):
         )
 
 
-def test_a_full_shared_disk_is_named_and_the_run_goes_on_once_there_is_room(site, undisturbed):
+def test_a_full_shared_disk_is_named_and_the_run_continues_once_there_is_space(site, undisturbed):
     with running(site, "head", "node1") as (built, watched):
         with faults.full_disk(built.network):
-            check_said(watched, RESTART_S, "the shared disk is full", "No space left")
-        go_on(built, undisturbed)
+            check_stopped(watched, RESTART_S, "the shared disk is full", "No space left")
+        resume(built, undisturbed)
 
 
-def test_a_shared_folder_that_is_read_only_is_named_and_the_run_goes_on(site, undisturbed):
+def test_a_read_only_shared_folder_is_named_and_the_run_continues(site, undisturbed):
     with running(site, "head", "node1") as (built, watched):
         with faults.read_only(built.network["head"], built.network["node1"]):
-            check_said(watched, RESTART_S, "the shared folder is read-only", "Read-only")
-        go_on(built, undisturbed)
+            check_stopped(watched, RESTART_S, "the shared folder is read-only", "Read-only")
+        resume(built, undisturbed)
 
 
-def go_on(site, undisturbed):
-    """The same command with --resume, as the sentence says."""
+def resume(site, undisturbed):
+    """The same command with --resume, as the error advises."""
     options = ("--address", site.ray.address, "--workers", "2", "--cpus-per-worker", "1")
     words = site.purify("run", *options, *CALM, "--resume", steps=STEPS)
     done = site.on("head", *words, timeout_s=RESTART_S)
@@ -216,6 +216,6 @@ def go_on(site, undisturbed):
 def test_ctrl_c_of_a_run_on_hosts_commits_and_frees_them(site, undisturbed):
     with running(site, "head", "node1") as (built, watched):
         faults.kill(built.network["head"], "mimic_ray purify", number=signal.SIGINT)
-        code, _, complained = watched.end(RESTART_S)
-        assert code == 128 + signal.SIGINT, complained
-        go_on(built, undisturbed)
+        code, _, stderr = watched.end(RESTART_S)
+        assert code == 128 + signal.SIGINT, stderr
+        resume(built, undisturbed)

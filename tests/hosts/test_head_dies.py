@@ -1,4 +1,4 @@
-"""The head's machine dies while somebody follows the job's log."""
+"""The head's machine dies while a user follows the job's log."""
 
 import time
 
@@ -10,13 +10,13 @@ from tests.hosts.watched import Watched, note
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
 STEPS = 200
-# `logs --follow` waits 300 s for a head that may come back.
+# `logs --follow` waits 300 s for the head to come back.
 FOLLOW_S = 400.0
 # Ray's processes on the other hosts end 60 s after their head.
 ORPHANS_S = 150.0
 
 
-def test_who_follows_the_log_is_told_and_a_new_cluster_goes_on(site, undisturbed):
+def test_following_the_log_ends_with_an_error_and_a_new_cluster_resumes_the_run(site, undisturbed):
     with site("head", "node1") as built:
         words = built.purify("run", "--commit-every", "10", *CALM, steps=STEPS)
         sent = built.on("desk", *built.submitted("job", *words, workers="2", wait=False))
@@ -30,10 +30,10 @@ def test_who_follows_the_log_is_told_and_a_new_cluster_goes_on(site, undisturbed
 
         built.network["head"].kill()
         began = time.monotonic()
-        code, _, complained = watched.end(FOLLOW_S)
+        code, _, stderr = watched.end(FOLLOW_S)
         assert code == 1
-        assert "Traceback" not in complained
-        sentence = " ".join(complained[complained.index("error: ") :].split())
+        assert "Traceback" not in stderr
+        sentence = " ".join(stderr[stderr.index("error: ") :].split())
         assert built.ray.jobs_url in sentence
         assert "has not answered" in sentence
         seconds = time.monotonic() - began
@@ -57,15 +57,15 @@ def test_who_follows_the_log_is_told_and_a_new_cluster_goes_on(site, undisturbed
 
 
 def wait_until_gone(host):
-    """Nothing of the lost cluster goes on writing into the run."""
+    """No process of the lost cluster still writes into the run."""
     deadline = time.monotonic() + ORPHANS_S
     while host.processes("RayTrainWorker") or host.processes("raylet"):
         assert time.monotonic() < deadline, f"still there: {host.processes('ray')}"
         time.sleep(1)
 
 
-def test_a_run_that_is_driven_from_another_host_stops_with_a_sentence(site):
-    """Ray alone would end the driver after 60 s without a word."""
+def test_a_run_whose_driver_is_on_another_host_stops_with_an_explanation(site):
+    """Ray alone would end the driver after 60 s without a message."""
     with site("head", "node1") as built:
         options = ("--address", built.ray.address, "--workers", "2", "--cpus-per-worker", "1")
         words = built.purify("run", *options, "--commit-every", "10", *CALM, steps=STEPS)
@@ -76,9 +76,9 @@ def test_a_run_that_is_driven_from_another_host_stops_with_a_sentence(site):
         watched.until(35)
         built.network["head"].kill()
         began = time.monotonic()
-        code, _, complained = watched.end(120)
+        code, _, stderr = watched.end(120)
         assert code == 1
-        sentence = " ".join(complained[complained.index("error: ") :].split())
+        sentence = " ".join(stderr[stderr.index("error: ") :].split())
         assert "The head of the cluster" in sentence
         assert watched.record["status"] == "failed"
         note(

@@ -1,4 +1,4 @@
-"""The main job on two hosts with a token."""
+"""A purification on two hosts with a token."""
 
 import json
 
@@ -18,7 +18,7 @@ def two_hosts(site):
 
 @pytest.fixture(scope="module")
 def two_workers(two_hosts):
-    """Sent from a machine that is no part of the cluster."""
+    """Submitted from a machine outside of the cluster."""
     words = two_hosts.submitted("two", *two_hosts.purify("two"), workers="2")
     return two_hosts.on("desk", *words)
 
@@ -36,7 +36,7 @@ def test_each_host_decoded_the_images_onto_its_own_disk(two_hosts, two_workers):
         assert any(file.is_file() for file in cache.rglob("*")), f"nothing in {PRIVATE}/cache"
 
 
-def test_without_the_token_the_cluster_answers_nobody(two_hosts):
+def test_without_the_token_the_cluster_refuses(two_hosts):
     words = two_hosts.purify("denied", "--address", two_hosts.ray.address, "--workers", "2")
     done = two_hosts.network["head"].run(
         two_hosts.command(*words), timeout_s=90, environment={"RAY_AUTH_MODE": "disabled"}

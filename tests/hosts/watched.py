@@ -1,4 +1,4 @@
-"""A run that somebody does something to: waits for its steps and counts what is done twice."""
+"""A run under test: waits for its steps, and counts those that were repeated."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from typing import Any
 
 from tests.hosts.conftest import Site
 
-# How long the run may take until a step, before the test says that it hangs.
+# How long the run may take to reach a step before the test fails.
 STEP_S = 180.0
 
 
 @dataclass
 class Watched:
-    """A purification on `host`, looked at from outside through the rows of its metrics."""
+    """A purification, observed from outside through the rows of its metrics."""
 
     site: Site
     out: str
     process: subprocess.Popen[str]
     rows: int = 0
-    # Rows that were there, and were cut when workers began anew from the last committed step.
-    redone: int = 0
+    # Rows that were removed when workers restarted from the last checkpoint.
+    repeated: int = 0
     longest_wait_s: float = 0.0
     _over: threading.Event = field(default_factory=threading.Event)
 
@@ -34,7 +34,7 @@ class Watched:
         threading.Thread(target=self._look, daemon=True).start()
 
     def until(self, step: int, timeout_s: float = STEP_S) -> None:
-        """Returns when that step is in the metrics."""
+        """Waits until that step is in the metrics."""
         deadline = time.monotonic() + timeout_s
         while self.rows < step:
             if self.process.poll() is not None:
@@ -44,14 +44,14 @@ class Watched:
             time.sleep(0.02)
 
     def end(self, timeout_s: float) -> tuple[int, str, str]:
-        """Exit code and what was said; fails where the run is still there after that time."""
+        """Exit code, stdout and stderr; fails if the run has not ended by then."""
         try:
-            said, complained = self.process.communicate(timeout=timeout_s)
+            stdout, stderr = self.process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"It hangs at step {self.rows}.") from None
         finally:
             self._over.set()
-        return self.process.returncode, said, complained
+        return self.process.returncode, stdout, stderr
 
     @property
     def record(self) -> dict[str, Any]:
@@ -63,14 +63,14 @@ class Watched:
         while not self._over.is_set():
             try:
                 rows = log.read_bytes().count(b"\n")
-            except OSError:  # not there yet, or in its final form already
+            except OSError:  # not written yet, or replaced by its final form
                 rows = self.rows
             if rows != self.rows:
                 now = time.monotonic()
                 if since is not None:
                     self.longest_wait_s = max(self.longest_wait_s, now - since)
                 since = now
-                self.redone += max(0, self.rows - rows)
+                self.repeated += max(0, self.rows - rows)
                 self.rows = rows
             time.sleep(0.02)
 
@@ -83,7 +83,7 @@ def note(fault: str, what: str, watched: Watched, seconds: float, steps: int) ->
             what,
             f"{seconds:.0f}",
             f"{watched.longest_wait_s:.0f}",
-            f"{watched.redone} of {steps}",
+            f"{watched.repeated} of {steps}",
         )
         with Path(table).open("a") as file:
             file.write("| " + " | ".join(cells) + " |\n")

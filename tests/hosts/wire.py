@@ -1,9 +1,9 @@
-"""A long, bad cable: frames between a network card and the switch come late, and some never.
+"""A long, bad cable: frames between a network card and the switch are delayed, and some are lost.
 
     python wire.py PORT TAP DELAY_S LOSS SEED
 
-PORT is the switch's end of the cable, taken off the switch; TAP is made here and put onto it. The
-kernel's own netem does the same where it is built in, which is not so everywhere.
+PORT is the switch's end of the cable, which is detached from the switch; TAP is created here and
+attached instead. The kernel's netem does the same, but not every kernel has it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _TUNSETIFF, _TUNSETOFFLOAD, _TUNSETVNETHDRSZ = 0x400454CA, 0x400454D0, 0x400454D
 _TAP, _NO_PROTOCOL, _VNET_HEADER = 0x0002, 0x1000, 0x4000
 _SOL_PACKET, _PACKET_VNET_HDR, _ALL = 263, 15, socket.htons(3)
 _OUTGOING = 4
-# Each frame travels with this header on both sides: what the sender left to the card (checksums)
-# is then still to do for the receiver, and need not be done here.
+# Each frame keeps this header on both sides: work that the sender left to the card (checksums) is
+# then left to the receiver, and need not be done here.
 _HEADER = 10
 _MOST = _HEADER + (1 << 16) + 64
 
@@ -33,16 +33,16 @@ def main(port: str, tap: str, delay_s: float, loss: float, seed: int) -> None:
     left, right = _card(port), _tap(tap)
     chance = random.Random(seed)
     # (when it arrives, order of arrival, to which side, frame)
-    under_way: list[tuple[float, int, bool, bytes]] = []
+    in_flight: list[tuple[float, int, bool, bytes]] = []
     sent = lost = 0
     print("ready", flush=True)
     while True:
-        wait_s = max(0.0, under_way[0][0] - time.monotonic()) if under_way else 1.0
+        wait_s = max(0.0, in_flight[0][0] - time.monotonic()) if in_flight else 1.0
         for ready in select.select([left, right], [], [], wait_s)[0]:
             to_right = ready is left
             if to_right:
                 frame, (_, _, kind, _, _) = left.recvfrom(_MOST)
-                if kind == _OUTGOING:  # our own, on its way to the host
+                if kind == _OUTGOING:  # our own, sent to the host
                     continue
             else:
                 frame = os.read(right, _MOST)
@@ -50,16 +50,16 @@ def main(port: str, tap: str, delay_s: float, loss: float, seed: int) -> None:
                 lost += 1
                 continue
             sent += 1
-            heapq.heappush(under_way, (time.monotonic() + delay_s, sent, to_right, frame))
-        while under_way and under_way[0][0] <= time.monotonic():
-            _, _, to_right, frame = heapq.heappop(under_way)
+            heapq.heappush(in_flight, (time.monotonic() + delay_s, sent, to_right, frame))
+        while in_flight and in_flight[0][0] <= time.monotonic():
+            _, _, to_right, frame = heapq.heappop(in_flight)
             try:
                 if to_right:
                     os.write(right, frame)
                 else:
                     left.send(frame)
             except OSError:
-                lost += 1  # a full queue or a card that is down: as on a real cable
+                lost += 1  # a full queue or a card that is down, as with a real cable
 
 
 def _card(port: str) -> socket.socket:
@@ -75,7 +75,7 @@ def _tap(name: str) -> int:
     flags = _TAP | _NO_PROTOCOL | _VNET_HEADER
     fcntl.ioctl(tap, _TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
     fcntl.ioctl(tap, _TUNSETVNETHDRSZ, struct.pack("i", _HEADER))
-    fcntl.ioctl(tap, _TUNSETOFFLOAD, 1)  # checksums may be left to do, large frames not made
+    fcntl.ioctl(tap, _TUNSETOFFLOAD, 1)  # checksums may be left open, no large frames
     for words in (["master", "switch"], ["txqueuelen", "10000"], ["up"]):
         subprocess.run(["ip", "link", "set", name, *words], check=True)
     return tap
