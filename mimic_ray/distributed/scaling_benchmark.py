@@ -54,7 +54,7 @@ def _worker(case: ScalingCase) -> float:
     from mimic_ray.base import devices
     from mimic_ray.data.synthetic_images import SyntheticImages
     from mimic_ray.encoders import encoder_registry
-    from mimic_ray.execution.worker import make_strategy
+    from mimic_ray.execution.setup import make_strategy
     from mimic_ray.method.loop import Distillation
 
     resources, training, group = case.resources, case.recipe.training, worker_group()

@@ -28,7 +28,8 @@ from mimic_ray.distributed.watched_fit import (
     StopTimeoutError,
     watched_fit,
 )
-from mimic_ray.execution.worker import Job, Outcome, train
+from mimic_ray.execution.distill_job import DistillJob, Outcome
+from mimic_ray.execution.worker import train
 
 _CONTINUE = f"Continue with the same command and {option('resume', True)}."
 
@@ -37,13 +38,13 @@ _CONTINUE = f"Continue with the same command and {option('resume', True)}."
 class RunTask:
     """What each worker gets. `teacher_state` is a reference into Ray's object store."""
 
-    job: Job
+    job: DistillJob
     teacher_state: Any
     control: WorkerControl[Progress]
 
 
 def train_on_ray(
-    job: Job,
+    job: DistillJob,
     teacher_state: Mapping[str, Tensor],
     *,
     resources: Resources,
@@ -88,7 +89,7 @@ def train_on_ray(
 
 
 def _attempt(
-    job: Job,
+    job: DistillJob,
     teacher_state: Mapping[str, Tensor],
     resources: Resources,
     on_progress: ProgressCallback,
@@ -160,14 +161,8 @@ def _worker(task: RunTask) -> Outcome:
         control.begin()
     with picklable_errors(group.rank):
         try:
-            return train(
-                replace(task.job, device=worker_device()),
-                ray.get(task.teacher_state),
-                group=group,
-                on_progress=control.post,
-                stop=control.should_stop if group.rank == 0 else lambda: False,
-                before_commit=control.check_current,
-            )
+            job = replace(task.job, device=worker_device())
+            return train(job, ray.get(task.teacher_state), group, control)
         except MimicError as error:
             # It would occur again, so the driver must not wait for restarts.
             control.give_up(error)

@@ -54,18 +54,30 @@ def run_in_trial(config: dict[str, Any], context: TrialContext) -> None:
     if context.resources.workers > 1:
         _run_with_workers(task, context)
         return
-    control = context.control
-
-    def on_progress(progress: Progress) -> None:
-        control.post(TrialMessage(task.id, progress))
-
-    def report(trial: Trial) -> None:
-        control.post(TrialMessage(task.id, trial))
-        _report_to_tune(trial, task)
-
     inputs = ray.get(context.inputs)
     with picklable_errors(0):
-        run_trial(task, inputs, report=report, on_progress=on_progress, stop=control.should_stop)
+        run_trial(task, inputs, control=TuneControl(task, context.control))
+
+
+@dataclass(frozen=True)
+class TuneControl:
+    """A trial in one process, which reports to the driver and to Tune."""
+
+    task: TrialTask
+    driver: WorkerControl[TrialMessage]
+
+    def post(self, progress: Progress) -> None:
+        self.driver.post(TrialMessage(self.task.id, progress))
+
+    def should_stop(self) -> bool:
+        return self.driver.should_stop()
+
+    def check_current(self) -> None:
+        """Tune runs one process of a trial at a time."""
+
+    def report(self, trial: Trial) -> None:
+        self.driver.post(TrialMessage(self.task.id, trial))
+        _report_to_tune(trial, self.task)
 
 
 def _report_to_tune(trial: Trial, task: TrialTask) -> None:
@@ -143,23 +155,35 @@ def _worker(work: TrialWorkerTask) -> None:
     """One worker of a trial that has several."""
     import ray
 
-    group, driver, watcher = worker_group(), work.context.control, work.watcher
+    group = worker_group()
     task = replace(work.task, device=worker_device())
-
-    def on_progress(progress: Progress) -> None:
-        driver.post(TrialMessage(task.id, progress))
-        watcher.post(progress)
-
-    def report(trial: Trial) -> None:
-        driver.post(TrialMessage(task.id, trial))
-        watcher.post(trial)
-
-    def stop() -> bool:
-        return group.rank == 0 and (driver.should_stop() or watcher.should_stop())
-
     inputs = ray.get(work.context.inputs)
+    control = TrialWorkerControl(task, work.context.control, work.watcher)
     with picklable_errors(group.rank):
-        run_trial(task, inputs, group=group, report=report, on_progress=on_progress, stop=stop)
+        run_trial(task, inputs, group, control)
+
+
+@dataclass(frozen=True)
+class TrialWorkerControl:
+    """A worker of a trial, which reports to the driver and to the process that watches it."""
+
+    task: TrialTask
+    driver: WorkerControl[TrialMessage]
+    watcher: WorkerControl[Progress | Trial]
+
+    def post(self, progress: Progress) -> None:
+        self.driver.post(TrialMessage(self.task.id, progress))
+        self.watcher.post(progress)
+
+    def should_stop(self) -> bool:
+        return self.driver.should_stop() or self.watcher.should_stop()
+
+    def check_current(self) -> None:
+        """Ray Train runs one group of workers of a trial at a time."""
+
+    def report(self, trial: Trial) -> None:
+        self.driver.post(TrialMessage(self.task.id, trial))
+        self.watcher.post(trial)
 
 
 def _read_task(study: str, trial_id: str) -> TrialTask:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import load_file, save
+from torch import Tensor
 
 from mimic_ray.base import files
 from mimic_ray.base.errors import DamagedCheckpointError, RunFolderError
@@ -29,13 +30,7 @@ def export(folder: RunFolder, student: Encoder, teacher: Loaded) -> Path:
 
     Returns the file under export/: the student in the layout of the file that came in.
     """
-    # Copies: tied weights share memory, which safetensors refuses.
-    state = {
-        key: value.detach().cpu().contiguous().clone()
-        for key, value in student.net.state_dict().items()
-    }
-    files.write_bytes(folder.student, save(state))
-
+    state = write_student(folder.student, student)
     original = teacher.checkpoint.path
     if folder.export.exists():  # by a run that was killed before it said that it had finished
         shutil.rmtree(folder.export)
@@ -49,6 +44,17 @@ def export(folder: RunFolder, student: Encoder, teacher: Loaded) -> Path:
     }
     files.write_json(folder.encoder, description)
     return folder.export / original.name
+
+
+def write_student(path: Path, student: Encoder) -> dict[str, Tensor]:
+    """Writes student.safetensors and returns the weights in it, on the CPU."""
+    # Copies: tied weights share memory, which safetensors refuses.
+    state = {
+        key: value.detach().cpu().contiguous().clone()
+        for key, value in student.net.state_dict().items()
+    }
+    files.write_bytes(path, save(state))
+    return state
 
 
 def load_encoder(run: str | Path, *, allow_code: bool = False) -> Encoder:

@@ -1,4 +1,4 @@
-"""What a run is made of before its first step: networks, decoded images, the profile."""
+"""The parts of a training run before its first step: networks, profile, cached teacher outputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from mimic_ray.data.views import centre, to_float
 from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.method.mi_profile import Profile, profile
+from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.strategy import Alone, Replicated, Strategy
 from mimic_ray.method.student import renew
 from mimic_ray.method.teacher_cache import (
     TeacherCache,
@@ -24,38 +26,40 @@ from mimic_ray.method.teacher_cache import (
     teacher_cache_bytes,
 )
 
-# Above this size the teacher runs in each step instead.
+# Above this size the teacher runs in every step instead.
 _TEACHER_CACHE_LIMIT_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
-class Given:
-    """What several runs share, made once: a search hands it to its trials.
-
-    A run ignores a teacher cache whose key is not that of its own recipe.
-    """
+class Precomputed:
+    """What the trials of a search share."""
 
     images: IdentifiedImages
     profile: Profile
     teacher_cache: TeacherCache | None = None
 
+    def usable_teacher_cache(self, key: str, taps: list[str]) -> TeacherCache | None:
+        """The cache if it was made with the views of this recipe (`key`) and has these taps."""
+        cache = self.teacher_cache
+        return cache if cache and cache.key == key and {*taps} <= {*cache.attention} else None
+
 
 def cached_side(recipe: Recipe, input_size: int) -> int:
-    """Side in pixels at which images are kept: larger than the input where views crop."""
+    """Side in pixels of decoded images: larger than the input if views crop them."""
     if recipe.views.kind == "simclr" and input_size >= 64:
         return round(input_size * 256 / 224)
     return input_size
 
 
 def with_weights(name: str, state: Mapping[str, Tensor]) -> Encoder:
-    """The architecture called `name` with these weights."""
+    """The encoder called `name` with these weights."""
     encoder = encoder_registry.build(name)
     encoder.net.load_state_dict(dict(state))
     return encoder
 
 
 def untrained(name: str, seed: int) -> Encoder:
-    """The architecture with random weights that depend on the seed alone."""
+    """The encoder with random weights that depend only on the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(seeds.keys(seed, "student")))
         return encoder_registry.build(name)
@@ -80,7 +84,7 @@ def profile_images(
     compute: Compute,
     on_progress: ProgressCallback,
 ) -> Profile:
-    """The profile of `encoder`, whose name is `name`, on the first images as their centres show."""
+    """The profile of `encoder`, called `name`, on centre crops of the first images."""
     settings, seed = recipe.mutual_information, recipe.training.seed
     chosen = torch.arange(min(settings.images, len(images)))
     on_progress(Progress("profile", 0, 1))
@@ -92,12 +96,25 @@ def profile_images(
     return found
 
 
+def make_strategy(name: str, teacher: str, group: ProcessGroup, compute: Compute) -> Strategy:
+    """The strategy called `name`, or `Alone` for a single worker."""
+    if group.world_size == 1:
+        return Alone()
+    if name == "ddp":
+        return Replicated()
+    from mimic_ray.method.sharding import Sharded
+
+    return Sharded(compute.torch_device, teacher=teacher == "sharded")
+
+
 def teacher_cache_pays(spec: Spec, images: int, recipe: Recipe, taps: int, runs: int = 1) -> bool:
-    """Not without fixed views, nor if all `runs` have fewer steps than it takes to see each once,
-    nor if it were too large to keep."""
+    """Whether cached teacher outputs save time and fit the size limit.
+
+    They need fixed views, and `runs` that together have more steps than filling the cache takes.
+    """
     views, training = recipe.views, recipe.training
     forwards = views.fixed * images
-    # A tap has a position for every 4 x 4 pixels at most, in half precision.
+    # A tap has at most one position for 4 x 4 pixels, in half precision.
     positions = taps * (spec.input_size // 4) ** 2
     size = teacher_cache_bytes(recipe, images, spec.feature_width, positions)
     return (
@@ -118,7 +135,7 @@ def cache_teacher(
     on_progress: ProgressCallback,
     runs: int = 1,
 ) -> TeacherCache | None:
-    """The teacher's outputs for the fixed views, or None where a cache would not save time."""
+    """The teacher's outputs for the fixed views, None if caching them does not pay."""
     if not teacher_cache_pays(teacher.spec, len(images), recipe, len(taps), runs):
         return None
     return fill_teacher_cache(

@@ -1,4 +1,4 @@
-"""How good a student is, from clean held-out images alone; an oracle adds ACC and ASR."""
+"""Scores of a student from clean held-out images; an oracle adds ACC and ASR."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from mimic_ray.attacks.triggers.trigger import Trigger
 from mimic_ray.base.devices import Compute
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.evaluation.features import features
@@ -19,18 +19,18 @@ from mimic_ray.execution.shared_inputs import ArrayImages, OracleInputs, TrialIn
 
 
 class Scorer:
-    """Scores students of one search. Leaves a student as it was."""
+    """Scores the students of one search, without changing them."""
 
     def __init__(self, inputs: TrialInputs, compute: Compute, seed: int) -> None:
         self._inputs, self._compute, self._seed = inputs, compute, seed
         self._teacher = torch.from_numpy(np.array(inputs.held_out_features))
 
     def quick(self, student: Encoder) -> dict[str, float]:
-        """Both objectives as far as a rung needs them."""
+        """Both objectives, with less effort."""
         return self._blind(student, "quick")
 
     def full(self, student: Encoder) -> dict[str, float]:
-        """Both objectives, and what the oracle knows."""
+        """Both objectives, and ACC and ASR with an oracle."""
         scores = self._blind(student, "full")
         if self._inputs.oracle:
             scores |= _oracle(student, self._inputs.oracle, self._compute)
@@ -65,16 +65,12 @@ class Scorer:
 def _oracle(student: Encoder, known: OracleInputs, compute: Compute) -> dict[str, Any]:
     """ACC and ASR in percent, of one linear head."""
     mask, add = torch.from_numpy(np.array(known.mask)), torch.from_numpy(np.array(known.add))
-
-    def triggered(images: Tensor) -> Tensor:
-        # As attacks.triggers.trigger.Trigger.apply does it.
-        return (images * mask + (255 * add + 1e-3)).clamp(0, 255).to(torch.uint8)
-
+    trigger = Trigger("oracle", mask, add)
     test = ArrayImages(known.test)
     labels = torch.from_numpy(np.array(known.test_labels))
     of_train = features(student, ArrayImages(known.train), compute)
     head = LINEAR.fit(of_train, torch.from_numpy(np.array(known.train_labels)), known.classes, 0)
-    fooled = head(features(student, test, compute, change=triggered))
+    fooled = head(features(student, test, compute, change=trigger.apply))
     right = accuracy(head(features(student, test, compute)), labels)
     asr = attack_success(fooled, labels, known.target, count_target=False)
     return {"acc": 100 * right.share, "asr": 100 * asr.share}

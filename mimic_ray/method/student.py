@@ -5,7 +5,7 @@ One module with one forward, so that DistributedDataParallel sees all of a step 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -49,6 +49,16 @@ class Student(nn.Module):
         repeat_update(norms, before, after)
         # As in the authors' encoder, the projector reads features as the pooling leaves them.
         return Output(features, maps, (self.projector(features), self.projector(other)))
+
+
+def encoder_weights(student_state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The encoder's weights in a Student's state_dict, with the keys of `Encoder.net`."""
+    prefix = "encoder.net."
+    return {
+        key.removeprefix(prefix): weight
+        for key, weight in student_state.items()
+        if key.startswith(prefix)
+    }
 
 
 def renew(encoder: Encoder, fresh: Encoder, share: float, seed: int) -> None:

@@ -29,11 +29,14 @@ from mimic_ray.base.text import plain
 from mimic_ray.data.image_source import ImageSource, open_images, require_batch
 from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
+from mimic_ray.execution.distill_job import DistillJob, Outcome
 from mimic_ray.execution.export import export
 from mimic_ray.execution.lifecycle import begin_run, continue_run, note_end, withdraw
-from mimic_ray.execution.worker import Job, Outcome, train
+from mimic_ray.execution.training_control import LocalControl
+from mimic_ray.execution.worker import train
 from mimic_ray.method.mi_profile import Profile
 from mimic_ray.method.recipe import Recipe, check_workers
+from mimic_ray.method.student import encoder_weights
 from mimic_ray.report.run_report import write_report
 from mimic_ray.store.checkpoint import latest
 from mimic_ray.store.checksums import check_sums
@@ -162,15 +165,15 @@ def purify(
                     check_sums(place.folder.path)
                 done = "The run was finished already; nothing was done."
                 return _result(place, record, [done])
-            job = Job(
+            job = DistillJob(
                 run=absolute(out),
                 encoder=encoder,
                 data=absolute(data),
-                recipe=resolved.model_dump(mode="json"),
+                recipe=resolved,
                 device=device,
                 threads=cpus,
                 commit_every=commit_every,
-                claimed=place.claimed,
+                lease=place.claimed,
             )
             outcome = _train(job, loaded, resources, place, record, requests, on_progress)
             if not outcome.finished:
@@ -191,7 +194,7 @@ def purify(
 
 
 def _train(
-    job: Job,
+    job: DistillJob,
     loaded: Loaded,
     resources: Resources,
     place: Place,
@@ -204,9 +207,8 @@ def _train(
         state = loaded.encoder.net.state_dict()
         with files.disk_errors(place.folder.checkpoints, RESUME_ADVICE):
             if resources.local:
-                outcome = train(
-                    job, state, on_progress=on_progress, stop=lambda: requests.count > 0
-                )
+                control = LocalControl(on_progress, lambda: requests.count > 0)
+                outcome = train(job, state, control=control)
             else:
                 from mimic_ray.distributed.trainer import train_on_ray
 
@@ -265,12 +267,8 @@ def _write_results(place: Place, loaded: Loaded, outcome: Outcome) -> RunRecord:
     committed = latest(folder)
     if committed is None:
         raise RunFolderError(f"{place} has no committed step: start again with another --out.")
-    prefix = "encoder.net."
-    weights = committed.state["distillation"]["student"]
     student = loaded.encoder
-    student.net.load_state_dict(
-        {key.removeprefix(prefix): w for key, w in weights.items() if key.startswith(prefix)}
-    )
+    student.net.load_state_dict(encoder_weights(committed.state["distillation"]["student"]))
     export(folder, student, loaded)
     write_profile(folder.profile, Profile.from_json(outcome.profile))
     MetricsLog(folder, outcome.step).to_parquet()

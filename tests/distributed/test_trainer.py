@@ -19,11 +19,12 @@ from mimic_ray.base.resources import Resources
 from mimic_ray.distributed import trainer as module
 from mimic_ray.distributed.run_control import RunControl
 from mimic_ray.distributed.trainer import RunTask, train_on_ray
-from mimic_ray.execution.worker import Job
+from mimic_ray.execution.distill_job import DistillJob
 from mimic_ray.method.process_group import ProcessGroup
+from mimic_ray.method.recipe import Recipe
 from tests.distributed.local_ray import use_local_ray
 
-JOB = Job("/runs/a", "tiny_resnet", "images", {})
+JOB = DistillJob("/runs/a", "tiny_resnet", "images", Recipe())
 TWO = Resources(workers=2, cpus_per_worker=1, max_failures=2)
 
 
@@ -179,9 +180,9 @@ def worker(monkeypatch, rank, train):
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_each_worker_trains_on_its_own_device_and_rank_0_stops_the_others(monkeypatch, rank):
-    def train(job, state, *, group, stop, **_):
+    def train(job, state, group, control):
         assert state == {"w": 1}
-        return job.device, group.rank, stop()
+        return job.device, group.rank, control.should_stop()
 
     control, start = worker(monkeypatch, rank, train)
     assert start() == (f"cuda:{rank}", rank, False)

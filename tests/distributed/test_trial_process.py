@@ -36,11 +36,11 @@ def search(monkeypatch):
     return world
 
 
-def rung_reached(_task, inputs, *, report, on_progress, **_):
+def rung_reached(_task, inputs, *, control):
     """Stands for run_trial: one message of progress and one rung."""
     assert inputs == {"inputs": 1}
-    on_progress(Progress("distil", 20, 80))
-    report(RUNG)
+    control.post(Progress("distil", 20, 80))
+    control.report(RUNG)
 
 
 def test_a_trial_reports_to_the_driver_and_to_tune(search, monkeypatch):
@@ -82,7 +82,7 @@ def test_each_worker_of_a_trial_takes_its_own_device(search, monkeypatch, rank):
     monkeypatch.setattr(module, "worker_group", lambda: ProcessGroup(rank, 2, rank))
     monkeypatch.setattr(module, "worker_device", lambda: f"cuda:{rank}")
     monkeypatch.setattr(
-        module, "run_trial", lambda task, _, group, **__: seen.append((task.device, group.rank))
+        module, "run_trial", lambda task, _, group, __: seen.append((task.device, group.rank))
     )
     module._worker(worker_task(search)[1])
     assert seen == [(f"cuda:{rank}", rank)]
@@ -93,10 +93,10 @@ def test_a_worker_stops_for_the_driver_and_for_its_watcher(search, monkeypatch, 
     watcher, task = worker_task(search)
     stops = []
 
-    def run_trial(*_, on_progress, stop, **__):
+    def run_trial(_task, _inputs, _group, control):
         (search.control if by == "driver" else watcher).request_stop()
-        on_progress(Progress("distil", 1, 80))
-        stops.append(stop())
+        control.post(Progress("distil", 1, 80))
+        stops.append(control.should_stop())
 
     monkeypatch.setattr(module, "worker_group", lambda: ProcessGroup(0, 2))
     monkeypatch.setattr(module, "worker_device", lambda: "cpu")

@@ -1,0 +1,103 @@
+"""The parts of a run before its first step."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mimic_ray.base.devices import Compute
+from mimic_ray.execution.setup import (
+    Precomputed,
+    cached_side,
+    first_student,
+    make_strategy,
+    teacher_cache_pays,
+    untrained,
+    with_weights,
+)
+from mimic_ray.method.process_group import ProcessGroup
+from mimic_ray.method.recipe import parse_recipe
+from mimic_ray.method.strategy import Alone, Replicated
+
+NAME = "tiny_resnet"
+
+
+def state(encoder):
+    return encoder.net.state_dict()
+
+
+def equal(left, right):
+    return all(torch.equal(left[key], right[key]) for key in right)
+
+
+def recipe(**sections):
+    return parse_recipe({"training": {"steps": 100, "batch": 8}, **sections})
+
+
+def test_random_weights_depend_on_the_seed_alone():
+    torch.manual_seed(1)
+    first = state(untrained(NAME, 5))
+    torch.manual_seed(2)
+    assert equal(first, state(untrained(NAME, 5)))
+    assert not equal(first, state(untrained(NAME, 6)))
+
+
+@pytest.mark.parametrize(
+    ("start", "share_kept"), [("teacher", (1, 1)), ("partial", (0.7, 0.99)), ("random", (0, 0.01))]
+)
+def test_a_student_starts_from_as_much_of_the_teacher_as_the_recipe_says(start, share_kept):
+    teacher = state(untrained(NAME, 3))
+    student = state(first_student(NAME, teacher, recipe(student={"start": start})))
+    weights = [key for key, value in teacher.items() if value.ndim == 4]
+    kept = sum((teacher[key] == student[key]).sum().item() for key in weights)
+    low, high = share_kept
+    assert low <= kept / sum(teacher[key].numel() for key in weights) <= high
+
+
+def test_weights_are_copied_into_the_encoder():
+    teacher = state(untrained(NAME, 3))
+    made = with_weights(NAME, teacher)
+    with torch.no_grad():
+        next(made.net.parameters()).zero_()
+    assert equal(teacher, state(untrained(NAME, 3)))
+
+
+def test_images_are_kept_larger_than_the_input_only_where_views_crop_them():
+    assert cached_side(recipe(views={"kind": "simclr"}), 224) == 256
+    assert cached_side(recipe(views={"kind": "simclr"}), 32) == 32
+    assert cached_side(recipe(views={"kind": "flip_and_shift"}), 224) == 224
+
+
+def test_cached_teacher_outputs_pay_only_if_steps_read_them_more_than_once():
+    spec = untrained(NAME, 0).spec
+    fixed = recipe(views={"fixed": 2})
+    assert teacher_cache_pays(spec, images=100, recipe=fixed, taps=1)
+    assert not teacher_cache_pays(spec, images=800, recipe=fixed, taps=1)
+    assert teacher_cache_pays(spec, images=800, recipe=fixed, taps=1, runs=3)
+    assert not teacher_cache_pays(spec, images=100, recipe=recipe(views={"fixed": 0}), taps=1)
+
+
+class Cache:
+    key = "views of seed 1"
+    attention = ("stem", "stage")
+
+
+@pytest.mark.parametrize(
+    ("key", "taps", "usable"),
+    [
+        ("views of seed 1", [], True),
+        ("views of seed 1", ["stage"], True),
+        ("views of seed 1", ["head"], False),
+        ("views of seed 2", [], False),
+    ],
+)
+def test_a_teacher_cache_of_other_views_or_taps_is_not_used(key, taps, usable):
+    precomputed = Precomputed(images=None, profile=None, teacher_cache=Cache())
+    assert (precomputed.usable_teacher_cache(key, taps) is not None) == usable
+
+
+def test_a_single_worker_needs_no_strategy():
+    compute = Compute("cpu", "fp32", 1)
+    assert isinstance(make_strategy("fsdp", "sharded", ProcessGroup(), compute), Alone)
+    several = ProcessGroup(rank=1, world_size=2)
+    assert isinstance(make_strategy("ddp", "replicated", several, compute), Replicated)

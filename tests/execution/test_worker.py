@@ -1,0 +1,121 @@
+"""Training in this process: what is written, when it stops, and how it continues."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mimic_ray.base.errors import RunFolderError, TrainingError
+from mimic_ray.execution.distill_job import DistillJob
+from mimic_ray.execution.setup import untrained
+from mimic_ray.execution.training_control import LocalControl
+from mimic_ray.execution.worker import open_worker, train
+from mimic_ray.method.recipe import parse_recipe
+from mimic_ray.store.checkpoint import latest
+from mimic_ray.store.metrics_log import read_metrics
+from mimic_ray.store.run_folder import RunFolder
+from tests.cli.toy_images import save_images
+
+NAME = "tiny_resnet"
+STEPS = 5
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return save_images(tmp_path_factory.mktemp("toy") / "images", 4, seed=0)
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    return untrained(NAME, 3).net.state_dict()
+
+
+@pytest.fixture
+def job(folder, images, monkeypatch, tmp_path):
+    monkeypatch.setenv("MIMIC_RAY_CACHE", str(tmp_path / "cache"))
+    training = {"steps": STEPS, "batch": 4, "precision": "fp32"}
+    return DistillJob(
+        run=str(folder.path),
+        encoder=NAME,
+        data=str(images),
+        recipe=parse_recipe({"training": training}),
+        device="cpu",
+        threads=1,
+        commit_every=2,
+    )
+
+
+def stop_after(steps):
+    asked = []
+    return LocalControl(stop_requested=lambda: asked.append(1) or len(asked) >= steps)
+
+
+def weights(folder):
+    return latest(folder).state["distillation"]["student"]
+
+
+def test_training_ends_with_a_checkpoint_of_the_last_step_and_a_row_for_each(job, folder, teacher):
+    outcome = train(job, teacher)
+    assert (outcome.finished, outcome.step, outcome.images) == (True, STEPS, 12)
+    assert latest(folder).step == STEPS
+    assert [row["step"] for row in read_metrics(folder)] == [1, 2, 3, 4, 5]
+    steps = sorted(path.name for path in folder.checkpoints.glob("step-*"))
+    assert steps == ["step-000004", "step-000005"]
+
+
+def test_a_stop_is_committed_and_training_continues_from_it_bit_for_bit(
+    job, folder, teacher, tmp_path
+):
+    stopped = train(job, teacher, control=stop_after(3))
+    assert (stopped.finished, stopped.step, latest(folder).step) == (False, 3, 3)
+    assert train(job, teacher).finished
+    whole = RunFolder(tmp_path / "whole")
+    whole.path.mkdir()
+    train(replace(job, run=str(whole.path)), teacher)
+    ours, theirs = weights(folder), weights(whole)
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+    assert [row["loss"] for row in read_metrics(folder)] == [
+        row["loss"] for row in read_metrics(whole)
+    ]
+
+
+def test_a_finished_run_is_not_trained_further(job, folder, teacher):
+    train(job, teacher)
+    before = {key: value.clone() for key, value in weights(folder).items()}
+    outcome = train(job, teacher)
+    assert (outcome.finished, outcome.step, outcome.images_per_s) == (True, STEPS, 0.0)
+    assert all(torch.equal(before[key], value) for key, value in weights(folder).items())
+
+
+def test_a_step_is_seen_before_its_checkpoint_is_written(job, folder, teacher):
+    seen = []
+    with open_worker(job, teacher) as worker:
+        for step in worker.steps():
+            found = latest(folder)
+            seen.append((step, found.step if found else 0))
+    assert seen == [(1, 0), (2, 0), (3, 2), (4, 2), (5, 4)]
+
+
+def test_a_worker_that_was_replaced_writes_no_checkpoint(job, folder, teacher):
+    class Replaced(LocalControl):
+        def check_current(self):
+            raise TrainingError("Newer workers have taken over.")
+
+    with pytest.raises(TrainingError, match="taken over"):
+        train(job, teacher, control=Replaced())
+    assert latest(folder) is None
+
+
+def test_a_worker_of_an_older_command_writes_no_checkpoint(job, folder, teacher):
+    with pytest.raises(RunFolderError, match="nothing more"):
+        train(replace(job, lease="of an older command"), teacher)
+    assert latest(folder) is None
+
+
+def test_the_command_sees_every_phase(job, teacher):
+    phases = []
+    train(job, teacher, control=LocalControl(lambda progress: phases.append(progress.phase)))
+    expected = ["decode", "profile", "distil"]
+    assert [phase for phase in dict.fromkeys(phases) if phase in expected] == expected
