@@ -74,10 +74,7 @@ def write_recipe(path: Path, recipe: Recipe, comment: str = "") -> None:
 
 
 def recipe_for(side: int | None) -> str:
-    """What "auto" stands for: "imagenet" for images of 96 pixels and more, else "default".
-
-    Not known yet (None) is "default": a mistake in an override is one in both.
-    """
+    """What "auto" means: "imagenet" for images of 96 pixels and more, else "default"."""
     return "imagenet" if side and side >= _LARGE_SIDE else "default"
 
 

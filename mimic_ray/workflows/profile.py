@@ -12,6 +12,7 @@ from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.base.text import count
 from mimic_ray.data.cache import open_pixels
 from mimic_ray.data.image_source import open_images
+from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.execution.setup import cached_side, profile_images
@@ -64,10 +65,10 @@ def profile(
         for layer in found.taps:
             print(layer.tap, layer.score, layer.untrained)
     """
-    resolved = load_recipe(recipe, settings)
+    side = encoder_registry.input_size(encoder) if recipe == "auto" else None
+    resolved = load_recipe(recipe, settings, side)
     target = Out(out) if out else None
     loaded = load_checkpoint(teacher, encoder)
-    resolved = load_recipe(recipe, settings, loaded.encoder.spec.input_size)
     chosen_taps(loaded.encoder.spec, resolved.mutual_information.taps)
     source = open_images(data)
     compute = devices.choose(device, "fp32", threads)

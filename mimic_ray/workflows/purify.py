@@ -27,6 +27,7 @@ from mimic_ray.base.resources import Resources, check_resources, this_machine
 from mimic_ray.base.signals import StopRequests, stop_requests
 from mimic_ray.base.text import plain
 from mimic_ray.data.image_source import ImageSource, open_images, require_batch
+from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.execution.distill_job import DistillJob, Outcome
@@ -132,7 +133,8 @@ def purify(
     command = command or python_call(purify, locals())
     resources = resources or Resources()
     overrides = [*settings, *([f"training.seed={seed}"] if seed is not None else [])]
-    resolved = load_recipe(recipe, overrides)
+    side = encoder_registry.input_size(encoder) if recipe == "auto" else None
+    resolved = load_recipe(recipe, overrides, side)
     place = place_of(out, "driver")
     if not resume:
         place.require_free()
@@ -140,7 +142,6 @@ def purify(
     for world_size in {resources.required_workers, resources.workers}:
         check_workers(resolved, world_size)
     loaded = load_checkpoint(teacher, encoder)
-    resolved = load_recipe(recipe, overrides, loaded.encoder.spec.input_size)
     chosen_taps(loaded.encoder.spec, resolved.mutual_information.taps)
     source = open_images(data)
     require_batch(source, resolved.training.batch)
