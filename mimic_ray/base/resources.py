@@ -24,29 +24,35 @@ Amounts = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Resources:
-    """Where a run, or each trial of a search, works. None of these settings affects the result."""
+    """Where a run, or each trial of a search, works. None of these settings affects the result.
+
+    Attributes:
+        workers: Processes that share the work, one per device.
+        min_workers: Elastic: start and continue with as few workers as this. None needs `workers`.
+        cpus_per_worker: 0 divides the available CPUs evenly in a run, and is 1 in a search.
+        gpus_per_worker: None uses no GPU in a run, and in a search one if there are any. Below 1,
+            trials share a GPU.
+        address: A Ray cluster. None starts a private Ray on this machine.
+        local: Work in this process, without Ray.
+        strategy: With several workers, `ddp`: a copy of the student on each; `fsdp`: a shard.
+        teacher_placement: With fsdp, the teacher `replicated` or `sharded`.
+        max_failures: How often lost workers are restarted from the last checkpoint. None is 3 if
+            the run is elastic or on a cluster, else 0.
+        capacity_timeout_s: How long to wait until the cluster has the nodes, in seconds. With 0 it
+            must have them now.
+        concurrent_trials: Trials at the same time. 0 runs as many as fit.
+    """
 
     workers: int = 1
-    # Elastic: start and continue with as few as this. None: exactly `workers`.
     min_workers: int | None = None
-    # 0: in a run, the available CPUs divided evenly; in a search, one.
     cpus_per_worker: int = 0
-    # None: in a run, none; in a search, one if there are any. Below 1, trials share a GPU.
     gpus_per_worker: float | None = None
-    # Of a Ray cluster. None: a private Ray on this machine.
     address: str | None = None
-    # In this process, without Ray.
     local: bool = False
-    # ddp: a copy of the student on each worker; fsdp: a shard.
     strategy: str = "ddp"
-    # With fsdp: the teacher replicated or sharded.
     teacher_placement: str = "replicated"
-    # How often lost workers are restarted from the last checkpoint. None: 3 if the run is elastic
-    # or on a cluster, else 0.
     max_failures: int | None = None
-    # How long to wait until the cluster has the nodes, in seconds. 0: it must have them now.
     capacity_timeout_s: float = 0.0
-    # Trials at the same time. 0: as many as fit.
     concurrent_trials: int = 0
 
     @property

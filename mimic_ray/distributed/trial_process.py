@@ -187,6 +187,6 @@ class TrialWorkerControl:
 
 
 def _read_task(study: str, trial_id: str) -> TrialTask:
-    with closing(study_place(study, f"task-{trial_id}")) as place:
-        content = place.read_task(trial_id)
+    with closing(study_place(study, f"task-{trial_id}")) as opened:
+        content = opened.read_task(trial_id)
     return TrialTask(**{**content, "rungs": tuple(content["rungs"])})

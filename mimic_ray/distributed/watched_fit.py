@@ -14,7 +14,7 @@ from typing import Generic, Protocol, TypeVar
 Result = TypeVar("Result")
 
 _POLL_S = 0.1
-# Workers that were asked to stop have this long to commit.
+# How long workers have to commit after a stop request.
 GRACE_S = 60.0
 
 

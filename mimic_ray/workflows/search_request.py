@@ -1,4 +1,4 @@
-"""What `tune` was asked for, and what of it can be checked before any file is read."""
+"""The arguments of a search, and the checks that need no file."""
 
 from __future__ import annotations
 
