@@ -12,6 +12,7 @@ from mimic_ray.cli.app import main
 from tests.docs.pages import ROOT, blocks, commands
 
 PAGE = ROOT / "docs/tutorial.md"
+MODEL_CARD = ROOT / "docs/how-to/model-card.md"
 DEMO = Path(mimic_ray.__path__[0]) / "demo_data"
 # What makes each command short; all else is as in the page.
 SHORTER = {
@@ -64,5 +65,10 @@ def test_the_tutorial_runs_from_the_suspect_file_to_the_loaded_encoder(
     for section in ("Kinds of trigger that the recipe imitates", "What was not measured"):
         assert section in PAGE.read_text().replace("\n", " ")
         assert section in Path("purified/README.md").read_text()
+    card = Path("purified/README.md").read_text()
+    explained = re.findall(r"^\| ([A-Z][\w ]+?) \|", MODEL_CARD.read_text(), re.MULTILINE)
+    assert len(explained) == 7
+    for section in explained:
+        assert re.search(rf"^##+ {section}$", card, re.MULTILINE), section
     assert Path("evaluation/evaluation.json").exists()
     assert mimic_ray.load_encoder("purified").spec.name == "cifar_resnet20"
