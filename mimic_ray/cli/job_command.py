@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +16,9 @@ from mimic_ray.base.text import plain
 from mimic_ray.cli.option_kinds import FILES, Kind, Use, checked_value, kinds_of, label, texts_of
 from mimic_ray.cli.worker_numbers import parse_worker_range
 from mimic_ray.jobs.job_request import JobCommand, JobLocation
+
+# The user's own code, as in `my_parts.py:speckle`.
+_USER_CODE = re.compile(r"""([^\s"'\[\]{},=]+\.py):([A-Za-z_]\w*)""")
 
 
 def job_commands() -> list[str]:
@@ -168,18 +172,40 @@ class _CommandLine:
     def _on_the_cluster(self, parameter: Any, text: str) -> str:
         kind, name = self.kinds.get(parameter.name), label(parameter)
         if kind is None:
-            return text
+            return self._with_user_code(name, text)
         value = checked_value(name, kind, text)
         match value.use:
             case Use.WORD:
-                return text
+                return self._with_user_code(name, text)
             case Use.TRAVELS:
-                return value.with_path(self._travelling(name, Path(value.path).expanduser()))
+                path = Path(value.path).expanduser()
+                there = self._travelling(name, path)
+                if kind is Kind.RECIPE:
+                    self._add_user_code_of_recipe(path)
+                return value.with_path(there)
             case _:
                 place = absolute(value.path)
                 is_output, is_file = value.use is Use.OUTPUT, kind in FILES
                 self.locations.append(JobLocation(name, place, is_output, is_file))
                 return value.with_path(place)
+
+    def _with_user_code(self, name: str, text: str) -> str:
+        """`text` with each `folder/file.py:object` as `file.py:object`; the files travel."""
+
+        def without_folder(found: re.Match[str]) -> str:
+            return f"{self._travelling(name, Path(found[1]).expanduser())}:{found[2]}"
+
+        return _USER_CODE.sub(without_folder, text)
+
+    def _add_user_code_of_recipe(self, recipe: Path) -> None:
+        """Files that a recipe names as `file.py:object` travel beside it."""
+        for path, _ in _USER_CODE.findall(recipe.read_text(encoding="utf-8-sig")):
+            if Path(path).name != path:
+                raise UsageError(
+                    f"{plain(recipe)} names {plain(path)}: a job finds only files without a folder "
+                    f"in their name. Name it as {Path(path).name} and submit from its folder."
+                )
+            self._travelling(str(recipe), Path(path))
 
     def _travelling(self, name: str, path: Path) -> str:
         """Its name in the job's working folder."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mimic_ray
-from mimic_ray.base.errors import UsageError
+from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.text import plain
 from mimic_ray.jobs import preflight
 from mimic_ray.jobs.cluster_state import cluster_state, unmet_demand
@@ -109,8 +109,8 @@ def _still_running(known: Job, server: JobServer) -> Job:
     if known.over:
         raise UsageError(
             f"The job {known.id} has ended ({known.state}; mimic-ray logs {known.id}"
-            f"{server.option}): use another --name to run it again, and --resume after the -- to "
-            "continue from its last checkpoint."
+            f"{server.option}): use another {option('name')} to run it again, and "
+            f"{option('resume')} after the -- to continue from its last checkpoint."
         )
     return known
 

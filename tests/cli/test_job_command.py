@@ -133,6 +133,44 @@ def test_two_files_of_one_name_cannot_travel(cwd):
         job_command([*same, "--recipe", "b/net.py"])
 
 
+@pytest.mark.parametrize(
+    ("words", "there"),
+    [
+        (
+            ["--set", "mutual_information.estimator=CWD/net.py:mine"],
+            "mutual_information.estimator=net.py:mine",
+        ),
+        (
+            ["--set", "perturbations.'net.py:mine'.probability=1"],
+            "perturbations.'net.py:mine'.probability=1",
+        ),
+        (["--set", 'x=["net.py:a","patch"]'], 'x=["net.py:a","patch"]'),
+    ],
+)
+def test_files_with_the_user_s_own_code_travel_wherever_an_option_names_them(cwd, words, there):
+    sent = job_command([*PURIFY, *(word.replace("CWD", str(cwd)) for word in words)])
+    assert there in sent.words
+    assert sent.files.keys() == {"net.py"}
+    with pytest.raises(UsageError, match=r"--set: absent\.py does not exist"):
+        job_command(
+            [
+                *PURIFY,
+                *(
+                    word.replace("CWD/net", "absent").replace("net.py", "absent.py")
+                    for word in words
+                ),
+            ]
+        )
+
+
+def test_files_that_a_recipe_names_travel_beside_it(cwd):
+    (cwd / "mine.toml").write_text('[mutual_information]\nestimator = "net.py:mine"\n')
+    assert job_command([*PURIFY, "--recipe", "mine.toml"]).files.keys() == {"mine.toml", "net.py"}
+    (cwd / "mine.toml").write_text('[mutual_information]\nestimator = "parts/net.py:mine"\n')
+    with pytest.raises(UsageError, match="without a folder in their name"):
+        job_command([*PURIFY, "--recipe", "mine.toml"])
+
+
 def test_the_job_uses_the_cluster_that_it_is_sent_to():
     assert job_command(PURIFY).words[-2:] == ["--address", "auto"]
     assert job_command(PURIFY).spreads

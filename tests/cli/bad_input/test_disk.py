@@ -12,7 +12,7 @@ import pytest
 from mimic_ray.store.checkpoint import committed_step, latest
 from mimic_ray.store.run_folder import RunFolder
 from mimic_ray.store.run_record import read_record
-from tests.cli.toy_images import run
+from tests.cli.toy_images import run, save_images
 
 
 def full_disk(monkeypatch, out, once):
@@ -102,3 +102,26 @@ def test_a_damaged_commit_does_not_hide_why_a_run_ended(
     refused(purify_arguments(out, "--local", "--commit-every", "4"), "The loss is not finite")
     record = read_record(out / "run.json")
     assert (record.status, record.step) == ("failed", 4)
+
+
+@pytest.mark.parametrize("command", ["profile", "evaluate", "attack"])
+def test_a_full_disk_advises_no_resume_where_there_is_none(
+    refused, case, tmp_path, monkeypatch, command
+):
+    out, teacher = tmp_path / "place" / "new", case / "teacher.pth"
+    images = save_images(tmp_path / "labelled", each=8, seed=0)
+    data = ["--teacher", teacher, "--data", images]
+    words = {
+        "profile": ["profile", *data],
+        "evaluate": ["evaluate", f"a={teacher}", "--train", images, "--test", images],
+        "attack": ["attack", "badencoder", *data, "--trigger", "patch", "--target", "red"],
+    }[command]
+    words += {"evaluate": ["--head", "knn"], "attack": ["--steps", "1", "--batch", "8"]}.get(
+        command, []
+    )
+    with monkeypatch.context() as patch:
+        full_disk(patch, tmp_path, once="labelled")
+        more = ["--encoder", "tiny_resnet", "--threads", "1", "--out", out]
+        sentence = refused([*words, *more], "No space left", out.parent, code=1)
+    assert "resume" not in sentence
+    assert not out.exists()
