@@ -19,8 +19,9 @@ from mimic_ray.base.devices import Compute
 from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.method.losses.attention import attention
+from mimic_ray.method.losses.weighted_terms import weighted_terms
 from mimic_ray.method.process_group import ProcessGroup
-from mimic_ray.method.recipe import Loss
+from mimic_ray.method.recipe_tables import Loss
 from mimic_ray.method.step import step_loss
 from mimic_ray.method.student import Student, channels_last_where_it_pays
 from mimic_ray.method.student_teacher_views import Pair
@@ -63,8 +64,9 @@ def _our_step(
     name: str, teacher: Encoder, first: Tensor, second: Tensor | None, precision: str
 ) -> Callable[[], None]:
     taps = list(teacher.spec.taps)
-    weights = Loss(
-        clone=1, attention=1, contrastive=0 if second is None else 1, attention_over="mean"
+    attention = {"weight": 1, "over": "mean"}
+    terms = weighted_terms(
+        Loss.model_validate({"attention": attention, "contrastive": 0 if second is None else 1})
     )
     student = Student(
         encoder_registry.build(name), taps, second is not None, second is not None
@@ -79,9 +81,9 @@ def _our_step(
 
     def step() -> None:
         output = teacher_forward(frozen, pair.teacher, taps, compute)
-        terms = step_loss(student, output, pair, tap_weights, weights, compute, ProcessGroup())
+        values = step_loss(student, output, pair, tap_weights, terms, compute, ProcessGroup())
         optimiser.zero_grad()
-        terms["loss"].backward()
+        values["loss"].backward()
         optimiser.step()
 
     return step

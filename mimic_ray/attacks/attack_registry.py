@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mimic_ray.base.registry import Registry
 
-ATTACKS = Registry("attack", {"badencoder": "mimic_ray.attacks.badencoder:badencoder"})
+ATTACKS = Registry[Any]("attack", {"badencoder": "mimic_ray.attacks.badencoder:badencoder"})

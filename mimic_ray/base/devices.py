@@ -1,4 +1,4 @@
-"""Which device, precision and memory format a run uses, decided once and recorded."""
+"""Device, precision and threads of a run: chosen once, and recorded with the run."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any, Literal
 
 import torch
 
-from mimic_ray.base.errors import ResourceError, UsageError
+from mimic_ray.base.errors import ResourceError, UsageError, option
+from mimic_ray.base.precision import Precision
 from mimic_ray.base.text import count, plain
 
-Precision = Literal["auto", "fp32", "bf16"]
 _KINDS = {"cpu", "cuda", "mps"}
 
 
 @dataclass(frozen=True)
 class Compute:
-    """Where and how the maths runs. On one CPU process, equal values give equal bits."""
+    """Where and how a run computes. On one CPU process, equal values give equal bits."""
 
     device: str
     precision: Literal["fp32", "bf16"]
@@ -33,7 +33,7 @@ class Compute:
         )
 
     def facts(self) -> dict[str, Any]:
-        """What must agree for a resumed run to end with the same bits."""
+        """Everything that must be equal for a resumed run to end with the same bits."""
         return {
             **asdict(self),
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
@@ -42,25 +42,30 @@ class Compute:
 
 
 def choose(device: str = "auto", precision: Precision = "auto", threads: int = 0) -> Compute:
-    """The compute for this process. `threads` 0 keeps torch's own choice.
+    """The compute for this process. `threads` 0 keeps torch's default.
 
-    Raises UsageError for a name that is no device, ResourceError when the device is not there.
+    Raises UsageError for an invalid device name, ResourceError if the device does not exist here.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.partition(":")[0] not in _KINDS or not _is_device(device):
-        raise UsageError(f'There is no device "{plain(device)}": --device is auto, cpu or cuda:0.')
+        raise UsageError(
+            f'Invalid device "{plain(device)}": set {option("device")} to auto, cpu or cuda:0.'
+        )
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ResourceError(f'No CUDA device here for "--device {device}": use --device cpu.')
+        raise ResourceError(
+            f"This machine has no CUDA device for {option('device', device)}: use "
+            f"{option('device', 'cpu')}."
+        )
     if device.startswith("cuda:") and int(device[5:]) >= torch.cuda.device_count():
         raise ResourceError(
-            f"There is no {device}, only {count(torch.cuda.device_count(), 'CUDA device')}: name "
-            "one of them, from cuda:0 on."
+            f"There is no {device}: this machine has "
+            f"{count(torch.cuda.device_count(), 'CUDA device')}, counted from cuda:0."
         )
     if threads:
         torch.set_num_threads(threads)
     if precision == "auto":
-        precision = "bf16" if _bf16_pays(device) else "fp32"
+        precision = "bf16" if _has_fast_bf16(device) else "fp32"
     return Compute(device, precision, torch.get_num_threads())
 
 
@@ -72,8 +77,8 @@ def _is_device(name: str) -> bool:
     return True
 
 
-def _bf16_pays(device: str) -> bool:
-    """bf16 without hardware for it is slower than fp32."""
+def _has_fast_bf16(device: str) -> bool:
+    """Whether the hardware computes in bf16; emulated, it is slower than fp32."""
     if device.startswith("cuda"):
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device == "cpu":

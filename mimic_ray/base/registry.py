@@ -1,24 +1,53 @@
-"""Names of interchangeable parts, resolved on use.
+"""Interchangeable parts by name: one table for each kind, resolved on use.
 
-A registry is a literal table from name to "module:attribute" strings, so that listing names (for
-`--help` and for near names in errors) imports neither torch nor the parts themselves.
+A registry maps names to "module:attribute" strings, so that listing the names (for `--help` and
+for near names in errors) imports neither torch nor the parts. A registry with a `user_form` also
+takes `file.py:name` from a user's own file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar
 
-from mimic_ray.base.errors import UnknownNameError
+from pydantic import ValidationError
+
+from mimic_ray.base import user_code
+from mimic_ray.base.errors import UnknownNameError, UsageError
+from mimic_ray.base.member_settings import configured, sentence
+from mimic_ray.base.text import near_names
+
+T = TypeVar("T")
+_NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
 
 
-class Registry:
-    """Read-only table of the members of one kind (`kind` is the word used in errors)."""
+def _unchanged(part: Any, name: str) -> Any:  # noqa: ARG001
+    return part
 
-    def __init__(self, kind: str, members: Mapping[str, str]) -> None:
+
+class Registry(Generic[T]):
+    """The parts of one kind. `resolve` gives each as a `T`.
+
+    `kind` is the word for a part in errors. `user_form` says what a user's own parts are (in the
+    plural), `is_member` tests an object for it; without a `user_form` only the names of the table
+    are known. `adapt(part, name)` makes a `T` of every part before it is used.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        members: Mapping[str, str],
+        *,
+        user_form: str = "",
+        is_member: Callable[[object], bool] = callable,
+        adapt: Callable[[Any, str], T] = _unchanged,
+    ) -> None:
         self.kind = kind
         self._members = dict(members)
+        self._user_form, self._is_member, self._adapt = user_form, is_member, adapt
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._members)
@@ -29,18 +58,56 @@ class Registry:
     def __contains__(self, name: object) -> bool:
         return name in self._members
 
-    def resolve(self, name: str) -> Any:
-        """The member itself. Raises UnknownNameError with near names."""
+    def takes(self, name: str) -> bool:
+        """Whether `name` is in the table or has the form `file.py:name`, where that is allowed."""
+        return name in self._members or bool(self._user_form and user_code.is_user_code(name))
+
+    def member(self, name: str) -> Any:
+        """The object as it is defined: a class, a function or an instance.
+
+        `file.py:name` runs the user's file. Raises UnknownNameError with near names; UsageError for
+        a file or an object that cannot be used.
+        """
+        if name in self._members:
+            module, _, attribute = self._members[name].partition(":")
+            return getattr(import_module(module), attribute)
+        if not self.takes(name):
+            raise self.unknown(name)
+        member = user_code.load(name, self.kind)
+        if not self._is_member(member):
+            raise UsageError(
+                f"{name} is of type {type(member).__name__}; {self.kind}s are {self._user_form}."
+            )
+        return member
+
+    def resolve(self, name: str, settings: Mapping[str, Any] = _NO_SETTINGS) -> T:
+        """The part itself: a class is called with the settings, a function gets them filled in.
+
+        Raises what `member` does, and UsageError for settings that the part does not take.
+        """
+        part = self.member(name)
+        if callable(part):
+            try:
+                part = configured(part, settings)
+            except ValidationError as error:
+                problems = [
+                    sentence(problem, ".".join(map(str, problem["loc"])))
+                    for problem in error.errors()
+                ]
+                raise UsageError(f"{self.kind} {name}: {'; '.join(problems)}") from None
+        return self._adapt(part, name)
+
+    def unknown(self, name: str) -> UnknownNameError:
+        """The error for a name that this registry does not know."""
+        hint = "Name one of your own as file.py:NAME." if self._user_form else ""
+        return UnknownNameError(self.kind, name, near_names(name, self._members), hint)
+
+    def description(self, name: str) -> str:
+        """The first line of the member's docstring, without its full stop.
+
+        A user's own member is described by its name: its file does not run for a description.
+        """
         if name not in self._members:
-            raise UnknownNameError(self.kind, name, near_names(name, self._members))
-        module, _, attribute = self._members[name].partition(":")
-        return getattr(import_module(module), attribute)
-
-
-def near_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """The known names that `name` was probably meant to be, nearest first."""
-    # Imported on the failing path only: difflib costs 5 ms at start-up.
-    from difflib import get_close_matches
-
-    by_lower = {candidate.lower(): candidate for candidate in known}
-    return [by_lower[hit] for hit in get_close_matches(name.lower(), by_lower, count, 0.6)]
+            return name
+        lines = (inspect.getdoc(self.member(name)) or name).splitlines()
+        return lines[0].removesuffix(".")

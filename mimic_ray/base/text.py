@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 def plain(text: object, limit: int = 200) -> str:
     """`text` with control characters escaped, cut to `limit` characters."""
@@ -20,3 +22,12 @@ def duration(seconds: float) -> str:
         if seconds >= 1.5 * size:
             return f"{round(seconds / size, 1):g} {unit}"
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
+
+
+def near_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """The known names that are spelt most like `name`, nearest first."""
+    # Imported only when there is an error: difflib takes 5 ms.
+    from difflib import get_close_matches
+
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    return [by_lower[hit] for hit in get_close_matches(name.lower(), by_lower, count, 0.6)]

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from mimic_ray.base.errors import UnknownNameError, UsageError
-from mimic_ray.base.registry import near_names
+from mimic_ray.base.text import near_names
 from mimic_ray.cli import console
 from mimic_ray.cli.option_kinds import CheckedCommand
 

@@ -10,9 +10,8 @@ from typing import Any
 
 from mimic_ray.base.errors import UnknownNameError, UsageError
 from mimic_ray.base.locations import absolute
-from mimic_ray.base.registry import near_names
 from mimic_ray.base.resources import Resources
-from mimic_ray.base.text import plain
+from mimic_ray.base.text import near_names, plain
 from mimic_ray.cli.option_kinds import FILES, Kind, Use, checked_value, kinds_of, label, texts_of
 from mimic_ray.cli.worker_numbers import parse_worker_range
 from mimic_ray.jobs.job_request import JobCommand, JobLocation

@@ -142,7 +142,11 @@ def _brief(settings: Mapping[str, object]) -> str:
     words = []
     for key, value in settings.items():
         name = key.removeprefix("perturbations.").removeprefix("training.").removeprefix("loss.")
-        name = name.removesuffix(".probability").replace("mutual_information.", "MI ")
+        name = (
+            name.removesuffix(".probability")
+            .removesuffix(".weight")
+            .replace("mutual_information.", "MI ")
+        )
         if not name.endswith(".strength"):
             words.append(f"{name} {value:.2g}" if isinstance(value, float) else f"{name} {value}")
     return ", ".join(words)

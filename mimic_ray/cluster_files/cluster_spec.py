@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 from mimic_ray.base.errors import UnknownNameError, UsageError, option
-from mimic_ray.base.registry import near_names
-from mimic_ray.base.text import plain
+from mimic_ray.base.text import near_names, plain
 from mimic_ray.cluster_files import machines, versions
 
 PROVIDERS = ("aws", "gcp", "kuberay")

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from mimic_ray.base.registry import near_names
-from mimic_ray.base.text import plain
+from mimic_ray.base.text import near_names, plain
 
 Level = Literal["error", "warning", "note"]
 YamlPath = tuple[str | int, ...]  # keys and list indices from the top of a document

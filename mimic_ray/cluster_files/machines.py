@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mimic_ray.base.errors import UnknownNameError, UsageError, option
-from mimic_ray.base.registry import near_names
+from mimic_ray.base.text import near_names
 
 
 @dataclass(frozen=True)

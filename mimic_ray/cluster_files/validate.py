@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mimic_ray.base.errors import UsageError
-from mimic_ray.base.registry import near_names
-from mimic_ray.base.text import plain
+from mimic_ray.base.text import near_names, plain
 from mimic_ray.cluster_files.findings import Finding, Problem, dotted
 from mimic_ray.cluster_files.yaml_reader import Document, YamlSyntaxError, read_documents
 

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from mimic_ray.base.errors import BrokenImageError, DataError, UnknownNameError
-from mimic_ray.base.registry import near_names
-from mimic_ray.base.text import plain
+from mimic_ray.base.text import near_names, plain
 from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.image_source import ImageSource, open_images, read_many
 

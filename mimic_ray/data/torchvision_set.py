@@ -8,8 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from mimic_ray.base.errors import DataError, UnknownNameError
-from mimic_ray.base.registry import near_names
-from mimic_ray.base.text import plain
+from mimic_ray.base.text import near_names, plain
 from mimic_ray.data.fingerprint import set_fingerprint
 from mimic_ray.data.npz_file import as_png
 

@@ -17,7 +17,8 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from mimic_ray.base import seeds
-from mimic_ray.method.recipe import Recipe, parse_recipe, set_key
+from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.recipe_keys import parse_recipe, set_key
 from mimic_ray.search.relevance import canonical
 from mimic_ray.search.relevance import trial_id as id_of
 from mimic_ray.search.search_plan import SearchPlan

@@ -10,14 +10,18 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from mimic_ray.base.errors import UnknownNameError, UsageError
-from mimic_ray.base.registry import Registry, near_names
+from mimic_ray.base.registry import Registry
+from mimic_ray.base.text import near_names
+from mimic_ray.base.user_code import is_user_code
 from mimic_ray.encoders import sizes
 from mimic_ray.encoders.aliases import TIMM_ALIASES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mimic_ray.encoders.encoder import Encoder
 
-ENCODERS = Registry(
+ENCODERS: Registry[Callable[..., Encoder]] = Registry(
     "encoder",
     {
         "simclr_resnet18": "mimic_ray.encoders.simclr_resnet:simclr_resnet18",
@@ -61,7 +65,7 @@ def build(name: str) -> Encoder:
     # Imported on use: it needs torch, and timm alone takes 2 s.
     from mimic_ray.encoders import user_module
 
-    if user_module.is_place(name):
+    if is_user_code(name):
         if sizes.is_stated(name):
             raise UsageError(
                 f"{name} states a size, but what your network is for only your function knows: "
@@ -71,7 +75,7 @@ def build(name: str) -> Encoder:
     base, size = sizes.split(name)
     if base in ENCODERS:
         make = ENCODERS.resolve(base)
-        made: Encoder = make() if size is None else make(size)
+        made = make() if size is None else make(size)
     else:
         made = _build_timm(base, size)
     made.spec = replace(made.spec, name=name)
@@ -85,9 +89,9 @@ def input_size(name: str) -> int:
     """
     from inspect import signature
 
-    from mimic_ray.encoders import timm_family, user_module
+    from mimic_ray.encoders import timm_family
 
-    if user_module.is_place(name):
+    if is_user_code(name):
         return build(name).spec.input_size
     base, size = sizes.split(name)
     if size is not None:

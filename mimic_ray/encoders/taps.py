@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from mimic_ray.base.errors import UnknownNameError
-from mimic_ray.base.registry import near_names
+from mimic_ray.base.text import near_names
 from mimic_ray.encoders.encoder import Spec
 
 

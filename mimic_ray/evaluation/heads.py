@@ -27,7 +27,7 @@ from mimic_ray.base.registry import Registry
 
 Head = Callable[[Tensor], Tensor]
 
-HEADS = Registry(
+HEADS: Registry[Trained | Nearest] = Registry(
     "head",
     {
         "mlp": "mimic_ray.evaluation.heads:MLP",

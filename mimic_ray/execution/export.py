@@ -12,10 +12,10 @@ from torch import Tensor
 
 from mimic_ray.base import files
 from mimic_ray.base.errors import DamagedCheckpointError, RunFolderError
+from mimic_ray.base.user_code import is_user_code
 from mimic_ray.encoders.checkpoint.write import write_like
 from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.encoders.encoder_registry import build
-from mimic_ray.encoders.user_module import is_place
 from mimic_ray.store.checksums import check_sums
 from mimic_ray.store.run_folder import RunFolder
 from mimic_ray.store.run_record import read_record
@@ -95,7 +95,7 @@ def _read_encoder(folder: RunFolder, allow_code: bool) -> Encoder:
     check_sums(folder.path, folder.encoder.name)
     description = _read_description(folder)
     name = description["encoder"]
-    if is_place(name) and not allow_code:
+    if is_user_code(name) and not allow_code:
         raise RunFolderError(
             f"{folder.path} needs your own code to build its encoder ({name}): read that file, "
             "then pass allow_code=True to run it."

@@ -85,13 +85,13 @@ def profile_images(
     on_progress: ProgressCallback,
 ) -> Profile:
     """The profile of `encoder`, called `name`, on centre crops of the first images."""
-    settings, seed = recipe.mutual_information, recipe.training.seed
-    chosen = torch.arange(min(settings.images, len(images)))
+    chosen = torch.arange(min(recipe.mutual_information.images, len(images)))
     on_progress(Progress("profile", 0, 1))
     batches = [
         centre(to_float(images.gather(rows)), encoder.spec.input_size) for rows in chosen.split(128)
     ]
-    found = profile(encoder, untrained(name, seed), batches, settings, compute, seed)
+    random = untrained(name, recipe.training.seed)
+    found = profile(encoder, random, batches, recipe, compute)
     on_progress(Progress("profile", 1, 1))
     return found
 

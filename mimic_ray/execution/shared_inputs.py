@@ -39,7 +39,7 @@ class TrialInputs:
     held_out: Pixels8
     held_out_features: NDArray[np.float32]
     profile: Mapping[str, Any]
-    profile_settings: Mapping[str, Any]  # of mutual_information, that the profile was made with
+    profile_settings: Mapping[str, Any]  # from estimate_settings, of the profile
     teacher_cache: TeacherCache | None
     trusted: Any  # scores of encoders without a backdoor: see evaluation/suspicion
     oracle: OracleInputs | None = None

@@ -25,9 +25,11 @@ from mimic_ray.execution.shared_inputs import TrialInputs
 from mimic_ray.execution.training_control import LocalControl, TrialControl
 from mimic_ray.execution.trial_scores import Scorer
 from mimic_ray.execution.worker import DistillWorker, open_worker
-from mimic_ray.method.mi_profile import Profile, keeping, same_estimate
+from mimic_ray.method.losses.weighted_terms import reads_taps
+from mimic_ray.method.mi_profile import Profile, estimate_settings, reselected
 from mimic_ray.method.process_group import ProcessGroup
-from mimic_ray.method.recipe import Recipe, parse_recipe
+from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.recipe_keys import parse_recipe
 from mimic_ray.search.trial import Trial, Value
 from mimic_ray.store.metrics_log import MetricsLog
 from mimic_ray.store.study_store import StudyPlace, study_place
@@ -120,7 +122,7 @@ class TrialRun:
         compute = devices.choose(task.device, recipe.training.precision, task.threads)
         profile = self._find_profile(recipe, state, compute)
         self.trial = replace(
-            self.trial, kept=tuple(profile.weights()) if recipe.loss.attention > 0 else ()
+            self.trial, kept=tuple(profile.weights()) if reads_taps(recipe.loss) else ()
         )
         self._scorer = Scorer(inputs, compute, recipe.training.seed)
         if self.group.rank == 0:
@@ -198,9 +200,9 @@ class TrialRun:
         self, recipe: Recipe, state: Mapping[str, Tensor], compute: devices.Compute
     ) -> Profile:
         """The shared profile with this trial's layers, or its own if it is estimated otherwise."""
-        settings = recipe.mutual_information
-        if recipe.loss.attention == 0 or same_estimate(settings, self.inputs.profile_settings):
-            return keeping(Profile.from_json(self.inputs.profile), settings)
+        shared = estimate_settings(recipe) == self.inputs.profile_settings
+        if shared or not reads_taps(recipe.loss):
+            return reselected(Profile.from_json(self.inputs.profile), recipe.mutual_information)
         profile = None
         if self.group.rank == 0:
             teacher, name = with_weights(self.task.encoder, state), self.task.encoder

@@ -31,6 +31,7 @@ from mimic_ray.execution.setup import (
 )
 from mimic_ray.execution.training_control import LocalControl, TrainingControl
 from mimic_ray.method.loop import Distillation, Row
+from mimic_ray.method.losses.weighted_terms import reads_taps
 from mimic_ray.method.mi_profile import Profile
 from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.teacher_cache import TeacherCache, teacher_cache_key
@@ -232,7 +233,7 @@ class DistillWorker:
     ) -> TeacherCache | None:
         """Cached teacher outputs where they exist or save time; not with several workers."""
         recipe = self.job.recipe
-        taps = list(self.profile.weights()) if recipe.loss.attention > 0 else []
+        taps = list(self.profile.weights()) if reads_taps(recipe.loss) else []
         key = teacher_cache_key(recipe, self.images.fingerprint, self.job.encoder)
         if precomputed:
             return precomputed.usable_teacher_cache(key, taps)

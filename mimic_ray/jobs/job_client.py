@@ -10,8 +10,7 @@ from typing import Any
 
 from mimic_ray.base.errors import MimicError, ResourceError, UnknownNameError, UsageError
 from mimic_ray.base.redact import redact
-from mimic_ray.base.registry import near_names
-from mimic_ray.base.text import plain
+from mimic_ray.base.text import near_names, plain
 from mimic_ray.distributed import ray_private
 from mimic_ray.jobs.server_address import JobServer
 

@@ -27,8 +27,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mimic_ray.base import seeds
-from mimic_ray.method.recipe import Adversary as Settings
+from mimic_ray.method.recipe import Adversary, Basis
 
+# What each basis contains, for the model card.
+BASES: dict[Basis, str] = {
+    "pixel": "free pixels",
+    "fourier": "a few waves",
+    "coarse": "coarse colour fields",
+    "patch": "patches",
+}
 _MOMENTUM = 0.7
 
 
@@ -49,7 +56,7 @@ class Slot:
 class UniversalAdversary:
     """The slots of a run. Same seed, same gradients: same perturbations."""
 
-    def __init__(self, settings: Settings, side: int, seed: int, device: torch.device) -> None:
+    def __init__(self, settings: Adversary, side: int, seed: int, device: torch.device) -> None:
         self.settings, self.side, self.seed, self.device = settings, side, seed, device
         bases = [basis for _ in range(settings.slots_per_basis) for basis in settings.bases]
         self.slots = [self._fresh(basis, number, 0) for number, basis in enumerate(bases)]

@@ -22,14 +22,14 @@ from mimic_ray.method.synchronised_norm import Synchronised
 _PROGRAMS_A_UNIT = 6
 
 
-def why_not() -> str:
-    """Why nothing can be compiled on this machine, as a sentence; empty where it can be."""
+def missing_compiler() -> str:
+    """Why this machine cannot compile, as a sentence; "" if it can."""
     compilers = [os.environ.get("CXX", ""), "g++", "clang++", "c++"]
     if any(name and shutil.which(name) for name in compilers):
         return ""
     return (
         "training.compile is on and this machine has no C++ compiler (g++, clang++ or $CXX), so "
-        "the encoders ran uncompiled: the same result, slower."
+        "the encoders ran uncompiled: the same result, but slower."
     )
 
 

@@ -1,4 +1,4 @@
-"""The distillation: the loop itself, as one page. No files, no ray, no printing."""
+"""The distillation loop on one page, in the order of the mathematics. No files, Ray or printing."""
 
 from __future__ import annotations
 
@@ -13,23 +13,31 @@ from torch import Tensor
 
 from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
-from mimic_ray.base.errors import TrainingError
+from mimic_ray.base.errors import TrainingError, UsageError
 from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.data.epoch import EpochPlan, share_bounds
 from mimic_ray.data.prefetch import prefetch
-from mimic_ray.encoders.blocks import checkpoint_activations
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.method.adversary import UniversalAdversary
-from mimic_ray.method.async_metrics import Readings
-from mimic_ray.method.compiled import compile_encoder, why_not
+from mimic_ray.method.async_metrics import AsyncMetrics
+from mimic_ray.method.losses.weighted_terms import (
+    WeightedTerm,
+    uses_second_view,
+    uses_taps,
+    weighted_terms,
+)
+from mimic_ray.method.networks import prepare_networks
 from mimic_ray.method.process_group import ProcessGroup
-from mimic_ray.method.recipe import Recipe, check_workers
+from mimic_ray.method.recipe import Recipe, check_recipe
 from mimic_ray.method.schedule import learning_rate, peak_rate
 from mimic_ray.method.step import step_loss
 from mimic_ray.method.strategy import Alone, Replicated, Strategy
-from mimic_ray.method.student import Student, channels_last_where_it_pays
-from mimic_ray.method.student_teacher_views import Pair, donor_count, donors_from, make_pair
-from mimic_ray.method.synchronised_norm import synchronise
+from mimic_ray.method.student_teacher_views import (
+    Pair,
+    PairMaker,
+    choose_donors,
+    drawn_perturbations,
+)
 from mimic_ray.method.teacher import TeacherOutput, teacher_forward, view_keys
 from mimic_ray.method.teacher_cache import TeacherCache
 from mimic_ray.method.view_stream import ViewStream
@@ -40,10 +48,11 @@ _PREFETCHED = 2  # batches gathered while one is trained on
 
 
 class Distillation:
-    """A run between two steps. `state()` after a step is all that `load()` needs to go on.
+    """A run between two steps. `state()` after a step is all that `load()` needs to continue it.
 
-    `strategy` says how the student is laid out on its workers. With a `teacher_cache` the teacher
-    does not run. Raises UsageError when there are too many workers for the batch.
+    `tap_weights` are those of the profile. `strategy` says how the student is laid out on its
+    workers. With a `teacher_cache` the teacher does not run. Raises UsageError when there are too
+    many workers for the batch, or no term of the loss is left without a kept tap.
     """
 
     def __init__(
@@ -58,45 +67,37 @@ class Distillation:
         strategy: Strategy | None = None,
         teacher_cache: TeacherCache | None = None,
     ) -> None:
-        training = recipe.training
-        device = compute.torch_device
+        training, device = recipe.training, compute.torch_device
         self.recipe, self.compute, self.images = recipe, compute, images
         self.group = group or ProcessGroup()
         self.strategy = strategy or (Replicated() if self.group.world_size > 1 else Alone())
         self.teacher_cache = teacher_cache
-        self.tap_weights = dict(tap_weights) if recipe.loss.attention > 0 else {}
+        self.step = 0
+        check_recipe(recipe, self.group.world_size)
+        self.terms = _computable(weighted_terms(recipe.loss), tap_weights)
+        self.tap_weights = dict(tap_weights) if uses_taps(self.terms.values()) else {}
         self.plan = EpochPlan(len(images), training.batch, training.seed)
         self.side = student.spec.input_size
-        self.step = 0
-        self.notes: list[str] = []  # what the user should know of, a sentence each
-        check_workers(recipe, self.group.world_size)
-
-        with torch.random.fork_rng(devices=[]):
-            # The projector is drawn from the run's seed, whatever was drawn before.
-            torch.manual_seed(int(seeds.keys(training.seed, "projector")))
-            self.student = Student(
-                student,
-                taps=list(self.tap_weights),
-                projects=recipe.loss.contrastive > 0,
-                repeat_statistics=recipe.views.repeat_statistics,
-            ).to(device)
-        self.student.requires_grad_(True).train()
-        self.teacher = teacher.to(device).requires_grad_(False).eval()
-        channels_last_where_it_pays(student)
-        channels_last_where_it_pays(teacher)
-        # From the inside out: norms, units that are compiled or checkpointed, then the workers.
-        if training.sync_batch_norm and self.group.world_size > 1:
-            synchronise(self.student)
-        if training.compile:
-            if reason := why_not():
-                self.notes.append(reason)
-            else:
-                compile_encoder(student)
-                compile_encoder(teacher)
-        if training.checkpoint_activations:
-            checkpoint_activations(student)
-        self._trained = self.strategy.place(self.student, training.accumulate)
-        self.strategy.place_teacher(self.teacher)
+        self.pairs = PairMaker(
+            recipe,
+            self.side,
+            choose_donors(images, self.side, device),
+            drawn_perturbations(recipe.perturbations),
+            uses_second_view(self.terms.values()),
+        )
+        networks = prepare_networks(
+            student,
+            teacher,
+            recipe,
+            list(self.tap_weights),
+            self.pairs.second_view,
+            compute,
+            self.group,
+            self.strategy,
+        )
+        self.student, self.teacher = networks.student, networks.teacher
+        self.notes = networks.notes
+        self._forward = networks.forward
         self.optimiser = torch.optim.Adam(
             self.student.parameters(),
             lr=training.learning_rate,
@@ -108,25 +109,22 @@ class Distillation:
             if recipe.adversary.active
             else None
         )
-        count = donor_count(len(images), self.side)
-        chosen = torch.arange(count) * len(images) // count
-        self._donors = donors_from(images.gather(chosen).to(device), self.side)
-        self._readings = Readings(device)
+        self._metrics = AsyncMetrics(device)
         self._view_stream = ViewStream(device)
         self._peak_rate = peak_rate(
             training.learning_rate, training.batch, training.scale_learning_rate
         )
 
     def run(self) -> Iterator[Row]:
-        """One row of numbers a step, until the last; stop between two rows at will."""
+        """One row of numbers for each step; stop between two rows at any time."""
         for rows in self.steps():
             yield from rows
 
     def steps(self) -> Iterator[list[Row]]:
-        """After each step, the rows that have come since the one before.
+        """After each step, the rows that arrived since the last one.
 
-        On a GPU a row comes while the next step runs; `settle()` waits for what is under way.
-        Raises TrainingError at the first loss that is not finite, which no weight has taken in.
+        On a GPU a row arrives while the next step runs; `settle()` waits for the pending ones.
+        Raises TrainingError at the first loss that is not finite, before any weight changes by it.
         """
         total = self.recipe.training.steps
         batches = prefetch(self._gather, range(self.step, total), ahead=_PREFETCHED)
@@ -134,12 +132,75 @@ class Distillation:
         with closing(batches):
             for pixels in batches:
                 self._take_step(pixels)
-                over = self.step == total
-                yield self._rows(leave=0 if over else self._readings.lag)
+                last = self.step == total
+                yield self._rows(keep=0 if last else self._metrics.lag)
 
     def settle(self) -> list[Row]:
-        """The rows of steps taken that nobody has had yet. Call it before `state()`."""
-        return self._rows(leave=0)
+        """The rows of all steps taken that were not returned yet. Call it before `state()`."""
+        return self._rows(keep=0)
+
+    def _take_step(self, pixels: Tensor) -> None:
+        """One update from this worker's images of the step, uint8 [B, 3, P, P] on the host."""
+        training, step, parts = self.recipe.training, self.step, self.recipe.training.accumulate
+        indices = self._share(step)
+        self.optimiser.zero_grad(set_to_none=True)
+        terms: dict[str, Tensor] = {}
+        ascents: list[Tensor] = []
+        used: list[int] = []
+        for part in range(parts):
+            start, end = share_bounds(len(indices), part, parts)
+            last = part == parts - 1
+            with nullcontext() if last else self.strategy.local(self._forward):
+                found, ascent, used = self._backward(pixels[start:end], indices[start:end])
+            terms = {name: terms[name] + term if part else term for name, term in found.items()}
+            ascents += [] if ascent is None else [ascent]
+        scalars = self.group.mean(torch.stack(list(terms.values())))
+
+        rate = learning_rate(
+            step, training.steps, self._peak_rate, training.schedule, training.warmup
+        )
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        # The device itself skips the update where a term is not finite: the host reads the scalars
+        # later, and stops then.
+        self.optimiser.found_inf = (~torch.isfinite(scalars).all()).float()  # type: ignore[attr-defined]
+        self.optimiser.step()
+        if self.adversary and ascents:
+            self.adversary.improve(self.group.mean(torch.stack(ascents).sum(dim=0)), used)
+        self.step += 1
+        self._metrics.put(self.step, rate, dict(zip(terms, scalars.unbind(), strict=True)))
+
+    def _backward(
+        self, pixels: Tensor, indices: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor | None, list[int]]:
+        """Adds the gradient of these images.
+
+        Returns their part of the terms, and of the adversary's gradient with the slots it is for.
+        """
+        batch = self.recipe.training.batch
+        epoch = self.step // self.plan.steps_per_epoch
+        keys = seeds.keys(self.recipe.training.seed, "step", epoch, indices)
+        pair = self._views(pixels, indices, keys, epoch)
+        leaf, used = None, list[int]()
+        if self.adversary:
+            attacked, leaf, used = self.adversary.attach(pair.student, keys, self.step)
+            pair = pair._replace(student=attacked)
+        values = step_loss(
+            self._forward,
+            self._teacher_output(pair.teacher, epoch, indices),
+            pair,
+            self.tap_weights,
+            self.terms,
+            self.compute,
+            self.group,
+            batch,
+        )
+        # With this weight, the mean over workers of the sum over parts is that of the global batch,
+        # although shares may differ by an image.
+        weight = len(indices) * self.group.world_size / batch
+        (weight * values["loss"]).backward()
+        terms = {name: weight * value.detach() for name, value in values.items()}
+        return terms, None if leaf is None else leaf.grad, used
 
     def _gather(self, step: int) -> Tensor:
         pixels = self.images.gather(self._share(step))
@@ -149,83 +210,15 @@ class Distillation:
     def _share(self, step: int) -> Tensor:
         return self.plan.share(step, self.group.rank, self.group.world_size)
 
-    def _take_step(self, pixels: Tensor) -> None:
-        """One update from this worker's images of the step, uint8 [B, 3, P, P] on the host."""
-        training, step = self.recipe.training, self.step
-        share = self._share(step)
-        parts = training.accumulate
-        self.optimiser.zero_grad(set_to_none=True)
-        terms: dict[str, Tensor] = {}
-        ascents: list[Tensor] = []
-        used: list[int] = []
-        for part in range(parts):
-            start, end = share_bounds(len(share), part, parts)
-            more = part < parts - 1
-            with self.strategy.local(self._trained) if more else nullcontext():
-                found, ascent, used = self._backward(pixels[start:end], share[start:end])
-            terms = {name: terms[name] + term if part else term for name, term in found.items()}
-            ascents += [] if ascent is None else [ascent]
-        numbers = self.group.mean(torch.stack(list(terms.values())))
-
-        rate = learning_rate(
-            step, training.steps, self._peak_rate, training.schedule, training.warmup
-        )
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        # The device itself leaves the update out where a term is not finite: the host reads the
-        # numbers later, and stops then.
-        self.optimiser.found_inf = (~torch.isfinite(numbers).all()).float()  # type: ignore[attr-defined]
-        self.optimiser.step()
-        if self.adversary and ascents:
-            self.adversary.improve(self.group.mean(torch.stack(ascents).sum(dim=0)), used)
-        self.step += 1
-        self._readings.put(self.step, rate, dict(zip(terms, numbers.unbind(), strict=True)))
-
-    def _backward(
-        self, pixels: Tensor, indices: Tensor
-    ) -> tuple[dict[str, Tensor], Tensor | None, list[int]]:
-        """Adds these images' part of the gradient: their part of the terms, and of the
-        adversary's gradient with the slots it is for."""
-        batch = self.recipe.training.batch
-        epoch = self.step // self.plan.steps_per_epoch
-        keys = seeds.keys(self.recipe.training.seed, "step", epoch, indices)
-        pair = self._views(pixels, indices, keys, epoch)
-        leaf, used = None, list[int]()
-        if self.adversary:
-            attacked, leaf, used = self.adversary.attach(pair.student, keys, self.step)
-            pair = pair._replace(student=attacked)
-        terms = step_loss(
-            self._trained,
-            self._teacher_output(pair.teacher, epoch, indices),
-            pair,
-            self.tap_weights,
-            self.recipe.loss,
-            self.compute,
-            self.group,
-            batch,
-        )
-        # So weighted, the mean over workers of the sum over parts is that of the global batch,
-        # though shares may differ by an image.
-        weight = len(indices) * self.group.world_size / batch
-        (weight * terms["loss"]).backward()
-        parts = {name: weight * term.detach() for name, term in terms.items()}
-        return parts, None if leaf is None else leaf.grad, used
-
     def _views(self, pixels: Tensor, indices: Tensor, keys: Tensor, epoch: int) -> Pair:
         """What the networks see of these images; `keys` on the host."""
         device = self.compute.torch_device
         with self._view_stream.use() as hand_over:
             pixels = pixels.to(device, non_blocking=True)
-            again = view_keys(self.recipe, epoch, indices).to(device)
-            pair = make_pair(pixels, keys.to(device), self._donors, self.recipe, self.side, again)
+            plain_keys = view_keys(self.recipe, epoch, indices).to(device)
+            pair = self.pairs.make(pixels, keys.to(device), plain_keys)
             hand_over(*pair)
         return pair
-
-    def _rows(self, leave: int) -> list[Row]:
-        rows = list(self._readings.take(leave))
-        for row in rows:
-            self._check_finite(row)
-        return rows
 
     def _teacher_output(self, views: Tensor, epoch: int, indices: Tensor) -> TeacherOutput:
         taps = list(self.tap_weights)
@@ -233,42 +226,21 @@ class Distillation:
             return self.teacher_cache.read(epoch, indices, taps, self.compute.torch_device)
         return teacher_forward(self.teacher, views, taps, self.compute)
 
-    def _check_finite(self, row: Row) -> None:
-        bad = [name for name, value in row.items() if not math.isfinite(value)]
-        if not bad:
-            return
-        if row["step"] == 1:  # no update has changed the student yet
-            raise TrainingError(
-                f"The {bad[-1]} loss is not finite at step 1: check the teacher with "
-                "`mimic-ray inspect`."
-            )
-        raise TrainingError(
-            f"Training diverged: the {bad[-1]} loss is not finite at step {row['step']:.0f} (no "
-            "update was made). Use a lower training.learning_rate."
-        )
-
-    def _check_weights(self, student: Mapping[str, Any]) -> None:
-        """The loss can stay finite while weights overflow: a normalisation layer hides them."""
-        finite = [
-            value.isfinite().all()
-            for value in student.values()
-            if isinstance(value, Tensor) and value.is_floating_point()
-        ]
-        if not torch.stack(finite).all():
-            raise TrainingError(
-                f"Training diverged: the student's weights are not finite after step {self.step}. "
-                "Use a lower training.learning_rate."
-            )
+    def _rows(self, keep: int) -> list[Row]:
+        rows = list(self._metrics.take(keep))
+        for row in rows:
+            _check_finite(row)
+        return rows
 
     def state(self) -> dict[str, Any]:
-        """Tensors and plain numbers only; copies nothing that is not in parts.
+        """Tensors and plain numbers only; copies nothing that is not sharded.
 
-        All workers must call it, and rank 0's is the one to keep. Rows come first: `settle()`.
-        Raises TrainingError if weights are not finite, so that no such state is kept.
+        Every worker must call it, after `settle()`; rank 0 keeps the result. Raises TrainingError
+        if weights are not finite, so that no such state is kept.
         """
-        assert len(self._readings) == 0  # an update may have been left out
+        assert len(self._metrics) == 0  # the device may have skipped an update
         student = _each(self.strategy.whole, self.student.state_dict())
-        self._check_weights(student)
+        _check_weights(student, self.step)
         optimiser = self.optimiser.state_dict()
         return {
             "step": self.step,
@@ -276,8 +248,8 @@ class Distillation:
             "optimiser": {
                 **optimiser,
                 "state": {
-                    number: _each(self.strategy.whole, kept)
-                    for number, kept in optimiser["state"].items()
+                    number: _each(self.strategy.whole, moments)
+                    for number, moments in optimiser["state"].items()
                 },
             },
             "adversary": self.adversary.state() if self.adversary else None,
@@ -285,21 +257,62 @@ class Distillation:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Goes on from `state`, which came from `state()` of the same recipe, of any number of
-        workers and strategy."""
+        """Continues from a `state()` of the same recipe, with any number of workers."""
         self.step = state["step"]
         part, own = self.strategy.part, self.student.state_dict()
         self.student.load_state_dict(
             {name: part(value, own.get(name, value)) for name, value in state["student"].items()}
         )
         parameters, optimiser = list(self.student.parameters()), state["optimiser"]
-        kept = {
-            number: _each(partial(part, like=parameters[number]), moments)
-            for number, moments in optimiser["state"].items()
+        moments = {
+            number: _each(partial(part, like=parameters[number]), whole)
+            for number, whole in optimiser["state"].items()
         }
-        self.optimiser.load_state_dict({**optimiser, "state": kept})
+        self.optimiser.load_state_dict({**optimiser, "state": moments})
         if self.adversary:
             self.adversary.load(state["adversary"])
+
+
+def _computable(
+    terms: Mapping[str, WeightedTerm], tap_weights: Mapping[str, float]
+) -> dict[str, WeightedTerm]:
+    """Without a kept tap, the terms that need none."""
+    kept = {n: term for n, term in terms.items() if tap_weights or not term.compute.uses_taps}
+    if not kept:
+        raise UsageError(
+            f"The loss has only terms that read taps ({', '.join(terms)}), and no tap is kept: "
+            "lower mutual_information.threshold."
+        )
+    return kept
+
+
+def _check_finite(row: Row) -> None:
+    bad = [name for name, value in row.items() if not math.isfinite(value)]
+    if not bad:
+        return
+    if row["step"] == 1:  # no update has changed the student yet
+        raise TrainingError(
+            f"The {bad[-1]} loss is not finite at step 1: check the teacher with "
+            "`mimic-ray inspect`."
+        )
+    raise TrainingError(
+        f"Training diverged: the {bad[-1]} loss is not finite at step {row['step']:.0f} (no update "
+        "was made). Use a lower training.learning_rate."
+    )
+
+
+def _check_weights(student: Mapping[str, Any], step: int) -> None:
+    """The loss can stay finite while weights overflow: a normalisation layer hides them."""
+    finite = [
+        value.isfinite().all()
+        for value in student.values()
+        if isinstance(value, Tensor) and value.is_floating_point()
+    ]
+    if not torch.stack(finite).all():
+        raise TrainingError(
+            f"Training diverged: the student's weights are not finite after step {step}. Use a "
+            "lower training.learning_rate."
+        )
 
 
 def _each(change: Callable[[Tensor], Tensor], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""The profile: how much of the feature each tap tells, its share of the sum, and what follows.
+"""The profile: how strongly each tap depends on the feature, and the weights that follow from it.
 
-A tap is a deterministic function of the image and the feature one of the tap, so no finite number
-is "the" mutual information. What comes out is a dependence score of one estimator with its
-settings; it is shown beside the same network with random weights, which gives the same order.
+A tap is a deterministic function of the image, and the feature one of the tap, so no finite number
+is "the" mutual information. The result is a dependence score of one estimator with its settings. It
+is shown beside the score of the same network with random weights, which gives the same order.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from mimic_ray.base.devices import Compute
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.method.estimators.estimator_registry import ESTIMATORS, Estimator
-from mimic_ray.method.recipe import MutualInformation
+from mimic_ray.method.recipe import MutualInformation, Recipe
+
+# Keys of mutual_information that choose and weight taps, and leave their scores as they are.
+SELECTION = ("threshold", "floor", "scale")
 
 
 @dataclass(frozen=True)
@@ -57,43 +60,30 @@ class Profile:
         return cls(taps, content["of"], content["estimator"], content["images"])
 
 
-def make_estimator(settings: MutualInformation) -> Estimator | None:
-    """The estimator of a recipe, None for "uniform"."""
-    if settings.estimator == "uniform":
-        return None
-    made = ESTIMATORS.resolve(settings.estimator)
-    if settings.estimator == "gaussian":
-        return made(noise=settings.noise)
-    return made(epochs=settings.epochs)
-
-
 def profile(
     encoder: Encoder,
     untrained: Encoder,
     batches: Iterable[Tensor],
-    settings: MutualInformation,
+    recipe: Recipe,
     compute: Compute,
-    seed: int,
 ) -> Profile:
-    """Scores every tap of `encoder` on images [B, 3, S, S] in [0, 1], each forwarded once.
+    """Scores the taps of `encoder` on images [B, 3, S, S] in [0, 1], each forwarded once.
 
-    `untrained` is the same architecture with random weights; with `settings.of == "student"` it is
-    the one that the weights are taken from, as the authors' code does.
+    `untrained` is the same architecture with random weights. With `mutual_information.of` =
+    "student" its scores decide the weights, as in the MIMIC authors' code.
     """
+    settings, seed = recipe.mutual_information, recipe.training.seed
     batches = list(batches)
-    estimator = make_estimator(settings)
+    estimator = ESTIMATORS.resolve(settings.estimator, recipe.estimators.own(settings.estimator))
     taps = chosen_taps(encoder.spec, settings.taps)
-    if estimator is None:
-        scores = untrained_scores = [1.0] * len(taps)
-    else:
-        scores = score_taps(encoder, batches, estimator, compute, seed, taps)
-        untrained_scores = score_taps(untrained, batches, estimator, compute, seed, taps)
-    judged = untrained_scores if settings.of == "student" else scores
+    scores = score_taps(encoder, batches, estimator, compute, seed, taps)
+    untrained_scores = score_taps(untrained, batches, estimator, compute, seed, taps)
+    deciding = untrained_scores if settings.of == "student" else scores
     return Profile(
         taps=tuple(
             TapScore(tap, score, share, kept, weight, other)
             for tap, score, other, (share, kept, weight) in zip(
-                taps, scores, untrained_scores, select(judged, settings), strict=True
+                taps, scores, untrained_scores, select(deciding, settings), strict=True
             )
         ),
         of=settings.of,
@@ -102,8 +92,8 @@ def profile(
     )
 
 
-def keeping(found: Profile, settings: MutualInformation) -> Profile:
-    """The same scores with the layers kept and weighted as `settings` say."""
+def reselected(found: Profile, settings: MutualInformation) -> Profile:
+    """The same scores, with the taps kept and weighted as `settings` say."""
     chosen = select([tap.share for tap in found.taps], settings)
     return replace(
         found,
@@ -114,11 +104,12 @@ def keeping(found: Profile, settings: MutualInformation) -> Profile:
     )
 
 
-def same_estimate(wanted: MutualInformation, other: Mapping[str, Any]) -> bool:
-    """Whether both settings give the same scores; `other` is a MutualInformation as a table."""
-    chooses = {"threshold", "floor", "scale"}
-    return wanted.model_dump(exclude=chooses) == {
-        key: value for key, value in other.items() if key not in chooses
+def estimate_settings(recipe: Recipe) -> dict[str, Any]:
+    """Everything in a recipe that decides the scores: equal for equal estimates."""
+    settings = recipe.mutual_information
+    return {
+        **settings.model_dump(exclude={*SELECTION}),
+        "settings": recipe.estimators.own(settings.estimator),
     }
 
 
@@ -149,8 +140,11 @@ def score_taps(
     seed: int,
     taps: Sequence[str] | None = None,
 ) -> list[float]:
-    """One forward per batch, then one estimate per tap (all if None), in nats."""
+    """One forward pass per batch, then one estimate per tap (all if None), in nats."""
     taps = encoder.spec.taps if taps is None else taps
+    if not estimator.needs_maps:
+        nothing = torch.empty(0, 0)
+        return [estimator.estimate(nothing, nothing, seed) for _ in taps]
     encoder = encoder.to(compute.torch_device).eval()
     reduced: list[list[Tensor]] = [[] for _ in taps]
     features = []

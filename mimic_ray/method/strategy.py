@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.method.student import Output, Student
+from mimic_ray.method.student import Student, StudentOutput
 
-Forward = Callable[..., Output]
+Forward = Callable[..., StudentOutput]
 
 
 class Strategy(Protocol):

@@ -18,7 +18,7 @@ from mimic_ray.method.batch_norm import batch_norms, read_statistics, repeat_upd
 from mimic_ray.method.projector import make_projector
 
 
-class Output(NamedTuple):
+class StudentOutput(NamedTuple):
     """Of view 1: features [B, D] and maps [B, C, H, W]; of both views: projections [B, 128]."""
 
     features: Tensor
@@ -38,17 +38,17 @@ class Student(nn.Module):
         self.taps = tuple(taps)
         self.repeat_statistics = repeat_statistics
 
-    def forward(self, first: Tensor, second: Tensor | None = None) -> Output:
+    def forward(self, first: Tensor, second: Tensor | None = None) -> StudentOutput:
         norms = batch_norms(self.encoder) if self.repeat_statistics and self.training else []
         before = read_statistics(norms)
         features, maps = self.encoder(first, taps=self.taps)
         if self.projector is None or second is None:
-            return Output(features, maps, None)
+            return StudentOutput(features, maps, None)
         after = read_statistics(norms)
         other = self.encoder(second)
         repeat_update(norms, before, after)
         # As in the authors' encoder, the projector reads features as the pooling leaves them.
-        return Output(features, maps, (self.projector(features), self.projector(other)))
+        return StudentOutput(features, maps, (self.projector(features), self.projector(other)))
 
 
 def encoder_weights(student_state: Mapping[str, Tensor]) -> dict[str, Tensor]:

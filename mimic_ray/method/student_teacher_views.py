@@ -1,85 +1,112 @@
-"""What the two networks see: plain views for the teacher, perturbed ones for the student."""
+"""The views of a step: plain images for the teacher, perturbed ones for the student."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from mimic_ray.base import seeds
-from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS
+from mimic_ray.data.decoded_images import DecodedImages
+from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS, Perturbation
 from mimic_ray.data.views import centre, flip_and_shift, simclr, to_float
-from mimic_ray.method.recipe import Perturbations, Recipe
+from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.recipe_tables import Perturbations
 
 
 class Pair(NamedTuple):
-    """Images [B, 3, S, S] in [0, 1]. `second` is the student's other view, if a term needs it."""
+    """Images [B, 3, S, S] in [0, 1]. `second` is the student's, where a term uses it."""
 
     teacher: Tensor
     student: Tensor
     second: Tensor | None
 
 
-def make_pair(
-    pixels: Tensor,
-    keys: Tensor,
-    donors: Tensor,
-    recipe: Recipe,
-    side: int,
-    view_keys: Tensor | None = None,
-) -> Pair:
-    """uint8 [B, 3, P, P] and one key an image -> the views of this step.
+@dataclass(frozen=True)
+class DrawnPerturbation:
+    """A perturbation and the share of the images that get it."""
 
-    `donors` [M, 3, S, S] are other clean images that perturbations may paste or blend in;
-    `view_keys`, where given, decide the plain view in place of `keys`, which decide the rest.
+    name: str
+    probability: float
+    strength: float
+    apply: Perturbation
+
+
+def drawn_perturbations(perturbations: Perturbations) -> list[DrawnPerturbation]:
+    """The perturbations of a recipe that are drawn at all."""
+    return [
+        DrawnPerturbation(
+            name, table.probability, table.strength, PERTURBATIONS.resolve(name, table.own)
+        )
+        for name, table in perturbations.active().items()
+    ]
+
+
+@dataclass(frozen=True)
+class PairMaker:
+    """Makes the views of a step, for encoders with inputs of `side` pixels.
+
+    `donors` [M, 3, S, S] are other clean images that perturbations may paste or blend in.
     """
-    plain = view(
-        pixels, seeds.keys(keys if view_keys is None else view_keys, "view", 1), recipe, side
-    )
-    second = None
-    if recipe.loss.contrastive > 0:
-        second = view(pixels, seeds.keys(keys, "view", 2), recipe, side)
-    perturbed = perturb(plain, seeds.keys(keys, "perturb"), donors, recipe.perturbations)
-    return Pair(plain if recipe.views.asymmetric else perturbed, perturbed, second)
+
+    recipe: Recipe
+    side: int
+    donors: Tensor
+    perturbations: Sequence[DrawnPerturbation]
+    second_view: bool
+
+    def make(self, pixels: Tensor, keys: Tensor, view_keys: Tensor | None = None) -> Pair:
+        """uint8 [B, 3, P, P] and one key an image -> views.
+
+        `view_keys` decide the plain view in place of `keys`, which decide everything else.
+        """
+        recipe, side = self.recipe, self.side
+        plain_keys = seeds.keys(keys if view_keys is None else view_keys, "view", 1)
+        plain = view(pixels, plain_keys, recipe, side)
+        second = None
+        if self.second_view:
+            second = view(pixels, seeds.keys(keys, "view", 2), recipe, side)
+        perturbed = perturb(plain, seeds.keys(keys, "perturb"), self.donors, self.perturbations)
+        return Pair(plain if recipe.views.asymmetric else perturbed, perturbed, second)
 
 
 def view(pixels: Tensor, keys: Tensor, recipe: Recipe, side: int) -> Tensor:
-    """One augmented view of each image."""
+    """One augmented view of each image: uint8 [B, 3, P, P] -> float [B, 3, side, side]."""
     if recipe.views.kind == "simclr":
         return simclr(pixels, keys, side=side)
     return flip_and_shift(to_float(pixels), keys, shift=recipe.views.shift, side=side)
 
 
-def perturb(images: Tensor, keys: Tensor, donors: Tensor, families: Perturbations) -> Tensor:
-    """Each family on the images that drew it. The order of the families is drawn per batch slot.
+def perturb(
+    images: Tensor, keys: Tensor, donors: Tensor, perturbations: Sequence[DrawnPerturbation]
+) -> Tensor:
+    """Each perturbation on the images that drew it, for half of the images in reverse order.
 
-    An image's outcome depends on its own key alone: the families run in two rounds, the second for
-    the images that drew the reverse order.
+    The result for an image depends on its own key alone: the perturbations run in two rounds, the
+    second for the images with the reverse order.
     """
-    active = list(families.active().items())
-    if not active:
+    if not perturbations:
         return images
-    drawn = {name: seeds.uniform(seeds.keys(keys, name), 1)[:, 0] for name, _ in active}
+    drawn = {p.name: seeds.uniform(seeds.keys(keys, p.name), 1)[:, 0] for p in perturbations}
     reverse = seeds.uniform(seeds.keys(keys, "order"), 1)[:, 0] < 0.5
     images = images.clone()
-    for order, rows_of_order in ((active, ~reverse), (active[::-1], reverse)):
-        for name, family in order:
-            rows = torch.nonzero(rows_of_order & (drawn[name] < family.probability))[:, 0]
+    for order, rows_of_order in ((perturbations, ~reverse), (perturbations[::-1], reverse)):
+        for p in order:
+            rows = torch.nonzero(rows_of_order & (drawn[p.name] < p.probability))[:, 0]
             if len(rows):
-                apply = PERTURBATIONS.resolve(name)
-                changed = apply(
-                    images[rows], seeds.keys(keys[rows], name, "apply"), donors, family.strength
-                )
-                images[rows] = changed
+                own_keys = seeds.keys(keys[rows], p.name, "apply")
+                images[rows] = p.apply(images[rows], own_keys, donors, p.strength)
     return images
 
 
-def donors_from(pixels: Tensor, side: int) -> Tensor:
-    """uint8 [M, 3, P, P] -> the float pool [M, 3, S, S] that perturbations draw from."""
-    return centre(to_float(pixels), side)
+def choose_donors(images: DecodedImages, side: int, device: torch.device) -> Tensor:
+    """Evenly spaced images of the set as floats [M, 3, S, S], about 50 MB of them.
 
-
-def donor_count(images: int, side: int) -> int:
-    """How many donors fit in about 50 MB; a function of the set alone, not of the workers."""
-    return min(images, max(32, min(256, (1 << 22) // (side * side))))
+    A function of the set alone: every worker gets the same ones.
+    """
+    count = min(len(images), max(32, min(256, (1 << 22) // (side * side))))
+    chosen = torch.arange(count) * len(images) // count
+    return centre(to_float(images.gather(chosen).to(device)), side)

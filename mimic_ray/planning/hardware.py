@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mimic_ray.base.errors import UnknownNameError
-from mimic_ray.base.registry import near_names
+from mimic_ray.base.text import near_names
 
 GIB = 1 << 30
 

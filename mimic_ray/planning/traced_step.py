@@ -15,6 +15,12 @@ from torch import Tensor
 from mimic_ray.base.devices import Compute
 from mimic_ray.encoders.blocks import checkpoint_activations
 from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.method.losses.weighted_terms import (
+    WeightedTerm,
+    uses_second_view,
+    uses_taps,
+    weighted_terms,
+)
 from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.step import step_loss
@@ -33,12 +39,12 @@ class Step:
     optimiser: torch.optim.Optimizer
     pair: Pair
     compute: Compute
-    recipe: Recipe
+    terms: dict[str, WeightedTerm]
     cached_output: TeacherOutput | None = None  # if the teacher does not run in the step
 
     @property
     def tap_weights(self) -> dict[str, float]:
-        taps = self.student.encoder.spec.taps if self.recipe.loss.attention > 0 else ()
+        taps = self.student.encoder.spec.taps if uses_taps(self.terms.values()) else ()
         return dict.fromkeys(taps, 1.0)
 
     def teacher_output(self) -> TeacherOutput:
@@ -51,13 +57,12 @@ class Step:
 
     def loss(self, teacher: TeacherOutput) -> Tensor:
         """The student's forward pass and the loss."""
-        weights = self.recipe.loss
         return step_loss(
             self.student,
             teacher,
             self.pair,
             self.tap_weights,
-            weights,
+            self.terms,
             self.compute,
             ProcessGroup(),
         )["loss"]
@@ -88,9 +93,10 @@ def make_step(
     Set `fake` inside a FakeTensorMode, where modules cannot be moved or change memory format.
     """
     device = compute.torch_device
-    contrastive = recipe.loss.contrastive > 0
-    taps = list(student.spec.taps) if recipe.loss.attention > 0 else []
-    trained = Student(student, taps, contrastive, recipe.views.repeat_statistics).train()
+    terms = weighted_terms(recipe.loss)
+    projects = uses_second_view(terms.values())
+    taps = list(student.spec.taps) if uses_taps(terms.values()) else []
+    trained = Student(student, taps, projects, recipe.views.repeat_statistics).train()
     teacher.requires_grad_(False).eval()
     if not fake:
         trained.to(device)
@@ -104,8 +110,6 @@ def make_step(
     # Equal views share memory, as in the loop.
     for_student = torch.rand(shape, device=device) if recipe.views.asymmetric else for_teacher
     for_student = for_student.requires_grad_(recipe.adversary.active)
-    second = torch.rand(shape, device=device) if contrastive else None
+    second = torch.rand(shape, device=device) if projects else None
     optimiser = torch.optim.Adam(trained.parameters(), lr=1e-4, fused=True)
-    return Step(
-        trained, teacher, optimiser, Pair(for_teacher, for_student, second), compute, recipe
-    )
+    return Step(trained, teacher, optimiser, Pair(for_teacher, for_student, second), compute, terms)

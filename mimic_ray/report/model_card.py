@@ -12,7 +12,9 @@ from mimic_ray.base import files
 from mimic_ray.base.errors import RunFolderError
 from mimic_ray.base.redact import redact
 from mimic_ray.base.text import count, plain
+from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS
 from mimic_ray.evaluation.results import Evaluation
+from mimic_ray.method.adversary import BASES
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.report.tables import evaluation_markdown, markdown_text, profile_markdown
 from mimic_ray.store.metrics_log import read_metrics
@@ -20,22 +22,6 @@ from mimic_ray.store.profile_file import read_profile
 from mimic_ray.store.recipe_file import load_recipe
 from mimic_ray.store.run_folder import RunFolder
 from mimic_ray.store.run_record import RunRecord
-
-FAMILIES = {
-    "patch": "patches: a small area pasted over the image",
-    "blend": "blends: a pattern or another image mixed in all over",
-    "frequency": "waves: a regular pattern over the whole image",
-    "colour": "colour: channels scaled and shifted",
-    "warp": "warps: a smooth bending of the image",
-    "blur": "blur and sharpening",
-    "noise": "noise: filtered noise all over the image",
-}
-BASES = {
-    "pixel": "free pixels",
-    "fourier": "a few waves",
-    "coarse": "coarse colour fields",
-    "patch": "patches",
-}
 
 
 def write_model_card(folder: RunFolder, record: RunRecord, address: str = "") -> None:
@@ -112,8 +98,9 @@ def _what_was_done(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:
         if recipe.views.asymmetric
         else "Student and teacher saw the same views."
     )
-    weights = recipe.loss.model_dump(include={"clone", "attention", "contrastive"})
-    terms = ", ".join(f"{name} {weight:g}" for name, weight in weights.items() if weight)
+    terms = ", ".join(
+        f"{plain(name)} {table.weight:g}" for name, table in recipe.loss.active().items()
+    )
     lines = [
         "## What was done",
         "",
@@ -135,11 +122,11 @@ def _what_was_done(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:
 
 def _imitated(recipe: Recipe) -> str:
     lines = ["## Kinds of trigger that the recipe imitates", ""]
-    families = recipe.perturbations.active() if recipe.views.asymmetric else {}
+    drawn = recipe.perturbations.active() if recipe.views.asymmetric else {}
     lines += [
-        f"- {FAMILIES[name]} (on {100 * family.probability:.0f} % of the student's images, "
-        f"strength {family.strength:g})"
-        for name, family in families.items()
+        f"- {_words(name)} (on {100 * table.probability:.0f} % of the student's images, strength "
+        f"{table.strength:g})"
+        for name, table in drawn.items()
     ]
     if recipe.adversary.active:
         bases = ", ".join(BASES[basis] for basis in recipe.adversary.bases)
@@ -152,10 +139,16 @@ def _imitated(recipe: Recipe) -> str:
             "None: the student sees nothing that the teacher does not see. Such a distillation "
             "kept backdoors whole where it started from the attacked weights."
         )
-    left_out = [words for name, words in FAMILIES.items() if name not in families]
+    left_out = [_words(name) for name in PERTURBATIONS if name not in drawn]
     if left_out:
         lines += ["", f"Not imitated, though the software could: {'; '.join(left_out)}."]
     return "\n".join(lines)
+
+
+def _words(perturbation: str) -> str:
+    """What a perturbation does, to stand within a sentence; a user's own by its name."""
+    words = PERTURBATIONS.description(perturbation)
+    return markdown_text(words[0].lower() + words[1:])
 
 
 def _measured(folder: RunFolder) -> str:

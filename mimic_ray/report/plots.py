@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,9 @@ def plot_losses(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     steps = np.array([row["step"] for row in rows])
     window = max(1, len(rows) // 50)
     handles = []
-    for name, colour in zip(loss_terms(rows), (BLUE, ORANGE, GREEN, "#CC79A7"), strict=False):
+    for name, colour in zip(
+        loss_terms(rows), cycle((BLUE, ORANGE, GREEN, "#CC79A7")), strict=False
+    ):
         values = np.array([row.get(name, np.nan) for row in rows])
         axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
         # Padding with the end values keeps the window full at both ends.

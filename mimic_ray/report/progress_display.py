@@ -24,7 +24,7 @@ _PHASES = {
     # Seconds without a step, and the number after which the run is ended.
     "silent": "No step for (s)",
 }
-_TERMS = ("loss", "clone", "attention", "contrastive")
+_NOT_A_TERM = ("step", "learning_rate")
 
 
 @contextmanager
@@ -100,6 +100,8 @@ def progress_lines(console: Console, every_s: float = float("inf")) -> ProgressC
 
 
 def _numbers(progress: Progress) -> list[str]:
-    terms = [f"{name} {value:.4f}" for name, value in progress.row.items() if name in _TERMS]
+    terms = [
+        f"{name} {value:.4f}" for name, value in progress.row.items() if name not in _NOT_A_TERM
+    ]
     rate = progress.images_per_s
     return [*terms, *([f"{rate:,.0f} images/s"] if rate else [])]

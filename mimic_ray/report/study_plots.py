@@ -293,7 +293,5 @@ def _short(key: str) -> str:
     """`perturbations.patch.probability` -> `patch probability`."""
     section, _, rest = key.partition(".")
     kept = rest if section in ("perturbations", "training", "student", "loss") else key
-    if section == "loss":
-        kept = f"{rest} weight"
     words = kept.replace("mutual_information.threshold", "MI threshold")
     return plain(words.replace(".", " ").replace("_", " "), 28)

@@ -1,7 +1,7 @@
 """What a search may change: recipe keys, each with the values it may take.
 
     training.learning_rate = loguniform(1e-4, 1e-2)
-    loss.attention         = zero_or_loguniform(0.01, 10)     0, or 0.01 to 10 on a log scale
+    loss.attention.weight  = zero_or_loguniform(0.01, 10)     0, or 0.01 to 10 on a log scale
     training.batch         = choice(32, 64, 128)
     training.steps         = int(200, 800)
 
@@ -19,9 +19,18 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from mimic_ray.base.errors import RecipeError
-from mimic_ray.base.registry import near_names
-from mimic_ray.base.text import plain
-from mimic_ray.method.recipe import Perturbations, Recipe, known_keys, parse_recipe, set_key
+from mimic_ray.base.text import near_names, plain
+from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS
+from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.recipe_keys import (
+    is_known_key,
+    join_key,
+    known_keys,
+    parse_recipe,
+    read_key,
+    set_key,
+    whole_key,
+)
 from mimic_ray.search.relevance import is_relevant
 from mimic_ray.search.trial import Value
 
@@ -119,7 +128,7 @@ class Space:
             if not is_relevant(dimension.key, content):
                 continue
             value = dimension.suggest(sampler)
-            if dimension.key.startswith("loss.") and self._last_term(dimension.key, value, content):
+            if dimension.key.endswith(".weight") and self._last_term(dimension.key, value, content):
                 value = dimension.low  # all terms zero would leave nothing to learn
             settings[dimension.key] = value
             set_key(content, dimension.key, value)
@@ -142,10 +151,10 @@ class Space:
 
     def _last_term(self, key: str, value: Value, content: Mapping[str, Any]) -> bool:
         """Whether setting loss term `key` to `value` would leave no term, now or later."""
-        terms = ("loss.clone", "loss.attention", "loss.contrastive")
-        if value != 0 or key not in terms:
+        if value != 0:
             return False
         undrawn = {d.key for d in self.dimensions[self._place(key) + 1 :]}
+        terms = [join_key(("loss", name, "weight")) for name in content["loss"]]
         others = [term for term in terms if term != key]
         return all(read_key(content, term) == 0 and term not in undrawn for term in others)
 
@@ -160,15 +169,15 @@ def default_space(base: Recipe, thresholds: Sequence[float]) -> Space:
     """
     rate = base.training.learning_rate
     dimensions = [
-        Dimension("loss.clone", "zero_or_loguniform", 0.1, 10),
-        Dimension("loss.attention", "zero_or_loguniform", 0.01, 10),
+        Dimension("loss.clone.weight", "zero_or_loguniform", 0.1, 10),
+        Dimension("loss.attention.weight", "zero_or_loguniform", 0.01, 10),
         Dimension("mutual_information.threshold", "choice", choices=(*thresholds,)),
         Dimension("student.start", "choice", choices=("teacher", "partial", "random")),
         Dimension("student.renewed", "loguniform", 0.01, 0.3),
         Dimension("training.learning_rate", "loguniform", rate / 10, rate * 4),
     ]
-    for family in Perturbations.model_fields:
-        at = f"perturbations.{family}"
+    for name in PERTURBATIONS:
+        at = f"perturbations.{name}"
         dimensions.append(Dimension(f"{at}.probability", "zero_or_uniform", 0.1, 0.8))
         dimensions.append(Dimension(f"{at}.strength", "loguniform", 0.5, 2))
     return Space(tuple(dimensions))
@@ -184,11 +193,11 @@ def changed(space: Space, dimensions: Iterable[Dimension], pinned: Iterable[str]
 
 def parse_dimension(key: str, text: str) -> Dimension:
     """`loguniform(1e-4, 1e-2)` for a recipe key. Raises RecipeError with the way to write it."""
-    key = key.strip()
-    if key not in known_keys():
+    typed, key = key.strip(), whole_key(key.strip())
+    if not is_known_key(key):
         near = near_names(key, known_keys())
         advice = f" (did you mean {' or '.join(near)}?)" if near else ""
-        raise RecipeError("search", [f'there is no key "{plain(key)}"{advice}'])
+        raise RecipeError("search", [f'there is no key "{plain(typed)}"{advice}'])
     form = _FORM.fullmatch(text)
     if not form or form[1] not in (*_RANGES, "choice"):
         names = ", ".join((*_RANGES, "choice"))
@@ -211,7 +220,7 @@ def check_space(space: Space, base: Mapping[str, Any]) -> None:
         for value in dimension.edges():
             content = _copied(base)
             set_key(content, dimension.key, value)
-            if dimension.key.startswith("loss.") and value == 0:
+            if dimension.key.endswith(".weight") and value == 0:
                 continue  # suggest() sees to it that one term stays
             try:
                 parse_recipe(content, "search")
@@ -220,14 +229,6 @@ def check_space(space: Space, base: Mapping[str, Any]) -> None:
                 break
     if problems:
         raise RecipeError("search", problems)
-
-
-def read_key(content: Mapping[str, Any], dotted: str) -> Any:
-    """The value of `training.steps` and the like in nested tables."""
-    value: Any = content
-    for part in dotted.split("."):
-        value = value[part]
-    return value
 
 
 def _choice(key: str, values: list[Any]) -> Dimension:

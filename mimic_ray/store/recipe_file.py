@@ -14,9 +14,10 @@ import tomli_w
 
 from mimic_ray.base import files
 from mimic_ray.base.errors import RecipeError, UnknownNameError, UsageError, option
-from mimic_ray.base.registry import near_names
 from mimic_ray.base.storage import at_hand
-from mimic_ray.method.recipe import Recipe, parse_recipe, set_key
+from mimic_ray.base.text import near_names
+from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.recipe_keys import join_key, parse_recipe, set_key
 
 _FOLDER = Path(__file__).resolve().parents[1] / "configs"
 
@@ -98,17 +99,19 @@ def _read_tables(path: Path) -> dict[str, Any]:
         raise RecipeError(str(path), [f"not valid TOML: {error}"]) from None
 
 
-def _search_entries(table: Any, source: str, prefix: str = "") -> Iterator[tuple[str, str]]:
+def _search_entries(
+    table: Any, source: str, parents: tuple[str, ...] = ()
+) -> Iterator[tuple[str, str]]:
     """Dotted keys of a [search] table; a list of values is a choice."""
     if not isinstance(table, dict):
         raise RecipeError(source, ['search is a table: [search], then KEY = "uniform(0, 1)"'])
     for key, value in table.items():
         if isinstance(value, dict):
-            yield from _search_entries(value, source, f"{prefix}{key}.")
+            yield from _search_entries(value, source, (*parents, key))
         elif isinstance(value, list):
-            yield f"{prefix}{key}", f"choice({', '.join(map(json.dumps, value))})"
+            yield join_key((*parents, key)), f"choice({', '.join(map(json.dumps, value))})"
         else:
-            yield f"{prefix}{key}", str(value)
+            yield join_key((*parents, key)), str(value)
 
 
 def _parse_override(text: str) -> tuple[str, Any]:

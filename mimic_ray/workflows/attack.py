@@ -16,9 +16,10 @@ from mimic_ray.attacks.badencoder import Losses, Settings
 from mimic_ray.attacks.references import by_margin
 from mimic_ray.attacks.triggers.trigger import Trigger, make_trigger, write_trigger
 from mimic_ray.base import devices, files
-from mimic_ray.base.devices import Compute, Precision
+from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import DataError, UsageError, option
 from mimic_ray.base.output_folder import Out
+from mimic_ray.base.precision import Precision
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.image_source import require_batch

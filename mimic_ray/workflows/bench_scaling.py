@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mimic_ray.base.resources import Resources, check_resources
-from mimic_ray.method.recipe import check_workers
+from mimic_ray.method.recipe import check_recipe
 from mimic_ray.store.recipe_file import load_recipe
 
 WARM_UP = 3
@@ -65,7 +65,7 @@ def bench_scaling(
             WARM_UP,
         )
         check_resources(case.resources)
-        check_workers(case.recipe, count)
+        check_recipe(case.recipe, count)
         cases.append(case)
 
     found: list[Point] = []

@@ -11,7 +11,9 @@ from mimic_ray.base.errors import MimicError, UsageError, option
 from mimic_ray.data.epoch import EpochPlan
 from mimic_ray.encoders.encoder import Spec
 from mimic_ray.execution.setup import cached_side, teacher_cache_pays
-from mimic_ray.method.recipe import Recipe, check_workers, parse_recipe
+from mimic_ray.method.losses.weighted_terms import reads_taps
+from mimic_ray.method.recipe import Recipe, check_recipe
+from mimic_ray.method.recipe_keys import parse_recipe
 from mimic_ray.planning import hardware, throughput
 from mimic_ray.planning.advice import Changes, advice, largest_batch
 from mimic_ray.planning.hardware import Hardware
@@ -152,7 +154,7 @@ def make_plan(request: PlanRequest, *, advise: bool = True) -> Plan:
         raise UsageError(f"{option('batch', 1)} on one GPU is too small: set 2 or more.")
     steps_per_epoch = EpochPlan(request.images, batch * gpus, 0).steps_per_epoch
     recipe = _resized(recipe, batch * gpus, steps_per_epoch * request.epochs)
-    check_workers(recipe, gpus)
+    check_recipe(recipe, gpus)
 
     cached_views = _cached_views(request, recipe, spec)
     accumulate = recipe.training.accumulate
@@ -222,7 +224,7 @@ def _precision(recipe: Recipe, card: Hardware) -> str:
 
 def _cached_views(request: PlanRequest, recipe: Recipe, spec: Spec) -> int:
     """The fixed views whose teacher outputs a run caches; several workers do not."""
-    taps = len(spec.taps) if recipe.loss.attention > 0 else 0
+    taps = len(spec.taps) if reads_taps(recipe.loss) else 0
     cached = request.gpus == 1 and teacher_cache_pays(spec, request.images, recipe, taps)
     return recipe.views.fixed * request.images if cached else 0
 

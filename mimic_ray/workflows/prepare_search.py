@@ -31,6 +31,7 @@ from mimic_ray.execution.shared_inputs import (
     TrialInputs,
     split,
 )
+from mimic_ray.method.mi_profile import estimate_settings
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.teacher_cache import teacher_cache_key
 from mimic_ray.workflows.evaluate_images import Backdoor, EvaluationImages
@@ -95,7 +96,7 @@ def prepare_search(
             teacher,
             images,
             base,
-            taps if spec.may_have_attention() else [],
+            taps if spec.may_read_taps() else [],
             compute,
             teacher_cache_key(base, images.fingerprint, encoder),
             on_progress,
@@ -108,7 +109,7 @@ def prepare_search(
         held_out=held_out,
         held_out_features=held_out_features.numpy(),
         profile=profile.to_json(),
-        profile_settings=base.mutual_information.model_dump(),
+        profile_settings=estimate_settings(base),
         teacher_cache=teacher_cache,
         trusted=_trusted_scores(request, base, teacher, held_out, compute, on_progress),
         oracle=oracle,

@@ -36,7 +36,7 @@ from mimic_ray.execution.lifecycle import begin_run, continue_run, note_end, wit
 from mimic_ray.execution.training_control import LocalControl
 from mimic_ray.execution.worker import train
 from mimic_ray.method.mi_profile import Profile
-from mimic_ray.method.recipe import Recipe, check_workers
+from mimic_ray.method.recipe import Recipe, check_recipe
 from mimic_ray.method.student import encoder_weights
 from mimic_ray.report.run_report import write_report
 from mimic_ray.store.checkpoint import latest
@@ -140,7 +140,7 @@ def purify(
         place.require_free()
     check_resources(resources)
     for world_size in {resources.required_workers, resources.workers}:
-        check_workers(resolved, world_size)
+        check_recipe(resolved, world_size)
     loaded = load_checkpoint(teacher, encoder)
     chosen_taps(loaded.encoder.spec, resolved.mutual_information.taps)
     source = open_images(data)

@@ -8,11 +8,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mimic_ray.base.errors import UnknownNameError, UsageError, option
-from mimic_ray.base.registry import near_names
 from mimic_ray.base.resources import Resources, this_machine, trial_slots
-from mimic_ray.base.text import plain
+from mimic_ray.base.text import near_names, plain
 from mimic_ray.encoders import encoder_registry
-from mimic_ray.method.recipe import Recipe, parse_recipe
+from mimic_ray.method.losses.loss_registry import LOSSES
+from mimic_ray.method.mi_profile import SELECTION
+from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.recipe_keys import parse_recipe, split_key, whole_key
 from mimic_ray.search.kept_layers import distinct_thresholds
 from mimic_ray.search.space import (
     Dimension,
@@ -27,11 +29,6 @@ from mimic_ray.store.recipe_file import load_search
 TRACKERS = ("mlflow", "wandb")
 # Views that repeat, so that one cache of the teacher's outputs serves all trials.
 _FIXED_VIEWS = 4
-# Keys that decide the scores of a profile, not only what is done with them.
-_ESTIMATE = {
-    f"mutual_information.{name}"
-    for name in ("of", "estimator", "images", "epochs", "noise", "taps")
-}
 
 
 @dataclass(frozen=True)
@@ -105,14 +102,23 @@ class SearchSpec:
         check_space(space, self.base.model_dump(mode="json"))
         return space
 
-    def may_have_attention(self) -> bool:
-        """Whether a trial may have an attention term."""
-        searched = "loss.attention" in self.space(None).described()
-        return searched or self.base.loss.attention > 0
+    def may_read_taps(self) -> bool:
+        """Whether a trial may have a term that reads taps, such as the attention term."""
+        searched = [split_key(key) for key in self.space(None).described()]
+        terms = {key[1] for key in searched if key[0] == "loss" and key[2] == "weight"}
+        return any(
+            LOSSES.resolve(name, table.own).uses_taps
+            for name, table in self.base.loss.root.items()
+            if table.weight > 0 or name in terms
+        )
 
     def has_own_profiles(self) -> bool:
         """Whether each trial estimates mutual information with settings of its own."""
-        return any(dimension.key in _ESTIMATE for dimension in self.dimensions)
+        keys = [split_key(dimension.key) for dimension in self.dimensions]
+        return any(
+            key[0] == "estimators" or (key[0] == "mutual_information" and key[1] not in SELECTION)
+            for key in keys
+        )
 
 
 def search_spec(request: SearchRequest) -> SearchSpec:
@@ -122,7 +128,7 @@ def search_spec(request: SearchRequest) -> SearchSpec:
     """
     side = encoder_registry.input_size(request.encoder) if request.recipe == "auto" else None
     base, in_file = load_search(request.recipe, request.settings, side)
-    pinned = [setting.partition("=")[0].strip() for setting in request.settings]
+    pinned = [whole_key(setting.partition("=")[0].strip()) for setting in request.settings]
     entries = {**in_file, **dict(map(_entry, request.search))}
     dimensions = [parse_dimension(key, text) for key, text in entries.items()]
     if base.views.asymmetric and not base.views.fixed and "views.fixed" not in pinned:

@@ -18,7 +18,7 @@ from mimic_ray.data.image_source import ImageSource, open_images, require_batch
 from mimic_ray.distributed.tuner import search_cluster
 from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
-from mimic_ray.method.recipe import Recipe, check_workers
+from mimic_ray.method.recipe import Recipe, check_recipe
 from mimic_ray.search.search_plan import SearchPlan
 from mimic_ray.search.search_progress import SearchProgressCallback, ignore_search_progress
 from mimic_ray.store.study_folder import StudyRecord, check_study, read_study, read_trials
@@ -280,4 +280,4 @@ def _check_fit(loaded: Loaded, source: ImageSource, base: Recipe, resources: Res
     """Raises a MimicError if recipe, encoder, images and workers do not fit each other."""
     chosen_taps(loaded.encoder.spec, base.mutual_information.taps)
     require_batch(source, base.training.batch)
-    check_workers(base, resources.workers)
+    check_recipe(base, resources.workers)

@@ -95,9 +95,9 @@ def test_the_contrastive_term_costs_a_second_view(capsys):
         (
             [
                 *("--gpus", "2", "--batch", "1", "--set", "loss.contrastive=1"),
-                *("--set", "loss.negatives=local"),
+                *("--set", "loss.contrastive.negatives=local"),
             ],
-            "no negatives",
+            "needs two images",
         ),
         (["--strategy", "fdsp"], "--strategy fdsp must be auto or ddp or fsdp"),
         (

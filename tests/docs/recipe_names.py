@@ -3,6 +3,6 @@
 try:
     from mimic_ray.method.recipe_keys import known_keys
 except ImportError:
-    from mimic_ray.method.recipe import known_keys
+    from mimic_ray.method.recipe_keys import known_keys
 
 __all__ = ["known_keys"]

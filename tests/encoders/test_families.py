@@ -22,7 +22,7 @@ from mimic_ray.method.losses.attention import attention_loss
 from mimic_ray.method.losses.clone import clone_loss
 from mimic_ray.method.losses.contrastive import contrastive_loss
 from mimic_ray.method.mi_profile import profile
-from mimic_ray.method.recipe import MutualInformation
+from mimic_ray.method.recipe import MutualInformation, Recipe
 
 SIDE = 32
 TRANSFORMER = {"img_size": SIDE, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
@@ -166,11 +166,10 @@ def test_recomputed_activations_give_the_same_gradients_from_less_memory(encoder
 def test_the_profile_gives_every_tap_a_finite_score(encoder: Encoder) -> None:
     torch.manual_seed(1)
     untrained = copy.deepcopy(encoder)
-    settings = MutualInformation(images=24)
+    recipe = Recipe(mutual_information=MutualInformation(images=24))
     batches = [pictures(encoder, 8, seed) for seed in range(3)]
-    found = profile(
-        encoder.eval(), untrained.eval(), batches, settings, Compute("cpu", "fp32", 1), 0
-    )
+    compute = Compute("cpu", "fp32", 1)
+    found = profile(encoder.eval(), untrained.eval(), batches, recipe, compute)
     assert [tap.tap for tap in found.taps] == [*encoder.spec.taps]
     assert all(torch.tensor([tap.score, tap.untrained]).isfinite().all() for tap in found.taps)
     assert sum(tap.share for tap in found.taps) == pytest.approx(1.0)

@@ -16,7 +16,7 @@ from mimic_ray.execution.setup import (
     with_weights,
 )
 from mimic_ray.method.process_group import ProcessGroup
-from mimic_ray.method.recipe import parse_recipe
+from mimic_ray.method.recipe_keys import parse_recipe
 from mimic_ray.method.strategy import Alone, Replicated
 
 NAME = "tiny_resnet"

@@ -16,7 +16,8 @@ from mimic_ray.execution.shared_inputs import ArrayImages, OracleInputs, TrialIn
 from mimic_ray.execution.training_control import LocalControl
 from mimic_ray.execution.trial_run import TrialTask, run_trial
 from mimic_ray.method import loop
-from mimic_ray.method.recipe import parse_recipe
+from mimic_ray.method.mi_profile import estimate_settings
+from mimic_ray.method.recipe_keys import parse_recipe
 from mimic_ray.method.teacher_cache import fill_teacher_cache, teacher_cache_key
 from mimic_ray.search.relevance import trial_id
 from mimic_ray.store.study_folder import StudyFolder, read_trial, write_trial
@@ -50,7 +51,7 @@ def inputs():
         held_out=held_out,
         held_out_features=features(teacher, ArrayImages(held_out), COMPUTE).numpy(),
         profile=found.to_json(),
-        profile_settings=base.mutual_information.model_dump(),
+        profile_settings=estimate_settings(base),
         teacher_cache=fill_teacher_cache(teacher, images, base, taps, COMPUTE, key),
         trusted=None,
     )

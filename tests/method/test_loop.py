@@ -6,7 +6,7 @@ import torch
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import TrainingError
 from mimic_ray.method.loop import Distillation
-from mimic_ray.method.recipe import parse_recipe
+from mimic_ray.method.recipe_keys import parse_recipe
 from tests.method.small import SIDE, Images, make
 
 COMPUTE = Compute("cpu", "fp32", 1)
@@ -125,7 +125,7 @@ def test_a_batch_in_parts_makes_the_same_step(parts):
 
 def late(run):
     """The same run read as on a GPU: a step's numbers while the next one runs."""
-    run._readings.lag = 1
+    run._metrics.lag = 1
     return run
 
 

@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from mimic_ray.base.devices import Compute
+from mimic_ray.method.losses.weighted_terms import weighted_terms
 from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.step import step_loss
 from mimic_ray.method.student import Student
@@ -68,7 +69,8 @@ def both_steps():
     expected = authors_step(theirs, teacher, x1, x2)
     pair = Pair(teacher=x1, student=x1, second=x2)
     output = teacher_forward(teacher, pair.teacher, list(WEIGHTS), COMPUTE)
-    terms = step_loss(ours, output, pair, WEIGHTS, recipe.loss, COMPUTE, ProcessGroup())
+    terms = weighted_terms(recipe.loss)
+    terms = step_loss(ours, output, pair, WEIGHTS, terms, COMPUTE, ProcessGroup())
     terms["loss"].backward()
     return ours, theirs, terms, expected
 

@@ -17,7 +17,7 @@ from mimic_ray.base.devices import Compute
 from mimic_ray.encoders import encoder_registry
 from mimic_ray.method.loop import Distillation
 from mimic_ray.method.process_group import ProcessGroup
-from mimic_ray.method.recipe import parse_recipe
+from mimic_ray.method.recipe_keys import parse_recipe
 from tests.method.small import Images, make
 
 STEPS, COUNT = 8, 44
@@ -42,7 +42,9 @@ CASES = {
     "uneven shares": Case({"loss": EVERYTHING, "training": {"batch": 7}}),
     # Each part has its own negatives, whether a worker or a moment is what sets it apart.
     "local negatives": Case(
-        {"loss": {**EVERYTHING, "negatives": "local"}}, frozen=True, parts_alone=2
+        {"loss": {**EVERYTHING, "contrastive": {"weight": 0.5, "negatives": "local"}}},
+        frozen=True,
+        parts_alone=2,
     ),
     "recomputed": Case(
         {"loss": EVERYTHING, "training": {"checkpoint_activations": True}}, encoder="tiny_resnet"

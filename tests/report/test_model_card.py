@@ -7,8 +7,11 @@ import pytest
 
 from mimic_ray.base import files
 from mimic_ray.base.errors import RunFolderError
-from mimic_ray.method.recipe import Perturbations, parse_recipe
-from mimic_ray.report.model_card import BASES, FAMILIES, write_model_card
+from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS
+from mimic_ray.method.adversary import BASES
+from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.report.model_card import write_model_card
 from mimic_ray.report.run_report import write_report
 from mimic_ray.store.recipe_file import write_recipe
 
@@ -47,10 +50,9 @@ def test_no_verdict_is_passed(folder, record, evaluation):
     assert "may still work" in text
 
 
-def test_every_family_and_basis_of_a_recipe_has_words():
-    assert FAMILIES.keys() == Perturbations.model_fields.keys()
-    recipe = parse_recipe({"adversary": {"bases": list(BASES)}})
-    assert set(recipe.adversary.bases) == set(BASES)
+def test_every_perturbation_and_basis_has_a_description():
+    assert all(PERTURBATIONS.description(name) != name for name in PERTURBATIONS)
+    assert set(BASES) == set(Recipe().adversary.bases)
 
 
 def test_families_in_the_recipe_are_imitated_and_the_others_named_as_not(folder, record):

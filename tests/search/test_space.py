@@ -2,7 +2,8 @@ import optuna
 import pytest
 
 from mimic_ray.base.errors import RecipeError
-from mimic_ray.method.recipe import Recipe, parse_recipe, set_key
+from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.recipe_keys import parse_recipe, set_key
 from mimic_ray.search.kept_layers import distinct_thresholds
 from mimic_ray.search.space import (
     Dimension,
@@ -94,7 +95,7 @@ def test_every_draw_of_the_default_space_is_a_recipe():
 
 
 def test_zero_is_drawn_about_a_fifth_of_the_time_and_nothing_between_it_and_the_lower_bound():
-    values = [settings["loss.attention"] for settings in draws(space(), 1000)]
+    values = [settings["loss.attention.weight"] for settings in draws(space(), 1000)]
     # A fifth, less the fifth of it where the clone term is zero already.
     assert 0.12 < sum(value == 0 for value in values) / len(values) < 0.2
     assert all(value == 0 or 0.01 <= value <= 10 for value in values)
@@ -102,7 +103,8 @@ def test_zero_is_drawn_about_a_fifth_of_the_time_and_nothing_between_it_and_the_
 
 def test_settings_without_effect_are_not_drawn():
     for settings in draws(space()):
-        assert ("mutual_information.threshold" in settings) == (settings["loss.attention"] > 0)
+        attention = settings["loss.attention.weight"]
+        assert ("mutual_information.threshold" in settings) == (attention > 0)
         assert ("student.renewed" in settings) == (settings["student.start"] == "partial")
         patch = settings["perturbations.patch.probability"]
         assert ("perturbations.patch.strength" in settings) == (patch > 0)
@@ -111,16 +113,16 @@ def test_settings_without_effect_are_not_drawn():
 def test_one_term_stays_when_all_are_drawn_to_zero():
     both = Space(
         (
-            Dimension("loss.clone", "choice", low=0.5, choices=(0.0,)),
-            Dimension("loss.attention", "zero_or_loguniform", 0.01, 10),
+            Dimension("loss.clone.weight", "choice", low=0.5, choices=(0.0,)),
+            Dimension("loss.attention.weight", "zero_or_loguniform", 0.01, 10),
         )
     )
-    assert all(settings["loss.attention"] > 0 for settings in draws(both))
+    assert all(settings["loss.attention.weight"] > 0 for settings in draws(both))
 
 
 def test_the_base_recipe_is_a_point_of_the_default_space():
     point = space().point(BASE)
-    assert space().suggest(optuna.trial.FixedTrial(point), BASE)["loss.attention"] == 0.0
+    assert space().suggest(optuna.trial.FixedTrial(point), BASE)["loss.attention.weight"] == 0.0
     assert point["training.learning_rate"] == Recipe().training.learning_rate
 
 
@@ -130,9 +132,8 @@ def test_a_base_outside_of_the_space_is_no_point_of_it():
 
 
 def test_a_pinned_key_is_not_searched_unless_it_is_named_again():
-    fewer = changed(space(), [], pinned=["loss.clone"])
-    assert "loss.clone" not in fewer.described()
-    again = [Dimension("loss.clone", "uniform", 1, 2)]
-    assert changed(space(), again, pinned=["loss.clone"]).described()["loss.clone"] == (
-        "uniform(1, 2)"
-    )
+    key = "loss.clone.weight"
+    fewer = changed(space(), [], pinned=[key])
+    assert key not in fewer.described()
+    again = [Dimension(key, "uniform", 1, 2)]
+    assert changed(space(), again, pinned=[key]).described()[key] == "uniform(1, 2)"

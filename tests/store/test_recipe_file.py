@@ -82,7 +82,7 @@ def test_settings_may_mend_a_file(tmp_path):
     path.write_text("[training]\naccumulate = 2\n[loss]\ncontrastive = 1.0\n")
     with pytest.raises(RecipeError, match="accumulate"):
         load_recipe(str(path))
-    assert load_recipe(str(path), ["training.accumulate=1"]).loss.contrastive == 1
+    assert load_recipe(str(path), ["training.accumulate=1"]).loss.weight("contrastive") == 1
 
 
 def test_the_top_level_configs_are_links_to_the_recipes_of_the_package():

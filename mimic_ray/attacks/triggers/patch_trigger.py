@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mimic_ray.base import seeds
 from mimic_ray.base.errors import UsageError
-from mimic_ray.base.registry import near_names
+from mimic_ray.base.text import near_names
 
 CORNERS = ("top-left", "top-right", "bottom-left", "bottom-right")
 

@@ -6,9 +6,11 @@ of its own. A new trigger is one file and one line here.
 
 from __future__ import annotations
 
+from typing import Any
+
 from mimic_ray.base.registry import Registry
 
-TRIGGERS = Registry(
+TRIGGERS = Registry[Any](
     "trigger",
     {
         "patch": "mimic_ray.attacks.triggers.patch_trigger:patch",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, get_type_hints
 
 from mimic_ray.base.errors import UnknownNameError, UsageError
-from mimic_ray.base.registry import near_names
+from mimic_ray.base.text import near_names
 
 
 def parse_settings(make: Callable[..., Any], name: str, text: str) -> dict[str, Any]:

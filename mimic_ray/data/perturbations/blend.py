@@ -11,7 +11,10 @@ from mimic_ray.data import pixels
 
 
 def blend(images: Tensor, keys: Tensor, donors: Tensor, strength: float = 1.0) -> Tensor:
-    """`strength` scales the share of the other image, up to all of it."""
+    """Blends: a pattern or another image mixed in all over.
+
+    `strength` scales the share of the other image, up to 1.
+    """
     side = images.shape[-1]
     draws = seeds.uniform(keys, 3)
     alpha = (0.35 * strength * draws[:, 0]).clamp(max=1)

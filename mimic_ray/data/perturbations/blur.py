@@ -21,7 +21,10 @@ def blur(
     donors: Tensor,  # noqa: ARG001
     strength: float = 1.0,
 ) -> Tensor:
-    """`strength` scales s."""
+    """Blur and sharpening.
+
+    `strength` scales s.
+    """
     amount = strength * (2 * seeds.uniform(keys, 1) - 0.8)[:, :, None, None]
     filter_matrix = binomial_matrix(images.shape[-1]).to(images.device)
     blurred = filter_matrix @ images @ filter_matrix.T
@@ -29,9 +32,9 @@ def blur(
 
 
 def binomial_matrix(side: int) -> Tensor:
-    """[S, S]: row i holds the filter around pixel i; what hangs over goes to the border pixel.
+    """[S, S]: row i is the filter around pixel i; weights beyond the border go to its pixel.
 
-    As a matrix, since two products cost less than a convolution with a wide filter.
+    Two matrix products cost less than a convolution with a wide filter.
     """
     reach = max(1, round((side / 32) ** 2))
     taps = torch.tensor([math.comb(2 * reach, k) / 4**reach for k in range(2 * reach + 1)])

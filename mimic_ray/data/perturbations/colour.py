@@ -1,4 +1,4 @@
-"""Each channel scaled by 1 -+ 0.4 and moved by -+ 0.1."""
+"""Each channel scaled by 0.6 to 1.4 and shifted by -0.1 to 0.1."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ def colour(
     donors: Tensor,  # noqa: ARG001
     strength: float = 1.0,
 ) -> Tensor:
-    """`strength` scales both deviations."""
+    """Colour: channels scaled and shifted.
+
+    `strength` scales both changes.
+    """
     draws = (2 * strength * seeds.uniform(keys, 6) - strength)[:, :, None, None]
     gain, offset = 1 + 0.4 * draws[:, :3], 0.1 * draws[:, 3:]
     return (images * gain).add_(offset).clamp_(0, 1)

@@ -22,7 +22,10 @@ def frequency(
     donors: Tensor,  # noqa: ARG001
     strength: float = 1.0,
 ) -> Tensor:
-    """`strength` scales the amplitude."""
+    """Waves: a regular pattern over the whole image.
+
+    `strength` scales the amplitude.
+    """
     draws = seeds.uniform(keys, 13)
     # Log-uniform, so that slow waves are as common as fast ones.
     across, down = (16 ** draws[:, :2]).unbind(dim=1)

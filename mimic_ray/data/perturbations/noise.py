@@ -18,7 +18,10 @@ def noise(
     donors: Tensor,  # noqa: ARG001
     strength: float = 1.0,
 ) -> Tensor:
-    """`strength` scales the standard deviation."""
+    """Noise: filtered noise all over the image.
+
+    `strength` scales the standard deviation.
+    """
     side = images.shape[-1]
     cells = min(side, 32)
     white = seeds.uniform(seeds.keys(keys, "white"), 3 * cells * cells) - 0.5

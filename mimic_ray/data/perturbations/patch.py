@@ -14,7 +14,10 @@ from mimic_ray.data import pixels
 
 
 def patch(images: Tensor, keys: Tensor, donors: Tensor, strength: float = 1.0) -> Tensor:
-    """`strength` scales the sides of the rectangle, up to the whole image."""
+    """Patches: a small area pasted over the image.
+
+    `strength` scales the sides of the rectangle, up to the whole image.
+    """
     side = images.shape[-1]
     draws = seeds.uniform(keys, 6)
     edges = (side / 32 * strength * (3 + 9 * draws[:, :2])).round()

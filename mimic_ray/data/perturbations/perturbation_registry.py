@@ -1,23 +1,76 @@
-"""Perturbation families: what a trigger of that kind could do to an image, drawn at random.
+"""Perturbations: what a trigger of some kind does to an image, with random parameters.
 
-Each is a function with the same signature:
+Each is a function
 
-    family(images, keys, donors, strength=1.0) -> float [B, 3, S, S] in [0, 1]
+    perturbation(images, keys, donors, strength=1.0) -> float [B, 3, S, S] in [0, 1]
 
-    images    float [B, 3, S, S] in [0, 1]; every one is changed, each with its own parameters
-    keys      int64 [B]: an outcome depends on its image, its key and the donors alone
-    donors    float [M, 3, S, S]: other clean images, for the families that use one
+    images    float [B, 3, S, S] in [0, 1]; every image is changed, each with its own parameters
+    keys      int64 [B]; the result depends on image, key and donors alone
+    donors    float [M, 3, S, S]: other clean images, which the function may paste or blend in
     strength  scales the change; 0 leaves the image as it is
 
-The distributions are those with which a student forgot planted triggers of these kinds at 32
-pixels; sizes are relative to the side, so that they mean the same at 224.
+The first line of its docstring describes it in the model card. Keyword-only parameters are its
+settings: keys of its table in a recipe, beside `probability` and `strength`.
+
+The built-in distributions made students forget planted triggers of these kinds at 32 pixels. Sizes
+are shares of the image side, so that they mean the same at 224 pixels.
+
+A perturbation of your own is a file and a recipe that names it:
+
+    # my_perturbations.py
+    from mimic_ray.base import seeds
+
+    def darken(images, keys, donors, strength=1.0):
+        \"\"\"Darker images: all channels scaled by 0.5 to 1.\"\"\"
+        factor = 1 - 0.5 * strength * seeds.uniform(keys, 1)[:, :, None, None]
+        return images * factor
+
+    # recipe.toml
+    [perturbations."my_perturbations.py:darken"]
+    probability = 0.3
+
+Take random numbers from `keys`, as here, so that resumed runs and runs with another number of
+workers see the same images. Values outside [0, 1] are clamped.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Protocol
+
+from mimic_ray.base import user_code
 from mimic_ray.base.registry import Registry
 
-PERTURBATIONS = Registry(
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Perturbation(Protocol):
+    """See the module."""
+
+    def __call__(
+        self, images: Tensor, keys: Tensor, donors: Tensor, strength: float = ...
+    ) -> Tensor: ...
+
+
+def _checked(apply: Perturbation, name: str) -> Perturbation:
+    """A user's own function, whose result is checked; a built-in one as it is."""
+    if not user_code.is_user_code(name):
+        return apply
+
+    def checked(images: Tensor, keys: Tensor, donors: Tensor, strength: float = 1.0) -> Tensor:
+        with user_code.named_errors(name):
+            changed = apply(images, keys, donors, strength)
+            if changed.shape != images.shape or changed.dtype != images.dtype:
+                raise ValueError(
+                    f"returned {changed.dtype} {[*changed.shape]} for {images.dtype} "
+                    f"{[*images.shape]}"
+                )
+            return changed.clamp(0, 1)
+
+    return checked
+
+
+PERTURBATIONS = Registry[Perturbation](
     "perturbation",
     {
         "patch": "mimic_ray.data.perturbations.patch:patch",
@@ -28,4 +81,6 @@ PERTURBATIONS = Registry(
         "blur": "mimic_ray.data.perturbations.blur:blur",
         "noise": "mimic_ray.data.perturbations.noise:noise",
     },
+    user_form="functions (images, keys, donors, strength) -> images",
+    adapt=_checked,
 )

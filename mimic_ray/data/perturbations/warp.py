@@ -16,7 +16,10 @@ def warp(
     donors: Tensor,  # noqa: ARG001
     strength: float = 1.0,
 ) -> Tensor:
-    """`strength` scales the displacement."""
+    """Warps: a smooth bending of the image.
+
+    `strength` scales the displacement.
+    """
     side = images.shape[-1]
     draws = seeds.uniform(keys, 1 + 2 * 4 * 4)
     flow = (2 * draws[:, 1:] - 1).view(-1, 2, 4, 4)

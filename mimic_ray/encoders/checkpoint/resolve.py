@@ -28,12 +28,12 @@ from torch import Tensor
 
 from mimic_ray.base.errors import WrongEncoderError
 from mimic_ray.base.text import plain
+from mimic_ray.base.user_code import is_user_code
 from mimic_ray.encoders import positions, sizes
 from mimic_ray.encoders.checkpoint.read import Checkpoint
 from mimic_ray.encoders.checkpoint.sniff import shown
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.encoder_registry import build, names
-from mimic_ray.encoders.user_module import is_place
 
 Group = tuple[str, ...]
 
@@ -130,7 +130,7 @@ def fit(checkpoint: Checkpoint, encoder: Encoder) -> Fit:
         way_out = f"Every key fits {_or(called)}: use --encoder {called[0]}."
     elif own_size:
         way_out = f"All else fits, so these are weights for another image size, {own_size} pixels: "
-        if is_place(name):
+        if is_user_code(name):
             way_out += "build the network for that size in your function."
         else:
             way_out += (

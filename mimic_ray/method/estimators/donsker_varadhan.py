@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from mimic_ray.base import seeds
+from mimic_ray.base.member_settings import setting
 from mimic_ray.method.estimators.critic import make_critic
 
 _AVERAGED_EPOCHS = 10
@@ -24,10 +26,14 @@ _AVERAGED_EPOCHS = 10
 
 @dataclass(frozen=True)
 class DonskerVaradhan:
-    epochs: int = 200
-    batch: int = 128
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-5
+    """The Donsker-Varadhan bound (MINE) as the MIMIC authors estimate it."""
+
+    epochs: Annotated[int, setting("Passes over the images.", unit="epochs", ge=1)] = 200
+    batch: Annotated[int, setting("Pairs in a step.", unit="images", ge=1)] = 128
+    learning_rate: Annotated[float, setting("Of Adam.", gt=0)] = 1e-3
+    weight_decay: Annotated[float, setting("Of Adam.", ge=0)] = 1e-5
+
+    needs_maps: ClassVar[bool] = True
 
     def reduce(self, maps: Tensor) -> Tensor:
         """The whole map, flattened: the critic grows with it."""

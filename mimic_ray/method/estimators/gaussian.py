@@ -15,20 +15,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mimic_ray.base.member_settings import setting
+
 
 @dataclass(frozen=True)
 class Gaussian:
-    """Maps are averaged to `pool` x `pool` positions first."""
+    """Canonical correlations, as if both sides were jointly Gaussian."""
 
-    pool: int = 4
-    map_components: int = 64
-    feature_components: int = 16
-    noise: float = 1.0
+    pool: Annotated[int, setting("Maps are averaged to this many positions a side.", ge=1)] = 4
+    map_components: Annotated[int, setting("Principal components of a map.", ge=1)] = 64
+    feature_components: Annotated[int, setting("Principal components of the feature.", ge=1)] = 16
+    noise: Annotated[
+        float, setting("Standard deviation of noise added to the whitened features.", ge=0)
+    ] = 1.0
+
+    needs_maps: ClassVar[bool] = True
 
     def reduce(self, maps: Tensor) -> Tensor:
         side = min(self.pool, maps.shape[-1])

@@ -11,24 +11,31 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mimic_ray.base import seeds
+from mimic_ray.base.member_settings import setting
 
 _WIDTH = 128
 
 
 @dataclass(frozen=True)
 class InfoNCE:
-    epochs: int = 200
-    batch: int = 256
-    pool: int = 4
-    learning_rate: float = 1e-3
-    # Without it the embeddings learn the training images by heart.
-    weight_decay: float = 1e-2
+    """The InfoNCE bound of a small critic, read on held-out images."""
+
+    epochs: Annotated[int, setting("Passes over the training images.", unit="epochs", ge=1)] = 200
+    batch: Annotated[int, setting("Pairs in a step.", unit="images", ge=2)] = 256
+    pool: Annotated[int, setting("Maps are averaged to this many positions a side.", ge=1)] = 4
+    learning_rate: Annotated[float, setting("Of AdamW.", gt=0)] = 1e-3
+    weight_decay: Annotated[
+        float, setting("Of AdamW; with 0 the critic memorises its training images.", ge=0)
+    ] = 1e-2
+
+    needs_maps: ClassVar[bool] = True
 
     def reduce(self, maps: Tensor) -> Tensor:
         side = min(self.pool, maps.shape[-1])

@@ -9,14 +9,49 @@ mean over positions, not the sum (`over="mean"`), so that a 4 x 4 map counts 64 
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
 
+import torch
 from torch import Tensor
 
+from mimic_ray.base.member_settings import setting
+from mimic_ray.method.losses.loss_registry import LossInputs
 
-def attention_loss(
-    student: Tensor, teacher: Tensor, over: Literal["sum", "mean"] = "sum"
-) -> Tensor:
+Over = Literal["sum", "mean"]
+
+
+@dataclass(frozen=True)
+class Attention:
+    """The student is active where the teacher is, tap by tap, each with its weight."""
+
+    over: Annotated[
+        Over,
+        setting(
+            'How a map\'s positions add up: with "sum" maps of all sizes count alike, "mean" is '
+            "the authors' code."
+        ),
+    ] = "sum"
+
+    uses_taps: ClassVar[bool] = True
+    uses_second_view: ClassVar[bool] = False
+
+    def __call__(self, inputs: LossInputs) -> Tensor:
+        maps = zip(
+            inputs.tap_weights.values(),
+            inputs.student.maps,
+            inputs.teacher.attention,
+            strict=True,
+        )
+        return torch.stack(
+            [weight * attention_distance(attention(s), t, self.over) for weight, s, t in maps]
+        ).sum()
+
+    def problem(self, parts: int, images: int) -> str:  # noqa: ARG002
+        return ""
+
+
+def attention_loss(student: Tensor, teacher: Tensor, over: Over = "sum") -> Tensor:
     """[B, C, H, W] and [B, D, H, W] -> scalar. No gradient reaches the teacher.
 
     Raises ValueError when images or positions differ in number; channels may.
@@ -24,10 +59,8 @@ def attention_loss(
     return attention_distance(attention(student), attention(teacher.detach()), over)
 
 
-def attention_distance(
-    student: Tensor, teacher: Tensor, over: Literal["sum", "mean"] = "sum"
-) -> Tensor:
-    """The same for what `attention` gave: [B, H, W] and [B, H, W] -> scalar."""
+def attention_distance(student: Tensor, teacher: Tensor, over: Over = "sum") -> Tensor:
+    """The loss of two attention maps, [B, H, W] and [B, H, W] -> scalar."""
     if student.shape != teacher.shape:
         raise ValueError(
             f"attention maps differ: student {[*student.shape]}, teacher {[*teacher.shape]}"

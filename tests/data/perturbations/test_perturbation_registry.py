@@ -1,13 +1,21 @@
-"""What every family promises, whatever it draws."""
+"""What every perturbation promises, and what it takes to add one."""
 
 import inspect
+import tomllib
 
 import pytest
 import torch
 from torch.nn import functional as F
 
 from mimic_ray.base import seeds
+from mimic_ray.base.errors import UsageError
+from mimic_ray.data.perturbations import perturbation_registry
 from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS
+from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.recipe_keys import known_keys, parse_recipe
+from mimic_ray.method.student_teacher_views import PairMaker, drawn_perturbations
+from mimic_ray.search.space import default_space
+from tests.user_example import write_example
 
 ADDITIVE = ("blend", "frequency", "colour", "blur", "noise", "patch")
 
@@ -23,8 +31,10 @@ def smooth_images(count, side, seed=0):
 
 
 def changed(name, count=80, side=32, strength=1.0):
-    family = PERTURBATIONS.resolve(name)
-    return family(smooth_images(count, side), keys(count), smooth_images(7, side, seed=1), strength)
+    perturbation = PERTURBATIONS.resolve(name)
+    return perturbation(
+        smooth_images(count, side), keys(count), smooth_images(7, side, seed=1), strength
+    )
 
 
 def test_the_list_is_the_whole_registry():
@@ -97,3 +107,70 @@ def test_a_gpu_draws_what_the_cpu_draws(name):
     images, donors = smooth_images(30, 48).cuda(), smooth_images(7, 48, seed=1).cuda()
     ours = PERTURBATIONS.resolve(name)(images, keys(30).cuda(), donors)
     assert (ours.cpu() - changed(name, 30, 48)).abs().max() < 1e-4
+
+
+def invert(images, keys, donors, strength=1.0):  # noqa: ARG001
+    """Negatives: dark becomes bright."""
+    return images + strength * (1 - 2 * images)
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """A new perturbation is one file and this line."""
+    monkeypatch.setitem(PERTURBATIONS._members, "invert", f"{__name__}:invert")
+
+
+def students_view(recipe, count=200):
+    """What the student sees of plain grey images, with the adversary off."""
+    drawn = drawn_perturbations(recipe.perturbations)
+    donors = torch.rand(3, 3, 16, 16)
+    pixels = torch.full((count, 3, 16, 16), 51, dtype=torch.uint8)
+    return PairMaker(recipe, 16, donors, drawn, False).make(pixels, keys(count)).student
+
+
+NONE = {name: {"probability": 0.0} for name in PERTURBATIONS}
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_registered_perturbation_is_a_key_of_the_recipe_and_reaches_the_student():
+    assert "perturbations.invert.probability" in known_keys()
+    assert "perturbations.invert.strength" in default_space(Recipe(), [0.0]).described()
+    recipe = parse_recipe({"perturbations": {**NONE, "invert": {"probability": 0.25}}})
+    inverted = (students_view(recipe) > 0.7).flatten(1).all(dim=1)
+    assert 0.15 < inverted.float().mean() < 0.35
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_registered_perturbation_changes_no_recipe_that_does_not_name_it():
+    assert "invert" not in parse_recipe({}).perturbations.active()
+
+
+def test_the_example_of_the_documentation_reaches_the_student(tmp_path, monkeypatch):
+    _, toml = write_example(perturbation_registry, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    own = tomllib.loads(toml.read_text())["perturbations"]
+    darker = students_view(parse_recipe({"perturbations": {**NONE, **own}})) < 0.199
+    assert 0.2 < darker.flatten(1).all(dim=1).float().mean() < 0.4
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("return images[:, :1]", r"ValueError: returned torch.float32 \[\d+, 1, 16, 16\]"),
+        ("return images.double()", "ValueError: returned torch.float64"),
+        ("return image", r"NameError: .*mine\.py, line 2"),
+    ],
+)
+def test_a_users_perturbation_that_fails_is_named_with_its_error(tmp_path, body, words):
+    file = tmp_path / "mine.py"
+    file.write_text(f"def mine(images, keys, donors, strength=1.0):\n    {body}\n")
+    recipe = parse_recipe({"perturbations": {**NONE, f"{file}:mine": {"probability": 0.5}}})
+    with pytest.raises(UsageError, match=words):
+        students_view(recipe)
+
+
+def test_values_of_a_users_perturbation_are_clamped(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("def mine(images, keys, donors, strength=1.0):\n    return images + 5\n")
+    recipe = parse_recipe({"perturbations": {**NONE, f"{file}:mine": {"probability": 1.0}}})
+    assert students_view(recipe).max() == 1.0

@@ -1,0 +1,85 @@
+"""The settings of a registry's member, read from its signature.
+
+A member is a class whose constructor takes its settings (usually a dataclass), or a function whose
+keyword-only parameters are its settings:
+
+    def stripes(side: int, *, period: Annotated[int, setting("pixels", ge=2)] = 4) -> ...
+
+A setting has the type of its annotation, or of its default where there is no annotation.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from functools import cache, partial, update_wrapper
+from types import SimpleNamespace
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+_EMPTY = inspect.Parameter.empty
+
+
+def setting(description: str, *, unit: str = "", **bounds: Any) -> Any:
+    """What `Annotated` says of a setting: its meaning, its unit, and bounds such as `ge=0`."""
+    return Field(description=description, json_schema_extra={"unit": unit}, **bounds)
+
+
+class FrozenModel(BaseModel):
+    """Settings that cannot change; unknown names are refused."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+
+@cache
+def settings_model(
+    member: Callable[..., Any], base: type[BaseModel] = FrozenModel
+) -> type[BaseModel]:
+    """A pydantic model with the fields of `base` and one for each setting of `member`."""
+    settings = {
+        p.name: p
+        for p in inspect.signature(member).parameters.values()
+        if p.kind is p.KEYWORD_ONLY or (isinstance(member, type) and p.kind is not p.VAR_KEYWORD)
+    }
+    fields = {
+        name: (hint, ... if settings[name].default is _EMPTY else settings[name].default)
+        for name, hint in _hints(member, settings).items()
+    }
+    name = getattr(member, "__name__", "member")
+    return create_model(  # type: ignore[call-overload]
+        name, __base__=base, __cls_kwargs__={"extra": "forbid"}, **fields
+    )
+
+
+def _hints(member: Callable[..., Any], settings: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    """The type of each setting. Other annotations may name what exists only for a type checker."""
+    annotations = {
+        name: type(p.default) if p.annotation is _EMPTY else p.annotation
+        for name, p in settings.items()
+    }
+    module = sys.modules[member.__module__]
+    return get_type_hints(
+        SimpleNamespace(__annotations__=annotations), vars(module), include_extras=True
+    )
+
+
+def configured(member: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
+    """An instance of a class, or a function with its settings filled in.
+
+    Raises pydantic.ValidationError for settings that the member does not take.
+    """
+    checked = settings_model(member).model_validate(settings)
+    values = {name: getattr(checked, name) for name in type(checked).model_fields}
+    if isinstance(member, type):
+        return member(**values)
+    return update_wrapper(partial(member, **values), member) if values else member
+
+
+def sentence(problem: Mapping[str, Any], where: str) -> str:
+    """One entry of `ValidationError.errors()` as "where = value: what is wrong"."""
+    message = str(problem["msg"])
+    return f"{where} = {problem['input']!r}: {message[0].lower()}{message[1:]}"

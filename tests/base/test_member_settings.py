@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+import pytest
+from pydantic import ValidationError
+
+from mimic_ray.base.member_settings import configured, setting, settings_model
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def stripes(
+    images: Tensor,
+    *,
+    period: Annotated[int, setting("Of the stripes.", unit="pixels", ge=2)] = 4,
+    axis: Literal["x", "y"] = "x",
+    bright=False,
+) -> Tensor:
+    return images, period, axis, bright
+
+
+@dataclass(frozen=True)
+class Critic:
+    width: Annotated[int, setting("Hidden units.", ge=1)] = 8
+    needs_maps: ClassVar[bool] = True
+
+
+class Plain:
+    def __init__(self, rate: float, steps: int = 3) -> None:
+        self.rate, self.steps = rate, steps
+
+
+def test_the_keyword_only_parameters_of_a_function_are_its_settings():
+    fields = settings_model(stripes).model_fields
+    assert list(fields) == ["period", "axis", "bright"]
+    assert fields["period"].description == "Of the stripes."
+    assert fields["period"].json_schema_extra == {"unit": "pixels"}
+
+
+def test_the_parameters_of_a_class_are_its_settings():
+    assert list(settings_model(Critic).model_fields) == ["width"]
+    assert list(settings_model(Plain).model_fields) == ["rate", "steps"]
+
+
+def test_values_are_converted_to_the_declared_type_or_that_of_the_default():
+    assert configured(stripes, {"period": "6", "bright": "true"})(1) == (1, 6, "x", True)
+    assert configured(Plain, {"rate": "0.5"}).rate == 0.5
+
+
+@pytest.mark.parametrize(
+    ("member", "settings"),
+    [
+        (stripes, {"period": 1}),
+        (stripes, {"axis": "z"}),
+        (stripes, {"perod": 4}),
+        (Critic, {"width": "wide"}),
+        (Plain, {}),
+        (Plain, {"rate": float("nan")}),
+    ],
+)
+def test_other_values_and_names_are_refused(member, settings):
+    with pytest.raises(ValidationError):
+        configured(member, settings)
+
+
+def test_a_function_without_settings_is_used_as_it_is():
+    def plain(images):
+        return images
+
+    assert configured(plain, {}) is plain

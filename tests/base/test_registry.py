@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+
+from mimic_ray.base.errors import UnknownNameError, UsageError
+from mimic_ray.base.registry import Registry
+
+TABLE = {"stripes": f"{__name__}:stripes", "Steps": f"{__name__}:Steps"}
+
+
+def stripes(side, *, period: int = 4, bright=False):
+    """Stripes across the image.
+
+    A second paragraph.
+    """
+    return [side, period, bright]
+
+
+class Steps:
+    def __init__(self, count: int = 3) -> None:
+        self.count = count
+
+
+def adapt(part, name):
+    return lambda *given: (name, part(*given))
+
+
+def test_a_function_gets_its_settings_and_a_class_is_called_with_them():
+    registry = Registry("pattern", TABLE)
+    assert registry.resolve("stripes")(32) == [32, 4, False]
+    assert registry.resolve("stripes", {"period": 8, "bright": True})(32) == [32, 8, True]
+    assert registry.resolve("Steps", {"count": 5}).count == 5
+
+
+@pytest.mark.parametrize("settings", [{"perod": 4}, {"period": "four"}, {"bright": 3}])
+def test_settings_that_a_member_does_not_take_are_refused_by_name(settings):
+    with pytest.raises(UsageError, match=f"pattern stripes: {next(iter(settings))} = "):
+        Registry("pattern", TABLE).resolve("stripes", settings)
+
+
+def test_the_description_is_the_first_line_of_the_docstring():
+    registry = Registry("pattern", TABLE, user_form="functions of the side")
+    assert registry.description("stripes") == "Stripes across the image"
+    assert registry.description("no/such/file.py:x") == "no/such/file.py:x"
+
+
+def test_an_unknown_name_is_answered_with_near_ones():
+    with pytest.raises(UnknownNameError) as caught:
+        Registry("pattern", TABLE).resolve("stripe")
+    assert caught.value.near == ("stripes",)
+    assert str(caught.value) == 'There is no pattern "stripe". Did you mean stripes?'
+
+
+def test_a_users_file_serves_only_where_the_registry_says_so(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("def dots(side, *, size: int = 1):\n    return side * size\nnumber = 3\n")
+    name = f"{file}:dots"
+    with pytest.raises(UnknownNameError):
+        Registry("pattern", TABLE).resolve(name)
+    registry = Registry("pattern", TABLE, user_form="functions of the side", adapt=adapt)
+    assert registry.takes(name)
+    assert name not in registry
+    assert registry.resolve(name, {"size": 2})(32) == (name, 64)
+    with pytest.raises(UsageError, match="is of type int; patterns are functions of the"):
+        registry.resolve(f"{file}:number")
+
+
+def test_listing_the_names_imports_no_member():
+    registry = Registry("pattern", {"broken": "no.such.module:x"})
+    assert list(registry) == ["broken"]
+    assert len(registry) == 1
