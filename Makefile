@@ -10,10 +10,10 @@ TEST_PROCESSES ?= 2
 
 .PHONY: help install demo test test-all test-ray check lint types imports docs format bench clean
 
-help:  ## list these targets
+help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
-install: $(VENV)/.installed  ## make the virtual environment and install the package into it
+install: $(VENV)/.installed  ## create the virtual environment and install the package
 
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
@@ -24,40 +24,40 @@ $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 demo: install  ## attack, purify and evaluate a real encoder, in about three minutes
 	$(RUN)/mimic-ray demo
 
-test: install  ## the tests that every change must pass
+test: install  ## run the tests that every change must pass
 	$(PYTEST) -m 'not slow and not gpu'
 
-test-all: install  ## the slow ones too
+test-all: install  ## run all tests, the slow ones too
 	$(PYTEST)
 
-test-ray: install  ## those that start Ray
+test-ray: install  ## run the tests that start Ray
 	$(RUN)/python -m pytest -m ray
 
-check: lint types imports docs  ## format, lint, types, import directions, documentation
+check: lint types imports docs  ## check format, lint, types, import directions and documentation
 
-lint: install  ## format and lint
+lint: install  ## check format and lint
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
 
-types: install  ## types
+types: install  ## check types
 	$(RUN)/mypy
 
-imports: install  ## import directions
+imports: install  ## check import directions
 	$(RUN)/lint-imports
 
 docs: install  ## build the documentation site into site/
 	NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --quiet --strict
 
-format: install  ## rewrite the code in the one format
+format: install  ## format the code
 	$(RUN)/ruff format .
 	$(RUN)/ruff check --fix .
 
-bench: install  ## our speed against other code, and predictions of plan against real steps
+bench: install  ## compare speed with other implementations, and plans with real steps
 	$(RUN)/python -m benchmarks.training_step
 	$(RUN)/python -m benchmarks.mi_profile
 	$(RUN)/python -m benchmarks.image_loading
 	$(RUN)/python -m benchmarks.augmentation
 	$(RUN)/python -m benchmarks.plan_accuracy
 
-clean:  ## remove the environment and what tools left
+clean:  ## remove the environment and all build results
 	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache

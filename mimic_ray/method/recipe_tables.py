@@ -5,7 +5,7 @@
     [estimators.gaussian]      settings of the estimator
 
 A recipe has a table for every built-in member, with its defaults, and for each `file.py:name` that
-it names. FrozenModel of built-in members are validated here; those of a user's own members when the
+it names. Settings of built-in members are validated here; those of a user's own members when the
 run starts, since reading a recipe must not run a file.
 """
 
@@ -104,7 +104,7 @@ class Loss(RootModel[dict[str, LossTable]]):
 
 
 class Estimators(RootModel[dict[str, MemberTable]]):
-    """FrozenModel of the estimators of mutual information; only the chosen one's are read."""
+    """Settings of the estimators of mutual information; only the chosen one's are read."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -13,9 +13,9 @@ import pytest
 import mimic_ray
 from mimic_ray.base import errors
 from mimic_ray.cli.app import COMMANDS, LazyGroup
+from mimic_ray.method.recipe_keys import is_known_key
 from mimic_ray.store.recipe_file import load_recipe
 from tests.docs.pages import ROOT, blocks, commands, pages
-from tests.docs.recipe_names import known_keys
 
 SHELL = blocks("sh", "bash", "console")
 _GLOBAL = {"--version", "--help", "--quiet", "-q", "--debug"}
@@ -70,7 +70,7 @@ def test_the_pages_hold_many_commands():
 def test_recipe_keys_in_commands_exist(words):
     keys = [after for word, after in itertools.pairwise(words) if word == "--set"]
     for key in (text.partition("=")[0] for text in keys):
-        assert key in known_keys() or key.isupper(), key
+        assert is_known_key(key.replace("FAMILY", "patch")) or key.isupper(), key
 
 
 @pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.page)
@@ -174,3 +174,9 @@ def test_the_exported_figure_of_the_demo_is_its_text():
     assert "http" not in svg.replace("http://www.w3.org", "").replace(
         "https://www.textualize.io", ""
     )
+
+
+def test_the_architecture_page_has_a_row_for_every_package():
+    page = (ROOT / "docs/explanation/architecture.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert {*rows} == {path.parent.name for path in (ROOT / "mimic_ray").glob("*/__init__.py")}

@@ -1,7 +1,7 @@
 import re
 
 from mimic_ray.method.recipe import Recipe
-from tests.docs.recipe_names import known_keys
+from mimic_ray.method.recipe_keys import recipe_keys
 from tools import recipe_page
 
 
@@ -12,10 +12,14 @@ def cells(key: str) -> list[str]:
 
 
 def test_every_key_of_the_recipe_has_a_row():
-    page = recipe_page.page()
-    keys = [key for key in known_keys() if f"`{key}`" not in page]
-    assert len(known_keys()) > 40
-    assert keys == []
+    keys = list(recipe_keys())
+    assert len(keys) > 40
+    for key in keys:
+        assert len(cells(key.key)) == 5
+
+
+def test_every_key_has_a_meaning():
+    assert [key.key for key in recipe_keys() if not key.description] == []
 
 
 def test_a_row_has_values_and_the_default_of_the_recipe():
