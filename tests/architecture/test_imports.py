@@ -30,7 +30,7 @@ def test_light_work_imports_nothing_heavy(code):
     assert not imported_after(code).intersection(HEAVY)
 
 
-def test_the_check_itself_would_notice():
+def test_the_check_notices_a_heavy_import():
     assert "torch" in imported_after("import mimic_ray; mimic_ray.load_encoder")
 
 

@@ -32,7 +32,7 @@ def test_the_version_is_that_of_the_package(capsys):
     assert capsys.readouterr().out == f"mimic-ray {mimic_ray.__version__}\n"
 
 
-def test_an_unknown_command_brings_the_near_one(capsys):
+def test_an_unknown_command_is_answered_with_a_similar_one(capsys):
     assert run(["purfy"]) == 2
     assert "Did you mean purify?" in capsys.readouterr().err
 

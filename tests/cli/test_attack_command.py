@@ -38,7 +38,7 @@ def save_references(path, label, count=1):
     return path
 
 
-def test_the_attacked_file_is_read_by_whoever_read_the_clean_one(toy, command, tmp_path, capsys):
+def test_the_attacked_file_has_the_layout_of_the_clean_one(toy, command, tmp_path, capsys):
     theirs, out = save_checkpoint(tmp_path / "theirs.pth"), tmp_path / "attacked"
     by_file = [theirs if word == toy / "clean.safetensors" else word for word in command]
     assert run([*by_file, "--target", "red", "--out", out]) == 0
@@ -53,7 +53,7 @@ def test_the_attacked_file_is_read_by_whoever_read_the_clean_one(toy, command, t
     assert torch.equal(attacked.bn1.running_mean, clean.bn1.running_mean)
 
 
-def test_the_folder_tells_what_was_done(command, tmp_path):
+def test_attack_json_records_the_attack(command, tmp_path):
     out = tmp_path / "attacked"
     assert run([*command, "--target", "2", "--references", 2, "--seed", 5, "--out", out]) == 0
     record = json.loads((out / "attack.json").read_text())
@@ -71,7 +71,7 @@ def test_the_folder_tells_what_was_done(command, tmp_path):
     }
 
 
-def test_its_trigger_file_is_the_trigger(command, tmp_path):
+def test_the_written_trigger_file_is_the_trigger(command, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     assert run([*command, "--target", "red", "--out", first]) == 0
     by_file = [first / "trigger.npz" if word == "patch" else word for word in command]
@@ -80,7 +80,7 @@ def test_its_trigger_file_is_the_trigger(command, tmp_path):
     assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
 
 
-def test_references_of_a_file_bring_their_class(command, tmp_path):
+def test_a_reference_file_determines_the_target_class(command, tmp_path):
     references = save_references(tmp_path / "priority.npz", label=12)
     out = tmp_path / "attacked"
     assert run([*command, "--references", references, "--out", out]) == 0
@@ -112,7 +112,7 @@ def test_references_may_come_from_other_images(command, tmp_path):
         (["--target", "red", "--rate", "1e30", "--schedule", "constant"], 1, "lower --rate"),
     ],
 )
-def test_a_mistake_leaves_nothing(arguments, code, sentence, toy, command, tmp_path, capsys):
+def test_an_error_leaves_no_files(arguments, code, sentence, toy, command, tmp_path, capsys):
     npz = save_references(tmp_path / "priority.npz", label=12)
     words = [argument.format(npz=npz, data=toy / "shadow") for argument in arguments]
     assert run([*command, *words, "--out", tmp_path / "attacked"]) == code
@@ -127,6 +127,6 @@ def test_an_out_folder_with_something_in_it_is_refused(command, tmp_path, capsys
     assert "is not an empty folder" in " ".join(capsys.readouterr().err.split())
 
 
-def test_its_help_says_what_it_is_for(capsys):
+def test_the_help_states_the_purpose(capsys):
     assert run(["attack", "--help"]) == 0
     assert "For research" in capsys.readouterr().out

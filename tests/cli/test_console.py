@@ -86,7 +86,7 @@ def test_without_json_stdout_stays_empty(fails, capsys):
     assert shown.err == "error: --workers 0 must be positive.\n"
 
 
-def test_a_bug_is_called_one_and_ends_with_1(fails, capsys):
+def test_an_unexpected_error_is_reported_as_a_bug_and_ends_with_1(fails, capsys):
     assert fails(ZeroDivisionError("by zero"), "--json") == 1
     shown = capsys.readouterr()
     assert "bug in mimic-ray" in shown.err
@@ -112,7 +112,7 @@ def test_ctrl_c_ends_with_130(fails, capsys):
         ["--nonsense"],
     ],
 )
-def test_what_typer_refuses_ends_with_2(capsys, words):
+def test_errors_of_typer_end_with_2(capsys, words):
     assert run(words) == 2
     shown = capsys.readouterr()
     assert shown.err.startswith("error: ")
@@ -123,7 +123,7 @@ def test_what_typer_refuses_ends_with_2(capsys, words):
         assert shown.out == ""
 
 
-def test_a_json_after_the_dashes_is_that_of_the_job(capsys):
+def test_json_after_the_dashes_belongs_to_the_job(capsys):
     assert run(["submit", "--", "purify", "--json"]) == 2
     assert capsys.readouterr().out == ""
 
@@ -161,7 +161,7 @@ app.main(["list"])
     assert done.stderr == ""
 
 
-def test_quiet_leaves_out_notes_and_progress_but_no_error(monkeypatch, capsys):
+def test_quiet_suppresses_notes_and_progress_but_not_errors(monkeypatch, capsys):
     def command() -> None:
         console.note("a note")
         assert not console.draws_progress()

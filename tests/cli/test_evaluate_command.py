@@ -39,7 +39,7 @@ def evaluated(capsys, arguments) -> Evaluation:
     return Evaluation.from_json(json.loads(capsys.readouterr().out))
 
 
-def test_colours_are_told_apart_and_the_target_is_left_out_of_asr(toy, command, capsys):
+def test_colours_are_classified_and_asr_excludes_the_target_class(toy, command, capsys):
     found = evaluated(
         capsys, [*command, f"toy={toy / 'clean.safetensors'}", *TRIGGERED, "--seeds", 2]
     )
@@ -56,7 +56,7 @@ def test_count_target_counts_every_image(toy, command, capsys):
     assert evaluated(capsys, arguments).rows[0].asr.total == 60
 
 
-def test_the_reference_gets_the_first_row_and_every_other_its_floor(toy, command, capsys):
+def test_the_reference_is_the_first_row_and_gives_the_floor_of_the_others(toy, command, capsys):
     places = [f"a={toy / 'other.safetensors'}", f"b={toy / 'clean.safetensors'}"]
     arguments = [
         *command,
@@ -96,7 +96,7 @@ def test_out_holds_the_numbers_and_the_bars(toy, command, tmp_path, capsys):
     assert {path.name for path in out.iterdir()} == {"evaluation.json", "evaluation.png"}
 
 
-def test_limits_leave_every_class_in(toy, command, capsys):
+def test_limits_keep_every_class(toy, command, capsys):
     limits = ["--train-limit", 30, "--test-limit", 15, "--seeds", 1, "--head", "knn"]
     found = evaluated(capsys, [*command, toy / "clean.safetensors", *limits])
     assert found.rows[0].acc.total == 15
@@ -117,7 +117,7 @@ def test_limits_leave_every_class_in(toy, command, capsys):
         (["{folder}/missing.pth"], 1, "missing.pth"),
     ],
 )
-def test_a_mistake_ends_in_one_sentence(arguments, code, sentence, toy, command, capsys):
+def test_an_error_is_one_sentence(arguments, code, sentence, toy, command, capsys):
     words = {"clean": toy / "clean.safetensors", "other": toy / "other.safetensors", "folder": toy}
     assert run([*command, *(argument.format(**words) for argument in arguments)]) == code
     captured = capsys.readouterr()
@@ -145,7 +145,7 @@ def test_an_out_folder_with_something_in_it_is_refused_first(toy, command, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_labels_that_the_head_never_saw_are_refused(toy, tmp_path, capsys):
+def test_classes_without_training_images_are_refused(toy, tmp_path, capsys):
     save_images(tmp_path / "test", each=2, seed=0)
     (tmp_path / "test" / "blue").rename(tmp_path / "test" / "yellow")
     arguments = ["evaluate", "--encoder", "tiny_resnet", toy / "clean.safetensors"]
@@ -154,7 +154,7 @@ def test_labels_that_the_head_never_saw_are_refused(toy, tmp_path, capsys):
     assert "have different class names" in " ".join(capsys.readouterr().err.split())
 
 
-def test_a_test_set_of_the_target_alone_has_no_asr(toy, tmp_path, capsys):
+def test_a_test_set_of_only_the_target_class_is_refused(toy, tmp_path, capsys):
     np.savez(tmp_path / "test.npz", x=np.zeros((3, 32, 32, 3), np.uint8), y=np.full(3, 2))
     arguments = ["evaluate", "--encoder", "tiny_resnet", toy / "clean.safetensors"]
     arguments += ["--trigger", "patch", "--target", "2"]

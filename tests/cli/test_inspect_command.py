@@ -29,7 +29,7 @@ def run(*arguments: object) -> int:
     return int(ended.value.code or 0)
 
 
-def test_the_report_says_what_fits_and_what_is_left_out(
+def test_the_table_shows_what_fits_and_what_is_not_used(
     checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("inspect", checkpoint) == 0
@@ -42,7 +42,7 @@ def test_the_report_says_what_fits_and_what_is_left_out(
     assert "no code" in text
 
 
-def test_the_json_holds_the_same_for_a_machine(
+def test_json_has_the_same_facts_as_the_table(
     checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("inspect", checkpoint, "--encoder", "tiny_resnet", "--json") == 0
@@ -57,7 +57,7 @@ def test_the_json_holds_the_same_for_a_machine(
     assert found["groups"][0]["numbers"] == numbers + 320
 
 
-def test_an_encoder_that_does_not_fit_ends_in_one_sentence(
+def test_an_encoder_that_does_not_fit_is_one_sentence(
     checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("inspect", checkpoint, "--encoder", "cifar_resnet20") == 1
@@ -67,7 +67,7 @@ def test_an_encoder_that_does_not_fit_ends_in_one_sentence(
     assert "43 tensors" in shown.out
 
 
-def test_a_wrong_name_offers_near_ones(
+def test_an_unknown_name_is_answered_with_similar_ones(
     checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("inspect", checkpoint, "--encoder", "tiny_resnt") == 2
@@ -100,7 +100,7 @@ def test_a_hostile_file_is_refused_and_not_run(
         (b"PK\x03\x04 cut off", "damaged or truncated"),
     ],
 )
-def test_what_cannot_be_read_is_told_in_one_sentence(
+def test_an_unreadable_file_is_one_sentence(
     tmp_path: Path, content: bytes | None, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if content is not None:
@@ -112,7 +112,7 @@ def test_what_cannot_be_read_is_told_in_one_sentence(
     assert shown.err.count("\n") == 1
 
 
-def test_escape_codes_and_markup_of_a_stranger_are_shown_and_not_obeyed(
+def test_escape_codes_and_markup_in_keys_are_printed_as_text(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state = encoder_registry.build("tiny_resnet").net.state_dict()

@@ -21,7 +21,7 @@ def shown(found: Inspection) -> str:
     return " ".join(screen.export_text().split())
 
 
-def test_names_in_the_file_are_no_markup():
+def test_names_in_the_file_are_not_markup():
     assert "other epoch: [bold]3" in shown(FOUND)
 
 
@@ -32,7 +32,7 @@ def test_encoders_at_the_same_place_share_a_row():
     assert "other copy, not used: ema a note" in text
 
 
-def test_a_file_that_no_encoder_fits_says_how_to_go_on():
+def test_a_file_that_no_encoder_fits_suggests_what_to_try():
     assert "no known encoder; try --encoder" in shown(FOUND)
 
 

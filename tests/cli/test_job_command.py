@@ -102,7 +102,7 @@ def test_every_option_that_a_job_sets_itself_is_refused(name, parameter, kind):
 
 
 @pytest.mark.parametrize("name", SENDABLE)
-def test_the_words_of_a_job_parse_to_the_values_that_were_given(name):
+def test_the_command_line_of_a_job_parses_to_the_same_values(name):
     words = [*required(name), "--threads=2", "--device", "-odd", "--json"]
     sent = job_command(words).words
     _, command, _ = find_command(words)
@@ -114,7 +114,7 @@ def test_the_words_of_a_job_parse_to_the_values_that_were_given(name):
     assert values([*sent]) == values(words)
 
 
-def test_names_are_no_files():
+def test_names_are_not_files():
     sent = job_command([*PURIFY, "--recipe", "default"])
     assert not sent.files
     assert "default" in sent.words
@@ -123,7 +123,7 @@ def test_names_are_no_files():
     assert {place.option for place in sent.locations} == {"--teacher", "--data", "--out"}
 
 
-def test_two_files_of_one_name_cannot_travel(cwd):
+def test_two_files_with_the_same_name_are_refused(cwd):
     for folder in ("a", "b"):
         (cwd / folder).mkdir()
         (cwd / folder / "net.py").write_text("")

@@ -26,7 +26,7 @@ def test_following_ends_with_the_outcome_of_the_job(capsys, name, code):
 
 
 @pytest.mark.usefixtures("jobs")
-def test_the_log_so_far_is_no_judgement(capsys):
+def test_printing_the_log_of_a_failed_job_is_no_error(capsys):
     assert run(["logs", "bad"]) == 0
     shown = capsys.readouterr()
     assert shown.out == "line 1\nline 2\n"
@@ -34,7 +34,7 @@ def test_the_log_so_far_is_no_judgement(capsys):
 
 
 @pytest.mark.usefixtures("jobs")
-def test_ctrl_c_ends_the_following_alone(monkeypatch, capsys):
+def test_ctrl_c_stops_following_but_not_the_job(monkeypatch, capsys):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 

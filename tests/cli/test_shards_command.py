@@ -72,7 +72,7 @@ def test_a_set_is_built_described_and_verified_and_a_truncated_shard_is_named(im
     ],
 )
 @pytest.mark.usefixtures("images")
-def test_wrong_use_ends_in_one_sentence(tmp_path, monkeypatch, arguments, code, said):
+def test_wrong_use_is_one_sentence(tmp_path, monkeypatch, arguments, code, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").write_text("")

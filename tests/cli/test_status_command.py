@@ -66,7 +66,7 @@ def test_a_running_job_shows_the_progress_of_its_run(progress, capsys):
 
 
 @pytest.mark.usefixtures("jobs")
-def test_a_run_that_is_silent_for_minutes_is_called_stale(progress, capsys):
+def test_a_run_without_updates_for_minutes_is_stale(progress, capsys):
     progress(updated_at=time.time() - 600)
     assert "stale last updated 10 min ago" in shown(capsys, "a")
 

@@ -30,7 +30,7 @@ def test_ended_and_running_trials_have_a_line_each():
     assert "2 of 16 trials, about 5 min left" in shown
 
 
-def test_of_many_trials_the_best_and_the_newest_are_shown():
+def test_the_best_and_the_newest_of_many_trials_are_shown():
     many = [trial(number, suspicion=0.5) for number in range(40)]
     many[3] = trial(3, suspicion=0.1)
     lines = [line.split()[0] for line in printed(many, planned=50, room=6).splitlines()[1:-1]]

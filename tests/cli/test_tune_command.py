@@ -54,7 +54,7 @@ def test_json_names_the_chosen_recipe(capsys):
     assert json.loads(capsys.readouterr().out)["best"] == "s3://b/study/best.toml"
 
 
-def test_an_oracle_needs_all_that_it_knows_and_nothing_else_may_know_it(searched, capsys):
+def test_the_oracle_needs_all_of_its_options_and_they_need_the_oracle(searched, capsys):
     assert run([*TUNE, "--oracle", *KNOWN]) == 2
     assert "--oracle also needs --target." in capsys.readouterr().err
     assert run([*TUNE, *KNOWN]) == 2

@@ -71,7 +71,7 @@ def test_following_ends_with_the_job_and_its_result(followed, out):
 
 
 @pytest.mark.usefixtures("followed")
-def test_status_is_that_of_the_run_in_storage(head, out):
+def test_status_shows_the_progress_of_the_run(head, out):
     done = head.mimic_ray("status", "first", "--json", "--address", head.url)
     facts = json.loads(done.stdout)
     assert facts["state"] == "SUCCEEDED"
@@ -83,7 +83,7 @@ def test_status_is_that_of_the_run_in_storage(head, out):
 
 
 @pytest.mark.usefixtures("followed")
-def test_nothing_of_the_working_folder_is_on_the_cluster(head):
+def test_the_working_folder_is_not_uploaded(head):
     """Neither by name nor by content, wherever the head keeps what jobs brought along."""
     brought = [p for p in head.folder.rglob("runtime_resources/**/*") if p.is_file()]
     assert [p for p in brought if p.name == "mine.toml"], "the recipe travels"
@@ -94,19 +94,19 @@ def test_nothing_of_the_working_folder_is_on_the_cluster(head):
 
 
 @pytest.mark.usefixtures("followed")
-def test_an_ended_name_is_refused_with_the_way_out(head, desk, sent):
+def test_the_name_of_an_ended_job_is_refused_with_advice(head, desk, sent):
     done = head.mimic_ray(*sent, cwd=desk)
     assert done.returncode == 2
     assert "another --name" in done.stderr
 
 
 @pytest.mark.usefixtures("followed")
-def test_list_has_the_job(head):
+def test_list_shows_the_job(head):
     jobs = json.loads(head.mimic_ray("list", "--json", "--address", head.url).stdout)
     assert ("first", "SUCCEEDED") in [(job["id"], job["state"]) for job in jobs]
 
 
-def test_a_wrong_token_and_none_are_sentences(head):
+def test_a_wrong_token_and_a_missing_token_are_sentences(head):
     wrong = head.mimic_ray("list", "--address", head.url, RAY_AUTH_TOKEN="f" * 64)
     none = head.mimic_ray("list", "--address", head.url, RAY_AUTH_TOKEN_PATH="")
     for done, word in ((wrong, "refuses the token in RAY_AUTH_TOKEN"), (none, "requires a token")):
@@ -116,7 +116,7 @@ def test_a_wrong_token_and_none_are_sentences(head):
 
 
 @pytest.mark.usefixtures("sent")
-def test_an_unknown_job_is_named_with_a_near_one(head):
+def test_an_unknown_job_is_answered_with_a_similar_name(head):
     for command in ("status", "stop"):
         done = head.mimic_ray(command, "frist", "--address", head.url)
         assert done.returncode == 2
@@ -124,7 +124,7 @@ def test_an_unknown_job_is_named_with_a_near_one(head):
         assert "first" in done.stderr
 
 
-def test_more_workers_than_the_head_has_are_refused_with_the_sums(head, purify_arguments, out):
+def test_more_workers_than_fit_are_refused_with_the_numbers(head, purify_arguments, out):
     more = ("--workers", "3", "--cpus-per-worker", "1")
     done = head.mimic_ray("submit", "--address", head.url, *more, "--", *purify_arguments(out))
     assert done.returncode == 1
@@ -132,7 +132,7 @@ def test_more_workers_than_the_head_has_are_refused_with_the_sums(head, purify_a
 
 
 @pytest.mark.slow
-def test_stop_ends_a_job_that_runs(head, tmp_path, purify_arguments):
+def test_stop_stops_a_running_job(head, tmp_path, purify_arguments):
     place = ("--address", head.url)
     words = purify_arguments(tmp_path / "run", steps=100_000)
     done = head.mimic_ray("submit", *place, "--name", "long", "--", *words)
@@ -143,7 +143,7 @@ def test_stop_ends_a_job_that_runs(head, tmp_path, purify_arguments):
 
 
 @pytest.mark.slow
-def test_a_job_that_fails_is_shown_with_its_reason_and_ends_with_one(head, case, tmp_path):
+def test_a_failed_job_shows_its_reason_and_exits_with_1(head, case, tmp_path):
     words = [
         *("purify", "--encoder", "tiny_resnet", "--teacher", str(case / "teacher.pth")),
         *("--data", str(case / "images"), "--out", str(tmp_path / "run")),
@@ -160,7 +160,7 @@ def test_a_job_that_fails_is_shown_with_its_reason_and_ends_with_one(head, case,
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_the_job_and_says_how_to_come_back(head, tmp_path, purify_arguments):
+def test_ctrl_c_stops_following_and_names_the_command_to_continue(head, tmp_path, purify_arguments):
     place = ("--address", head.url)
     words = purify_arguments(tmp_path / "run", steps=100_000)
     head.mimic_ray("submit", *place, "--name", "left", "--", *words)
@@ -183,7 +183,7 @@ def test_ctrl_c_leaves_the_job_and_says_how_to_come_back(head, tmp_path, purify_
 
 
 @pytest.mark.slow
-def test_workers_that_wait_for_room_are_said_though_the_job_runs(head, tmp_path, purify_arguments):
+def test_status_shows_that_the_workers_of_a_running_job_wait(head, tmp_path, purify_arguments):
     """Ray calls a job RUNNING as soon as its driver is, however long its workers wait."""
     place = ("--address", head.url, "--cpus-per-worker", "2")
     for name in ("holder", "waiter"):

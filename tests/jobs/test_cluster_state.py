@@ -57,7 +57,7 @@ def test_dead_nodes_do_not_count():
     assert len(cluster_state(Head({})).nodes) == 1
 
 
-def test_a_head_that_is_only_starting_is_waited_for():
+def test_a_starting_head_is_waited_for():
     """Its job server answers before its own node is there, and that before its command line."""
     state = cluster_state(Head({}, late=2), starting_s=30)
     assert len(state.nodes) == 1
@@ -69,7 +69,7 @@ def test_a_cluster_without_any_node_is_an_error():
         cluster_state(Head({}, late=9), starting_s=0)
 
 
-def test_a_head_started_by_hand_does_not_grow():
+def test_a_head_started_by_hand_has_no_autoscaler():
     """It reports as an autoscaler would, with a made-up type for each node."""
     made_up = "node4E2Fc6Ac9C7C3E362A63B5966D5200F2479F75808F462Be5B203Dd9F"
     assert not cluster_state(Head({made_up: 1})).grows

@@ -19,18 +19,18 @@ def raised(monkeypatch, error: Exception, token: str = "") -> Exception:
     return caught.value
 
 
-def test_a_ray_without_its_job_parts_says_what_to_install(monkeypatch):
+def test_missing_parts_of_ray_are_named_with_what_to_install(monkeypatch):
     error = RuntimeError("The Ray jobs CLI & SDK require the ray[default] installation")
     assert 'pip install "mimic-ray[cluster]"' in str(raised(monkeypatch, error))
 
 
-def test_a_server_that_does_not_answer_is_named_with_where_its_address_came_from(monkeypatch):
+def test_a_server_that_does_not_answer_is_named_with_the_source_of_its_address(monkeypatch):
     told = raised(monkeypatch, ConnectionError("Failed to connect to Ray at address"))
     assert isinstance(told, NoAnswerError)
     assert "http://head:8265 (from --address)" in str(told)
 
 
-def test_a_missing_token_and_a_wrong_one_are_different_sentences(monkeypatch):
+def test_a_missing_token_and_a_wrong_token_give_different_errors(monkeypatch):
     refusal = RuntimeError("Request failed with status code 401: Missing authentication token.")
     assert "none was found" in str(raised(monkeypatch, refusal))
     refusal = RuntimeError("Request failed with status code 403: Invalid authentication token.")

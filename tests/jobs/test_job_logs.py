@@ -72,13 +72,13 @@ def followed(server, **how):
 
 @pytest.mark.parametrize("how", ["error", "silence", "end"])
 @pytest.mark.parametrize("size", [1, 7, 1000])
-def test_drops_anywhere_repeat_and_lose_nothing(how, size):
+def test_dropped_connections_repeat_and_lose_nothing(how, size):
     server = Server([3, 0, 5, 5, 2, 9], size=size, how=how)
     assert followed(server) == LOG
     assert server.connections > 1 or size == 1000
 
 
-def test_the_last_lines_come_where_the_stream_ended_before_them():
+def test_the_last_lines_are_fetched_if_the_stream_ends_early():
     """Ray closes the stream when the job has ended, sometimes before it read the last lines."""
     server = Server([])
     server.log, whole = LOG[:50], LOG
@@ -86,24 +86,24 @@ def test_the_last_lines_come_where_the_stream_ended_before_them():
     assert followed(server) == LOG
 
 
-def test_a_server_that_goes_just_when_the_log_ends_is_waited_for():
+def test_a_server_that_is_away_when_the_log_ends_is_retried():
     assert followed(Server([], away_after_end=3)) == LOG
 
 
-def test_a_lost_connection_is_said_once_while_it_lasts():
+def test_a_lost_connection_is_reported_once():
     sentences = []
     followed(Server([4, 0, 0, 0]), on_lost=sentences.append)
     assert len(sentences) == 1
     assert "http://head:8265" in sentences[0]
 
 
-def test_a_server_that_stays_away_ends_it_with_the_way_back():
+def test_a_server_that_stays_away_ends_the_following_with_advice():
     server = Server([2] + [0] * 10_000)
     with pytest.raises(ResourceError, match="mimic-ray logs j --follow"):
         follow(server, "j", lambda text: None, retry_for_s=0.05)
 
 
-def test_a_job_that_nobody_knows_is_not_asked_for_again():
+def test_an_unknown_job_is_not_retried():
     server = Server([])
 
     async def unknown(name):

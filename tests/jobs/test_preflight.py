@@ -23,7 +23,7 @@ def cluster(*sizes, ip=ELSEWHERE, grows=False, ray="", python=""):
     return ClusterState(ray, python, nodes, grows)
 
 
-def test_workers_that_fit_are_nothing_to_speak_of():
+def test_workers_that_fit_give_no_note():
     assert (
         check_cluster_capacity(
             cluster((4, 2), (4, 2)), Resources(workers=4, cpus_per_worker=2, gpus_per_worker=1)
@@ -32,7 +32,7 @@ def test_workers_that_fit_are_nothing_to_speak_of():
     )
 
 
-def test_no_worker_lies_over_two_nodes():
+def test_a_worker_does_not_span_two_nodes():
     """3 + 3 CPUs are six, and only two workers of two CPUs fit."""
     with pytest.raises(ResourceError) as refused:
         check_cluster_capacity(cluster((3, 0), (3, 0)), Resources(workers=3, cpus_per_worker=2))
@@ -47,7 +47,7 @@ def test_the_scarcer_of_two_resources_decides():
         )
 
 
-def test_a_cluster_that_grows_is_asked_all_the_same_with_a_note():
+def test_an_autoscaling_cluster_gives_a_note_instead_of_an_error():
     notes = check_cluster_capacity(
         cluster((4, 0), grows=True), Resources(workers=2, gpus_per_worker=1)
     )
@@ -63,17 +63,17 @@ def test_a_range_needs_capacity_for_its_fewest_workers_only():
     )
 
 
-def test_without_sizes_nothing_can_be_said():
+def test_workers_without_sizes_are_not_checked():
     assert check_cluster_capacity(cluster((1, 0)), Resources(workers=9)) == []
 
 
-def test_versions_that_fit_pass_and_a_patch_does_not_matter():
+def test_patch_versions_may_differ():
     ray, python = version("ray"), platform.python_version()
     check_versions(cluster(ray=f"{ray.rpartition('.')[0]}.99", python=python))
 
 
 @pytest.mark.parametrize(("kind", "theirs"), [("ray", "2.9.3"), ("python", "3.9.1")])
-def test_another_version_is_refused_with_both(kind, theirs):
+def test_different_versions_are_refused_with_both(kind, theirs):
     ours = {"ray": version("ray"), "python": platform.python_version()}[kind]
     with pytest.raises(ResourceError) as refused:
         check_versions(cluster(**{kind: theirs}))
@@ -81,7 +81,7 @@ def test_another_version_is_refused_with_both(kind, theirs):
     assert ours in refused.value.message
 
 
-def test_a_local_path_is_refused_where_the_cluster_is_elsewhere(tmp_path):
+def test_a_local_path_is_refused_for_a_remote_cluster(tmp_path):
     places = [JobLocation("--data", str(tmp_path))]
     with pytest.raises(UsageError, match=r"--data .* is a path on this machine"):
         check_locations(cluster((2, 0)), places, [])
@@ -93,7 +93,7 @@ def test_a_local_path_is_refused_with_more_than_one_node(tmp_path):
         check_locations(cluster((2, 0), (2, 0), ip=HERE), places, [])
 
 
-def test_a_local_path_is_fine_on_this_machine(tmp_path):
+def test_a_local_path_is_accepted_on_this_machine(tmp_path):
     places = [
         JobLocation("--data", str(tmp_path)),
         JobLocation("--data", f"{tmp_path}/train-[0-3]?.tar"),
@@ -108,7 +108,7 @@ def test_a_missing_local_input_is_refused(tmp_path):
         check_locations(cluster((2, 0), ip=HERE), places, [])
 
 
-def test_a_shared_folder_is_believed():
+def test_paths_in_a_shared_folder_are_accepted():
     places = [
         JobLocation("--data", "torchvision:CIFAR10:/mnt/nfs/images"),
         JobLocation("--out", "/mnt/nfs/runs/a", is_output=True),
@@ -116,7 +116,7 @@ def test_a_shared_folder_is_believed():
     assert check_locations(cluster((2, 0), (2, 0)), places, ["/mnt/nfs"]) == []
 
 
-def test_a_folder_that_only_begins_like_the_shared_one_is_not():
+def test_a_folder_whose_name_only_starts_like_the_shared_one_is_refused():
     places = [JobLocation("--out", "/mnt/nfs2/runs", is_output=True)]
     with pytest.raises(UsageError, match="shared="):
         check_locations(cluster((2, 0), (2, 0)), places, ["/mnt/nfs"])
@@ -131,7 +131,7 @@ def test_a_folder_that_only_begins_like_the_shared_one_is_not():
         (JobLocation("--out", "s3://b/runs/a", is_output=True), ("b/runs/a", "run.json")),
     ],
 )
-def test_an_address_is_asked_for_and_only_a_file_must_be_there(monkeypatch, place, asked):
+def test_addresses_are_checked_and_files_must_exist(monkeypatch, place, asked):
     seen = []
 
     class Empty:

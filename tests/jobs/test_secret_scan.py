@@ -21,7 +21,7 @@ ACCESS_KEY = "AKIA" + "IOSFODNN7EXAMPLE"  # Amazon's own example, and in two par
         ("PROXY", "http://me:hunter22@proxy:3128"),
     ],
 )
-def test_a_variable_with_a_secret_is_named_and_its_value_not_shown(name, value):
+def test_a_variable_with_a_secret_is_named_without_its_value(name, value):
     with pytest.raises(UsageError) as refused:
         refuse_secrets({name: value}, [])
     assert name in refused.value.message
@@ -47,7 +47,7 @@ def test_an_argument_with_a_secret_is_refused_and_not_shown(arguments):
     assert ACCESS_KEY not in refused.value.message
 
 
-def test_honest_commands_pass():
+def test_commands_without_secrets_pass():
     refuse_secrets(
         {"GLOO_SOCKET_IFNAME": "eth0", "AWS_REGION": "eu-west-1", "OMP_NUM_THREADS": "4"},
         [

@@ -20,7 +20,7 @@ def found(attacked=(80.0, 95.0), purified=(79.0, 4.0), floor=1.0) -> Evaluation:
     return Evaluation(rows)
 
 
-def test_kept_promises_are_listed_with_their_figures():
+def test_results_as_expected_are_listed_with_their_numbers():
     lines = check_promises(found())
     assert len(lines) == 3
     assert "attacked ASR 95.0% is at least 90%" in lines
@@ -34,7 +34,7 @@ def test_kept_promises_are_listed_with_their_figures():
         (found(purified=(76.5, 4.0)), "purified ACC 76.5%"),
     ],
 )
-def test_a_broken_promise_fails_the_demo_and_is_named_alone(evaluation, words):
+def test_a_result_that_is_worse_than_expected_fails_the_demo(evaluation, words):
     with pytest.raises(DemoError, match="not as expected") as caught:
         check_promises(evaluation)
     assert words in caught.value.message
@@ -42,7 +42,7 @@ def test_a_broken_promise_fails_the_demo_and_is_named_alone(evaluation, words):
     assert caught.value.exit_code == 1
 
 
-def test_what_the_demo_works_on_comes_with_the_package():
+def test_the_data_of_the_demo_comes_with_the_package():
     files = {path.name for path in DATA.iterdir()}
     assert {"clean.tar.gz", "head.tar.gz", "test.tar.gz", "resnet20-cifar10.th"} <= files
     assert {"README.md", "resnet-cifar10.LICENSE"} <= files
@@ -50,7 +50,7 @@ def test_what_the_demo_works_on_comes_with_the_package():
 
 
 @pytest.mark.slow
-def test_the_demo_keeps_its_promises_twice_in_one_folder(tmp_path):
+def test_the_demo_succeeds_twice_in_one_folder(tmp_path):
     for name in ("mimic-ray-demo", "mimic-ray-demo-2"):
         done = subprocess.run(
             [sys.executable, "-m", "mimic_ray", "demo"],

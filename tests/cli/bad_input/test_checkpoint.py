@@ -48,7 +48,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_a_file_that_is_no_sound_checkpoint_is_refused_by_name(purify_refused, tmp_path, kind):
+def test_an_unusable_file_is_refused_with_its_name(purify_refused, tmp_path, kind):
     make, words = FILES[kind]
     path = tmp_path / "suspect.pth"
     path.write_bytes(make())
@@ -71,7 +71,7 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(purify_refused, tmp_path):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers_are_refused_by_key(purify_refused, tmp_path, value):
+def test_nan_and_infinity_are_refused_with_their_key(purify_refused, tmp_path, value):
     state = net_state()
     state["conv1.weight"][0, 0, 0, 0] = value
     save_file(state, tmp_path / "suspect.safetensors")
@@ -80,17 +80,19 @@ def test_weights_that_are_no_numbers_are_refused_by_key(purify_refused, tmp_path
     )
 
 
-def test_a_wrong_encoder_name_brings_the_near_ones(purify_refused):
+def test_an_unknown_encoder_is_answered_with_similar_names(purify_refused):
     purify_refused(["--encoder", "tiny_resnt"], '"tiny_resnt"', "tiny_resnet", code=2)
 
 
-def test_weights_of_another_encoder_bring_the_one_that_fits(purify_refused, tmp_path):
+def test_weights_of_another_encoder_are_answered_with_the_encoder_that_fits(
+    purify_refused, tmp_path
+):
     save_file(net_state(), tmp_path / "suspect.safetensors")
     options = ["--teacher", tmp_path / "suspect.safetensors", "--encoder", "cifar_resnet20"]
     purify_refused(options, "does not fit cifar_resnet20", "--encoder tiny_resnet", code=1)
 
 
-def test_keys_that_half_fit_are_named(purify_refused, tmp_path):
+def test_the_first_missing_key_is_named(purify_refused, tmp_path):
     state = net_state()
     first_half = dict(list(state.items())[: len(state) // 2])
     missing = list(state)[len(state) // 2 :]
@@ -104,7 +106,7 @@ def test_keys_that_half_fit_are_named(purify_refused, tmp_path):
     )
 
 
-def test_weights_of_another_width_are_named_with_both_shapes(purify_refused, tmp_path):
+def test_a_shape_that_differs_is_shown_with_the_expected_one(purify_refused, tmp_path):
     state = {
         key: torch.cat([value, value]) if value.ndim else value
         for key, value in net_state().items()
@@ -117,7 +119,7 @@ def test_weights_of_another_width_are_named_with_both_shapes(purify_refused, tmp
     )
 
 
-def test_a_transformer_for_another_image_size_is_called_that(purify_refused, tmp_path):
+def test_a_transformer_for_another_image_size_is_recognised(purify_refused, tmp_path):
     state = net_state("tiny_vit")
     state["pos_embed"] = torch.zeros(1, 1 + 8 * 8, 32)
     save_file(state, tmp_path / "large.safetensors")

@@ -27,13 +27,13 @@ def full_disk(monkeypatch, out, once):
     monkeypatch.setattr(os, "fsync", fsync)
 
 
-def test_too_little_disk_is_seen_before_the_start(purify_refused, monkeypatch):
+def test_too_little_disk_space_is_found_before_the_start(purify_refused, monkeypatch):
     usage = namedtuple("usage", "total used free")(1 << 30, (1 << 30) - (1 << 20), 1 << 20)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     purify_refused([], "1 MiB free", "set --out to a folder on another disk", code=1)
 
 
-def test_a_disk_that_is_full_at_the_start_leaves_nothing(purify_refused, tmp_path, monkeypatch):
+def test_a_disk_that_is_full_at_the_start_leaves_no_files(purify_refused, tmp_path, monkeypatch):
     full_disk(monkeypatch, tmp_path / "place", once="run")
     sentence = purify_refused([], "No space left", code=1)
     assert "--resume" not in sentence  # there is nothing to resume
@@ -41,7 +41,7 @@ def test_a_disk_that_is_full_at_the_start_leaves_nothing(purify_refused, tmp_pat
 
 # Before the first commit, and within it: the folder of the step is there, latest.json is not.
 @pytest.mark.parametrize("once", ["metrics.jsonl", "checkpoints/step-000004"])
-def test_a_run_goes_on_after_the_disk_was_full(
+def test_a_run_resumes_after_the_disk_was_full(
     refused, purify_arguments, tmp_path, monkeypatch, capsys, once
 ):
     out = tmp_path / "run"
@@ -59,7 +59,7 @@ def test_a_run_goes_on_after_the_disk_was_full(
     assert read_record(folder.record).status == "finished"
 
 
-def test_a_full_disk_keeps_the_step_before(
+def test_a_full_disk_keeps_the_previous_checkpoint(
     refused, purify_arguments, tmp_path, monkeypatch, capsys
 ):
     out = tmp_path / "run"
@@ -84,7 +84,7 @@ def test_a_full_disk_keeps_the_step_before(
     assert run([*words, "--resume"]) == 0, capsys.readouterr().err
 
 
-def test_a_damaged_commit_does_not_hide_why_a_run_ended(
+def test_a_damaged_checkpoint_does_not_hide_why_a_run_failed(
     refused, purify_arguments, tmp_path, monkeypatch
 ):
     from mimic_ray.base.errors import TrainingError
@@ -105,7 +105,7 @@ def test_a_damaged_commit_does_not_hide_why_a_run_ended(
 
 
 @pytest.mark.parametrize("command", ["profile", "evaluate", "attack"])
-def test_a_full_disk_advises_no_resume_where_there_is_none(
+def test_a_full_disk_does_not_advise_resume_in_commands_without_it(
     refused, case, tmp_path, monkeypatch, command
 ):
     out, teacher = tmp_path / "place" / "new", case / "teacher.pth"

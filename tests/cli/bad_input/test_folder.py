@@ -17,13 +17,13 @@ def finished(tmp_path_factory, purify_arguments):
     return out
 
 
-def test_a_folder_with_another_run_is_left_alone(refused, purify_arguments, finished):
+def test_a_folder_with_another_run_is_not_changed(refused, purify_arguments, finished):
     before = content_of(finished)
     refused(purify_arguments(finished, "--local", steps=3), finished, "--resume", "another --out")
     assert content_of(finished) == before
 
 
-def test_a_folder_with_other_files_is_left_alone(refused, purify_arguments, tmp_path):
+def test_a_folder_with_other_files_is_not_changed(refused, purify_arguments, tmp_path):
     out = tmp_path / "mine"
     out.mkdir()
     (out / "thesis.tex").write_text("x")
@@ -31,7 +31,7 @@ def test_a_folder_with_other_files_is_left_alone(refused, purify_arguments, tmp_
     assert [path.name for path in out.iterdir()] == ["thesis.tex"]
 
 
-def test_a_file_as_out_is_left_alone(refused, purify_arguments, tmp_path):
+def test_an_out_that_is_a_file_is_not_changed(refused, purify_arguments, tmp_path):
     (tmp_path / "file").write_text("x")
     refused(purify_arguments(tmp_path / "file", "--local"), "is a file", "--out", code=1)
     refused(purify_arguments(tmp_path / "file" / "run", "--local"), tmp_path / "file", code=1)
@@ -62,7 +62,7 @@ def test_resume_with_another_recipe_is_refused(refused, purify_arguments, finish
     assert content_of(finished) == before
 
 
-def test_resume_of_no_run_is_refused(purify_refused, refused, purify_arguments, tmp_path):
+def test_resume_without_a_run_is_refused(purify_refused, refused, purify_arguments, tmp_path):
     purify_refused(["--resume"], "is no run folder", code=1)
     (tmp_path / "empty").mkdir()
     refused(purify_arguments(tmp_path / "empty", "--local", "--resume"), "is no run folder")
@@ -71,7 +71,7 @@ def test_resume_of_no_run_is_refused(purify_refused, refused, purify_arguments, 
 
 @pytest.mark.parametrize("name", ["run.json", "recipe.toml"])
 @pytest.mark.parametrize("content", [None, b"\xff{", b"[1, 2]"])
-def test_resume_of_a_run_with_a_damaged_file_names_it(
+def test_resume_names_a_damaged_file_of_the_run(
     refused, purify_arguments, finished, tmp_path, name, content
 ):
     run_folder = shutil.copytree(finished, tmp_path / "run")
@@ -82,6 +82,6 @@ def test_resume_of_a_run_with_a_damaged_file_names_it(
     refused(purify_arguments(run_folder, "--local", "--resume", steps=3), run_folder, name)
 
 
-def test_shards_are_not_built_at_an_address(refused, tmp_path):
+def test_shards_are_not_built_on_object_storage(refused, tmp_path):
     words = ["shards", "build", tmp_path, "--out", "s3://bucket/x"]
     refused(words, "--out s3://bucket/x", "aws s3 cp", code=2)

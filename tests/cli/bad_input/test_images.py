@@ -18,12 +18,14 @@ def test_a_pattern_that_matches_nothing_is_named(purify_refused, tmp_path):
     purify_refused(["--data", tmp_path / "train-*.tar"], "train-*.tar", code=1)
 
 
-def test_an_empty_data_folder_is_called_empty(purify_refused, tmp_path):
+def test_an_empty_data_folder_is_refused(purify_refused, tmp_path):
     (tmp_path / "empty").mkdir()
     purify_refused(["--data", tmp_path / "empty"], tmp_path / "empty", "empty", code=1)
 
 
-def test_a_data_folder_of_other_files_names_one(purify_refused, tmp_path):
+def test_a_data_folder_without_images_is_refused_with_an_example_of_its_files(
+    purify_refused, tmp_path
+):
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "notes.txt").write_text("no image")
     purify_refused(["--data", tmp_path / "texts"], "no images", "notes.txt", code=1)
@@ -50,7 +52,7 @@ SHARDS = {
 
 
 @pytest.mark.parametrize("kind", SHARDS)
-def test_a_shard_that_is_not_whole_is_refused_by_name(purify_refused, shard, kind):
+def test_a_damaged_shard_is_refused_with_its_name(purify_refused, shard, kind):
     change, words = SHARDS[kind]
     shard.write_bytes(change(shard.read_bytes()))
     if kind == "bad_header":  # the second member's
@@ -61,9 +63,7 @@ def test_a_shard_that_is_not_whole_is_refused_by_name(purify_refused, shard, kin
     purify_refused(["--data", shard], shard, *words, code=1)
 
 
-def test_a_shard_that_its_manifest_names_and_nobody_finds_is_named(
-    purify_refused, case, tmp_path, capsys
-):
+def test_a_shard_missing_from_its_folder_is_named(purify_refused, case, tmp_path, capsys):
     built = tmp_path / "set"
     words = ["shards", "build", case / "images", "--out", built, "--per-shard", 20]
     assert run(words) == 0
@@ -73,14 +73,14 @@ def test_a_shard_that_its_manifest_names_and_nobody_finds_is_named(
     purify_refused(["--data", built], lost, "does not exist", code=1)
 
 
-def test_too_many_images_that_do_not_decode_are_counted_and_named(purify_refused, case, tmp_path):
+def test_too_many_broken_images_are_counted_and_named(purify_refused, case, tmp_path):
     images = shutil.copytree(case / "images", tmp_path / "images")
     for number in (3, 4):
         (images / f"{number:03}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(32))
     purify_refused(["--data", images], "2 of 40 images", "003.png", "004.png", code=1)
 
 
-def test_not_one_image_that_decodes_is_told(purify_refused, tmp_path):
+def test_a_folder_of_broken_images_only_is_refused(purify_refused, tmp_path):
     (tmp_path / "images").mkdir()
     for number in range(10):
         (tmp_path / "images" / f"{number}.jpg").write_bytes(b"no image")

@@ -47,7 +47,7 @@ def _no_ray_of_ours(monkeypatch, tmp_path):
         ([], "COMMAND"),
     ],
 )
-def test_a_submit_that_cannot_be_meant_is_refused(refused, words, said):
+def test_an_invalid_submit_is_refused(refused, words, said):
     sentence = refused_after_notes(refused, ["submit", "--address", NOBODY, *words], said)
     assert "secret@" not in sentence
 
@@ -64,7 +64,7 @@ def refused_after_notes(refused, arguments, *said):
 
 
 @pytest.mark.parametrize("command", [["status", "x"], ["logs", "x"], ["stop", "x"], ["list"]])
-def test_a_server_that_is_not_there_is_a_sentence(refused, command):
+def test_a_server_that_does_not_answer_gives_one_sentence(refused, command):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -72,17 +72,17 @@ def test_a_server_that_is_not_there_is_a_sentence(refused, command):
 
 
 @pytest.mark.parametrize("command", [["status", "x"], ["list"]])
-def test_a_contradiction_names_both(refused, monkeypatch, command):
+def test_contradicting_addresses_are_both_named(refused, monkeypatch, command):
     monkeypatch.setenv("RAY_ADDRESS", "http://other:8265")
     refused([*command, "--address", NOBODY], NOBODY, "RAY_ADDRESS", "http://other:8265", code=2)
 
 
-def test_an_open_head_elsewhere_is_refused(refused):
+def test_a_remote_server_without_a_token_is_refused(refused):
     refused(["list", "--address", "http://192.0.2.1:8265"], "--insecure", "auth_token", code=2)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 500])
-def test_what_another_server_answers_is_a_sentence(refused, status):
+def test_an_answer_from_another_kind_of_server_gives_one_sentence(refused, status):
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(status)
@@ -101,7 +101,7 @@ def test_what_another_server_answers_is_a_sentence(refused, status):
     assert words.get(status, "") in sentence
 
 
-def test_no_command_of_jobs_imports_torch():
+def test_job_commands_do_not_import_torch():
     """Asked in another process, up to its first request and past it."""
     program = """
 import sys
@@ -125,7 +125,7 @@ print(sorted({"torch", "pandas", "timm", "torchvision"} & set(sys.modules)))
     assert done.stdout.strip().splitlines()[-1] == "[]", done.stderr
 
 
-def test_wrong_words_do_not_wait_for_ray():
+def test_a_wrong_command_is_refused_before_ray_is_imported():
     program = """
 import sys
 from mimic_ray.cli.app import main
@@ -140,12 +140,12 @@ except SystemExit as end:
     assert done.stdout.split() == ["2", "False", "False"]
 
 
-def test_a_part_of_a_command_that_nobody_knows_is_named(refused):
+def test_an_unknown_subcommand_is_named(refused):
     refused(["submit", "--", "attack", "badencodr"], '"badencodr"', "badencoder", code=2)
     refused(["submit", "--", "attack", "badencoder"], "mimic-ray attack badencoder --help", code=2)
 
 
-def test_an_address_of_the_command_is_refused_and_one_of_the_environment_is_the_servers(
+def test_an_address_after_the_dashes_is_refused_and_ray_address_names_the_server(
     refused, monkeypatch, capsys
 ):
     purify = ["purify", "--encoder", "x", "--teacher", "t", "--data", "d", "--out", "o"]

@@ -21,7 +21,7 @@ import pytest
         (["--workers", "none"], ["--workers", "positive integer"]),
     ],
 )
-def test_a_wrong_setting_is_named_with_the_right_one(purify_refused, options, words):
+def test_a_wrong_setting_is_named_with_a_correction(purify_refused, options, words):
     purify_refused(options, *words, code=2)
 
 
@@ -61,7 +61,7 @@ def test_workers_that_cannot_share_the_work_are_refused(purify_refused, options,
     purify_refused(options, *words, code=2, local=False)
 
 
-def test_a_gpu_that_is_not_there_is_missed_before_anything_starts(purify_refused, monkeypatch):
+def test_a_missing_gpu_is_found_before_the_start(purify_refused, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     options = ["--gpus-per-worker", 1]
     purify_refused(options, "1 GPU", "has 0", "--gpus-per-worker", code=1, local=False)

@@ -53,11 +53,11 @@ def tune_refused(refused, case, pictures, tmp_path):
         (["--encoder", "tiny_resnett"], ["tiny_resnet"]),
     ],
 )
-def test_what_cannot_be_searched_is_refused_by_name(tune_refused, options, words):
+def test_an_invalid_search_is_refused_with_its_key(tune_refused, options, words):
     tune_refused(options, *words)
 
 
-def test_a_gpu_that_is_not_there_is_missed_with_the_arithmetic(tune_refused, monkeypatch):
+def test_a_missing_gpu_is_refused_with_the_numbers(tune_refused, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     words = ["1 worker of 1 CPU + 1 GPU", "+ 0 GPU on 1 node", "--gpus-per-worker"]
     tune_refused(["--gpus-per-worker", "1"], *words)
@@ -76,7 +76,7 @@ def test_a_search_table_is_checked_like_an_option(tune_refused, tmp_path):
     tune_refused(["--recipe", recipe], "loss.attention", "empty")
 
 
-def test_a_folder_with_something_else_is_left_alone(refused, case, pictures, tmp_path):
+def test_a_folder_with_other_files_stays_as_it_is(refused, case, pictures, tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     arguments = ["tune", "--encoder", "tiny_resnet", "--teacher", str(case / "teacher.pth")]
     refused([*arguments, "--data", str(pictures), "--out", str(tmp_path)], "thesis.tex")
