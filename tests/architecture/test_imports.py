@@ -1,4 +1,4 @@
-"""Start-up cost is tested, not hoped for: what a process has imported after a light command."""
+"""The start-up cost of light commands: what they import."""
 
 import subprocess
 import sys

@@ -1,3 +1,7 @@
+"""`mimic-ray evaluate` on toy images."""
+
+from __future__ import annotations
+
 import json
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""`mimic-ray shards` in a process of its own."""
+
 from __future__ import annotations
 
 import json

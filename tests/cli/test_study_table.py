@@ -1,3 +1,7 @@
+"""The progress of a search, on a terminal and elsewhere."""
+
+from __future__ import annotations
+
 import time
 from dataclasses import replace
 from io import StringIO

@@ -1,3 +1,7 @@
+"""Numbers of workers on the command line."""
+
+from __future__ import annotations
+
 import pytest
 
 from mimic_ray.base.errors import UsageError

@@ -1,4 +1,4 @@
-"""Jobs on a real head with a token: sent, watched, ended; what travels and what does not."""
+"""Jobs on a real head with a token: submitted, followed and stopped; what is uploaded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MARK = "this-must-never-leave"
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
-    """A user's working folder, with what has no place on a cluster and a recipe that has."""
+    """A user's working folder, with private files and with a recipe that a job uses."""
     folder = tmp_path_factory.mktemp("desk")
     for name in NEVER[:2]:
         (folder / name).write_text(MARK)

@@ -1,4 +1,4 @@
-"""What Ray's job client raises, as sentences."""
+"""Errors of Ray's job client as sentences."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def test_missing_parts_of_ray_are_named_with_what_to_install(monkeypatch):
 
 
 def test_a_server_that_does_not_answer_is_named_with_the_source_of_its_address(monkeypatch):
-    told = raised(monkeypatch, ConnectionError("Failed to connect to Ray at address"))
-    assert isinstance(told, NoAnswerError)
-    assert "http://head:8265 (from --address)" in str(told)
+    error = raised(monkeypatch, ConnectionError("Failed to connect to Ray at address"))
+    assert isinstance(error, NoAnswerError)
+    assert "http://head:8265 (from --address)" in str(error)
 
 
 def test_a_missing_token_and_a_wrong_token_give_different_errors(monkeypatch):

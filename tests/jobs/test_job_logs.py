@@ -1,4 +1,4 @@
-"""The log of a job through dropped connections: every line, each once, and not for ever."""
+"""The log of a job through dropped connections: every line once, and with a time limit."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ class Server:
 
 
 def followed(server, **how):
-    told = []
-    job = follow(server, "j", told.append, **how)
+    written = []
+    job = follow(server, "j", written.append, **how)
     assert job.state == "SUCCEEDED"
-    return "".join(told)
+    return "".join(written)
 
 
 @pytest.mark.parametrize("how", ["error", "silence", "end"])

@@ -1,4 +1,4 @@
-"""What is checked before a job is sent: versions, places, and the arithmetic of resources."""
+"""Checks before a job is sent: versions, locations and resources."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mimic_ray.jobs.cluster_state import ClusterState, Node
 from mimic_ray.jobs.job_request import JobLocation
 from mimic_ray.jobs.preflight import check_cluster_capacity, check_locations, check_versions
 
-HERE, ELSEWHERE = "127.0.0.1", "192.0.2.77"  # an address for documentation is nobody's
+HERE, ELSEWHERE = "127.0.0.1", "192.0.2.77"  # reserved for documentation
 
 
 def cluster(*sizes, ip=ELSEWHERE, grows=False, ray="", python=""):
@@ -123,7 +123,7 @@ def test_a_folder_whose_name_only_starts_like_the_shared_one_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("place", "asked"),
+    ("place", "requested"),
     [
         (JobLocation("--teacher", "s3://b/x/t.pth?region=eu", is_file=True), ("b/x", "t.pth")),
         (JobLocation("--data", "s3://b/x/{00..07}.tar"), ("b/x", "run.json")),
@@ -131,7 +131,7 @@ def test_a_folder_whose_name_only_starts_like_the_shared_one_is_refused():
         (JobLocation("--out", "s3://b/runs/a", is_output=True), ("b/runs/a", "run.json")),
     ],
 )
-def test_addresses_are_checked_and_files_must_exist(monkeypatch, place, asked):
+def test_addresses_are_checked_and_files_must_exist(monkeypatch, place, requested):
     seen = []
 
     class Empty:
@@ -147,7 +147,7 @@ def test_addresses_are_checked_and_files_must_exist(monkeypatch, place, asked):
             check_locations(cluster((2, 0)), [place], [])
     else:
         assert check_locations(cluster((2, 0)), [place], []) == []
-    assert seen == [asked]
+    assert seen == [requested]
 
 
 def test_an_address_without_access_from_here_is_noted(monkeypatch):

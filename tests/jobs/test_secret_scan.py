@@ -1,4 +1,4 @@
-"""No secret is sent to a job server, which keeps and shows all that it is sent."""
+"""Secrets are not sent to a job server, which stores and shows what it is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which job server is meant: precedence, contradictions, tokens, and who may listen."""
+"""The address of the job server: precedence, contradictions, tokens, safety."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HEAD = "http://10.0.0.1:8265"
 
 @pytest.fixture
 def environ(tmp_path):
-    """A user without any setting, and without the token of whoever runs the tests."""
+    """A user without any setting, and without the token of the user who runs the tests."""
     return {"HOME": str(tmp_path)}
 
 

@@ -1,3 +1,7 @@
+"""The checks that the demo makes, and its data."""
+
+from __future__ import annotations
+
 import subprocess
 import sys
 

@@ -1,4 +1,4 @@
-"""Whatever is wrong with what a user gives: one sentence on stderr, exit 1 or 2, nothing left."""
+"""Wrong input of every kind: one sentence on stderr, exit code 1 or 2, and no files left."""
 
 from __future__ import annotations
 

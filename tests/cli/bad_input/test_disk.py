@@ -1,4 +1,4 @@
-"""Disks that are full, before, at and after a commit."""
+"""A full disk before, during and after a checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Output folders that are taken, foreign, damaged or do not agree."""
+"""Output folders that are not empty, damaged or of another run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs: wrong words are refused before anything is sent, and before ray is imported."""
+"""Invalid job commands: refused before anything is sent and before ray is imported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from tests.cli.toy_images import run
 
 PURIFY = ["purify", "--encoder", "tiny_resnet", "--teacher", "t", "--data", "d", "--out", "o"]
-NOBODY = "http://127.0.0.1:9"
+NO_SERVER = "http://127.0.0.1:9"
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ def _no_ray_of_ours(monkeypatch, tmp_path):
     ],
 )
 def test_an_invalid_submit_is_refused(refused, words, said):
-    sentence = refused_after_notes(refused, ["submit", "--address", NOBODY, *words], said)
+    sentence = refused_after_notes(refused, ["submit", "--address", NO_SERVER, *words], said)
     assert "secret@" not in sentence
 
 
@@ -74,7 +74,9 @@ def test_a_server_that_does_not_answer_gives_one_sentence(refused, command):
 @pytest.mark.parametrize("command", [["status", "x"], ["list"]])
 def test_contradicting_addresses_are_both_named(refused, monkeypatch, command):
     monkeypatch.setenv("RAY_ADDRESS", "http://other:8265")
-    refused([*command, "--address", NOBODY], NOBODY, "RAY_ADDRESS", "http://other:8265", code=2)
+    refused(
+        [*command, "--address", NO_SERVER], NO_SERVER, "RAY_ADDRESS", "http://other:8265", code=2
+    )
 
 
 def test_a_remote_server_without_a_token_is_refused(refused):

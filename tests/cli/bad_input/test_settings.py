@@ -1,4 +1,4 @@
-"""Recipes and places of work that cannot be."""
+"""Invalid recipes, settings and resources."""
 
 from __future__ import annotations
 

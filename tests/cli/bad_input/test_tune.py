@@ -1,4 +1,4 @@
-"""What cannot be searched: found before Ray starts, and nothing is left."""
+"""Invalid searches: refused before Ray starts, and no files left."""
 
 from __future__ import annotations
 
