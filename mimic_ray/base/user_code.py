@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib.util import module_from_spec, spec_from_file_location
@@ -46,6 +46,11 @@ def relative_to(folder: str | Path) -> Iterator[None]:
         _FOLDER.reset(token)
 
 
+def current_folder() -> str:
+    """The folder at which relative paths start: hand it to `relative_to` in another process."""
+    return str(Path(_FOLDER.get()).resolve())
+
+
 def load(name: str, kind: str) -> object:
     """The object that `file.py:name` names; `kind` is the word for it in errors.
 
@@ -66,6 +71,11 @@ def sha256_of(name: str) -> str:
     if not path.is_file():
         raise UsageError(f"The file {path} of {name} does not exist.")
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def checksums(names: Iterable[str]) -> dict[str, str]:
+    """`file.py:name` -> the checksum of its file, for those of `names` that are user code."""
+    return {name: sha256_of(name) for name in names if is_user_code(name)}
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from mimic_ray.base import user_code
 from mimic_ray.distributed.run_control import RunControl
 from mimic_ray.distributed.searcher import StudySearcher, Suggestion
 from mimic_ray.distributed.trial_process import TrialMessage
@@ -148,5 +149,6 @@ class SearchDriver:
             device=self.plan.device,
             threads=self.plan.threads,
             commit_every=max(25, recipe.training.steps // 8),
+            code_folder=user_code.current_folder(),
             base=self.plan.is_base(recipe),
         )

@@ -24,6 +24,7 @@ class DistillJob:
         memory_limit_bytes: Decoded images up to this size are kept in memory by a single worker.
         strategy: How several workers share the student, see base/resources.py.
         teacher_placement: With fsdp, whether they share the teacher too.
+        code_folder: Where relative paths of the user's own files start; "" is the working folder.
         lease: Token of the command that may write to the run; "" writes without a check.
     """
 
@@ -37,6 +38,7 @@ class DistillJob:
     memory_limit_bytes: int = 4 << 30
     strategy: str = "ddp"
     teacher_placement: str = "replicated"
+    code_folder: str = ""
     lease: str = ""
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mimic_ray.base import devices
+from mimic_ray.base import devices, user_code
 from mimic_ray.base.errors import MimicError
 from mimic_ray.base.progress import ignore_progress
 from mimic_ray.execution.distill_job import DistillJob
@@ -47,7 +47,7 @@ class TrialTask:
         recipe: Canonical recipe, as nested tables.
         encoder: Name of the architecture.
         rungs: Steps after which the search may end the trial.
-        device: As in a DistillJob, and so are threads and commit_every.
+        device: As in a DistillJob, and so are threads, commit_every and code_folder.
         base: Whether this is the recipe that the search started from.
     """
 
@@ -61,6 +61,7 @@ class TrialTask:
     device: str = "auto"
     threads: int = 0
     commit_every: int = 100
+    code_folder: str = ""
     base: bool = False
 
     def trial(self) -> Trial:
@@ -88,7 +89,8 @@ def run_trial(
         start = replace(known or task.trial(), status="running", error="")
         run = TrialRun(task, study, inputs, group, control, start)
         try:
-            run.train()
+            with user_code.relative_to(task.code_folder):
+                run.train()
         except MimicError as error:
             run.trial = replace(start, status="failed", error=error.message)
         if group.rank == 0 and run.trial.status in ("finished", "failed"):
@@ -136,6 +138,7 @@ class TrialRun:
             device=task.device,
             threads=task.threads,
             commit_every=task.commit_every,
+            code_folder=task.code_folder,
         )
         precomputed = Precomputed(inputs.images, profile, inputs.teacher_cache)
         self._began = time.monotonic()

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mimic_ray.base import devices
+from mimic_ray.base import devices, user_code
 from mimic_ray.base.progress import Progress
 from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.decoded_images import IdentifiedImages
@@ -70,7 +70,9 @@ def open_worker(
     group = group or ProcessGroup()
     run = place_of(job.run, f"worker-{group.rank}")
     try:
-        yield DistillWorker(run, job, teacher_state, group, control or LocalControl(), precomputed)
+        with user_code.relative_to(job.code_folder):
+            control = control or LocalControl()
+            yield DistillWorker(run, job, teacher_state, group, control, precomputed)
     finally:
         run.leave()
 

@@ -15,6 +15,7 @@ _MUST_AGREE = {
     "teacher_sha256": "the teacher's sha256",
     "data_fingerprint": "the images' fingerprint",
     "recipe": "recipe",
+    "user_code": "user code",
 }
 _MISSING = object()
 
@@ -26,6 +27,7 @@ def agreement(record: RunRecord, recipe: Mapping[str, Any]) -> dict[str, Any]:
         "teacher_sha256": record.teacher_sha256,
         "data_fingerprint": record.data_fingerprint,
         "recipe": recipe,
+        "user_code": record.user_code,
         "compute": {**record.compute, "workers": record.workers},
     }
 

@@ -65,6 +65,8 @@ class RunRecord:
     seed: int
     compute: dict[str, Any]
     workers: int = 1
+    # Checksums of the user's own files that encoder and recipe name, by `file.py:name`.
+    user_code: dict[str, str] = field(default_factory=dict)
     strategy: str = "ddp"  # how several workers share the student; see base/resources.py
     broken_images: int = 0
     broken: list[tuple[str, str]] = field(default_factory=list)

@@ -40,6 +40,7 @@ _MUST_AGREE = {
     "data_fingerprint": "the images' fingerprint",
     "held_out": "--held-out",
     "recipe": "recipe",
+    "user_code": "user code",
     "space": "search",
     "oracle": "oracle",
 }
@@ -66,6 +67,7 @@ class StudyRecord:
     oracle: dict[str, str]  # the trigger and labelled images; empty unless they were used
     compute: dict[str, Any]
     workers: int = 1  # of a trial
+    user_code: dict[str, str] = field(default_factory=dict)  # as in a RunRecord
     status: Status = "running"
     error: str = ""
     seconds: float = 0.0

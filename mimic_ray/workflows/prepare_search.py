@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mimic_ray.base import devices
+from mimic_ray.base import devices, user_code
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.locations import absolute
@@ -62,6 +62,7 @@ def movable(request: SearchRequest) -> SearchRequest:
         data=absolute(request.data),
         trusted=[absolute(checkpoint) for checkpoint in request.trusted],
         oracle=oracle,
+        code_folder=user_code.current_folder(),
     )
 
 
@@ -73,6 +74,13 @@ def prepare_search(
     Runs where a trial would run, and opens the images there. Raises a MimicError for inputs that
     cannot be used.
     """
+    with user_code.relative_to(request.code_folder):
+        return _prepare_search(request, spec, loaded, on_progress)
+
+
+def _prepare_search(
+    request: SearchRequest, spec: SearchSpec, loaded: Loaded, on_progress: ProgressCallback
+) -> tuple[PreparedSearch, TrialInputs]:
     base, teacher, encoder = spec.base, loaded.encoder, request.encoder
     side = teacher.spec.input_size
     compute = devices.choose(request.device, base.training.precision, request.threads)

@@ -17,7 +17,7 @@ from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.execution.setup import cached_side, profile_images
 from mimic_ray.method.mi_profile import Profile
-from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.recipe import Recipe, check_recipe
 from mimic_ray.report.plots import plot_profile
 from mimic_ray.store.profile_file import write_profile
 from mimic_ray.store.recipe_file import load_recipe
@@ -67,6 +67,7 @@ def profile(
     """
     side = encoder_registry.input_size(encoder) if recipe == "auto" else None
     resolved = load_recipe(recipe, settings, side)
+    check_recipe(resolved)
     target = Out(out) if out else None
     loaded = load_checkpoint(teacher, encoder)
     chosen_taps(loaded.encoder.spec, resolved.mutual_information.taps)

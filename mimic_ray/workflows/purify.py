@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mimic_ray.base import devices, files
+from mimic_ray.base import devices, files, user_code
 from mimic_ray.base.errors import (
     RESUME_ADVICE,
     DataError,
@@ -36,7 +36,7 @@ from mimic_ray.execution.lifecycle import begin_run, continue_run, note_end, wit
 from mimic_ray.execution.training_control import LocalControl
 from mimic_ray.execution.worker import train
 from mimic_ray.method.mi_profile import Profile
-from mimic_ray.method.recipe import Recipe, check_recipe
+from mimic_ray.method.recipe import Recipe, check_recipe, user_members
 from mimic_ray.method.student import encoder_weights
 from mimic_ray.report.run_report import write_report
 from mimic_ray.store.checkpoint import latest
@@ -174,6 +174,7 @@ def purify(
                 device=device,
                 threads=cpus,
                 commit_every=commit_every,
+                code_folder=user_code.current_folder(),
                 lease=place.claimed,
             )
             outcome = _train(job, loaded, resources, place, record, requests, on_progress)
@@ -307,6 +308,7 @@ def _new_record(
         seed=recipe.training.seed,
         compute=devices.choose(wanted, recipe.training.precision, threads).facts(),
         workers=resources.workers,
+        user_code=user_code.checksums([encoder, *user_members(recipe)]),
         strategy=resources.strategy,
     )
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from mimic_ray.base.errors import UnknownNameError, UsageError, option
 from mimic_ray.base.resources import Resources, this_machine, trial_slots
 from mimic_ray.base.text import near_names, plain
+from mimic_ray.base.user_code import is_user_code
 from mimic_ray.encoders import encoder_registry
 from mimic_ray.method.losses.loss_registry import LOSSES
 from mimic_ray.method.mi_profile import SELECTION
-from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.recipe import Recipe, user_members
 from mimic_ray.method.recipe_keys import parse_recipe, split_key, whole_key
 from mimic_ray.search.kept_layers import distinct_thresholds
 from mimic_ray.search.space import (
@@ -66,6 +67,7 @@ class SearchRequest:
     trackers: Sequence[str] = ()
     device: str = "auto"
     threads: int = 0
+    code_folder: str = ""  # where relative paths of the user's own files start
 
     def check(self) -> None:
         """Raises UsageError, or ResourceError if this machine is too small for a trial."""
@@ -101,6 +103,13 @@ class SearchSpec:
         space = changed(default, self.dimensions, self.pinned)
         check_space(space, self.base.model_dump(mode="json"))
         return space
+
+    def user_members(self) -> list[str]:
+        """Every `file.py:name` of the recipe and the searched keys."""
+        searched = [part for d in self.dimensions for part in split_key(d.key)]
+        choices = [str(choice) for d in self.dimensions for choice in d.choices]
+        named = [*user_members(self.base), *searched, *choices]
+        return [name for name in dict.fromkeys(named) if is_user_code(name)]
 
     def may_read_taps(self) -> bool:
         """Whether a trial may have a term that reads taps, such as the attention term."""

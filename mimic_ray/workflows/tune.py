@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from mimic_ray.base import files
+from mimic_ray.base import files, user_code
 from mimic_ray.base.errors import RESUME_ADVICE, StoppedError
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.base.resources import Resources
@@ -267,6 +267,7 @@ def _new_record(
         seed=request.seed,
         oracle=request.oracle.described() if request.oracle else {},
         compute={},
+        user_code=user_code.checksums([request.encoder, *spec.user_members()]),
     )
 
 

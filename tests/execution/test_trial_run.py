@@ -105,6 +105,16 @@ def test_a_trial_is_scored_at_its_rungs_and_at_its_end(study, inputs):
     assert not study.trial(trial.id).checkpoints.exists()
 
 
+def test_a_trial_finds_the_users_file_in_the_folder_of_the_command(study, inputs, tmp_path):
+    (tmp_path / "mine.py").write_text("def term(inputs):\n    return inputs.student.features.std()")
+    mine = task(study, recipe(loss={"mine.py:term": 0.1}), rungs=())
+    failed = run_trial(mine, inputs)
+    assert failed.status == "failed"
+    assert "mine.py" in failed.error
+    found = run_trial(replace(mine, code_folder=str(tmp_path)), inputs)
+    assert found.status == "finished"
+
+
 def test_a_trial_with_a_teacher_cache_never_runs_the_teacher(study, inputs, monkeypatch):
     def never(*_):
         raise AssertionError("the teacher ran")

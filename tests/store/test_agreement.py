@@ -31,6 +31,13 @@ def test_everything_that_differs_is_named_at_once_with_old_and_new(record):
     assert "bases" not in str(caught.value)
 
 
+def test_another_content_of_a_users_file_is_another_run(record):
+    before = dataclasses.replace(record, user_code={"my.py:term": "aa"})
+    after = dataclasses.replace(record, user_code={"my.py:term": "bb"})
+    with pytest.raises(RunFolderError, match=r"user code\.my\.py:term was aa, is bb now"):
+        check_agreement(agreement(before, RECIPE), agreement(after, RECIPE))
+
+
 def test_another_machine_is_a_warning_not_a_refusal(record):
     other = dataclasses.replace(record, compute={**record.compute, "threads": 8}, workers=2)
     warnings = check_agreement(agreement(record, RECIPE), agreement(other, RECIPE))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mimic_ray import Resources, purify
-from mimic_ray.base.errors import DiskFullError, TrainingError
+from mimic_ray.base.errors import DiskFullError, RunFolderError, TrainingError, UsageError
+from mimic_ray.base.files import sha256
 from mimic_ray.execution import export
 from mimic_ray.store.run_record import read_record
 from tests.cli.toy_images import save_checkpoint, save_images
@@ -75,3 +76,74 @@ def test_a_run_whose_results_cannot_be_written_has_failed_and_resumes(tmp_path, 
     assert (record.status, record.step) == ("failed", 4)
     assert "No space left" in record.error
     assert purify_toy(tmp_path, resume=True).record.status == "finished"
+
+
+MY_PARTS = '''
+from mimic_ray.base import seeds
+
+def dots(images, keys, donors, strength=1.0):
+    """Darker images."""
+    return images * (1 - 0.5 * seeds.uniform(keys, 1)[:, :, None, None])
+
+def spread(inputs, *, margin: float = 0.5):
+    return (inputs.student.features.std() - margin).square()
+
+class Mean:
+    """How large the maps are."""
+    def reduce(self, maps):
+        return maps.mean(dim=(2, 3))
+    def estimate(self, reduced, features, seed):
+        return float(reduced.abs().mean())
+'''
+OWN = [
+    'perturbations."my_parts.py:dots".probability=0.5',
+    'loss."my_parts.py:spread"={weight=0.1, margin=0.2}',
+    "mutual_information.estimator=my_parts.py:Mean",
+]
+
+
+def test_parts_of_a_users_file_are_used_recorded_by_checksum_and_named_in_the_card(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_parts.py").write_text(MY_PARTS)
+    purify_toy(tmp_path, *OWN)
+    run = tmp_path / "run"
+    record = read_record(run / "run.json")
+    names = ["my_parts.py:dots", "my_parts.py:spread", "my_parts.py:Mean"]
+    assert sorted(record.user_code) == sorted(names)
+    assert set(record.user_code.values()) == {sha256(tmp_path / "my_parts.py")}
+    assert '[loss."my_parts.py:spread"]' in (run / "recipe.toml").read_text()
+    card = (run / "README.md").read_text()
+    assert "my\\_parts.py:dots" in card
+    assert "my_parts.py:spread 0.1" in card
+
+
+def test_a_run_does_not_continue_with_another_file_of_the_same_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "my_parts.py"
+    file.write_text(MY_PARTS)
+    purify_toy(tmp_path, *OWN)
+    file.write_text(MY_PARTS.replace("0.5 * seeds", "0.9 * seeds"))
+    with pytest.raises(RunFolderError, match=r"user code\.my_parts\.py:dots was .*, is .* now"):
+        purify_toy(tmp_path, *OWN, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ('loss."my_parts.py:sprad"=1', 'my_parts.py has no "sprad"'),
+        ('loss."missing.py:spread"=1', r"missing.py of the loss missing.py:spread does not exist"),
+        ('loss."my_parts.py:spread"={weight=1, margn=2}', "margn"),
+        ('perturbations."my_parts.py:MARGIN".probability=1', "perturbations are functions"),
+        ("mutual_information.estimator=my_parts.py:dots", "estimators are classes"),
+    ],
+)
+def test_a_users_part_that_cannot_be_used_is_refused_before_the_run(
+    tmp_path, monkeypatch, setting, words
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_parts.py").write_text(MY_PARTS + "\nMARGIN = 3\n")
+    with pytest.raises(UsageError, match=words):
+        purify_toy(tmp_path, setting)
+    assert not (tmp_path / "run").exists()
