@@ -24,7 +24,7 @@ from mimic_ray.store.study_folder import StudyFolder, read_trial, write_trial
 
 NAME = "tiny_resnet"
 COMPUTE = Compute("cpu", "fp32", 1)
-STEPS = 12
+STEPS, RUNGS = 12, (3, 6)
 
 
 def recipe(**sections):
@@ -76,7 +76,7 @@ def study(tmp_path):
     return folder
 
 
-def task(study, settings=None, rungs=(3, 6)):
+def task(study, settings=None, rungs=()):
     chosen = settings or recipe()
     return TrialTask(
         study=str(study.path),
@@ -93,7 +93,9 @@ def task(study, settings=None, rungs=(3, 6)):
 
 def test_a_trial_is_scored_at_its_rungs_and_at_its_end(study, inputs):
     reports = []
-    trial = run_trial(task(study), inputs, control=LocalControl(on_trial=reports.append))
+    trial = run_trial(
+        task(study, rungs=RUNGS), inputs, control=LocalControl(on_trial=reports.append)
+    )
     assert [(r.step, r.status) for r in reports] == [
         (3, "running"),
         (6, "running"),
@@ -143,14 +145,14 @@ def test_a_trial_that_ended_answers_from_its_record(study, inputs, monkeypatch):
 
 
 def test_an_interrupted_trial_ends_as_an_unbroken_one_does(study, inputs, tmp_path):
-    unbroken = run_trial(task(study), inputs)
+    unbroken = run_trial(task(study, rungs=RUNGS), inputs)
     again = StudyFolder(tmp_path / "again")
     again.trials.mkdir(parents=True)
     asked = []
     control = LocalControl(stop_requested=lambda: asked.append(1) or len(asked) > 6)
-    cut = run_trial(task(again), inputs, control=control)
+    cut = run_trial(task(again, rungs=RUNGS), inputs, control=control)
     assert (cut.status, 0 < cut.step < STEPS) == ("running", True)
-    ended = run_trial(task(again), inputs)
+    ended = run_trial(task(again, rungs=RUNGS), inputs)
     scores = ("fidelity", "cosine", "overlap", "suspicion", "universal", "inversion", "occlusion")
     assert [getattr(ended, s) for s in scores] == [getattr(unbroken, s) for s in scores]
 
