@@ -45,6 +45,15 @@ def _starts_ray(file: Path) -> bool:
     return "pytest.mark.ray" in file.read_text()
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked gpu are skipped where there is none."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real images and third-party weights, beside the repository where it exists."""

@@ -10,7 +10,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[2] / "mimic_ray"
 EXCEPT_FILES = {"__init__.py"}
 # Still to be renamed.
-EXCEPT_CLASSES = {"Found", "Images", "Job", "Progress", "Student"}
+EXCEPT_CLASSES = {"Found", "Student"}
 
 
 def repeated(found: Iterator[tuple[str, Path]]) -> dict[str, list[str]]:
