@@ -75,7 +75,7 @@ def _one_reader_process() -> Iterator[None]:
     """The process that reads torch files starts with the first of them and serves all tests."""
     from mimic_ray.encoders.checkpoint import sandbox
 
-    with sandbox.kept():
+    with sandbox.shared():
         yield
 
 

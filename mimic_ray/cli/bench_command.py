@@ -39,15 +39,15 @@ def large_encoders(
     from rich.table import Table
 
     plain = effects[0]
-    titles = "option", "step s", "time", "kept MiB", "memory", "first step s"
+    titles = "option", "step s", "time", "saved MiB", "memory", "first step s"
     table = Table(*titles, box=None, pad_edge=False)
     for effect in effects:
         table.add_row(
             effect.option,
             f"{effect.step_s:.3g}",
             f"x{effect.step_s / plain.step_s:.2f}",
-            f"{effect.kept_bytes / 2**20:.0f}",
-            f"x{effect.kept_bytes / plain.kept_bytes:.2f}",
+            f"{effect.saved_bytes / 2**20:.0f}",
+            f"x{effect.saved_bytes / plain.saved_bytes:.2f}",
             f"{effect.first_step_s:.3g}",
         )
     console.out.print(table)

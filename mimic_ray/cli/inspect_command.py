@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from mimic_ray.base.errors import WrongEncoderError
 from mimic_ray.cli import console, options
 from mimic_ray.cli.option_kinds import Kind
 
@@ -33,10 +32,11 @@ def command(
 
     found = inspect(file, encoder)
     if json:
-        console.print_json(asdict(found))
+        misfit = found.misfit.for_command_line() if found.misfit else None
+        console.print_json(asdict(found) | {"misfit": misfit})
     else:
         from mimic_ray.cli.inspection_table import inspection_table
 
         console.out.print(inspection_table(found))
     if found.misfit:
-        raise WrongEncoderError(found.misfit)
+        raise found.misfit

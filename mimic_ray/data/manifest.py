@@ -133,9 +133,9 @@ def read_set(folder: Path) -> SetFacts | None:
 def parse_set(content: bytes, shown: str) -> SetFacts:
     """The same from its bytes; `shown` is its name in messages."""
     try:
-        held: dict[str, Any] = json.loads(content)
-        shards = [ShardFacts(**shard) for shard in held.pop("shards")]
-        return SetFacts(**held, shards=shards)
+        facts: dict[str, Any] = json.loads(content)
+        shards = [ShardFacts(**shard) for shard in facts.pop("shards")]
+        return SetFacts(**facts, shards=shards)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(f"{shown} is damaged: rebuild the shards.") from error
 
@@ -143,8 +143,8 @@ def parse_set(content: bytes, shown: str) -> SetFacts:
 def parse_classes(content: bytes) -> list[str] | None:
     """Class names in label order; items are names or objects with a "name". None if invalid."""
     try:
-        held = json.loads(content)
-        return [str(item["name"] if isinstance(item, dict) else item) for item in held]
+        items = json.loads(content)
+        return [str(item["name"] if isinstance(item, dict) else item) for item in items]
     except (ValueError, TypeError, KeyError):
         return None
 

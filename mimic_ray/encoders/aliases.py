@@ -1,7 +1,7 @@
-"""Short names for what people use most of timm: ours -> timm's.
+"""Short names of common timm models: ours -> timm's.
 
-A tag is given where the name means one publisher's weights, whose input statistics then hold.
-torchvision's ResNets have timm's names and keys, so they are here too.
+A tag selects a publisher's weights, and with them the input statistics. torchvision's ResNets have
+timm's names and keys, so they are listed here too.
 """
 
 from __future__ import annotations

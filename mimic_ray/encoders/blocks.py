@@ -1,7 +1,7 @@
-"""The repeated units of an encoder: what is sharded, compiled or recomputed as one piece.
+"""The repeated units of an encoder, which are sharded, compiled or recomputed one at a time.
 
-They are found by what networks of every family have in common: a list of modules of one class,
-each made of several parts; the blocks of a transformer, the residual units of a ResNet's layers.
+They are found by structure, which works for every family: a list of modules of one class that each
+have several parts, such as the blocks of a transformer or the residual units of a ResNet.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mimic_ray.encoders.encoder import Encoder
 
 
 def blocks(encoder: Encoder) -> list[nn.Module]:
-    """The units in the order in which they run, none inside another; [] where none repeat."""
+    """The units in the order of the network, none nested in another; [] if nothing repeats."""
     return list(_units(encoder.net))
 
 
@@ -34,14 +34,14 @@ def _units(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _alike(modules: list[nn.Module]) -> bool:
-    made_of_parts = all(any(True for _ in module.children()) for module in modules)
+    have_parts = all(any(True for _ in module.children()) for module in modules)
     containers = any(isinstance(m, nn.Sequential | nn.ModuleList) for m in modules)
-    return len({type(m) for m in modules}) == 1 and made_of_parts and not containers
+    return len({type(m) for m in modules}) == 1 and have_parts and not containers
 
 
 def checkpoint_activations(encoder: Encoder) -> int:
-    """Keeps, of each unit, what goes into it, and computes the rest again when its gradient is
-    due: one more forward, less memory, the same result. In place; returns the number of units."""
+    """Saves only the input of each unit and recomputes the rest in the backward pass: one more
+    forward, less memory, the same result. In place; returns the number of units."""
     units = blocks(encoder)
     for unit in units:
         unit.forward = partial(_checkpointed, unit, unit.forward)
@@ -53,16 +53,16 @@ def _checkpointed(unit: nn.Module, forward: Callable[..., Any], *inputs: Any, **
         return forward(*inputs, **named)
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _statistics_kept(unit)
+        return nullcontext(), _frozen_statistics(unit)
 
     return checkpoint(forward, *inputs, use_reentrant=False, context_fn=contexts, **named)
 
 
 @contextmanager
-def _statistics_kept(unit: nn.Module) -> Iterator[None]:
-    """The second forward of a batch must not move running statistics once more.
+def _frozen_statistics(unit: nn.Module) -> Iterator[None]:
+    """Keeps the recomputation of a batch from updating running statistics a second time.
 
-    They are still handed to the kernel, since both forwards must save the same tensors.
+    They are still passed to the kernel, because both forwards must save the same tensors.
     """
     norms = [m for m in unit.modules() if isinstance(m, _BatchNorm) and m.training]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]

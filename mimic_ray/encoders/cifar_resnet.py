@@ -3,7 +3,7 @@
 Shortcuts have no weights (option A): every second pixel, new channels filled with zeros.
 
 Source: He et al., arXiv 1512.03385, section 4.2; key names of akamaster/pytorch_resnet_cifar10,
-whose classifier `linear` is no part of the encoder.
+whose classifier `linear` is not part of the encoder.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Block(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
         self.stride = stride
-        # Half of the new channels before the old ones, half behind.
+        # Half of the new channels go before the old ones, half after.
         self.new_channels = (channels - channels_in) // 2
 
     def forward(self, x: Tensor) -> Tensor:
@@ -69,13 +69,13 @@ def _layer(blocks: int, channels_in: int, channels: int, stride: int) -> nn.Sequ
     return nn.Sequential(first, *(Block(channels, channels, 1) for _ in range(blocks - 1)))
 
 
-def run(net: Any, images: Tensor, wanted: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
-    """Features [B, D], averaged over positions, and the maps [B, C, H, W] of the wanted layers."""
+def run(net: Any, images: Tensor, requested: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Features [B, D], averaged over positions, and the maps [B, C, H, W] of the requested taps."""
     maps = {}
     x = F.relu(net.bn1(net.conv1(images)))
     for tap in TAPS:
         x = net.get_submodule(tap)(x)
-        if tap in wanted:
+        if tap in requested:
             maps[tap] = x
     return x.mean(dim=(2, 3)), maps
 
@@ -97,9 +97,9 @@ def cifar_resnet56(size: int = SIDE) -> Encoder:
 
 
 def encoder(name: str, net: CifarResnet, size: int = SIDE) -> Encoder:
-    """`net` under a name, for images of any `size`.
+    """`net` as an Encoder, for images of any `size`.
 
-    With the statistics of ImageNet: the published weights had them too.
+    The statistics are those of ImageNet, as in the published weights.
     """
     spec = Spec(
         name,

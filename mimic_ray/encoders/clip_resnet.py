@@ -1,7 +1,7 @@
-"""CLIP's ResNet-50 in OpenAI's key layout (what stands behind `visual.` in its files).
+"""CLIP's ResNet-50 in OpenAI's key layout (the keys below `visual.` in its files).
 
-Against the usual ResNet-50: three stem convolutions, average pools in place of strides, and
-attention in place of the last average. The feature is the image embedding [B, 1024], before CLIP
+Differences from the usual ResNet-50: three stem convolutions, average pools instead of strides, and
+attention instead of the last average. The feature is the image embedding [B, 1024], before CLIP
 normalises its length.
 
 Source: Radford et al., arXiv 2103.00020, section 2.4; key names of openai/CLIP.
@@ -21,7 +21,7 @@ from mimic_ray.encoders.sizes import require_whole_patches
 
 TAPS = ("layer1", "layer2", "layer3", "layer4")
 SIDE = 224
-STRIDE = 32  # of the last map, whose positions the attention knows by a table
+STRIDE = 32  # of the last map; the attention has a table of its positions
 HEAD_WIDTH = 64
 
 
@@ -51,7 +51,7 @@ class Bottleneck(nn.Module):
 
 
 class AttentionPool(nn.Module):
-    """Map [B, C, H, W] -> [B, embedding]: the mean token asks, it and all positions answer."""
+    """Map [B, C, H, W] -> [B, embedding]: the mean is the query; it and all positions are keys."""
 
     def __init__(self, grid: int, channels: int, embedding: int) -> None:
         super().__init__()
@@ -74,8 +74,8 @@ class AttentionPool(nn.Module):
                 (self.v_proj, tokens),
             )
         )
-        answer = F.scaled_dot_product_attention(query, key, value)
-        return self.c_proj(answer.transpose(1, 2).flatten(1))
+        pooled = F.scaled_dot_product_attention(query, key, value)
+        return self.c_proj(pooled.transpose(1, 2).flatten(1))
 
 
 class ClipResnet(nn.Module):
@@ -104,8 +104,8 @@ def _layer(blocks: int, channels_in: int, width: int, stride: int) -> nn.Sequent
     return nn.Sequential(first, *(Bottleneck(4 * width, width, 1) for _ in range(blocks - 1)))
 
 
-def run(net: Any, images: Tensor, wanted: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
-    """Pooled embedding [B, D] and the maps of the wanted layers."""
+def run(net: Any, images: Tensor, requested: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Pooled embedding [B, D] and the maps of the requested taps."""
     maps = {}
     x = images
     for conv, norm in ((net.conv1, net.bn1), (net.conv2, net.bn2), (net.conv3, net.bn3)):
@@ -113,7 +113,7 @@ def run(net: Any, images: Tensor, wanted: frozenset[str]) -> tuple[Tensor, dict[
     x = F.avg_pool2d(x, 2)
     for tap in TAPS:
         x = net.get_submodule(tap)(x)
-        if tap in wanted:
+        if tap in requested:
             maps[tap] = x
     return net.attnpool(x), maps
 

@@ -1,7 +1,7 @@
-"""CLIP's image transformers in OpenAI's key layout (what stands behind `visual.` in its files).
+"""CLIP's image transformers in OpenAI's key layout (the keys below `visual.` in its files).
 
 The feature is the projected image embedding, before CLIP normalises its length. The text tower is
-no part.
+not part of the encoder.
 
 Source: Radford et al., arXiv 2103.00020, section 2.4; key names of openai/CLIP.
 """
@@ -22,7 +22,7 @@ HEAD_WIDTH = 64
 
 
 class QuickGelu(nn.Module):
-    """x * sigmoid(1.702 x), as in OpenAI's training; GELU differs by up to 0.02."""
+    """x * sigmoid(1.702 x), as in OpenAI's training; it differs from GELU by up to 0.02."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x * torch.sigmoid(1.702 * x)
@@ -74,15 +74,15 @@ class ClipVit(nn.Module):
         return run(self, images, frozenset())[0]
 
 
-def run(net: Any, images: Tensor, wanted: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
-    """Projected class token [B, D]; patch tokens of the wanted blocks as maps."""
+def run(net: Any, images: Tensor, requested: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Projected class token [B, D]; patch tokens of the requested blocks as maps."""
     maps = {}
     patches = net.conv1(images).flatten(2).transpose(1, 2)
     first = net.class_embedding.expand(len(images), 1, -1)
     tokens = net.ln_pre(torch.cat([first, patches], dim=1) + net.positional_embedding)
     for index, block in enumerate(net.transformer.resblocks):
         tokens = block(tokens)
-        if f"block{index}" in wanted:
+        if f"block{index}" in requested:
             maps[f"block{index}"] = tokens[:, 1:].transpose(1, 2).unflatten(2, (net.grid, net.grid))
     return net.ln_post(tokens[:, 0]) @ net.proj, maps
 

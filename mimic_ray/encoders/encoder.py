@@ -12,7 +12,7 @@ from typing import overload
 import torch
 from torch import Tensor, nn
 
-# What a family supplies: (net, normalised images, wanted taps) -> (features [B, D], maps by name).
+# Each family provides it: (net, normalised images, requested taps) -> (features [B, D], maps).
 Run = Callable[[nn.Module, Tensor, frozenset[str]], tuple[Tensor, dict[str, Tensor]]]
 
 
@@ -92,13 +92,13 @@ class Encoder(nn.Module):
             raise ValueError(
                 f"{self.spec.name} takes [B, 3, {side}, {side}], got {[*images.shape]}"
             )
-        wanted = frozenset(taps or ())
-        if unknown := wanted - set(self.spec.taps):
+        requested = frozenset(taps or ())
+        if unknown := requested - set(self.spec.taps):
             raise ValueError(
                 f"{self.spec.name} has no tap {sorted(unknown)}, only {self.spec.taps}"
             )
-        # The checkpoint's own statistics: what the network saw in its own training.
-        features, maps = self._run(self.net, (images - self.mean) / self.std, wanted)
+        # The statistics of the checkpoint's own training.
+        features, maps = self._run(self.net, (images - self.mean) / self.std, requested)
         if taps is None:
             return features
         return features, [maps[tap] for tap in taps]

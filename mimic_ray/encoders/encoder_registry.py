@@ -1,6 +1,6 @@
-"""Every encoder by name: ours, aliases for timm's, all of timm's ResNets and transformers, yours.
+"""Every encoder by name: our own, aliases, all of timm's ResNets and ViTs, and the user's.
 
-A new family is one file and one line a member here; listing the names imports no torch.
+A new family is one file, and one line per member here. Listing the names imports no torch.
 """
 
 from __future__ import annotations
@@ -45,41 +45,41 @@ ENCODERS: Registry[Callable[..., Encoder]] = Registry(
 )
 
 HINT = (
-    "Any ResNet or vision transformer of timm works by its timm name (resnet*, vit_*, deit*, "
+    "Any ResNet or vision transformer of timm works under its timm name (resnet*, vit_*, deit*, "
     "beit*, eva*), and your own network as file.py:function."
 )
 
 
 def names() -> list[str]:
-    """Our own names and aliases. timm's further names, some 300, are not listed."""
+    """Our own names and aliases, without the other 300 or so names of timm."""
     return [*ENCODERS, *TIMM_ALIASES]
 
 
 def build(name: str) -> Encoder:
     """The encoder of that name with random weights, in train mode on the current device.
 
-    A size may follow: `resnet50@96`, `vit_b16@384`. `file.py:function` runs the user's code: pass
-    only a name that the user has typed. Raises UnknownNameError with near names; UsageError for a
-    user's file that does not serve, and for a size that is none or that patches do not cover.
+    The name may end in a size: `resnet50@96`, `vit_b16@384`. `file.py:function` runs the user's
+    code, so pass only a name that the user has typed. Raises UnknownNameError with near names;
+    UsageError for a user's file that cannot be used, and for an invalid size.
     """
-    # Imported on use: it needs torch, and timm alone takes 2 s.
+    # Imported on use, because it needs torch, and timm alone takes 2 s.
     from mimic_ray.encoders import user_module
 
     if is_user_code(name):
         if sizes.is_stated(name):
             raise UsageError(
-                f"{name} states a size, but what your network is for only your function knows: "
-                "write one that builds it for that size, and leave the size out here."
+                f"{name} has a size, but only your function can set the size of your network: "
+                "build it for that size there, and remove the size here."
             )
         return user_module.build(name)
     base, size = sizes.split(name)
     if base in ENCODERS:
         make = ENCODERS.resolve(base)
-        made = make() if size is None else make(size)
+        encoder = make() if size is None else make(size)
     else:
-        made = _build_timm(base, size)
-    made.spec = replace(made.spec, name=name)
-    return made
+        encoder = _build_timm(base, size)
+    encoder.spec = replace(encoder.spec, name=name)
+    return encoder
 
 
 def input_size(name: str) -> int:
@@ -116,11 +116,11 @@ def _timm_name(name: str) -> str:
     if timm_family.supports(timm_name):
         return timm_name
     known = [*names(), *timm_family.names(tagged="." in name)]
-    raise UnknownNameError("encoder", name, _meant(name, known), HINT)
+    raise UnknownNameError("encoder", name, _likely(name, known), HINT)
 
 
-def _meant(name: str, known: list[str]) -> list[str]:
-    """All matches of a wildcard, as many as fit a line, or else the names spelt most alike."""
+def _likely(name: str, known: list[str]) -> list[str]:
+    """The first matches of a wildcard, or the most similar names."""
     if any(sign in name for sign in "*?"):
         return [candidate for candidate in dict.fromkeys(known) if fnmatchcase(candidate, name)][:8]
     return near_names(name, known)

@@ -1,4 +1,4 @@
-"""From a file of weights and the name of an encoder to an encoder that can be used."""
+"""Loads a weight file into an encoder."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Loaded:
     fit: Fit
 
 
-def load_checkpoint(place: str | Path, encoder_name: str) -> Loaded:
-    """The encoder of that name with the weights at `place`: float32, eval mode, no gradients.
+def load_checkpoint(location: str | Path, encoder_name: str) -> Loaded:
+    """The encoder of that name with the weights at `location`: float32, eval mode, no gradients.
 
-    `place` is a path or an address. Raises UnknownNameError for the name, a CheckpointError for
-    the file, StorageError for one that cannot be had.
+    `location` is a path or an address. Raises UnknownNameError for the name, a CheckpointError for
+    the file, StorageError if it cannot be fetched.
     """
-    encoder = build(encoder_name)  # first: a wrong name is found sooner than a large file is read
-    checkpoint = read_checkpoint(at_hand(str(place)))
+    encoder = build(encoder_name)  # first, so a wrong name is found before a large file is read
+    checkpoint = read_checkpoint(at_hand(str(location)))
     fitted = fit(checkpoint, encoder)
     encoder.net.load_state_dict(fitted.state)
     encoder.eval().requires_grad_(False)

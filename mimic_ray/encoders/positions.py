@@ -1,16 +1,19 @@
-"""A transformer's table of positions for another image size: one row a patch, interpolated.
+"""Interpolates the position embeddings of a transformer to another image size.
 
-The rows of patches are a square grid, resized by antialiased bicubic as timm does for its own
-checkpoints; rows of prefix tokens stay as they are.
+The table has one row per patch. These rows form a square grid, which is resized by antialiased
+bicubic interpolation, as timm does for its own checkpoints; rows of prefix tokens do not change.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from torch import Size, Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-# What timm, torchvision and CLIP call the table.
+# The names of the table in timm, torchvision and CLIP.
 _NAMES = {"pos_embed", "pos_embedding", "positional_embedding"}
 
 
@@ -18,38 +21,38 @@ def is_table(key: str) -> bool:
     return key.rpartition(".")[2] in _NAMES
 
 
-def grids(found: Size, wanted: Size) -> tuple[int, int] | None:
-    """Patches a side in both shapes [..., rows, width]; None where one cannot become the other.
+def grids(found: Sequence[int], expected: Sequence[int]) -> tuple[int, int] | None:
+    """Patches per side in both shapes [..., rows, width]; None if one cannot become the other.
 
-    The rows that are no patches are those that `wanted` has beside its largest square: at most the
-    class token's, since timm gives register tokens no positions.
+    Rows beyond the largest square in `expected` belong to prefix tokens: at most the class token,
+    because timm gives register tokens no positions.
     """
-    if len(found) != len(wanted) or len(wanted) < 2 or found[-1] != wanted[-1]:
+    if len(found) != len(expected) or len(expected) < 2 or found[-1] != expected[-1]:
         return None
-    if any(length != 1 for length in (*found[:-2], *wanted[:-2])):
+    if any(length != 1 for length in (*found[:-2], *expected[:-2])):
         return None
-    side = math.isqrt(wanted[-2])
-    prefix = wanted[-2] - side**2
+    side = math.isqrt(expected[-2])
+    prefix = expected[-2] - side**2
     old_side = math.isqrt(max(found[-2] - prefix, 0))
     if side == 0 or old_side == 0 or prefix > 1 or old_side**2 + prefix != found[-2]:
         return None
     return old_side, side
 
 
-def resampled(table: Tensor, wanted: Size) -> Tensor:
-    """`table` [..., rows, width] with the rows of `wanted`, in float32.
+def resampled(table: Tensor, expected: Sequence[int]) -> Tensor:
+    """`table` [..., rows, width] with the rows of `expected`, in float32.
 
     Raises ValueError for shapes that have no `grids`.
     """
-    # Imported on use: timm takes 2 s.
+    # Imported on use, because timm takes 2 s.
     from timm.layers import resample_abs_pos_embed
 
-    sides = grids(table.shape, wanted)
+    sides = grids(table.shape, expected)
     if sides is None:
-        raise ValueError(f"a table {[*table.shape]} cannot become one of {[*wanted]}")
+        raise ValueError(f"a table {[*table.shape]} cannot become one of {[*expected]}")
     old, new = sides
     rows = table.float().reshape(1, *table.shape[-2:])
     out = resample_abs_pos_embed(
-        rows, new_size=[new, new], old_size=[old, old], num_prefix_tokens=wanted[-2] - new**2
+        rows, new_size=[new, new], old_size=[old, old], num_prefix_tokens=expected[-2] - new**2
     )
-    return out.reshape(wanted)
+    return out.reshape(expected)

@@ -1,7 +1,7 @@
 """BadEncoder's SimCLR ResNets: torchvision's, with a stem for 32 x 32 images, in one Sequential.
 
 The stem is a 3 x 3 convolution of stride 1 without max-pooling. Keys are `f.0.weight` (stem),
-`f.1...` (batch norm), `f.3...` to `f.6...` (layer1 to layer4). The projector, `g`, is no part.
+`f.1...` (batch norm), `f.3...` to `f.6...` (layer1 to layer4). The projector `g` is not part of it.
 
 Source: jinyuan-jia/BadEncoder; SimCLR, arXiv 2002.05709, appendix B.9.
 """
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.encoders.normalisation import CIFAR10
 
-PLACES = ("conv1", "bn1", "relu", "layer1", "layer2", "layer3", "layer4", "avgpool")
+LAYERS = ("conv1", "bn1", "relu", "layer1", "layer2", "layer3", "layer4", "avgpool")
 TAPS = ("layer1", "layer2", "layer3", "layer4")
 SIDE = 32
 
@@ -27,20 +27,20 @@ class SimclrResnet(nn.Module):
     def __init__(self, resnet: nn.Module) -> None:
         super().__init__()
         resnet.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
-        self.f = nn.Sequential(*(resnet.get_submodule(place) for place in PLACES))
+        self.f = nn.Sequential(*(resnet.get_submodule(name) for name in LAYERS))
 
     def forward(self, images: Tensor) -> Tensor:
         return run(self, images, frozenset())[0]
 
 
-def run(net: Any, images: Tensor, wanted: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
-    """Features [B, D] and the maps [B, C, H, W] of the wanted layers."""
+def run(net: Any, images: Tensor, requested: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Features [B, D] and the maps [B, C, H, W] of the requested taps."""
     maps = {}
     x = images
-    for place, layer in zip(PLACES, net.f, strict=True):
+    for name, layer in zip(LAYERS, net.f, strict=True):
         x = layer(x)
-        if place in wanted:
-            maps[place] = x
+        if name in requested:
+            maps[name] = x
     return x.flatten(1), maps
 
 

@@ -1,4 +1,4 @@
-"""Taps that a user asks for by name or pattern, checked against those that an encoder has."""
+"""Selects taps of an encoder by name or pattern."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from mimic_ray.base.text import near_names
 from mimic_ray.encoders.encoder import Spec
 
 
-def chosen_taps(spec: Spec, wanted: Sequence[str]) -> tuple[str, ...]:
-    """The encoder's taps that `wanted` names, each once, from the input to the output.
+def chosen_taps(spec: Spec, patterns: Sequence[str]) -> tuple[str, ...]:
+    """The taps that match `patterns`, each once, in the order of the network.
 
-    A name may be a pattern: `block*`, `layer[34]`. Raises UnknownNameError for a name or pattern
-    that means no tap, with near names and all that there are.
+    Patterns are names or wildcards: `block*`, `layer[34]`. Raises UnknownNameError for a pattern
+    without a match, with near names and a list of the taps.
     """
-    named: set[str] = set()
-    for name in wanted:
-        found = [tap for tap in spec.taps if fnmatchcase(tap, name)]
+    chosen: set[str] = set()
+    for pattern in patterns:
+        found = [tap for tap in spec.taps if fnmatchcase(tap, pattern)]
         if not found:
             raise UnknownNameError(
-                f"tap of {spec.name}", name, near_names(name, spec.taps), _hint(spec)
+                f"tap of {spec.name}", pattern, near_names(pattern, spec.taps), _hint(spec)
             )
-        named.update(found)
-    return tuple(tap for tap in spec.taps if tap in named)
+        chosen.update(found)
+    return tuple(tap for tap in spec.taps if tap in chosen)
 
 
 def _hint(spec: Spec) -> str:

@@ -1,8 +1,8 @@
-"""Every ResNet and vision transformer of timm, by timm's own names, with or without a tag.
+"""Every ResNet and vision transformer of timm under its timm name, with or without a tag.
 
-A tag (`vit_small_patch16_224.dino`) says whose weights are meant, and with them the statistics of
+A tag (`vit_small_patch16_224.dino`) selects a publisher's weights, and with them the statistics of
 the input. Nothing is downloaded. Taps come from timm's `forward_intermediates`: `layer1` to
-`layer4` of a ResNet; of a transformer every `block<i>`, its patch tokens as a map.
+`layer4` of a ResNet, and each `block<i>` of a transformer, whose patch tokens are the map.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.encoders.sizes import require_whole_patches
 
-# timm's modules of ResNets and of transformers with one grid of patches, and whom of each we take.
+# timm's modules of ResNets and of transformers with a single patch grid, and the models taken.
 MODULES = {
     "resnet": "*",
     "resnetv2": "*",
@@ -36,7 +36,7 @@ MODULES = {
 
 @cache
 def names(tagged: bool = False) -> tuple[str, ...]:
-    """The names that `build` takes, without tags or only with them. Square inputs only."""
+    """The names that `build` accepts, all without or all with tags. Square inputs only."""
     listed = (
         name for module in MODULES for name in timm.list_models(module=module, include_tags=tagged)
     )
@@ -59,48 +59,48 @@ def supports(timm_name: str) -> bool:
 
 
 def build(timm_name: str, name: str, size: int | None = None) -> Encoder:
-    """The encoder with random weights, for images of `size` pixels a side or of its own size;
-    `name` is what our users call it.
+    """The encoder with random weights, for images of `size` pixels or its default size. `name` is
+    the name that the user gave.
 
-    Raises UsageError where patches do not cover such an image.
+    Raises UsageError if the size is not a multiple of the patches.
     """
     net = timm.create_model(timm_name, pretrained=False, num_classes=0)
     config = net.pretrained_cfg
-    own_size = config["input_size"][1]
-    if size is not None and size != own_size and _has_patches(net):
-        require_whole_patches(name, size, own_size // net.patch_embed.grid_size[0])
+    default_size = config["input_size"][1]
+    if size is not None and size != default_size and _has_patches(net):
+        require_whole_patches(name, size, default_size // net.patch_embed.grid_size[0])
         net = timm.create_model(timm_name, pretrained=False, num_classes=0, img_size=size)
-    return encoder(name, net, size or own_size, config["mean"], config["std"])
+    return encoder(name, net, size or default_size, config["mean"], config["std"])
 
 
 def encoder(name: str, net: Any, input_size: int, mean: Any, std: Any) -> Encoder:
     """A timm network without its classifier as an Encoder."""
-    places = _places(net)
-    spec = Spec(name, net.head_hidden_size, input_size, tuple(mean), tuple(std), tuple(places))
-    return Encoder(spec, net, partial(run, places=places))
+    indices = _tap_indices(net)
+    spec = Spec(name, net.head_hidden_size, input_size, tuple(mean), tuple(std), tuple(indices))
+    return Encoder(spec, net, partial(run, indices=indices))
 
 
-def _places(net: Any) -> dict[str, int]:
-    """Our tap names and their places among timm's intermediates."""
+def _tap_indices(net: Any) -> dict[str, int]:
+    """Tap names and their indices among timm's intermediates."""
     if _has_patches(net):
         return {f"block{index}": index for index in range(len(net.blocks))}
-    # Place 0 is the stem.
+    # Index 0 is the stem.
     return {f"layer{index}": index for index in (1, 2, 3, 4)}
 
 
 def _has_patches(net: Any) -> bool:
-    """Whether it is a transformer: a ResNet takes images of any size as it is."""
+    """Whether it is a transformer; a ResNet accepts any image size."""
     return hasattr(net, "blocks")
 
 
 def run(
-    net: Any, images: Tensor, wanted: frozenset[str], *, places: dict[str, int]
+    net: Any, images: Tensor, requested: frozenset[str], *, indices: dict[str, int]
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Features [B, D] as the network's own forward gives them, and the wanted maps."""
-    if not wanted:
+    """Features [B, D] as from the network's own forward, and the maps of the requested taps."""
+    if not requested:
         return net(images), {}
-    taps = sorted(wanted, key=places.__getitem__)
+    taps = sorted(requested, key=indices.__getitem__)
     last, maps = net.forward_intermediates(
-        images, indices=[places[tap] for tap in taps], output_fmt="NCHW"
+        images, indices=[indices[tap] for tap in taps], output_fmt="NCHW"
     )
     return net.forward_head(last), dict(zip(taps, maps, strict=True))

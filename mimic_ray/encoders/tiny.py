@@ -1,4 +1,4 @@
-"""Encoders that run in a millisecond, for tests: the true code paths at a toy size."""
+"""Encoders for tests that run in a millisecond, on the same code paths as large ones."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from mimic_ray.encoders.sizes import require_whole_patches
 
 
 def tiny_resnet(size: int = 32) -> Encoder:
-    """A CIFAR ResNet of one block a layer: maps of 32, 16 and 8 pixels, 32 features."""
+    """A CIFAR ResNet with one block per layer: maps of 32, 16 and 8 pixels, 32 features."""
     net = cifar_resnet.CifarResnet(blocks=1, widths=(8, 16, 32))
     return cifar_resnet.encoder("tiny_resnet", net, size)
 
 
 def tiny_vit(size: int = 32) -> Encoder:
     """timm's transformer with 3 blocks, 16 patches and 32 features."""
-    # timm takes 2 s to import, which tiny_resnet shall not cost.
+    # timm takes 2 s to import, and tiny_resnet does not need it.
     from timm.models.vision_transformer import VisionTransformer
 
     from mimic_ray.encoders import timm_family

@@ -1,6 +1,6 @@
 """torchvision's vision transformers under torchvision's key names, without their `heads`.
 
-torchvision's ResNets need no file: they have timm's names and keys.
+torchvision's ResNets have timm's names and keys, so they need no file here.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from mimic_ray.encoders.sizes import require_whole_patches
 SIDE = 224
 
 
-def run(net: Any, images: Tensor, wanted: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
-    """Class token after the last norm [B, D]; patch tokens of the wanted blocks as maps."""
+def run(net: Any, images: Tensor, requested: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Class token after the last norm [B, D]; patch tokens of the requested blocks as maps."""
     maps = {}
     side = images.shape[-1] // net.patch_size
     patches = net.conv_proj(images).flatten(2).transpose(1, 2)
@@ -28,7 +28,7 @@ def run(net: Any, images: Tensor, wanted: frozenset[str]) -> tuple[Tensor, dict[
     tokens = net.encoder.dropout(tokens + net.encoder.pos_embedding)
     for index, block in enumerate(net.encoder.layers):
         tokens = block(tokens)
-        if f"block{index}" in wanted:
+        if f"block{index}" in requested:
             maps[f"block{index}"] = tokens[:, 1:].transpose(1, 2).unflatten(2, (side, side))
     return net.encoder.ln(tokens)[:, 0], maps
 

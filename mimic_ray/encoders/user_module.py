@@ -5,7 +5,7 @@
         spec = Spec("mine", 128, 64, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), taps=("layer1",))
         return Encoder(spec, MyNet(), run)      # run: see mimic_ray/encoders/encoder.py
 
-This runs code by design. It happens for a name that the user typed, never for one found in a file.
+This runs code by design, and only for a name that the user typed, never for one found in a file.
 """
 
 from __future__ import annotations
@@ -20,19 +20,18 @@ from mimic_ray.encoders.encoder import Encoder
 def build(name: str) -> Encoder:
     """The Encoder that the function returns, named by the file's full path and the function.
 
-    Raises UsageError when file or function is missing, fails, or returns something else.
+    Raises UsageError if the file or function is missing, fails, or returns something else.
     """
     make = user_code.load(name, "encoder")
-    place = f"{user_code.file_of(name)}:{name.rpartition(':')[2]}"
+    reference = f"{user_code.file_of(name)}:{name.rpartition(':')[2]}"
     if not callable(make):
-        raise UsageError(f"{place} is of type {type(make).__name__}, not a function.")
+        raise UsageError(f"{reference} is of type {type(make).__name__}, not a function.")
     with user_code.named_errors(name):
-        made = make()
-    if not isinstance(made, Encoder):
+        encoder = make()
+    if not isinstance(encoder, Encoder):
         raise UsageError(
-            f"{place} returned a {type(made).__name__}, not a mimic_ray.Encoder: wrap the network "
-            "in one."
+            f"{reference} returned a {type(encoder).__name__}: it must return a mimic_ray.Encoder."
         )
-    # The full path, so that a worker or a resumed run finds it from any folder.
-    made.spec = replace(made.spec, name=place)
-    return made
+    # The full path, so that workers and resumed runs find it from any folder.
+    encoder.spec = replace(encoder.spec, name=reference)
+    return encoder

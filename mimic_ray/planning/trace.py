@@ -227,7 +227,7 @@ def _summary(step: Step, forward: OperationCounter, counter: OperationCounter, b
     views = {t.untyped_storage()._cdata: _size([t]) for t in step.pair if t is not None}
     static = _size([*step.student.parameters(), *step.student.buffers()])
     teacher = _size([*step.teacher.parameters(), *step.teacher.buffers()])
-    moments = _size(value for kept in step.optimiser.state.values() for value in kept.values())
+    moments = _size(value for state in step.optimiser.state.values() for value in state.values())
     resting = static + teacher + moments + sum(views.values())
     units = [_size(unit.parameters()) for unit in blocks(step.student.encoder)]
     return Trace(

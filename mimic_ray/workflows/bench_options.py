@@ -41,7 +41,7 @@ class Effect:
     option: str
     step_s: float
     first_step_s: float
-    kept_bytes: int
+    saved_bytes: int
     notes: list[str]
 
 
@@ -52,13 +52,13 @@ def bench_options(
     runs = {option: _start(encoder, batch, rounds, device, OPTIONS[option]) for option in OPTIONS}
     steps = {option: run.steps() for option, run in runs.items()}
     first = {option: _seconds(steps[option], run) for option, run in runs.items()}
-    kept = {option: _kept(steps[option], run) for option, run in runs.items()}
+    saved = {option: _saved(steps[option], run) for option, run in runs.items()}
     taken: dict[str, list[float]] = {option: [] for option in OPTIONS}
     for _ in range(rounds):
         for option, run in runs.items():
             taken[option].append(_seconds(steps[option], run))
     return [
-        Effect(option, median(taken[option]), first[option], kept[option], runs[option].notes)
+        Effect(option, median(taken[option]), first[option], saved[option], runs[option].notes)
         for option in OPTIONS
     ]
 
@@ -89,19 +89,19 @@ def _seconds(steps: Iterator[Any], run: Distillation) -> float:
     return clock() - start
 
 
-def _kept(steps: Iterator[Any], run: Distillation) -> int:
+def _saved(steps: Iterator[Any], run: Distillation) -> int:
     """Bytes that one part of a step saves for its backward pass, each storage counted once."""
     found: dict[int, int] = {}
     weights = {p.untyped_storage().data_ptr() for p in run.student.parameters()}
 
-    def keep(tensor: Tensor) -> Tensor:
+    def save(tensor: Tensor) -> Tensor:
         memory = tensor.untyped_storage()
         if memory.data_ptr() not in weights:
             found[memory.data_ptr()] = memory.nbytes()
         return tensor
 
     def enter(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        keep(inputs[0])
+        save(inputs[0])
 
     parts: list[int] = []
 
@@ -113,7 +113,7 @@ def _kept(steps: Iterator[Any], run: Distillation) -> int:
     if run.recipe.training.checkpoint_activations:
         # A recomputed block keeps its input outside autograd.
         hooks += [u.register_forward_pre_hook(enter) for u in blocks(run.student.encoder)]
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
         next(steps)
         run.settle()
     for hook in hooks:

@@ -57,7 +57,7 @@ def demo(
     """Creates `folder`; `on_part` is called with a sentence about each of the three parts."""
     start = time.monotonic()
     clean = DATA / "resnet20-cifar10.th"
-    with sandbox.kept():  # one child process reads all the checkpoints
+    with sandbox.shared():  # one child process reads all the checkpoints
         on_part(
             "1/3  Attack: BadEncoder on a third-party ResNet-20; trigger: white corner patch; "
             f"target class: {TARGET}"

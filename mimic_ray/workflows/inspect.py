@@ -6,15 +6,13 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
-
 from mimic_ray.base.errors import WrongEncoderError
 from mimic_ray.base.storage import at_hand
 from mimic_ray.base.text import plain
-from mimic_ray.encoders.checkpoint.read import Checkpoint, read_checkpoint
-from mimic_ray.encoders.checkpoint.resolve import Fit, fit, fitting_encoders
+from mimic_ray.encoders.checkpoint.key_match import KeyMatch, fitting_encoders, require_match
+from mimic_ray.encoders.checkpoint.known_layouts import KnownLayout, built_layouts, known_layouts
+from mimic_ray.encoders.checkpoint.layout import Layout, TensorInfos, read_layout
 from mimic_ray.encoders.checkpoint.sniff import shown
-from mimic_ray.encoders.encoder_registry import build
 from mimic_ray.store.checksums import check_sums
 
 
@@ -52,7 +50,7 @@ class Inspection:
     groups: list[GroupFacts]
     notes: dict[str, str]
     fits: list[Match]
-    misfit: str | None  # why the encoder that was asked about does not fit
+    misfit: WrongEncoderError | None  # why the one encoder that was checked does not fit
 
 
 def inspect(checkpoint: str | Path, encoder: str | None = None) -> Inspection:
@@ -79,49 +77,54 @@ def inspect(checkpoint: str | Path, encoder: str | None = None) -> Inspection:
             print(match.encoder, "at", match.place, "without", match.left_out)
     """
     # First: a wrong name is found sooner than a large file is read.
-    wanted = None if encoder is None else build(encoder)
+    wanted = None if encoder is None else _layout_of(encoder)
     path = at_hand(str(checkpoint))
     for run in (path.parent, path.parent.parent):
         check_sums(run, path.relative_to(run).as_posix())
-    read = read_checkpoint(path)
-    misfit = None
-    if wanted is None:
-        fits = fitting_encoders(read)
+    layout = read_layout(path)
+    misfit: WrongEncoderError | None = None
+    if encoder is None or wanted is None:
+        fits = fitting_encoders(layout)
     else:
         try:
-            fits = [fit(read, wanted)]
+            fits = [require_match(layout, encoder, wanted.side, wanted.tensors)]
         except WrongEncoderError as error:
-            fits, misfit = [], error.message
+            fits, misfit = [], error
     return Inspection(
-        file=shown(read.path),
-        format=read.format,
-        size_bytes=read.path.stat().st_size,
-        sha256=read.sha256,
-        groups=_groups(read),
-        notes=read.notes,
+        file=shown(layout.path),
+        format=layout.format,
+        size_bytes=layout.path.stat().st_size,
+        sha256=layout.sha256,
+        groups=_groups(layout),
+        notes=layout.notes,
         fits=[_match(found) for found in fits],
         misfit=misfit,
     )
 
 
-def _groups(checkpoint: Checkpoint) -> list[GroupFacts]:
+def _layout_of(encoder: str) -> KnownLayout:
+    """Raises UnknownNameError, and UsageError for a user's own file that fails."""
+    return known_layouts().get(encoder) or built_layouts([encoder])[encoder]
+
+
+def _groups(layout: Layout) -> list[GroupFacts]:
     """Largest first: an optimizer may hold a small group for every weight."""
-    facts = [_facts(group, tensors) for group, tensors in checkpoint.groups.items()]
+    facts = [_facts(group, tensors) for group, tensors in layout.groups.items()]
     return sorted(facts, key=lambda group: -group.numbers)
 
 
-def _facts(group: tuple[str, ...], tensors: dict[str, Tensor]) -> GroupFacts:
-    kinds = Counter(str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values())
+def _facts(group: tuple[str, ...], tensors: TensorInfos) -> GroupFacts:
+    kinds = Counter(tensor.dtype for tensor in tensors.values())
     return GroupFacts(
         place=plain(".".join(group)),
         tensors=len(tensors),
-        numbers=sum(tensor.numel() for tensor in tensors.values()),
+        numbers=sum(tensor.numbers for tensor in tensors.values()),
         precisions=[kind for kind, _ in kinds.most_common()],
         first_keys=[plain(key, 80) for key in list(tensors)[:3]],
     )
 
 
-def _match(found: Fit) -> Match:
+def _match(found: KeyMatch) -> Match:
     return Match(
         encoder=found.encoder,
         place=plain(".".join(found.group)),

@@ -34,7 +34,15 @@ def test_the_check_notices_a_heavy_import():
     assert "torch" in imported_after("import mimic_ray; mimic_ray.load_encoder")
 
 
-def test_the_main_job_in_process_needs_no_ray():
-    assert "ray" not in imported_after(
-        "import mimic_ray.workflows.purify, mimic_ray.execution.worker"
+def test_the_main_job_in_process_imports_neither_ray_nor_networks_that_it_does_not_use():
+    found = imported_after("import mimic_ray.workflows.purify, mimic_ray.execution.worker")
+    assert not found & {"ray", "timm", "torchvision", "matplotlib", "optuna", "pandas"}
+
+
+def test_reading_a_layout_and_matching_it_need_no_torch():
+    found = imported_after(
+        "import mimic_ray.workflows.inspect\n"
+        "from mimic_ray.encoders.checkpoint.known_layouts import known_layouts\n"
+        "known_layouts()"
     )
+    assert not found & {"torch", "numpy"}

@@ -16,7 +16,7 @@ def encoder(request):
 
 
 @pytest.mark.parametrize("name", UNITS)
-def test_the_units_are_those_that_repeat(name):
+def test_the_repeated_units_are_found(name):
     with torch.device("meta"):
         encoder = encoder_registry.build(name)
     found = blocks(encoder)
@@ -44,16 +44,16 @@ def gradients(encoder, images):
     )
 
 
-def test_recomputing_activations_changes_memory_and_nothing_else(encoder):
+def test_recomputing_activations_changes_only_memory(encoder):
     other = copy.deepcopy(encoder)
     assert checkpoint_activations(other) == 3
     images = torch.rand(4, 3, encoder.spec.input_size, encoder.spec.input_size)
     loss, grads, buffers, plain_bytes = gradients(encoder, images)
-    again, other_grads, other_buffers, kept_bytes = gradients(other, images)
+    again, other_grads, other_buffers, checkpointed_bytes = gradients(other, images)
     assert torch.equal(loss, again)
     for left, right in zip(grads, other_grads, strict=True):
         assert (left is None and right is None) or torch.equal(left, right)
-    # Running statistics too, which a second forward would have moved twice.
+    # Also the running statistics, which a second forward must not update again.
     assert all(map(torch.equal, buffers, other_buffers))
-    assert kept_bytes < 0.5 * plain_bytes
+    assert checkpointed_bytes < 0.5 * plain_bytes
     assert other.state_dict().keys() == encoder.state_dict().keys()

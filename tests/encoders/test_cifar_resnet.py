@@ -15,7 +15,7 @@ from mimic_ray.encoders.cifar_resnet import Block
 
 
 @pytest.mark.parametrize(("depth", "weights"), [(20, 269_722), (32, 464_154), (56, 853_018)])
-def test_the_weights_are_as_many_as_published_less_the_classifier(depth: int, weights: int) -> None:
+def test_the_number_of_weights_is_as_published(depth: int, weights: int) -> None:
     net = encoder_registry.build(f"cifar_resnet{depth}").net
     classifier = 64 * 10 + 10
     assert sum(weight.numel() for weight in net.parameters()) == weights - classifier
@@ -23,7 +23,7 @@ def test_the_weights_are_as_many_as_published_less_the_classifier(depth: int, we
     assert len(convolutions) == depth - 1
 
 
-def test_a_shortcut_takes_every_second_pixel_between_zeros() -> None:
+def test_a_shortcut_has_every_second_pixel_between_zero_channels() -> None:
     images = torch.arange(2 * 16.0).reshape(1, 2, 4, 4)
     shortcut = Block(2, 4, stride=2).shortcut(images)
     assert shortcut[0, :, 0, 0].tolist() == [0.0, 0.0, 16.0, 0.0]
@@ -48,7 +48,7 @@ def lossless_test_images(data: Path) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.data
 @pytest.mark.parametrize(("depth", "correct"), [(20, 932), (32, 944), (56, 943)])
-def test_published_weights_reach_the_accuracy_measured_for_them(
+def test_published_weights_reach_their_measured_accuracy(
     shared_data: Path, depth: int, correct: int
 ) -> None:
     from mimic_ray.encoders.load import load_checkpoint
@@ -67,5 +67,5 @@ def test_published_weights_reach_the_accuracy_measured_for_them(
         features = torch.cat([loaded.encoder(part / 255) for part in images.split(128)])
         found = (features @ weight.T + bias).argmax(dim=1)
 
-    # 0.1 point of 1,017 images is one image.
+    # One of 1,017 images is 0.1 percentage points.
     assert abs(int((found == labels).sum()) - correct) <= 1

@@ -1,4 +1,4 @@
-"""CLIP's transformer against timm's, whose own converter states what OpenAI's keys mean."""
+"""CLIP's transformer against timm's, whose converter defines the meaning of OpenAI's keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def as_in_openais_files(net: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {f"visual.{key}": value for key, value in net.state_dict().items()}
 
 
-def test_every_transformer_weight_has_its_place_in_timms() -> None:
+def test_every_weight_has_a_counterpart_in_timms_network() -> None:
     import timm
     from timm.models.vision_transformer import checkpoint_filter_fn as vit_from_openai
 
@@ -26,7 +26,7 @@ def test_every_transformer_weight_has_its_place_in_timms() -> None:
             assert shapes == {key: value.shape for key, value in net.state_dict().items()}
 
 
-def test_the_transformer_computes_what_timms_does() -> None:
+def test_it_computes_the_same_as_timms_network() -> None:
     from timm.models.vision_transformer import VisionTransformer
     from timm.models.vision_transformer import checkpoint_filter_fn as vit_from_openai
 
@@ -40,7 +40,7 @@ def test_the_transformer_computes_what_timms_does() -> None:
     images = torch.randn(2, 3, 224, 224)
     with torch.no_grad():
         embedding, maps = clip_vit.run(ours, images, frozenset({"block0", "block1"}))
-        last, wanted = theirs.forward_intermediates(images)
+        last, expected = theirs.forward_intermediates(images)
         torch.testing.assert_close(embedding, theirs.forward_head(last), rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(maps["block0"], wanted[0], rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(maps["block1"], wanted[1], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(maps["block0"], expected[0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(maps["block1"], expected[1], rtol=1e-4, atol=1e-4)

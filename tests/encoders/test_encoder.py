@@ -1,4 +1,4 @@
-"""The interface itself, on a network whose outputs can be written down."""
+"""The interface, on a network with simple outputs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from mimic_ray.encoders.encoder import Encoder, Spec
 
 
-def _run(net: Any, images: Tensor, wanted: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
-    return net(images).mean(dim=(2, 3)), {tap: images * int(tap) for tap in wanted}
+def _run(net: Any, images: Tensor, requested: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
+    return net(images).mean(dim=(2, 3)), {tap: images * int(tap) for tap in requested}
 
 
 @pytest.fixture
@@ -21,18 +21,18 @@ def encoder() -> Encoder:
     return Encoder(spec, nn.Identity(), _run)
 
 
-def test_images_are_normalised_channel_by_channel(encoder: Encoder) -> None:
+def test_images_are_normalised_per_channel(encoder: Encoder) -> None:
     white = encoder(torch.ones(1, 3, 4, 4))
     torch.testing.assert_close(white, torch.tensor([[1.0, 3.0, 0.5]]))
 
 
-def test_maps_come_in_the_order_asked_for(encoder: Encoder) -> None:
+def test_maps_have_the_requested_order(encoder: Encoder) -> None:
     _, maps = encoder(torch.rand(2, 3, 4, 4), ["3", "1"])
     torch.testing.assert_close(maps[0], 3 * maps[1])
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 5, 4), (2, 1, 4, 4), (3, 4, 4)])
-def test_images_of_another_shape_are_refused_with_both(
+def test_images_of_another_shape_are_refused_with_both_shapes(
     encoder: Encoder, shape: tuple[int, ...]
 ) -> None:
     with pytest.raises(ValueError, match=r"toy takes \[B, 3, 4, 4\], got \[.*\]"):
@@ -44,5 +44,5 @@ def test_an_unknown_tap_is_refused_with_the_known_ones(encoder: Encoder) -> None
         encoder(torch.rand(1, 3, 4, 4), ["layer9", "1"])
 
 
-def test_the_statistics_are_no_weights_of_the_checkpoint(encoder: Encoder) -> None:
+def test_the_statistics_are_not_in_the_state_dict(encoder: Encoder) -> None:
     assert not encoder.state_dict()

@@ -13,13 +13,14 @@ from mimic_ray.encoders.aliases import TIMM_ALIASES
 
 def test_listing_the_names_imports_no_torch() -> None:
     code = (
-        "import sys; from mimic_ray.encoders import registry; assert len(registry.names()) > 40;"
+        "import sys; from mimic_ray.encoders.encoder_registry import names;"
+        "assert len(names()) > 40;"
         "sys.exit(bool({'torch', 'timm', 'torchvision'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_list_is_the_whole_registry() -> None:
+def test_the_list_has_every_registered_name_once() -> None:
     names = encoder_registry.names()
     assert len(names) == len(set(names)) == len(encoder_registry.ENCODERS) + len(TIMM_ALIASES)
     assert {
@@ -31,7 +32,7 @@ def test_the_list_is_the_whole_registry() -> None:
     } <= set(names)
 
 
-def test_every_torchvision_resnet_has_its_name() -> None:
+def test_every_torchvision_resnet_is_listed() -> None:
     import torchvision
 
     theirs = [
@@ -44,14 +45,14 @@ def test_every_torchvision_resnet_has_its_name() -> None:
 
 
 @pytest.mark.parametrize("alias", TIMM_ALIASES)
-def test_an_alias_names_a_model_of_timm(alias: str) -> None:
+def test_an_alias_is_a_model_of_timm(alias: str) -> None:
     from mimic_ray.encoders import timm_family
 
     assert timm_family.supports(TIMM_ALIASES[alias])
 
 
 @pytest.mark.parametrize(
-    ("wrong", "meant"),
+    ("wrong", "near"),
     [
         ("resnt50", "resnet50"),
         ("cifar-resnet20", "cifar_resnet20"),
@@ -61,27 +62,27 @@ def test_an_alias_names_a_model_of_timm(alias: str) -> None:
         ("vit_small_patch16_224.dyno", "vit_small_patch16_224.dino"),
     ],
 )
-def test_a_wrong_name_is_answered_with_the_near_one(wrong: str, meant: str) -> None:
+def test_a_wrong_name_raises_an_error_with_near_names(wrong: str, near: str) -> None:
     with pytest.raises(UnknownNameError) as caught:
         encoder_registry.build(wrong)
-    assert meant in caught.value.near
+    assert near in caught.value.near
     assert f'There is no encoder "{wrong}"' in str(caught.value)
     assert "timm name" in str(caught.value)
 
 
-def test_a_wildcard_is_answered_with_what_matches() -> None:
+def test_a_wildcard_raises_an_error_with_the_matches() -> None:
     with pytest.raises(UnknownNameError) as caught:
         encoder_registry.build("vit_small*dinov2")
     assert caught.value.near == ("vit_small_patch14_dinov2", "vit_small_patch14_reg4_dinov2")
 
 
 @pytest.mark.parametrize("name", ["", "efficientnet_b0", "hf-hub:someone/something", "convnext*"])
-def test_what_is_no_supported_encoder_is_refused(name: str) -> None:
+def test_an_unsupported_encoder_is_refused(name: str) -> None:
     with pytest.raises(UnknownNameError):
         encoder_registry.build(name)
 
 
-def test_building_twice_gives_other_weights_unless_seeded_alike() -> None:
+def test_the_seed_determines_the_weights() -> None:
     def first_weight(seed: int) -> torch.Tensor:
         torch.manual_seed(seed)
         return next(encoder_registry.build("tiny_vit").net.parameters()).detach()
@@ -98,6 +99,6 @@ def test_the_input_size_is_known_without_building_the_encoder(name: str) -> None
     assert encoder_registry.input_size(name) == encoder_registry.build(name).spec.input_size
 
 
-def test_the_input_size_of_an_unknown_name_is_refused_with_near_ones() -> None:
+def test_the_input_size_of_an_unknown_name_raises_an_error_with_near_names() -> None:
     with pytest.raises(UnknownNameError, match="resnet18"):
         encoder_registry.input_size("resnet1")

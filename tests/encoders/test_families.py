@@ -1,6 +1,6 @@
-"""Every family at a small size, through all that a distillation does with an encoder.
+"""Every family at a small size in all steps of a distillation.
 
-Small means few channels, blocks and pixels where the family's constructor allows it.
+Small means few channels, blocks and pixels if the constructor of the family allows it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mimic_ray.base.devices import Compute
-from mimic_ray.encoders import clip_vit, encoder_registry
+from mimic_ray.encoders import clip_resnet, clip_vit, encoder_registry
 from mimic_ray.encoders.blocks import blocks, checkpoint_activations
 from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.encoders.normalisation import CLIP, IMAGENET
@@ -25,6 +25,7 @@ from mimic_ray.method.mi_profile import profile
 from mimic_ray.method.recipe import MutualInformation, Recipe
 
 SIDE = 32
+RESNET = {"layers": (2, 2, 2, 2), "channels": (32, 32, 64, 64)}
 TRANSFORMER = {"img_size": SIDE, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
 
 
@@ -50,6 +51,12 @@ def small_torchvision_vit() -> Encoder:
     return Encoder(spec, net, torchvision_vit.run)
 
 
+def small_clip_resnet() -> Encoder:
+    net = clip_resnet.ClipResnet(width=8, embedding=24, size=SIDE)
+    spec = Spec("clip_rn50", 24, SIDE, CLIP.mean, CLIP.std, clip_resnet.TAPS)
+    return Encoder(spec, net, clip_resnet.run)
+
+
 def small_clip_vit() -> Encoder:
     net = clip_vit.ClipVit(patch=8, width=64, depth=2, embedding=24, size=SIDE)
     spec = Spec("clip_vit_b16", 24, SIDE, CLIP.mean, CLIP.std, ("block0", "block1"))
@@ -59,9 +66,9 @@ def small_clip_vit() -> Encoder:
 FAMILIES: dict[str, Callable[[], Encoder]] = {
     "cifar_resnet": lambda: encoder_registry.build("tiny_resnet"),
     "simclr_resnet": lambda: encoder_registry.build("simclr_resnet18@16"),
-    "resnet, basic blocks": lambda: encoder_registry.build("resnet18@32"),
-    "resnet, bottlenecks": lambda: encoder_registry.build("resnet50@32"),
-    "clip_resnet": lambda: encoder_registry.build("clip_rn50@32"),
+    "resnet, basic blocks": lambda: of_timm("resnet18", **RESNET),
+    "resnet, bottlenecks": lambda: of_timm("resnet50", **RESNET),
+    "clip_resnet": small_clip_resnet,
     "clip_vit": small_clip_vit,
     "torchvision_vit": small_torchvision_vit,
     "vision_transformer": lambda: of_timm("vit_small_patch16_224", **TRANSFORMER),
@@ -87,27 +94,27 @@ def encoder(request: pytest.FixtureRequest) -> Encoder:
     return copy.deepcopy(built(request.param))
 
 
-def pictures(encoder: Encoder, count: int = 4, seed: int = 1) -> Tensor:
+def random_images(encoder: Encoder, count: int = 4, seed: int = 1) -> Tensor:
     side = encoder.spec.input_size
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(count, 3, side, side, generator=generator)
 
 
 def distilled(student: Encoder, teacher: Encoder, taps: Sequence[str]) -> Tensor:
-    """All three losses at once, the student's backward taken."""
-    first, second = pictures(student, seed=1), pictures(student, seed=2)
+    """The sum of all three losses, after the student's backward pass."""
+    first, second = random_images(student, seed=1), random_images(student, seed=2)
     with torch.no_grad():
-        answer, looks = teacher.eval()(first, taps)
+        target, target_maps = teacher.eval()(first, taps)
     features, maps = student(first, taps)
-    loss = clone_loss(features, answer) + contrastive_loss(features, student(second), 0.5)
-    loss = loss + sum(attention_loss(s, t) for s, t in zip(maps, looks, strict=True))
+    loss = clone_loss(features, target) + contrastive_loss(features, student(second), 0.5)
+    loss = loss + sum(attention_loss(s, t) for s, t in zip(maps, target_maps, strict=True))
     loss.backward()
     return loss.detach()
 
 
-def test_taps_leave_the_feature_as_it_is_and_are_maps_with_numbers(encoder: Encoder) -> None:
+def test_taps_do_not_change_the_feature_and_have_finite_values(encoder: Encoder) -> None:
     encoder.eval()
-    images = pictures(encoder)
+    images = random_images(encoder)
     with torch.no_grad():
         features, maps = encoder(images, encoder.spec.taps)
         torch.testing.assert_close(features, encoder(images), rtol=1e-4, atol=1e-5)
@@ -118,7 +125,7 @@ def test_taps_leave_the_feature_as_it_is_and_are_maps_with_numbers(encoder: Enco
     assert all(map(torch.equal, maps, reversed(backwards)))
 
 
-def test_every_loss_is_a_number_and_every_weight_learns_from_it(encoder: Encoder) -> None:
+def test_the_losses_are_finite_and_give_every_weight_a_gradient(encoder: Encoder) -> None:
     teacher = copy.deepcopy(encoder)
     with torch.no_grad():
         for weight in encoder.parameters():
@@ -132,8 +139,8 @@ def test_every_loss_is_a_number_and_every_weight_learns_from_it(encoder: Encoder
 
 
 def saved_bytes(encoder: Encoder, teacher: Encoder) -> int:
-    """What backward keeps from forward beside the weights."""
-    torch.manual_seed(0)  # relative positions are dropped out at random
+    """Bytes saved for the backward pass, without the weights."""
+    torch.manual_seed(0)  # relative positions have dropout
     weights = {weight.untyped_storage().data_ptr() for weight in encoder.parameters()}
     saved: dict[int, int] = {}
 
@@ -148,26 +155,26 @@ def saved_bytes(encoder: Encoder, teacher: Encoder) -> int:
     return sum(saved.values())
 
 
-def test_recomputed_activations_give_the_same_gradients_from_less_memory(encoder: Encoder) -> None:
+def test_recomputed_activations_give_the_same_gradients_with_less_memory(encoder: Encoder) -> None:
     teacher, other = copy.deepcopy(encoder), copy.deepcopy(encoder)
     units = checkpoint_activations(other)
     assert units == len(blocks(encoder)) >= 2
     plain_bytes = saved_bytes(encoder.train(), teacher)
-    kept_bytes = saved_bytes(other.train(), teacher)
+    checkpointed_bytes = saved_bytes(other.train(), teacher)
     pairs = zip(encoder.named_parameters(), other.parameters(), strict=True)
     for (key, left), right in pairs:
         torch.testing.assert_close(
             left.grad, right.grad, msg=lambda text, key=key: f"{key}: {text}"
         )
     assert all(map(torch.equal, encoder.buffers(), other.buffers()))
-    assert kept_bytes < 0.8 * plain_bytes
+    assert checkpointed_bytes < 0.8 * plain_bytes
 
 
 def test_the_profile_gives_every_tap_a_finite_score(encoder: Encoder) -> None:
     torch.manual_seed(1)
     untrained = copy.deepcopy(encoder)
     recipe = Recipe(mutual_information=MutualInformation(images=24))
-    batches = [pictures(encoder, 8, seed) for seed in range(3)]
+    batches = [random_images(encoder, 8, seed) for seed in range(3)]
     compute = Compute("cpu", "fp32", 1)
     found = profile(encoder.eval(), untrained.eval(), batches, recipe, compute)
     assert [tap.tap for tap in found.taps] == [*encoder.spec.taps]

@@ -11,7 +11,7 @@ from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.load import load_checkpoint
 
 
-def test_what_was_saved_behind_a_prefix_computes_the_same_again(tmp_path: Path) -> None:
+def test_weights_saved_with_a_prefix_compute_the_same_again(tmp_path: Path) -> None:
     original = encoder_registry.build("tiny_resnet").eval()
     state = {f"module.{key}": value for key, value in original.net.state_dict().items()}
     head = {"module.linear.weight": torch.zeros(10, 32), "module.linear.bias": torch.zeros(10)}
@@ -25,7 +25,7 @@ def test_what_was_saved_behind_a_prefix_computes_the_same_again(tmp_path: Path) 
     assert sorted(loaded.fit.left_out) == ["module.linear.bias", "module.linear.weight"]
 
 
-def test_a_loaded_encoder_is_still_and_in_float32(tmp_path: Path) -> None:
+def test_a_loaded_encoder_is_in_eval_mode_and_float32(tmp_path: Path) -> None:
     state = encoder_registry.build("tiny_vit").net.half().state_dict()
     save_file(state, tmp_path / "half.safetensors")
     encoder = load_checkpoint(tmp_path / "half.safetensors", "tiny_vit").encoder

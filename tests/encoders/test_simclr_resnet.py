@@ -8,21 +8,21 @@ from mimic_ray.encoders import encoder_registry
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50])
-def test_it_is_torchvisions_resnet_with_another_stem(depth: int) -> None:
+def test_it_equals_torchvisions_resnet_with_another_stem(depth: int) -> None:
     import torchvision
 
     torch.manual_seed(0)
-    ours = encoder_registry.build(f"simclr_resnet{depth}").eval()
+    ours = encoder_registry.build(f"simclr_resnet{depth}@16").eval()
     theirs = torchvision.models.get_model(f"resnet{depth}", weights=None).eval()
     theirs.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
     theirs.maxpool = theirs.fc = nn.Identity()
-    places = {"conv1": 0, "bn1": 1, "layer1": 3, "layer2": 4, "layer3": 5, "layer4": 6}
+    indices = {"conv1": 0, "bn1": 1, "layer1": 3, "layer2": 4, "layer3": 5, "layer4": 6}
     renamed = {}
     for key, value in theirs.state_dict().items():
-        place, _, rest = key.partition(".")
-        renamed[f"f.{places[place]}.{rest}"] = value
+        layer, _, rest = key.partition(".")
+        renamed[f"f.{indices[layer]}.{rest}"] = value
     ours.net.load_state_dict(renamed)
-    images = torch.rand(2, 3, 32, 32)
+    images = torch.rand(2, 3, 16, 16)
     mean = torch.tensor([0.4914, 0.4822, 0.4465]).view(3, 1, 1)
     std = torch.tensor([0.2023, 0.1994, 0.2010]).view(3, 1, 1)
     with torch.no_grad():
@@ -31,7 +31,7 @@ def test_it_is_torchvisions_resnet_with_another_stem(depth: int) -> None:
         )
 
 
-def test_the_keys_are_those_of_badencoders_files_behind_their_first_prefix() -> None:
+def test_the_keys_are_those_of_badencoders_files_without_the_first_prefix() -> None:
     keys = set(encoder_registry.build("simclr_resnet18").net.state_dict())
     assert {
         "f.0.weight",
@@ -43,7 +43,7 @@ def test_the_keys_are_those_of_badencoders_files_behind_their_first_prefix() -> 
     assert all(key.startswith("f.") for key in keys)
 
 
-def test_train_mode_moves_each_batch_norm_once_a_forward() -> None:
+def test_each_batch_norm_is_updated_once_per_forward() -> None:
     encoder = encoder_registry.build("simclr_resnet18").train()
     encoder(torch.rand(2, 3, 32, 32), ["layer1", "layer4"])
     counts = {

@@ -1,4 +1,4 @@
-"""Encoders at another size than their own, and weights of one size in a network of another."""
+"""Encoders at other image sizes, and weights that are loaded into another size."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mimic_ray.base.errors import UsageError, WrongEncoderError
-from mimic_ray.encoders import encoder_registry, positions, sizes
+from mimic_ray.encoders import encoder_registry, sizes
+from mimic_ray.encoders.checkpoint.key_match import fitting_encoders
 from mimic_ray.encoders.checkpoint.read import read_checkpoint
-from mimic_ray.encoders.checkpoint.resolve import fit, fitting_encoders
+from mimic_ray.encoders.checkpoint.resolve import fit
 from mimic_ray.encoders.checkpoint.write import write_like
-from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.load import load_checkpoint
 
-# name -> positions a side of the last map
+# name -> positions per side of the last map
 LAST_MAP = {
     "tiny_resnet@48": 12,
     "tiny_vit@64": 8,
@@ -42,7 +42,7 @@ LAST_MAP = {
 
 
 @pytest.mark.parametrize("name", LAST_MAP)
-def test_a_size_after_the_name_is_the_size_of_the_input(name: str) -> None:
+def test_the_size_in_the_name_is_the_size_of_the_input(name: str) -> None:
     side = int(name.rpartition("@")[2])
     with torch.device("meta"), torch.no_grad():
         encoder = encoder_registry.build(name)
@@ -53,7 +53,7 @@ def test_a_size_after_the_name_is_the_size_of_the_input(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", encoder_registry.names())
-def test_every_family_takes_another_size(name: str) -> None:
+def test_every_family_accepts_another_size(name: str) -> None:
     with torch.device("meta"):
         own = encoder_registry.build(name).spec.input_size
         step = 112 if own == 518 else 224 if own == 224 else 32
@@ -62,7 +62,7 @@ def test_every_family_takes_another_size(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "patch", "works"),
+    ("name", "patch", "valid"),
     [
         ("vit_b16@230", 16, "vit_b16@224 or vit_b16@240"),
         ("dinov2_s14@225", 14, "dinov2_s14@224 or dinov2_s14@238"),
@@ -72,45 +72,24 @@ def test_every_family_takes_another_size(name: str) -> None:
         ("tiny_vit@33", 8, "tiny_vit@32 or tiny_vit@40"),
     ],
 )
-def test_a_size_that_patches_do_not_cover_is_refused_with_those_that_work(
-    name: str, patch: int, works: str
+def test_a_size_that_is_not_a_multiple_of_the_patch_is_refused_with_valid_sizes(
+    name: str, patch: int, valid: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
         encoder_registry.build(name)
     assert f"patches of {patch} x {patch} pixels" in caught.value.message
-    assert works in caught.value.message
+    assert valid in caught.value.message
 
 
 @pytest.mark.parametrize("name", ["vit_b16@", "vit_b16@large", "resnet50@-8", "resnet50@7", "@"])
-def test_what_is_no_size_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="is no image size"):
+def test_an_invalid_size_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="is not an image size"):
         encoder_registry.build(name)
 
 
-def test_the_users_own_network_is_not_resized_from_outside(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="only your function knows"):
+def test_a_size_after_a_users_own_network_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="only your function can set"):
         encoder_registry.build(f"{tmp_path}/net.py:encoder@64")
-
-
-def test_a_linear_table_stays_linear_and_prefix_rows_stay() -> None:
-    """Interpolation reproduces what is linear in the position, away from the border."""
-    across = torch.linspace(0.5, 15.5, 16).expand(16, 16)
-    patches = torch.stack([across, across.T], dim=-1).reshape(1, 256, 2)
-    table = torch.cat([torch.tensor([[[7.0, -7.0]]]), patches], dim=1)
-    out = positions.resampled(table, torch.Size([1, 65, 2]))
-    assert torch.equal(out[:, 0], table[:, 0])
-    grid = out[0, 1:].reshape(8, 8, 2)
-    expected = torch.arange(8) * 2.0 + 1.0
-    torch.testing.assert_close(grid[4, 2:-2, 0], expected[2:-2])
-    torch.testing.assert_close(grid[2:-2, 4, 1], expected[2:-2])
-
-
-@pytest.mark.parametrize(
-    ("found", "wanted"),
-    [([1, 17, 8], [1, 26, 4]), ([1, 18, 8], [1, 26, 8]), ([2, 17, 8], [1, 26, 8]), ([17], [26])],
-)
-def test_tables_that_are_no_square_of_the_same_width_are_left_alone(found, wanted) -> None:
-    assert positions.grids(torch.Size(found), torch.Size(wanted)) is None
 
 
 def weights(name: str, seed: int = 0) -> dict[str, Tensor]:
@@ -120,40 +99,40 @@ def weights(name: str, seed: int = 0) -> dict[str, Tensor]:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """Weights of tiny_vit at its own 32 pixels, behind a prefix and beside a head."""
+    """Weights of tiny_vit for its default 32 pixels, with a prefix and a head."""
     state = {f"module.{key}": value for key, value in weights("tiny_vit").items()}
     state["module.head.weight"] = torch.ones(10, 32)
     torch.save({"state_dict": state, "epoch": 3}, tmp_path / "small.pth")
     return tmp_path / "small.pth"
 
 
-def test_weights_load_into_another_size_as_timm_loads_them_and_a_note_says_so(small: Path) -> None:
+def test_weights_load_into_another_size_as_in_timm_with_a_note(small: Path) -> None:
     from timm.models.vision_transformer import checkpoint_filter_fn as as_timm_loads
 
     loaded = load_checkpoint(small, "tiny_vit@64")
-    wanted = as_timm_loads(weights("tiny_vit"), loaded.encoder.net)
+    expected = as_timm_loads(weights("tiny_vit"), loaded.encoder.net)
     for key, value in loaded.encoder.net.state_dict().items():
-        torch.testing.assert_close(value, wanted[key], msg=key)
+        torch.testing.assert_close(value, expected[key], msg=key)
     (note,) = loaded.fit.notes
     assert '"module.pos_embed"' in note
-    assert "is for 32 pixels (4 x 4 patches) and was interpolated to 64 (8 x 8)" in note
+    assert "are for 32 pixels (4 x 4 patches) and were interpolated to 64 (8 x 8)" in note
     assert loaded.encoder(torch.rand(2, 3, 64, 64)).shape == (2, 32)
 
 
-def test_a_size_that_is_the_files_own_interpolates_nothing(small: Path) -> None:
+def test_weights_of_the_same_size_are_not_interpolated(small: Path) -> None:
     loaded = load_checkpoint(small, "tiny_vit@32")
     assert loaded.fit.notes == loaded.fit.resized == []
     assert torch.equal(loaded.encoder.net.pos_embed, weights("tiny_vit")["pos_embed"])
 
 
-def test_a_convolutional_network_takes_weights_of_any_size_without_a_note(tmp_path: Path) -> None:
+def test_a_convolutional_network_loads_weights_of_any_size_without_a_note(tmp_path: Path) -> None:
     save_file(weights("tiny_resnet"), tmp_path / "net.safetensors")
     loaded = load_checkpoint(tmp_path / "net.safetensors", "tiny_resnet@48")
     assert loaded.fit.notes == []
     assert loaded.encoder(torch.rand(2, 3, 48, 48)).shape == (2, 32)
 
 
-def test_without_a_stated_size_nothing_is_interpolated_and_both_ways_out_are_named(
+def test_without_a_size_in_the_name_the_error_offers_both_sizes(
     tmp_path: Path,
 ) -> None:
     save_file(weights("tiny_vit@64"), tmp_path / "large.safetensors")
@@ -161,8 +140,8 @@ def test_without_a_stated_size_nothing_is_interpolated_and_both_ways_out_are_nam
     with pytest.raises(WrongEncoderError) as caught:
         fit(checkpoint, encoder_registry.build("tiny_vit"))
     assert (
-        "another image size, 64 pixels: use --encoder tiny_vit@64, or tiny_vit@32 to have the "
-        "table interpolated." in caught.value.message
+        "another image size, 64 pixels: use encoder=tiny_vit@64, or tiny_vit@32 to "
+        "interpolate the position embeddings." in caught.value.message
     )
 
 
@@ -177,17 +156,17 @@ def test_without_a_stated_size_nothing_is_interpolated_and_both_ways_out_are_nam
         ("clip_rn50@288", "clip_rn50@288"),
     ],
 )
-def test_inspect_proposes_the_size_that_the_table_is_for(
+def test_inspect_proposes_the_size_of_the_position_embeddings(
     tmp_path: Path, name: str, proposed: str
 ) -> None:
     state = {key: value.half() for key, value in weights(name).items()}
     save_file(state, tmp_path / "net.safetensors")
-    fits = fitting_encoders(read_checkpoint(tmp_path / "net.safetensors"))
+    fits = fitting_encoders(read_checkpoint(tmp_path / "net.safetensors").layout())
     assert proposed in [found.encoder for found in fits]
     assert all(found.notes == [] and "@" in found.encoder for found in fits)
 
 
-def test_the_export_has_the_table_of_the_student_and_all_else_of_the_file(
+def test_an_export_has_the_students_position_embeddings_and_the_rest_of_the_file(
     small: Path, tmp_path: Path
 ) -> None:
     loaded = load_checkpoint(small, "tiny_vit@64")
@@ -201,7 +180,7 @@ def test_the_export_has_the_table_of_the_student_and_all_else_of_the_file(
     assert again.fit.notes == []
 
 
-def test_so_does_an_export_to_safetensors(tmp_path: Path) -> None:
+def test_a_safetensors_export_has_the_students_position_embeddings(tmp_path: Path) -> None:
     save_file(weights("tiny_vit"), tmp_path / "net.safetensors")
     loaded = load_checkpoint(tmp_path / "net.safetensors", "tiny_vit@64")
     state = loaded.encoder.net.state_dict()
@@ -210,27 +189,7 @@ def test_so_does_an_export_to_safetensors(tmp_path: Path) -> None:
     assert torch.equal(written["pos_embed"], state["pos_embed"])
 
 
-def pixels(encoder: Encoder) -> Tensor:
-    return torch.rand(1, 3, encoder.spec.input_size, encoder.spec.input_size)
-
-
-def test_a_picture_twice_as_large_gives_nearly_the_same_feature() -> None:
-    """What interpolation is for: the tokens of a smooth picture stay near what they were."""
-    torch.manual_seed(0)
-    small = encoder_registry.build("tiny_vit").eval()
-    large = encoder_registry.build("tiny_vit@64").eval()
-    state = small.net.state_dict()
-    wanted = large.net.state_dict()["pos_embed"].shape
-    large.net.load_state_dict(
-        state | {"pos_embed": positions.resampled(state["pos_embed"], wanted)}
-    )
-    flat = torch.full((1, 3, 32, 32), 0.7)
-    with torch.no_grad():
-        cosine = torch.cosine_similarity(small(flat), large(flat.repeat(1, 1, 2, 2)), dim=1).item()
-    assert cosine > 0.99
-
-
-def test_names_split_and_join() -> None:
+def test_names_are_split_and_joined() -> None:
     assert sizes.split("vit_b16@384") == ("vit_b16", 384)
     assert sizes.split("vit_b16") == ("vit_b16", None)
     assert sizes.joined("vit_b16@384", 224) == sizes.joined("vit_b16", 224) == "vit_b16@224"

@@ -16,7 +16,7 @@ LAYERS = spec("layer1", "layer2", "layer3", "layer4")
 
 
 @pytest.mark.parametrize(
-    ("wanted", "chosen"),
+    ("patterns", "chosen"),
     [
         (["layer3"], ("layer3",)),
         (["layer4", "layer2", "layer4"], ("layer2", "layer4")),
@@ -25,16 +25,16 @@ LAYERS = spec("layer1", "layer2", "layer3", "layer4")
         ([], ()),
     ],
 )
-def test_taps_come_in_the_order_of_the_network_each_once(wanted, chosen) -> None:
-    assert chosen_taps(LAYERS, wanted) == chosen
+def test_taps_are_in_the_order_of_the_network_and_unique(patterns, chosen) -> None:
+    assert chosen_taps(LAYERS, patterns) == chosen
 
 
-def test_a_pattern_chooses_among_many() -> None:
+def test_a_pattern_selects_several_taps() -> None:
     assert chosen_taps(BLOCKS, ["block1*"]) == ("block1", "block10", "block11")
     assert chosen_taps(BLOCKS, ["block?"]) == BLOCKS.taps[:10]
 
 
-def test_a_tap_of_another_family_is_refused_with_what_there_is() -> None:
+def test_a_tap_of_another_family_is_refused_with_a_list_of_taps() -> None:
     with pytest.raises(UnknownNameError) as caught:
         chosen_taps(BLOCKS, ["block3", "layer3"])
     assert isinstance(caught.value, UsageError)
@@ -44,12 +44,12 @@ def test_a_tap_of_another_family_is_refused_with_what_there_is() -> None:
     )
 
 
-def test_a_misspelt_tap_is_answered_with_the_near_one() -> None:
+def test_a_misspelt_tap_raises_an_error_with_near_names() -> None:
     with pytest.raises(UnknownNameError) as caught:
         chosen_taps(LAYERS, ["layer_4"])
     assert "layer4" in caught.value.near
 
 
-def test_one_wrong_name_among_right_patterns_is_still_refused() -> None:
+def test_a_wrong_pattern_among_right_ones_is_refused() -> None:
     with pytest.raises(UnknownNameError, match=r'tap of net "stage\*"'):
         chosen_taps(LAYERS, ["layer*", "stage*"])

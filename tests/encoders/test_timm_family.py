@@ -9,22 +9,22 @@ import torch
 from mimic_ray.encoders import encoder_registry
 
 
-def test_torchvisions_resnet50_and_timms_are_the_same_network() -> None:
+def test_timms_resnet50_equals_torchvisions() -> None:
     import torchvision
 
     theirs = torchvision.models.resnet50(weights=None).eval()
     theirs.fc = torch.nn.Identity()
-    ours = encoder_registry.build("resnet50").eval()
+    ours = encoder_registry.build("resnet50@64").eval()
     ours.net.load_state_dict(theirs.state_dict())
-    images = torch.rand(1, 3, 224, 224)
+    images = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         features, maps = ours(images, ["layer4"])
-        wanted = theirs((images - ours.mean) / ours.std)
-    torch.testing.assert_close(features, wanted, rtol=1e-4, atol=1e-5)
+        expected = theirs((images - ours.mean) / ours.std)
+    torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(features, maps[0].mean(dim=(2, 3)), rtol=1e-4, atol=1e-5)
 
 
-def test_a_transformers_map_holds_each_patch_at_its_place() -> None:
+def test_the_map_of_a_transformer_has_each_patch_at_its_position() -> None:
     encoder = encoder_registry.build("tiny_vit").eval()
     image = torch.rand(1, 3, 32, 32)
     other = image.clone()
@@ -38,7 +38,7 @@ def test_a_transformers_map_holds_each_patch_at_its_place() -> None:
     assert changed.nonzero().tolist() == [[1, 3]]
 
 
-def test_register_tokens_stay_out_of_the_map() -> None:
+def test_register_tokens_are_not_in_the_map() -> None:
     with torch.device("meta"):
         encoder = encoder_registry.build("vit_small_patch14_reg4_dinov2")
         _, (tap,) = encoder(torch.rand(1, 3, 518, 518), ["block0"])
@@ -53,12 +53,12 @@ def test_register_tokens_stay_out_of_the_map() -> None:
         ("vit_base_patch16_clip_224.openai", 0.48145466),
     ],
 )
-def test_a_tag_decides_the_statistics(name: str, mean: float) -> None:
+def test_a_tag_selects_the_statistics(name: str, mean: float) -> None:
     with torch.device("meta"):
         assert encoder_registry.build(name).spec.mean[0] == mean
 
 
-def test_the_feature_is_timms_without_a_classifier() -> None:
+def test_the_feature_is_that_of_timm_without_a_classifier() -> None:
     import timm
 
     torch.manual_seed(0)
@@ -72,7 +72,7 @@ def test_the_feature_is_timms_without_a_classifier() -> None:
         torch.testing.assert_close(theirs.head(ours(images, ["block0"])[0]), logits)
 
 
-def test_copies_and_pickles_give_the_same_features() -> None:
+def test_copied_and_pickled_encoders_give_the_same_features() -> None:
     encoder = encoder_registry.build("tiny_vit").eval()
     images = torch.rand(2, 3, 32, 32)
     for twin in (copy.deepcopy(encoder), pickle.loads(pickle.dumps(encoder))):

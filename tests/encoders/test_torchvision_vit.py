@@ -19,7 +19,7 @@ def test_the_keys_are_torchvisions_without_the_heads(name: str) -> None:
     assert list(ours) == [key for key in theirs if not key.startswith("heads.")]
 
 
-def test_features_with_taps_are_torchvisions_own() -> None:
+def test_features_with_taps_equal_torchvisions() -> None:
     import torchvision
 
     from mimic_ray.encoders import torchvision_vit
@@ -36,11 +36,11 @@ def test_features_with_taps_are_torchvisions_own() -> None:
         embedded = torch.cat([net.class_token.expand(2, -1, -1), net._process_input(images)], 1)
         first = net.encoder.layers[0](embedded + net.encoder.pos_embedding)
     assert set(maps) == {"block0", "block2"}
-    # Row 2, column 1 of a 4 x 4 grid is token 9, behind the class token.
+    # Row 2, column 1 of a 4 x 4 grid is token 9 after the class token.
     torch.testing.assert_close(maps["block0"][:, :, 2, 1], first[:, 1 + 9])
 
 
-def test_every_transformer_of_torchvision_is_here() -> None:
+def test_every_transformer_of_torchvision_is_listed() -> None:
     import torchvision
 
     theirs = torchvision.models.list_models(module=torchvision.models, include="vit_*")

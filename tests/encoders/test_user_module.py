@@ -21,7 +21,7 @@ def encoder():
     spec = Spec("mine", Width().value, 8, (0.5,) * 3, (0.5,) * 3, ("only",))
     return Encoder(spec, nn.Conv2d(3, Width().value, 3), run)
 
-def run(net, images, wanted):
+def run(net, images, taps):
     x = net(images)
     return x.mean(dim=(2, 3)), {"only": x}
 
@@ -42,7 +42,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_users_function_gives_an_encoder_named_by_its_place(file: Path) -> None:
+def test_the_users_function_gives_an_encoder_named_by_file_and_function(file: Path) -> None:
     encoder = encoder_registry.build(f"{file}:encoder")
     features, (tap,) = encoder(torch.rand(2, 3, 8, 8), ["only"])
     assert features.shape == (2, 5)
@@ -50,7 +50,7 @@ def test_the_users_function_gives_an_encoder_named_by_its_place(file: Path) -> N
     assert encoder.spec.name == f"{file}:encoder"
 
 
-def test_the_name_holds_the_full_path(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_name_has_the_full_path(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(file.parent)
     assert encoder_registry.build("my_net.py:encoder").spec.name == f"{file}:encoder"
 
@@ -60,7 +60,7 @@ def test_the_name_holds_the_full_path(file: Path, monkeypatch: pytest.MonkeyPatc
     [
         ("encodr", 'my_net.py has no "encodr": give the encoder as my_net.py:NAME'),
         ("number", "number is of type int, not a function"),
-        ("network", "network returned a Identity, not a mimic_ray.Encoder"),
+        ("network", "network returned a Identity: it must return a mimic_ray.Encoder"),
         ("broken", r"broken failed with KeyError: 'layer7' \(.*my_net.py, line"),
     ],
 )

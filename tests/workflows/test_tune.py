@@ -55,7 +55,7 @@ def cluster(monkeypatch):
 @pytest.fixture(scope="module", autouse=True)
 def _one_reader():
     """One child process reads the checkpoints of all tests."""
-    with sandbox.kept():
+    with sandbox.shared():
         yield
 
 

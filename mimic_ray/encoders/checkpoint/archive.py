@@ -1,7 +1,8 @@
-"""The zip around a torch file, walked before torch opens it.
+"""Checks the zip container of a torch file before torch opens it.
 
-torch.load checks neither checksums nor compression, and of two members with one name it takes the
-last: a bit flips unseen, 262 kB grow to 256 MiB, and a scanner sees other data than the loader.
+torch.load checks neither checksums nor compression, and takes the last of two members with the same
+name: flipped bits go unnoticed, 262 kB unpack to 256 MiB, and a scanner sees other data than the
+loader.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ PICKLE_LIMIT_BYTES = 64 << 20
 
 
 def check_archive(file: BufferedReader, name: str, size: int) -> None:
-    """Returns if the zip is one that torch.save could have written, each checksum right.
+    """Returns if torch.save could have written the zip and every checksum is right.
 
     Raises NotACheckpointError, DamagedCheckpointError or UnsafeCheckpointError. Leaves `file` at 0.
     """
@@ -35,7 +36,7 @@ def check_archive(file: BufferedReader, name: str, size: int) -> None:
         raise
     except MemoryError:
         raise
-    except Exception as error:  # zipfile raises a dozen types on bytes that it did not expect
+    except Exception as error:  # zipfile raises many types for unexpected bytes
         raise DamagedCheckpointError(
             f"{name} is a damaged or truncated zip ({plain(error)}): download or copy it again."
         ) from error
@@ -48,7 +49,7 @@ def check_archive(file: BufferedReader, name: str, size: int) -> None:
 
 
 def _check_kind(names: list[str], name: str) -> None:
-    """Refuses zips that are honest but something else."""
+    """Refuses valid zips that are something else."""
     if any(member.endswith(".npy") for member in names):
         raise NotACheckpointError(
             f"{name} is a numpy archive (npz): save the network's state_dict() with torch.save or "
@@ -57,7 +58,7 @@ def _check_kind(names: list[str], name: str) -> None:
     if any(member.endswith("/constants.pkl") or "/code/" in member for member in names):
         raise UnsafeCheckpointError(
             f"{name} is a TorchScript program, which is code: ask its author for the weights "
-            "alone (state_dict())."
+            "(state_dict())."
         )
     if not any(member.endswith("/data.pkl") for member in names):
         raise NotACheckpointError(
@@ -66,16 +67,16 @@ def _check_kind(names: list[str], name: str) -> None:
 
 
 def _check_members(members: list[zipfile.ZipInfo], name: str, size: int) -> None:
-    """Refuses what torch.save never writes."""
+    """Refuses anything that torch.save never writes."""
     if len(members) > MEMBER_LIMIT:
         raise _unsafe(name, f"it has {len(members):,} records, over {MEMBER_LIMIT:,}")
     names = [member.filename for member in members]
     if len(set(names)) < len(names):
         twice = next(one for one in names if names.count(one) > 1)
-        raise _unsafe(name, f'it holds two records called "{plain(twice)}"')
+        raise _unsafe(name, f'it contains two records called "{plain(twice)}"')
     parts = [member.split("/") for member in names]
     if len({split[0] for split in parts}) > 1 or any(".." in split for split in parts):
-        raise _unsafe(name, "its records lie outside of one folder")
+        raise _unsafe(name, "its records are not in one folder")
     for member in members:
         if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
             raise _unsafe(name, f'its record "{plain(member.filename)}" is compressed')
@@ -83,13 +84,13 @@ def _check_members(members: list[zipfile.ZipInfo], name: str, size: int) -> None
             raise _unsafe(name, f"its data.pkl has {member.file_size:,} bytes without any weight")
     if sum(member.file_size for member in members) > size:
         raise _unsafe(name, "its records claim more bytes than the file has")
-    # zipfile forgives bytes before the archive and shifts every offset; torch may read others.
+    # zipfile accepts bytes before the archive and shifts every offset; torch may read other bytes.
     if min(member.header_offset for member in members) != 0:
-        raise _unsafe(name, "something stands before its first record")
+        raise _unsafe(name, "there are bytes before its first record")
 
 
 def _unsafe(name: str, reason: str) -> UnsafeCheckpointError:
     return UnsafeCheckpointError(
-        f"{name} was not written by torch.save as it stands: {reason}. Ask its author for the "
-        "weights alone, as safetensors."
+        f"{name} was not written by torch.save, or was changed: {reason}. Ask its author for the "
+        "weights as safetensors."
     )

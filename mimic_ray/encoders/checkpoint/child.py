@@ -1,8 +1,8 @@
-"""The process that opens strangers' torch files: python -m mimic_ray.encoders.checkpoint.child FD
+"""The process that opens untrusted torch files: python -m mimic_ray.encoders.checkpoint.child FD
 
-It imports torch once, then forks for every file that comes through the socket FD: a message is the
-path of a folder, with the opened file beside it. The fork works under limits on memory and time,
-leaves `reply.json` and tensors in the folder and ends; the answer on the socket is its exit code,
+It imports torch once, then forks for each file that arrives on the socket FD: a message is the path
+of a folder, together with the opened file. The fork runs under limits on memory and time, writes
+`reply.json` and tensors to the folder and exits. The answer on the socket is its exit code,
 negative for a signal. See sandbox.py for the other end.
 """
 
@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import astuple
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from mimic_ray.base.errors import (
     UnsafeCheckpointError,
 )
 from mimic_ray.base.text import plain
+from mimic_ray.encoders.checkpoint.layout import infos
 from mimic_ray.encoders.checkpoint.sandbox import REPLY, REQUEST, TENSORS, WRITTEN
 from mimic_ray.encoders.checkpoint.sniff import TORCH_ZIP
 from mimic_ray.encoders.checkpoint.tensors import replacement, savable
@@ -38,13 +40,13 @@ from mimic_ray.encoders.checkpoint.walk import walk
 
 
 def read(file: BufferedReader, request: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Leaves all named tensors as TENSORS, numbered; answers with their paths and the notes."""
+    """Writes all named tensors to TENSORS, numbered; returns their paths and the notes."""
     name, size = request["name"], request["size"]
     found = walk(load_torch(file, name, request["format"], size), name, size)
     numbered: dict[str, Tensor] = {}
     groups = []
     for path, tensors in found.groups.items():
-        numbers = {key: str(len(numbered) + place) for place, key in enumerate(tensors)}
+        numbers = {key: str(len(numbered) + index) for index, key in enumerate(tensors)}
         numbered |= {numbers[key]: tensor for key, tensor in tensors.items()}
         groups.append({"path": path, "tensors": numbers})
     with files.disk_errors(folder / TENSORS):
@@ -52,13 +54,24 @@ def read(file: BufferedReader, request: dict[str, Any], folder: Path) -> dict[st
     return {"groups": groups, "notes": found.notes}
 
 
+def describe(file: BufferedReader, request: dict[str, Any], folder: Path) -> dict[str, Any]:  # noqa: ARG001 - writes no file
+    """Returns the paths, shapes and types of all named tensors, checked, and the notes."""
+    name, size = request["name"], request["size"]
+    found = walk(load_torch(file, name, request["format"], size), name, size)
+    groups = [
+        {"path": path, "tensors": {key: astuple(info) for key, info in infos(tensors).items()}}
+        for path, tensors in found.groups.items()
+    ]
+    return {"groups": groups, "notes": found.notes}
+
+
 def write(file: BufferedReader, request: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Leaves the file as WRITTEN with the tensors of one group replaced by those in TENSORS."""
+    """Writes the file to WRITTEN with tensors of one group replaced by those in TENSORS."""
     name, size, path = request["name"], request["size"], tuple(request["group"])
     content = load_torch(file, name, request["format"], size)
     if not request["keys"].keys() <= walk(content, name, size).groups.get(path, {}).keys():
         raise DamagedCheckpointError(
-            f"{name} has changed since it was read: put the file back that was read."
+            f"{name} has changed since it was read: restore the original file."
         )
     group = content
     for step in path:
@@ -78,12 +91,13 @@ def write(file: BufferedReader, request: dict[str, Any], folder: Path) -> dict[s
 
 JOBS: dict[str, Callable[[BufferedReader, dict[str, Any], Path], dict[str, Any]]] = {
     "read": read,
+    "describe": describe,
     "write": write,
 }
 
 
 def serve(channel: socket.socket) -> None:
-    """Forks for each file until the other end closes."""
+    """Forks for each file until the other end closes the socket."""
     while True:
         message, descriptors, _flags, _address = socket.recv_fds(channel, 4096, 1)
         if not message:
@@ -98,25 +112,25 @@ def serve(channel: socket.socket) -> None:
 
 
 def _work(folder: Path, descriptor: int) -> int:
-    """Does what REQUEST says and leaves REPLY. 0, or 1 if not even an error could be written."""
+    """Runs REQUEST and writes REPLY. Returns 0, or 1 if not even an error could be written."""
     try:
         request = json.loads((folder / REQUEST).read_text())
         before = _limit(request["memory_bytes"], request["seconds"])
         try:
-            os.lseek(descriptor, 0, os.SEEK_SET)  # the place in the file is shared with the parent
+            os.lseek(descriptor, 0, os.SEEK_SET)  # the position is shared with the parent
             with os.fdopen(descriptor, "rb") as file:
                 reply = JOBS[request["job"]](file, request, folder)
         except MimicError as error:
             reply = {"error": type(error).__name__, "message": error.template}
         except MemoryError:
             message = (
-                f"{request['name']} asks for more than {request['memory_bytes']:,} bytes of memory "
-                f"with {request['size']:,} bytes of file. Ask its author for the weights alone."
+                f"{request['name']} needs more than {request['memory_bytes']:,} bytes of memory "
+                f"for a file of {request['size']:,} bytes. Ask its author for the weights alone."
             )
             reply = {"error": UnsafeCheckpointError.__name__, "message": message}
-        except RecursionError:  # met by pickle in keys, which the walk does not enter
+        except RecursionError:  # in keys, which walk.py does not enter
             message = (
-                f"{request['name']} nests deeper than a network does. Ask its author for the "
+                f"{request['name']} is nested deeper than any network. Ask its author for the "
                 "weights alone."
             )
             reply = {"error": UnsafeCheckpointError.__name__, "message": message}
@@ -130,8 +144,8 @@ def _work(folder: Path, descriptor: int) -> int:
 
 
 def _limit(memory_bytes: int, seconds: float) -> tuple[int, int]:
-    """Bounds this process from here on; returns the bounds on memory that held before."""
-    # After `import torch`, which alone maps gigabytes: the bound is on what comes on top.
+    """Limits this process from now on; returns the previous limits on memory."""
+    # In addition to what `import torch` has mapped, which is gigabytes.
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (mapped + memory_bytes, before[1]))

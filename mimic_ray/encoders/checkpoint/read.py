@@ -1,17 +1,16 @@
-"""The one reader of every checkpoint. Nothing in a file is ever executed, and nothing is guessed.
+"""The only reader of checkpoints. It executes nothing in a file and guesses nothing.
 
-    open, refuse what is no regular file -> sniff -> sha256 ->
+    open, refuse anything but a regular file -> sniff -> sha256 ->  (layout.py)
         safetensors:  read here (safetensors_file.py)
         torch:        read by a child process with limits (sandbox.py -> child.py):
                       zip walk and checksums (archive.py), torch.load weights-only (torch_file.py),
-                      walk of what came out (walk.py), each tensor checked (tensors.py)
+                      walk through the result (walk.py), check of each tensor (tensors.py)
 
 There is no switch for unsafe loading.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -19,44 +18,49 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mimic_ray.base.errors import NotACheckpointError
 from mimic_ray.base.text import plain
 from mimic_ray.encoders.checkpoint import sandbox, sniff
+from mimic_ray.encoders.checkpoint.layout import (
+    LIMIT_BYTES,
+    Group,
+    Layout,
+    infos,
+    opened_weights,
+    require_tensors,
+)
 from mimic_ray.encoders.checkpoint.safetensors_file import read_safetensors
 
-Groups = dict[tuple[str, ...], dict[str, Tensor]]
+Groups = dict[Group, dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a weight file holds. Keys are the stranger's: show them through `base.text.plain`."""
+    """The content of a weight file. Keys are untrusted: show them through `base.text.plain`."""
 
     path: Path
     sha256: str
     format: str  # "safetensors", "torch-zip" or "torch-legacy"
     groups: Groups  # path of dict keys inside the file -> its tensors; () is the top
-    notes: dict[str, str]  # what else is in the file, in printable words: {"epoch": "160"}
+    notes: dict[str, str]  # other content of the file as printable text: {"epoch": "160"}
+
+    def layout(self) -> Layout:
+        groups = {path: infos(tensors) for path, tensors in self.groups.items()}
+        return Layout(self.path, self.sha256, self.format, groups, self.notes)
 
 
-def read_checkpoint(path: Path, limit_bytes: int = 16 << 30) -> Checkpoint:
+def read_checkpoint(path: Path, limit_bytes: int = LIMIT_BYTES) -> Checkpoint:
     """All plain, dense, finite tensors of a safetensors or torch file, on the CPU.
 
     Raises the CheckpointError that names the cause: not a checkpoint, damaged, unsafe, too large.
     """
     path = Path(path)
-    name = sniff.shown(path)
-    with sniff.opened(path, limit_bytes) as file:
-        file_format = sniff.file_format(file, name)
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if file_format == sniff.SAFETENSORS:
-            groups, notes = _safetensors(file, name)
+    with opened_weights(path, limit_bytes) as opened:
+        if opened.format == sniff.SAFETENSORS:
+            groups, notes = _safetensors(opened.file, opened.name)
         else:
-            groups, notes = _torch(file, name, file_format)
-    if not groups:
-        raise NotACheckpointError(
-            f"{name} holds no tensor under a name: save the network's state_dict()."
-        )
-    return Checkpoint(path, digest, file_format, groups, notes)
+            groups, notes = _torch(opened.file, opened.name, opened.format)
+    require_tensors(groups, opened.name)
+    return Checkpoint(path, opened.sha256, opened.format, groups, notes)
 
 
 def _safetensors(file: BufferedReader, name: str) -> tuple[Groups, dict[str, str]]:
@@ -70,7 +74,7 @@ def _torch(file: BufferedReader, name: str, file_format: str) -> tuple[Groups, d
         reply = sandbox.run("read", file, folder, name=name, format=file_format)
         if not reply["groups"]:
             return {}, reply["notes"]
-        # The tensors stay mapped to the file; it is ours, and its space is freed with them.
+        # The tensors stay mapped to our temporary file, whose space is freed with them.
         tensors = load_file(folder / sandbox.TENSORS)
     groups = {
         tuple(group["path"]): {key: tensors[number] for key, number in group["tensors"].items()}

@@ -1,7 +1,7 @@
-"""safetensors files: data without code, so they are read in this process.
+"""Reads safetensors files in this process, because they contain no code.
 
-The library checks sizes, offsets and shapes. What it lets through is checked here: hundreds of
-thousands of tensors, two tensors with one name, NaN.
+The library checks sizes, offsets and shapes. This module also refuses hundreds of thousands of
+tensors, two tensors with the same name, and NaN.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ def read_safetensors(file: BufferedReader, name: str) -> tuple[dict[str, Tensor]
     """
     header = _header(file, name)
     try:
-        # By descriptor: the very file that was sniffed and hashed, whatever its path now names.
+        # By descriptor, so it is the file that was identified and hashed.
         with safe_open(f"/dev/fd/{file.fileno()}", framework="pt") as opened:
-            # Copies: a mapped tensor dies with SIGBUS when somebody truncates the file.
+            # Copies, because a mapped tensor raises SIGBUS if the file is truncated later.
             tensors = {key: opened.get_tensor(key).clone() for key in opened.keys()}  # noqa: SIM118
             metadata = dict(opened.metadata() or {})
     except SafetensorError as error:
         raise _damaged(name, plain(error)) from error
-    except RuntimeError as error:  # the file's size counts against the memory that may be promised
+    except RuntimeError as error:  # the mapping exceeds the memory that may be committed
         raise TooLargeCheckpointError(
             f"{name} has {os.fstat(file.fileno()).st_size:,} bytes, more than this machine's "
-            "memory: use a larger one, or save the encoder's weights alone."
+            "memory: use a larger machine, or save only the encoder's weights."
         ) from error
     for key, tensor in tensors.items():
         check_tensor(tensor, plain(key), name)
@@ -61,20 +61,20 @@ def _header(file: BufferedReader, name: str) -> dict[str, Any]:
     text = file.read(length)
     if (tensors := text.count(b'"data_offsets"')) > TENSOR_LIMIT:
         raise TooLargeCheckpointError(
-            f"{name} holds {tensors:,} tensors, over the limit of {TENSOR_LIMIT:,}: save the "
-            "encoder's weights alone."
+            f"{name} has {tensors:,} tensors, over the limit of {TENSOR_LIMIT:,}: save only the "
+            "encoder's weights."
         )
     try:
         header = json.loads(text, object_pairs_hook=_without_repeats)
     except _RepeatedKeyError as error:
         raise UnsafeCheckpointError(
-            f'{name} holds two tensors called "{plain(error)}", of which each reader takes another '
-            "one: ask its author for a file written by safetensors."
+            f'{name} has two tensors called "{plain(error)}", and readers may take either: ask its '
+            "author for a file written by safetensors."
         ) from error
     except (ValueError, RecursionError) as error:
-        raise _damaged(name, f"its header is no JSON: {plain(error, 80)}") from error
+        raise _damaged(name, f"its header is not JSON: {plain(error, 80)}") from error
     if not isinstance(header, dict):
-        raise _damaged(name, "its header is no table of tensors")
+        raise _damaged(name, "its header is not a table of tensors")
     file.seek(0)
     return header
 

@@ -1,8 +1,9 @@
-"""Hands a stranger's torch file to a child process with its own memory limit and its own clock.
+"""Reads untrusted torch files in a child process with limits on memory and time.
 
-weights_only=True stops code, not appetite: 1 kB can ask for gigabytes, or for all eternity. The
-limits grow with the file: 10 s and 20 MB/s of time; 512 MB of memory, and twice its size to read
-it or five times to write one like it (the old, the new in full precision, the new as the old).
+weights_only=True stops code, but not resource use: a file of 1 kB can request gigabytes, or never
+finish. The limits grow with the file: 10 s plus 1 s per 20 MB; 512 MB of memory plus twice the size
+to read it, or five times to write one like it (the old tensors, the new ones in full precision, and
+the new ones converted).
 """
 
 from __future__ import annotations
@@ -25,44 +26,44 @@ from mimic_ray.base import errors
 from mimic_ray.base.errors import DamagedCheckpointError, ResourceError, UnsafeCheckpointError
 
 MEMORY_BYTES = 512 << 20
-MEMORY_TIMES = {"read": 2, "write": 5}
+MEMORY_TIMES = {"describe": 2, "read": 2, "write": 5}
 SECONDS = 10.0
 BYTES_PER_S = 20e6
 
-# torch's import on a slow or busy disk is not the file's fault.
+# Importing torch may take long on a slow or busy disk.
 _START_S = 300.0
 
-# What lies in the folder between the two processes.
+# The files that the two processes exchange.
 REQUEST, REPLY, TENSORS, WRITTEN = "request.json", "reply.json", "tensors.safetensors", "written"
 
 
 @contextmanager
 def working_folder() -> Iterator[Path]:
-    """A temporary folder, for this user only, through which tensors travel."""
+    """A temporary folder, readable by this user only, to exchange tensors."""
     with tempfile.TemporaryDirectory(prefix="mimic-ray-") as folder:
         yield Path(folder)
 
 
 @contextmanager
-def kept() -> Iterator[None]:
-    """Within the block one child serves every file, so that torch's import is paid for once."""
-    global _kept
-    if _kept is not None:
+def shared() -> Iterator[None]:
+    """Within the block one child process reads all files, so it imports torch only once."""
+    global _shared
+    if _shared is not None:
         yield
         return
-    _kept = Sandbox()
+    _shared = Sandbox()
     try:
         yield
     finally:
-        _kept.close()
-        _kept = None
+        _shared.close()
+        _shared = None
 
 
 def run(job: str, file: BufferedReader, folder: Path, **request: Any) -> dict[str, Any]:
-    """The child's reply to one job of child.py; tensors are left in `folder`.
+    """The child's reply to one job of child.py, which writes tensors to `folder`.
 
-    `request` has at least the file's `name` for messages. Raises the MimicError that the child
-    met, UnsafeCheckpointError when a limit ended it, DamagedCheckpointError when the file broke it.
+    `request` has at least the file's `name` for messages. Raises the MimicError of the child,
+    UnsafeCheckpointError if it exceeded a limit, DamagedCheckpointError if the file crashed it.
     """
     size = os.fstat(file.fileno()).st_size
     request |= {
@@ -72,14 +73,14 @@ def run(job: str, file: BufferedReader, folder: Path, **request: Any) -> dict[st
         "seconds": SECONDS + size / BYTES_PER_S,
     }
     (folder / REQUEST).write_text(json.dumps(request))
-    sandbox = _kept or Sandbox()
+    sandbox = _shared or Sandbox()
     try:
         code = sandbox.send(folder, file, request["seconds"])
     finally:
-        if sandbox is not _kept:
+        if sandbox is not _shared:
             sandbox.close()
     if code != 0:
-        raise _ended(code, request["name"], request["seconds"])
+        raise _error_of(code, request["name"], request["seconds"])
     reply: dict[str, Any] = json.loads((folder / REPLY).read_text())
     if "error" in reply:
         kind = getattr(errors, reply["error"], RuntimeError)
@@ -88,29 +89,29 @@ def run(job: str, file: BufferedReader, folder: Path, **request: Any) -> dict[st
 
 
 class Sandbox:
-    """The child and the socket to it. Starts with the first file; serves one after the other."""
+    """The child and the socket to it. It starts with the first file and reads one at a time."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
 
     def send(self, folder: Path, file: BufferedReader, seconds: float) -> int:
-        """The exit code of the job whose request lies in `folder`; negative for a signal."""
+        """The exit code of the job whose request is in `folder`; negative for a signal."""
         channel = self._channel or self._start()
         try:
             channel.settimeout(_START_S + seconds)
             socket.send_fds(channel, [str(folder).encode()], [file.fileno()])
-            answer = channel.recv(32)
-            if not answer:
-                raise ConnectionError("it ended")
-            return int(answer)
+            reply = channel.recv(32)
+            if not reply:
+                raise ConnectionError("it exited")
+            return int(reply)
         except OSError as error:
             self.close()
             raise ResourceError(
-                f"The process that reads torch files did not answer ({error}): is there memory "
-                "for a second Python with torch?"
+                f"The process that reads torch files did not answer ({error}): check that there is "
+                "memory for a second Python process with torch."
             ) from error
-        except BaseException:  # Ctrl-C: the child must not go on alone
+        except BaseException:  # Ctrl-C: the child must not continue
             self.close()
             raise
 
@@ -118,7 +119,7 @@ class Sandbox:
         self._channel, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                # -P: no module is taken from the current folder, which may be the stranger's.
+                # -P: import no module from the current folder, which may be untrusted.
                 [sys.executable, "-P", "-m", f"{__package__}.child", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env=_environment(),
@@ -130,7 +131,7 @@ class Sandbox:
         return self._channel
 
     def close(self) -> None:
-        """Ends the child and what it has forked."""
+        """Kills the child and its forks."""
         if self._channel is not None:
             self._channel.close()
         if self._process is not None:
@@ -140,17 +141,17 @@ class Sandbox:
         self._channel = self._process = None
 
 
-_kept: Sandbox | None = None
+_shared: Sandbox | None = None
 
 
 def _environment() -> dict[str, str]:
-    """Ours, with the folder of this package on the path, and without threads to fork across."""
+    """Our environment with this package on the path, and without threads, because it forks."""
     home = str(Path(mimic_ray.__file__).parents[1])
     path = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
     return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-def _ended(code: int, name: str, seconds: float) -> errors.MimicError:
+def _error_of(code: int, name: str, seconds: float) -> errors.MimicError:
     if code == -signal.SIGALRM:
         return UnsafeCheckpointError(
             f"{name} took more than {seconds:.0f} s to open, far too long for its size: ask its "
@@ -158,11 +159,11 @@ def _ended(code: int, name: str, seconds: float) -> errors.MimicError:
         )
     if code == -signal.SIGKILL:
         return ResourceError(
-            f"The system ended the process that read {name}, as it does when memory runs out: "
+            f"The system killed the process that read {name}, probably because memory ran out: "
             "free some, or use a larger machine."
         )
     what = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     return DamagedCheckpointError(
-        f"{name} broke the process that read it ({what}): ask its author for the weights alone, "
-        "as safetensors."
+        f"{name} crashed the process that read it ({what}): ask its author for the weights as "
+        "safetensors."
     )

@@ -1,4 +1,4 @@
-"""Which tensors of a stranger's file are taken: plain, dense, on the CPU, finite."""
+"""Which tensors of an untrusted file are accepted: plain, dense, on the CPU, finite."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from mimic_ray.encoders.positions import grids
 
 
 def check_tensor(tensor: Tensor, key: str, name: str) -> int:
-    """The tensor's size in bytes; `key` and the file's `name` are for the message.
+    """The tensor's size in bytes; `key` and the file's `name` are for messages.
 
-    Raises UnsafeCheckpointError for a size that is not backed by memory, DamagedCheckpointError
-    for NaN or infinity, CheckpointError for what is not a plain dense tensor.
+    Raises UnsafeCheckpointError for a size that is not backed by memory, DamagedCheckpointError for
+    NaN or infinity, CheckpointError for anything but a plain dense tensor.
     """
-    # The order matters: of a tensor without memory nothing but its kind may be asked.
+    # The order matters: a tensor without memory only has a kind.
     if tensor.device.type != "cpu":
         raise UnsafeCheckpointError(
             f'{name}: "{key}" is a {tensor.device.type} tensor of shape {_short(tensor)} without '
-            "data. Ask its author for the weights themselves."
+            "data. Ask its author for a file with the weights."
         )
     if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_complex():
         kind = (
@@ -40,22 +40,22 @@ def check_tensor(tensor: Tensor, key: str, name: str) -> int:
     if size > tensor.untyped_storage().nbytes() or _repeats(tensor):
         raise UnsafeCheckpointError(
             f'{name}: "{key}" claims shape {_short(tensor)} with '
-            f"{tensor.untyped_storage().nbytes():,} bytes behind it. Ask its author for the "
+            f"{tensor.untyped_storage().nbytes():,} bytes of data. Ask its author for the "
             "weights as contiguous tensors."
         )
     if tensor.is_floating_point() and not _is_finite(tensor):
         wrong = int((~torch.isfinite(tensor.float())).sum())
         raise DamagedCheckpointError(
-            f'{name}: "{key}" holds NaN or infinity in {wrong:,} of {tensor.numel():,} places. '
+            f'{name}: "{key}" has NaN or infinity in {wrong:,} of {tensor.numel():,} values. '
             "Use an earlier checkpoint of the same network."
         )
     return size
 
 
 def replacement(old: Tensor, new: Tensor, key: str, name: str, resized: bool = False) -> Tensor:
-    """`new` in the precision of `old`, whose place it takes in a file called `name`.
+    """`new` in the precision of `old`, which it replaces in a file called `name`.
 
-    With `resized`, a table of positions, which may have another number of rows.
+    `resized` position embeddings may have another number of rows.
 
     Raises DamagedCheckpointError if the shapes differ or `new` does not fit that precision.
     """
@@ -63,7 +63,7 @@ def replacement(old: Tensor, new: Tensor, key: str, name: str, resized: bool = F
     if not same:
         raise DamagedCheckpointError(
             f'{name} has changed since it was read ("{key}" is {_short(old)}, not {_short(new)}): '
-            "put the file back that was read."
+            "restore the original file."
         )
     cast = new.detach().to(old.dtype)
     check_tensor(cast, key, name)
@@ -71,7 +71,7 @@ def replacement(old: Tensor, new: Tensor, key: str, name: str, resized: bool = F
 
 
 def savable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same values as safetensors takes them: on the CPU, contiguous, none sharing memory."""
+    """The same values as safetensors accepts them: on the CPU, contiguous, not sharing memory."""
     ready: dict[str, Tensor] = {}
     storages: set[int] = set()
     for key, tensor in tensors.items():
@@ -93,7 +93,7 @@ def _repeats(tensor: Tensor) -> bool:
 def _is_finite(tensor: Tensor) -> bool:
     if not tensor.numel():
         return True
-    # Minimum and maximum carry NaN on and need no second tensor, as isfinite() does.
+    # Minimum and maximum propagate NaN and, unlike isfinite(), need no second tensor.
     low, high = torch.aminmax(tensor.float() if tensor.element_size() == 1 else tensor)
     return math.isfinite(low) and math.isfinite(high)
 

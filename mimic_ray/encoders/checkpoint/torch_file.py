@@ -1,7 +1,7 @@
-"""torch.load with weights_only=True and nothing else, each of its many errors in our words.
+"""torch.load with weights_only=True, and clear messages for its errors.
 
-Runs in the child process only (see sandbox.py). There is no fallback and no switch: an attacker
-chooses which error a file raises. torch >= 2.10 is required (CVE-2025-32434, CVE-2026-24747).
+Runs only in the child process (see sandbox.py). There is no fallback and no switch, because an
+attacker chooses which error a file raises. Requires torch >= 2.10 (CVE-2025-32434, CVE-2026-24747).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _RUNS_COMMANDS = re.compile(
 
 
 def load_torch(file: BufferedReader, name: str, file_format: str, size: int) -> Any:
-    """What torch.save wrote, tensors on the CPU. Raises a CheckpointError, whatever the bytes."""
+    """The object that torch.save wrote, on the CPU. Raises a CheckpointError for any bad bytes."""
     if file_format == TORCH_ZIP:
         check_archive(file, name, size)
     try:
@@ -48,12 +48,12 @@ def load_torch(file: BufferedReader, name: str, file_format: str, size: int) -> 
         raise _refusal(file, name, file_format, error) from error
     except MemoryError:
         raise
-    except Exception as error:  # a stranger's bytes can raise anything
+    except Exception as error:  # untrusted bytes can raise anything
         raise _damage(file, name, file_format, error) from error
 
 
 def _refusal(file: BufferedReader, name: str, file_format: str, error: Exception) -> MimicError:
-    """The pickle asks for more than weights: what for, and what to do."""
+    """The error for a pickle that needs more than weights."""
     found = _globals(file, file_format) or re.findall(r"GLOBAL ([\w.]+)", str(error))
     if not found:
         return _damage(file, name, file_format, error)
@@ -62,22 +62,22 @@ def _refusal(file: BufferedReader, name: str, file_format: str, error: Exception
         listed += f" and {len(found) - 4} more"
     if any(_RUNS_COMMANDS.match(one) for one in found):
         return UnsafeCheckpointError(
-            f"{name} asks to run {listed} when it is opened. Nothing of it was run: do not load it "
-            "with anything else either."
+            f"{name} would run {listed} when it is loaded. Nothing in it was run. Do not load it "
+            "with other programs."
         )
     if any(one.startswith("torch.nn.modules.") for one in found):
         return UnsafeCheckpointError(
-            f"{name} holds a whole network as Python objects ({listed}), which is code: ask its "
-            "author for model.state_dict() alone."
+            f"{name} contains a network as Python objects ({listed}), which is code: ask its "
+            "author for model.state_dict()."
         )
     return UnsafeCheckpointError(
-        f"{name} holds Python objects beside its weights ({listed}), which is code: ask its author "
-        "for the weights alone, or re-save them where you trust the file."
+        f"{name} contains Python objects besides its weights ({listed}), which is code: ask its "
+        "author for the weights, or save them again if you trust the file."
     )
 
 
 def _damage(file: BufferedReader, name: str, file_format: str, error: Exception) -> MimicError:
-    # torch puts a paragraph of advice, to load the file without safety, before the reason.
+    # torch puts advice to load the file unsafely before the reason.
     reason = str(error).split("WeightsUnpickler error:")[-1].strip().split("\n")[0]
     reason = plain(reason or type(error).__name__)
     if "allocate memory" in str(error):
@@ -85,16 +85,14 @@ def _damage(file: BufferedReader, name: str, file_format: str, error: Exception)
     file.seek(0)
     if file_format != TORCH_ZIP and not file.read(32).startswith(_LEGACY_MAGIC):
         return NotACheckpointError(
-            f"{name} is a pickle that torch.save did not write: re-save its weights with "
-            "torch.save or safetensors."
+            f"{name} is a pickle that torch.save did not write: save its weights with torch.save "
+            "or safetensors."
         )
-    return DamagedCheckpointError(
-        f"{name} is damaged or not what it says ({reason}): download or copy it again."
-    )
+    return DamagedCheckpointError(f"{name} is damaged ({reason}): download or copy it again.")
 
 
 def _globals(file: BufferedReader, file_format: str) -> list[str]:
-    """What the pickle names and weights-only reading forbids, found without running any of it."""
+    """The globals in the pickle that weights-only loading forbids, found without running it."""
     file.seek(0)
     try:
         if file_format == TORCH_ZIP:
@@ -102,7 +100,7 @@ def _globals(file: BufferedReader, file_format: str) -> list[str]:
         return _globals_of_legacy(file)
     except MemoryError:
         raise
-    except Exception:  # then torch's own message has to serve
+    except Exception:  # torch's own message is used instead
         return []
 
 
@@ -119,6 +117,6 @@ def _globals_of_legacy(file: BufferedReader) -> list[str]:
                     named.add(".".join(texts[-2:]))
                 elif isinstance(argument, str):
                     texts.append(argument)
-        except ValueError:  # the end of the file, or of what is a pickle in it
+        except ValueError:  # the end of the file or of its last pickle
             break
     return [one for one in named if one not in allowed]

@@ -1,7 +1,8 @@
-"""What lies in an unpickled object: tensors by name, and what else, with bounds on the effort.
+"""Finds the tensors in an unpickled object, with limits on the work.
 
-A file of 1 kB can hold 200,000 nested lists, or a tuple of tuples with 2^40 leaves: any recursive
-walk, print or copy of it overflows or never ends. So: an explicit stack, every container once.
+A file of 1 kB can contain 200,000 nested lists, or a tuple of tuples with 2^40 leaves. Recursion,
+printing or copying overflows or never ends. So this uses an explicit stack and enters every
+container once.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ Path = tuple[str, ...]
 
 
 @dataclass
-class Found:
-    """`groups`: path of dict keys -> the tensors that lie there by name, in the file's order.
+class FoundTensors:
+    """`groups`: path of dict keys -> the tensors there by name, in the file's order.
 
-    `notes`: what else the top level holds, in words that may be printed.
+    `notes`: other content of the top level as printable text.
     """
 
     groups: dict[Path, dict[str, Tensor]] = field(default_factory=dict)
@@ -37,18 +38,18 @@ class Found:
 class _Node:
     value: object
     path: Path
-    named: bool  # whether every step of the path is a text key of a dict
+    named: bool  # whether every step of the path is a string key of a dict
 
 
-def walk(content: object, name: str, size: int) -> Found:
-    """All tensors of `content`, checked; `size` in bytes is that of the file called `name`.
+def walk(content: object, name: str, size: int) -> FoundTensors:
+    """All tensors of `content`, checked; `size` is that of the file called `name`, in bytes.
 
-    Raises UnsafeCheckpointError when the structure or the sum of the tensors is out of all
-    proportion, and what `check_tensor` raises.
+    Raises UnsafeCheckpointError if the structure or the total size of the tensors is implausible
+    for the file, and what `check_tensor` raises.
     """
-    found = Found()
+    found = FoundTensors()
     seen: set[int] = set()
-    loose: dict[str, int] = {}  # top-level key -> tensors below it that have no name
+    unnamed: dict[str, int] = {}  # top-level key -> number of tensors below it without a name
     nodes, total = 0, 0
     stack = [_Node(content, (), True)]
     while stack:
@@ -60,7 +61,7 @@ def walk(content: object, name: str, size: int) -> Found:
                 found.groups.setdefault(node.path[:-1], {})[node.path[-1]] = node.value
             else:
                 top = node.path[0] if node.path else ""
-                loose[top] = loose.get(top, 0) + 1
+                unnamed[top] = unnamed.get(top, 0) + 1
             continue
         if not isinstance(node.value, dict | list | tuple | set) or id(node.value) in seen:
             continue
@@ -68,8 +69,8 @@ def walk(content: object, name: str, size: int) -> Found:
         nodes_then = nodes + len(stack) + len(node.value)
         if len(node.path) >= DEPTH_LIMIT or nodes_then > NODE_LIMIT:
             raise UnsafeCheckpointError(
-                f"{name} nests deeper than {DEPTH_LIMIT} levels or holds more than {NODE_LIMIT:,} "
-                "values, which no network does. Ask its author for the weights alone."
+                f"{name} has more than {DEPTH_LIMIT} levels or {NODE_LIMIT:,} values, more than "
+                "any network. Ask its author for the weights alone."
             )
         stack.extend(reversed([*_children(node)]))
     if total > 2 * size:
@@ -78,7 +79,7 @@ def walk(content: object, name: str, size: int) -> Found:
             "weights alone."
         )
     if isinstance(content, dict):
-        found.notes.update(_notes(content, found, loose))
+        found.notes.update(_notes(content, found, unnamed))
     return found
 
 
@@ -87,7 +88,7 @@ def _children(node: _Node) -> Iterator[_Node]:
         for key, value in node.value.items():
             named = node.named and isinstance(key, str)
             yield _Node(value, (*node.path, _key(key)), named)
-        # An OrderedDict may carry attributes: state_dict() puts its `_metadata` there.
+        # An OrderedDict may have attributes: state_dict() stores its `_metadata` there.
         for value in getattr(node.value, "__dict__", {}).values():
             yield _Node(value, (*node.path, "(attributes)"), False)
     elif isinstance(node.value, list | tuple | set):
@@ -95,15 +96,15 @@ def _children(node: _Node) -> Iterator[_Node]:
             yield _Node(value, (*node.path, str(index)), False)
 
 
-def _notes(content: dict[Any, Any], found: Found, loose: dict[str, int]) -> Iterator[Any]:
+def _notes(content: dict[Any, Any], found: FoundTensors, unnamed: dict[str, int]) -> Iterator[Any]:
     with_groups = {path[0] for path in found.groups if path}
     for key, value in content.items():
         top = _key(key)
         if isinstance(value, Tensor) or top in with_groups:
             continue
         words = _described(value)
-        if loose.get(top):
-            words += f", {count(loose[top], 'tensor')}"
+        if unnamed.get(top):
+            words += f", {count(unnamed[top], 'tensor')}"
         yield plain(top), words
 
 
@@ -112,7 +113,7 @@ def _key(key: object) -> str:
 
 
 def _described(value: object) -> str:
-    """A value in few words, whatever it is; never the text of a container, which may not end."""
+    """A short description of any value; never the text of a container, which may be endless."""
     if isinstance(value, int) and value.bit_length() > 64:
         return "a huge integer"
     if isinstance(value, float | int | str | bool | None):

@@ -1,8 +1,8 @@
-"""A file like another one, with an encoder's weights replaced: the user's code loads it unchanged.
+"""Writes a copy of a weight file with the encoder's weights replaced, for unchanged user code.
 
-Container, wrapper, prefix, key order, precision and everything beside the encoder stay: epoch,
-optimizer, heads, and also other copies of the encoder (`Fit.also_fits`), which keep their weights.
-A table of positions that was interpolated (`Fit.resized`) is written in the size of the student.
+Container, wrapper, prefix, key order, precision and all other content stay the same: epoch,
+optimizer, heads, and other copies of the encoder (`Fit.also_fits`), which keep their weights.
+Interpolated position embeddings (`Fit.resized`) are written in the size of the student.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from mimic_ray.encoders.checkpoint.tensors import replacement, savable
 
 
 def write_like(original: Path, fit: Fit, state: Mapping[str, Tensor], destination: Path) -> None:
-    """Writes `original` to `destination` with `state` (our keys) in the places that `fit` names.
+    """Writes `original` to `destination` with `state` (our keys) at the locations in `fit`.
 
-    `original` is read anew, as safely as the first time; `destination` holds the old content or
-    the new, never a part. Raises a CheckpointError if `original` is no longer what was read.
+    `original` is read again, as safely as the first time; `destination` has either the old content
+    or the complete new one. Raises a CheckpointError if `original` has changed.
     """
     name = sniff.shown(original)
     new = savable({fit.keys[key]: tensor for key, tensor in state.items() if key in fit.keys})
-    # Its size was accepted when it was read.
+    # Its size was checked when it was read.
     with sniff.opened(original, limit_bytes=1 << 62) as file:
         file_format = sniff.file_format(file, name)
         if file_format == sniff.SAFETENSORS:
@@ -47,7 +47,7 @@ def _safetensors_like(
     tensors, metadata = read_safetensors(file, name)
     if not new.keys() <= tensors.keys():
         raise DamagedCheckpointError(
-            f"{name} has changed since it was read: put the file back that was read."
+            f"{name} has changed since it was read: restore the original file."
         )
     for key, tensor in new.items():
         resized = key in _resized(fit)
@@ -76,5 +76,5 @@ def _torch_like(
 
 
 def _resized(fit: Fit) -> list[str]:
-    """The file's keys whose tensor is written with another number of rows."""
+    """The file's keys of position embeddings that are written with another number of rows."""
     return [fit.keys[key] for key in fit.resized]

@@ -41,7 +41,7 @@ FILES = {
     "zip_bomb": (zip_bomb, ["compressed"]),
     "huge_tensor": (
         lambda: crafted.torch_bytes({"conv.weight": crafted.view((1 << 40,), (1,))}),
-        ["not what it says"],
+        ["is damaged"],
     ),
     "huge_safetensors": (huge_safetensors, ["damaged safetensors"]),
 }
@@ -114,7 +114,7 @@ def test_a_shape_that_differs_is_shown_with_the_expected_one(purify_refused, tmp
     save_file(state, tmp_path / "wide.safetensors")
     purify_refused(
         ["--teacher", tmp_path / "wide.safetensors"],
-        '"conv1.weight" is [16, 3, 3, 3], wanted [8, 3, 3, 3]',
+        '"conv1.weight" is [16, 3, 3, 3], expected [8, 3, 3, 3]',
         code=1,
     )
 

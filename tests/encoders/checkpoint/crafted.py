@@ -1,4 +1,4 @@
-"""Files as strangers make them: torch and safetensors bytes, honest and otherwise."""
+"""Crafted torch and safetensors files, valid and malicious, and how they are refused."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import struct
+import time
 import warnings
 import zipfile
 from collections import OrderedDict
@@ -14,8 +15,32 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
 import torch
 from torch import Tensor
+
+from mimic_ray.base.errors import CheckpointError
+from mimic_ray.encoders.checkpoint.read import read_checkpoint
+
+
+def refused(content: bytes, folder: Path, kind: type[CheckpointError]) -> str:
+    """The message with which a file with this content is refused, within 5 seconds."""
+    path = folder / "suspect.pth"
+    path.write_bytes(content)
+    start = time.monotonic()
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(path)
+    assert type(caught.value) is kind, caught.value
+    assert time.monotonic() - start < 5
+    assert str(path) in caught.value.message
+    return caught.value.message
+
+
+def npz_bytes() -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, x=np.zeros(3))
+    return buffer.getvalue()
 
 
 def torch_bytes(content: object, legacy: bool = False) -> bytes:
@@ -35,7 +60,7 @@ def weights() -> dict[str, Tensor]:
 
 
 class Calls:
-    """Unpickles as a call of `function`; torch.save writes it like any other object."""
+    """An object that calls `function` when it is unpickled."""
 
     def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
         self.call = function, arguments
@@ -45,14 +70,14 @@ class Calls:
 
 
 def shell(canary: Path) -> Calls:
-    """Would leave a file if it were ever run."""
+    """Creates the file `canary` if it is executed."""
     return Calls(os.system, f"touch {canary}")
 
 
 def view(size: tuple[int, ...], stride: tuple[int, ...], numbers: int = 4) -> Calls:
-    """A tensor that claims any size and stride over a storage of so many float32 numbers."""
+    """A tensor that claims any size and stride over a storage of `numbers` float32 values."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the typed storage is deprecated, and what files hold
+        warnings.simplefilter("ignore")  # typed storage is deprecated, but files contain it
         storage = torch.zeros(numbers).storage()
     return Calls(torch._utils._rebuild_tensor_v2, storage, 0, size, stride, False, OrderedDict())
 
@@ -62,7 +87,7 @@ def rezipped(
     change: Callable[[str, bytes], tuple[str, bytes]] = lambda name, data: (name, data),
     compression: int = zipfile.ZIP_STORED,
 ) -> bytes:
-    """The same torch zip with its records changed and every checksum right again."""
+    """The same torch zip with changed records and correct checksums."""
     buffer = io.BytesIO()
     with (
         zipfile.ZipFile(io.BytesIO(content)) as old,
@@ -74,7 +99,7 @@ def rezipped(
 
 
 def with_pickle(change: Callable[[bytes], bytes], content: bytes | None = None) -> bytes:
-    """A torch zip whose data.pkl is changed."""
+    """A torch zip with a changed data.pkl."""
 
     def only_the_pickle(name: str, data: bytes) -> tuple[str, bytes]:
         return name, change(data) if name.endswith("/data.pkl") else data
@@ -83,7 +108,7 @@ def with_pickle(change: Callable[[bytes], bytes], content: bytes | None = None) 
 
 
 def with_record(change: Callable[[bytes], bytes]) -> bytes:
-    """A torch zip whose first weight record is changed."""
+    """A torch zip with a changed first weight record."""
 
     def only_the_record(name: str, data: bytes) -> tuple[str, bytes]:
         return name, change(data) if name.endswith("/data/0") else data
@@ -92,12 +117,12 @@ def with_record(change: Callable[[bytes], bytes]) -> bytes:
 
 
 def text(value: str) -> bytes:
-    """A string as protocol 2 pickles have it."""
+    """A string in a protocol 2 pickle."""
     return pickle.BINUNICODE + struct.pack("<I", len(value)) + value.encode()
 
 
 def deep_list(levels: int) -> bytes:
-    """A torch zip of lists in lists."""
+    """A torch zip with nested lists."""
     pickled = b"\x80\x02" + pickle.EMPTY_LIST * levels + pickle.APPEND * (levels - 1) + pickle.STOP
     return with_pickle(lambda _: pickled)
 

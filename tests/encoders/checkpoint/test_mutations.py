@@ -1,4 +1,4 @@
-"""Random damage to a small checkpoint: weights or one of our errors, never a crash or a hang."""
+"""A randomly damaged checkpoint gives weights or one of our errors, never a crash or a hang."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.encoders.checkpoint.crafted import torch_bytes, weights, with_pickle
 
 Mutate = Callable[[bytes], bytes]
 
-# Damage inside data.pkl gets a right checksum again, or the zip walk would stop all of it.
+# Damage in data.pkl gets a correct checksum, because the check of the zip would refuse it all.
 KINDS: dict[str, Callable[[Mutate], bytes]] = {
     "zip": lambda mutate: mutate(torch_bytes({"state_dict": weights(), "epoch": 3})),
     "pickle": lambda mutate: with_pickle(mutate, torch_bytes({"state_dict": weights()})),
@@ -25,29 +25,29 @@ KINDS: dict[str, Callable[[Mutate], bytes]] = {
 
 
 def mutation(seed: int) -> Mutate:
-    """One to eight places overwritten, cut out or put in."""
+    """One to eight bytes or ranges overwritten, removed or inserted."""
     draw = random.Random(seed)
 
     def mutate(content: bytes) -> bytes:
         changed = bytearray(content)
         for _ in range(draw.randint(1, 8)):
-            place = draw.randrange(len(changed))
-            kind = draw.choice(["bit", "byte", "byte", "cut", "insert"])
+            offset = draw.randrange(len(changed))
+            kind = draw.choice(["bit", "byte", "byte", "remove", "insert"])
             if kind == "bit":
-                changed[place] ^= 1 << draw.randrange(8)
+                changed[offset] ^= 1 << draw.randrange(8)
             elif kind == "byte":
-                changed[place] = draw.randrange(256)
-            elif kind == "cut":
-                del changed[place : place + draw.choice([1, 1, 4, 64])]
+                changed[offset] = draw.randrange(256)
+            elif kind == "remove":
+                del changed[offset : offset + draw.choice([1, 1, 4, 64])]
             else:
-                changed[place:place] = draw.randbytes(draw.choice([1, 1, 4, 64]))
+                changed[offset:offset] = draw.randbytes(draw.choice([1, 1, 4, 64]))
         return bytes(changed)
 
     return mutate
 
 
 def outcome(path: Path) -> str:
-    """ "read", or the name of the error. Any other exception goes on and fails the test."""
+    """ "read", or the name of our error. Any other exception fails the test."""
     try:
         read_checkpoint(path)
     except CheckpointError as error:
@@ -56,17 +56,17 @@ def outcome(path: Path) -> str:
 
 
 def outcomes(kind: str, seeds: range, path: Path) -> set[str]:
-    met = set()
+    found = set()
     for seed in seeds:
         path.write_bytes(KINDS[kind](mutation(seed)))
-        met.add(outcome(path))
-    return met
+        found.add(outcome(path))
+    return found
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_damaged_file_is_read_or_refused(kind: str, tmp_path: Path) -> None:
-    met = outcomes(kind, range(80), tmp_path / "file")
-    assert "DamagedCheckpointError" in met
+    found = outcomes(kind, range(80), tmp_path / "file")
+    assert "DamagedCheckpointError" in found
 
 
 @pytest.mark.slow

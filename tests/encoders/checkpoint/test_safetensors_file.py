@@ -1,9 +1,8 @@
-"""safetensors files of strangers: what the library refuses, and what it lets through."""
+"""Untrusted safetensors files: what the library refuses, and what it accepts."""
 
 from __future__ import annotations
 
 import struct
-import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ import torch
 from safetensors.torch import save
 
 from mimic_ray.base.errors import (
-    CheckpointError,
     DamagedCheckpointError,
     NotACheckpointError,
     TooLargeCheckpointError,
@@ -19,21 +17,10 @@ from mimic_ray.base.errors import (
 )
 from mimic_ray.encoders.checkpoint import safetensors_file
 from mimic_ray.encoders.checkpoint.read import read_checkpoint
-from tests.encoders.checkpoint.crafted import entry, safetensors_bytes, weights
+from tests.encoders.checkpoint.crafted import entry, refused, safetensors_bytes, weights
 
 
-def refused(content: bytes, folder: Path, kind: type[CheckpointError]) -> str:
-    path = folder / "suspect.safetensors"
-    path.write_bytes(content)
-    start = time.monotonic()
-    with pytest.raises(CheckpointError) as caught:
-        read_checkpoint(path)
-    assert type(caught.value) is kind, caught.value
-    assert time.monotonic() - start < 20
-    return caught.value.message
-
-
-def test_tensors_and_metadata_come_out_as_they_went_in(tmp_path: Path) -> None:
+def test_tensors_and_metadata_are_unchanged(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(save(weights(), {"format": "pt", "by": "me\x1b[2J"}))
     checkpoint = read_checkpoint(tmp_path / "file")
     assert checkpoint.format == "safetensors"
@@ -45,7 +32,7 @@ def test_the_tensors_outlive_the_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(save(weights()))
     checkpoint = read_checkpoint(tmp_path / "file")
     with (tmp_path / "file").open("r+b") as file:
-        file.truncate(0)  # would end the process, were the tensors still mapped
+        file.truncate(0)  # would kill the process if the tensors were still mapped
     assert torch.equal(checkpoint.groups[()]["conv.bias"], weights()["conv.bias"])
 
 
@@ -84,7 +71,7 @@ def test_the_tensors_outlive_the_file(tmp_path: Path) -> None:
         "no-entry",
     ],
 )
-def test_a_header_that_is_wrong_is_called_damage(tmp_path: Path, content: bytes) -> None:
+def test_a_file_with_a_wrong_header_is_damaged(tmp_path: Path, content: bytes) -> None:
     refused(content, tmp_path, DamagedCheckpointError)
 
 
@@ -96,19 +83,19 @@ def test_the_suffix_does_not_make_a_safetensors_file(tmp_path: Path, content: by
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf")])
-def test_weights_that_are_no_numbers_are_refused_by_name(tmp_path: Path, value: float) -> None:
+def test_nan_and_infinity_are_refused_by_name(tmp_path: Path, value: float) -> None:
     content = save({"good": torch.zeros(2), "bad\n": torch.tensor([1.0, value])})
-    assert '"bad\\n" holds NaN' in refused(content, tmp_path, DamagedCheckpointError)
+    assert '"bad\\n" has NaN' in refused(content, tmp_path, DamagedCheckpointError)
 
 
-def test_two_tensors_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_tensors_with_the_same_name_are_refused(tmp_path: Path) -> None:
     header = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},'
     header += b'"w":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}'
     message = refused(safetensors_bytes(header, bytes(8)), tmp_path, UnsafeCheckpointError)
     assert 'two tensors called "w"' in message
 
 
-def test_a_shape_of_no_elements_costs_nothing(tmp_path: Path) -> None:
+def test_a_tensor_without_elements_needs_no_memory(tmp_path: Path) -> None:
     header = {"w": entry([1 << 40, 0], 0, 0), "v": entry([1], 0, 4)}
     (tmp_path / "file").write_bytes(safetensors_bytes(header, bytes(4)))
     assert read_checkpoint(tmp_path / "file").groups[()]["w"].shape == (1 << 40, 0)
@@ -120,12 +107,12 @@ def test_hundreds_of_thousands_of_tensors_are_refused(tmp_path: Path) -> None:
     assert "300,000 tensors" in message
 
 
-def test_a_file_without_tensors_is_no_checkpoint(tmp_path: Path) -> None:
+def test_a_file_without_tensors_is_not_a_checkpoint(tmp_path: Path) -> None:
     content = safetensors_bytes({"__metadata__": {"format": "pt"}})
     refused(content, tmp_path, NotACheckpointError)
 
 
-def test_a_file_larger_than_the_memory_is_called_too_large(
+def test_a_file_larger_than_memory_is_too_large(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_memory(*_: object, **__: object) -> None:

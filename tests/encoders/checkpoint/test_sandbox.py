@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 from pathlib import Path
 
@@ -11,13 +12,13 @@ from mimic_ray.base.errors import DamagedCheckpointError, ResourceError, UnsafeC
 from mimic_ray.encoders.checkpoint import sandbox
 from mimic_ray.encoders.checkpoint.read import read_checkpoint
 from tests.encoders.checkpoint import crafted
-from tests.encoders.checkpoint.crafted import torch_bytes, weights
+from tests.encoders.checkpoint.crafted import refused, torch_bytes, weights
 
 
 @pytest.fixture
 def own_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One process for each file, as outside of the tests."""
-    monkeypatch.setattr(sandbox, "_kept", None)
+    """A new process for each file, as outside these tests."""
+    monkeypatch.setattr(sandbox, "_shared", None)
 
 
 @pytest.fixture
@@ -27,20 +28,18 @@ def file(tmp_path: Path) -> Path:
 
 
 def processes() -> set[str]:
-    """Ids of this process's children that are alive."""
+    """Ids of the running children of this process."""
     return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
 
 
 @pytest.mark.usefixtures("own_process")
-def test_no_process_and_no_folder_is_left_behind(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_process_and_no_folder_remains(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(file.parent))
     before = processes()
     tensors = read_checkpoint(file).groups[()]
     assert processes() == before
     assert list(file.parent.iterdir()) == [file]
-    assert torch.equal(tensors["conv.bias"], weights()["conv.bias"])  # also after its file is gone
+    assert torch.equal(tensors["conv.bias"], weights()["conv.bias"])  # its file is gone
 
 
 @pytest.mark.usefixtures("own_process")
@@ -55,19 +54,19 @@ def test_the_reader_imports_nothing_from_the_current_folder(
     assert not canary.exists()
 
 
-def test_memory_beyond_the_limit_is_refused_and_not_taken(
+def test_memory_over_the_limit_is_refused_and_not_allocated(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sandbox, "MEMORY_BYTES", 64 << 20)
     read_checkpoint(file)
     file.write_bytes(torch_bytes([crafted.Calls(bytearray, 80 << 20)]))
-    with pytest.raises(UnsafeCheckpointError, match="asks for more than 67,"):
+    with pytest.raises(UnsafeCheckpointError, match="needs more than 67,"):
         read_checkpoint(file)
 
 
 @pytest.mark.parametrize("megabytes", [200])
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
-def test_twice_its_size_is_memory_enough_for_an_honest_file(
+def test_a_normal_file_needs_at_most_twice_its_size(
     file: Path, megabytes: int, legacy: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sandbox, "MEMORY_BYTES", 32 << 20)
@@ -80,7 +79,7 @@ def test_twice_its_size_is_memory_enough_for_an_honest_file(
     ("number", "kind"),
     [(signal.SIGSEGV, DamagedCheckpointError), (signal.SIGKILL, ResourceError)],
 )
-def test_a_reader_that_dies_is_told_in_words(
+def test_a_crash_of_the_reader_is_a_clear_error(
     file: Path, number: int, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sandbox.Sandbox, "send", lambda *_: -number)
@@ -89,23 +88,37 @@ def test_a_reader_that_dies_is_told_in_words(
 
 
 @pytest.mark.usefixtures("own_process")
-def test_a_kept_process_that_is_gone_is_replaced(file: Path) -> None:
-    with sandbox.kept():
+def test_a_shared_process_that_died_is_replaced(file: Path) -> None:
+    with sandbox.shared():
         read_checkpoint(file)
-        kept = sandbox._kept
-        assert kept is not None
-        assert kept._process is not None
-        os.kill(kept._process.pid, signal.SIGKILL)
-        kept._process.wait()
+        process = sandbox._shared._process
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
         with pytest.raises(ResourceError):
             read_checkpoint(file)
         assert read_checkpoint(file).groups
 
 
 @pytest.mark.usefixtures("own_process")
-def test_one_kept_process_serves_every_file(file: Path) -> None:
-    with sandbox.kept():
+def test_a_shared_process_reads_all_files(file: Path) -> None:
+    with sandbox.shared():
         read_checkpoint(file)
-        alive = processes()
+        before = processes()
         read_checkpoint(file)
-        assert processes() == alive
+        assert processes() == before
+
+
+def test_a_file_that_never_finishes_loading_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "SECONDS", 1.0)
+    # As a key of a dictionary, because its hash visits all 2^40 leaves.
+    tuple_pickle = pickle.dumps(crafted.endless_tuple(), 2)[2:-1]
+    content = crafted.with_pickle(lambda _: b"\x80\x02}" + tuple_pickle + b"K\x00s.")
+    assert "took more than" in refused(content, tmp_path, UnsafeCheckpointError)
+
+
+def test_the_reader_works_after_a_refused_file(tmp_path: Path) -> None:
+    refused(torch_bytes({"w": crafted.shell(tmp_path / "canary")}), tmp_path, UnsafeCheckpointError)
+    (tmp_path / "good").write_bytes(torch_bytes(weights()))
+    assert read_checkpoint(tmp_path / "good").groups[()].keys() == weights().keys()

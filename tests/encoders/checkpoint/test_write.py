@@ -33,7 +33,7 @@ def doubled(found: Fit) -> dict[str, Tensor]:
 
 
 def layout(content: Any) -> Any:
-    """Types, keys in their order, dtypes and shapes: all but the numbers of tensors."""
+    """Types, keys in order, dtypes and shapes: everything but the values of tensors."""
     if isinstance(content, dict):
         return type(content), [(key, layout(value)) for key, value in content.items()]
     if isinstance(content, Tensor):
@@ -42,7 +42,7 @@ def layout(content: Any) -> Any:
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
-def test_only_the_encoders_numbers_change_in_a_torch_file(tmp_path: Path, legacy: bool) -> None:
+def test_only_the_encoders_weights_change_in_a_torch_file(tmp_path: Path, legacy: bool) -> None:
     state = OrderedDict({"head.weight": torch.nn.Parameter(torch.ones(2, 32))})
     for number, (key, tensor) in enumerate(tiny_weights("f.").items()):
         half = tensor.half() if tensor.is_floating_point() else tensor
@@ -69,7 +69,7 @@ def test_only_the_encoders_numbers_change_in_a_torch_file(tmp_path: Path, legacy
     assert again.format == ("torch-legacy" if legacy else "torch-zip")
 
 
-def test_only_the_encoders_numbers_change_in_a_safetensors_file(tmp_path: Path) -> None:
+def test_only_the_encoders_weights_change_in_a_safetensors_file(tmp_path: Path) -> None:
     half = {
         key: tensor.bfloat16() if tensor.is_floating_point() else tensor
         for key, tensor in tiny_weights("module.").items()
@@ -88,7 +88,7 @@ def test_only_the_encoders_numbers_change_in_a_safetensors_file(tmp_path: Path) 
             assert torch.equal(new.get_tensor(key), factor * old.get_tensor(key))
 
 
-def test_batch_counts_that_the_file_lacks_are_not_added(tmp_path: Path) -> None:
+def test_missing_batch_counts_are_not_added(tmp_path: Path) -> None:
     old = {key: tensor for key, tensor in tiny_weights().items() if "num_batches" not in key}
     save_file(old, tmp_path / "in")
     found = fitted(tmp_path / "in")
@@ -96,7 +96,7 @@ def test_batch_counts_that_the_file_lacks_are_not_added(tmp_path: Path) -> None:
     assert read_checkpoint(tmp_path / "out").groups[()].keys() == old.keys()
 
 
-def test_weights_that_share_memory_are_written_each(tmp_path: Path) -> None:
+def test_weights_that_share_memory_are_written_separately(tmp_path: Path) -> None:
     save_file(tiny_weights(), tmp_path / "in")
     found = fitted(tmp_path / "in")
     shared = torch.full((8,), 3.0)
@@ -108,7 +108,7 @@ def test_weights_that_share_memory_are_written_each(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("torch_file", [False, True], ids=["safetensors", "torch"])
-def test_numbers_too_large_for_the_files_precision_are_not_written(
+def test_values_too_large_for_the_files_precision_are_not_written(
     tmp_path: Path, torch_file: bool
 ) -> None:
     half = {key: tensor.half() for key, tensor in tiny_weights().items()}
@@ -125,7 +125,7 @@ def test_numbers_too_large_for_the_files_precision_are_not_written(
 
 @pytest.mark.parametrize("change", ["fewer keys", "other shapes", "gone"])
 @pytest.mark.parametrize("torch_file", [False, True], ids=["safetensors", "torch"])
-def test_a_file_that_was_exchanged_meanwhile_is_not_written_like(
+def test_a_file_that_was_replaced_in_the_meantime_is_refused(
     tmp_path: Path, change: str, torch_file: bool
 ) -> None:
     def put(state: dict[str, Tensor]) -> None:

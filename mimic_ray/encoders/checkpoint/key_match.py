@@ -1,0 +1,256 @@
+"""Finds the keys of an encoder in a file by name and shape, and accepts them only if all fit.
+
+A file may store weights in any group (`state_dict`, `model`, `teacher` ...) and under any prefix
+(`module.`, `module.encoder_q.`, `visual.`, `f.` ...). Every group and prefix under which a key ends
+like one of the encoder's is a candidate. It fits if
+
+- every key of the encoder is present with the right shape and kind (`num_batches_tracked`, which
+  old files do not have, may be missing), and
+- no weight in the encoder's own modules is unused: a ResNet-34 has all keys of a ResNet-18.
+
+If several fit, averaged copies and teachers come first (as in the loaders of DINO and timm),
+students and momentum copies last, then the shortest prefix; `also_fits` lists the others.
+
+The position embeddings of a transformer may have another length if the encoder's name includes a
+size (`vit_b16@384`): they are interpolated, and a note says so.
+
+Imports no torch: see layout.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from mimic_ray.base.errors import WrongEncoderError, option
+from mimic_ray.base.text import plain
+from mimic_ray.encoders import positions, sizes
+from mimic_ray.encoders.checkpoint import sniff
+from mimic_ray.encoders.checkpoint.known_layouts import known_layouts
+from mimic_ray.encoders.checkpoint.layout import Group, Layout, TensorInfos
+
+_FIRST = {"ema", "teacher"}
+_LAST = {"student", "k", "key", "momentum", "target"}
+
+# Limits the work for a key with a million dots.
+_PREFIX_DEPTH = 8
+
+
+@dataclass(frozen=True)
+class KeyMatch:
+    """The location of an encoder's weights in a file."""
+
+    encoder: str
+    group: Group
+    prefix: str
+    keys: dict[str, str]  # our key -> full key in its group
+    left_out: list[str]  # full keys of the group that are not part of the encoder
+    also_fits: list[str]  # other locations with a copy of the encoder
+    resized: list[str]  # our keys of position embeddings to interpolate
+    notes: list[str]  # sentences for the user
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A location where the encoder may be: a prefix in one group of tensors."""
+
+    group: Group
+    tensors: TensorInfos
+    prefix: str
+    matching_keys: int  # required keys of the encoder that are present, with any shape
+
+    def __str__(self) -> str:
+        group = ".".join(self.group) or "the top level of the file"
+        return plain(f"{group}, keys {self.prefix}*" if self.prefix else group)
+
+    def fits(self, name: str, expected: TensorInfos, resize: bool = False) -> bool:
+        # Most candidates lack most keys, and counting is faster than comparing.
+        required = sum(not _is_batch_count(key) for key in expected)
+        return self.matching_keys == required and not any(self.problems(name, expected, resize))
+
+    def problems(self, name: str, expected: TensorInfos, resize: bool = False) -> Iterator[str]:
+        """The reasons why these tensors are not the encoder. With `resize`, position embeddings for
+        another image size are not a reason."""
+        tables = self.tables(expected) if resize else {}
+        for key, info in expected.items():
+            found = self.tensors.get(self.prefix + key)
+            shown_key = f'"{plain(self.prefix + key)}"'
+            if found is None:
+                if not _is_batch_count(key):
+                    yield f"{shown_key} is missing"
+            elif found.shape != info.shape and key not in tables:
+                yield f"{shown_key} is {[*found.shape]}, expected {[*info.shape]}"
+            elif found.is_float != info.is_float and not _is_batch_count(key):
+                yield f"{shown_key} is {found.dtype}, expected {info.dtype}"
+        modules = {key.partition(".")[0] for key in expected if "." in key}
+        for key, tensor in self.tensors.items():
+            ours = key.removeprefix(self.prefix) if key.startswith(self.prefix) else ""
+            # Heads are outside the encoder's modules; integer tensors are only indices.
+            inside = ours.partition(".")[0] in modules and ours not in expected
+            if inside and tensor.is_float:
+                yield f'"{plain(key)}" is in the file, but not in {name}'
+
+    def tables(self, expected: TensorInfos) -> dict[str, tuple[int, int]]:
+        """Our keys of position embeddings to interpolate: patches per side, found and expected."""
+        table_keys = [key for key in expected if positions.is_table(key)]
+        tables = {key: self.tensors.get(self.prefix + key) for key in table_keys}
+        sides = {
+            key: positions.grids(table.shape, expected[key].shape)
+            for key, table in tables.items()
+            if table is not None and table.shape != expected[key].shape
+        }
+        return {key: pair for key, pair in sides.items() if pair is not None}
+
+
+def find_match(
+    layout: Layout, name: str, expected: TensorInfos, resize_to: int | None = None
+) -> KeyMatch | None:
+    """The location of the encoder with the keys `expected`; None if it is not in the file.
+
+    `resize_to` is its image side if position embeddings may be interpolated to it.
+    """
+    resize = resize_to is not None
+    fitting = [each for each in _candidates(layout, expected) if each.fits(name, expected, resize)]
+    if not fitting:
+        return None
+    chosen, *others = sorted(fitting, key=_preference)
+    tensors, tables = chosen.tensors, chosen.tables(expected)
+    keys = {key: chosen.prefix + key for key in expected if chosen.prefix + key in tensors}
+    taken = set(keys.values())
+    return KeyMatch(
+        encoder=name,
+        group=chosen.group,
+        prefix=chosen.prefix,
+        keys=keys,
+        left_out=[key for key in tensors if key not in taken],
+        also_fits=[str(other) for other in others],
+        resized=[*tables],
+        notes=[_note(keys[key], *sides, resize_to or 0) for key, sides in tables.items()],
+    )
+
+
+def require_match(layout: Layout, name: str, side: int, expected: TensorInfos) -> KeyMatch:
+    """The location of the encoder for images of `side` pixels.
+
+    Raises WrongEncoderError with the first keys that do not fit, and with encoders that do.
+    """
+    found = find_match(layout, name, expected, side if sizes.is_stated(name) else None)
+    if found is not None:
+        return found
+    resized = _at_size_of_file(layout, name, side, expected)
+    own_size = resized[0] if resized else None
+    fitting = _fitting_exactly(layout) or ([] if own_size else _fitting_resized(layout))
+    if fitting:
+        called = [other.encoder for other in fitting]
+        advice = f"Every key fits {_or(called)}: use {option('encoder', called[0])}."
+    elif own_size:
+        advice = (
+            f"All other keys fit, so the weights are for another image size, {own_size} pixels: "
+        )
+        if ".py:" in name:
+            advice += "build the network for that size in your function."
+        else:
+            advice += (
+                f"use {option('encoder', sizes.joined(name, own_size))}, or "
+                f"{sizes.joined(name, side)} to interpolate the position embeddings."
+            )
+    else:
+        advice = (
+            "No known encoder fits: see `mimic-ray inspect`, or give your own network as "
+            f"{option('encoder', 'file.py:function')}."
+        )
+    reason = _reason(layout, name, expected)
+    raise WrongEncoderError(f"{sniff.shown(layout.path)} does not fit {name}: {reason}. {advice}")
+
+
+def fitting_encoders(layout: Layout) -> list[KeyMatch]:
+    """A match for each known encoder that fits the file.
+
+    If none fits, those that do at another image size, with that size in the name: `vit_b16@384`.
+    """
+    return _fitting_exactly(layout) or _fitting_resized(layout)
+
+
+def _fitting_exactly(layout: Layout) -> list[KeyMatch]:
+    tried = (find_match(layout, name, known.tensors) for name, known in known_layouts().items())
+    return [found for found in tried if found is not None]
+
+
+def _fitting_resized(layout: Layout) -> list[KeyMatch]:
+    found = []
+    for name, known in known_layouts().items():
+        if resized := _at_size_of_file(layout, name, known.side, known.tensors):
+            size, expected = resized
+            found.append(find_match(layout, sizes.joined(name, size), expected))
+    return [match for match in found if match is not None]
+
+
+def _note(key: str, old: int, new: int, size: int) -> str:
+    return (
+        f'The position embeddings "{plain(key)}" are for {size // new * old} pixels ({old} x {old} '
+        f"patches) and were interpolated to {size} ({new} x {new}): build the network for {size} "
+        "pixels to load the exported file."
+    )
+
+
+def _at_size_of_file(
+    layout: Layout, name: str, side: int, expected: TensorInfos
+) -> tuple[int, TensorInfos] | None:
+    """The image side of the file's weights and the encoder at that size, if only the position
+    embeddings have another length."""
+    if not any(map(positions.is_table, expected)):
+        return None
+    for candidate in _candidates(layout, expected):
+        tables = candidate.tables(expected)
+        image_sides = {side // new * old for old, new in tables.values()}
+        if len(image_sides) == 1 and candidate.fits(name, expected, resize=True):
+            in_file = {key: candidate.tensors[candidate.prefix + key] for key in tables}
+            resized = {
+                key: replace(expected[key], shape=info.shape) for key, info in in_file.items()
+            }
+            return image_sides.pop(), {**expected, **resized}
+    return None
+
+
+def _candidates(layout: Layout, expected: TensorInfos) -> Iterator[_Candidate]:
+    """Every group and prefix under which a key ends like one of the encoder's."""
+    for group, tensors in layout.groups.items():
+        matching: Counter[str] = Counter()
+        for key in tensors:
+            start = 0
+            for _ in range(_PREFIX_DEPTH):
+                if key[start:] in expected:
+                    matching[key[:start]] += not _is_batch_count(key)
+                start = key.find(".", start) + 1
+                if start == 0:
+                    break
+        for prefix, number in matching.items():
+            yield _Candidate(group, tensors, prefix, number)
+
+
+def _reason(layout: Layout, name: str, expected: TensorInfos) -> str:
+    candidates = sorted(_candidates(layout, expected), key=lambda each: -each.matching_keys)
+    if not candidates:
+        group = max(layout.groups.values(), key=len)
+        theirs = ", ".join(f'"{plain(key, 60)}"' for key in list(group)[:2])
+        return f'its keys differ ({theirs} ..., expected "{next(iter(expected))}" ...)'
+    problems = [*candidates[0].problems(name, expected)]
+    more = f" (and {len(problems) - 2:,} more)" if len(problems) > 2 else ""
+    return "; ".join(problems[:2]) + more
+
+
+def _preference(candidate: _Candidate) -> tuple[int, int]:
+    words = set(re.split(r"[._]", ".".join([*candidate.group, candidate.prefix])))
+    rank = 0 if words & _FIRST else 2 if words & _LAST else 1
+    return rank, len(candidate.prefix)
+
+
+def _is_batch_count(key: str) -> bool:
+    """A batch norm's counter: missing in old files, a float if everything was cast."""
+    return key.endswith("num_batches_tracked")
+
+
+def _or(words: list[str]) -> str:
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -1,0 +1,63 @@
+"""Keys and shapes of every encoder by name, without building any: timm alone takes seconds.
+
+They are in `known_layouts.json.gz`, written by tools/derive_known_layouts.py. An encoder that is
+not in it is built on the meta device.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from mimic_ray.encoders.checkpoint.layout import TensorInfo, TensorInfos, infos
+from mimic_ray.encoders.encoder_registry import build, names
+
+FILE = Path(__file__).with_name("known_layouts.json.gz")
+
+
+@dataclass(frozen=True)
+class KnownLayout:
+    side: int  # of its images, in pixels
+    tensors: TensorInfos
+
+
+@cache
+def known_layouts() -> dict[str, KnownLayout]:
+    """By name, in the order of the registry."""
+    stored = json.loads(gzip.decompress(FILE.read_bytes()))
+    found = {
+        name: KnownLayout(side, {key: _info(key, shape) for key, shape in keys.items()})
+        for name, (side, keys) in stored.items()
+    }
+    found |= built_layouts(name for name in names() if name not in found)
+    return {name: found[name] for name in names()}
+
+
+def built_layouts(encoders: Iterable[str]) -> dict[str, KnownLayout]:
+    """The same from the networks themselves."""
+    found = {}
+    for name in encoders:
+        import torch
+
+        with torch.device("meta"):
+            encoder = build(name)
+        found[name] = KnownLayout(encoder.spec.input_size, infos(encoder.net.state_dict()))
+    return found
+
+
+def encode(layouts: dict[str, KnownLayout]) -> bytes:
+    """The content of FILE; equal layouts give equal bytes."""
+    content = {
+        name: [known.side, {key: info.shape for key, info in known.tensors.items()}]
+        for name, known in layouts.items()
+    }
+    return gzip.compress(json.dumps(content, separators=(",", ":")).encode(), mtime=0)
+
+
+def _info(key: str, shape: list[int]) -> TensorInfo:
+    is_count = key.endswith("num_batches_tracked")
+    return TensorInfo(tuple(shape), "int64" if is_count else "float32")

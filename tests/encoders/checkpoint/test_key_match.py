@@ -1,0 +1,137 @@
+"""Which encoder fits a file, by names, shapes and types of its tensors only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mimic_ray.base.errors import WrongEncoderError
+from mimic_ray.encoders.checkpoint.key_match import KeyMatch, fitting_encoders, require_match
+from mimic_ray.encoders.checkpoint.known_layouts import known_layouts
+from mimic_ray.encoders.checkpoint.layout import Group, Layout, TensorInfo
+
+
+def info(*shape: int, dtype: str = "float32") -> TensorInfo:
+    return TensorInfo(shape, dtype)
+
+
+def weights(name: str = "tiny_resnet", prefix: str = "") -> dict[str, TensorInfo]:
+    return {prefix + key: found for key, found in known_layouts()[name].tensors.items()}
+
+
+def layout(groups: dict[Group, dict[str, TensorInfo]]) -> Layout:
+    return Layout(Path("suspect.pt"), "0" * 64, "torch-zip", groups, {})
+
+
+def match(groups: dict[Group, dict[str, TensorInfo]], name: str = "tiny_resnet") -> KeyMatch:
+    known = known_layouts()[name]
+    return require_match(layout(groups), name, known.side, known.tensors)
+
+
+def test_badencoders_file_fits_its_simclr_resnet() -> None:
+    projector = {"g.0.weight": info(512, 512), "g.1.weight": info(512)}
+    groups = {("state_dict",): weights("simclr_resnet18", "f.") | projector}
+    (found,) = fitting_encoders(layout(groups))
+    assert (found.encoder, found.prefix) == ("simclr_resnet18", "f.")
+    assert found.keys["f.0.weight"] == "f.f.0.weight"
+    assert found.left_out == list(projector)
+
+
+def test_the_image_tower_of_clip_fits_and_its_text_tower_is_left_out() -> None:
+    text = {"token_embedding.weight": info(9, 2), "logit_scale": info()}
+    half = {
+        key: info(*tensor.shape, dtype="float16")
+        for key, tensor in weights("clip_rn50", "visual.").items()
+    }
+    (found,) = fitting_encoders(layout({(): half | text}))
+    assert (found.encoder, found.prefix) == ("clip_rn50", "visual.")
+    assert found.left_out == list(text)
+
+
+@pytest.mark.parametrize("name", ["cifar_resnet32", "resnet34", "vit_b_16", "tiny_vit"])
+def test_the_encoder_that_wrote_a_file_is_among_those_that_fit(name: str) -> None:
+    fits = fitting_encoders(layout({("model",): weights(name)}))
+    assert name in {found.encoder for found in fits}
+    deeper = {"cifar_resnet20", "cifar_resnet44", "resnet18", "resnet50", "vit_l_16"}
+    assert not deeper & {found.encoder for found in fits}
+
+
+@pytest.mark.parametrize(
+    ("smaller", "larger"), [("resnet18", "resnet34"), ("cifar_resnet20", "cifar_resnet32")]
+)
+def test_a_deeper_network_with_all_our_keys_does_not_fit(smaller: str, larger: str) -> None:
+    assert weights(smaller).keys() < weights(larger).keys()
+    with pytest.raises(WrongEncoderError, match=f"but not in {smaller}.*use encoder={larger}"):
+        match({(): weights(larger)}, smaller)
+
+
+def test_unused_integer_tensors_are_ignored() -> None:
+    extra = {"layer1.relative_position_index": info(4, dtype="int64")}
+    assert match({(): weights() | extra}, "tiny_resnet").left_out == [*extra]
+
+
+@pytest.mark.parametrize(
+    ("groups", "chosen", "other"),
+    [
+        ({("student",): "", ("teacher",): ""}, ("teacher", ""), "student"),
+        ({("state_dict",): "", ("state_dict_ema",): ""}, ("state_dict_ema", ""), "state_dict"),
+        (
+            {("state_dict",): ["module.encoder_k.", "module.encoder_q."]},
+            ("state_dict", "module.encoder_q."),
+            "state_dict, keys module.encoder_k.*",
+        ),
+        (
+            {("model",): ["target_encoder.net.", "online_encoder.net."]},
+            ("model", "online_encoder.net."),
+            "model, keys target_encoder.net.*",
+        ),
+    ],
+)
+def test_one_of_two_copies_is_chosen_and_the_other_is_named(
+    groups: dict[Group, str | list[str]], chosen: tuple[str, str], other: str
+) -> None:
+    files = {}
+    for group, prefixes in groups.items():
+        files[group] = {
+            key: tensor
+            for prefix in ([prefixes] if isinstance(prefixes, str) else prefixes)
+            for key, tensor in weights(prefix=prefix).items()
+        }
+    found = match(files, "tiny_resnet")
+    assert (found.group[0], found.prefix) == chosen
+    assert found.also_fits == [other]
+
+
+def test_the_error_names_both_shapes_and_an_encoder_that_fits() -> None:
+    other = weights("simclr_resnet18", "module.")
+    other["module.f.0.weight"] = info(64, 3, 7, 7)
+    with pytest.raises(WrongEncoderError) as caught:
+        match({(): other}, "simclr_resnet18")
+    assert (
+        'suspect.pt does not fit simclr_resnet18: "module.f.0.weight" is [64, 3, 7, 7], '
+        "expected [64, 3, 3, 3]." in caught.value.message
+    )
+    with pytest.raises(WrongEncoderError, match=r"Every key fits tiny_resnet: use encoder="):
+        match({(): weights()}, "cifar_resnet20")
+
+
+def test_unknown_keys_are_shown_together_with_the_expected_ones() -> None:
+    foreign = {"wte.weight": info(2), "h\x1b[2J": info(2)}
+    with pytest.raises(WrongEncoderError) as caught:
+        match({(): foreign}, "tiny_resnet")
+    assert '"wte.weight", "h\\x1b[2J" ..., expected "conv1.weight"' in caught.value.message
+    assert "file.py:function" in caught.value.message
+
+
+def test_a_single_missing_key_is_refused() -> None:
+    almost = weights()
+    del almost["layer3.0.bn2.bias"]
+    with pytest.raises(WrongEncoderError, match=r'"layer3\.0\.bn2\.bias" is missing\.'):
+        match({(): almost}, "tiny_resnet")
+
+
+def test_integer_weights_are_refused() -> None:
+    raw = weights() | {"bn1.bias": info(8, dtype="int8")}
+    with pytest.raises(WrongEncoderError, match=r'"bn1\.bias" is int8'):
+        match({(): raw}, "tiny_resnet")

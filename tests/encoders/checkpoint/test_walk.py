@@ -1,0 +1,96 @@
+"""Tensors are found in any object, with limits on depth, size and time."""
+
+from __future__ import annotations
+
+import collections
+from pathlib import Path
+
+import pytest
+import torch
+
+from mimic_ray.base.errors import (
+    UnsafeCheckpointError,
+)
+from mimic_ray.encoders.checkpoint.read import read_checkpoint
+from tests.encoders.checkpoint import crafted
+from tests.encoders.checkpoint.crafted import refused, torch_bytes, weights
+
+
+def test_every_group_of_named_tensors_is_found_with_notes_on_the_rest(tmp_path: Path) -> None:
+    content = {
+        "epoch": 160,
+        "arch": "resnet\x1b[31m",
+        "nested": {"model": weights()},
+        "optimizer": {"state": {0: {"step": torch.tensor(1.0)}}, "param_groups": []},
+    }
+    (tmp_path / "file").write_bytes(torch_bytes(content))
+    checkpoint = read_checkpoint(tmp_path / "file")
+    assert list(checkpoint.groups) == [("nested", "model")]
+    found = checkpoint.groups["nested", "model"]
+    assert list(found) == list(weights())
+    assert all(torch.equal(found[key], value) for key, value in weights().items())
+    assert checkpoint.notes == {
+        "epoch": "160",
+        "arch": "resnet\\x1b[31m",
+        "optimizer": "dict of 2, 1 tensor",
+    }
+
+
+def test_harmless_types_are_skipped(tmp_path: Path) -> None:
+    beside = {
+        "ordered": collections.OrderedDict(a=1),
+        "counter": collections.Counter("aab"),
+        "set": {1, 2},
+        "bytes": b"abc",
+        "bytearray": bytearray(b"abc"),
+        "complex": 1 + 2j,
+        "size": torch.Size([1, 2]),
+        "dtype": torch.float16,
+        "device": torch.device("cpu"),
+        "none": None,
+        "huge": 2**1000,
+        "rng": [torch.get_rng_state()],
+    }
+    parameter = torch.nn.Parameter(torch.ones(2))
+    (tmp_path / "file").write_bytes(torch_bytes({"model": {"p": parameter}, **beside}))
+    checkpoint = read_checkpoint(tmp_path / "file")
+    assert torch.equal(checkpoint.groups["model",]["p"], torch.ones(2))
+    assert checkpoint.notes.keys() == beside.keys()
+    assert checkpoint.notes["huge"] == "a huge integer"
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        crafted.view((1 << 20, 1 << 20), (0, 0)),
+        crafted.view((4,), (0,), 4),
+        torch.empty(1 << 40, device="meta"),
+        list(torch.zeros(1, 1000).expand(9, 1000)),
+        [crafted.Calls(torch.UntypedStorage, (1 << 31) - 1)],
+        [crafted.Calls(bytearray, (1 << 31) - 1)],
+        crafted.endless_tuple(),
+        [0] * 1_000_001,
+    ],
+    ids=[
+        "stride-0",
+        "small-stride-0",
+        "meta",
+        "nine-views",
+        "storage",
+        "bytearray",
+        "endless",
+        "nodes",
+    ],
+)
+def test_content_that_claims_more_than_the_file_is_refused(tmp_path: Path, thing: object) -> None:
+    refused(torch_bytes({"w": thing}), tmp_path, UnsafeCheckpointError)
+
+
+def test_deeply_nested_lists_are_refused(tmp_path: Path) -> None:
+    refused(crafted.deep_list(200_000), tmp_path, UnsafeCheckpointError)
+
+
+def test_the_attributes_of_a_dictionary_are_checked_too(tmp_path: Path) -> None:
+    ordered = collections.OrderedDict(weights())
+    ordered.hidden = crafted.endless_tuple()  # type: ignore[attr-defined]
+    refused(torch_bytes(ordered), tmp_path, UnsafeCheckpointError)
