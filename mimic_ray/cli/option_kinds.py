@@ -20,6 +20,7 @@ from mimic_ray.base.errors import DataError, MimicError, NotACheckpointError, Us
 from mimic_ray.base.locations import is_missing
 from mimic_ray.base.storage_address import is_remote, parse
 from mimic_ray.base.text import plain
+from mimic_ray.base.user_code import is_user_code
 
 
 class Kind(Enum):
@@ -90,9 +91,7 @@ def read_value(kind: Kind, text: str) -> Value:
             return Value(Use.TRAVELS, text) if text.endswith(".toml") or "/" in text else word
         case Kind.ENCODER:
             path, colon, function = text.rpartition(":")
-            if not path.endswith(".py"):
-                return word
-            return Value(Use.TRAVELS, path, after=f"{colon}{function}")
+            return Value(Use.TRAVELS, path, after=colon + function) if is_user_code(text) else word
         case _:
             return word
 

@@ -1,19 +1,19 @@
-"""`mimic-ray shards` in a process of its own."""
+"""`mimic-ray shards`: build, info and verify."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.cli.toy_images import run
+
 
 @pytest.fixture
 def images(tmp_path, monkeypatch):
-    """Ten images in two class folders; the caches of the commands die with the test."""
+    """Ten images in two class folders; the cache is a folder of the test."""
     monkeypatch.setenv("MIMIC_RAY_CACHE", str(tmp_path / "cache"))
     rng = np.random.default_rng(0)
     for number in range(10):
@@ -23,38 +23,43 @@ def images(tmp_path, monkeypatch):
     return tmp_path / "images"
 
 
-def shards(*arguments) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mimic_ray", "shards", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+@pytest.fixture
+def shards(capsys):
+    """Runs `mimic-ray shards`: exit code, stdout and stderr."""
+
+    def ran(*arguments) -> tuple[int, str, str]:
+        code = run(["shards", *arguments])
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return ran
 
 
-def test_a_set_is_built_described_and_verified_and_a_truncated_shard_is_named(images, tmp_path):
+def test_a_set_is_built_described_and_verified_and_a_damaged_shard_is_named(
+    images, tmp_path, shards
+):
     out = tmp_path / "set"
-    done = shards("build", images, "--out", out, "--per-shard", 4, "--side", 16, "--json")
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
-    assert (answer["images"], len(answer["shards"]), answer["broken"]) == (10, 3, [])
+    code, built, _ = shards("build", images, "--out", out, "--per-shard", 4, "--side", 16, "--json")
+    assert code == 0
+    result = json.loads(built)
+    assert (result["images"], len(result["shards"]), result["broken"]) == (10, 3, [])
 
-    facts = json.loads(shards("info", out, "--json").stdout)
+    facts = json.loads(shards("info", out, "--json")[1])
     assert (facts["images"], facts["sides"], facts["formats"]) == (10, [16, 16], {"jpg": 10})
-    assert facts["fingerprint"] == answer["fingerprint"]
-    assert facts["fingerprint"] in shards("info", out).stdout
+    assert facts["fingerprint"] == result["fingerprint"]
+    assert facts["fingerprint"] in shards("info", out)[1]
 
-    assert shards("verify", out).returncode == 0
+    assert shards("verify", out) == (0, f"{out}: no problems found.\n", "")
     cut = out / "images-00001.tar"
     cut.write_bytes(cut.read_bytes()[:-1000])
     (out / "images-00002.tar").unlink()
-    bad = shards("verify", out)
-    assert bad.returncode == 1
-    assert "images-00001.tar: is truncated" in bad.stdout
-    assert "images-00002.tar: is missing" in bad.stdout
-    machine = shards("verify", out, "--json")
-    assert machine.returncode == 1
-    assert [problem["file"] for problem in json.loads(machine.stdout)["problems"]] == [
+    code, listed, _ = shards("verify", out)
+    assert code == 1
+    assert "images-00001.tar: is truncated" in listed
+    assert "images-00002.tar: is missing" in listed
+    code, listed, _ = shards("verify", out, "--json")
+    assert code == 1
+    assert [problem["file"] for problem in json.loads(listed)["problems"]] == [
         "images-00001.tar",
         "images-00002.tar",
     ]
@@ -74,13 +79,13 @@ def test_a_set_is_built_described_and_verified_and_a_truncated_shard_is_named(im
     ],
 )
 @pytest.mark.usefixtures("images")
-def test_wrong_use_is_one_sentence(tmp_path, monkeypatch, arguments, code, said):
+def test_wrong_use_is_one_sentence(tmp_path, monkeypatch, shards, arguments, code, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").write_text("")
     (tmp_path / "page.tar").write_text("<!DOCTYPE html><html>404</html>" * 30)
-    failed = shards(*arguments)
-    assert failed.returncode == code
-    assert said in failed.stderr
-    assert "Traceback" not in failed.stderr
+    exit_code, stdout, stderr = shards(*arguments)
+    assert (exit_code, stdout) == (code, "")
+    assert said in stderr
+    assert stderr.count("\n") == 1
     assert not (tmp_path / "set").exists()
