@@ -30,16 +30,16 @@ def _rows(found: Inspection) -> Iterator[tuple[str, list[str]]]:
     yield (
         "tensors",
         _few(
-            f"{group.place or '(top)'}: {count(group.tensors, 'tensor')}, "
+            f"{group.path or '(top)'}: {count(group.tensors, 'tensor')}, "
             f"{count(group.numbers, 'number')}, {' '.join(group.precisions)}"
             for group in found.groups
         ),
     )
     if found.notes:
         yield "other", _few(f"{key}: {note}" for key, note in found.notes.items())
-    for (place, prefix, *lists, notes), same in groupby(sorted(found.fits, key=_where), _where):
+    for (path, prefix, *lists, notes), same in groupby(sorted(found.fits, key=_where), _where):
         lines = [", ".join(match.encoder for match in same)]
-        lines.append(f"  at {place or '(top)'}, keys {prefix}*")
+        lines.append(f"  at {path or '(top)'}, keys {prefix}*")
         for word, names in zip(("left out", "other copy, not used"), lists, strict=True):
             if names:
                 lines.append(f"  {word}: {', '.join(_few(names))}")
@@ -51,7 +51,7 @@ def _rows(found: Inspection) -> Iterator[tuple[str, list[str]]]:
 
 
 def _where(match: Match) -> tuple[str, str, list[str], list[str], list[str]]:
-    return match.place, match.prefix, match.left_out, match.also_fits, match.notes
+    return match.path, match.prefix, match.left_out, match.also_fits, match.notes
 
 
 def _few(lines: Iterable[str], limit: int = 6) -> list[str]:

@@ -18,9 +18,9 @@ from mimic_ray.store.checksums import check_sums
 
 @dataclass(frozen=True)
 class GroupFacts:
-    """One set of named tensors: where it lies in the file, how much it holds."""
+    """One group of named tensors in the file."""
 
-    place: str  # keys that lead to it, joined by dots; "" is the top
+    path: str  # keys of the dictionaries that lead to it, joined by dots; "" is the top
     tensors: int
     numbers: int
     precisions: list[str]  # most frequent first
@@ -29,14 +29,14 @@ class GroupFacts:
 
 @dataclass(frozen=True)
 class Match:
-    """An encoder whose every key is in the file."""
+    """An encoder that fits the file."""
 
     encoder: str
-    place: str
+    path: str  # of the group that contains it
     prefix: str
-    left_out: list[str]  # keys of the same group that are no part of it: heads, projectors
-    also_fits: list[str]  # other places with a copy
-    notes: list[str]  # what was made to fit
+    left_out: list[str]  # keys of the group that it does not use: heads, projectors
+    also_fits: list[str]  # other groups and prefixes with a copy
+    notes: list[str]  # what was adapted
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Inspection:
 
 
 def inspect(checkpoint: str | Path, encoder: str | None = None) -> Inspection:
-    """Shows what a weight file holds and which architectures fit it. No code in it is run.
+    """Shows what a weight file contains and which architectures fit it. No code in it is run.
 
     A file that belongs to one of our runs is first compared with the checksums of the run.
 
@@ -74,20 +74,20 @@ def inspect(checkpoint: str | Path, encoder: str | None = None) -> Inspection:
     Example:
         found = mimic_ray.inspect("suspect.pth")
         for match in found.fits:
-            print(match.encoder, "at", match.place, "without", match.left_out)
+            print(match.encoder, "at", match.path, "without", match.left_out)
     """
-    # First: a wrong name is found sooner than a large file is read.
-    wanted = None if encoder is None else _layout_of(encoder)
+    # Before the file is read, which may take long: the name may be wrong.
+    known = None if encoder is None else _layout_of(encoder)
     path = at_hand(str(checkpoint))
     for run in (path.parent, path.parent.parent):
         check_sums(run, path.relative_to(run).as_posix())
     layout = read_layout(path)
     misfit: WrongEncoderError | None = None
-    if encoder is None or wanted is None:
+    if encoder is None or known is None:
         fits = fitting_encoders(layout)
     else:
         try:
-            fits = [require_match(layout, encoder, wanted.side, wanted.tensors)]
+            fits = [require_match(layout, encoder, known.side, known.tensors)]
         except WrongEncoderError as error:
             fits, misfit = [], error
     return Inspection(
@@ -116,7 +116,7 @@ def _groups(layout: Layout) -> list[GroupFacts]:
 def _facts(group: tuple[str, ...], tensors: TensorInfos) -> GroupFacts:
     kinds = Counter(tensor.dtype for tensor in tensors.values())
     return GroupFacts(
-        place=plain(".".join(group)),
+        path=plain(".".join(group)),
         tensors=len(tensors),
         numbers=sum(tensor.numbers for tensor in tensors.values()),
         precisions=[kind for kind, _ in kinds.most_common()],
@@ -127,7 +127,7 @@ def _facts(group: tuple[str, ...], tensors: TensorInfos) -> GroupFacts:
 def _match(found: KeyMatch) -> Match:
     return Match(
         encoder=found.encoder,
-        place=plain(".".join(found.group)),
+        path=plain(".".join(found.group)),
         prefix=plain(found.prefix),
         left_out=[plain(key, 80) for key in found.left_out],
         also_fits=found.also_fits,

@@ -37,7 +37,7 @@ def test_a_file_that_no_encoder_fits_suggests_what_to_try():
 
 
 def test_long_lists_are_cut():
-    groups = [replace(NET, place=f"group{number}") for number in range(20)]
+    groups = [replace(NET, path=f"group{number}") for number in range(20)]
     text = shown(replace(FOUND, groups=groups))
     assert "and 14 more" in text
     assert "group6" not in text
