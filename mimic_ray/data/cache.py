@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from mimic_ray.base.cache_dir import cache_dir
-from mimic_ray.base.errors import BrokenImageError, DataError
-from mimic_ray.base.text import count, plain
+from mimic_ray.base.errors import BrokenImageError
+from mimic_ray.data.broken_images import check_broken
 from mimic_ray.data.cache_eviction import limit_bytes
 from mimic_ray.data.decode import Pixels8, decode
 from mimic_ray.data.image_source import ImageSource, read_many
@@ -206,17 +206,5 @@ class Pixels:
             self._store.add_broken(row, reason)
 
     def _check_broken(self) -> None:
-        if not self._reasons:
-            return
-        broken, total, where = self.broken, len(self._source), self._source.location
-        first = "; ".join(f"{plain(key, 80)} ({plain(why, 80)})" for key, why in broken[:3])
-        more = f" and {len(broken) - 3:,} more" if len(broken) > 3 else ""
-        if len(broken) == total:
-            raise DataError(
-                f"None of {count(total, 'image')} in {where} can be decoded: {first}{more}."
-            )
-        if len(broken) > self._broken_share * total:
-            raise DataError(
-                f"{len(broken):,} of {count(total, 'image')} in {where} are broken, more than "
-                f"the limit of {self._broken_share:.2%}: {first}{more}. Remove or replace them."
-            )
+        if self._reasons:
+            check_broken(self._source, self.broken, self._broken_share)

@@ -149,6 +149,14 @@ def parse_classes(content: bytes) -> list[str] | None:
         return None
 
 
+def by_shard(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """The entries of each shard, in order."""
+    shards: dict[str, list[Entry]] = {}
+    for entry in entries:
+        shards.setdefault(entry.shard, []).append(entry)
+    return shards
+
+
 def fingerprint(entries: Sequence[Entry]) -> str:
     return set_fingerprint((entry.key, entry.sha256) for entry in entries)
 

@@ -71,9 +71,7 @@ def verify(folder: Path) -> list[ShardProblem]:
         return [problem for name in there for problem in _structure(folder / name)]
     entries = manifest.read_manifest(folder / MANIFEST)
     facts = manifest.read_set(folder)
-    listed: dict[str, list[Entry]] = {}
-    for entry in entries:
-        listed.setdefault(entry.shard, []).append(entry)
+    listed = manifest.by_shard(entries)
     problems = [p for name in listed for p in _shard(folder / name, listed[name], facts)]
     problems += [
         ShardProblem(name, f"is not in {MANIFEST}") for name in there if name not in listed

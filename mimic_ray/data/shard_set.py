@@ -147,12 +147,10 @@ def _entries(folder: ShardFolder, names: Sequence[str] | None) -> list[list[Entr
 
 def _manifest(folder: ShardFolder) -> tuple[dict[str, list[Entry]], Mapping[str, int]]:
     """What the manifest lists in each tar, and the size in bytes that each was built with."""
-    listed: dict[str, list[Entry]] = {}
     content = folder.read_file(MANIFEST)
     if content is None:
-        return listed, {}
-    for entry in manifest.parse_manifest(content, folder.shown(MANIFEST)):
-        listed.setdefault(entry.shard, []).append(entry)
+        return {}, {}
+    listed = manifest.by_shard(manifest.parse_manifest(content, folder.shown(MANIFEST)))
     facts = folder.read_file(SET)
     if facts is None:
         return listed, {}

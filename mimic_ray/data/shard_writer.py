@@ -20,9 +20,9 @@ from pathlib import Path
 import simplejpeg
 
 from mimic_ray.base import files
-from mimic_ray.base.errors import BrokenImageError, DataError, option
-from mimic_ray.base.text import count, plain
+from mimic_ray.base.errors import BrokenImageError, option
 from mimic_ray.data import manifest
+from mimic_ray.data.broken_images import check_broken
 from mimic_ray.data.decode import decode, format_of
 from mimic_ray.data.image_source import ImageSource
 from mimic_ray.data.manifest import CLASSES, MANIFEST, SET, Entry, SetFacts, ShardFacts
@@ -96,7 +96,7 @@ def build(
             label = None if labels is None else labels[image.row]
             writer.add(keys[image.row], image, label, source.keys[image.row])
         shards = writer.finish()
-        _check_broken(source, broken, broken_share)
+        check_broken(source, broken, broken_share)
         facts = SetFacts(
             images=len(writer.entries),
             total_bytes=sum(shard.bytes for shard in shards),
@@ -213,16 +213,3 @@ def _plain_keys(keys: Sequence[str]) -> list[str]:
     if suit and len(set(stems)) == len(stems):
         return stems
     return [f"{row:09}" for row in range(len(keys))]
-
-
-def _check_broken(
-    source: ImageSource, broken: Sequence[tuple[str, str]], broken_share: float
-) -> None:
-    if len(broken) < len(source) and len(broken) <= broken_share * len(source):
-        return
-    first = "; ".join(f"{plain(key, 80)} ({plain(why, 80)})" for key, why in broken[:3])
-    more = f" and {len(broken) - 3:,} more" if len(broken) > 3 else ""
-    raise DataError(
-        f"{len(broken):,} of {count(len(source), 'image')} in {source.location} are broken, more "
-        f"than the limit of {broken_share:.2%}: {first}{more}. Nothing was written."
-    )

@@ -1,0 +1,28 @@
+"""The limit on broken images in a set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mimic_ray.base.errors import DataError
+from mimic_ray.base.text import count, plain
+from mimic_ray.data.image_source import ImageSource
+
+
+def check_broken(source: ImageSource, broken: Sequence[tuple[str, str]], limit: float) -> None:
+    """Raises DataError if more than the share `limit` of the images, or all of them, are broken.
+
+    `broken` has the key of each and the reason.
+    """
+    total = len(source)
+    if not broken or (len(broken) < total and len(broken) <= limit * total):
+        return
+    first = "; ".join(f"{plain(key, 80)} ({plain(reason, 80)})" for key, reason in broken[:3])
+    more = f" and {len(broken) - 3:,} more" if len(broken) > 3 else ""
+    images = f"{count(total, 'image')} in {source.location}"
+    if len(broken) == total:
+        raise DataError(f"None of {images} can be decoded: {first}{more}.")
+    raise DataError(
+        f"{len(broken):,} of {images} are broken, more than the limit of {limit:.2%}: "
+        f"{first}{more}. Remove or replace them."
+    )
