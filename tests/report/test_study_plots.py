@@ -47,4 +47,4 @@ def test_a_ranking_needs_several_measured_trials():
 def test_keys_are_shortened_for_labels():
     assert _short("perturbations.patch.probability") == "patch probability"
     assert _short("mutual_information.threshold") == "MI threshold"
-    assert _short("loss.clone") == "clone weight"
+    assert _short("loss.clone.weight") == "clone weight"

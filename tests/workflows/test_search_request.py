@@ -72,14 +72,14 @@ def test_a_search_entry_adds_a_key_and_only_these_leaves_no_other():
 
 def test_a_fixed_key_is_not_searched():
     spec = search_spec(request(settings=["loss.attention=0"]))
-    assert "loss.attention" not in spec.space(None).described()
-    assert not spec.may_have_attention()
-    assert search_spec(request()).may_have_attention()
+    assert "loss.attention.weight" not in spec.space(None).described()
+    assert not spec.may_read_taps()
+    assert search_spec(request()).may_read_taps()
 
 
 def test_trials_that_vary_the_estimate_have_profiles_of_their_own():
     assert not search_spec(request()).has_own_profiles()
-    entry = "mutual_information.epochs=int(5,9)"
+    entry = "estimators.infonce.epochs=int(5,9)"
     assert search_spec(request(search=[entry])).has_own_profiles()
 
 
