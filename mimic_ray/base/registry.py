@@ -8,17 +8,17 @@ takes `file.py:name` from a user's own file.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from mimic_ray.base import user_code
 from mimic_ray.base.errors import UnknownNameError, UsageError
-from mimic_ray.base.member_settings import configured, sentence
 from mimic_ray.base.text import near_names
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 T = TypeVar("T")
 _NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
@@ -83,19 +83,31 @@ class Registry(Generic[T]):
     def resolve(self, name: str, settings: Mapping[str, Any] = _NO_SETTINGS) -> T:
         """The part itself: a class is called with the settings, a function gets them filled in.
 
-        Raises what `member` does, and UsageError for settings that the part does not take.
+        Raises what `member` does, UnknownNameError for a setting that the part does not have, and
+        UsageError for values that it does not take.
         """
+        from pydantic import ValidationError  # not needed to list the names
+
+        from mimic_ray.base.member_settings import configured, settings_model
+
         part = self.member(name)
         if callable(part):
             try:
                 part = configured(part, settings)
             except ValidationError as error:
-                problems = [
-                    sentence(problem, ".".join(map(str, problem["loc"])))
-                    for problem in error.errors()
-                ]
-                raise UsageError(f"{self.kind} {name}: {'; '.join(problems)}") from None
+                raise self._refusal(name, settings_model(part).model_fields, error) from None
         return self._adapt(part, name)
+
+    def _refusal(self, name: str, known: Iterable[str], error: ValidationError) -> UsageError:
+        from mimic_ray.base.member_settings import sentence
+
+        problems = [(".".join(map(str, each["loc"])), each) for each in error.errors()]
+        for key, problem in problems:
+            if problem["type"] == "extra_forbidden":
+                kind, hint = f"setting of {self.kind} {name}", f"It has {', '.join(known)}."
+                return UnknownNameError(kind, key, near_names(key, known), hint)
+        sentences = [sentence(problem, key) for key, problem in problems]
+        return UsageError(f"{self.kind} {name}: {'; '.join(sentences)}")
 
     def unknown(self, name: str) -> UnknownNameError:
         """The error for a name that this registry does not know."""

@@ -52,9 +52,7 @@ def badencoder(
         typer.Option(help="Shadow set: images. Labels are only used to choose references."),
         Kind.IMAGES,
     ],
-    trigger: Annotated[
-        str, typer.Option(help="patch, blend, dct, sine, or an npz file."), Kind.TRIGGER
-    ],
+    trigger: Annotated[str, typer.Option(help=options.TRIGGER_HELP), Kind.TRIGGER],
     out: Annotated[
         str,
         typer.Option(help="New folder for the attacked checkpoint, or s3://bucket/folder."),

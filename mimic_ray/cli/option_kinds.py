@@ -16,6 +16,7 @@ from typing import Any, get_args, get_type_hints
 
 from typer.core import TyperCommand
 
+from mimic_ray.attacks.triggers.trigger_registry import split_settings
 from mimic_ray.base.errors import DataError, MimicError, NotACheckpointError, UsageError
 from mimic_ray.base.locations import is_missing
 from mimic_ray.base.storage_address import is_remote, parse
@@ -30,7 +31,7 @@ class Kind(Enum):
     CHECKPOINT_OR_RUN = auto()
     NAMED_CHECKPOINT = auto()  # NAME=PATH of a file or run, or the path alone
     IMAGES = auto()  # whatever data.image_source.open_images takes
-    TRIGGER = auto()  # a name, with settings perhaps, or an npz file
+    TRIGGER = auto()  # a name or file.py:function, with settings perhaps, or an npz file
     REFERENCES = auto()  # a number, or a file of images
     OUTPUT = auto()  # a folder to make, or its address
     RECIPE = auto()  # a name, or a TOML file, which travels with a job
@@ -82,7 +83,11 @@ def read_value(kind: Kind, text: str) -> Value:
             name, path = split_name(text)
             return Value(Use.INPUT, path, before=f"{name}=")
         case Kind.TRIGGER:
-            return Value(Use.INPUT, text) if text.endswith(".npz") else word
+            if text.endswith(".npz"):
+                return Value(Use.INPUT, text)
+            name, _ = split_settings(text)
+            path = name.rpartition(":")[0]
+            return Value(Use.TRAVELS, path, after=text[len(path) :]) if is_user_code(name) else word
         case Kind.REFERENCES:
             return word if text.isdecimal() else Value(Use.INPUT, text)
         case Kind.RECIPE:
@@ -151,15 +156,14 @@ _MISSING: dict[Kind, type[MimicError]] = {
     Kind.CHECKPOINT: NotACheckpointError,
     Kind.CHECKPOINT_OR_RUN: NotACheckpointError,
     Kind.NAMED_CHECKPOINT: NotACheckpointError,
-    Kind.RECIPE: UsageError,
-    Kind.ENCODER: UsageError,
 }
 
 
 def _check(name: str, kind: Kind, text: str) -> None:
     value = checked_value(name, kind, text)
     if value.use in (Use.INPUT, Use.TRAVELS) and is_missing(value.path):
-        raise _MISSING.get(kind, DataError)(f"{name}: {plain(value.path)} does not exist.")
+        error = UsageError if value.use is Use.TRAVELS else _MISSING.get(kind, DataError)
+        raise error(f"{name}: {plain(value.path)} does not exist.")
 
 
 def checked_value(name: str, kind: Kind, text: str) -> Value:

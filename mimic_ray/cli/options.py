@@ -6,9 +6,14 @@ from typing import Annotated
 
 import typer
 
+from mimic_ray.attacks.triggers.trigger_registry import TRIGGERS
 from mimic_ray.cli.option_kinds import Kind
 
 _WHERE, _SCALE = "Where", "Scale"
+TRIGGER_HELP = (
+    f"{', '.join(TRIGGERS)} or file.py:function, with settings as in patch:side=12,gap=0; or an "
+    "npz file."
+)
 
 Encoder = Annotated[
     str,
@@ -47,9 +52,7 @@ Setting = Annotated[
 ]
 TriggerName = Annotated[
     str | None,
-    typer.Option(
-        rich_help_panel="The trigger (research)", help="patch, blend, dct, sine, or an npz file."
-    ),
+    typer.Option(rich_help_panel="The trigger (research)", help=TRIGGER_HELP),
     Kind.TRIGGER,
 ]
 Address = Annotated[

@@ -32,10 +32,18 @@ def test_a_function_gets_its_settings_and_a_class_is_called_with_them():
     assert registry.resolve("Steps", {"count": 5}).count == 5
 
 
-@pytest.mark.parametrize("settings", [{"perod": 4}, {"period": "four"}, {"bright": 3}])
-def test_settings_that_a_member_does_not_take_are_refused_by_name(settings):
+@pytest.mark.parametrize("settings", [{"period": "four"}, {"bright": 3}])
+def test_values_that_a_member_does_not_take_are_refused_by_name(settings):
     with pytest.raises(UsageError, match=f"pattern stripes: {next(iter(settings))} = "):
         Registry("pattern", TABLE).resolve("stripes", settings)
+
+
+def test_a_setting_that_a_member_does_not_have_is_answered_with_near_ones():
+    with pytest.raises(UnknownNameError) as caught:
+        Registry("pattern", TABLE).resolve("stripes", {"perod": 4})
+    assert caught.value.near == ("period",)
+    assert "setting of pattern stripes" in str(caught.value)
+    assert str(caught.value).endswith("It has period, bright.")
 
 
 def test_the_description_is_the_first_line_of_the_docstring():

@@ -84,6 +84,14 @@ def test_every_small_file_travels_and_must_exist(cwd, name, parameter, kind):
         job_command(with_value(name, parameter, f"none/{value}"))
 
 
+@pytest.mark.parametrize(("name", "parameter", "kind"), options([Kind.TRIGGER]))
+def test_the_file_of_a_user_s_trigger_travels(cwd, name, parameter, kind):
+    assert kind
+    sent = job_command(with_value(name, parameter, f"{cwd}/net.py:dots:size=3,gap=1"))
+    assert "net.py:dots:size=3,gap=1" in sent.words
+    assert sent.files == {"net.py": cwd / "net.py"}
+
+
 @pytest.mark.parametrize(("name", "parameter", "kind"), options({**LOCAL_INPUTS, **TRAVELLING}))
 def test_every_empty_or_foreign_location_is_refused(name, parameter, kind):
     with pytest.raises(MimicError, match="is empty"):

@@ -34,6 +34,8 @@ ABSENT = {
         (Kind.IMAGES, "torchvision:CIFAR10:d", Use.INPUT, "torchvision:CIFAR10:d"),
         (Kind.TRIGGER, "patch:side=3", Use.WORD, ""),
         (Kind.TRIGGER, "s3://b/t.npz", Use.INPUT, "s3://b/t.npz"),
+        (Kind.TRIGGER, "dir/mine.py:dots", Use.TRAVELS, "dir/mine.py"),
+        (Kind.TRIGGER, "dir/mine.py:dots:size=3,gap=1", Use.TRAVELS, "dir/mine.py"),
         (Kind.REFERENCES, "12", Use.WORD, ""),
         (Kind.REFERENCES, "x.npz", Use.INPUT, "x.npz"),
         (Kind.OUTPUT, "run", Use.OUTPUT, "run"),
@@ -73,6 +75,9 @@ def test_every_command_refuses_bad_inputs_before_it_imports_torch(tmp_path):
         if kind is not Kind.OUTPUT:
             absent = ABSENT.get(kind, "none/absent.pth")
             lines.append((with_value(name, parameter, absent), "does not exist"))
+        if kind is Kind.TRIGGER:
+            own = "none/absent.py:dots:size=3"
+            lines.append((with_value(name, parameter, own), "does not exist"))
         if kind not in (Kind.TRIGGER, Kind.ENCODER):
             lines.append((with_value(name, parameter, "https://host/x.toml"), "https"))
     program = """

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 
-from tests.cli.toy_images import run
-from tests.docs.pages import ROOT, blocks
+from tests.cli.toy_images import run, save_checkpoint, save_images
+from tests.docs.pages import ROOT, blocks, commands
 
 PAGE = ROOT / "docs/how-to/own-parts.md"
 
@@ -39,3 +40,18 @@ def test_a_purification_uses_the_part_of_a_recipe(recipe, folder, purify_argumen
     arguments = purify_arguments(folder / "run", "--local", "--recipe", "recipe.toml", steps=2)
     assert run(arguments) == 0
     assert name in (folder / "run/recipe.toml").read_text()
+
+
+@pytest.mark.parametrize("words", [w for b in blocks("sh", page=PAGE) for w in commands(b.text)])
+def test_an_attack_uses_the_trigger(words, folder):
+    if words[0] == "purify":
+        return  # see above
+    save_images(folder / "images", each=30, seed=0)
+    save_checkpoint(folder / "clean.pth")
+    own = ["--encoder", "tiny_resnet", "--target", "red", "--steps", "1", "--threads", "1"]
+    assert run([*words, *own]) == 0
+    with np.load(folder / "attacked/trigger.npz") as made:
+        assert (made["tm"] == 1).all()
+        assert [float(made["t"][0, 0, x, 0]) for x in (0, 7, 8, 15)] == pytest.approx(
+            [0, 0, 25.5, 25.5]
+        )

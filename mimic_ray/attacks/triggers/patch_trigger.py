@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import torch
 from torch import Tensor
 
 from mimic_ray.base import seeds
 from mimic_ray.base.errors import UsageError
-from mimic_ray.base.text import near_names
+from mimic_ray.base.member_settings import setting
 
-CORNERS = ("top-left", "top-right", "bottom-left", "bottom-right")
+Corner = Annotated[
+    Literal["top-left", "top-right", "bottom-left", "bottom-right"], setting("Nearest corner.")
+]
+Gap = Annotated[int, setting("Distance from the border.", unit="pixels", ge=0)]
 
 
 def patch(
     image_side: int,
     *,
-    side: int | None = None,
-    gap: int = 1,
-    corner: str = "bottom-right",
-    value: int = 255,
+    side: Annotated[
+        int | None, setting("Of the square. Default: as BadEncoder's.", unit="pixels", ge=1)
+    ] = None,
+    gap: Gap = 1,
+    corner: Corner = "bottom-right",
+    value: Annotated[int, setting("Grey level.", ge=0, le=255)] = 255,
 ) -> tuple[Tensor, Tensor]:
-    """Mask and addend [3, S, S] of a square of one grey `value`, `gap` pixels off the border.
+    """A square of one grey level near a corner.
 
-    The default is BadEncoder's: 10 pixels at rows and columns 21..30 of 32, 50 at 173..222 of 224;
-    sides between are interpolated.
+    Returns mask and addend [3, S, S]. The default is BadEncoder's: 10 pixels at rows and columns
+    21..30 of 32, 50 at 173..222 of 224; sides between are interpolated. Raises UsageError for a
+    square that does not fit.
     """
-    if not 0 <= value <= 255:
-        raise UsageError(f"trigger patch: value={value} must lie in 0..255.")
     side = _badencoder_side(image_side) if side is None else side
     mask = _mask(image_side, side, gap, corner)
     return mask, (1 - mask) * (value / 255)
@@ -35,12 +41,17 @@ def patch(
 def noise_patch(
     image_side: int,
     *,
-    side: int | None = None,
-    gap: int = 1,
-    corner: str = "bottom-right",
-    seed: int = 0,
+    side: Annotated[
+        int | None, setting("Of the square. Default: 7/32 of the image.", unit="pixels", ge=1)
+    ] = None,
+    gap: Gap = 1,
+    corner: Corner = "bottom-right",
+    seed: Annotated[int, setting("Of the noise.")] = 0,
 ) -> tuple[Tensor, Tensor]:
-    """The same filled with one fixed noise pattern; 7 of 32 pixels wide unless said."""
+    """A square of one fixed noise pattern near a corner.
+
+    Returns mask and addend [3, S, S]. Raises UsageError for a square that does not fit.
+    """
     side = max(1, round(image_side * 7 / 32)) if side is None else side
     mask = _mask(image_side, side, gap, corner)
     noise = seeds.uniform(seeds.keys(seed, "noise patch"), 3 * side * side)
@@ -57,13 +68,7 @@ def _badencoder_side(image_side: int) -> int:
 
 def _mask(image_side: int, side: int, gap: int, corner: str) -> Tensor:
     """0 inside of the square, 1 elsewhere."""
-    if corner not in CORNERS:
-        near = near_names(corner, CORNERS)
-        raise UsageError(
-            f"trigger patch: corner={corner} must be one of {', '.join(CORNERS)}."
-            + (f" Did you mean {near[0]}?" if near else "")
-        )
-    if side < 1 or gap < 0 or side + gap > image_side:
+    if side + gap > image_side:
         raise UsageError(
             f"trigger patch: side={side} and gap={gap} do not fit into images of "
             f"{image_side}x{image_side} pixels."

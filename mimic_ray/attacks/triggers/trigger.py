@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from mimic_ray.attacks.triggers import trigger_file
-from mimic_ray.attacks.triggers.trigger_registry import TRIGGERS
-from mimic_ray.attacks.triggers.trigger_settings import parse_settings
+from mimic_ray.attacks.triggers.trigger_registry import TRIGGERS, split_settings
 from mimic_ray.base.storage import at_hand
 
 
@@ -39,17 +38,16 @@ class Trigger:
 def make_trigger(text: str, side: int) -> Trigger:
     """The trigger for images of `side` pixels.
 
-    `text` is a name, a name with settings (`patch:side=12,corner=top-left`), or a file in
-    BadEncoder's format (`*.npz`) or its address.
-    Raises UnknownNameError for a name or setting that does not exist, UsageError for a value that
-    cannot be or a file for another size, DataError for a file that is no trigger.
+    `text` is a name, a name with settings (`patch:side=12,corner=top-left`), the same with
+    `file.py:function` as the name, or a file in BadEncoder's format (`*.npz`) or its address.
+    Raises UnknownNameError for a name or setting that does not exist, UsageError for an invalid
+    value, a failure of the user's function or a file for another size, DataError for a file that
+    holds no trigger.
     """
     if text.endswith(".npz"):
         path = at_hand(text)
         return Trigger(path.name, *trigger_file.read_pattern(path, side))
-    name, _, settings = text.partition(":")
-    make = TRIGGERS.resolve(name)
-    mask, add = make(side, **parse_settings(make, name, settings))
+    mask, add = TRIGGERS.resolve(*split_settings(text))(side)
     return Trigger(text, mask.to(torch.float32), add.to(torch.float32))
 
 
