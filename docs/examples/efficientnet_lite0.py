@@ -4,8 +4,8 @@
     mimic-ray purify --encoder docs/examples/efficientnet_lite0.py:encoder \
         --teacher "$(python docs/examples/efficientnet_lite0.py)" --data images/ --out purified
 
-`encoder` is all that mimic-ray needs of a network: how it is built, what its input looks like, and
-one forward that gives the features and, on the way, the maps that are asked for.
+`encoder` is all that mimic-ray needs: the network, a description of its input, and a forward
+function that returns the features and the requested intermediate maps.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any
 from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 
-from mimic_ray.encoders.encoder import Encoder, Spec
+from mimic_ray import Encoder, Spec
 
-# The last blocks of each size: maps of 56, 28, 14 and 7 positions a side.
+# The last block at each resolution: maps of 56, 28, 14 and 7 positions per side.
 TAPS = ("block2", "block4", "block10", "block15")
 
 
 def encoder() -> Encoder:
     """Images of 224 x 224 -> 1,280 features, with the weights' own statistics (x - 127) / 128."""
     net = EfficientNet.from_name("efficientnet-lite0")
-    # A head is no part of an encoder. It stays in the checkpoint, and in what is exported.
+    # An encoder has no classifier. Its weights stay in the checkpoint and in the exported file.
     net._fc = nn.Identity()
     mean, std = 127 / 255, 128 / 255
     spec = Spec("efficientnet_lite0", 1280, 224, (mean, mean, mean), (std, std, std), TAPS)
@@ -34,8 +34,8 @@ def encoder() -> Encoder:
 def run(net: Any, images: Tensor, wanted: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
     """Features [B, 1280] and the maps [B, C, H, W] of the wanted blocks.
 
-    Blocks are not dropped at random here, as they were in training from scratch: the student must
-    answer each image as the teacher does.
+    Unlike the network's own forward, this one never drops blocks at random: the student must
+    return the teacher's features for each image.
     """
     maps = {}
     x = net._swish(net._bn0(net._conv_stem(images)))

@@ -86,6 +86,38 @@ def test_python_in_a_page_parses_and_uses_public_names(block):
             assert node.attr in mimic_ray.__all__
 
 
+def test_python_examples_import_public_names_only():
+    """`from mimic_ray import NAME`, in the pages and in the files that they include."""
+    sources = [*(ROOT / "docs/examples").glob("*.py")]
+    texts = {path.name: path.read_text() for path in sources}
+    texts |= {b.page: b.text for b in blocks("python") if "--8<--" not in b.text}
+    assert len(texts) > 3
+    found = {
+        f"{name}: {alias.name}"
+        for name, text in texts.items()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.ImportFrom) and node.module == "mimic_ray"
+        for alias in node.names
+    }
+    assert "efficientnet_lite0.py: Encoder" in found
+    assert {each for each in found if each.split(": ")[1] not in mimic_ray.__all__} == set()
+
+
+def test_included_files_exist_and_are_included():
+    """The formatter takes an include for a Python expression, unless told to skip it."""
+    included = [
+        (page.name, line)
+        for page in pages()
+        for line in page.read_text().splitlines()
+        if re.search(r"8 ?<", line)
+    ]
+    assert len(included) > 2
+    for page, line in included:
+        found = re.fullmatch(r'--8<-- "([\w./]+)"', line)
+        assert found, f"{page}: {line}"
+        assert (ROOT / found[1]).is_file(), f"{page}: {line}"
+
+
 @pytest.mark.parametrize("block", blocks("toml"), ids=lambda block: block.page)
 def test_recipes_in_a_page_are_valid(block, tmp_path):
     content = tomllib.loads(block.text)

@@ -12,6 +12,9 @@ from mimic_ray.cli.app import main
 from tests.docs.pages import ROOT, blocks, commands
 
 PAGE = ROOT / "docs/tutorial.md"
+FILES = ROOT / "docs/reference/files.md"
+# Listed, but not written by the commands of the tutorial as they run here, without Ray.
+ELSEWHERE = {"metrics.jsonl", "evaluation.json", "evaluation.png", "ray.log"}
 MODEL_CARD = ROOT / "docs/how-to/model-card.md"
 DEMO = Path(mimic_ray.__path__[0]) / "demo_data"
 # What makes each command short; all else is as in the page.
@@ -38,6 +41,26 @@ def run(words: list[str]) -> int:
     with pytest.raises(SystemExit) as end:
         main([*words, *SHORTER.get(words[0], [])])
     return int(end.value.code or 0)
+
+
+def documented_files(section: str) -> set[str]:
+    """The names in the first column of a table of the page of files."""
+    text = FILES.read_text().partition(f"## {section}\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.+?) \| (.+) \|$", text, re.MULTILINE)
+    found = set()
+    for first, second in rows:
+        names = re.findall(r"`([^`]+)`", first)
+        if names == [names[0]] and names[0].endswith("/"):  # the second column lists its files
+            names = [names[0] + name for name in re.findall(r"`([\w.-]+)`", second)]
+        found |= {*names}
+    return found
+
+
+def written_files(folder: Path) -> set[str]:
+    """All files of a folder, with the name and the step that the page uses as examples."""
+    paths = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    paths = {re.sub(r"step-\d+", "step-000120", path) for path in paths}
+    return {re.sub(r"^(export/)?(suspect|resnet20-cifar10)\.\w+$", r"\1NAME", p) for p in paths}
 
 
 def shell() -> str:
@@ -71,4 +94,7 @@ def test_the_tutorial_runs_from_the_suspect_file_to_the_loaded_encoder(
     for section in explained:
         assert re.search(rf"^##+ {section}$", card, re.MULTILINE), section
     assert Path("evaluation/evaluation.json").exists()
+    assert written_files(Path("purified")) == documented_files("Run folder") - ELSEWHERE
+    assert written_files(Path("attacked")) | {"NAME"} == documented_files("Attack folder")
+    assert written_files(Path("evaluation")) == documented_files("Evaluation and profile folders")
     assert mimic_ray.load_encoder("purified").spec.name == "cifar_resnet20"
