@@ -98,8 +98,12 @@ def _row(parameter: Any) -> str:
 def _kind(parameter: Any) -> str:
     # Typer of today keeps type and bounds in the parameter, older ones in click's type.
     source = getattr(parameter, "type", parameter)
+    if choices := getattr(getattr(parameter, "type_descriptor", source), "choices", None):
+        return " | ".join(str(getattr(each, "value", each)) for each in choices)
     name = parameter.bare_type() if hasattr(parameter, "bare_type") else str(source.name)
-    word = {"str": "text", "integer": "int", "integer range": "int", "float range": "float"}
+    name = name.removeprefix("list[").removesuffix("]")
+    word = {"str": "text", "Path": "path", "integer": "int"}
+    word |= {"integer range": "int", "float range": "float"}
     name = word.get(name, name)
     lowest, highest = getattr(source, "min", None), getattr(source, "max", None)
     if lowest is not None and highest is not None:
@@ -111,9 +115,11 @@ def _default(parameter: Any) -> str:
     if parameter.required:
         return "required"
     value = parameter.default
+    if value is True and parameter.secondary_opts:
+        return f"`{parameter.opts[0]}`"
     if callable(value) or value in (None, "", (), []) or value is False:
         return ""
-    return f"`{value}`"
+    return f"`{getattr(value, 'value', value)}`"
 
 
 def _cell(text: str) -> str:

@@ -13,6 +13,7 @@ Project files that the site shows as well (CONTRIBUTING.md and so on) are copied
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -30,6 +31,23 @@ PROJECT_FILES = {
     "project/contributing.md": "CONTRIBUTING.md",
     "project/security.md": "SECURITY.md",
 }
+
+# The members that the page of the Python API shows, by class; of other classes none.
+MEMBERS = {"Encoder": ["forward"], "MimicError": ["message"]}
+# What public functions return: module and class.
+RESULTS = [
+    "workflows.inspect.Inspection",
+    "workflows.purify.Purified",
+    "evaluation.results.Evaluation",
+    "evaluation.results.EvaluationRow",
+    "evaluation.results.Proportion",
+    "method.mi_profile.Profile",
+    "method.mi_profile.TapScore",
+    "workflows.study_outcome.Tuned",
+    "search.trial.Trial",
+    "workflows.plan.Plan",
+    "workflows.attack.AttackResult",
+]
 
 
 def on_config(config: Any) -> Any:
@@ -79,8 +97,9 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def python_api() -> str:
-    """A mkdocstrings entry for each public name of the package, functions first."""
+    """A mkdocstrings entry for each public name of the package and each result, functions first."""
     import mimic_ray
+    from tools import api_fields
 
     names = [name for name in mimic_ray.__all__ if not name.startswith("__")]
     functions = [name for name in names if name.islower()]
@@ -88,10 +107,16 @@ def python_api() -> str:
     classes = [name for name in names if name not in {*functions, *errors}]
     lines = []
     for title, group in (("Functions", functions), ("Classes", classes), ("Errors", errors)):
-        if group:
-            lines += [f"## {title}", ""]
-            lines += [f"::: mimic_ray.{name}\n" for name in group]
+        lines += [f"## {title}", ""]
+        lines += [_entry(f"mimic_ray.{name}", MEMBERS.get(name, [])) for name in group]
+    lines += ["## Results", "", "Frozen dataclasses that the functions return.", ""]
+    for path in RESULTS:
+        lines += [_entry(f"mimic_ray.{path}", []), api_fields.table(path), ""]
     return "\n".join(lines)
+
+
+def _entry(path: str, members: list[str]) -> str:
+    return f"::: {path}\n    options:\n      members: {json.dumps(members)}\n"
 
 
 def links_from_root(text: str) -> str:

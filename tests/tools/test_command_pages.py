@@ -22,6 +22,14 @@ def test_a_row_has_the_default_the_bounds_and_the_variable():
     assert "| `--resume` |  |  |" in page
 
 
+def test_a_row_has_the_choices_and_the_default_of_a_switch():
+    pages = dict(command_pages.pages())
+    assert "| `--schedule` | one_cycle \\| constant | `one_cycle` |" in pages["attack"]
+    assert "| `--early-stopping`, `--no-early-stopping` |  | `--early-stopping` |" in pages["tune"]
+    assert "| `--trusted` | text |  |" in pages["tune"]
+    assert "| `FILES...` | path | required |" in pages["cluster"]
+
+
 def test_the_example_stands_in_a_block_of_its_own_on_one_line():
     page = dict(command_pages.pages())["purify"]
     block = page.partition("Example:\n\n```sh\n")[2].partition("\n```")[0]

@@ -1,3 +1,5 @@
+import inspect
+import typing
 from types import SimpleNamespace
 
 import mimic_ray
@@ -24,6 +26,17 @@ def test_every_public_name_has_an_entry():
     text = docs_hooks.python_api()
     for name in mimic_ray.__all__:
         assert name.startswith("__") or f"::: mimic_ray.{name}\n" in text
+
+
+def test_every_class_that_a_public_function_returns_has_an_entry():
+    text = docs_hooks.python_api()
+    functions = [getattr(mimic_ray, n) for n in mimic_ray.__all__ if n.islower() and n[0] != "_"]
+    returned = [typing.get_type_hints(inspect.unwrap(f))["return"] for f in functions]
+    classes = [kind for kind in returned if isinstance(kind, type)]
+    assert len(classes) > 7
+    for kind in classes:
+        paths = [f"{kind.__module__}.{kind.__name__}", f"mimic_ray.{kind.__name__}"]
+        assert any(f"::: {path}\n" in text for path in paths), kind
 
 
 def test_a_page_without_a_generated_part_stays_as_it_is():
