@@ -45,7 +45,6 @@ def main(target: Path) -> None:
             check=True,
         )
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.with_suffix(".txt").write_text(done.stdout, encoding="utf-8")
     target.write_text(picture("mimic-ray demo", done.stdout), encoding="utf-8")
 
 

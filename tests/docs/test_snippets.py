@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
+import html
 import itertools
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 
@@ -199,13 +199,25 @@ def test_every_measurement_says_what_and_where():
         assert re.match(r"# .+, \w+ 20\d\d\n", text), path.name
 
 
-def test_the_exported_figure_of_the_demo_is_its_text():
-    svg = Path(ROOT / "docs/assets/demo.svg").read_text()
-    assert "mimic-ray" in svg
-    assert "purified" in svg
-    assert "http" not in svg.replace("http://www.w3.org", "").replace(
-        "https://www.textualize.io", ""
-    )
+def test_the_picture_of_the_demo_has_the_figures_of_the_readme():
+    svg = (ROOT / "docs/assets/demo.svg").read_text()
+    text = html.unescape(re.sub(r"<[^>]+>", "", svg)).replace("\xa0", " ")
+    [before, after] = re.findall(
+        r"from ([\d.]+ %) to ([\d.]+ %)", (ROOT / "README.md").read_text()
+    )[0]
+    for encoder, asr in (("attacked", before), ("purified", after)):
+        [row] = re.findall(rf"^ *{encoder} .*%.*", text, re.MULTILINE)
+        assert f"   {asr} (" in row
+    parts = re.findall(r'"(\d/3  [^"{]+)"', (ROOT / "mimic_ray/workflows/demo.py").read_text())
+    assert len(parts) == 3
+    assert [part for part in parts if part.strip() not in text] == []
+
+
+def test_the_picture_of_the_demo_loads_nothing_from_the_network():
+    svg = (ROOT / "docs/assets/demo.svg").read_text()
+    for known in ("http://www.w3.org", "https://www.textualize.io"):
+        svg = svg.replace(known, "")
+    assert "http" not in svg
 
 
 def test_the_architecture_page_has_a_row_for_every_package():
