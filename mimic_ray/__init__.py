@@ -1,21 +1,22 @@
 """mimic-ray: removes backdoors from image encoders (MIMIC, arXiv 2406.03508).
 
-A pretrained image encoder from a stranger may hold a backdoor: images with a small trigger get the
-feature of a class that the attacker chose, and every classifier built on the encoder inherits that.
-mimic-ray distils such an encoder into a new one, with a few thousand clean, unlabelled images that
-are perturbed as triggers might do it, so that the new encoder keeps the features and loses the
-backdoor. It runs in this process, on the CPUs and GPUs of this machine, or on a Ray cluster.
+A pretrained image encoder from an untrusted source may contain a backdoor: images with a small
+trigger get the feature of a class that the attacker chose, and every classifier built on the
+encoder inherits that. mimic-ray distils such an encoder into a new one, with a few thousand clean,
+unlabelled images and perturbations that imitate triggers, so that the new encoder keeps the
+features and loses the backdoor. It runs in this process, on the CPUs and GPUs of this machine, or
+on a Ray cluster.
 
-Five minutes, with a checkpoint file and a folder of images (see `mimic-ray demo` for a complete
-example with data):
+Five minutes, with a checkpoint file and a folder of images (`mimic-ray demo` is a complete example
+with data):
 
     import mimic_ray
 
-    # What is in the file, and which architecture fits it? No code in it is run.
+    # What is in the file, and which architecture fits it? No code in the file is run.
     found = mimic_ray.inspect("suspect.pth")
     print([match.encoder for match in found.fits])
 
-    # The main step. The new folder "purified" holds the encoder and a model card, README.md.
+    # Purify. The new folder "purified" contains the encoder and a model card, README.md.
     with mimic_ray.show_progress() as on_progress:
         result = mimic_ray.purify(
             "resnet50", "suspect.pth", "images", "purified", on_progress=on_progress
@@ -27,28 +28,29 @@ example with data):
 
 Functions, in the order of use:
 
-    inspect       what a weight file holds, and which architectures fit it
+    inspect       the content of a weight file, and which architectures fit it
     purify        the main step: a suspect checkpoint and clean images -> a purified encoder
     load_encoder  the encoder of a finished run
     evaluate      accuracy and attack success of encoders, with labels and a known trigger
     profile       how strongly each layer depends on the feature (mutual information)
-    tune          searches the recipe that purifies an encoder best
+    tune          a search for the recipe that purifies an encoder best
     plan          memory, time and cost of a run on GPUs, before it starts
-    attack        makes a backdoored encoder, to measure a defence by
-    show_progress displays the progress of any of them, on a terminal or in a notebook
+    attack        a backdoored encoder, to test defences
+    show_progress progress of any of them, on a terminal or in a notebook
 
 Classes:
 
     Recipe        all settings of a distillation, validated; `recipe=` takes a name, a file or this
     Resources     workers, CPUs, GPUs and the cluster of a run; `resources=` takes it
     Encoder, Spec your own architecture (see `help(mimic_ray.Encoder)`)
-    Progress      what `on_progress` is called with
+    Oracle        labels and trigger of a search for research; `oracle=` of `tune` takes it
+    Progress      the argument of `on_progress`
 
 All functions raise a `MimicError`, whose message says what is wrong and how to fix it, or one of
 its children: UsageError (a wrong argument; UnknownNameError and RecipeError are special cases),
 CheckpointError, DataError, StorageError, RunFolderError, DiskError, ResourceError, TrainingError
-and StoppedError (after Ctrl-C or SIGTERM; run again with `resume=True`). Nothing is read from
-`sys.argv`; environment variables and signal handlers are as before when a call returns.
+and StoppedError (after Ctrl-C or SIGTERM; run again with `resume=True`). No function reads
+`sys.argv`; environment variables and signal handlers are restored when a call returns.
 """
 
 from __future__ import annotations
@@ -83,6 +85,7 @@ if TYPE_CHECKING:
     from mimic_ray.workflows.plan import plan
     from mimic_ray.workflows.profile import profile
     from mimic_ray.workflows.purify import purify
+    from mimic_ray.workflows.search_request import Oracle
     from mimic_ray.workflows.tune import tune
 
 __version__ = "0.1.0"
@@ -92,6 +95,7 @@ __all__ = [
     "DiskError",
     "Encoder",
     "MimicError",
+    "Oracle",
     "Progress",
     "Recipe",
     "RecipeError",
@@ -120,6 +124,7 @@ __all__ = [
 _MODULES = {
     **{name: "base.errors" for name in __all__ if name.endswith("Error")},
     "Encoder": "encoders.encoder",
+    "Oracle": "workflows.search_request",
     "Progress": "base.progress",
     "Recipe": "method.recipe",
     "Resources": "base.resources",
