@@ -34,10 +34,11 @@ def all_commands(names: Sequence[str] = tuple(COMMANDS)) -> Iterator[tuple[str, 
 def marked_options(kinds: Sequence[Kind], names: Sequence[str] = tuple(COMMANDS)) -> list[Any]:
     """(command, parameter, kind) of every option that has one of the kinds."""
     return [
-        (name, parameter, kinds_of(command)[parameter.name])
+        (name, parameter, found[parameter.name])
         for name, command in all_commands(names)
+        for found in [kinds_of(command)]
         for parameter in command.params
-        if kinds_of(command).get(parameter.name) in kinds
+        if found.get(parameter.name) in kinds
     ]
 
 
