@@ -89,8 +89,6 @@ def input_size(name: str) -> int:
     """
     from inspect import signature
 
-    from mimic_ray.encoders import timm_family
-
     if is_user_code(name):
         return build(name).spec.input_size
     base, size = sizes.split(name)
@@ -99,6 +97,8 @@ def input_size(name: str) -> int:
     if base in ENCODERS:
         default: int = signature(ENCODERS.resolve(base)).parameters["size"].default
         return default
+    from mimic_ray.encoders import timm_family
+
     return timm_family.input_size(_timm_name(base))
 
 

@@ -20,6 +20,16 @@ def test_listing_the_names_imports_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_an_encoder_of_our_own_imports_neither_timm_nor_torchvision() -> None:
+    code = (
+        "import sys; from mimic_ray.encoders import encoder_registry as encoders;"
+        "side = encoders.input_size('tiny_resnet');"
+        "assert side == encoders.build('tiny_resnet').spec.input_size;"
+        "sys.exit(bool({'timm', 'torchvision', 'torch._dynamo'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_the_list_has_every_registered_name_once() -> None:
     names = encoder_registry.names()
     assert len(names) == len(set(names)) == len(encoder_registry.ENCODERS) + len(TIMM_ALIASES)
