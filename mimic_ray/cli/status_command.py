@@ -17,7 +17,7 @@ from mimic_ray.cli.follow_job import ended
 
 if TYPE_CHECKING:
     from mimic_ray.jobs.job_client import Job
-    from mimic_ray.store.progress_file import Live as RunProgress
+    from mimic_ray.store.progress_file import ProgressRecord
     from mimic_ray.workflows.job_status import JobStatus
 
 _STALE_S = 120.0
@@ -112,7 +112,7 @@ def _rows(status: JobStatus) -> list[tuple[str, str]]:
     return [*rows, ("checkpoint", checkpoint), *_stale(job, run)]
 
 
-def _stale(job: Job, run: RunProgress) -> list[tuple[str, str]]:
+def _stale(job: Job, run: ProgressRecord) -> list[tuple[str, str]]:
     age_s = time.time() - run.updated_at
     if run.status != "running" or job.over or age_s <= _STALE_S:
         return []

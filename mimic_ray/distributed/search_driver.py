@@ -16,8 +16,8 @@ from mimic_ray.execution.trial_run import TrialTask
 from mimic_ray.search.search_plan import SearchPlan
 from mimic_ray.search.search_progress import SearchProgress, SearchProgressCallback
 from mimic_ray.search.trial import RunningTrial, Trial
-from mimic_ray.store.progress_file import Live
-from mimic_ray.store.study_store import StudyPlace
+from mimic_ray.store.progress_file import ProgressRecord, write_progress
+from mimic_ray.store.study_store import StudyStore
 
 
 class SearchDriver:
@@ -26,7 +26,7 @@ class SearchDriver:
 
     def __init__(
         self,
-        study: StudyPlace,
+        study: StudyStore,
         plan: SearchPlan,
         known: Sequence[Trial],
         concurrent: int,
@@ -69,17 +69,17 @@ class SearchDriver:
     def write_progress(self) -> None:
         """The study's progress file, every few seconds and when a trial has ended."""
         clock, ended = time.monotonic(), len(self.progress.ended)
-        if ended > self._written or clock - self._written_at >= self.study.live.every_s:
+        interval_s = self.study.store.progress_interval_s
+        if ended > self._written or clock - self._written_at >= interval_s:
             self._written, self._written_at = ended, clock
-            self.study.live.write(
-                Live(
-                    self.plan.trials,
-                    ended,
-                    seconds_left=self.progress.seconds_left(),
-                    workers=len(self.progress.running),
-                    phase="search",
-                )
+            progress = ProgressRecord(
+                self.plan.trials,
+                ended,
+                seconds_left=self.progress.seconds_left(),
+                workers=len(self.progress.running),
+                phase="search",
             )
+            write_progress(self.study.store, progress)
 
     def _failed_too_often(self) -> bool:
         failed = sum(trial.status == "failed" for trial in self.progress.ended)
@@ -115,7 +115,7 @@ class SearchDriver:
             trial = replace(trial, status="failed", error=error)
         elif trial.status == "running" and not self.is_over():
             trial = replace(trial, status="stopped")  # at a rung, by the scheduler
-            self.study.drop_checkpoints(task.id)
+            self.study.delete_checkpoints(task.id)
         elif trial.status == "running":
             return  # continues with --resume
         wall = time.monotonic() - self._started.pop(ray_id, time.monotonic())

@@ -17,8 +17,8 @@ from mimic_ray.distributed.torch_trainer import torch_trainer, worker_device, wo
 from mimic_ray.distributed.watched_fit import FitFailedError, watched_fit
 from mimic_ray.execution.trial_run import TrialTask, run_trial
 from mimic_ray.search.trial import Trial
-from mimic_ray.store.run_store import place_of
-from mimic_ray.store.study_store import study_place
+from mimic_ray.store.run_store import open_run
+from mimic_ray.store.study_store import open_study
 
 # Less than the driver waits for a process to end its trial (TUNE_FUNCTION_THREAD_TIMEOUT_S).
 _GRACE_S = 50.0
@@ -114,7 +114,7 @@ def _run_with_workers(task: TrialTask, context: TrialContext) -> None:
     for name, value in SESSION_VARIABLES.items():
         os.environ.setdefault(name, value)
     control: RunControl[Progress | Trial] = RunControl()
-    with closing(study_place(task.study, f"task-{task.id}")) as study:
+    with closing(open_study(task.study, f"task-{task.id}")) as study:
         run = study.run(task.id)
     trainer = torch_trainer(
         _worker,
@@ -129,7 +129,7 @@ def _run_with_workers(task: TrialTask, context: TrialContext) -> None:
     except FitFailedError as failed:
         raise as_ours(failed.error, context.log) from failed.error
     finally:
-        place_of(run, "watcher").close()  # removes Ray Train's own files
+        open_run(run, "watcher").close()  # removes Ray Train's own files
 
 
 @dataclass(frozen=True)
@@ -187,6 +187,6 @@ class TrialWorkerControl:
 
 
 def _read_task(study: str, trial_id: str) -> TrialTask:
-    with closing(study_place(study, f"task-{trial_id}")) as opened:
+    with closing(open_study(study, f"task-{trial_id}")) as opened:
         content = opened.read_task(trial_id)
     return TrialTask(**{**content, "rungs": tuple(content["rungs"])})

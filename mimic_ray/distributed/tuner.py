@@ -24,7 +24,7 @@ from mimic_ray.distributed.watched_fit import FitFailedError, StopTimeoutError, 
 from mimic_ray.search.search_plan import SearchPlan
 from mimic_ray.search.search_progress import SearchProgressCallback
 from mimic_ray.search.trial import Trial
-from mimic_ray.store.study_store import StudyPlace
+from mimic_ray.store.study_store import StudyStore
 
 if TYPE_CHECKING:
     from mimic_ray.distributed.search_driver import SearchDriver
@@ -44,14 +44,14 @@ class SearchCluster:
     on_progress: ProgressCallback
     should_stop: Callable[[], int]
 
-    def prepare(self, prepare: Prepare[Facts], study: StudyPlace) -> tuple[Facts, Any]:
+    def prepare(self, prepare: Prepare[Facts], study: StudyStore) -> tuple[Facts, Any]:
         """The facts, and a reference to what trials share, made where a trial would run."""
-        log = study.at(study.folder.log.name)
+        log = study.store.location(study.folder.log.name)
         return prepare_inputs(prepare, self.resources, log, self.on_progress, self.should_stop)
 
     def run(
         self,
-        study: StudyPlace,
+        study: StudyStore,
         plan: SearchPlan,
         known: Sequence[Trial],
         inputs: Any,
@@ -95,8 +95,8 @@ def search_cluster(
         yield SearchCluster(resources, trial_slots(nodes, resources), on_progress, should_stop)
 
 
-def _tune_failed(study: StudyPlace, error: BaseException) -> TrainingError:
-    log = study.at(study.folder.log.name)
+def _tune_failed(study: StudyStore, error: BaseException) -> TrainingError:
+    log = study.store.location(study.folder.log.name)
     return TrainingError(
         f"Ray Tune failed: {type(error).__name__}: {error}. Ended trials are kept: continue with "
         f"the same command and {option('resume', True)}. Ray's log is {log}."
@@ -113,7 +113,7 @@ def _tuner(driver: SearchDriver, inputs: Any, resources: Resources) -> Any:
         inputs=inputs,
         resources=resources,
         control=driver.control.for_worker(),
-        log=str(study.at(study.folder.log.name)),
+        log=str(study.store.location(study.folder.log.name)),
     )
     scheduler = None
     if plan.early_stopping:
@@ -175,7 +175,7 @@ def _listener(driver: SearchDriver) -> Any:
     return Listener()
 
 
-def _loggers(study: StudyPlace, plan: SearchPlan) -> list[Any]:
+def _loggers(study: StudyStore, plan: SearchPlan) -> list[Any]:
     """TensorBoard always, others on request."""
     from ray.tune.logger import TBXLoggerCallback
 

@@ -32,7 +32,7 @@ from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.recipe_keys import parse_recipe
 from mimic_ray.search.trial import Trial, Value
 from mimic_ray.store.metrics_log import MetricsLog
-from mimic_ray.store.study_store import StudyPlace, study_place
+from mimic_ray.store.study_store import StudyStore, open_study
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def run_trial(
     """
     group, control = group or ProcessGroup(), control or LocalControl()
     started = time.monotonic()
-    with closing(study_place(task.study, f"trial-{task.id}-{group.rank}")) as study:
+    with closing(open_study(task.study, f"trial-{task.id}-{group.rank}")) as study:
         known = study.read_trial(task.id)
         if known and known.status in ("finished", "stopped"):
             control.report(known)
@@ -104,7 +104,7 @@ class TrialRun:
     def __init__(
         self,
         task: TrialTask,
-        study: StudyPlace,
+        study: StudyStore,
         inputs: TrialInputs,
         group: ProcessGroup,
         control: TrialControl,
@@ -171,7 +171,7 @@ class TrialRun:
             self.trial = replace(self.trial, status="finished")
             self._keep_results(worker)
         elif (ended := self.study.read_trial(self.task.id)) and ended.status == "stopped":
-            self.study.drop_checkpoints(self.task.id)  # stopped by the search at an earlier rung
+            self.study.delete_checkpoints(self.task.id)  # stopped by the search at an earlier rung
             self.trial = ended
             return
         extra = dict(self.trial.extra)
@@ -183,9 +183,9 @@ class TrialRun:
         run = worker.run
         write_student(run.folder.student, worker.distillation.student.encoder)
         MetricsLog(run.folder, self.trial.step).to_parquet()
-        run.put(run.folder.student.name, run.folder.metrics.name)
-        run.drop(run.folder.metrics_log.name)
-        run.drop_checkpoints()
+        run.store.publish(run.folder.student.name, run.folder.metrics.name)
+        run.store.delete(run.folder.metrics_log.name)
+        run.delete_checkpoints()
 
     def _score(self, worker: DistillWorker, *, quick: bool) -> None:
         start = time.monotonic()

@@ -37,8 +37,8 @@ from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.teacher_cache import TeacherCache, teacher_cache_key
 from mimic_ray.store.checkpoint import Committed, latest
 from mimic_ray.store.metrics_log import MetricsLog
-from mimic_ray.store.progress_file import LiveWriter
-from mimic_ray.store.run_store import Place, place_of
+from mimic_ray.store.progress_file import ProgressWriter
+from mimic_ray.store.run_store import RunStore, open_run
 
 _REPORT_EVERY_S = 0.25
 # Several workers must agree to stop, which costs a collective.
@@ -68,13 +68,13 @@ def open_worker(
 ) -> Iterator[DistillWorker]:
     """A worker that is set up. `precomputed` has what the trials of a search share."""
     group = group or ProcessGroup()
-    run = place_of(job.run, f"worker-{group.rank}")
+    run = open_run(job.run, f"worker-{group.rank}")
     try:
         with user_code.relative_to(job.code_folder):
             control = control or LocalControl()
             yield DistillWorker(run, job, teacher_state, group, control, precomputed)
     finally:
-        run.leave()
+        run.store.close()
 
 
 class DistillWorker:
@@ -82,7 +82,7 @@ class DistillWorker:
 
     def __init__(
         self,
-        run: Place,
+        run: RunStore,
         job: DistillJob,
         teacher_state: Mapping[str, Tensor],
         group: ProcessGroup,
@@ -98,8 +98,8 @@ class DistillWorker:
         job, recipe = self.job, self.job.recipe
         self.compute = devices.choose(job.device, recipe.training.precision, job.threads)
         if self._is_first:
-            self._progress_file = LiveWriter(
-                self.run.live, recipe.training.steps, self.group.world_size
+            self._progress_file = ProgressWriter(
+                self.run.store, recipe.training.steps, self.group.world_size
             )
         self.run.fetch()
         teacher = with_weights(job.encoder, teacher_state)
@@ -191,7 +191,7 @@ class DistillWorker:
             return
         state["metrics"] = self._metrics.flush()
         self.control.check_current()
-        self.run.check_claim(self.job.lease)
+        self.run.lease.check(self.job.lease)
         self.run.commit(self.distillation.step, state)
         self._progress_file.committed(self.distillation.step)
 

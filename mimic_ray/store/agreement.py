@@ -1,11 +1,11 @@
-"""What must agree before a run goes on: the same question, asked of the record and of now."""
+"""Checks that a resumed run has the same inputs as the run that was started."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from mimic_ray.base.errors import RunFolderError
+from mimic_ray.base.errors import RunFolderError, option
 from mimic_ray.base.text import plain
 from mimic_ray.store.run_record import RunRecord
 
@@ -33,10 +33,10 @@ def agreement(record: RunRecord, recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_agreement(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Warnings, one sentence each, about what changes the bits of the result but not its meaning.
+    """Warnings, one sentence each, about changes that alter the result only by rounding.
 
-    Both mappings come from `agreement`. Raises RunFolderError naming everything that would make
-    it another run: encoder, teacher, images, and each value of the recipe with old and new.
+    Both mappings come from `agreement`. Raises RunFolderError with everything that makes it another
+    run: encoder, teacher, images, and each value of the recipe, old and new.
     """
     problems = [
         difference
@@ -45,8 +45,8 @@ def check_agreement(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list
     ]
     if problems:
         raise RunFolderError(
-            f"This is not the run that was started: {'; '.join(problems)}. Give --resume what the "
-            "run had, or start a new one with another --out."
+            f"This is not the run that was started: {'; '.join(problems)}. Resume it with the same "
+            f"inputs, or start a new one with another {option('out')}."
         )
     return [
         f"{difference}: the weights will not be bit for bit those of an unbroken run."
@@ -54,14 +54,14 @@ def check_agreement(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list
     ]
 
 
-def differences(place: str, old: Any, new: Any) -> list[str]:
-    """`place.key was OLD, is NEW now`, for every leaf of two nested tables that differs."""
+def differences(name: str, old: Any, new: Any) -> list[str]:
+    """`name.key was OLD, is NEW now`, for every leaf of two nested tables that differs."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         return [
             difference
             for key in dict.fromkeys([*old, *new])
             for difference in differences(
-                f"{place}.{key}" if place else str(key),
+                f"{name}.{key}" if name else str(key),
                 old.get(key, _MISSING),
                 new.get(key, _MISSING),
             )
@@ -69,7 +69,7 @@ def differences(place: str, old: Any, new: Any) -> list[str]:
     # A list from TOML and a tuple from a Recipe are the same value.
     if isinstance(old, list | tuple) and isinstance(new, list | tuple) and [*old] == [*new]:
         return []
-    return [] if old == new else [f"{place} was {_shown(old)}, is {_shown(new)} now"]
+    return [] if old == new else [f"{name} was {_shown(old)}, is {_shown(new)} now"]
 
 
 def _shown(value: Any) -> str:

@@ -1,8 +1,8 @@
-"""How far a run or study is, in one small file that can be read while it goes on: progress.json.
+"""progress.json: the state of a run or study, to be read while it is running.
 
-Rank 0 writes it, every few seconds and at each commit, or the driver of a search; whoever wants to
-know reads it, from a local folder or an address. It is for showing only: nothing is decided by it,
-and what it says may be some seconds old. Reading imports no torch.
+Rank 0 of a run, or the driver of a search, writes it every few seconds and at each commit. It is
+only for display: nothing depends on it, and it may be some seconds old. Reading it does not import
+torch.
 """
 
 from __future__ import annotations
@@ -10,23 +10,22 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from mimic_ray.base.storage import open_storage
 from mimic_ray.base.storage_address import is_remote
+from mimic_ray.store.store import Store
 
-NAME = "progress.json"
-# Matches what RunFolder takes for leftovers of a killed writer.
-_UNFINISHED = f".{NAME}.tmp-live"
+PROGRESS = "progress.json"
 
 
 @dataclass(frozen=True)
-class Live:
-    """`restarts`: how often workers were entered again since the command began.
+class ProgressRecord:
+    """`restarts` counts how often workers were started again since the command began.
 
-    Of a study, the steps are trials, `workers` those that run, and `committed_step` is None.
+    In the record of a study, steps are trials, `workers` are running trials, and `committed_step`
+    is None.
     """
 
     steps: int
@@ -42,43 +41,21 @@ class Live:
     updated_at: float = 0.0  # seconds since 1970
 
     def content(self) -> bytes:
-        """The file as it is written now."""
+        """The content of the file, with the present time."""
         return (json.dumps({**asdict(self), "updated_at": time.time()}, indent=2) + "\n").encode()
 
 
-class LiveStore:
-    """Where a run's progress.json lies; this one is a folder. No call of it fails a run."""
+class ProgressWriter:
+    """Writes the progress of a run from its rank 0."""
 
-    every_s = 3.0  # between two writings that nothing calls for
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def read(self) -> Live | None:
-        try:
-            return parse_live((self._folder / NAME).read_bytes())
-        except OSError:
-            return None
-
-    def write(self, live: Live) -> None:
-        """By rename, so that no reader sees half of it; not synced, since nothing hangs on it."""
-        with suppress(OSError):
-            unfinished = self._folder / _UNFINISHED
-            unfinished.write_bytes(live.content())
-            unfinished.replace(self._folder / NAME)
-
-
-class LiveWriter:
-    """The writing side, of one worker of one run."""
-
-    def __init__(self, store: LiveStore, steps: int, workers: int) -> None:
+    def __init__(self, store: Store, steps: int, workers: int) -> None:
         self._store = store
-        earlier = store.read()
-        # The driver writes "start"; whoever finds another phase of a running run comes after one.
-        again = earlier is not None and earlier.status == "running" and earlier.phase != "start"
-        restarts = earlier.restarts + 1 if earlier and again else 0
+        earlier = _last_progress(store)
+        # The driver writes "start": any other phase of a running run comes from earlier workers.
+        restarted = earlier is not None and earlier.status == "running" and earlier.phase != "start"
+        restarts = earlier.restarts + 1 if earlier and restarted else 0
         committed = earlier.committed_step if earlier and earlier.status == "running" else None
-        self._now = Live(
+        self._now = ProgressRecord(
             steps,
             committed or 0,
             workers=workers,
@@ -87,18 +64,18 @@ class LiveWriter:
             phase="begin",
         )
         self._written_at = 0.0
-        self._put(self._now, now=True)
+        self._write(self._now, now=True)
 
     def phase(self, name: str) -> None:
-        """The run is at something else now."""
+        """The run has reached another phase."""
         if name != self._now.phase:
-            self._put(replace(self._now, phase=name), now=True)
+            self._write(replace(self._now, phase=name), now=True)
 
     def step(self, row: Mapping[str, float], images_per_s: float, global_batch: int) -> None:
-        """A step is done; `row` has its number and its loss."""
+        """A step is done; `row` has its number and loss."""
         step = int(row["step"])
         left = (self._now.steps - step) * global_batch / images_per_s if images_per_s else None
-        self._put(
+        self._write(
             replace(
                 self._now,
                 phase="distil",
@@ -110,42 +87,54 @@ class LiveWriter:
         )
 
     def committed(self, step: int) -> None:
-        self._put(replace(self._now, step=step, committed_step=step), now=True)
+        self._write(replace(self._now, step=step, committed_step=step), now=True)
 
-    def _put(self, live: Live, *, now: bool = False) -> None:
-        self._now = live
+    def _write(self, progress: ProgressRecord, *, now: bool = False) -> None:
+        self._now = progress
         clock = time.monotonic()
-        if now or clock - self._written_at >= self._store.every_s:
+        if now or clock - self._written_at >= self._store.progress_interval_s:
             self._written_at = clock
-            self._store.write(live)
+            write_progress(self._store, progress)
 
 
-def begin_live(store: LiveStore, steps: int, committed: int | None) -> None:
-    """The driver's word that a command begins, before it has workers: restarts count from here."""
-    store.write(Live(steps, committed or 0, committed_step=committed))
+def write_progress(store: Store, progress: ProgressRecord) -> None:
+    """Stores progress.json. Does not wait and does not raise."""
+    store.try_write(PROGRESS, progress.content())
 
 
-def end_live(store: LiveStore, status: str) -> None:
-    """The driver's word on how the run ended."""
-    if live := store.read():
-        store.write(replace(live, status=status, seconds_left=None))
+def begin_progress(store: Store, steps: int, committed: int | None) -> None:
+    """Written by the driver before there are workers; restarts are counted from here."""
+    write_progress(store, ProgressRecord(steps, committed or 0, committed_step=committed))
 
 
-def read_live(place: str | Path) -> Live | None:
-    """How far the run at a folder or address is, None where none has written yet.
+def end_progress(store: Store, status: str) -> None:
+    """Written by the driver at the end of the run."""
+    if progress := _last_progress(store):
+        write_progress(store, replace(progress, status=status, seconds_left=None))
 
-    Raises StorageError, UsageError for an address that cannot be read.
+
+def read_progress(location: str | Path) -> ProgressRecord | None:
+    """The progress of the run or study at a path or an address; None if none was written yet.
+
+    Raises StorageError, and UsageError for an invalid address.
     """
-    if not is_remote(place):
-        return LiveStore(Path(place)).read()
-    storage = open_storage(str(place))
-    return parse_live(storage.read_bytes(NAME)) if storage.exists(NAME) else None
+    if not is_remote(location):
+        path = Path(location) / PROGRESS
+        return parse_progress(path.read_bytes()) if path.is_file() else None
+    storage = open_storage(str(location))
+    return parse_progress(storage.read_bytes(PROGRESS)) if storage.exists(PROGRESS) else None
 
 
-def parse_live(content: bytes) -> Live | None:
-    """Unknown keys are of a later version; what is no record of a run is none."""
-    known = {field.name for field in fields(Live)}
+def parse_progress(content: bytes) -> ProgressRecord | None:
+    """None for anything but a progress record. Keys of later versions are ignored."""
+    known = {field.name for field in fields(ProgressRecord)}
     try:
-        return Live(**{key: value for key, value in json.loads(content).items() if key in known})
+        values = json.loads(content).items()
+        return ProgressRecord(**{key: value for key, value in values if key in known})
     except (ValueError, TypeError, AttributeError):
         return None
+
+
+def _last_progress(store: Store) -> ProgressRecord | None:
+    content = store.try_read(PROGRESS)
+    return None if content is None else parse_progress(content)

@@ -1,4 +1,4 @@
-"""A storage that is away for a while is asked again; one that stays away is given up, once."""
+"""Retries of requests to object storage that does not answer, with exponential back-off."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from mimic_ray.base.errors import StorageAwayError
+from mimic_ray.base.errors import StorageAwayError, option
 
-PATIENCE_S = 120.0
-_HURRY_S = 10.0
+TIMEOUT_S = 120.0
+_SHORT_TIMEOUT_S = 10.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 15.0
 _T = TypeVar("_T")
 
 
-class Patience:
-    """`patience(action)` is `action()`, tried again and again while the storage is away.
+class Retry:
+    """`retry(action)` returns `action()` and repeats it for up to `TIMEOUT_S`.
 
-    For two minutes, and once for all: after that, each action has one more try. Raises
-    StorageAwayError.
+    After one action has failed for that long, every further one is tried once.
+    Raises StorageAwayError.
     """
 
     def __init__(self) -> None:
-        self._seconds = PATIENCE_S
+        self._timeout_s = TIMEOUT_S
 
-    def hurry(self) -> None:
-        """Nobody waits for what comes now, such as a note on why a run failed."""
-        self._seconds = min(self._seconds, _HURRY_S)
+    def shorten(self) -> None:
+        """For work that nobody waits for, such as recording why a run failed."""
+        self._timeout_s = min(self._timeout_s, _SHORT_TIMEOUT_S)
 
     def __call__(self, action: Callable[[], _T]) -> _T:
         pause, begun = _FIRST_PAUSE_S, time.monotonic()
@@ -35,11 +35,12 @@ class Patience:
                 return action()
             except StorageAwayError as error:
                 waited = time.monotonic() - begun
-                if waited + pause > self._seconds:
-                    self._seconds = 0.0
+                if waited + pause > self._timeout_s:
+                    self._timeout_s = 0.0
                     raise StorageAwayError(
-                        f"{error.template} It was tried for {waited:.0f} s. What was committed "
-                        "before is whole: go on with the same command and --resume."
+                        f"{error.template} Gave up after {waited:.0f} s. Checkpoints written "
+                        "before are intact: continue with the same command and "
+                        f"{option('resume', True)}."
                     ) from error
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)

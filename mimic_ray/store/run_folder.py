@@ -1,4 +1,4 @@
-"""The run folder: every name on disk, in this one place."""
+"""The run folder: the names of all files in it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimic_ray.base import files
-from mimic_ray.base.errors import RunFolderError
-from mimic_ray.base.text import plain
+from mimic_ray.base.errors import RunFolderError, option
 from mimic_ray.store.run_record import RunRecord, read_record
 
 RECORD = "run.json"
-# What base/files calls a file or folder until it is whole.
-_UNFINISHED = ".*.tmp-*"
+CHECKPOINTS = "checkpoints"
+LOG = "ray.log"
+# Matches what base/files.py writes before it renames it.
+UNFINISHED = ".*.tmp-*"
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One run on disk. Made by `create`, found again by `open`."""
+    """One run on disk. `create` makes a new one, `open` finds an existing one."""
 
     path: Path
 
@@ -72,7 +73,7 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     @property
     def card(self) -> Path:
@@ -80,39 +81,18 @@ class RunFolder:
 
     @property
     def worker_log(self) -> Path:
-        return self.path / "ray.log"
-
-    @staticmethod
-    def require_free(path: str | Path) -> None:
-        """Raises RunFolderError if `path` holds anything; to be asked before the long work."""
-        path = Path(path)
-        if not path.exists():
-            return
-        if not path.is_dir():
-            raise RunFolderError(f"{path} is a file: give a folder that is new or empty as --out.")
-        if (path / RECORD).exists():
-            raise RunFolderError(
-                f"{path} holds another run{_described(path / RECORD)}: continue it with "
-                "--resume, or give another --out."
-            )
-        # A killed `create` leaves an unfinished record and nothing else.
-        if foreign := sorted({*path.iterdir()} - {*path.glob(_UNFINISHED)}):
-            raise RunFolderError(
-                f'{path} holds "{plain(foreign[0].name)}", which is no part of a run: give a '
-                "folder that is new or empty as --out."
-            )
+        return self.path / LOG
 
     @classmethod
     def create(cls, path: str | Path, record: RunRecord) -> RunFolder:
-        """A new run folder with its record. Raises RunFolderError if `path` holds anything."""
-        cls.require_free(path)
+        """A new folder with its record. Raises RunFolderError, DiskError."""
         folder = cls(Path(path))
         try:
             with files.disk_errors(folder.record):
                 files.make_folder(folder.path)
         except OSError as error:
             raise RunFolderError(
-                f"Cannot make {path} ({error.strerror}): give another --out."
+                f"Cannot make {path} ({error.strerror}): set another {option('out')}."
             ) from error
         folder.remove_leftovers()
         record.write(folder.record)
@@ -126,17 +106,9 @@ class RunFolder:
         return folder
 
     def remove_leftovers(self) -> None:
-        """Removes what killed writers left. Only the run's one writer may ask for it."""
-        for leftover in [*self.path.rglob(_UNFINISHED)]:
+        """Removes what killed writers left. Only for the one process that writes to the run."""
+        for leftover in [*self.path.rglob(UNFINISHED)]:
             if leftover.is_dir() and not leftover.is_symlink():
                 shutil.rmtree(leftover)
             else:
                 leftover.unlink(missing_ok=True)
-
-
-def _described(record: Path) -> str:
-    try:
-        known = read_record(record)
-    except RunFolderError:
-        return " (its run.json is damaged)"
-    return f" ({known.status}, {known.encoder}, started {known.started_at})"

@@ -1,4 +1,4 @@
-"""run.json: what a run is, how it stands, and all that somebody needs to judge or repeat it."""
+"""run.json: the inputs, the settings and the state of a run, enough to repeat it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from mimic_ray.base import files
-from mimic_ray.base.errors import RunFolderError
+from mimic_ray.base.errors import RunFolderError, option
 from mimic_ray.base.redact import redact
 
 Status = Literal["running", "stopped", "failed", "finished"]
 
-# More names than this tell nobody more; `broken_images` has the whole count.
+# More names are of no use; `broken_images` is the full count.
 BROKEN_NAMED = 100
 _SUM = "sha256"
 
@@ -111,30 +111,37 @@ class RunRecord:
 
 
 def read_record(path: Path) -> RunRecord:
-    """Raises RunFolderError when the file is missing, damaged or no run record."""
+    """Raises RunFolderError if the file is missing, damaged or not a run record."""
     try:
-        written = path.read_bytes()
-        found = TypeAdapter(RunRecord).validate_json(written)
+        content = path.read_bytes()
     except FileNotFoundError:
         raise RunFolderError(
-            f"{path.parent} is no run folder: it has no {path.name}. Give the folder that was "
-            "--out of a mimic-ray purify."
+            f"{path.parent} is not a run folder: it has no {path.name}. Give the folder that "
+            f"mimic-ray purify wrote as its {option('out')}."
         ) from None
+    return parse_record(content, path)
+
+
+def parse_record(content: bytes, shown: object) -> RunRecord:
+    """Raises RunFolderError, which calls the file `shown`, if it is damaged."""
+    try:
+        found = TypeAdapter(RunRecord).validate_json(content)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
-        raise RunFolderError(
-            f"{path} is damaged: {where + ': ' if where else ''}{problem['msg']}. Restore it from "
-            "a copy, or start again with another --out."
-        ) from None
-    content = json.loads(written)
-    # A record from before there was a sum has none.
-    if content.pop(_SUM, None) not in (None, _sum(content)):
-        raise RunFolderError(
-            f"{path} is damaged: it does not match its own sha256. Restore it from a copy, or "
-            "start again with another --out."
-        )
+        raise _damaged(shown, f"{where + ': ' if where else ''}{problem['msg']}") from None
+    values = json.loads(content)
+    # Records of earlier versions have no checksum.
+    if values.pop(_SUM, None) not in (None, _sum(values)):
+        raise _damaged(shown, "it does not match its own sha256")
     return found
+
+
+def _damaged(shown: object, how: str) -> RunFolderError:
+    return RunFolderError(
+        f"{shown} is damaged: {how}. Restore it from a copy, or start again with another "
+        f"{option('out')}."
+    )
 
 
 def _sum(content: dict[str, Any]) -> str:

@@ -1,14 +1,14 @@
-"""The study folder: every name of a search on disk, its record, and the record of each trial.
+"""The study folder: the names of all files in it, the record of the study and of each trial.
 
-    study.json          what is searched, on what; how it stands
-    trials/ID/          one folder a trial: trial.json, recipe.toml, metrics, student.safetensors
+    study.json          inputs, search space and state of the study
+    trials/ID/          one folder per trial: trial.json, recipe.toml, metrics, student.safetensors
     trials.parquet      all trials, one row each
     best.toml           the chosen trial's recipe, complete
-    report.html *.png   what was found
+    report.html *.png   the results
     tensorboard/        scores of all trials, for TensorBoard
     ray.log             Ray's own output
 
-A trial's folder is named by its canonical recipe, so equal trials meet in one folder.
+A trial's folder is named after its canonical recipe, so equal trials have the same folder.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from mimic_ray.base import files
-from mimic_ray.base.errors import RunFolderError
+from mimic_ray.base.errors import RunFolderError, option
 from mimic_ray.base.redact import redact
-from mimic_ray.base.text import plain
 from mimic_ray.search.trial import Trial
 from mimic_ray.store.agreement import differences
 from mimic_ray.store.run_folder import RunFolder
 from mimic_ray.store.run_record import host_facts, installed_versions, now
 
+STUDY = "study.json"
+TRIAL = "trial.json"
 Status = Literal["running", "stopped", "failed", "finished"]
 
 # key of a StudyRecord -> what an error calls it
@@ -38,7 +39,7 @@ _MUST_AGREE = {
     "encoder": "the encoder",
     "teacher_sha256": "the teacher's sha256",
     "data_fingerprint": "the images' fingerprint",
-    "held_out": "--held-out",
+    "held_out": option("held_out"),
     "recipe": "recipe",
     "user_code": "user code",
     "space": "search",
@@ -92,7 +93,7 @@ class StudyFolder:
 
     @property
     def record(self) -> Path:
-        return self.path / "study.json"
+        return self.path / STUDY
 
     @property
     def trials(self) -> Path:
@@ -118,31 +119,13 @@ class StudyFolder:
         """The folder of one trial, with the file names of a run."""
         return RunFolder(self.trials / trial_id)
 
-    @staticmethod
-    def require_free(path: str | Path) -> None:
-        """Raises RunFolderError if `path` holds anything; to be asked before the long work."""
-        path = Path(path)
-        if not path.exists():
-            return
-        if not path.is_dir():
-            raise RunFolderError(f"{path} is a file: give a folder that is new or empty as --out.")
-        if (path / "study.json").exists():
-            raise RunFolderError(
-                f"{path} holds another study: continue it with --resume, or give another --out."
-            )
-        if foreign := sorted(path.iterdir()):
-            raise RunFolderError(
-                f'{path} holds "{plain(foreign[0].name)}", which is no part of a study: give a '
-                "folder that is new or empty as --out."
-            )
-
     def create(self, record: StudyRecord) -> None:
-        """The folder with its record; Ray's log may be there already."""
+        """The folder with its record; Ray's log may exist already."""
         try:
             self.trials.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunFolderError(
-                f"Cannot make {self.path} ({error.strerror}): give another --out."
+                f"Cannot make {self.path} ({error.strerror}): set another {option('out')}."
             ) from error
         write_study(self, record)
 
@@ -158,14 +141,14 @@ def read_study(folder: StudyFolder) -> StudyRecord:
         return TypeAdapter(StudyRecord).validate_json(folder.record.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise RunFolderError(
-            f"{folder.path} is no study folder: it has no {folder.record.name}. Give the folder "
-            "that was --out of a mimic-ray tune."
+            f"{folder.path} is not a study folder: it has no {STUDY}. Give the folder that "
+            f"mimic-ray tune wrote as its {option('out')}."
         ) from None
     except ValidationError as error:
         problem = error.errors()[0]
         raise RunFolderError(
             f"{folder.record} is damaged ({problem['msg']}): restore it from a copy, or start "
-            "again with another --out."
+            f"again with another {option('out')}."
         ) from None
 
 
@@ -178,8 +161,8 @@ def check_study(recorded: StudyRecord, wanted: StudyRecord) -> None:
         for difference in differences(words, old[key], new[key])
     ]:
         raise RunFolderError(
-            f"This is not the study that was started: {'; '.join(problems)}. Give --resume what "
-            "the study had, or start a new one with another --out."
+            f"This is not the study that was started: {'; '.join(problems)}. Resume it with the "
+            f"same inputs, or start a new one with another {option('out')}."
         )
 
 
@@ -191,7 +174,7 @@ def write_trial(folder: StudyFolder, trial: Trial) -> None:
         key: None if isinstance(value, float) and isnan(value) else value
         for key, value in asdict(trial).items()
     }
-    files.write_json(path / "trial.json", content)
+    files.write_json(path / TRIAL, content)
 
 
 def read_trial(folder: StudyFolder, trial_id: str) -> Trial | None:
@@ -199,7 +182,7 @@ def read_trial(folder: StudyFolder, trial_id: str) -> Trial | None:
 
     Raises RunFolderError for a damaged file.
     """
-    path = folder.trial(trial_id).path / "trial.json"
+    path = folder.trial(trial_id).path / TRIAL
     try:
         content = json.loads(path.read_bytes())
         content = {key: nan if value is None else value for key, value in content.items()}
@@ -208,7 +191,8 @@ def read_trial(folder: StudyFolder, trial_id: str) -> Trial | None:
         return None
     except (ValueError, TypeError, KeyError):
         raise RunFolderError(
-            f"{path} is damaged: delete {path.parent}, and --resume runs that trial again."
+            f"{path} is damaged: delete {path.parent} and run the command again with "
+            f"{option('resume', True)}, which repeats that trial."
         ) from None
 
 

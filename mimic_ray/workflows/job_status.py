@@ -10,7 +10,7 @@ from mimic_ray.base.errors import MimicError
 from mimic_ray.jobs.cluster_state import unmet_demand
 from mimic_ray.jobs.job_client import Job, JobClient
 from mimic_ray.jobs.server_address import job_server
-from mimic_ray.store.progress_file import Live, read_live
+from mimic_ray.store.progress_file import ProgressRecord, read_progress
 
 _LAST_LINES = 20
 _STALE_S = 60.0
@@ -21,7 +21,7 @@ class JobStatus:
     """A job and the progress of its run."""
 
     job: Job
-    run: Live | None
+    run: ProgressRecord | None
     run_unread: str  # why there is no `run`
     waits_for: str  # the resources that the cluster cannot provide yet
     last_lines: list[str]  # of the log, for a job that failed or whose run cannot be read
@@ -67,12 +67,12 @@ def job_status(client: JobClient, name: str) -> JobStatus:
     return JobStatus(job, run, unread, waits_for, lines)
 
 
-def _progress(job: Job) -> tuple[Live | None, str]:
+def _progress(job: Job) -> tuple[ProgressRecord | None, str]:
     """The progress file of the job's run, or why it cannot be read."""
     if not job.out:
         return None, "the command has no output location"
     try:
-        run = read_live(job.out)
+        run = read_progress(job.out)
     except MimicError as error:
         return None, error.message
     return run, "" if run else f"there is no progress file at {job.out} yet"

@@ -43,10 +43,10 @@ from mimic_ray.store.checkpoint import latest
 from mimic_ray.store.checksums import check_sums
 from mimic_ray.store.metrics_log import MetricsLog
 from mimic_ray.store.profile_file import write_profile
-from mimic_ray.store.progress_file import end_live
+from mimic_ray.store.progress_file import end_progress
 from mimic_ray.store.recipe_file import load_recipe
 from mimic_ray.store.run_record import RunRecord, read_record
-from mimic_ray.store.run_store import Place, place_of
+from mimic_ray.store.run_store import RunStore, open_run
 from mimic_ray.workflows.python_call import python_call
 
 
@@ -135,9 +135,9 @@ def purify(
     overrides = [*settings, *([f"training.seed={seed}"] if seed is not None else [])]
     side = encoder_registry.input_size(encoder) if recipe == "auto" else None
     resolved = load_recipe(recipe, overrides, side)
-    place = place_of(out, "driver")
+    run = open_run(out, "driver")
     if not resume:
-        place.require_free()
+        run.require_free()
     check_resources(resources)
     for world_size in {resources.required_workers, resources.workers}:
         check_recipe(resolved, world_size)
@@ -145,9 +145,9 @@ def purify(
     chosen_taps(loaded.encoder.spec, resolved.mutual_information.taps)
     source = open_images(data)
     require_batch(source, resolved.training.batch)
-    _check_disk(place.folder.path, loaded)
+    _check_disk(run.folder.path, loaded)
 
-    with closing(place):
+    with closing(run):
         with stop_requests() as requests:
             if resources.address is None:
                 resources = resources.with_cpus([this_machine()])
@@ -157,15 +157,15 @@ def purify(
             )
             warnings: list[str] = []
             if resume:
-                with files.disk_errors(place.folder.record, RESUME_ADVICE):
-                    record, warnings = continue_run(place, record, resolved)
+                with files.disk_errors(run.folder.record, RESUME_ADVICE):
+                    record, warnings = continue_run(run, record, resolved)
             else:
-                record = begin_run(place, record, resolved)
+                record = begin_run(run, record, resolved)
             if record.status == "finished":
-                with place.named():
-                    check_sums(place.folder.path)
+                with run.store.errors_at_location():
+                    check_sums(run.folder.path)
                 done = "The run was finished already; nothing was done."
-                return _result(place, record, [done])
+                return _result(run, record, [done])
             job = DistillJob(
                 run=absolute(out),
                 encoder=encoder,
@@ -175,9 +175,9 @@ def purify(
                 threads=cpus,
                 commit_every=commit_every,
                 code_folder=user_code.current_folder(),
-                lease=place.claimed,
+                lease=run.lease.token,
             )
-            outcome = _train(job, loaded, resources, place, record, requests, on_progress)
+            outcome = _train(job, loaded, resources, run, record, requests, on_progress)
             if not outcome.finished:
                 raise StoppedError(
                     f"Stopped after step {outcome.step} of {resolved.training.steps}, which is "
@@ -185,21 +185,21 @@ def purify(
                     requests.signal_number,
                 )
         warnings += outcome.notes
-        record = _finish(place, loaded, outcome)
+        record = _finish(run, loaded, outcome)
         warnings += loaded.fit.notes
         if copies := loaded.fit.also_fits:
             warnings.append(
                 f"The file holds another copy of the encoder at {', '.join(map(plain, copies))}; "
                 "in the export it is still the one that came in."
             )
-        return _result(place, record, warnings)
+        return _result(run, record, warnings)
 
 
 def _train(
     job: DistillJob,
     loaded: Loaded,
     resources: Resources,
-    place: Place,
+    run: RunStore,
     record: RunRecord,
     requests: StopRequests,
     on_progress: ProgressCallback,
@@ -207,7 +207,7 @@ def _train(
     """The distillation, in this process or on Ray; run.json says how it ended."""
     try:
         state = loaded.encoder.net.state_dict()
-        with files.disk_errors(place.folder.checkpoints, RESUME_ADVICE):
+        with files.disk_errors(run.folder.checkpoints, RESUME_ADVICE):
             if resources.local:
                 control = LocalControl(on_progress, lambda: requests.count > 0)
                 outcome = train(job, state, control=control)
@@ -218,22 +218,22 @@ def _train(
                     job,
                     state,
                     resources=resources,
-                    log=place.folder.worker_log,
+                    log=run.folder.worker_log,
                     on_progress=on_progress,
                     should_stop=lambda: requests.count,
                 )
     except (DataError, StorageError, UsageError, ResourceError) as error:
-        withdraw(place)
-        note_end(place, record, "failed", error=error.message)
+        withdraw(run)
+        note_end(run, record, "failed", error=error.message)
         raise
     except StoppedError as error:
-        note_end(place, record, "stopped", error="")
+        note_end(run, record, "stopped", error="")
         raise StoppedError(error.template, requests.signal_number) from error
     except MimicError as error:
-        note_end(place, record, "failed", error=error.message)
+        note_end(run, record, "failed", error=error.message)
         raise
     except BaseException as error:
-        note_end(place, record, "failed", error=f"{type(error).__name__}: {error}")
+        note_end(run, record, "failed", error=f"{type(error).__name__}: {error}")
         raise
     ended = replace(
         record,
@@ -243,32 +243,34 @@ def _train(
         images=outcome.images,
         workers=outcome.workers,
     ).ended("stopped", step=outcome.step, train_s=outcome.seconds)
-    place.write_record(ended)
-    end_live(place.live, "stopped")
+    run.write_record(ended)
+    end_progress(run.store, "stopped")
     return outcome
 
 
-def _finish(place: Place, loaded: Loaded, outcome: Outcome) -> RunRecord:
+def _finish(run: RunStore, loaded: Loaded, outcome: Outcome) -> RunRecord:
     """The results; if they fail, run.json says so, and a resumed run makes them again."""
     try:
-        with files.disk_errors(place.folder.record, RESUME_ADVICE):
-            return _write_results(place, loaded, outcome)
+        with files.disk_errors(run.folder.record, RESUME_ADVICE):
+            return _write_results(run, loaded, outcome)
     except MimicError as error:
         with suppress(MimicError, OSError):
-            record = read_record(place.folder.record)
-            note_end(place, record, "failed", error=error.message)
+            record = read_record(run.folder.record)
+            note_end(run, record, "failed", error=error.message)
         raise
 
 
-def _write_results(place: Place, loaded: Loaded, outcome: Outcome) -> RunRecord:
+def _write_results(run: RunStore, loaded: Loaded, outcome: Outcome) -> RunRecord:
     """Everything that is made of the last committed step; "finished" is written last."""
-    place.check_claim(place.claimed)
-    place.fetch()
-    folder = place.folder
+    run.lease.check(run.lease.token)
+    run.fetch()
+    folder = run.folder
     record = read_record(folder.record)
     committed = latest(folder)
     if committed is None:
-        raise RunFolderError(f"{place} has no committed step: start again with another --out.")
+        raise RunFolderError(
+            f"{run} has no committed step: start again with another {option('out')}."
+        )
     student = loaded.encoder
     student.net.load_state_dict(encoder_weights(committed.state["distillation"]["student"]))
     export(folder, student, loaded)
@@ -276,10 +278,10 @@ def _write_results(place: Place, loaded: Loaded, outcome: Outcome) -> RunRecord:
     MetricsLog(folder, outcome.step).to_parquet()
     # train_s is in the record already.
     finished = record.ended("finished", step=outcome.step, train_s=0)
-    write_report(folder, finished, str(place) if place.remote else "")
+    write_report(folder, finished, str(run) if run.store.is_remote else "")
     finished.write(folder.record)
-    place.put_results()
-    end_live(place.live, "finished")
+    run.publish_results()
+    end_progress(run.store, "finished")
     return finished
 
 
@@ -326,7 +328,7 @@ def _check_disk(out: Path, loaded: Loaded) -> None:
         )
 
 
-def _result(place: Place, record: RunRecord, warnings: list[str]) -> Purified:
-    exported = next(iter(sorted(place.folder.export.iterdir())))
-    name = exported.relative_to(place.folder.path).as_posix()
-    return Purified(place.at(), place.at(name), record, warnings)
+def _result(run: RunStore, record: RunRecord, warnings: list[str]) -> Purified:
+    exported = next(iter(sorted(run.folder.export.iterdir())))
+    name = exported.relative_to(run.folder.path).as_posix()
+    return Purified(run.store.location(), run.store.location(name), record, warnings)

@@ -14,7 +14,7 @@ from mimic_ray.search.front import choose, pareto_front
 from mimic_ray.search.trial import Trial
 from mimic_ray.store.recipe_file import write_recipe
 from mimic_ray.store.study_folder import StudyRecord, read_study, read_trials, write_table
-from mimic_ray.store.study_store import StudyPlace
+from mimic_ray.store.study_store import StudyStore
 
 _SHOWN_FAILURES = 5
 
@@ -35,7 +35,7 @@ class Tuned:
     record: StudyRecord
 
 
-def ended_trials(study: StudyPlace) -> list[Trial]:
+def ended_trials(study: StudyStore) -> list[Trial]:
     return [trial for trial in read_trials(study.folder) if trial.status != "running"]
 
 
@@ -44,7 +44,7 @@ def nothing_left_to_try(ended: Sequence[Trial], planned: int) -> bool:
 
 
 def conclude(
-    study: StudyPlace, requests: StopRequests, planned: int, failed_share: float, seconds: float
+    study: StudyStore, requests: StopRequests, planned: int, failed_share: float, seconds: float
 ) -> Tuned:
     """The results of the ended trials; the record says how the search ended.
 
@@ -66,7 +66,7 @@ def conclude(
     return finish_study(study, record.ended("finished", seconds), ended)
 
 
-def finish_study(study: StudyPlace, record: StudyRecord, trials: list[Trial]) -> Tuned:
+def finish_study(study: StudyStore, record: StudyRecord, trials: list[Trial]) -> Tuned:
     """Writes the table, the chosen recipe and the report, and last the status "finished"."""
     folder = study.folder
     front, chosen = pareto_front(trials), choose(trials)
@@ -80,20 +80,20 @@ def finish_study(study: StudyPlace, record: StudyRecord, trials: list[Trial]) ->
         f"{chosen.suspicion:.4f}" + (", chosen blind in an oracle study" if record.oracle else ""),
     )
     report = write_study_report(folder.path, vars(record), trials, chosen, folder.best.read_text())
-    study.put_results()
+    study.publish_results()
     study.write_record(record)
-    best, shown = study.at(folder.best.name), study.at(report.name)
-    return Tuned(study.at(), best, shown, chosen, front, trials, record)
+    best, shown = study.store.location(folder.best.name), study.store.location(report.name)
+    return Tuned(study.store.location(), best, shown, chosen, front, trials, record)
 
 
-def note_failure(study: StudyPlace, is_new: bool, error: BaseException, seconds: float) -> None:
+def note_failure(study: StudyStore, is_new: bool, error: BaseException, seconds: float) -> None:
     """Writes the error into the record; a new study that has no record yet is removed."""
     # Nothing here may hide the error that is being raised.
-    study.hurry()
+    study.store.shorten_timeouts()
     with suppress(MimicError, OSError):
         if not study.folder.record.exists():
             if is_new:
-                study.remove()
+                study.store.clear()
             return
         message = f"{type(error).__name__}: {error}"
         if isinstance(error, MimicError):

@@ -22,7 +22,7 @@ from mimic_ray.method.recipe import Recipe, check_recipe
 from mimic_ray.search.search_plan import SearchPlan
 from mimic_ray.search.search_progress import SearchProgressCallback, ignore_search_progress
 from mimic_ray.store.study_folder import StudyRecord, check_study, read_study, read_trials
-from mimic_ray.store.study_store import StudyPlace, study_place
+from mimic_ray.store.study_store import StudyStore, open_study
 from mimic_ray.workflows.prepare_search import PreparedSearch, movable, prepare_search
 from mimic_ray.workflows.python_call import python_call
 from mimic_ray.workflows.search_request import Oracle, SearchRequest, SearchSpec, search_spec
@@ -133,7 +133,7 @@ def tune(
     )
     request.check()
     spec = search_spec(request)
-    with closing(study_place(out, "driver")) as study:
+    with closing(open_study(out, "driver")) as study:
         earlier = _earlier_record(study) if resume else None
         if earlier is None:
             study.require_free()
@@ -174,7 +174,7 @@ def _search(
     request: SearchRequest,
     spec: SearchSpec,
     loaded: Loaded,
-    study: StudyPlace,
+    study: StudyStore,
     record: StudyRecord,
     on_progress: ProgressCallback,
     on_search_progress: SearchProgressCallback,
@@ -192,7 +192,7 @@ def _search(
 
 
 def _begin(
-    study: StudyPlace,
+    study: StudyStore,
     record: StudyRecord,
     request: SearchRequest,
     spec: SearchSpec,
@@ -240,10 +240,10 @@ def _plan(request: SearchRequest, spec: SearchSpec, record: StudyRecord) -> Sear
     )
 
 
-def _earlier_record(study: StudyPlace) -> StudyRecord:
+def _earlier_record(study: StudyStore) -> StudyRecord:
     """The record of the study to continue. Raises RunFolderError."""
     study.fetch()
-    with study.named():
+    with study.store.errors_at_location():
         return read_study(study.folder)
 
 

@@ -12,8 +12,8 @@ from mimic_ray.method.recipe import Recipe
 from mimic_ray.search.search_plan import SearchPlan
 from mimic_ray.search.space import default_space
 from mimic_ray.search.trial import Trial
-from mimic_ray.store.progress_file import read_live
-from mimic_ray.store.study_store import study_place
+from mimic_ray.store.progress_file import read_progress
+from mimic_ray.store.study_store import open_study
 from tests.distributed.local_ray import use_local_ray
 
 SPACE = default_space(Recipe(), [0.0])
@@ -26,7 +26,7 @@ def search(monkeypatch, tmp_path):
     from mimic_ray.distributed.search_driver import SearchDriver
 
     (tmp_path / "study").mkdir()
-    study = study_place(tmp_path / "study", "driver")
+    study = open_study(tmp_path / "study", "driver")
     world = SimpleNamespace(study=study, requests=0, shown=[])
 
     def driver(known=(), trials=4, failed_share=0.25):
@@ -143,7 +143,7 @@ def test_the_progress_file_says_how_many_trials_have_ended(search):
     write(search, trial_id, status="finished", fidelity=0.9, suspicion=0.1)
     driver.trial_ended("ray1")
     driver.poll()
-    live = read_live(search.study.folder.path)
+    live = read_progress(search.study.folder.path)
     assert (live.phase, live.step, live.steps) == ("search", 1, 4)
 
 

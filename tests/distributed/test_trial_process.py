@@ -111,8 +111,8 @@ def watched(search, monkeypatch, tmp_path):
     closed = []
     study = SimpleNamespace(run=lambda trial: str(tmp_path / trial), close=lambda: None)
     run = SimpleNamespace(close=lambda: closed.append(1))
-    monkeypatch.setattr(module, "study_place", lambda *_: study)
-    monkeypatch.setattr(module, "place_of", lambda *_: run)
+    monkeypatch.setattr(module, "open_study", lambda *_: study)
+    monkeypatch.setattr(module, "open_run", lambda *_: run)
 
     def start(fit):
         monkeypatch.setattr(

@@ -14,7 +14,7 @@ from mimic_ray.distributed.tuner import SearchCluster, search_cluster
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.search.search_plan import SearchPlan
 from mimic_ray.search.space import Space
-from mimic_ray.store.study_store import study_place
+from mimic_ray.store.study_store import open_study
 from tests.distributed.local_ray import use_local_ray
 
 ONE_CPU = Resources(cpus_per_worker=1)
@@ -72,7 +72,7 @@ def search(monkeypatch, tmp_path):
 
     use_local_ray(monkeypatch)
     (tmp_path / "study").mkdir()
-    study = study_place(tmp_path / "study", "driver")
+    study = open_study(tmp_path / "study", "driver")
     made = SimpleNamespace()
 
     def run(fit, resources=ONE_CPU, requests=0):

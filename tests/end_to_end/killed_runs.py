@@ -30,8 +30,7 @@ import pytest
 from mimic_ray.cli.app import main
 from mimic_ray.execution import worker
 from mimic_ray.report import run_report  # noqa: F401
-from mimic_ray.store import run_store as run_place
-from mimic_ray.store import state_file
+from mimic_ray.store import run_store, state_file
 from mimic_ray.store.metrics_log import MetricsLog
 from mimic_ray.store.run_folder import RunFolder
 from mimic_ray.workflows import purify
@@ -78,7 +77,7 @@ def live(asked: dict, answer: int) -> None:
     os.dup2(log, 2)
     patch = pytest.MonkeyPatch()
     if asked["writer"] == "in_place":
-        patch.setattr(run_place, "commit", commit_in_place)
+        patch.setattr(run_store, "commit", commit_in_place)
     disk = FaultyDisk(
         patch,
         lambda call: call == asked["fails_at"],

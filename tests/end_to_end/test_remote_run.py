@@ -24,8 +24,8 @@ from mimic_ray.base.errors import DamagedCheckpointError, RunFolderError
 from mimic_ray.base.storage import open_storage
 from mimic_ray.execution.export import load_encoder
 from mimic_ray.store.checkpoint import latest
-from mimic_ray.store.progress_file import read_live
-from mimic_ray.store.run_store import place_of
+from mimic_ray.store.progress_file import read_progress
+from mimic_ray.store.run_store import open_run
 from tests.end_to_end.forked_runs import EVERY, STEPS, Runs, runs_below
 from tests.store.flaky_s3 import Door, door
 
@@ -65,12 +65,12 @@ class Case:
 
     def check(self, out: str) -> None:
         """Raises where the latest checkpoint is not whole."""
-        place = place_of(out, "test")
-        place.fetch()
-        if found := latest(place.folder):
+        run = open_run(out, "test")
+        run.fetch()
+        if found := latest(run.folder):
             assert found.step % EVERY == 0
             assert found.instead_of is None
-        place.close()
+        run.store.close()
 
     def finish(self, out: str) -> None:
         """Resumes, or starts again what never began, and compares with the undisturbed run."""
@@ -140,7 +140,7 @@ def test_a_remote_run_has_the_files_and_the_bits_of_a_local_one(remote):
     assert json.loads(storage.read_bytes("run.json"))["status"] == "finished"
     for name in found:
         assert SECRET.encode() not in storage.read_bytes(name), name
-    live = read_live(out)
+    live = read_progress(out)
     assert live is not None
     assert (live.step, live.committed_step, live.status) == (STEPS, STEPS, "finished")
     card = storage.read_bytes("README.md").decode()
@@ -291,7 +291,7 @@ def test_sigterm_commits_into_the_bucket_and_says_how_to_go_on(remote):
     assert remote.runs.run(out, signal=[signal.SIGTERM, "step", 1]).status == 128 + signal.SIGTERM
     assert "--resume" in remote.log()
     record = json.loads(open_storage(out).read_bytes("run.json"))
-    live = read_live(out)
+    live = read_progress(out)
     assert record["status"] == "stopped"
     assert live is not None
     assert (live.status, live.committed_step) == ("stopped", record["step"])

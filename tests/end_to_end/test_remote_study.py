@@ -14,9 +14,9 @@ from PIL import Image
 
 from mimic_ray.base.cache_dir import cache_dir
 from mimic_ray.base.storage import open_storage
-from mimic_ray.store.progress_file import read_live
+from mimic_ray.store.progress_file import read_progress
 from mimic_ray.store.study_folder import read_trials
-from mimic_ray.store.study_store import study_place
+from mimic_ray.store.study_store import open_study
 from tests.end_to_end.processes import start, wait_until
 from tests.store.flaky_s3 import door
 from tests.support import local_s3
@@ -69,12 +69,12 @@ def names(study: str) -> set[str]:
 
 
 def trials_of(study: str) -> list:
-    place = study_place(study, "test")
-    place.fetch()
+    opened = open_study(study, "test")
+    opened.fetch()
     try:
-        return read_trials(place.folder)
+        return read_trials(opened.folder)
     finally:
-        place.close()
+        opened.close()
 
 
 def test_the_whole_study_is_at_its_address_and_nowhere_else(finished):
@@ -104,7 +104,7 @@ def test_a_study_on_storage_equals_one_in_a_folder(finished, mimic_ray, argument
 
 
 def test_the_outcome_can_be_read_from_another_machine(finished):
-    live = read_live(finished[0])
+    live = read_progress(finished[0])
     assert (live.status, live.phase, live.step, live.steps) == ("finished", "search", 2, 2)
 
 
@@ -147,7 +147,7 @@ def test_an_interrupted_search_is_resumed(address, arguments, mimic_ray, number)
         _, stderr = process.communicate(timeout=120)
         assert process.returncode == 128 + number, stderr
         assert "--resume" in stderr
-        assert read_live(study).status == "stopped"
+        assert read_progress(study).status == "stopped"
     (interrupted,) = [trial for trial in trials_of(study) if trial.status == "running"]
     committed = open_storage(study).read_bytes(f"trials/{interrupted.id}/checkpoints/latest.json")
     step = json.loads(committed)["steps"][0]["step"]

@@ -7,9 +7,10 @@ import json
 import pytest
 
 from mimic_ray.base.storage import open_storage
+from mimic_ray.store.lease import LEASE
 from mimic_ray.store.metrics_log import read_metrics
-from mimic_ray.store.progress_file import read_live
-from mimic_ray.store.run_store import CLAIM, reading
+from mimic_ray.store.progress_file import read_progress
+from mimic_ray.store.run_store import reading
 from tests.cli.toy_images import run
 from tests.end_to_end.processes import start, wait_until
 
@@ -27,15 +28,15 @@ def out(request, tmp_path, monkeypatch) -> str:
 def test_the_later_command_has_the_run(out, purify_arguments):
     words = purify_arguments(out, "--local", "--commit-every", "50", steps=STEPS)
     earlier = start(out, words)
-    wait_until(lambda: (live := read_live(out)) and live.committed_step, earlier)
+    wait_until(lambda: (live := read_progress(out)) and live.committed_step, earlier)
     # As after a node that was given up, and was only cut off. In this process, it starts at once.
     later = run([*words, "--resume"])
     _, said = earlier.communicate(timeout=120)
     assert earlier.returncode == 1
-    assert f"Another command has begun to work on {out}: this one stops" in said
+    assert f"Another command has taken over {out}: this one stops" in said
     assert later == 0
     record = json.loads(open_storage(out).read_bytes("run.json"))
     assert (record["status"], record["step"], record["error"]) == ("finished", STEPS, "")
     with reading(out) as folder:
         assert [row["step"] for row in read_metrics(folder)] == [*range(1, STEPS + 1)]
-    assert not open_storage(out).exists(CLAIM)
+    assert not open_storage(out).exists(LEASE)

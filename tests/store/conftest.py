@@ -1,3 +1,4 @@
 from tests.store.example_runs import folder, record
+from tests.store.stores import location
 
-__all__ = ["folder", "record"]
+__all__ = ["folder", "location", "record"]

@@ -13,32 +13,6 @@ def test_a_new_run_is_found_again(tmp_path, record):
     assert read_record(made.record) == record
 
 
-def test_another_run_is_refused_with_both_ways_out(folder, record):
-    with pytest.raises(
-        RunFolderError, match=r"another run \(running, tiny_resnet.*--resume.*--out"
-    ):
-        RunFolder.create(folder.path, record)
-
-
-def test_a_damaged_run_is_still_not_overwritten(folder, record):
-    folder.record.write_text("{")
-    with pytest.raises(RunFolderError, match=r"another run \(its run.json is damaged\)"):
-        RunFolder.create(folder.path, record)
-
-
-def test_foreign_files_are_refused_by_name_and_kept(tmp_path, record):
-    (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(RunFolderError, match=r"thesis\.tex"):
-        RunFolder.create(tmp_path, record)
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
-
-
-def test_a_file_is_no_folder(tmp_path, record):
-    (tmp_path / "out").touch()
-    with pytest.raises(RunFolderError, match="is a file"):
-        RunFolder.create(tmp_path / "out", record)
-
-
 def test_a_creation_that_was_killed_does_not_block_the_next(tmp_path, record):
     (tmp_path / ".run.json.tmp-1-aa").write_text("half a rec")
     RunFolder.create(tmp_path, record)
@@ -46,11 +20,11 @@ def test_a_creation_that_was_killed_does_not_block_the_next(tmp_path, record):
 
 
 def test_a_folder_without_a_run_is_not_opened(tmp_path):
-    with pytest.raises(RunFolderError, match=r"no run folder: it has no run\.json"):
+    with pytest.raises(RunFolderError, match=r"is not a run folder: it has no run\.json"):
         RunFolder.open(tmp_path)
 
 
-def test_leftovers_go_and_nothing_else(folder):
+def test_only_leftovers_are_removed(folder):
     leftover = folder.checkpoints / ".step-000003.tmp-1-aa"
     leftover.mkdir(parents=True)
     (leftover / "tensors.safetensors").touch()

@@ -11,14 +11,14 @@ import pytest
 from mimic_ray.base.errors import MimicError
 from mimic_ray.execution.export import load_encoder
 from tests.cli.toy_images import run
-from tests.store.short_runs import make_place, purify, stop_at_the_end
+from tests.store.short_runs import make_inputs, purify, stop_at_the_end
 
 FLIPS = 4  # in each file
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    return make_place(tmp_path_factory.mktemp("flipped"))
+    return make_inputs(tmp_path_factory.mktemp("flipped"))
 
 
 @pytest.fixture(scope="module")

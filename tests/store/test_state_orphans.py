@@ -10,12 +10,12 @@ import pytest
 
 from mimic_ray.store.checkpoint import latest
 from mimic_ray.store.run_folder import RunFolder
-from tests.store.short_runs import make_place, purify, stop_at_the_end
+from tests.store.short_runs import make_inputs, purify, stop_at_the_end
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    found = make_place(tmp_path_factory.mktemp("orphans"))
+    found = make_inputs(tmp_path_factory.mktemp("orphans"))
     assert purify(found, found / "whole") == 0
     stop_at_the_end(found, found / "stopped")
     return found

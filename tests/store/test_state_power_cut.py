@@ -16,6 +16,7 @@ from mimic_ray.base.errors import MimicError, RunFolderError
 from mimic_ray.store import checkpoint as protocol
 from mimic_ray.store.metrics_log import MetricsLog, read_metrics
 from mimic_ray.store.run_folder import RunFolder
+from mimic_ray.store.run_store import open_run
 from tests.store.commit_forever import commit_in_place
 from tests.store.lossy_disk import LossyDisk, Moment
 
@@ -60,7 +61,7 @@ def moments(tmp_path, record, commit=protocol.commit, honours=lambda path: True)
 def damage(disk: Path, promised: int) -> str | None:
     """What a new start finds wrong with what is left of the run, or None."""
     try:
-        RunFolder.require_free(disk / "run")
+        open_run(disk / "run", "driver").require_free()
     except RunFolderError:
         pass  # then it must be one that can go on
     else:
