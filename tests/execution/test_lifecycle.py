@@ -96,8 +96,8 @@ def test_a_command_whose_run_was_taken_over_writes_nothing(run, record, location
     assert stored(location).status == "running"
 
 
-def test_a_full_disk_leaves_nothing(run, record, location, monkeypatch):
-    def full(path, content):
+def test_a_full_disk_leaves_nothing(run, record, monkeypatch):
+    def full(path, _):
         with files.disk_errors(path):
             raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -2,8 +2,8 @@
 
     python commit_forever.py whole|in_place
 
-A process of its own, since importing torch takes longer than all else and forked children get it
-for nothing. "in_place" is the writer that the commit protocol replaces.
+This is a separate process: it imports torch once, and its forked children share the import.
+"in_place" is a faulty writer that overwrites files instead of replacing them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import torch
 from mimic_ray.base import files
 from mimic_ray.store import checkpoint as protocol
 from mimic_ray.store import state_file
+from mimic_ray.store.checkpoint_index import latest_content
 from mimic_ray.store.run_folder import RunFolder
 
 
@@ -34,8 +35,8 @@ def commit_in_place(folder, step, state):
     }
     manifest = json.dumps({"step": 1, "files": written}).encode()
     (target / "manifest.json").write_bytes(manifest)
-    pointer = protocol._latest_content({1: hashlib.sha256(manifest).hexdigest()})
-    (folder.checkpoints / "latest.json").write_bytes(pointer)
+    entry = {"step": 1, "manifest": hashlib.sha256(manifest).hexdigest()}
+    (folder.checkpoints / "latest.json").write_bytes(latest_content([entry]))
 
 
 def commit_forever(folder, commit):

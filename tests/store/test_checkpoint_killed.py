@@ -76,8 +76,12 @@ def test_a_writer_killed_anywhere_leaves_a_whole_checkpoint_and_loses_no_commit(
 
 def test_a_writer_that_writes_in_place_is_detected(folder):
     chance = random.Random(0)
-    with writers("in_place") as start, pytest.raises(DamagedCheckpointError):
+
+    def kill_until_damaged(start):
         for number in range(160):
             # Longer on a busy machine, as above.
             kill_at_random(start, folder, chance, 0.15 * (1 + number // 20))
             latest(folder)
+
+    with writers("in_place") as start, pytest.raises(DamagedCheckpointError):
+        kill_until_damaged(start)

@@ -108,9 +108,9 @@ def test_a_reader_sees_the_results_and_errors_name_the_location(run, location):
     run.commit(1, {"step": 1})
     with reading(location) as folder:
         assert folder.record.exists()
-    with pytest.raises(RunFolderError, match=f"{location}/student.safetensors is missing"):
-        with reading(location) as folder:
-            raise RunFolderError(f"{folder.student} is missing.")
+    missing = pytest.raises(RunFolderError, match=f"{location}/student.safetensors is missing")
+    with missing, reading(location) as folder:
+        raise RunFolderError(f"{folder.student} is missing.")
 
 
 def test_checkpoints_are_deleted(run, location):

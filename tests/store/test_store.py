@@ -34,17 +34,13 @@ def write(store, name: str, content: str) -> None:
     path.write_text(content)
 
 
-def every(name: str) -> bool:
-    return True
-
-
 def test_published_files_are_read_by_others(writer, reader):
     write(writer, "run.json", "{}")
     write(writer, "export/student.pt", "weights")
     writer.publish("run.json", "export/student.pt")
     assert reader.read("run.json") == b"{}"
     assert reader.read("missing") is None
-    reader.fetch(every)
+    reader.fetch(bool)
     assert (reader.folder / "export" / "student.pt").read_text() == "weights"
     assert reader.fetch_file("run.json")
     assert not reader.fetch_file("missing")
@@ -54,7 +50,7 @@ def test_fetched_files_replace_older_ones(writer, reader):
     for content in ("old", "new"):
         write(writer, "run.json", content)
         writer.publish("run.json")
-        reader.fetch(every)
+        reader.fetch(bool)
         assert (reader.folder / "run.json").read_text() == content
 
 
@@ -66,7 +62,7 @@ def test_deleted_files_are_gone_for_others(writer, reader):
     writer.delete("metrics.jsonl")  # a repeated one is not an error
     writer.delete_folder("checkpoints")
     writer.delete_folder("checkpoints")
-    reader.fetch(every)
+    reader.fetch(bool)
     assert not [path for path in reader.folder.rglob("*") if path.is_file()]
 
 
@@ -97,9 +93,9 @@ def test_progress_is_shown_to_others(writer, reader):
 
 def test_errors_name_the_location(writer, location):
     error = RunFolderError(f"{writer.folder / 'run.json'} is damaged.")
-    with pytest.raises(RunFolderError, match=f"{location}/run.json is damaged"):
-        with writer.errors_at_location():
-            raise error
+    named = pytest.raises(RunFolderError, match=f"{location}/run.json is damaged")
+    with named, writer.errors_at_location():
+        raise error
     assert str(writer) == location
     assert str(writer.location("run.json")) == f"{location}/run.json"
 

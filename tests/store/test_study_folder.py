@@ -60,8 +60,8 @@ def test_a_trial_that_never_began_is_none(folder):
 
 def test_a_damaged_trial_is_named_with_the_way_out(folder):
     write_trial(folder, example_trial())
-    (folder.example_trial(example_trial().id).path / "trial.json").write_text("{")
-    with pytest.raises(RunFolderError, match=r"trial.json is damaged: delete .*--resume"):
+    (folder.trial(example_trial().id).path / "trial.json").write_text("{")
+    with pytest.raises(RunFolderError, match=r"trial.json is damaged: delete .*resume=True"):
         read_trials(folder)
 
 
@@ -73,7 +73,7 @@ def test_a_damaged_trial_is_named_with_the_way_out(folder):
         ({"encoder": "tiny_vit"}, "the encoder was tiny_resnet, is tiny_vit now"),
         ({"recipe": {"training": {"steps": 80}}}, "recipe.training.steps was 40, is 80 now"),
         ({"space": {"loss.clone": "uniform(0, 2)"}}, "search.loss.clone"),
-        ({"held_out": 0.3}, "--held-out was 0.2, is 0.3 now"),
+        ({"held_out": 0.3}, "held_out= was 0.2, is 0.3 now"),
         ({"oracle": {"trigger": "patch"}}, "oracle.trigger"),
     ],
 )
