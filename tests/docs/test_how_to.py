@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,19 @@ def test_the_commands_for_shards_run(tmp_path, monkeypatch):
     for name in ("manifest.parquet", "set.json", "classes.json"):
         assert f"`{name}`" in (HOW_TO / "shards.md").read_text()
         assert (Path("shards") / name).exists()
+
+
+def test_the_errors_of_jobs_are_those_of_the_code():
+    """Each part of a message that is not "..." is a literal of the package."""
+    page = (HOW_TO / "jobs.md").read_text().partition("## Errors\n")[2]
+    messages = re.findall(r"^\| ([A-Z.][^|]+?) \|", page, re.MULTILINE)
+    assert len(messages) == 6
+    sources = [*(ROOT / "mimic_ray/jobs").glob("*.py"), ROOT / "mimic_ray/base/errors.py"]
+    literals = re.sub(r'"\n *f?"', "", "".join(path.read_text() for path in sources))
+    literals += literals.replace("{kind}", "Ray") + literals.replace("{kind}", "job")
+    for message in messages:
+        for part in filter(None, (piece.strip(' "') for piece in message.split("..."))):
+            assert part in literals, message
 
 
 def test_the_slurm_script_is_valid_bash():
