@@ -212,7 +212,16 @@ class Training(FrozenModel):
 
 
 class Recipe(FrozenModel):
-    """All of it. `Recipe()` is the default recipe."""
+    """All settings of a distillation, validated. `Recipe()` is the default recipe.
+
+    Its tables and keys are those of a recipe file; the page "Recipe keys" of the documentation
+    describes each of them. A recipe cannot be changed. Invalid settings raise pydantic's
+    ValidationError.
+
+    Example:
+        recipe = mimic_ray.Recipe.model_validate({"training": {"steps": 300}})
+        print(recipe.training.steps, recipe.training.batch)
+    """
 
     student: StudentStart = StudentStart()
     views: Views = Views()

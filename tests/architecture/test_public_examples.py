@@ -121,6 +121,11 @@ def test_an_encoder_of_one_s_own_can_be_built(run_example):
     assert (features.shape, maps[0].shape) == ((2, 64), (2, 16, 30, 30))
 
 
+def test_a_recipe_has_the_given_settings_and_the_defaults(run_example, capsys):
+    run_example("Recipe")
+    assert capsys.readouterr().out == f"300 {mimic_ray.Recipe().training.batch}\n"
+
+
 def test_progress_is_called_in_a_loop(run_example, capsys):
     run_example("Progress")["on_progress"](mimic_ray.Progress("decode", 1, 2))
     assert capsys.readouterr().out == "decode 1 of 2\n"
