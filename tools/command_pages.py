@@ -14,9 +14,9 @@ def pages() -> Iterator[tuple[str, str]]:
     """The name and the Markdown text of a page for each command, in the order of `--help`."""
     for name in COMMANDS:
         command = LazyGroup().get_command(None, name)
-        parts = getattr(command, "commands", None)
+        parts = _parts(command)
         lines = [f"# mimic-ray {name}", ""]
-        if parts is None:
+        if not parts:
             lines += _body(f"mimic-ray {name}", command)
         else:
             lines += [_inline(command.help), ""]
@@ -32,10 +32,19 @@ def overview() -> str:
     for name in COMMANDS:
         command = LazyGroup().get_command(None, name)
         rows.append(f"| [`{name}`]({name}.md) | {_summary(command)} |")
-        for part, sub in getattr(command, "commands", {}).items():
+        for part, sub in _parts(command).items():
             anchor = f"{name}.md#mimic-ray-{name}-{part}"
             rows.append(f"| [`{name} {part}`]({anchor}) | {_summary(sub)} |")
     return "\n".join(rows) + "\n"
+
+
+def _parts(command: Any) -> dict[str, Any]:
+    """The sub-commands by name, with the options that some add only when help is shown."""
+    parts = getattr(command, "commands", {})
+    for part in parts.values():
+        if hasattr(part, "describe"):
+            part.describe()
+    return dict(parts)
 
 
 def _body(title: str, command: Any) -> list[str]:
