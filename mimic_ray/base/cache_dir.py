@@ -1,4 +1,4 @@
-"""Where files are kept that can be made again."""
+"""The cache folder: files that can be computed again."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 def cache_dir() -> Path:
-    """The folder of this user's cache; it may be deleted while no command runs.
+    """This user's cache folder: MIMIC_RAY_CACHE if set, else the platform's usual folder.
 
-    MIMIC_RAY_CACHE if it is set, else the platform's usual folder.
+    It may be deleted while no command runs.
     """
     if named := os.environ.get("MIMIC_RAY_CACHE"):
         return Path(named)

@@ -27,7 +27,7 @@ class Compute:
         return torch.device(self.device)
 
     def autocast(self) -> torch.autocast:
-        """The context in which encoders run; losses are computed outside of it, in float32."""
+        """The context in which encoders run. Losses are computed outside it, in float32."""
         return torch.autocast(
             self.torch_device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"
         )

@@ -1,35 +1,35 @@
-"""Every error that a user can meet, each one sentence that says how to fix it; exit codes.
+"""All errors that users see, each one sentence that says how to fix it; exit codes.
 
     MimicError                  exit 1
-    +-- UsageError              exit 2: the command line or the recipe is wrong
+    +-- UsageError              exit 2: an invalid command line or recipe
     |   +-- UnknownNameError    a name that does not exist, with similar ones
     |   +-- RecipeError         all mistakes in a recipe at once
     +-- CheckpointError         a weight file that cannot be used
     |   +-- NotACheckpointError     missing, empty, a web page, a git-lfs pointer ...
     |   +-- DamagedCheckpointError  truncated, failed checksum, NaN weights
-    |   +-- UnsafeCheckpointError   holds code or lies about its size; never executed
-    |   +-- TooLargeCheckpointError over the stated limit
-    |   +-- WrongEncoderError       a good file, but for another encoder
+    |   +-- UnsafeCheckpointError   contains code or claims a false size; never executed
+    |   +-- TooLargeCheckpointError exceeds the size limit
+    |   +-- WrongEncoderError       a valid file for another encoder
     +-- DataError               images, labels, triggers or shards that cannot be used
-    |   +-- BrokenImageError        one image of them; skipped up to a stated share
-    +-- StorageError            object storage that refuses access or lacks a file
-    |   +-- StorageAwayError        it cannot be reached or fails; retrying may help
-    +-- RunFolderError          an output folder that is not empty, damaged or of another run
-    +-- DiskError               a disk that fails or was removed
+    |   +-- BrokenImageError        one broken image; skipped up to a configurable share
+    +-- StorageError            object storage denies access, or the object does not exist
+    |   +-- StorageAwayError        the storage is unreachable or failing; a retry may help
+    +-- RunFolderError          an output folder that is not empty, is damaged or has another run
+    +-- DiskError               a disk failed or was removed
     |   +-- DiskFullError           no space left on the device
-    +-- ResourceError           the machine or cluster lacks what was requested
-    +-- TrainingError           the distillation failed: loss not finite, a worker died
+    +-- ResourceError           the machine or cluster does not have what was requested
+    +-- TrainingError           the distillation failed: non-finite loss, a worker died
     +-- StoppedError            exit 128 + signal: Ctrl-C or SIGTERM; checkpoints are kept
 
 Exit codes of every command:
 
-    0    done, also when a reader closes stdout early (`| head -1`)
-    1    the work failed, or was refused because of what was found: files, images, storage,
-         resources, problems reported by `shards verify` and `cluster validate`
-    2    wrong use: the command line, a name, a setting or a recipe; nothing was started
+    0    success, also if a reader closes stdout early (`| head -1`)
+    1    failure: unusable files, images, storage or resources, an error during the work, or
+         problems reported by `shards verify` and `cluster validate`
+    2    invalid command line, name, setting or recipe; nothing was started
     130  stopped by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP
 
-Errors cross process boundaries (Ray, the checkpoint reader's child), so each can be pickled:
+Errors cross process boundaries (Ray, the checkpoint reader's child), so each one can be pickled:
 the constructor's arguments are kept in `args`.
 
 A message names a setting with `option("workers")`, because the same error reaches Python callers
@@ -44,8 +44,8 @@ from collections.abc import Sequence
 
 INTERRUPTED = 128 + 2  # SIGINT
 
-# Control characters, which cannot occur in text that passed base.text.plain: the first stands
-# before a parameter's name, the other two after it, without and with a value behind it.
+# Control characters, which base.text.plain removes from any other text. The first precedes a
+# parameter's name; the second follows a name without a value, the third a name with a value.
 _BEFORE, _ALONE, _VALUE = "\x1d", "\x1e", "\x1f"
 _MARKED = re.compile(f"{_BEFORE}([a-z_]+)([{_ALONE}{_VALUE}])(True\\b)?")
 # Parameters whose command line option has another name.
@@ -57,10 +57,10 @@ _OPTION_NAMES = {
 
 
 def option(name: str, value: object = None) -> str:
-    """A parameter in the message of an error, with its value if one is given.
+    """A parameter in an error message, with its value if one is given.
 
     `option("workers", 4)` reads `workers=4` in Python and `--workers 4` on the command line;
-    a flag is named by `option("resume", True)`: `resume=True` and `--resume`.
+    for a flag, write `option("resume", True)`: `resume=True` and `--resume`.
     """
     return f"{_BEFORE}{name}" + (_ALONE if value is None else f"{_VALUE}{value}")
 
@@ -73,9 +73,9 @@ RESUME_ADVICE = (
 
 
 class MimicError(Exception):
-    """One sentence for the user: what is wrong, where, and how to fix it.
+    """The base of all errors: one sentence that says what is wrong, where, and how to fix it.
 
-    `template` is the sentence with the marks of `option`: use it to build another error from one.
+    `template` is the sentence with the marks of `option`; use it to build one error from another.
     """
 
     exit_code = 1
@@ -86,7 +86,7 @@ class MimicError(Exception):
 
     @property
     def message(self) -> str:
-        """The sentence with parameters as Python spells them."""
+        """The sentence with parameters in Python spelling."""
         return _MARKED.sub(r"\1=\3", self.template)
 
     def for_command_line(self) -> str:
@@ -103,13 +103,13 @@ def _as_option(found: re.Match[str]) -> str:
 
 
 class UsageError(MimicError):
-    """The command line or a setting is wrong; found before any work started."""
+    """An invalid command line or setting, found before any work starts."""
 
     exit_code = 2
 
 
 class UnknownNameError(UsageError):
-    """`name` is no `kind` that we know; `near` are the likeliest intended ones."""
+    """There is no `kind` called `name`; `near` are the names that were probably meant."""
 
     def __init__(self, kind: str, name: str, near: Sequence[str] = (), hint: str = "") -> None:
         self.kind, self.name, self.near, self.hint = kind, name, tuple(near), hint
@@ -121,7 +121,7 @@ class UnknownNameError(UsageError):
 
 
 class RecipeError(UsageError):
-    """Everything that is wrong with a recipe, one line each."""
+    """All problems of a recipe."""
 
     def __init__(self, source: str, problems: Sequence[str]) -> None:
         self.source, self.problems = source, tuple(problems)
@@ -136,23 +136,23 @@ class CheckpointError(MimicError):
 
 
 class NotACheckpointError(CheckpointError):
-    """The file is no checkpoint at all: missing, empty, a web page, a pointer."""
+    """The file is missing, empty, or something else: a web page, a git-lfs pointer."""
 
 
 class DamagedCheckpointError(CheckpointError):
-    """The file was a checkpoint once: truncated, wrong checksum, NaN weights."""
+    """The checkpoint is truncated, fails a checksum or has NaN weights."""
 
 
 class UnsafeCheckpointError(CheckpointError):
-    """The file asks for code, or claims sizes that it does not have. Nothing of it was run."""
+    """The file contains code or claims sizes that it does not have. Nothing in it was run."""
 
 
 class TooLargeCheckpointError(CheckpointError):
-    """The file is over a stated limit."""
+    """The file exceeds the size limit."""
 
 
 class WrongEncoderError(CheckpointError):
-    """The weights are sound but belong to another encoder."""
+    """The weights are valid, but belong to another encoder."""
 
 
 class DataError(MimicError):
@@ -164,21 +164,21 @@ class BrokenImageError(DataError):
 
 
 class StorageError(MimicError):
-    """Object storage that cannot be reached, refuses, or does not have what was asked for."""
+    """Object storage cannot be reached, denies access, or does not have the object."""
 
 
 class StorageAwayError(StorageError):
-    """It does not answer, or says itself that it fails: to be tried again."""
+    """The storage does not answer or reports a failure of its own. Retry later."""
 
 
 class RunFolderError(MimicError):
-    """An output folder that is taken, foreign, damaged, or disagrees with the command."""
+    """An output folder that is not empty, is damaged, or does not match the command."""
 
 
 class DiskError(MimicError):
-    """A disk that fails, was removed or became read-only. Files written before are intact.
+    """A disk failed, was removed or became read-only. Files written before are intact.
 
-    `problem` says which disk; `advice` says what to do next, which depends on the command.
+    `problem` names the disk; `advice` says what to do next, which depends on the command.
     """
 
     def __init__(self, problem: str, advice: str = "") -> None:
@@ -190,19 +190,19 @@ class DiskError(MimicError):
 
 
 class DiskFullError(DiskError):
-    """No space left on a disk. Files written before are intact."""
+    """A disk has no space left. Files written before are intact."""
 
 
 class ResourceError(MimicError):
-    """The machine or the cluster lacks what was asked for."""
+    """The machine or the cluster does not have what was requested."""
 
 
 class TrainingError(MimicError):
-    """The distillation failed: a loss that is not finite, a worker that died."""
+    """The distillation failed: the loss is not finite, or a worker died."""
 
 
 class StoppedError(MimicError):
-    """Ctrl-C or SIGTERM. The last committed step is on disk."""
+    """Stopped by Ctrl-C or SIGTERM. The last checkpoint is on disk."""
 
     def __init__(self, message: str, signal_number: int = 2) -> None:
         super().__init__(message)

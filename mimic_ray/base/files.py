@@ -26,7 +26,7 @@ _TEMPORARY = ".tmp-"
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """`path` has either its old content or the new one, even after a kill or a power cut."""
+    """Replaces `path` atomically: after a kill or a power failure it has the old or new content."""
     temporary = _temporary_beside(path)
     with disk_errors(path):
         try:
@@ -50,7 +50,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def require_empty(folder: Path) -> Path:
-    """`folder` if it is missing or empty. Call it before long work. Raises RunFolderError."""
+    """`folder` if it is missing or empty, else raises RunFolderError. Call it before long work."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RunFolderError(
             f"{folder} is not an empty folder: set {option('out')} to a new or empty one."
@@ -78,7 +78,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def disk_errors(path: Path, advice: str = "") -> Iterator[None]:
-    """Turns what libraries raise for a full or failing disk into DiskFullError and DiskError.
+    """Converts exceptions caused by a full or failing disk to DiskFullError or DiskError.
 
     `advice` says what to do next; it also replaces the advice of a DiskError raised inside.
     """
@@ -92,7 +92,7 @@ def disk_errors(path: Path, advice: str = "") -> Iterator[None]:
         raise
     except Exception as error:
         number = _disk_errno(error, path)
-        # Not the temporary folder, which is removed again.
+        # Name the folder of the user, not the temporary one, which is removed.
         folder = next(p for p in path.parents if _TEMPORARY not in p.name)
         if number in _FULL:
             raise DiskFullError(
@@ -107,7 +107,7 @@ def disk_errors(path: Path, advice: str = "") -> Iterator[None]:
         raise
 
 
-# Errors of the disk or the connection to it. Missing files and permissions are user errors.
+# Errors of a disk or of the connection to it. Missing files and permissions are user errors.
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FAILED = {
     *(errno.EIO, errno.EROFS, errno.ESTALE, errno.ENODEV, errno.ENXIO),
@@ -116,7 +116,7 @@ _FAILED = {
 
 
 def _disk_errno(error: Exception, path: Path) -> int:
-    """The error number, also of errors that a library turned into text; 0 if there is none."""
+    """The errno, parsed from the message if a library keeps only text; 0 if there is none."""
     if isinstance(error, OSError) and error.errno:
         return error.errno
     if found := re.search(r"os error (\d+)", str(error)):  # Rust, as in safetensors
@@ -136,7 +136,7 @@ def sha256(path: Path) -> str:
 
 
 def make_folder(path: Path) -> None:
-    """Makes `path` and the folders above it, durably. Existing folders are no error."""
+    """Creates `path` and its parents durably. Existing folders are kept."""
     missing = [p for p in (path, *path.parents) if not p.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for folder in reversed(missing):

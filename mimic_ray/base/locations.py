@@ -1,4 +1,4 @@
-"""Inputs and outputs as a user names them: a path, a pattern, a data set on disk or an address."""
+"""Inputs and outputs as users name them: a path, a pattern, a data set on disk or an address."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _PATTERN = re.compile(r"[*?\[{]")
 
 
 def local_path(location: str | Path) -> str:
-    """The part of `location` that is a path on this machine; "" for an address of object storage.
+    """The local path in `location`; "" for an address on object storage.
 
-    For `torchvision:NAME:ROOT:SPLIT` that is ROOT; a pattern stays a pattern.
+    For `torchvision:NAME:ROOT:SPLIT` this is ROOT. A pattern is returned as it is.
     """
     text = str(location)
     if text.startswith("torchvision:"):
@@ -24,7 +24,7 @@ def local_path(location: str | Path) -> str:
 
 
 def absolute(location: str | Path) -> str:
-    """`location` so that it means the same in any working folder; an address stays as it is."""
+    """`location` with an absolute path; an address is returned unchanged."""
     text = str(location)
     path = local_path(text)
     if not path:
@@ -36,9 +36,9 @@ def absolute(location: str | Path) -> str:
 
 
 def is_missing(location: str | Path) -> bool:
-    """Whether nothing lies at a local path. Of a pattern, only its folder is checked.
+    """Whether a local path does not exist. For a pattern, only its folder is checked.
 
-    False for an address, which takes a request to check, and for a data set of torchvision.
+    False for an address, which would need a request, and for a torchvision data set.
     """
     path = local_path(location)
     if not path or str(location).startswith("torchvision:") or Path(path).exists():

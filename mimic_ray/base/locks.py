@@ -1,4 +1,4 @@
-"""Locks between the processes of one machine. They end with whoever holds them, however it ends."""
+"""Advisory locks between processes of one machine. The kernel releases them when a process ends."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Inside the block no other process is in a block of the same `path`, a file made for this.
+def exclusive_lock(path: Path) -> Iterator[None]:
+    """Holds an exclusive lock on the lock file `path` inside the block.
 
-    Where no lock can be had (a cache that cannot be written, a file system without locks) the
-    block runs all the same: only work done twice is at stake.
+    If locking is not possible (the folder is read-only, the file system has no locks), the block
+    runs without a lock: two processes may then do the same work.
     """
     descriptor = -1
     with suppress(OSError):
@@ -28,10 +28,10 @@ def alone(path: Path) -> Iterator[None]:
             os.close(descriptor)
 
 
-def hold_in_use(path: Path) -> int:
-    """Says that what `path` stands for is in use, until the descriptor returned is closed.
+def shared_lock(path: Path) -> int:
+    """Acquires a shared lock on the lock file `path`, which marks a cached item as in use.
 
-    -1 where no lock can be had.
+    Returns the descriptor that holds the lock until it is closed, or -1 if locking is not possible.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def hold_in_use(path: Path) -> int:
     except OSError:
         return -1
     try:
-        # Waits for nobody but who is just removing it.
+        # Waits only for a process that is removing the item.
         fcntl.flock(descriptor, fcntl.LOCK_SH)
     except OSError:
         os.close(descriptor)
@@ -48,13 +48,15 @@ def hold_in_use(path: Path) -> int:
 
 
 def take(path: Path) -> int | None:
-    """A descriptor that holds `path` alone until `give_back`; None if another holds it, -1 where no
-    lock can be had."""
+    """Tries to acquire an exclusive lock on the lock file `path` until `give_back`.
+
+    Returns the descriptor, None if another process holds the lock, -1 if locking is not possible.
+    """
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        except FileNotFoundError:  # its folder was removed in between
+        except FileNotFoundError:  # another process has just removed the folder
             continue
         except OSError:
             return -1
@@ -65,22 +67,25 @@ def take(path: Path) -> int | None:
             return None if isinstance(error, BlockingIOError) else -1
         if os.fstat(descriptor).st_nlink:
             return descriptor
-        os.close(descriptor)  # the file of one that was giving it back
+        os.close(descriptor)  # its holder deleted the file after we opened it
 
 
 def give_back(path: Path, descriptor: int) -> None:
-    """Ends a `take`, with the file that was made for it."""
+    """Releases a lock acquired by `take` and deletes the lock file."""
     if descriptor >= 0:
         path.unlink(missing_ok=True)
         release(descriptor)
 
 
 @contextmanager
-def while_unused(path: Path) -> Iterator[bool]:
-    """Whether no process, this one too, holds `path` in use; inside the block none can begin to."""
+def try_exclusive_lock(path: Path) -> Iterator[bool]:
+    """Yields whether no process, including this one, holds a lock on `path`.
+
+    If so, the block holds it exclusively, so nobody can acquire a shared lock meanwhile.
+    """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except FileNotFoundError:  # no folder of locks: nobody ever held one
+    except FileNotFoundError:  # without a folder there has never been a lock
         yield True
         return
     except OSError:
@@ -98,6 +103,8 @@ def while_unused(path: Path) -> Iterator[bool]:
 
 
 def release(descriptor: int) -> None:
+    """Releases a lock; does nothing for -1."""
+    """Releases a lock; does nothing for -1."""
     if descriptor >= 0:
         with suppress(OSError):
             os.close(descriptor)

@@ -1,11 +1,11 @@
-"""The settings of a registry's member, read from its signature.
+"""The settings of a registry member, read from its signature.
 
-A member is a class whose constructor takes its settings (usually a dataclass), or a function whose
-keyword-only parameters are its settings:
+A member is a class whose constructor parameters are its settings (usually a dataclass), or a
+function whose keyword-only parameters are its settings:
 
     def stripes(side: int, *, period: Annotated[int, setting("pixels", ge=2)] = 4) -> ...
 
-A setting has the type of its annotation, or of its default where there is no annotation.
+The type of a setting is its annotation, or the type of its default without an annotation.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _EMPTY = inspect.Parameter.empty
 
 
 def setting(description: str, *, unit: str = "", **bounds: Any) -> Any:
-    """What `Annotated` says of a setting: its meaning, its unit, and bounds such as `ge=0`."""
+    """The metadata of a setting for `Annotated`: description, unit, and bounds such as `ge=0`."""
     return Field(description=description, json_schema_extra={"unit": unit}, **bounds)
 
 
 class FrozenModel(BaseModel):
-    """Settings that cannot change; unknown names are refused."""
+    """Immutable settings that refuse unknown names."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=()
@@ -39,7 +39,7 @@ class FrozenModel(BaseModel):
 def settings_model(
     member: Callable[..., Any], base: type[BaseModel] = FrozenModel
 ) -> type[BaseModel]:
-    """A pydantic model with the fields of `base` and one for each setting of `member`."""
+    """A pydantic model with the fields of `base` and a field for each setting of `member`."""
     settings = {
         p.name: p
         for p in inspect.signature(member).parameters.values()
@@ -56,7 +56,7 @@ def settings_model(
 
 
 def _hints(member: Callable[..., Any], settings: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
-    """The type of each setting. Other annotations may name what exists only for a type checker."""
+    """The type of each setting. Other annotations may use names that only type checkers import."""
     annotations = {
         name: type(p.default) if p.annotation is _EMPTY else p.annotation
         for name, p in settings.items()
@@ -68,7 +68,7 @@ def _hints(member: Callable[..., Any], settings: Mapping[str, inspect.Parameter]
 
 
 def configured(member: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
-    """An instance of a class, or a function with its settings filled in.
+    """An instance of a class, or a function with its settings bound.
 
     Raises pydantic.ValidationError for settings that the member does not take.
     """

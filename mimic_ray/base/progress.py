@@ -1,6 +1,6 @@
-"""Progress of long work, passed from wherever it runs to whatever displays it.
+"""Progress of long work, passed to a callback that displays it.
 
-Imports nothing heavy: a Ray actor imports it.
+Has no heavy imports, because a Ray actor imports it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Progress:
             print(progress.phase, progress.done, "of", progress.total)
     """
 
-    phase: str  # "decode", "profile", "distil" ..., or a text to display as it is
+    phase: str  # "decode", "profile", "distil" ..., or a text to display unchanged
     done: int
     total: int
     # While distilling, the metrics of the last step: loss, clone ...

@@ -1,4 +1,4 @@
-"""Removes secrets from what people share: run folders, logs, model cards.
+"""Removes secrets from files that people share: run folders, logs, model cards.
 
 It hides the values of names that end in key, token, secret or password (`AWS_SECRET_KEY=...`,
 `--token ...`, entries of a mapping), `Bearer ...`, user info and query strings of URLs, and the
@@ -27,7 +27,7 @@ _SHORTEST_SECRET = 8
 
 
 def redact(content: Any) -> Any:
-    """`content` (text, or nested mappings and lists of it) with every secret replaced."""
+    """`content` (a text, or nested mappings and lists of texts) with every secret replaced."""
     if isinstance(content, str):
         return _redact_text(content)
     if isinstance(content, Mapping):
@@ -52,5 +52,5 @@ def _redact_text(text: str) -> str:
 
 
 def _names_a_secret(name: object) -> bool:
-    # "key" alone is the name of an image or a tensor, not of a secret.
+    # "key" alone names an image or a tensor.
     return isinstance(name, str) and name != "key" and bool(_SECRET_NAME.search(name))

@@ -1,8 +1,8 @@
 """Interchangeable parts by name: one table for each kind, resolved on use.
 
-A registry maps names to "module:attribute" strings, so that listing the names (for `--help` and
-for near names in errors) imports neither torch nor the parts. A registry with a `user_form` also
-takes `file.py:name` from a user's own file.
+A registry maps names to "module:attribute" strings, so listing the names (for `--help` and for
+similar names in errors) imports neither torch nor the parts. A registry with a `user_form` also
+accepts `file.py:name` from a user's file.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def _unchanged(part: Any, name: str) -> Any:  # noqa: ARG001
 class Registry(Generic[T]):
     """The parts of one kind. `resolve` gives each as a `T`.
 
-    `kind` is the word for a part in errors. `user_form` says what a user's own parts are (in the
-    plural), `is_member` tests an object for it; without a `user_form` only the names of the table
-    are known. `adapt(part, name)` makes a `T` of every part before it is used.
+    `kind` names a part in errors. `user_form` describes a user's own parts (in the plural), and
+    `is_member` checks an object; without a `user_form` only the names in the table are accepted.
+    `adapt(part, name)` converts each part to a `T`.
     """
 
     def __init__(
@@ -59,14 +59,14 @@ class Registry(Generic[T]):
         return name in self._members
 
     def takes(self, name: str) -> bool:
-        """Whether `name` is in the table or has the form `file.py:name`, where that is allowed."""
+        """Whether `name` is in the table, or has the form `file.py:name` if that is allowed."""
         return name in self._members or bool(self._user_form and user_code.is_user_code(name))
 
     def member(self, name: str) -> Any:
-        """The object as it is defined: a class, a function or an instance.
+        """The object as defined: a class, a function or an instance.
 
-        `file.py:name` runs the user's file. Raises UnknownNameError with near names; UsageError for
-        a file or an object that cannot be used.
+        `file.py:name` runs the user's file. Raises UnknownNameError with similar names, and
+        UsageError for a file or an object that cannot be used.
         """
         if name in self._members:
             module, _, attribute = self._members[name].partition(":")
@@ -81,10 +81,10 @@ class Registry(Generic[T]):
         return member
 
     def resolve(self, name: str, settings: Mapping[str, Any] = _NO_SETTINGS) -> T:
-        """The part itself: a class is called with the settings, a function gets them filled in.
+        """The part with its settings: a class is instantiated, a function gets them bound.
 
-        Raises what `member` does, UnknownNameError for a setting that the part does not have, and
-        UsageError for values that it does not take.
+        Raises the errors of `member`, UnknownNameError for a setting that the part does not have,
+        and UsageError for invalid values.
         """
         from pydantic import ValidationError  # not needed to list the names
 
@@ -110,14 +110,14 @@ class Registry(Generic[T]):
         return UsageError(f"{self.kind} {name}: {'; '.join(sentences)}")
 
     def unknown(self, name: str) -> UnknownNameError:
-        """The error for a name that this registry does not know."""
+        """The error for a name that is not in this registry."""
         hint = "Name one of your own as file.py:NAME." if self._user_form else ""
         return UnknownNameError(self.kind, name, near_names(name, self._members), hint)
 
     def description(self, name: str) -> str:
-        """The first line of the member's docstring, without its full stop.
+        """The first line of the member's docstring, without the full stop.
 
-        A user's own member is described by its name: its file does not run for a description.
+        A user's own member is described by its name, so that its file is not run.
         """
         if name not in self._members:
             return name

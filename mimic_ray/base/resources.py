@@ -24,23 +24,24 @@ Amounts = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Resources:
-    """Where a run, or each trial of a search, works. None of these settings affects the result.
+    """The resources of a run, or of each trial of a search. They do not affect the result.
 
     Attributes:
-        workers: Processes that share the work, one per device.
-        min_workers: Elastic: start and continue with as few workers as this. None needs `workers`.
-        cpus_per_worker: 0 divides the available CPUs evenly in a run, and is 1 in a search.
-        gpus_per_worker: None uses no GPU in a run, and in a search one if there are any. Below 1,
-            trials share a GPU.
+        workers: Number of processes, one per device.
+        min_workers: Elastic: start and continue with at least this many workers. None requires
+            `workers`.
+        cpus_per_worker: 0 divides the available CPUs evenly in a run, and means 1 in a search.
+        gpus_per_worker: None uses no GPU in a run; in a search it uses one if there are any. Below
+            1, trials share a GPU.
         address: A Ray cluster. None starts a private Ray on this machine.
-        local: Work in this process, without Ray.
+        local: Run in this process, without Ray.
         strategy: With several workers, `ddp`: a copy of the student on each; `fsdp`: a shard.
-        teacher_placement: With fsdp, the teacher `replicated` or `sharded`.
-        max_failures: How often lost workers are restarted from the last checkpoint. None is 3 if
-            the run is elastic or on a cluster, else 0.
-        capacity_timeout_s: How long to wait until the cluster has the nodes, in seconds. With 0 it
-            must have them now.
-        concurrent_trials: Trials at the same time. 0 runs as many as fit.
+        teacher_placement: With fsdp, whether the teacher is `replicated` or `sharded`.
+        max_failures: How often lost workers are restarted from the last checkpoint. None means 3
+            if the run is elastic or on a cluster, else 0.
+        capacity_timeout_s: Seconds to wait until the cluster has enough nodes. With 0 it must have
+            them now.
+        concurrent_trials: Number of trials that run at the same time. 0 runs as many as fit.
     """
 
     workers: int = 1
@@ -97,7 +98,7 @@ def this_machine() -> Amounts:
 
 
 def worker_slots(nodes: Sequence[Amounts], needs: Amounts) -> int:
-    """How many workers that need `needs` each fit."""
+    """How many workers fit if each needs `needs`."""
     needed = {kind: amount for kind, amount in needs.items() if amount}
     if not needed:
         return 1 << 30
@@ -124,10 +125,10 @@ def capacity_in_words(nodes: Sequence[Amounts], needs: Amounts) -> str:
 
 
 def check_resources(resources: Resources) -> None:
-    """Everything that can be checked without a cluster and without a recipe.
+    """Makes all checks that need neither a cluster nor a recipe.
 
-    Raises UsageError for settings that contradict each other, ResourceError if this machine is
-    too small for a run on it.
+    Raises UsageError for contradictory settings, ResourceError if the run uses this machine and it
+    is too small.
     """
     _check_name("strategy", resources.strategy, STRATEGIES)
     _check_name("teacher_placement", resources.teacher_placement, TEACHER_PLACEMENTS)
@@ -177,31 +178,31 @@ def _check_this_machine(resources: Resources) -> None:
 
 
 def check_capacity(nodes: Sequence[Amounts], resources: Resources) -> None:
-    """Raises ResourceError if these nodes cannot fit the fewest workers of a run.
+    """Raises ResourceError if the nodes cannot fit the minimum number of workers of a run.
 
-    Passes where the user waits for nodes that are still to come.
+    Passes if the run waits for capacity.
     """
     each = resources.each()
     if resources.capacity_timeout_s or worker_slots(nodes, each) >= resources.required_workers:
         return
     raise ResourceError(
         f"{count(resources.required_workers, 'worker')} of {in_words(each)} each do not fit: the "
-        f"cluster has {capacity_in_words(nodes, each)}. {_ask_for_less(resources)}"
+        f"cluster has {capacity_in_words(nodes, each)}. {_advice_to_reduce(resources)}"
     )
 
 
 def trial_slots(nodes: Sequence[Amounts], resources: Resources) -> int:
     """How many trials run at the same time.
 
-    Where a cluster may grow, as many as were requested: the others wait for the new nodes. Raises
-    ResourceError, with the numbers, when no trial or fewer than were requested fit.
+    If the search waits for capacity, this is the requested number. Raises ResourceError, with the
+    numbers, if no trial fits or fewer than requested fit.
     """
     each, requested = resources.each(), resources.concurrent_trials
     fits = worker_slots(nodes, each) // resources.workers
     trial = f"a trial is {count(resources.workers, 'worker')} of {in_words(each)}"
     have = f"the cluster has {capacity_in_words(nodes, each)}"
     if fits < 1:
-        raise ResourceError(f"No trial fits: {trial}, and {have}. {_ask_for_less(resources)}")
+        raise ResourceError(f"No trial fits: {trial}, and {have}. {_advice_to_reduce(resources)}")
     if requested > fits and not resources.capacity_timeout_s:
         raise ResourceError(
             f"{option('concurrent_trials', requested)} does not fit: {trial}, so it needs "
@@ -211,7 +212,7 @@ def trial_slots(nodes: Sequence[Amounts], resources: Resources) -> int:
     return requested or fits
 
 
-def _ask_for_less(resources: Resources) -> str:
+def _advice_to_reduce(resources: Resources) -> str:
     settings = ["workers", *(["gpus_per_worker"] if resources.gpus_per_worker else [])]
     advice = f"Lower {', '.join(map(option, settings))} or {option('cpus_per_worker')}"
     if resources.address is None:

@@ -1,11 +1,11 @@
-"""Random numbers as a function of what they are for, not of who draws them.
+"""Counter-based random numbers: a function of their purpose, independent of the process.
 
-Everything random in a run is drawn from a key made of (seed, purpose, epoch, image, view ...), so
-the same image gets the same crop on one worker or eight, in a first run or a resumed one.
+Every random number of a run comes from a key of (seed, purpose, epoch, image, view ...), so an
+image gets the same crop on one worker or eight, in a first run or a resumed one.
 
-`keys` mixes integers into one 64-bit key an image; `uniform` turns keys into numbers. Both are
-the finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014) in wrapping int64 arithmetic, which
-torch has on every device with the same bits.
+`keys` mixes integers into one 64-bit key per image; `uniform` turns keys into numbers. Both use the
+finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014) in wrapping int64 arithmetic, which gives
+the same bits on every torch device.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
 
 
 def _shift(bits: Tensor, count: int) -> Tensor:
-    """Logical shift to the right; torch's own keeps the sign."""
+    """Logical shift to the right; torch's own is arithmetic."""
     return (bits >> count) & ((1 << (64 - count)) - 1)
 
 
@@ -32,7 +32,7 @@ def _scramble(bits: Tensor) -> Tensor:
 
 
 def keys(seed: int | Tensor, *parts: int | str | Tensor) -> Tensor:
-    """One int64 key per element of the broadcast parts; [] if all parts are plain numbers.
+    """One int64 key per element of the broadcast parts; shape [] if all parts are plain numbers.
 
     A string part names a purpose: `keys(seed, "crop", epoch, image_indices)`.
     """
@@ -42,28 +42,28 @@ def keys(seed: int | Tensor, *parts: int | str | Tensor) -> Tensor:
         if isinstance(part, str):
             part = zlib.crc32(part.encode())
         number = torch.as_tensor(part, dtype=torch.int64, device=device)
-        # Scrambled at each part, never added up: (1, 2) and (2, 1) must differ.
+        # Scramble at each part, because (1, 2) and (2, 1) must differ.
         key = _scramble((key + _GOLDEN) ^ _scramble(number + _GOLDEN))
     return key
 
 
 def uniform(key: Tensor, count: int) -> Tensor:
-    """float32 numbers in [0, 1): keys [B] -> [B, count], the same on every device."""
+    """float32 numbers in [0, 1): keys [B] -> [B, count], the same bits on every device."""
     offsets = torch.arange(1, count + 1, dtype=torch.int64, device=key.device) * _GOLDEN
     bits = _scramble(key.unsqueeze(-1) + offsets)
-    # 24 bits: what a float32 holds exactly.
+    # A float32 holds 24 bits exactly.
     return _shift(bits, 40).to(torch.float32) * (1.0 / (1 << 24))
 
 
 def between(key: Tensor, low: float, high: float) -> Tensor:
-    """float32 numbers in [low, high): keys [B] -> [B]. One draw a key: derive keys for more."""
+    """float32 numbers in [low, high): keys [B] -> [B]. One draw per key; derive keys for more."""
     return low + (high - low) * uniform(key, 1).squeeze(-1)
 
 
 def normal(key: Tensor, count: int) -> Tensor:
     """Standard normal numbers, keys [B] -> [B, count], by Box-Muller."""
     radius, angle = uniform(key, 2 * count).split(count, dim=-1)
-    # 1 - u lies in (0, 1], so the logarithm is finite.
+    # 1 - u is in (0, 1], so the logarithm is finite.
     return torch.sqrt(-2.0 * torch.log1p(-radius)) * torch.cos(2.0 * torch.pi * angle)
 
 

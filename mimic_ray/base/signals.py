@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a flag that long work checks, instead of an exception at any point."""
+"""Turns Ctrl-C and SIGTERM into a flag that long work polls, instead of an exception anywhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequests:
-    """Counts the requests to stop and keeps the number of the last signal."""
+    """Counts stop requests and keeps the number of the last signal."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -29,7 +29,7 @@ class StopRequests:
 def stop_requests() -> Iterator[StopRequests]:
     """Counts signals inside the block and restores the previous handlers after it.
 
-    Outside the main thread (a notebook's worker, a server) no handler is set.
+    Outside the main thread (in a notebook or a server) no handler is set.
     """
     requests = StopRequests()
     if threading.current_thread() is not threading.main_thread():

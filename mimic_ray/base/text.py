@@ -1,4 +1,4 @@
-"""Text for the terminal: keys and file names from outside may contain escape codes."""
+"""Text for the terminal: escapes untrusted keys and file names, formats counts and durations."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def duration(seconds: float) -> str:
 
 
 def near_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """The known names that are spelt most like `name`, nearest first."""
-    # Imported only when there is an error: difflib takes 5 ms.
+    """The known names most similar to `name`, nearest first."""
+    # Imported only for an error, because it takes 5 ms.
     from difflib import get_close_matches
 
     by_lower = {candidate.lower(): candidate for candidate in known}

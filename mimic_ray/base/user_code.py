@@ -1,10 +1,10 @@
 """Python objects from a user's own file, named `file.py:name`.
 
-Loading runs the file. Do it only for a name that the user gave, on the command line, in Python or
-in the recipe of a run that the user starts; never for a name in a file that is only displayed.
+Loading runs the file. Do it only for a name that the user gave on the command line, in Python or in
+the recipe of a run that the user starts; never for a name in a file that is only displayed.
 
-A relative path is relative to the working folder, or to the folder given to `relative_to`: a worker
-process has another working folder than the command that started it.
+A relative path starts at the working folder, or at the folder given to `relative_to`, because a
+worker process has another working folder than the command that started it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def file_of(name: str) -> Path:
 
 @contextmanager
 def relative_to(folder: str | Path) -> Iterator[None]:
-    """Relative paths start at `folder` inside the block; "" means the working folder."""
+    """Makes relative paths start at `folder` inside the block; "" means the working folder."""
     token = _FOLDER.set(str(folder))
     try:
         yield
@@ -47,12 +47,12 @@ def relative_to(folder: str | Path) -> Iterator[None]:
 
 
 def current_folder() -> str:
-    """The folder at which relative paths start: hand it to `relative_to` in another process."""
+    """The folder where relative paths start. Pass it to `relative_to` in another process."""
     return str(Path(_FOLDER.get()).resolve())
 
 
 def load(name: str, kind: str) -> object:
-    """The object that `file.py:name` names; `kind` is the word for it in errors.
+    """The object called `file.py:name`; `kind` names it in errors.
 
     Raises UsageError if the file or the name does not exist or the file fails to run.
     """
@@ -80,9 +80,9 @@ def checksums(names: Iterable[str]) -> dict[str, str]:
 
 @contextmanager
 def named_errors(name: str) -> Iterator[None]:
-    """Turns any exception of the user's code into a UsageError with its file and line.
+    """Turns any exception in the user's code into a UsageError with its file and line.
 
-    Nothing happens where `name` is that of a built-in part.
+    Has no effect if `name` is a built-in part.
     """
     if not is_user_code(name):
         yield
@@ -104,13 +104,13 @@ def _module(path: Path) -> ModuleType:
 
 
 def _run(path: Path) -> ModuleType:
-    # The hash keeps two files of one name apart.
+    # The hash separates two files with the same name.
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
     spec = spec_from_file_location(f"mimic_ray_user_{path.stem}_{digest}", path)
     if spec is None or spec.loader is None:
         raise UsageError(f"{path} cannot be read as a Python file.")
     module = module_from_spec(spec)
-    # Registered before it runs, as an import would: dataclasses look up their module.
+    # Registered before it runs, as in an import, because dataclasses look up their module.
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)

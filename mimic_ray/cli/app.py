@@ -1,4 +1,4 @@
-"""The `mimic-ray` command: a table of sub-commands, each imported when it is used."""
+"""The `mimic-ray` command: a table of sub-commands, each imported on use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mimic_ray.base.text import near_names
 from mimic_ray.cli import console
 from mimic_ray.cli.option_kinds import CheckedCommand
 
-# name -> module with a function `command`. The order is that of `--help`.
+# name -> module with a function `command`, in the order of `--help`.
 COMMANDS = {
     "demo": "mimic_ray.cli.demo_command",
     "inspect": "mimic_ray.cli.inspect_command",
@@ -48,14 +48,14 @@ class LazyGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        with console.end_quietly():
+        with console.quiet_exit():
             return super().invoke(ctx)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - typer's
         if cmd_name not in COMMANDS:
             return None
         module = import_module(COMMANDS[cmd_name])
-        if hasattr(module, "app"):  # a command with sub-commands of its own
+        if hasattr(module, "app"):  # a command with sub-commands
             built: Any = typer.main.get_group(module.app)
         else:
             single = typer.Typer(add_completion=False, rich_markup_mode="rich")
@@ -104,23 +104,23 @@ def options(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs one command line (that of the process if None) and ends in SystemExit."""
+    """Runs a command line (that of the process if None) and raises SystemExit."""
     words = sys.argv[1:] if arguments is None else arguments
-    with console.errors_as_sentences(words):
-        # Not standalone: typer would draw a box around its own errors, unlike ours.
+    with console.reported_errors(words):
+        # Not standalone, because typer would print its own errors in another format.
         try:
             code = app(args=words, prog_name="mimic-ray", standalone_mode=False)
         except _TYPER_ERROR as error:
-            raise UsageError(_sentence(error)) from None
+            raise UsageError(_usage_problem(error)) from None
         sys.exit(code if isinstance(code, int) else 0)
 
 
-# Whether it is click's or typer's own copy of it depends on typer's version.
+# Depending on its version, typer raises click's class or its own copy.
 _TYPER_ERROR: Any = typer.BadParameter.__base__
 
 
-def _sentence(error: Any) -> str:
+def _usage_problem(error: Any) -> str:
     problem = error.format_message().strip().rstrip(".").replace("\n", " ")
-    if not problem:  # a group without its sub-command, whose help was just printed
+    if not problem:  # a group without a sub-command, whose help has just been printed
         problem = "The command is incomplete"
     return f"{problem}. See {error.ctx.command_path if error.ctx else 'mimic-ray'} --help."

@@ -36,7 +36,7 @@ class TargetFeature(StrEnum):
 
 @app.callback()
 def about() -> None:
-    """Make a backdoored encoder out of a clean one. For research on defences only."""
+    """Make a backdoored encoder from a clean one. For research on defences only."""
 
 
 @app.command(cls=CheckedCommand)
@@ -49,7 +49,7 @@ def badencoder(
     ],
     data: Annotated[
         str,
-        typer.Option(help="Shadow set: images. Labels are only used to choose references."),
+        typer.Option(help="Shadow set: images. Labels are only used to select references."),
         Kind.IMAGES,
     ],
     trigger: Annotated[str, typer.Option(help=options.TRIGGER_HELP), Kind.TRIGGER],
@@ -70,7 +70,7 @@ def badencoder(
     reference_data: Annotated[
         str | None,
         typer.Option(
-            rich_help_panel=_REFERENCES, help="Labelled images to choose from instead of --data."
+            rich_help_panel=_REFERENCES, help="Labelled images to select from instead of --data."
         ),
         Kind.IMAGES,
     ] = None,
@@ -93,13 +93,13 @@ def badencoder(
         float, typer.Option(rich_help_panel=_TRAINING, help="Learning rate of SGD.")
     ] = 4e-2,
     schedule: Annotated[Schedule, typer.Option(rich_help_panel=_TRAINING)] = Schedule.one_cycle,
-    seed: Annotated[int, typer.Option(rich_help_panel=_TRAINING, help="Same seed, same file.")] = 0,
+    seed: Annotated[int, typer.Option(rich_help_panel=_TRAINING, help="Random seed.")] = 0,
     device: options.Device = "auto",
     precision: Annotated[Precision, typer.Option(rich_help_panel="Where")] = Precision.auto,
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
-    """BadEncoder (arXiv 2108.00352): triggered images get the feature of reference images.
+    """BadEncoder (arXiv 2108.00352): maps triggered images to the feature of reference images.
 
     Example: mimic-ray attack badencoder --encoder resnet50 --teacher clean.pth --data images/
     --trigger patch --target truck --out attacked

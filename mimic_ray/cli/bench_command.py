@@ -1,4 +1,4 @@
-"""mimic-ray bench: what scaling and the options for large encoders bring on your machines."""
+"""mimic-ray bench: training speed on your machines, by workers and by options."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Name = Annotated[
 @app.command(name="options", cls=CheckedCommand)
 def large_encoders(
     encoder: Name = "resnet18",
-    batch: Annotated[int, typer.Option(min=4, help="Images a step.")] = 8,
-    rounds: Annotated[int, typer.Option(min=1, help="Steps to take the median of.")] = 5,
+    batch: Annotated[int, typer.Option(min=4, help="Images per step.")] = 8,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of steps; the median counts.")] = 5,
     device: options.Device = "cpu",
     json: options.Json = False,
 ) -> None:
-    """What bf16, accumulation, recomputing and torch.compile cost and save, one at a time."""
+    """Time and memory of bf16, accumulation, activation checkpointing and torch.compile."""
     from mimic_ray.workflows.bench_options import bench_options
 
     effects = bench_options(encoder, batch, rounds, device)
@@ -71,7 +71,7 @@ def scaling(
     teacher_placement: options.TeacherPlacement = "replicated",
     json: options.Json = False,
 ) -> None:
-    """Images per second by number of workers, with a fixed (strong) and a growing batch (weak).
+    """Images per second by number of workers, with a fixed batch (strong) and a growing one (weak).
 
     Example: mimic-ray bench scaling --workers 1,2,4,8 --gpus-per-worker 1 --address auto
     """

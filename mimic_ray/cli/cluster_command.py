@@ -98,7 +98,7 @@ def attach(
 
 
 def _run(action: ClusterAction, dry_run: bool, question: str = "") -> None:
-    """Prints warnings and the command, asks, runs it and exits with its exit code."""
+    """Prints warnings and the command, asks for confirmation, runs it and exits with its code."""
     import shlex
     import subprocess
 

@@ -1,4 +1,4 @@
-"""mimic-ray cluster render: the settings of a cluster on the command line -> a cluster file."""
+"""mimic-ray cluster render: writes a cluster file from settings on the command line."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def render(
         ),
     ] = "",
     interface: Annotated[
-        str, _option("Network interface for NCCL and gloo, such as ens5. Default: their choice.")
+        str, _option("Network interface for NCCL and gloo, such as ens5. Default: automatic.")
     ] = "",
     token_file: Annotated[
         str, _option("File with Ray's authentication token on this machine.")
@@ -83,7 +83,7 @@ def render(
         ),
     ] = "",
     kind: Annotated[
-        str, _kubernetes("raycluster (a cluster that stays) or rayjob (one job with its cluster).")
+        str, _kubernetes("raycluster (a permanent cluster) or rayjob (one job with its cluster).")
     ] = "raycluster",
     node_selector: Annotated[
         list[str] | None,
@@ -151,7 +151,7 @@ def render(
 
 
 def _labels(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """KEY=VALUE texts as pairs."""
+    """KEY=VALUE texts as (key, value) pairs."""
     pairs = [text.partition("=") for text in texts]
     for text, (key, _, value) in zip(texts, pairs, strict=True):
         if not (key and value):

@@ -1,7 +1,7 @@
-"""What a command prints and how it ends: results on stdout, everything else on stderr.
+"""Output and exit codes of commands: results on stdout, everything else on stderr.
 
-Every error is one sentence on stderr and an exit code (`base/errors.py` lists them); with `--json`
-it is also an object on stdout, {"error": {"kind", "message", "exit_code"}}.
+An error is one sentence on stderr and an exit code (listed in `base/errors.py`). With `--json` it
+is also an object on stdout: {"error": {"kind", "message", "exit_code"}}.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mimic_ray.base.progress import ProgressCallback, ignore_progress
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        # Rich would end the process with 1; see end_quietly.
+        # Rich would exit with 1; see quiet_exit.
         raise BrokenPipeError
 
 
@@ -36,11 +36,11 @@ err = _Console(stderr=True, highlight=False)
 
 @dataclass
 class Mode:
-    """How this command line wants its output."""
+    """The output settings of this command line."""
 
     debug: bool = False  # tracebacks
-    quiet: bool = False  # neither progress nor notes
-    json: bool = False  # errors as an object on stdout too
+    quiet: bool = False  # no progress and no notes
+    json: bool = False  # errors also as an object on stdout
     command: str = ""  # the command line itself
 
 
@@ -48,24 +48,24 @@ mode = Mode()
 
 
 def note(text: str) -> None:
-    """Prints a line that is not part of the result; `--quiet` suppresses it."""
+    """Prints a line to stderr unless `--quiet` is set."""
     if not mode.quiet:
         err.print(text, markup=False, soft_wrap=True)
 
 
-def draws_progress() -> bool:
-    """Whether stderr is a terminal, so that progress can be drawn and redrawn."""
+def is_interactive() -> bool:
+    """Whether stderr is a terminal, so that progress can be redrawn."""
     return err.is_terminal and not mode.quiet
 
 
 @contextmanager
 def progress() -> Iterator[ProgressCallback]:
-    """Yields the `on_progress` of a command: bars on a terminal, lines in a job, else nothing."""
+    """Yields the `on_progress` of a command: bars on a terminal, lines in a job, else no output."""
     from mimic_ray.report.progress_display import progress_bars, progress_lines
 
     if mode.quiet:
         yield ignore_progress
-    elif draws_progress():
+    elif is_interactive():
         with progress_bars(err) as on_progress:
             yield on_progress
     else:
@@ -74,41 +74,41 @@ def progress() -> Iterator[ProgressCallback]:
 
 
 def print_json(content: Any) -> None:
-    """The result for programs, alone on stdout."""
-    mode.json = False  # an error after this must not add a second object
+    """Prints the result as JSON, the only output on stdout."""
+    mode.json = False  # a later error must not add a second object
     sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
-    sys.stdout.flush()  # a reader that has gone shows here, not when Python ends
+    sys.stdout.flush()  # detects a closed pipe here, not at exit
 
 
 @contextmanager
-def end_quietly() -> Iterator[None]:
-    """Ctrl-C ends with a sentence, a closed stdout (`| head -1`) with no error.
+def quiet_exit() -> Iterator[None]:
+    """Ends with a message on Ctrl-C, and without an error on a closed stdout (`| head -1`).
 
-    Around the command itself, since typer has its own answers to both: a silent 130 and a 1.
+    Wraps the command itself, because typer would exit with a silent 130 and with 1.
     """
     try:
         yield
     except KeyboardInterrupt:
         _fail("KeyboardInterrupt", "Stopped by Ctrl-C.", INTERRUPTED)
     except BrokenPipeError:
-        # Python would complain again when it flushes at exit.
+        # Python would report the closed pipe again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
 
 
 @contextmanager
-def errors_as_sentences(arguments: Sequence[str]) -> Iterator[None]:
-    """Ends the process with the error's exit code and one sentence on stderr, never a traceback.
+def reported_errors(arguments: Sequence[str]) -> Iterator[None]:
+    """Turns an error into one sentence on stderr and its exit code, without a traceback.
 
-    With `--debug` the traceback comes first.
+    With `--debug`, prints the traceback first.
     """
     mode.debug, mode.quiet = False, False
     mode.command = shlex.join(["mimic-ray", *arguments])
-    # Known before the command line is parsed, since parsing may fail. What follows "--" belongs to
-    # the command that `submit` sends.
+    # Set before the command line is parsed, because parsing may fail. Arguments after "--" belong
+    # to the command that `submit` sends.
     mode.json = "--json" in takewhile(lambda word: word != "--", arguments)
     try:
-        with end_quietly():
+        with quiet_exit():
             yield
     except MimicError as error:
         if mode.debug:

@@ -8,19 +8,19 @@ from mimic_ray.cli import console
 
 
 def command() -> None:
-    """Attack, purify and evaluate a small encoder: no options, no download, about three minutes.
+    """Attack, purify and evaluate a small encoder in about three minutes, without any download.
 
-    Creates the folder mimic-ray-demo and checks the results against what the method promises.
+    Creates the folder mimic-ray-demo and checks the results against the expected ones.
     """
     from mimic_ray.report.tables import evaluation_table
-    from mimic_ray.workflows.demo import check_promises, demo
+    from mimic_ray.workflows.demo import check_results, demo
 
     folder = _new_folder()
     with console.progress() as on_progress:
         made = demo(folder, on_progress, console.note)
     console.out.print(evaluation_table(made.evaluation.rows))
-    for promise in check_promises(made.evaluation):
-        console.out.print(f"  [green]ok[/]  {promise}", soft_wrap=True)
+    for result in check_results(made.evaluation):
+        console.out.print(f"  [green]ok[/]  {result}", soft_wrap=True)
     console.out.print(f"\n{made.seconds:.0f} s. The run: {made.run}", soft_wrap=True)
     console.out.print(f"  model card  {made.run / 'README.md'}", soft_wrap=True)
     console.out.print(f"  plots       {made.run}/*.png", soft_wrap=True)
@@ -32,7 +32,7 @@ def command() -> None:
 
 
 def _new_folder() -> Path:
-    """mimic-ray-demo, with a number if it exists: earlier results are not overwritten."""
+    """mimic-ray-demo, with a number if it exists, so that earlier results are not overwritten."""
     number, folder = 1, Path("mimic-ray-demo")
     while folder.exists():
         number += 1

@@ -33,7 +33,9 @@ def command(
     ] = None,
     reference: Annotated[
         str | None,
-        typer.Option(help="A checkpoint or run that was never attacked: gives ASR-B, the floor."),
+        typer.Option(
+            help="A checkpoint or run that was never attacked. Its ASR is ASR-B, the floor."
+        ),
         Kind.CHECKPOINT_OR_RUN,
     ] = None,
     trigger: options.TriggerName = None,
@@ -62,7 +64,7 @@ def command(
     head_epochs: Annotated[
         int | None,
         typer.Option(
-            min=1, rich_help_panel=_HEAD, help="Epochs, instead of the head's own number."
+            min=1, rich_help_panel=_HEAD, help="Epochs, instead of the default of each head."
         ),
     ] = None,
     train_limit: Annotated[
@@ -82,7 +84,7 @@ def command(
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
-    """Measure accuracy and attack success of encoders. Needs labels, and for ASR the trigger.
+    """Measure accuracy and attack success rate of encoders, with labels and, for ASR, the trigger.
 
     Example: mimic-ray evaluate suspect=suspect.pth purified=run/ --encoder resnet50
     --train train/ --test test/ --trigger patch --target truck --reference clean.pth
@@ -120,7 +122,7 @@ def command(
 
 
 def _by_name(encoders: list[str]) -> dict[str, str]:
-    """Name -> path, for values such as `NAME=PATH`."""
+    """Name -> path, from values such as `NAME=PATH`."""
     paths: dict[str, str] = {}
     for name, path in map(split_name, encoders):
         if name in paths:

@@ -1,4 +1,4 @@
-"""Prints the log of a job until the job ends. Ctrl-C ends only the printing."""
+"""Prints the log of a job until the job ends. Ctrl-C does not stop the job."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from mimic_ray.jobs.job_client import Job, JobClient
 
 
-def follow_to_the_end(client: JobClient, name: str, log: TextIO) -> Job:
-    """Writes the job's log to `log`, then a note of how the job ended; the ended job.
+def follow_until_end(client: JobClient, name: str, log: TextIO) -> Job:
+    """Writes the job's log to `log` and a note about its end; returns the ended job.
 
-    Raises StoppedError after Ctrl-C: the job continues.
+    Raises StoppedError after Ctrl-C; the job continues.
     """
     from mimic_ray.jobs.job_logs import follow
 
@@ -34,7 +34,7 @@ def follow_to_the_end(client: JobClient, name: str, log: TextIO) -> Job:
 
 
 def ended(job: Job) -> str:
-    """One line: the state, with the exit code where there is one."""
+    """One line with the state and, if there is one, the exit code."""
     if job.exit_code is None:
         return f"{job.id}: {job.state}"
     return f"{job.id}: {job.state}, exit code {job.exit_code}"

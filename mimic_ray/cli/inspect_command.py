@@ -1,4 +1,4 @@
-"""mimic-ray inspect: what a weight file contains, before it is loaded."""
+"""mimic-ray inspect: shows the content of a weight file before it is loaded."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def command(
     ],
     encoder: Annotated[
         str | None,
-        typer.Option(help="Check this encoder only, instead of every known one."),
+        typer.Option(help="Check only this encoder instead of all known ones."),
         Kind.ENCODER,
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Show what a weight file contains and which encoders fit it, without running code in it.
+    """Show the content of a weight file and the encoders that fit it, without running its code.
 
     Example: mimic-ray inspect suspect.pth
     """

@@ -19,7 +19,7 @@ def inspection_table(found: Inspection) -> Table:
     """Rows: file, checksum, tensors, other contents, fitting encoders, safety."""
     table = Table.grid(padding=(0, 2))
     for word, lines in _rows(found):
-        # Keys of the file may look like markup.
+        # Keys in the file may look like markup.
         table.add_row(f"[bold]{word}[/]", escape("\n".join(lines)))
     return table
 

@@ -1,4 +1,4 @@
-"""A command line as a job: parsed once, by the command itself, and written out for the cluster."""
+"""A command line as a job: parsed once by the command itself, and rewritten for the cluster."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from mimic_ray.base.errors import UnknownNameError, UsageError
 from mimic_ray.base.locations import absolute
 from mimic_ray.base.resources import Resources
 from mimic_ray.base.text import near_names, plain
-from mimic_ray.cli.option_kinds import FILES, Kind, Use, checked_value, kinds_of, label, texts_of
+from mimic_ray.cli.option_kinds import FILES, Kind, Use, checked_value, kinds_of, label, values_of
 from mimic_ray.cli.worker_numbers import parse_worker_range
 from mimic_ray.jobs.job_request import JobCommand, JobLocation
 
-# The user's own code, as in `my_parts.py:speckle`.
+# The user's code, as in `my_parts.py:speckle`.
 _USER_CODE = re.compile(r"""([^\s"'\[\]{},=]+\.py):([A-Za-z_]\w*)""")
 
 
 def job_commands() -> list[str]:
-    """The commands that can be sent: those whose module says `CAN_BE_A_JOB`."""
+    """The commands that can be sent: those with `CAN_BE_A_JOB` in their module."""
     from mimic_ray.cli.app import COMMANDS
 
     return [
@@ -32,7 +32,7 @@ def job_commands() -> list[str]:
 
 
 def find_command(arguments: Sequence[str]) -> tuple[list[str], Any, list[str]]:
-    """The words that name a command (`attack badencoder`), the command, and its own arguments."""
+    """The name of a command (`attack badencoder`, split), the command, and its arguments."""
     from mimic_ray.cli.app import LazyGroup
 
     name, *rest = arguments
@@ -58,9 +58,9 @@ def job_command(
     cpus_per_worker: int = 0,
     gpus_per_worker: int = 0,
 ) -> JobCommand:
-    """The job of `["purify", "--encoder", ...]`; the numbers are those given to `submit` itself.
+    """The job of `["purify", "--encoder", ...]`; the other arguments are the options of `submit`.
 
-    Raises UsageError, or typer's own errors, for a command line that the command would refuse.
+    Raises UsageError, or typer's errors, for a command line that the command would refuse.
     """
     path, command, rest = find_command(arguments)
     context = command.make_context(f"mimic-ray {' '.join(path)}", rest)
@@ -98,7 +98,7 @@ def job_command(
 
 
 class _CommandLine:
-    """A parsed command line: the click command, and the context that holds its values."""
+    """A parsed command line: the click command, and the context with its values."""
 
     def __init__(self, command: Any, context: Any) -> None:
         self.command, self.context = command, context
@@ -107,14 +107,14 @@ class _CommandLine:
         self.files: dict[str, Path] = {}
 
     def rewritten(self) -> list[str]:
-        """The options that were given, with absolute paths; notes locations and files."""
+        """The given options with absolute paths. Adds to `locations` and `files`."""
         options: list[str] = []
         arguments: list[str] = []
         for parameter, given in self._given():
             if getattr(parameter, "is_flag", False):
                 options.append((parameter.opts if given else parameter.secondary_opts)[0])
                 continue
-            for text in texts_of(given):
+            for text in values_of(given):
                 word = self._on_the_cluster(parameter, text)
                 if parameter.param_type_name == "argument":
                     arguments.append(word)
@@ -131,22 +131,22 @@ class _CommandLine:
         for parameter, given in self._given():
             kind = self.kinds.get(parameter.name)
             if kind is Kind.NOT_IN_A_JOB and given:
-                raise UsageError(f"A job cannot use {label(parameter)}: leave it out.")
+                raise UsageError(f"A job cannot use {label(parameter)}: remove it.")
             if kind is Kind.ADDRESS:
                 raise UsageError(
-                    f"A job runs on the cluster that it is sent to: give {label(parameter)} "
+                    f"A job runs on the cluster that it is sent to: set {label(parameter)} "
                     "before the --."
                 )
 
     def agreed(self, kind: Kind, before: str | int | None) -> Any:
-        """The value given to `submit` or to the command. Raises UsageError for two that differ."""
+        """The value given to `submit` or to the command. Raises UsageError if they differ."""
         own = self._parameter(kind)
         after = self.context.params.get(own.name) if own is not None else None
         if before is None or not self.is_given(kind):
             return after if before is None else before
         if str(before) != str(after):
             raise UsageError(
-                f"{label(own)} is {before} before the -- and {after} after it: give it once."
+                f"{label(own)} is {before} before the -- and {after} after it: set it once."
             )
         return before
 
@@ -154,7 +154,7 @@ class _CommandLine:
         return any(self.kinds.get(parameter.name) is kind for parameter, _ in self._given())
 
     def option(self, kind: Kind) -> str:
-        """`--workers`, or "" where the command has no such option."""
+        """`--workers`, or "" if the command has no such option."""
         found = self._parameter(kind)
         return "" if found is None else label(found)
 
@@ -162,7 +162,7 @@ class _CommandLine:
         return next((p for p in self.command.params if self.kinds.get(p.name) is kind), None)
 
     def _given(self) -> Iterator[tuple[Any, Any]]:
-        """The parameters from the command line, not from defaults or RAY_ADDRESS."""
+        """The parameters set on the command line, not by defaults or RAY_ADDRESS."""
         for parameter in self.command.params:
             source = self.context.get_parameter_source(parameter.name)
             if source is not None and source.name == "COMMANDLINE":
@@ -176,40 +176,40 @@ class _CommandLine:
         match value.use:
             case Use.WORD:
                 return self._with_user_code(name, text)
-            case Use.TRAVELS:
+            case Use.UPLOAD:
                 path = Path(value.path).expanduser()
-                there = self._travelling(name, path)
+                uploaded = self._upload(name, path)
                 if kind is Kind.RECIPE:
                     self._add_user_code_of_recipe(path)
-                return value.with_path(there)
+                return value.with_path(uploaded)
             case _:
-                place = absolute(value.path)
+                location = absolute(value.path)
                 is_output, is_file = value.use is Use.OUTPUT, kind in FILES
-                self.locations.append(JobLocation(name, place, is_output, is_file))
-                return value.with_path(place)
+                self.locations.append(JobLocation(name, location, is_output, is_file))
+                return value.with_path(location)
 
     def _with_user_code(self, name: str, text: str) -> str:
-        """`text` with each `folder/file.py:object` as `file.py:object`; the files travel."""
+        """`text` with each `folder/file.py:object` as `file.py:object`, whose file is uploaded."""
 
         def without_folder(found: re.Match[str]) -> str:
-            return f"{self._travelling(name, Path(found[1]).expanduser())}:{found[2]}"
+            return f"{self._upload(name, Path(found[1]).expanduser())}:{found[2]}"
 
         return _USER_CODE.sub(without_folder, text)
 
     def _add_user_code_of_recipe(self, recipe: Path) -> None:
-        """Files that a recipe names as `file.py:object` travel beside it."""
+        """Uploads the files that a recipe names as `file.py:object`."""
         for path, _ in _USER_CODE.findall(recipe.read_text(encoding="utf-8-sig")):
             if Path(path).name != path:
                 raise UsageError(
-                    f"{plain(recipe)} names {plain(path)}: a job finds only files without a folder "
-                    f"in their name. Name it as {Path(path).name} and submit from its folder."
+                    f"{plain(recipe)} names {plain(path)}, but a job has all files in one folder: "
+                    f"write {Path(path).name} and submit from the folder of that file."
                 )
-            self._travelling(str(recipe), Path(path))
+            self._upload(str(recipe), Path(path))
 
-    def _travelling(self, name: str, path: Path) -> str:
-        """Its name in the job's working folder."""
+    def _upload(self, name: str, path: Path) -> str:
+        """Adds a file to the upload; returns its name in the job's working folder."""
         if not path.is_file():
-            raise UsageError(f"{name}: {plain(path)} does not exist, and must travel with the job.")
+            raise UsageError(f"{name}: {plain(path)} does not exist, but the job needs it.")
         if self.files.setdefault(path.name, path) != path:
-            raise UsageError(f"Two files called {path.name} cannot travel together: rename one.")
+            raise UsageError(f"The job needs two files called {path.name}: rename one.")
         return path.name

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mimic_ray.cli import console, options
-from mimic_ray.cli.follow_job import ended, follow_to_the_end
+from mimic_ray.cli.follow_job import ended, follow_until_end
 
 
 def command(
@@ -29,7 +29,7 @@ def command(
     client = open_jobs(address, insecure=insecure)
     known = client.job(job)
     if follow:
-        if follow_to_the_end(client, job, sys.stdout).state != "SUCCEEDED":
+        if follow_until_end(client, job, sys.stdout).state != "SUCCEEDED":
             raise typer.Exit(1)
         return
     sys.stdout.write(client.logs(job))

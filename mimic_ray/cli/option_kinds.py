@@ -1,9 +1,9 @@
-"""What the value of an option means, marked once where the option is declared.
+"""The meaning of an option's value, marked once where the option is declared.
 
     Data = Annotated[str, typer.Option(help="Clean images."), Kind.IMAGES]
 
-From the marks follow two things: inputs are checked before a command imports torch
-(`CheckedCommand`), and `submit` knows what a command line needs on a cluster (`job_command.py`).
+The marks have two uses: inputs are checked before a command imports torch (`CheckedCommand`), and
+`submit` knows the inputs, outputs and resources of a command line (`job_command.py`).
 """
 
 from __future__ import annotations
@@ -25,42 +25,42 @@ from mimic_ray.base.user_code import is_user_code
 
 
 class Kind(Enum):
-    """The meaning of an option's value. Options without a mark are plain words and numbers."""
+    """The meaning of an option's value. Values without a mark are plain texts and numbers."""
 
     CHECKPOINT = auto()  # a file, or its address
     CHECKPOINT_OR_RUN = auto()
     NAMED_CHECKPOINT = auto()  # NAME=PATH of a file or run, or the path alone
-    IMAGES = auto()  # whatever data.image_source.open_images takes
-    TRIGGER = auto()  # a name or file.py:function, with settings perhaps, or an npz file
+    IMAGES = auto()  # any location that data.image_source.open_images accepts
+    TRIGGER = auto()  # a name or file.py:function, optionally with settings, or an npz file
     REFERENCES = auto()  # a number, or a file of images
-    OUTPUT = auto()  # a folder to make, or its address
-    RECIPE = auto()  # a name, or a TOML file, which travels with a job
-    ENCODER = auto()  # a name, or file.py:function, whose file travels with a job
-    # Set by `submit` as well.
+    OUTPUT = auto()  # a folder to create, or its address
+    RECIPE = auto()  # a name, or a TOML file, which is uploaded with a job
+    ENCODER = auto()  # a name, or file.py:function, whose file is uploaded with a job
+    # Can also be set by `submit`.
     WORKERS = auto()
     CPUS_PER_WORKER = auto()
     GPUS_PER_WORKER = auto()
     CAPACITY_TIMEOUT = auto()
-    # Set by the job alone: the cluster that it runs on.
+    # Set only by the job: the cluster that it runs on.
     ADDRESS = auto()
-    # Makes no sense in a job.
+    # Has no meaning in a job.
     NOT_IN_A_JOB = auto()
 
 
-# Where only one file will do.
+# Kinds whose value is a single file.
 FILES = (Kind.CHECKPOINT, Kind.TRIGGER, Kind.REFERENCES, Kind.RECIPE)
 
 
 class Use(Enum):
-    WORD = auto()  # no path in it
+    WORD = auto()  # contains no path
     INPUT = auto()  # must exist where the command runs
     OUTPUT = auto()
-    TRAVELS = auto()  # a small local file that a job takes along
+    UPLOAD = auto()  # a small local file that is uploaded with a job
 
 
 @dataclass(frozen=True)
 class Value:
-    """One value in three parts, of which the middle one is the path or address."""
+    """A value split into the text before, the path or address, and the text after."""
 
     use: Use
     path: str = ""
@@ -72,7 +72,7 @@ class Value:
 
 
 def read_value(kind: Kind, text: str) -> Value:
-    """Where the path is in a value of that kind. Raises UsageError for one without a name."""
+    """Finds the path in a value. Raises UsageError for a NAME=PATH without a name."""
     word = Value(Use.WORD, before=text)
     match kind:
         case Kind.CHECKPOINT | Kind.CHECKPOINT_OR_RUN | Kind.IMAGES:
@@ -87,24 +87,24 @@ def read_value(kind: Kind, text: str) -> Value:
                 return Value(Use.INPUT, text)
             name, _ = split_settings(text)
             path = name.rpartition(":")[0]
-            return Value(Use.TRAVELS, path, after=text[len(path) :]) if is_user_code(name) else word
+            return Value(Use.UPLOAD, path, after=text[len(path) :]) if is_user_code(name) else word
         case Kind.REFERENCES:
             return word if text.isdecimal() else Value(Use.INPUT, text)
         case Kind.RECIPE:
             if is_remote(text):
                 return Value(Use.INPUT, text)
-            return Value(Use.TRAVELS, text) if text.endswith(".toml") or "/" in text else word
+            return Value(Use.UPLOAD, text) if text.endswith(".toml") or "/" in text else word
         case Kind.ENCODER:
             path, colon, function = text.rpartition(":")
-            return Value(Use.TRAVELS, path, after=colon + function) if is_user_code(text) else word
+            return Value(Use.UPLOAD, path, after=colon + function) if is_user_code(text) else word
         case _:
             return word
 
 
 def split_name(text: str) -> tuple[str, str]:
-    """`NAME=PATH` as name and path; a path alone is named after its last part."""
+    """Splits `NAME=PATH` into name and path; a plain path is named after its last part."""
     name, equals, path = text.partition("=")
-    if not equals or "://" in name:  # an address may hold "=" in its settings
+    if not equals or "://" in name:  # the settings of an address may contain "="
         name, path = text.partition("?")[0].rstrip("/").rpartition("/")[2], text
     if not name or not path:
         raise UsageError(f'"{plain(text)}" must be NAME=PATH.')
@@ -120,15 +120,15 @@ def kinds_of(command: Any) -> dict[str, Kind]:
     return {name: found[0] for name, found in marks.items() if found}
 
 
-def texts_of(value: Any) -> list[str]:
-    """The one or more values of a parameter; none where it was left out."""
+def values_of(value: Any) -> list[str]:
+    """The values of a parameter as a list, empty if it was not given."""
     if value is None:
         return []
     return [str(each) for each in (value if isinstance(value, list | tuple) else [value])]
 
 
 class CheckedCommand(TyperCommand):
-    """A command that refuses empty, misspelt and missing inputs before it imports anything."""
+    """A command that refuses empty, invalid and missing inputs before it imports anything."""
 
     def invoke(self, ctx: Any) -> Any:
         for name, kind, text in _marked_values(self, ctx.params):
@@ -140,18 +140,18 @@ def _marked_values(command: Any, values: Mapping[str, Any]) -> Iterator[tuple[st
     kinds = kinds_of(command)
     for parameter in command.params:
         if kind := kinds.get(parameter.name):
-            for text in texts_of(values.get(parameter.name)):
+            for text in values_of(values.get(parameter.name)):
                 yield label(parameter), kind, text
 
 
 def label(parameter: Any) -> str:
-    """`--data`, or `FILE` for an argument: how a message calls the parameter."""
+    """The name of a parameter in messages: `--data`, or `FILE` for an argument."""
     if parameter.param_type_name == "argument":
         return str(parameter.metavar or parameter.name.upper()).removesuffix("...")
     return next((word for word in parameter.opts if word.startswith("--")), parameter.opts[0])
 
 
-# The class of error that the library raises for the same mistake.
+# The error class that the library raises for the same problem.
 _MISSING: dict[Kind, type[MimicError]] = {
     Kind.CHECKPOINT: NotACheckpointError,
     Kind.CHECKPOINT_OR_RUN: NotACheckpointError,
@@ -161,13 +161,13 @@ _MISSING: dict[Kind, type[MimicError]] = {
 
 def _check(name: str, kind: Kind, text: str) -> None:
     value = checked_value(name, kind, text)
-    if value.use in (Use.INPUT, Use.TRAVELS) and is_missing(value.path):
-        error = UsageError if value.use is Use.TRAVELS else _MISSING.get(kind, DataError)
+    if value.use in (Use.INPUT, Use.UPLOAD) and is_missing(value.path):
+        error = UsageError if value.use is Use.UPLOAD else _MISSING.get(kind, DataError)
         raise error(f"{name}: {plain(value.path)} does not exist.")
 
 
 def checked_value(name: str, kind: Kind, text: str) -> Value:
-    """Like `read_value`. Raises UsageError for an empty value and for an address that cannot be."""
+    """Like `read_value`. Also raises UsageError for an empty value and an invalid address."""
     if not text.strip():
         raise UsageError(f"{name} is empty.")
     value = read_value(kind, text)

@@ -1,4 +1,4 @@
-"""Options that more than one command has, with the same words and the same mark (`Kind`)."""
+"""Options that several commands share, each with its help text and its mark (`Kind`)."""
 
 from __future__ import annotations
 
@@ -103,8 +103,8 @@ WorkerRange = Annotated[
         "--workers",
         metavar="N or MIN-MAX",
         rich_help_panel=_SCALE,
-        help="Ray Train workers. With a range, the run starts with as many as the cluster can "
-        "place, and continues with the remaining ones when a worker dies.",
+        help="Ray Train workers. With a range, the run starts with as many as fit the cluster, and "
+        "continues with the remaining ones when a worker dies.",
     ),
     Kind.WORKERS,
 ]

@@ -32,7 +32,7 @@ def command(
     source: Annotated[
         str,
         typer.Option(
-            help="Where images are: local (one disk per node) or object (storage, at S3's rates).",
+            help="Location of the images: local (a disk per node) or object (storage such as S3).",
             rich_help_panel=_LOADER,
         ),
     ] = "local",

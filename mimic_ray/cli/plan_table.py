@@ -77,7 +77,7 @@ def gib(size: float) -> str:
 
 
 def slow_start(plan: Plan, need: Loader) -> str:
-    """How long the first epoch takes if it waits for the source."""
+    """A note on the duration of the first epoch if it is limited by the source."""
     if need.limit_mb_s >= need.read_mb_s:
         return ""
     size = plan.steps // plan.epochs * plan.batch * plan.gpus
@@ -87,7 +87,7 @@ def slow_start(plan: Plan, need: Loader) -> str:
 
 
 def as_options(changes: Changes) -> str:
-    """Changes of a plan as they are written on the command line."""
+    """Changes of a plan as command line options."""
     words = []
     for name, value in changes.items():
         if name == "settings":
@@ -98,15 +98,13 @@ def as_options(changes: Changes) -> str:
 
 
 def closing(plan: Plan) -> Iterator[str]:
-    """The chosen strategy and its needs, or what would make the run fit."""
+    """The chosen strategy and its requirements, or the changes that would make the run fit."""
     if plan.chosen is None or plan.loader is None:
         if plan.advice:
             changes = "; or ".join(map(as_options, plan.advice))
             yield f"The run does not fit. It would fit with: {changes}."
         else:
-            yield (
-                "The run does not fit, and would not with accumulation, more GPUs or another card."
-            )
+            yield ("The run does not fit, not even with accumulation, more GPUs or another card.")
         return
     assumed = plan.assumptions
     yield (

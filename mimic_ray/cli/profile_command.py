@@ -53,8 +53,8 @@ def command(
 
     console.out.print(profile_table(found))
     console.out.print(
-        "Compare layers of one network, and each layer with the same network untrained; scores of "
-        "different networks do not compare."
+        "Compare layers of one network, and each layer with the same network untrained. Scores of "
+        "different networks are not comparable."
     )
     if out:
         console.out.print(f"Written to {out}", soft_wrap=True)

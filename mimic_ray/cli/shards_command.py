@@ -15,7 +15,7 @@ app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="rich", help="Build, check and describe image shards."
 )
 _SOURCES = "A folder of images or tars, tars, an npz, or torchvision:NAME:ROOT[:SPLIT]."
-_SIDE = "Resize larger images to squares of this side; by default files are copied as they are."
+_SIDE = "Resize larger images to squares of this side; by default files are copied unchanged."
 
 
 @app.command(cls=CheckedCommand)
@@ -30,7 +30,7 @@ def build(
     ] = 0.01,
     json: options.Json = False,
 ) -> None:
-    """Pack images into tars with a manifest.
+    """Pack images into tar files with a manifest.
 
     Example: mimic-ray shards build photos/ --side 256 --out set
     """

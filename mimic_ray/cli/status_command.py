@@ -35,7 +35,7 @@ def command(
     insecure: options.Insecure = False,
     json: options.Json = False,
 ) -> None:
-    """Show the progress of a job, as its run reports it at --out.
+    """Show the state of a job and the progress of its run.
 
     Example: mimic-ray status purify-1a2b3c4d --watch
     """
@@ -57,7 +57,7 @@ def command(
 
 
 def _watch(read: Callable[[], JobStatus], every_s: float) -> None:
-    """Redraws on a terminal; elsewhere prints each status that differs from the one before."""
+    """Redraws the status on a terminal; elsewhere prints it when it changes."""
     with ExitStack() as screen:
         view: Live | None = None
         before: Text | None = None

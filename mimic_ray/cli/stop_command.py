@@ -19,7 +19,7 @@ def command(
     address: options.JobAddress = None,
     insecure: options.Insecure = False,
 ) -> None:
-    """Stop a job. A purification writes a checkpoint first; continue it with --resume.
+    """Stop a job. A purification first writes a checkpoint; continue it with --resume.
 
     Example: mimic-ray stop purify-1a2b3c4d
     """
@@ -40,6 +40,6 @@ def command(
             "not started within 15 minutes. Try again once it runs."
         )
     raise ResourceError(
-        f"{job} still runs after {timeout:.0f} s: see mimic-ray logs {job}{client.server.option}, "
-        "and try again."
+        f"{job} is still running after {timeout:.0f} s: see mimic-ray logs {job}"
+        f"{client.server.option}, and try again."
     )

@@ -1,4 +1,4 @@
-"""A running search: a table on a terminal, elsewhere a line for each finished trial."""
+"""The progress of a search: a table on a terminal, elsewhere a line for each finished trial."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _WORDS = {"finished": "finished", "stopped": "stopped early", "failed": "failed"
 @contextmanager
 def shown_study() -> Iterator[Callable[[SearchProgress], None]]:
     """Yields a function that displays the progress of a search."""
-    if not console.draws_progress():
+    if not console.is_interactive():
         yield _Lines().update
         return
     table = _LiveTable()
@@ -38,7 +38,7 @@ def shown_study() -> Iterator[Callable[[SearchProgress], None]]:
 
 
 class _Lines:
-    """For logs: each trial once, when it has finished."""
+    """For logs: one line for each trial when it has finished."""
 
     def __init__(self) -> None:
         self._shown: set[str] | None = None
@@ -58,7 +58,7 @@ class _Lines:
 
 
 class _LiveTable:
-    """Starts with the first update, so that the bars of the preparation stay above it."""
+    """Starts with the first update, below the progress bars of the preparation."""
 
     def __init__(self) -> None:
         self._live: Live | None = None
@@ -138,7 +138,7 @@ def _worth_showing(ended: Sequence[Trial], number: int) -> list[Trial]:
 
 
 def _brief(settings: Mapping[str, object]) -> str:
-    """`rate 0.004, patch 0.5 x1.2 ...`: enough to tell trials apart."""
+    """A short form that identifies a trial: `rate 0.004, patch 0.5 x1.2 ...`."""
     words = []
     for key, value in settings.items():
         name = key.removeprefix("perturbations.").removeprefix("training.").removeprefix("loss.")

@@ -1,4 +1,4 @@
-"""mimic-ray submit: another command as a job on a Ray cluster."""
+"""mimic-ray submit: runs another command as a job on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import typer
 
 from mimic_ray.base.errors import UsageError
 from mimic_ray.cli import console, options
-from mimic_ray.cli.follow_job import follow_to_the_end
+from mimic_ray.cli.follow_job import follow_until_end
 
-# All words from the name of the inner command on belong to it, with or without a "--" before it.
+# All arguments from the name of the inner command on belong to it, with or without a "--" before.
 CONTEXT = {"allow_interspersed_args": False}
 
 
@@ -58,15 +58,15 @@ def command(
 ) -> None:
     """Run a command as a job on a Ray cluster.
 
-    The job takes this package, a recipe file and an encoder's module along. Images, checkpoints
-    and results must lie where the cluster can reach them.
+    The package, a recipe file and your own Python files are uploaded with the job. Images,
+    checkpoints and results must be at locations that the cluster can reach.
 
     Example: mimic-ray submit --address http://head:8265 --workers 4 --gpus-per-worker 1 -- purify
     --encoder vit_b16 --teacher s3://bucket/suspect.pth --data s3://bucket/shards
     --out s3://bucket/purified
     """
     from mimic_ray.cli.job_command import job_command
-    from mimic_ray.workflows.submit import submit, wait_for_start, what_it_waits_for
+    from mimic_ray.workflows.submit import pending_reason, submit, wait_for_start
 
     sent = submit(
         job_command(
@@ -84,16 +84,16 @@ def command(
     )
     again = f"{sent.job.id}{sent.client.server.option}"
     if not sent.fresh:
-        console.note(f"The job exists already ({sent.job.state}); nothing was sent.")
+        console.note(f"The job already exists ({sent.job.state}); nothing was sent.")
     job = wait_for_start(sent.client, sent.job, pending_timeout)
     if job.state == "PENDING":
         console.note(
-            f"PENDING after {pending_timeout:.0f} s: {what_it_waits_for(sent.client, job)}. The "
-            "job stays in Ray's queue, where it cannot be stopped; it fails if it has not started "
+            f"PENDING after {pending_timeout:.0f} s: {pending_reason(sent.client, job)}. The "
+            "job stays in Ray's queue and cannot be stopped there; it fails if it has not started "
             "within 15 minutes."
         )
     if wait:
-        job = follow_to_the_end(sent.client, job.id, sys.stderr if json else sys.stdout)
+        job = follow_until_end(sent.client, job.id, sys.stderr if json else sys.stdout)
     if json:
         console.print_json({"job": job.id, "state": job.state, "fresh": sent.fresh})
     elif not wait:

@@ -27,7 +27,7 @@ def command(
         str, typer.Option(help="Study folder to create, or s3://bucket/study."), Kind.OUTPUT
     ],
     trials: Annotated[
-        int, typer.Option(min=1, help="Trials in all, with those of a resumed study.")
+        int, typer.Option(min=1, help="Number of trials, including those of a resumed study.")
     ] = 16,
     recipe: options.RecipeName = "auto",
     setting: options.Setting = None,
@@ -38,11 +38,11 @@ def command(
     ] = False,
     held_out: Annotated[
         float,
-        typer.Option(help="Share of the images to score trials on, not to train on."),
+        typer.Option(help="Share of the images that score trials and are not trained on."),
     ] = 0.2,
     trusted: Annotated[
         list[str] | None,
-        typer.Option(help="A checkpoint that was never attacked, to compare with; repeatable."),
+        typer.Option(help="A checkpoint that was never attacked, as a reference; repeatable."),
         Kind.CHECKPOINT,
     ] = None,
     search: Annotated[
@@ -91,7 +91,7 @@ def command(
         Kind.GPUS_PER_WORKER,
     ] = None,
     concurrent_trials: Annotated[
-        int, typer.Option(min=0, rich_help_panel="Where", help="Trials at once; 0 is all that fit.")
+        int, typer.Option(min=0, rich_help_panel="Where", help="Parallel trials; 0: all that fit.")
     ] = 0,
     address: options.Address = None,
     wait_for_capacity: options.WaitForCapacity = 0,
@@ -117,13 +117,13 @@ def command(
     ] = None,
     trigger: Annotated[
         str | None,
-        typer.Option(rich_help_panel=_ORACLE, help="As in mimic-ray evaluate."),
+        typer.Option(rich_help_panel=_ORACLE, help="The trigger, as for mimic-ray evaluate."),
         Kind.TRIGGER,
     ] = None,
     target: Annotated[str | None, typer.Option(rich_help_panel=_ORACLE)] = None,
     json: options.Json = False,
 ) -> None:
-    """Search the recipe that purifies an encoder best, with clean, unlabelled images only.
+    """Search for the recipe that purifies an encoder best, with clean, unlabelled images only.
 
     Example: mimic-ray tune --encoder vit_b16 --teacher suspect.pth --data shards/ --out study
     """
@@ -137,7 +137,7 @@ def command(
         on_progress = preparing.enter_context(console.progress())
 
         def on_search_progress(progress: SearchProgress) -> None:
-            preparing.close()  # the table replaces the bars
+            preparing.close()  # the table replaces the progress bars
             show(progress)
 
         found = tune(
@@ -179,15 +179,15 @@ def command(
 
     console.out.print(front_table(found.front, found.chosen))
     console.out.print(
-        f"{found.study}: {len(found.trials)} trials. The table shows those that no other beats in "
-        "both scores; * marks the chosen one.",
+        f"{found.study}: {len(found.trials)} trials. The table shows the Pareto front of both "
+        "scores; * marks the chosen trial.",
         soft_wrap=True,
     )
     console.out.print(f"  best recipe  {found.best}", soft_wrap=True)
     console.out.print(f"  report       {found.report}", soft_wrap=True)
     console.out.print(
         f"Purify with it: mimic-ray purify --encoder {encoder} --teacher {teacher} --data {data} "
-        f"--config {found.best} --out purified",
+        f"--recipe {found.best} --out purified",
         soft_wrap=True,
     )
 

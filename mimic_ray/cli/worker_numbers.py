@@ -9,7 +9,7 @@ from mimic_ray.base.text import plain
 
 
 def parse_worker_range(text: str) -> tuple[int, int]:
-    """`4` or `1-3` as the fewest and the most workers. Raises UsageError for anything else."""
+    """`4` or `1-3` as minimum and maximum. Raises UsageError for anything else."""
     found = re.fullmatch(r"(\d+)(?:-(\d+))?", text.strip())
     fewest = int(found[1]) if found else 0
     most = int(found[2]) if found and found[2] else fewest
@@ -20,7 +20,7 @@ def parse_worker_range(text: str) -> tuple[int, int]:
 
 
 def parse_worker_counts(text: str) -> list[int]:
-    """`1,2,4` as sorted numbers of workers. Raises UsageError for anything else."""
+    """`1,2,4` as a sorted list. Raises UsageError for anything else."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
         value = option("workers", f'"{plain(text)}"')

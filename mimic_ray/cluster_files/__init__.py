@@ -12,6 +12,6 @@ cloud_checks          their parts for AWS and GCP, by the SDKs of these clouds
 ray_start_checks      options of `ray start`
 kubernetes_schemas    the schemas of KubeRay (packaged) and of Kubernetes (kubernetes-validate)
 kubernetes_checks     Kubernetes files
-kuberay_rules         what KubeRay's operator refuses later
+kuberay_rules         rules of KubeRay's operator that its schema does not have
 security_advice       warnings about exposed ports, tokens and images
 """

@@ -1,8 +1,7 @@
-"""The keys of `provider` and `node_config` for AWS and GCP, which Ray passes on unchecked.
+"""Checks the keys of `provider` and `node_config` for AWS and GCP, which Ray does not check.
 
-`node_config` is checked against the request model of the cloud's own SDK: RunInstances in botocore,
-`instances` of the Compute API in google-api-python-client. If the SDK is not installed, a note says
-so.
+`node_config` is checked against the request model of the cloud's SDK: RunInstances in botocore,
+`instances` of the Compute API in google-api-python-client. Without the SDK there is a note instead.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _PROVIDER: Mapping[str, tuple[str, ...]] = {
     "aws": (*_PROVIDER_KEYS, "cloudwatch", "aws_credentials", "key_pair", "security_group"),
     "gcp": (*_PROVIDER_KEYS, "project_id", "gcp_credentials"),
 }
-# Without one of these Ray fails with a KeyError after it has started to create things.
+# Without one of these, Ray fails with a KeyError after it has created some resources.
 _REQUIRED = {"aws": ["region"], "gcp": ["region", "availability_zone", "project_id"]}
 _MACHINE = {"aws": "InstanceType", "gcp": "machineType"}
 # Keys of `node_config` that Ray itself reads, and that name the machine in another way.

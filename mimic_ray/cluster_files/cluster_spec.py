@@ -20,7 +20,7 @@ _NFS_EXPORT = re.compile(r"[\w.-]+:/[\w./-]*")
 _VOLUME_CLAIM = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _INTERFACE = re.compile(r"[\w^=,.@-]+")
 
-# Settings that only some providers have. One that would have no effect is an error.
+# Settings of some providers only. A setting without effect is an error.
 _CLOUDS = ("aws", "gcp")
 _ONLY = {
     **dict.fromkeys(("region", "zone", "disk", "head_role", "worker_role"), _CLOUDS),
@@ -35,7 +35,7 @@ _ONLY = {
 class ClusterSpec:
     """One cluster. A worker is a Ray Train worker with one GPU, as in `purify --workers`.
 
-    Raises UsageError for settings that do not fit together.
+    Raises UsageError for incompatible settings.
     """
 
     provider: str
@@ -125,7 +125,9 @@ class ClusterSpec:
         if self.shared and not pattern.fullmatch(self.shared):
             raise UsageError(f'{option("shared")} "{self.shared}" must be {form}.')
         if self.interface and not _INTERFACE.fullmatch(self.interface):
-            raise UsageError(f'{option("interface")} "{self.interface}" must be a name as ens5.')
+            raise UsageError(
+                f'{option("interface")} "{self.interface}" must be an interface name such as ens5.'
+            )
 
     @property
     def head_machine(self) -> machines.Machine:

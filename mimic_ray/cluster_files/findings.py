@@ -1,4 +1,4 @@
-"""What `validate` reports: one sentence each, with its path in the file and a suggestion."""
+"""The findings of `validate`: one sentence each, with its path in the file and a suggestion."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ YamlPath = tuple[str | int, ...]  # keys and list indices from the top of a docu
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong at a path of a document. `near` are names that were probably meant."""
+    """A problem at a path of a document. `near` are names that were probably meant."""
 
     path: YamlPath
     message: str
@@ -61,7 +61,7 @@ def unknown_key(path: YamlPath, name: object, known: Iterable[str]) -> Problem:
 
 
 def unknown_name(path: YamlPath, kind: str, name: object, known: Iterable[str]) -> Problem:
-    """The value at `path` names a `kind` of thing that does not exist."""
+    """The value at `path` is not the name of an existing `kind`."""
     message = f'There is no {kind} "{plain(name, 80)}".'
     return Problem(path, message, "error", nearest(str(name), known))
 

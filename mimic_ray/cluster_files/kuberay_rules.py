@@ -1,6 +1,6 @@
-"""What KubeRay's operator refuses although its schema accepts it.
+"""Rules of KubeRay's operator that its schema does not express.
 
-Kubernetes accepts such a file without an error, but no pod starts: the reason is only in an event
+Kubernetes accepts a file that violates them, but no pod starts, and the reason is only in an event
 of the resource. Source: `ray-operator/controllers/ray/utils/validation.go` of v1.7.0, without the
 rules that need a feature gate or another resource.
 """

@@ -1,7 +1,7 @@
-"""Kubernetes documents: against their schema, and what the schemas of KubeRay do not express.
+"""Checks Kubernetes documents against their schema, and rules that KubeRay's schema does not have.
 
-That is: minReplicas is at most maxReplicas, a mount names a volume of its pod, a request for GPUs
-equals its limit, `rayStartParams` are options of `ray start`.
+These rules are: minReplicas is at most maxReplicas, a mount names a volume of its pod, a request
+for GPUs equals its limit, `rayStartParams` are options of `ray start`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _INSTALL = "install its schemas with: pip install 'mimic-ray[cluster-check]'"
 
 
 def kubernetes_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
-    """Everything wrong in one document."""
+    """All problems of one document."""
     for name in ("apiVersion", "kind"):
         if not isinstance(document.get(name), str):
             yield Problem((), f'"{name}" is missing.')

@@ -30,7 +30,7 @@ _METADATA: dict[str, Any] = {
 
 
 def core_installed() -> bool:
-    """Whether the schemas of Kubernetes itself are there."""
+    """Whether the schemas of Kubernetes itself are installed."""
     return find_spec("kubernetes_validate") is not None
 
 

@@ -1,10 +1,9 @@
 """The machines of each provider by GPU.
 
-The names of GPUs are those of `mimic-ray plan`: a100 is the card with 80 GB, a100_40 that with 40
-GB. Figures: for AWS from its API (a test compares them with the copy in moto), for GCP from its
-page "GPU machine types" (A2 and A3 were compared with a public catalogue of November 2026). Among
-machines with the same GPUs, the table has the one with about 16 CPUs per GPU, because CPUs decode
-and augment the images.
+GPU names are those of `mimic-ray plan`: a100 has 80 GB, a100_40 has 40 GB. The figures for AWS are
+from its API (a test compares them with the copy in moto), those for GCP from its page "GPU machine
+types" (A2 and A3 were compared with a public catalogue of November 2026). Among machines with the
+same GPUs, the table has the one with about 16 CPUs per GPU, because CPUs decode and augment images.
 """
 
 from __future__ import annotations
@@ -96,7 +95,7 @@ GCP: Mapping[str, tuple[Machine, ...]] = {
 HEADS = {"aws": Machine("m7i.2xlarge", 0, 8, 32), "gcp": Machine("n2-standard-8", 0, 8, 32)}
 
 # The value of the node label `nvidia.com/gpu.product`, which NVIDIA's GPU feature discovery sets. A
-# pod requests a little less CPU and memory per GPU than the machines above have.
+# pod requests slightly less CPU and memory per GPU than the machines above have.
 _PRODUCTS = {
     "t4": "Tesla-T4",
     "v100": "Tesla-V100-SXM2-32GB",
@@ -120,7 +119,7 @@ TOO_OLD = ("v100",)
 
 
 def choose(provider: str, gpu: str, workers: int, gpus_per_node: int | None) -> Machine:
-    """The smallest machine that holds all workers, else the largest.
+    """The smallest machine that fits all workers, else the largest.
 
     With `gpus_per_node`, the machine with that many GPUs. Raises UnknownNameError for a GPU that
     the provider does not have, UsageError for another number of GPUs.

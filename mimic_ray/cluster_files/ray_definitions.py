@@ -1,7 +1,8 @@
-"""What the installed Ray defines about cluster files: its schema, rules, providers and options.
+"""The definitions of cluster files in the installed Ray: schema, rules, providers and options.
 
-Only this module imports Ray, and it starts nothing. Most of what it reads is private in Ray, so the
-version is pinned, and the test of this module shows what a new version changes.
+This is the only module here that imports Ray, and it starts nothing. Most of these definitions are
+private in Ray, so the version is pinned, and the tests of this module show changes of a new
+version.
 """
 
 from __future__ import annotations
@@ -49,10 +50,10 @@ def start_options() -> frozenset[str]:
 
 
 def refusal(config: Mapping[str, Any]) -> str:
-    """Why Ray refuses a file that fits its schema; empty if it accepts the file."""
+    """Why Ray refuses a file that matches its schema; empty if it accepts the file."""
     from ray.autoscaler._private.util import prepare_config, validate_config
 
-    # Ray prints and logs advice about other things.
+    # Ray also prints and logs unrelated advice.
     unused = io.StringIO()
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)

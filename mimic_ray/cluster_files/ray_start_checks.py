@@ -1,6 +1,6 @@
 """The options of `ray start` in a cluster file.
 
-No schema lists them. A misspelt option stops the head at start-up, or makes a pod restart forever.
+They are in no schema. A misspelt option stops the head at start-up or makes a pod restart forever.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from mimic_ray.cluster_files.schema_checks import schema_problems
 
 
 def ray_up_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """All problems of the schemas; Ray's own rules only if there is no error among them."""
+    """All problems of the schemas and, if there are no errors, of Ray's rules."""
     found = [
         *schema_problems(ray_schema(), config),
         *_provider_problems(config),

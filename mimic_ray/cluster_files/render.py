@@ -53,7 +53,7 @@ def _templates() -> Environment:
 
 
 def yaml_scalar(value: object) -> str:
-    """One line of YAML that reads back as `value`, whatever characters a text contains."""
+    """One line of YAML that reads back as `value`, for any characters in a text."""
     import yaml
 
     text: str = yaml.safe_dump(value, default_flow_style=True, width=float("inf"))

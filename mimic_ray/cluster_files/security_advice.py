@@ -1,7 +1,7 @@
-"""Warnings about what Ray and Kubernetes accept: exposed ports, a missing token, mutable images.
+"""Warnings about insecure but valid files: exposed ports, a missing token, mutable images.
 
 Anyone who can reach Ray's ports can run code (CVE-2023-48022), so a file should keep them closed
-and require the token. An image without a version can change every time it is pulled.
+and require the token. An image without a version can change whenever it is pulled.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reads YAML together with the line of every key, which findings report.
+"""Reads YAML with the line of every key, for findings.
 
 Only plain YAML is accepted: no tags that create objects, no key twice in a mapping (YAML silently
 uses the last one), no aliases that expand without bound.
@@ -20,7 +20,7 @@ _TEXT_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 
 
 class YamlSyntaxError(ValueError):
-    """A text that is not plain YAML. `validate` turns it into a finding."""
+    """A text is not plain YAML. `validate` converts this error to a finding."""
 
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(f"line {line}: {reason}")

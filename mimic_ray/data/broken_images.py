@@ -10,9 +10,9 @@ from mimic_ray.data.image_source import ImageSource
 
 
 def check_broken(source: ImageSource, broken: Sequence[tuple[str, str]], limit: float) -> None:
-    """Raises DataError if more than the share `limit` of the images, or all of them, are broken.
+    """Raises DataError if all images, or more than the share `limit`, are broken.
 
-    `broken` has the key of each and the reason.
+    `broken` has the key and the reason of each one.
     """
     total = len(source)
     if not broken or (len(broken) < total and len(broken) <= limit * total):

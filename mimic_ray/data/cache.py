@@ -1,12 +1,12 @@
-"""Images decoded once to squares of uint8, and kept in memory or in a file on local disk.
+"""Images decoded once to squares of uint8, and cached in memory or in a file on local disk.
 
 up to memory_limit_bytes    an array in memory, filled when it is opened
 above, or from storage      a memory-mapped file in the cache folder, shared by all processes of the
                             machine: the first epoch fills it, later epochs and runs read it
 above disk_limit_bytes      images that do not fit into the file are decoded in every epoch
 
-Position i shows the same image in each case and for any number of workers. A broken image is
-replaced by another one, chosen by its row alone; broken images are counted and reported.
+Position i has the same image in each case and for any number of workers. A broken image is replaced
+by another one that depends only on its row; broken images are counted and reported.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from mimic_ray.data.pixel_store import (
     RowNumbers,
 )
 from mimic_ray.data.resize import centre_square
-from mimic_ray.data.threads import in_order, usable_cpus
+from mimic_ray.data.threads import map_in_order, usable_cpus
 
 Progress = Callable[[int, int], None]
 
-# For smaller images the interpreter's lock costs more than a second thread gains.
+# For smaller images the GIL costs more than a second thread gains.
 _THREADS_FROM_SIDE = 64
-# Extra threads, because some wait for the network.
+# More threads than CPUs, because some wait for the network.
 _WAITING_THREADS = 2
 _CHUNK = 64
 _PASS = 256
@@ -63,8 +63,8 @@ def open_pixels(
     done, images in total). Otherwise each image is decoded on first use. `disk_limit_bytes` None
     means the limit of the cache folder.
 
-    Raises DataError as soon as more than `broken_share` of the images, or all, are found broken;
-    DiskFullError.
+    Raises DataError as soon as all images, or more than the share `broken_share`, are found to be
+    broken; DiskFullError.
     """
     row_bytes = 3 * side * side
     if len(source) * row_bytes <= memory_limit_bytes and not source.remote:
@@ -81,9 +81,9 @@ def open_pixels(
 
 
 class Pixels:
-    """Decoded images by position; any thread may gather. `fingerprint` is that of the source.
+    """Decoded images by position, thread-safe. `fingerprint` is that of the source.
 
-    `source_rows` gives the row in the source of the image at each position.
+    `source_rows` maps positions to rows of the source.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Pixels:
 
     @property
     def broken(self) -> list[tuple[str, str]]:
-        """(key, reason) of images found broken so far by any process of this machine."""
+        """(key, reason) of the broken images that any process of this machine has found so far."""
         with self._lock:
             self._reasons.update(self._store.broken())
             found = sorted(self._reasons.items())
@@ -135,9 +135,9 @@ class Pixels:
     def without_broken(self, progress: Progress | None = None) -> Pixels:
         """The same images without the broken ones, for statistics over images.
 
-        Decodes every image that was not decoded before.
+        Decodes all images that have not been decoded yet.
         """
-        if not isinstance(self._store, MemoryStore):  # filled when it was opened
+        if not isinstance(self._store, MemoryStore):  # which is filled when it is opened
             self.decode_all(progress)
         whole = [row for row in self.source_rows if row not in self._reasons]
         rows = np.asarray(whole, dtype=np.int64)
@@ -155,7 +155,7 @@ class Pixels:
         """Decodes the images that are not `present` into `images`; the positions of broken ones."""
         broken = [int(p) for p in np.flatnonzero(~present) if int(rows[p]) in self._reasons]
         missing = np.setdiff1d(np.flatnonzero(~present), broken)
-        # In the order of the source, so that one request brings neighbours.
+        # In the order of the source, so that one request fetches neighbours.
         missing = missing[np.argsort(rows[missing], kind="stable")]
 
         def work(chunk: range) -> list[tuple[int, str]]:
@@ -174,7 +174,7 @@ class Pixels:
         threads = usable_cpus() if self.side >= _THREADS_FROM_SIDE else 1
         threads += _WAITING_THREADS if self._source.remote else 0
         chunk = min(_CHUNK, max(1, len(missing) // (2 * threads)))
-        for _, failed in in_order(work, len(missing), chunk, threads):
+        for _, failed in map_in_order(work, len(missing), chunk, threads):
             for position, reason in failed:
                 self._add_broken(int(rows[position]), reason)
                 broken.append(position)
@@ -187,10 +187,10 @@ class Pixels:
         return centre_square(decode(content), self.side).transpose(2, 0, 1)
 
     def _replacement(self, broken: int) -> Pixels8:
-        """The image shown instead of a broken one: a function of its row and of which images are
-        broken, so it is the same for every worker, and after a resume."""
+        """The replacement of a broken image. It depends only on the row and on which images are
+        broken, so it is the same for every worker and after a resume."""
         total = len(self._source)
-        # Scattered, so that the images of one broken shard do not all get the same replacement.
+        # Pseudo-random, so that the images of one broken shard get different replacements.
         first = int.from_bytes(hashlib.sha256(str(broken).encode()).digest()[:8]) % total
         for step in range(total):
             row = np.asarray([(first + step) % total], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Keeps the cache folder within its limit: evicts unused items, least recently used first."""
+"""Keeps the cache folder within its limit by evicting unused items, least recently used first."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimic_ray.base.errors import UsageError
-from mimic_ray.base.locks import while_unused
+from mimic_ray.base.locks import try_exclusive_lock
 from mimic_ray.base.text import plain
 
 _VARIABLE = "MIMIC_RAY_CACHE_GIB"
 _DEFAULT_GIB = 256.0
-# Everything in these folders can be made again.
+# Everything in these folders can be computed again.
 _FOLDERS = ("pixels", "tars", "indexes", "digests")
-# An unfinished file older than this was left by a process that was killed.
+# An unfinished file older than this was left by a killed process.
 _UNFINISHED_S = 86_400.0
 
 
 @dataclass(frozen=True)
 class CachedItem:
-    """A file or folder that is removed as a whole. Its users hold `lock`."""
+    """A file or folder that is evicted as a whole. Its users hold `lock`."""
 
     path: Path
     size: int
@@ -45,8 +45,8 @@ def limit_bytes() -> int:
 
 
 def evict(cache: Path, needed: int) -> None:
-    """Removes unused items, least recently used first, until `needed` bytes fit the limit and the
-    disk. Does not fail if they do not: the caller finds out when it writes."""
+    """Evicts unused items, least recently used first, until `needed` bytes fit the limit and the
+    disk. Does not fail if they do not fit; the caller's write will."""
     _remove_unfinished(cache)
     items = sorted(items_of(cache), key=lambda item: item.used_s)
     total = sum(item.size for item in items)
@@ -63,9 +63,9 @@ def items_of(cache: Path) -> Iterator[CachedItem]:
         for path in _inside(cache / folder):
             if path.name.startswith(".") or ".tmp-" in path.name:
                 continue
-            with suppress(OSError):  # another process may remove it at the same time
+            with suppress(OSError):  # another process may have just removed it
                 parts = [*path.iterdir()] if path.is_dir() else [path]
-                # Sizes are disk usage: posix_fallocate has allocated the blocks.
+                # Sizes are disk usage, because posix_fallocate has allocated the blocks.
                 size = sum(file.stat().st_size for file in parts)
                 used_s = max(file.stat().st_mtime for file in parts)
                 # All tars share one lock, because a set uses many of them.
@@ -74,7 +74,7 @@ def items_of(cache: Path) -> Iterator[CachedItem]:
 
 
 def _removed(item: CachedItem) -> bool:
-    with while_unused(item.lock) as unused:
+    with try_exclusive_lock(item.lock) as unused:
         if not unused:
             return False
         _remove(item.path)
@@ -84,7 +84,7 @@ def _removed(item: CachedItem) -> bool:
 def _remove(path: Path) -> None:
     with suppress(OSError):
         if path.is_dir():
-            # Renamed first: a partly removed folder must not look like a complete one.
+            # Renamed first, because a partly removed folder must not look like a complete one.
             doomed = path.with_name(f".{path.name}.tmp-{os.getpid()}")
             path.rename(doomed)
             shutil.rmtree(doomed, ignore_errors=True)

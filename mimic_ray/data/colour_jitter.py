@@ -1,12 +1,12 @@
 """Brightness, contrast, saturation and hue of a batch, each image with its own values and order.
 
-The first three are one operation, `x <- clamp(f x + (1 - f) other)`, with black, the mean grey or
-the grey image as other. So all images go through the same slots together, whatever their order:
+The first three are one operation, `x <- clamp(f x + (1 - f) other)`, where `other` is black, the
+mean grey or the grey image. So all images go through the same slots together, in any order:
 
     3 blends | hue | 3 blends | to grey (a saturation of 0)
 
-and an image leaves a slot unused by f = 1, which changes no bit. The result is torchvision's
-ColorJitter and RandomGrayscale on float tensors with the same values, to 2e-6.
+An unused slot has f = 1, which changes no bit. The result equals torchvision's ColorJitter and
+RandomGrayscale on float tensors with the same parameters, to 2e-6.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ class Jitter(NamedTuple):
     """Parameters of B images."""
 
     factors: Tensor  # float [B, 4]: of brightness, contrast, saturation; shift of hue in turns
-    order: Tensor  # int64 [B, 4]: permutation of the four, first applied first
-    jittered: Tensor  # bool [B]: the four apply at all
-    grey: Tensor  # bool [B]: turned to grey in the end
+    order: Tensor  # int64 [B, 4]: permutation of the four, in the order of application
+    jittered: Tensor  # bool [B]: whether the four are applied
+    grey: Tensor  # bool [B]: whether the image is converted to grey at the end
 
     def to(self, device: torch.device) -> Jitter:
         return Jitter(*(part.to(device) for part in self))
 
 
 class Slots(NamedTuple):
-    """The same as weights of the blends: x <- f x + to_mean * mean grey + to_grey * grey."""
+    """The parameters as weights of blends: x <- f x + to_mean * mean grey + to_grey * grey."""
 
     factor: Tensor  # [B, 7]
     to_mean: Tensor
@@ -52,18 +52,18 @@ def jitter_from(
 ) -> Jitter:
     """Uniform numbers [B, JITTER_DRAWS] -> parameters of B images.
 
-    Factors are uniform in 1 -+ amount, the hue's shift in -+ amount of a turn; `jittered` and
+    Factors are uniform in 1 -+ amount, the shift of hue in -+ amount of a turn. `jittered` and
     `grey` are shares of the images. Raises ValueError for more than 1/6 of a turn.
     """
     if amounts[HUE] > 1 / 6:
-        raise ValueError(f"hue shifts up to 1/6 of a turn, got {amounts[HUE]}")
+        raise ValueError(f"the hue can shift by at most 1/6 of a turn, got {amounts[HUE]}")
     middle = draws.new_tensor([1.0, 1.0, 1.0, 0.0])
     factors = middle + draws.new_tensor(amounts) * (2 * draws[:, :4] - 1)
     return Jitter(factors, draws[:, 4:8].argsort(1), draws[:, 8] < jittered, draws[:, 9] < grey)
 
 
 def arrange(jitter: Jitter) -> Slots:
-    """Where each of an image's operations happens."""
+    """The slot of each operation of each image."""
     position = jitter.order.argsort(dim=1)
     blends, hue = position[:, :HUE], position[:, HUE:]
     # Positions 0..2 before the hue shift are slots 0..2, positions 1..3 after it slots 3..5.
@@ -93,15 +93,15 @@ def apply_(images: Tensor, slots: Slots) -> Tensor:
                 grey = _luma(images)
                 mean = grey.mean(dim=(2, 3), keepdim=True)
                 other = grey.mul_(to_grey).add_(mean.mul_(to_mean))
-            elif averaged:  # the mean of the grey image without making one
+            elif averaged:  # the mean of the grey image, without computing that image
                 other = _luma(images.mean(dim=(2, 3), keepdim=True)).mul_(to_mean)
             images.mul_(factor).add_(other).clamp_(0, 1)
     return images
 
 
 def _in_use(weights: Tensor) -> list[bool]:
-    """For each slot of weights [B, K], whether an image uses it; on a GPU, where asking would wait
-    for the device, always yes."""
+    """For each slot of weights [B, K], whether an image uses it. Always true on a GPU, where the
+    check would synchronise with the device."""
     if weights.is_cuda:
         return [True] * weights.shape[1]
     return (weights != 0).any(dim=0).tolist()
@@ -114,13 +114,13 @@ def _luma(images: Tensor) -> Tensor:
 
 
 def shift_hue_(images: Tensor, turns: Tensor) -> None:
-    """Turns the hue of images [B, 3, H, W] in HSV, in place; |turns| [B] at most 1/6.
+    """Shifts the hue of images [B, 3, H, W] in HSV, in place, by turns [B] of at most 1/6.
 
-    With M, m the largest and smallest channel, C = M - m and h the angle from a channel's own
-    colour, in sixths of a turn, HSV says: channel = m + C clamp(2 - |h|, 0, 1). Solved for h, red
-    has C |h| = 2 C - (R - G - B + M) and the sign of G - B, and likewise the others in turn. So
-    neither division nor case is needed, and up to 1/6 of a turn no wrap: past |h| = 3 the clamp
-    gives 0 either way.
+    Let M and m be the largest and smallest channel, C = M - m, and h the angle from a channel's own
+    colour in sixths of a turn. Then HSV defines channel = m + C clamp(2 - |h|, 0, 1). Solved for h,
+    red has C |h| = 2 C - (R - G - B + M) and the sign of G - B; the other channels follow by cyclic
+    permutation. This needs no division and no cases. Up to 1/6 of a turn it needs no wrap either,
+    because beyond |h| = 3 the clamp gives 0.
     """
     red, green, blue = images.split(1, dim=1)
     top = torch.maximum(torch.maximum(red, green), blue)

@@ -1,14 +1,14 @@
 """Random crops of a whole batch, each image with its own box: [B, C, P, P] -> [B, C, S, S].
 
-Three ways to the same picture, as torchvision's `resized_crop(..., antialias=True)` draws it:
+Three implementations of torchvision's `resized_crop(..., antialias=True)`:
 
-    grid      bilinear sampling of the batch at once; only when no box has to shrink
+    grid      bilinear sampling of the whole batch; only if no box shrinks
     one by one  torch's antialiased resize, fast on uint8, no large temporaries; for the CPU
-    product   rows @ image @ columns, the filter's weights as matrices; for the GPU, where 165
-              MFLOP an image (256 -> 224) are nothing and a loop would be slow
+    product   rows @ image @ columns, with the filter weights as matrices; for the GPU, where 165
+              MFLOP per image (256 -> 224) are negligible and a loop would be slow
 
-Grid and product agree with torchvision to 3e-7. One by one rounds uint8 crops to whole grey levels
-before anything else sees them, as Pillow and torchvision do.
+Grid and product agree with torchvision to 3e-7. "One by one" rounds uint8 crops to whole grey
+levels, like Pillow and torchvision.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def boxes_from(
 ) -> Tensor:
     """Uniform numbers [B, BOX_DRAWS] -> int64 [B, 4]: top, left, height, width in a square image.
 
-    Area is uniform in `scale` (shares of the image), width / height log-uniform in `ratio`. A box
-    that does not fit is drawn again, at most ten times, then the whole image is taken: the
+    The area is uniform in `scale` (shares of the image), width / height log-uniform in `ratio`. A
+    box that does not fit is drawn again, up to ten times; then the whole image is used. This is the
     distribution of torchvision's RandomResizedCrop.
     """
     low, high = math.log(ratio[0]), math.log(ratio[1])
@@ -38,7 +38,7 @@ def boxes_from(
     width = torch.sqrt(area * aspect).round().long()
     height = torch.sqrt(area / aspect).round().long()
     fits = (width > 0) & (width <= side) & (height > 0) & (height <= side)
-    # argmax finds the first of equal maxima, so the first box that fits.
+    # argmax returns the first maximum, which is the first box that fits.
     chosen = fits.int().argmax(dim=1, keepdim=True)
     found = fits.any(dim=1)
     height = torch.where(found, height.gather(1, chosen)[:, 0], side)
@@ -58,11 +58,11 @@ def crop(images: Tensor, boxes: Tensor, flip: Tensor, side: int) -> Tensor:
 
 
 def crop_by_grid(images: Tensor, boxes: Tensor, flip: Tensor, side: int) -> Tensor:
-    """Bilinear without antialias: right as long as no box is larger than `side`."""
+    """Bilinear without antialiasing; correct if no box is larger than `side`."""
     rows = _source(boxes[:, 0], boxes[:, 2], side)
     columns = _source(boxes[:, 1], boxes[:, 3], side)
     columns = torch.where(flip[:, None], columns.flip(1), columns)
-    # Pixel centres in the units of grid_sample: -1 and 1 are the outer edges of the image.
+    # Pixel centres in the units of grid_sample, where -1 and 1 are the edges of the image.
     rows, columns = ((2 * at + 1) / images.shape[-1] - 1 for at in (rows, columns))
     grid = rows.new_empty(len(rows), side, side, 2)
     grid[..., 0] = columns[:, None, :]
@@ -79,7 +79,7 @@ def crop_by_product(images: Tensor, boxes: Tensor, flip: Tensor, side: int) -> T
 
 
 def crop_one_by_one(images: Tensor, boxes: Tensor, flip: Tensor, side: int) -> Tensor:
-    """torch's own resize. A single image stays in the processor's cache, a batch would not."""
+    """torch's own resize. A single image fits the CPU cache, a batch does not."""
     cropped = torch.empty(len(images), images.shape[1], side, side)
     for out, image, (top, left, height, width), mirror in zip(
         cropped, images, boxes.tolist(), flip.tolist(), strict=True
@@ -96,23 +96,23 @@ def crop_one_by_one(images: Tensor, boxes: Tensor, flip: Tensor, side: int) -> T
 
 
 def as_float(images: Tensor) -> Tensor:
-    """uint8 -> float32 in [0, 1]; float passes through."""
+    """uint8 -> float32 in [0, 1]; float is returned unchanged."""
     return images.to(torch.float32).div_(255) if images.dtype == torch.uint8 else images
 
 
 def _source(start: Tensor, length: Tensor, side: int) -> Tensor:
-    """[B] -> [B, S]: where in the image, in pixels, each output pixel has its centre."""
+    """[B] -> [B, S]: the centre of each output pixel in the image, in pixels."""
     step = (length / side)[:, None]
     at = start[:, None] + (torch.arange(side, device=start.device) + 0.5) * step - 0.5
-    # Not beyond the box's own outer pixels: the border must not mix in what was cut away.
+    # Clamped to the box, so that the border does not include pixels outside it.
     return at.maximum(start[:, None]).minimum((start + length - 1)[:, None])
 
 
 def _triangles(start: Tensor, length: Tensor, size: int, side: int) -> Tensor:
-    """[B] -> [B, S, P]: weights of the image's pixels in each output pixel; each row sums to 1."""
+    """[B] -> [B, S, P]: the weights of the image's pixels in each output pixel; rows sum to 1."""
     step = (length / side)[:, None, None]
     centre = (torch.arange(side, device=start.device)[:, None] + 0.5) * step
-    # Counted from the box's start: smaller numbers, fewer bits lost.
+    # Relative to the start of the box, which loses fewer bits.
     pixel = torch.arange(size, device=start.device) - start[:, None]
     weights = (1 - (pixel[:, None] + 0.5 - centre).abs() / step.clamp(min=1)).clamp(min=0)
     weights = weights * ((pixel >= 0) & (pixel < length[:, None]))[:, None]

@@ -1,7 +1,7 @@
 """Decodes one untrusted image file to 8-bit RGB.
 
-The size in the header is checked before anything is allocated: decoders believe a file of 1 kB that
-claims 65,000 x 65,000 pixels.
+The size in the header is checked before anything is allocated, because decoders trust a file of
+1 kB that claims 65,000 x 65,000 pixels.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mimic_ray.base.text import plain
 
 Pixels8 = NDArray[np.uint8]
 
-# Other versions may differ in the last bit, so cached pixels are identified by this.
+# Part of the identity of cached pixels, because other versions may differ in the last bit.
 DECODER = f"decode 1, simplejpeg {simplejpeg.__version__}, pillow {PIL.__version__}"
 
 # By default Pillow also tries EPS, which starts Ghostscript.
@@ -69,7 +69,7 @@ def decode(content: bytes, pixel_limit: int = 50_000_000) -> Pixels8:
 
 
 def format_of(content: bytes) -> str:
-    """The usual suffix of an image that decodes: "jpg", "png", "webp", "gif", "bmp" or "tif"."""
+    """The suffix of an image's format: "jpg", "png", "webp", "gif", "bmp" or "tif"."""
     if content[8:12] == b"WEBP":
         return "webp"
     return next(suffix for start, suffix in _STARTS.items() if content.startswith(start))
@@ -88,7 +88,7 @@ def _decode_jpeg(content: bytes, pixel_limit: int) -> Pixels8:
     try:
         with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
             return _turned(pixels, _orientation(image))
-    except Exception:  # the pixels are fine; unreadable EXIF data is ignored
+    except Exception:  # unreadable EXIF data is ignored, because the pixels are valid
         return pixels
 
 

@@ -1,4 +1,4 @@
-"""What a distillation, a profile and an evaluation need from a set of decoded images."""
+"""The interface of decoded images for distillation, profile and evaluation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class DecodedImages(Protocol):
 
 
 class IdentifiedImages(DecodedImages, Protocol):
-    """Decoded images that know where they come from."""
+    """Decoded images with the identity of their set."""
 
     @property
     def fingerprint(self) -> str:

@@ -1,8 +1,7 @@
-"""Which worker reads which image in which step: a pure function of seed, step and rank.
+"""The images of each worker in each step, as a pure function of seed, step and rank.
 
-A global batch is the same for any number of workers, so a run may resume on another number. Shares
-differ by at most one image and every worker has one, so no worker waits for a batch that never
-comes.
+A global batch is the same for any number of workers, so a run can resume with another number.
+Shares differ by at most one image, and every worker has at least one, so collectives never hang.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from mimic_ray.base.text import count
 class EpochPlan:
     """The order of `images` images in batches of `global_batch`, over all epochs.
 
-    Each epoch is a new permutation, and drops the images that do not fill its last batch. Raises
-    UsageError if there are fewer images than one batch needs.
+    Each epoch is a new permutation and drops the incomplete last batch. Raises UsageError if there
+    are fewer images than one batch.
     """
 
     images: int

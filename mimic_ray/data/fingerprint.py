@@ -2,8 +2,8 @@
 
     fingerprint = SHA-256 over the lines "key NUL sha256-of-the-encoded-bytes", in order
 
-Hashing reads every file, so hashes are kept in the cache folder. They are valid while the inode,
-size, mtime and ctime of a file are unchanged, as in git's index.
+Hashing reads every file, so hashes are cached. They are valid while the inode, size, mtime and
+ctime of a file are unchanged, as in git's index.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def set_fingerprint(images: Iterable[tuple[str, str]]) -> str:
 
 
 def file_identity(path: Path) -> str:
-    """Changes when the content of `path` changes, unless its times are forged."""
+    """A text that changes with the content of `path`, unless its timestamps are forged."""
     facts = path.stat()
     return f"{facts.st_ino}-{facts.st_size}-{facts.st_mtime_ns}-{facts.st_ctime_ns}"
 
 
 def path_id(path: Path, identity: str = "") -> str:
-    """A file name for what the cache holds about `path`."""
+    """The file name of cached data about `path`."""
     return hashlib.sha256(f"{path.resolve()}\0{identity}".encode(errors="replace")).hexdigest()[:32]
 
 
@@ -51,7 +51,7 @@ def file_digests(root: Path, paths: Mapping[str, Path]) -> dict[str, str]:
 
 
 def remember(path: Path, content: bytes) -> None:
-    """Writes a file in the cache folder, if possible; only speed depends on it."""
+    """Writes a file to the cache folder if possible. Failures only cost time."""
     with suppress(OSError, DiskFullError):
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write_bytes(path, content)

@@ -11,7 +11,7 @@ from pathlib import Path
 from mimic_ray.base import files
 from mimic_ray.base.cache_dir import cache_dir
 from mimic_ray.base.errors import DataError
-from mimic_ray.base.locks import hold_in_use
+from mimic_ray.base.locks import shared_lock
 from mimic_ray.base.text import plain
 from mimic_ray.data.cache_eviction import evict
 from mimic_ray.data.fingerprint import file_identity, path_id
@@ -21,7 +21,7 @@ _CHUNK = 1 << 20
 
 
 def limit_bytes(packed: int) -> int:
-    """The size a gzip file may unpack to: 100 times its own plus 64 MiB, at most 32 GiB.
+    """The maximum unpacked size of a gzip file: 100 times its size plus 64 MiB, at most 32 GiB.
 
     Tars of small JPEGs compress to an eighth, a decompression bomb to a thousandth.
     """
@@ -29,7 +29,7 @@ def limit_bytes(packed: int) -> int:
 
 
 def is_gzip(path: Path) -> bool:
-    """Judged by its first bytes, not by its name. Raises DataError if it cannot be read."""
+    """Whether the first bytes are those of gzip. Raises DataError if the file cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(2) == GZIP_MAGIC
@@ -38,17 +38,17 @@ def is_gzip(path: Path) -> bool:
 
 
 def unpacked(path: Path) -> Path:
-    """The plain tar of a gzip file, in the cache folder, where it is made on first use.
+    """The plain tar of a gzip file, unpacked to the cache folder on first use.
 
-    Take `tars_in_use()` first, and hold it while the tar is used. Raises DataError for a damaged
-    file or one that exceeds `limit_bytes`, DiskFullError.
+    Call `tars_in_use()` first, and keep the descriptor open while the tar is used. Raises DataError
+    for a file that is damaged or exceeds `limit_bytes`; DiskFullError.
     """
     plain_tar = cache_dir() / "tars" / f"{path_id(path, file_identity(path))}.tar"
     if plain_tar.is_file():
         with suppress(OSError):
             os.utime(plain_tar)  # eviction takes the least recently used
         return plain_tar
-    evict(cache_dir(), path.stat().st_size)  # at least: JPEGs hardly compress
+    evict(cache_dir(), path.stat().st_size)  # a lower bound, but JPEGs hardly compress
     with files.disk_errors(plain_tar):
         try:
             plain_tar.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def unpacked(path: Path) -> Path:
 
 def tars_in_use() -> int:
     """Keeps the unpacked tars in the cache folder until the returned descriptor is closed."""
-    return hold_in_use(cache_dir() / "locks" / "tars.use")
+    return shared_lock(cache_dir() / "locks" / "tars.use")
 
 
 def _unpack(path: Path, target: Path) -> None:

@@ -23,8 +23,8 @@ from mimic_ray.data.names import (
 class ImageFolder:
     """The images below `root`, sorted by their relative names, which are the keys.
 
-    If every image is in one of several sub-folders, these are the classes. Hidden files and folders
-    are skipped, and links to folders are not followed. Raises DataError if there are no images.
+    If all images are in sub-folders, and there are several, these are the classes. Hidden files and
+    folders are skipped, and links to folders are not followed. Raises DataError without images.
     """
 
     remote = False

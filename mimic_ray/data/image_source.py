@@ -1,6 +1,6 @@
-"""Where images come from: one interface over folders, shards, npz files and data sets.
+"""Image sources: one interface for folders, shards, npz files and data sets.
 
-A source returns encoded files by index. It never decodes, unpickles or follows a name.
+A source returns encoded files by index. It does not decode or unpickle, nor open paths in the data.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from mimic_ray.data.torchvision_set import TorchvisionSet
 _PATTERN = re.compile(r"[*?\[{]")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
-# A process may have 1,024 files open by default.
+# By default a process can have 1,024 open files.
 _OPEN_TARS = 256
 
 
@@ -54,13 +54,13 @@ class ImageSource(Protocol):
     def remote(self) -> bool: ...
     def __len__(self) -> int: ...
     def read(self, index: int) -> bytes:
-        """The encoded file; from any thread. Raises BrokenImageError if it cannot be read."""
+        """The encoded file; thread-safe. Raises BrokenImageError if it cannot be read."""
         ...
 
 
 @runtime_checkable
 class BatchSource(Protocol):
-    """A source that reads many images at once faster than one by one."""
+    """A source that reads many images faster together than one by one."""
 
     def read_many(self, indices: Sequence[int]) -> list[bytes | BrokenImageError]: ...
 
@@ -83,7 +83,7 @@ def _read(source: ImageSource, index: int) -> bytes | BrokenImageError:
 
 
 def open_images(location: str | Path | Sequence[str | Path]) -> ImageSource:
-    """The images at `location`, which is one of
+    """The images at `location`, which is one of:
 
     - a folder of images, searched recursively, or of .tar, .tar.gz and .tgz shards;
     - one tar, or several as a pattern: `train-*.tar`, `train-{0000..0007}.tar`, `{a,b}.tar`;
@@ -113,7 +113,7 @@ def open_images(location: str | Path | Sequence[str | Path]) -> ImageSource:
 
 
 def require_batch(source: ImageSource, batch: int, setting: str = "training.batch") -> None:
-    """Raises DataError for fewer images than one batch; `setting` is what to lower."""
+    """Raises DataError if there are fewer images than one batch; `setting` is the one to lower."""
     if len(source) < batch:
         raise DataError(
             f"{source.location} has {count(len(source), 'image')}, fewer than one batch of "

@@ -62,7 +62,7 @@ def open_labelled(
             f"{source.location} has no labels: give shards with .cls members, one folder per "
             "class, or an npz file with y."
         )
-    # A replacement for a broken image would count another image twice.
+    # Without broken images, because a replacement would count another image twice.
     pixels = open_pixels(source, side, progress=progress).without_broken(progress)
     labels = torch.tensor(source.labels, dtype=torch.int64)[torch.as_tensor(pixels.source_rows)]
     keys = [source.keys[index] for index in pixels.source_rows]
@@ -72,7 +72,7 @@ def open_labelled(
 def open_some(location: str | Path, limit: int | None) -> ImageSource:
     """All images at `location`, or `limit` of them, evenly spaced.
 
-    Evenly, because the first images of a folder sorted by class belong to one class.
+    They are evenly spaced because the first images of a sorted folder belong to one class.
     """
     source = open_images(location)
     if limit is None or limit >= len(source):

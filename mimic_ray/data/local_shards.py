@@ -19,14 +19,14 @@ from mimic_ray.data.shard_index import INDEX_VERSION, cached_index, index_tar
 class LocalShards:
     """A ShardFolder on a file system. A compressed tar is unpacked into the cache folder.
 
-    With `keep_open`, tars stay open until this object is gone; else each read opens its tar.
+    With `keep_open`, tars stay open as long as this object exists; otherwise each read opens one.
     """
 
     remote = False
 
     def __init__(self, folder: Path, *, keep_open: bool = True) -> None:
         self._folder, self._keep_open = folder, keep_open
-        # By `as_key` of a shard's name, since an index holds valid UTF-8 only.
+        # By `as_key` of a shard's name, because an index contains only valid UTF-8.
         self._tars: dict[str, Path] = {}  # the plain form of each shard
         self._descriptors: dict[str, int] = {}
         self._eviction_lock = -1
@@ -53,7 +53,7 @@ class LocalShards:
         try:
             if not path.exists():
                 return None
-            if not path.is_file():  # opening a pipe would wait for a writer
+            if not path.is_file():  # opening a pipe would block
                 raise DataError(f"{path} cannot be read: it is not a regular file.")
             self._tars[shard] = tar = self._plain(path)
             if self._keep_open and shard not in self._descriptors:

@@ -43,7 +43,7 @@ _SCHEMA = pa.schema(
 class Entry(NamedTuple):
     """One image: `size` bytes at `offset` of the file `shard` in the manifest's folder.
 
-    What is unknown (the width in a tar without a manifest, the label in an unlabelled set) is None.
+    Unknown values (the width in a tar without a manifest, the label in an unlabelled set) are None.
     """
 
     key: str
@@ -61,7 +61,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class ShardFacts:
-    """A shard as it was built."""
+    """The facts of a shard when it was built."""
 
     name: str
     images: int
@@ -71,7 +71,7 @@ class ShardFacts:
 
 @dataclass(frozen=True)
 class SetFacts:
-    """set.json: the totals of a set of shards. `side` None: the images were not resized."""
+    """set.json: the totals of a set of shards. `side` is None if the images were not resized."""
 
     images: int
     total_bytes: int
@@ -89,12 +89,12 @@ def to_parquet(entries: Sequence[Entry]) -> bytes:
 
 
 def read_manifest(path: Path) -> list[Entry]:
-    """The entries in order. Raises DataError for a damaged table or one with paths in it."""
+    """The entries in order. Raises DataError for a damaged table and for paths in it."""
     return _entries(path, str(path))
 
 
 def parse_manifest(content: bytes, shown: str) -> list[Entry]:
-    """The same from the bytes of the table; `shown` is its name in messages."""
+    """The entries from the bytes of a table; `shown` is its name in messages."""
     return _entries(pa.BufferReader(content), shown)
 
 
@@ -107,7 +107,7 @@ def _entries(source: Any, shown: str) -> list[Entry]:
     missing = any(table[field.name].null_count for field in _SCHEMA if not field.nullable)
     if missing or not all(map(_is_file_name, table["shard"].unique().to_pylist())):
         raise DataError(f"{shown} is damaged: it names files outside its folder.")
-    # By column: a dict per row takes three times as long.
+    # By column, because a dict per row takes three times as long.
     entries = list(map(Entry, *(column.to_pylist() for column in table.columns)))
     if any(entry.offset < 0 or entry.size < 0 for entry in entries):
         raise DataError(f"{shown} is damaged: it has a negative offset or size.")
@@ -131,7 +131,7 @@ def read_set(folder: Path) -> SetFacts | None:
 
 
 def parse_set(content: bytes, shown: str) -> SetFacts:
-    """The same from its bytes; `shown` is its name in messages."""
+    """The totals from the bytes of set.json; `shown` is its name in messages."""
     try:
         facts: dict[str, Any] = json.loads(content)
         shards = [ShardFacts(**shard) for shard in facts.pop("shards")]

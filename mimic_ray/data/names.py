@@ -1,4 +1,4 @@
-"""Rules for file names: which suffixes are images and shards, and how a name becomes a key."""
+"""Rules for file names: the suffixes of images and shards, and the keys of images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def suffix_of(name: str) -> str:
 
 
 def is_hidden(name: str) -> bool:
-    """Also true of the `._x.jpg` files that macOS puts beside images in an archive."""
+    """Whether a name is hidden, as are the `._x.jpg` files that macOS adds to archives."""
     return PurePosixPath(name).name.startswith(".")
 
 
@@ -28,5 +28,5 @@ def is_shard(name: str) -> bool:
 
 
 def as_key(name: str) -> str:
-    """`name` as valid UTF-8, with other bytes escaped. A key is never used as a path again."""
+    """`name` as valid UTF-8 with other bytes escaped. A key is never used as a path."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

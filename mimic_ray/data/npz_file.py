@@ -1,4 +1,4 @@
-"""Images as an array in an npz file, the format of BadEncoder's data."""
+"""Images in an npz file, the format of BadEncoder's data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mimic_ray.base.errors import DataError
 from mimic_ray.base.text import plain
 from mimic_ray.data.fingerprint import set_fingerprint
 
-# Of all arrays in memory. A small file may unpack to a thousand times its size.
+# Limit of the unpacked arrays. A small file may unpack to a thousand times its size.
 _LIMIT_BYTES = 8 << 30
 
 

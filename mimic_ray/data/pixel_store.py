@@ -1,8 +1,8 @@
 """Stores for decoded images by row: in memory, in a file on local disk, or none.
 
-All processes of a machine, and later runs, share one file. A row is valid once its CRC-32 is
-written, which happens after the row, and each process checks it when it first reads the row. So a
-writer that is killed, or a machine that loses power, leaves no wrong row.
+All processes of a machine, and later runs, share one file. The CRC-32 of a row is written after the
+row and makes it valid. Each process checks it when it first reads the row, so neither a killed
+writer nor a power failure can leave a wrong row.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from mimic_ray.base import files
 from mimic_ray.base.errors import DataError, DiskFullError
-from mimic_ray.base.locks import alone, hold_in_use, release
+from mimic_ray.base.locks import exclusive_lock, release, shared_lock
 from mimic_ray.data.cache_eviction import evict
 from mimic_ray.data.decode import DECODER, Pixels8
 
@@ -36,10 +36,10 @@ _LAYOUT = "3"
 
 
 class PixelStore(Protocol):
-    """Decoded images by row; any thread may call."""
+    """Decoded images by row, thread-safe."""
 
     def read(self, rows: RowNumbers) -> tuple[Pixels8, Flags]:
-        """uint8 [B, 3, S, S] and bool [B]: which rows are present; the others are undefined."""
+        """uint8 [B, 3, S, S] and bool [B], which rows are present; the others are undefined."""
         ...
 
     def write(self, row: int, pixels: Pixels8) -> None:
@@ -47,7 +47,7 @@ class PixelStore(Protocol):
         ...
 
     def broken(self) -> dict[int, str]:
-        """row -> reason of the images that any process found broken."""
+        """row -> reason of the broken images that any process has found."""
         ...
 
     def add_broken(self, row: int, reason: str) -> None: ...
@@ -108,9 +108,9 @@ class FileStore:
         self._folder = cache / "pixels" / name
         self._rows = rows
         shape = (rows, 3, side, side)
-        in_use = hold_in_use(cache / "locks" / f"{name}.use")
+        in_use = shared_lock(cache / "locks" / f"{name}.use")
         weakref.finalize(self, release, in_use)
-        with alone(cache / "locks" / f"{name}.making"):
+        with exclusive_lock(cache / "locks" / f"{name}.making"):
             if not self._folder.is_dir():
                 _make(self._folder, shape, cache, f"{images} images, {side} pixels square")
         try:
@@ -160,11 +160,11 @@ class FileStore:
                 row, reason = json.loads(line)
                 found[int(row)] = str(reason)
             except (ValueError, TypeError):
-                continue  # a line that a killed process began: the image will be met again
+                continue  # an incomplete line of a killed process; the image will be found again
         return found
 
     def add_broken(self, row: int, reason: str) -> None:
-        # A single write in append mode, so lines of several processes do not mix.
+        # A single write in append mode, so that lines of several processes do not mix.
         line = "\n" + json.dumps([row, reason]) + "\n"
         with files.disk_errors(self._folder):
             descriptor = os.open(self._folder / _BROKEN, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -175,7 +175,7 @@ class FileStore:
 
 
 def _take(pixels: Pixels8, rows: RowNumbers, present: Flags) -> tuple[Pixels8, Flags]:
-    # numpy.take copies a whole image at a time; indexing a torch uint8 tensor is six times slower.
+    # numpy.take copies whole images; indexing a torch uint8 tensor is six times slower.
     if present.all():
         return np.take(pixels, rows, axis=0), present
     images = np.empty((len(rows), *pixels.shape[1:]), np.uint8)
@@ -201,9 +201,9 @@ def _make(folder: Path, shape: tuple[int, ...], cache: Path, what: str) -> None:
 
 
 def _reserve(path: Path, shape: tuple[int, ...], folder: Path) -> None:
-    """An array file whose disk blocks are allocated.
+    """Creates an array file with allocated disk blocks.
 
-    Writing to a sparse memory map on a full disk kills the process.
+    Writing to a sparse memory map on a full disk would kill the process.
     """
     array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     del array

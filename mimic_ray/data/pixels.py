@@ -1,7 +1,7 @@
-"""Operations on pixels that perturbations draw at random and triggers use with fixed values.
+"""Operations on pixels, used by perturbations with random and by triggers with fixed parameters.
 
-Images are float [B, 3, S, S] in [0, 1]. Sizes are shares of the side or cells and periods per
-image, so that they mean the same at 32 and at 224 pixels.
+Images are float [B, 3, S, S] in [0, 1]. Sizes are shares of the side, or cells or periods per
+image, so that they have the same meaning at 32 and at 224 pixels.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from mimic_ray.base import seeds
 
-# White noise has a grain of one pixel, or of what one pixel is at this side.
+# White noise has a grain of one pixel, or of the share of the side that one pixel has at this size.
 _FINE_CELLS = 32
 
 
@@ -55,12 +55,12 @@ def dct_basis(u: int, v: int, side: int) -> Tensor:
 
 
 def warp(images: Tensor, flow: Tensor) -> Tensor:
-    """Each pixel is read `flow` [B, 2, S, S] pixels away (0 across, 1 down), bilinearly.
+    """Moves pixels: each is sampled bilinearly at an offset `flow` [B, 2, S, S] (0 across, 1 down).
 
-    Beyond the border the border's own pixels are read.
+    Positions outside the image give the border pixels.
     """
     side = images.shape[-1]
-    # Pixel centres in the units of grid_sample: -1 and 1 are the outer edges of the image.
+    # Pixel centres in the units of grid_sample, where -1 and 1 are the edges of the image.
     centres = (2 * torch.arange(side, device=images.device) + 1) / side - 1
     grid = flow.permute(0, 2, 3, 1) * (2 / side)
     grid[..., 0] += centres
@@ -69,17 +69,17 @@ def warp(images: Tensor, flow: Tensor) -> Tensor:
 
 
 def enlarge(cells: Tensor, side: int) -> Tensor:
-    """[..., N, N] -> [..., S, S] in blocks of one value; they differ by a pixel if N does not
+    """[..., N, N] -> [..., S, S] in constant blocks, whose sizes differ by a pixel if N does not
     divide S."""
     taken = torch.arange(side, device=cells.device) * cells.shape[-1] // side
     return cells[..., taken[:, None], taken]
 
 
 def white_noise(keys: Tensor, side: int) -> Tensor:
-    """Uniform [B, 3, S, S] in [0, 1), each value on its own.
+    """Independent uniform values [B, 3, S, S] in [0, 1).
 
-    Above 32 pixels half of the images get a grain of S / 32 pixels, which is what the noise of a
-    32-pixel image looks like there, and the other half one of a pixel.
+    Above 32 pixels half of the images have a grain of S / 32 pixels, like the enlarged noise of a
+    32-pixel image, and the other half have a grain of one pixel.
     """
     if side <= _FINE_CELLS:
         return _uniform_cells(keys, side)

@@ -1,4 +1,4 @@
-"""Results computed ahead by threads, in order and in bounded number."""
+"""Computes results ahead in threads, in order and with bounded memory."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def prefetch(
 ) -> Generator[Result, None, None]:
     """`work(item)` for each item in order, with the next `ahead` in progress or done.
 
-    An error is raised when its own result is due. Closing the generator waits for the calls in
-    progress; no thread remains.
+    An error is raised when its result is due. Closing the generator waits for the calls in progress
+    and ends all threads.
     """
     with ThreadPoolExecutor(threads, "prefetch") as pool:
         pending: deque[Future[Result]] = deque()

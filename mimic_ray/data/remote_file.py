@@ -1,4 +1,4 @@
-"""Sequential reading of a file in object storage, in large blocks that are fetched ahead."""
+"""Reads a file in object storage sequentially, prefetching large blocks."""
 
 from __future__ import annotations
 

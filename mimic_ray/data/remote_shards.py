@@ -16,16 +16,16 @@ from mimic_ray.data.names import IMAGE_LIMIT_BYTES, OVER_LIMIT
 from mimic_ray.data.remote_file import sequential
 from mimic_ray.data.shard_index import INDEX_VERSION, cached_index, index_file
 
-# Requests mostly wait for the network, so there are more than cores.
+# More threads than cores, because requests mostly wait for the network.
 _REQUESTS = 16
-# Images this close are fetched together: a request takes about 10 ms, enough for a connection of
-# 25 MB/s to transfer as much.
+# Images closer than this are fetched together: a request takes about 10 ms, in which a connection
+# of 25 MB/s transfers as much.
 _GAP_BYTES = 256 << 10
 _RUN_BYTES = 8 << 20
 
 
 class RemoteShards:
-    """A ShardFolder on object storage. Compressed tars are refused: they have no usable ranges."""
+    """A ShardFolder on object storage. Refuses compressed tars, which cannot be read by range."""
 
     remote = True
 
@@ -64,7 +64,7 @@ class RemoteShards:
         return cached_index(identity, make)
 
     def read_many(self, entries: Sequence[Entry]) -> list[bytes | BrokenImageError]:
-        """As few requests as possible, several at a time."""
+        """Uses as few requests as possible, several in parallel."""
         contents: dict[Entry, bytes | BrokenImageError] = {}
         for fetched in self._pool.map(self._fetch, _runs(set(entries))):
             contents.update(fetched)
@@ -80,14 +80,14 @@ class RemoteShards:
         fetched: dict[Entry, bytes | BrokenImageError] = {}
         for entry in run:
             image = content[entry.offset - start : entry.offset - start + entry.size]
-            # A shard that is replaced while in use would show other images.
+            # A shard that is replaced while in use would return other images.
             same = hashlib.sha256(image).hexdigest() == entry.sha256
             fetched[entry] = image if same else BrokenImageError("changed since it was indexed")
         return fetched
 
 
 def _runs(entries: set[Entry]) -> list[list[Entry]]:
-    """Images grouped so that one range covers each group, at most `_RUN_BYTES` if several."""
+    """Groups images that one range can fetch, of at most `_RUN_BYTES` if there are several."""
     runs: list[list[Entry]] = []
     start = end = 0
     for entry in sorted(entries, key=lambda entry: (entry.shard, entry.offset)):

@@ -1,4 +1,4 @@
-"""The centre square of an image at one size."""
+"""Resizes the centre square of an image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def centre_square(pixels: Pixels8, side: int) -> Pixels8:
         return pixels
     shorter = min(height, width)
     left, top = (width - shorter) / 2, (height - shorter) / 2
-    # Crop and resize in one call, so a 1 x 60,000 image is not enlarged before it is cropped.
+    # In one call, so that a 1 x 60,000 image is not enlarged before it is cropped.
     return np.asarray(
         Image.fromarray(pixels).resize(
             (side, side), Image.Resampling.BICUBIC, (left, top, left + shorter, top + shorter)

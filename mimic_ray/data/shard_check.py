@@ -1,4 +1,4 @@
-"""Checks a set of shards against its manifest, and summarises it."""
+"""Verifies a set of shards against its manifest, and summarises it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mimic_ray.data.shard_set import ShardSet
 
 @dataclass(frozen=True)
 class ShardProblem:
-    """A file of a set and what is wrong with it."""
+    """A problem of one file of a set."""
 
     file: str
     what: str
@@ -29,7 +29,7 @@ class ShardProblem:
 
 @dataclass(frozen=True)
 class ShardSummary:
-    """What a set contains; `sides` are the smallest and largest in pixels, if known."""
+    """The content of a set; `sides` are the smallest and largest side in pixels, if known."""
 
     location: str
     images: int
@@ -56,11 +56,11 @@ class ShardSummary:
 
 
 def verify(folder: Path) -> list[ShardProblem]:
-    """Reads every byte of a set of shards; an empty list means that it is intact.
+    """Reads every byte of a set of shards; returns an empty list if it is intact.
 
     With a manifest, finds missing, truncated, changed and extra shards, and changed images. Without
-    one, checks only the structure of each tar: headers, sizes, end marker. Raises DataError if
-    there are no shards, or if the manifest cannot be read.
+    a manifest, only checks the structure of each tar: headers, sizes, end marker. Raises DataError
+    if there are no shards, or if the manifest cannot be read.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder.")

@@ -1,4 +1,4 @@
-"""The images of a tar that no manifest lists, found by reading it once."""
+"""Indexes the images of a tar without a manifest by reading it once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from mimic_ray.base.cache_dir import cache_dir
 from mimic_ray.base.errors import DataError
-from mimic_ray.base.locks import alone
+from mimic_ray.base.locks import exclusive_lock
 from mimic_ray.data import manifest
 from mimic_ray.data.fingerprint import remember
 from mimic_ray.data.manifest import Entry
@@ -22,10 +22,10 @@ _LABEL_LIMIT_BYTES = 64
 
 
 def cached_index(identity: str, make: Callable[[], list[Entry]]) -> list[Entry]:
-    """The index that `make` returns, kept in the cache folder under `identity`."""
+    """The index that `make` returns, cached under `identity`."""
     path = cache_dir() / "indexes" / f"{identity}.parquet"
-    # Reading a whole tar is slow: one process does it while the others wait.
-    with alone(cache_dir() / "locks" / f"{identity}.making"):
+    # Reading a whole tar is slow, so one process does it while the others wait.
+    with exclusive_lock(cache_dir() / "locks" / f"{identity}.making"):
         if path.is_file():
             return manifest.read_manifest(path)
         entries = make()

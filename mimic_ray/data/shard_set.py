@@ -1,7 +1,7 @@
 """Images in tar files, in a local folder or on object storage.
 
-`ShardSet` decides which tars belong to a set and where each image lies. A `ShardFolder` reads: by
-offset from a disk (`local_shards`), by byte ranges from object storage (`remote_shards`).
+`ShardSet` determines the tars of a set and the location of each image. A `ShardFolder` reads them:
+by offset from a disk (`local_shards`), by byte ranges from object storage (`remote_shards`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from mimic_ray.data.names import is_shard
 
 
 class ShardFolder(Protocol):
-    """The files of one folder. Any thread may call `read_many`."""
+    """The files of one folder. `read_many` is thread-safe."""
 
     @property
     def remote(self) -> bool: ...
     def shown(self, name: str = "") -> str:
-        """The address of a file, as messages call it."""
+        """The address of a file for messages."""
         ...
 
     def names(self) -> list[str]:
@@ -50,10 +50,10 @@ class ShardFolder(Protocol):
 class ShardSet:
     """The images of some tars, in the order of the tars and of their members.
 
-    `parts` are folders with the names of the tars to take; None takes all tars that the folder's
-    manifest lists, or all tars in the folder if it has no manifest. Images are found in the
-    manifest, whose sizes are checked. The index of any other tar is made on first use and kept in
-    the cache folder. Members that are not regular files with an image suffix are skipped.
+    `parts` are folders with the names of their tars; None means all tars that the folder's manifest
+    lists, or all tars in the folder if it has no manifest. Images are located by the manifest,
+    whose sizes are checked. The index of any other tar is computed on first use and cached. Members
+    that are not regular files with an image suffix are skipped.
 
     Raises DataError for a tar that is missing, damaged or not a tar, for a key that occurs twice,
     and if there are no images; StorageError.
@@ -90,8 +90,7 @@ class ShardSet:
         return content
 
     def read_many(self, indices: Sequence[int]) -> list[bytes | BrokenImageError]:
-        """The encoded images in the given order. Raises StorageError if the storage fails, which
-        says nothing about an image."""
+        """The encoded images in the given order. Raises StorageError if the storage fails."""
         if self._single:
             return self._single.read_many([self.entries[index] for index in indices])
         return [self._folders[index].read_many([self.entries[index]])[0] for index in indices]
@@ -146,7 +145,7 @@ def _entries(folder: ShardFolder, names: Sequence[str] | None) -> list[list[Entr
 
 
 def _manifest(folder: ShardFolder) -> tuple[dict[str, list[Entry]], Mapping[str, int]]:
-    """What the manifest lists in each tar, and the size in bytes that each was built with."""
+    """The entries of each tar in the manifest, and the size in bytes with which it was built."""
     content = folder.read_file(MANIFEST)
     if content is None:
         return {}, {}

@@ -1,9 +1,9 @@
-"""Builds sets of shards: plain tars with a manifest. The same images give the same bytes.
+"""Builds sets of shards: plain tars with a manifest. Equal images give equal bytes.
 
-images-00000.tar ...   key.jpg (or .png ...) and, where there are labels, key.cls
+images-00000.tar ...   key.jpg (or .png ...) and, with labels, key.cls
 manifest.parquet       offset, size in pixels and sha256 of each image
 set.json               counts, total size, fingerprint, and each shard's size and sha256
-classes.json           class names in label order, where the source has them
+classes.json           class names in label order, if the source has them
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from mimic_ray.data.image_source import ImageSource
 from mimic_ray.data.manifest import CLASSES, MANIFEST, SET, Entry, SetFacts, ShardFacts
 from mimic_ray.data.names import IMAGE_SUFFIXES, suffix_of
 from mimic_ray.data.resize import centre_square
-from mimic_ray.data.threads import in_order, usable_cpus
+from mimic_ray.data.threads import map_in_order, usable_cpus
 
 _CHUNK = 64
 _BLOCK = 512
-# For webdataset a key ends at the first dot; ustar names have at most 100 bytes.
+# In webdataset a key ends at the first dot; ustar names have at most 100 bytes.
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
 _LONGEST_KEY = 90
 
 
 @dataclass(frozen=True)
 class BuiltShards:
-    """A set that was written, and the (key, reason) of the images that were skipped."""
+    """A new set, and the (key, reason) of the skipped images."""
 
     folder: Path
     facts: SetFacts
@@ -70,10 +70,10 @@ def build(
 ) -> BuiltShards:
     """Writes the images of `source` into a new folder `out`, which appears only when complete.
 
-    With `side`, an image whose shorter side is larger becomes a JPEG of its centre, `side` pixels
-    square; all others keep their bytes. Every image is decoded, so the shards contain no broken
-    ones. Keys are kept if they suit a tar; else all images are numbered, and the manifest column
-    `source_key` has the original keys.
+    With `side`, an image whose shorter side is larger becomes a JPEG of its centre square with
+    `side` pixels; all others keep their bytes. Every image is decoded, so the shards contain no
+    broken ones. Keys are kept if they are valid in a tar; otherwise all images are numbered, and
+    the manifest column `source_key` has the original keys.
 
     Raises DataError if more than `broken_share` of the images are broken, RunFolderError if `out`
     is not empty, DiskFullError.
@@ -113,8 +113,8 @@ def build(
 
 
 class _SetWriter:
-    """Writes tars of at most `per_shard` images each, with Python's tarfile: webdataset's writer
-    cannot be set to ustar and does not give offsets."""
+    """Writes tars of at most `per_shard` images with Python's tarfile, because webdataset's writer
+    has no ustar format and does not report offsets."""
 
     def __init__(self, folder: Path, per_shard: int) -> None:
         self.entries: list[Entry] = []
@@ -174,7 +174,7 @@ class _SetWriter:
 
 
 def _add_file(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    header = tarfile.TarInfo(name)  # time, owner and group stay 0, so equal images give equal bytes
+    header = tarfile.TarInfo(name)  # time, owner and group are 0: equal images give equal bytes
     header.size = len(content)
     tar.addfile(header, io.BytesIO(content))
 
@@ -186,7 +186,7 @@ def _prepared(
         return [_prepare(source, row, side, quality) for row in rows]
 
     report(0, len(source))
-    for rows, images in in_order(work, len(source), _CHUNK, usable_cpus()):
+    for rows, images in map_in_order(work, len(source), _CHUNK, usable_cpus()):
         yield from images
         report(rows.stop, len(source))
 
@@ -200,14 +200,14 @@ def _prepare(source: ImageSource, row: int, side: int | None, quality: int) -> _
     sha256 = hashlib.sha256(content).hexdigest()
     if side is not None and min(pixels.shape[:2]) > side:
         pixels = centre_square(pixels, side)
-        # Full colour resolution: half of it would blur small coloured details.
+        # Full colour resolution, because subsampling would blur small coloured details.
         content = simplejpeg.encode_jpeg(pixels, quality=quality, colorsubsampling="444")
     height, width = pixels.shape[:2]
     return _Image(row, content, width, height, sha256)
 
 
 def _plain_keys(keys: Sequence[str]) -> list[str]:
-    """The keys without image suffixes if all of them suit a tar, else row numbers."""
+    """The keys without image suffixes if all of them are valid in a tar, else row numbers."""
     stems = [key.rpartition(".")[0] if suffix_of(key) in IMAGE_SUFFIXES else key for key in keys]
     suit = all(_PLAIN_KEY.fullmatch(stem) and len(stem) <= _LONGEST_KEY for stem in stems)
     if suit and len(set(stems)) == len(stems):

@@ -1,4 +1,4 @@
-"""Made-up images for speed measurements."""
+"""Synthetic images for benchmarks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class SyntheticImages:
-    """`count` decoded images, of which at most `distinct` differ, so that memory stays small."""
+    """`count` decoded images, at most `distinct` of them different, to save memory."""
 
     def __init__(self, count: int, side: int, distinct: int = 256) -> None:
         self._count = count
@@ -23,8 +23,8 @@ class SyntheticImages:
 
 
 def synthetic_pixels(count: int, side: int) -> Tensor:
-    """uint8 [N, 3, S, S] with about as much detail as photographs: noise whose amplitude halves
-    each time the resolution doubles. Decoders and encoders are faster on flat images."""
+    """uint8 [N, 3, S, S] with about the detail of photographs: noise whose amplitude halves each
+    time the resolution doubles. Decoders and encoders would be faster on flat images."""
     generator = torch.Generator().manual_seed(0)
     images = torch.full((count, 3, side, side), 0.5)
     for octave in range(1, side.bit_length()):

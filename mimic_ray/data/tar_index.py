@@ -1,10 +1,10 @@
 """Finds the files of a plain tar by reading its 512-byte headers.
 
-Common readers stop silently at a damaged or truncated header, so files are lost without an error.
-This one checks every header's checksum, every size and the end marker. Nothing is extracted: names
-are only compared and displayed.
+Common readers stop silently at a damaged or truncated header and so lose files without an error.
+This reader checks the checksum of every header, every size and the end marker. It extracts nothing:
+names are only compared and displayed.
 
-Format: POSIX.1-1988 "ustar". From the first header with extensions on (PAX and GNU long names,
+Format: POSIX.1-1988 "ustar". From the first header with an extension (PAX and GNU long names,
 base-256 numbers), Python's tarfile reads the rest, with the same checks of sizes and end marker.
 """
 
@@ -25,7 +25,7 @@ _REGULAR = b"0\x007"
 _WITHOUT_CONTENT = b"123456"  # links, devices, folders, pipes: their size field is ignored
 _EXTENDED = b"xgLKSV"
 _CHECKSUM = slice(148, 156)
-# tar pads to records of 10 KiB; more than this after the end marker is not padding.
+# tar pads to records of 10 KiB. More bytes after the end marker are not padding.
 _PADDING_LIMIT = 1 << 20
 
 
@@ -51,9 +51,9 @@ def read_members(path: Path) -> list[Member]:
 
 
 def members_of(file: BinaryIO, total: int, path: str) -> Iterator[Member]:
-    """The same for an open file of `total` bytes, lazily; `path` is its name in messages.
+    """Yields the regular files of an open tar of `total` bytes; `path` is its name in messages.
 
-    The caller may read each member's content from `file` in between, so nothing is read twice.
+    Between two members, the caller may read the content of the last one from `file`.
     """
     _refuse_foreign(path, file)
     offset = 0
@@ -67,7 +67,7 @@ def members_of(file: BinaryIO, total: int, path: str) -> Iterator[Member]:
             raise _damaged(path, "ends without an end marker: it is truncated", offset)
         if len(header) < _BLOCK:
             raise _damaged(path, "is truncated inside a header", offset)
-        _check_sum(path, header, offset)
+        _verify_checksum(path, header, offset)
         kind = header[156:157]
         if kind in _EXTENDED or header[124] & 0x80:
             yield from _by_tarfile(path, file, total, offset)
@@ -76,7 +76,7 @@ def members_of(file: BinaryIO, total: int, path: str) -> Iterator[Member]:
         content = offset + _BLOCK
         name = _name(header)
         _check_size(path, name, content, size, total)
-        # Old programs mark a folder only by a trailing slash.
+        # Old programs only mark a folder with a trailing slash.
         if kind in _REGULAR and not name.endswith("/"):
             yield Member(name, content, size)
         offset = content + _padded(size)
@@ -94,7 +94,7 @@ def _by_tarfile(path: str, file: BinaryIO, total: int, start: int) -> Iterator[M
             end = tar.offset
     except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"{path} is damaged: {plain(error)}.") from error
-    # tarfile stops at a damaged header as if the tar ended there.
+    # tarfile treats a damaged header as the end of the tar.
     _check_end(path, file, end)
 
 
@@ -109,9 +109,9 @@ def _check_end(path: str, file: BinaryIO, offset: int) -> None:
         )
 
 
-def _check_sum(path: str, header: bytes, offset: int) -> None:
+def _verify_checksum(path: str, header: bytes, offset: int) -> None:
     stated = _octal(path, header[_CHECKSUM], offset)
-    # The checksum field itself counts as spaces. Some old programs summed signed bytes.
+    # The checksum field itself counts as spaces. Some old programs add signed bytes.
     unsigned = sum(header) - sum(header[_CHECKSUM]) + 8 * 32
     if stated != unsigned:
         high = sum(1 for byte in header if byte > 127)
@@ -157,9 +157,9 @@ def _refuse_foreign(path: str, file: BinaryIO) -> None:
         raise DataError(f"{path} is a git-lfs pointer, not a tar: run git lfs pull.")
     if start.lstrip()[:1] == b"<" and b"\0" not in start:
         raise DataError(f"{path} is a web page, not a tar: download it again.")
-    if start != _ZEROS and len(start) == _BLOCK and not _has_sum(start):
+    if start != _ZEROS and len(start) == _BLOCK and not _has_checksum(start):
         raise DataError(f"{path} is not a tar: it starts with {plain(start[:16])}.")
 
 
-def _has_sum(header: bytes) -> bool:
+def _has_checksum(header: bytes) -> bool:
     return bool(header[_CHECKSUM].strip(b" \0")) and not header[_CHECKSUM].strip(b" \x0001234567")

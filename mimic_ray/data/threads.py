@@ -1,4 +1,4 @@
-"""Work on many images by several threads."""
+"""Processes many images in several threads."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Result = TypeVar("Result")
 
 
 def usable_cpus() -> int:
-    """The CPUs that this process may use; in a container fewer than the machine has."""
+    """The number of CPUs that this process may use, which a container may limit."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def in_order(
+def map_in_order(
     work: Callable[[range], Result], total: int, chunk: int, threads: int
 ) -> Iterator[tuple[range, Result]]:
     """(rows, work(rows)) for consecutive ranges of at most `chunk` out of range(total)."""
@@ -29,5 +29,5 @@ def in_order(
     ranges = (range(start, min(start + chunk, total)) for start in range(0, total, chunk))
     if threads <= 1:
         return map(with_rows, ranges)
-    # Enough that no thread is idle, and few enough to bound memory.
+    # Enough to keep all threads busy, and few enough to bound memory.
     return prefetch(with_rows, ranges, ahead=2 * threads - 1, threads=threads)

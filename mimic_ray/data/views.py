@@ -1,7 +1,7 @@
-"""Views: what an encoder is shown of an image. Batches in, batches out, nothing per image in Python
-at 32 pixels; every choice comes from the image's own key, so no result depends on the batch.
+"""Views: the augmented images that encoders get, computed for whole batches.
 
-Images are float [B, 3, H, W] in [0, 1] unless a docstring says uint8; keys int64 [B].
+All random choices come from the key of an image, so the result does not depend on the batch. Images
+are float [B, 3, H, W] in [0, 1] unless a docstring says uint8; keys are int64 [B].
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from mimic_ray.base import seeds
 from mimic_ray.data.colour_jitter import JITTER_DRAWS, Jitter, apply_, arrange, jitter_from
 from mimic_ray.data.crop import BOX_DRAWS, as_float, boxes_from, crop
 
-# On a CPU, this many pixels of a batch are worked on at a time: what stays in a core's cache.
+# On a CPU, the number of pixels to process at a time, which fits the cache of a core.
 _PIXELS_AT_A_TIME = 1 << 16
 
 
 class SimclrParameters(NamedTuple):
-    """What `simclr` draws for B images."""
+    """The random parameters of `simclr` for B images."""
 
-    boxes: Tensor  # int64 [B, 4]: top, left, height, width in the image that comes in
+    boxes: Tensor  # int64 [B, 4]: top, left, height, width in the source image
     flip: Tensor  # bool [B]
     jitter: Jitter
 
@@ -34,11 +34,12 @@ def to_float(pixels: Tensor) -> Tensor:
 
 
 def simclr(images: Tensor, keys: Tensor, *, side: int) -> Tensor:
-    """SimCLR's view (arXiv 2002.05709, without blur), as the MIMIC authors set it.
+    """SimCLR's view (arXiv 2002.05709, without blur), with the settings of the MIMIC authors.
 
-    Crop (8 to 100 % of the area, ratio 3/4 to 4/3) to `side`, flip 0.5, colour jitter (0.4, 0.4,
-    0.4, 0.1) with 0.8, grey with 0.2. Takes square images, float or, faster when they shrink on a
-    CPU, uint8; gives float32 in [0, 1]. Parameters are drawn where the keys are.
+    Crops (8 to 100 % of the area, ratio 3/4 to 4/3) to `side`, flips with probability 0.5, jitters
+    colours by (0.4, 0.4, 0.4, 0.1) with 0.8, and converts to grey with 0.2. Takes square images,
+    float or uint8 (which is faster on a CPU if they shrink); returns float32 in [0, 1]. Parameters
+    are drawn on the device of the keys.
     """
     height, width = images.shape[-2:]
     if height != width:
@@ -47,8 +48,8 @@ def simclr(images: Tensor, keys: Tensor, *, side: int) -> Tensor:
 
 
 def draw_simclr(keys: Tensor, image_side: int) -> SimclrParameters:
-    """The parameters alone, for images of `image_side` pixels."""
-    # One call for all numbers: small batches spend their time in calls.
+    """The parameters of `simclr` for images of `image_side` pixels."""
+    # One call for all numbers, because the overhead of calls dominates small batches.
     draws = seeds.uniform(seeds.keys(keys, "simclr"), 1 + BOX_DRAWS + JITTER_DRAWS)
     flip, for_boxes, for_jitter = draws.split([1, BOX_DRAWS, JITTER_DRAWS], dim=1)
     return SimclrParameters(
@@ -59,7 +60,7 @@ def draw_simclr(keys: Tensor, image_side: int) -> SimclrParameters:
 
 
 def apply_simclr(images: Tensor, parameters: SimclrParameters, side: int) -> Tensor:
-    """uint8 or float [B, 3, P, P] -> float32 [B, 3, side, side], for parameters drawn for P."""
+    """uint8 or float [B, 3, P, P] -> float32 [B, 3, side, side]; the parameters are for side P."""
     boxes, flip = parameters.boxes.to(images.device), parameters.flip.to(images.device)
     slots = arrange(parameters.jitter.to(images.device))
     if images.is_cuda:
@@ -75,27 +76,27 @@ def apply_simclr(images: Tensor, parameters: SimclrParameters, side: int) -> Ten
 def flip_and_shift(
     images: Tensor, keys: Tensor, *, shift: float = 3 / 32, side: int | None = None
 ) -> Tensor:
-    """Mirrored with 0.5 and moved by whole pixels, up to `shift` of the side each way.
+    """Flips with probability 0.5 and shifts by whole pixels, up to `shift` of the side each way.
 
-    What moves in at a border is the image's own reflection: it has the statistics of the image,
-    while black or repeated border pixels would show the encoder an edge or stripes that no clean
-    image has. Images of another size than `side` are centred first.
+    Borders are filled by reflection, which has the statistics of the image. Black or repeated
+    border pixels would give the encoder an edge or stripes that no clean image has. Images of
+    another size than `side` are first resized by `centre`.
     """
     if side is not None:
         images = centre(images, side)
     height, width = images.shape[-2:]
     draws = seeds.uniform(keys.to(images.device), 3)
-    rows = _moved(height, shift, draws[:, 0])
-    columns = _moved(width, shift, draws[:, 1])
+    rows = _shifted_positions(height, shift, draws[:, 0])
+    columns = _shifted_positions(width, shift, draws[:, 1])
     columns = torch.where(draws[:, 2:] < 0.5, columns.flip(1), columns)
-    # One gather over flat positions; it costs the same for any mixture of flips and shifts.
+    # One gather over flat positions, with the same cost for any mixture of flips and shifts.
     taken = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)
     flat = images.flatten(2).gather(2, taken[:, None].expand(-1, images.shape[1], -1))
     return flat.view_as(images)
 
 
-def _moved(size: int, shift: float, draw: Tensor) -> Tensor:
-    """[B] -> [B, size]: the source position of each output position, reflected into the image."""
+def _shifted_positions(size: int, shift: float, draw: Tensor) -> Tensor:
+    """[B] -> [B, size]: the source of each output position, reflected into the image."""
     most = round(shift * size)
     offset = (draw * (2 * most + 1)).long() - most
     period = max(1, 2 * (size - 1))
@@ -104,10 +105,10 @@ def _moved(size: int, shift: float, draw: Tensor) -> Tensor:
 
 
 def centre(images: Tensor, side: int) -> Tensor:
-    """The test view [B, 3, side, side] of square images: no randomness.
+    """The deterministic test view [B, 3, side, side] of square images.
 
-    Images up to 8/7 of the side lose their margin (256 -> 224, the usual test view of encoders for
-    224); others are resized with antialiasing.
+    Images up to 8/7 of the side are cropped (256 -> 224, the usual test view of encoders for 224
+    pixels); others are resized with antialiasing.
     """
     size = images.shape[-1]
     if images.shape[-2:] == (side, side):

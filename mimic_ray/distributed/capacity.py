@@ -14,7 +14,7 @@ _POLL_S = 0.5
 
 
 def cluster_nodes() -> list[Amounts]:
-    """The resources of each node that is alive."""
+    """The resources of each running node."""
     import ray
 
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -23,10 +23,10 @@ def cluster_nodes() -> list[Amounts]:
 def wait_for_capacity(
     resources: Resources, on_progress: ProgressCallback, should_stop: Callable[[], int]
 ) -> None:
-    """Returns once the cluster fits a trial, or at once without `capacity_timeout_s`.
+    """Waits until the cluster fits a trial. Returns immediately without `capacity_timeout_s`.
 
-    A placement group makes an autoscaler add nodes. Raises ResourceError when they did not come in
-    time, StoppedError when the user stops the command first.
+    A placement group makes an autoscaler add nodes. Raises ResourceError after the timeout, and
+    StoppedError if the user stops the command first.
     """
     if not resources.capacity_timeout_s:
         return

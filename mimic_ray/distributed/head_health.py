@@ -1,7 +1,7 @@
 """Checks that the head of the cluster still answers.
 
-Without its head, Ray ends every process after 60 s, the driver too, and without a message. So the
-driver checks the head itself and ends the run before that, with an explanation.
+Without the head, Ray kills every process after 60 s, including the driver, without a message.
+Therefore the driver checks the head itself and ends the run earlier, with an explanation.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections.abc import Callable
 
 from mimic_ray.base.errors import RESUME_ADVICE, TrainingError
 
-# Shorter outages do no harm: steps do not need the head.
+# Shorter outages are harmless, because training steps do not need the head.
 LOST_AFTER_S = 30.0
 _EVERY_S = 5.0
 _CONNECT_S = 2.0
 
 
 class HeadHealth:
-    """`address` is host:port of the cluster's store, which runs on its head."""
+    """`address` is host:port of Ray's global control store, which runs on the head."""
 
     def __init__(
         self,
@@ -33,9 +33,9 @@ class HeadHealth:
         self._checked = self._answered = now()
 
     def check(self) -> None:
-        """Raises TrainingError when the head has not answered for too long.
+        """Raises TrainingError if the head has not answered for too long.
 
-        Connects every 5 s, which takes up to 2 s; the other calls only read a clock.
+        Connects every 5 s, which takes up to 2 s; the other calls only read the clock.
         """
         if self._now() - self._checked < _EVERY_S:
             return

@@ -1,7 +1,7 @@
-"""Prepares what the trials of a search share, once and where a trial would run.
+"""Prepares the shared inputs of the trials of a search, once, on a node that fits a trial.
 
-The head of a cluster, where the driver runs, often has no GPU and few cores: the teacher's outputs
-would take hours there. So on a named cluster the work is a Ray task with the resources of a trial.
+The driver runs on the head of a cluster, which often has no GPU and few cores, so the teacher's
+outputs would take hours. On a cluster the work is therefore a Ray task with a trial's resources.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 from mimic_ray.base.errors import MimicError, StoppedError
 from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.base.resources import Resources
-from mimic_ray.distributed.ray_errors import as_ours
+from mimic_ray.distributed.ray_errors import to_mimic_error
 from mimic_ray.distributed.run_control import RunControl, WorkerControl
 from mimic_ray.execution.shared_inputs import TrialInputs
 
 _POLL_S = 0.2
 
 Facts = TypeVar("Facts")
-# Makes what trials share, and the facts about it that the driver needs. Must be picklable.
+# Computes the facts that the driver needs, and the shared inputs. Must be picklable.
 Prepare = Callable[[ProgressCallback], tuple[Facts, TrialInputs]]
 
 
@@ -31,10 +31,10 @@ def prepare_inputs(
     on_progress: ProgressCallback,
     should_stop: Callable[[], int],
 ) -> tuple[Facts, Any]:
-    """The facts, and a reference to the inputs. Raises what `prepare` raises, and StoppedError.
+    """The facts, and a reference to the inputs. Raises the errors of `prepare`, and StoppedError.
 
     The driver's node gets a copy of the inputs. If the only copy were on a lost node, Ray would
-    make them again in a task that waits for the resources of the very trial that waits for it.
+    compute them again in a task that waits for the resources of the trial that waits for the task.
     """
     import ray
 
@@ -57,7 +57,7 @@ def prepare_inputs(
         return ray.get(found), ray.put(ray.get(inputs))
     except Exception as error:
         cause = getattr(error, "cause", None)  # of a RayTaskError
-        raise cause if isinstance(cause, MimicError) else as_ours(error, log) from error
+        raise cause if isinstance(cause, MimicError) else to_mimic_error(error, log) from error
 
 
 def _prepare(

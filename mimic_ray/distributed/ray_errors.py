@@ -1,4 +1,4 @@
-"""Ray's errors, which are pages long, as one sentence; the full text is in Ray's log."""
+"""Summarises Ray's long errors in one sentence; the full text is in Ray's log."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mimic_ray.base.errors import RESUME_ADVICE, MimicError, TrainingError, opti
 from mimic_ray.distributed.ray_private import node_address, reason_of_death, start_timed_out
 
 
-def as_ours(error: BaseException, log: Path | str) -> MimicError:
-    """The error of `fit()` as one of ours; a MimicError inside it is returned unchanged."""
+def to_mimic_error(error: BaseException, log: Path | str) -> MimicError:
+    """Converts an error of `fit()` to a MimicError; returns a MimicError in it unchanged."""
     failures: dict[int, BaseException] = getattr(error, "worker_failures", {})
     inner = getattr(error, "controller_failure", None)
     ends = f"{RESUME_ADVICE} Ray's log is {log}."
-    # A worker that lost its peer fails as well, but the one that died says more.
+    # A worker that lost its peer fails too, but the dead one is the cause.
     for rank, failure in failures.items():
         if why := reason_of_death(failure):
             return TrainingError(f"Worker {rank}{_where(failure)} died: {why}. {ends}")
@@ -41,7 +41,7 @@ def as_ours(error: BaseException, log: Path | str) -> MimicError:
 def picklable_errors(rank: int) -> Iterator[None]:
     """Raises any error of a worker as a MimicError; the traceback goes to Ray's log.
 
-    Only our errors and strings are certain to survive the way to the driver.
+    Other exceptions may not survive pickling on the way to the driver.
     """
     try:
         yield
@@ -67,11 +67,10 @@ def worker_error(rank: int, error: Exception) -> TrainingError:
     )
 
 
-def was_lost(error: BaseException) -> bool:
+def is_retryable(error: BaseException) -> bool:
     """Whether Ray's own processes failed, so that another attempt may succeed.
 
-    Ray Train restarts dead workers itself, but not its controller, and not workers that die while
-    they start.
+    Ray Train restarts dead workers, but not its controller, nor workers that die during start-up.
     """
     if getattr(error, "worker_failures", None):
         return False
@@ -80,7 +79,7 @@ def was_lost(error: BaseException) -> bool:
 
 
 def last_line(error: BaseException) -> str:
-    """The last line of a Ray error, which has the reason."""
+    """The last line of a Ray error, which contains the reason."""
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     return lines[-1].rstrip(".") if lines else type(error).__name__
 

@@ -1,8 +1,8 @@
-"""Everything of Ray that this package uses although Ray does not document it as stable.
+"""All uses of Ray interfaces that are not documented as stable.
 
-A new minor release of Ray may break any of it, so it stands in this one file, and each item has a
-test in tests/distributed/test_ray_private.py that fails when Ray changes it. To support a new
-release: run that file, adapt this one, raise `SUPPORTED_RAY` and the range in pyproject.toml.
+A new minor release of Ray may break any of them. Each item has a test in
+tests/distributed/test_ray_private.py that fails if Ray changes it. To support a new release: run
+these tests, adapt this file, raise `SUPPORTED_RAY` and the range in pyproject.toml.
 
 Imports Ray only inside functions: the job commands and the checks before a run do not need it.
 """
@@ -21,12 +21,12 @@ from typing import Any
 
 from mimic_ray.base.errors import MimicError, ResourceError
 
-# From, and below. Also in pyproject.toml, which pip reads.
+# At least, and below. pyproject.toml has the same range for pip.
 SUPPORTED_RAY = ("2.60", "2.62")
 
 
 def check_ray_version() -> None:
-    """Raises ResourceError for a release of Ray that this file was not written for."""
+    """Raises ResourceError for an unsupported release of Ray."""
     from importlib.metadata import version
 
     installed = version("ray")
@@ -46,12 +46,11 @@ def _minor(version: str) -> tuple[int, int]:
 # -- Environment variables, for the time of a session ---------------------------------------------
 
 SESSION_VARIABLES = {
-    # Train polls its workers every 2 s by default, which delays start, end and each report.
+    # By default Train polls its workers every 2 s, which delays start, end and each report.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     # Workers keep the driver's working folder.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    # By default workers run at the lowest priority, and any other program on the machine slows
-    # down the one thing that the user waits for.
+    # By default workers run at the lowest priority, so that any other program slows them down.
     "RAY_worker_niceness": "0",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -62,7 +61,7 @@ SEARCH_VARIABLES = {
     "RAY_AIR_NEW_OUTPUT": "0",
     # How long a process may take to end a stopped trial before the next trial uses it.
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",
-    # The first Ctrl-C commits and stops.
+    # Tune must not handle Ctrl-C: the first one writes checkpoints and stops.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
@@ -91,10 +90,10 @@ def authentication_variables(address: str | None) -> dict[str, str]:
 
 @contextmanager
 def kept_signal_handlers() -> Iterator[None]:
-    """Signal handlers stay those from before the block, during and after it.
+    """Keeps the signal handlers unchanged during and after the block.
 
-    `ray.init` sets a handler of SIGTERM that ends the process before a step could be committed.
-    Signals are not blocked instead: Ray's processes would inherit the mask and ignore SIGTERM.
+    `ray.init` sets a handler for SIGTERM that ends the process before it can write a checkpoint.
+    Blocking signals is not an option: Ray's processes would inherit the mask and ignore SIGTERM.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # Python sets handlers in the main thread only, and so does Ray
@@ -105,8 +104,8 @@ def kept_signal_handlers() -> Iterator[None]:
         yield
     finally:
         signal.signal = set_handler
-        # Ray's C++ core installs a handler below Python's that also aborts the process 3 s after a
-        # SIGTERM. Setting ours again removes it, and an alarm that is already set.
+        # Ray's C++ core installs a native handler that also aborts the process 3 s after a SIGTERM.
+        # Setting ours again removes it, and an alarm that is already set.
         signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
         if timer == (0.0, 0.0):
             signal.alarm(0)
@@ -114,7 +113,7 @@ def kept_signal_handlers() -> Iterator[None]:
 
 @contextmanager
 def descriptors_to(log: Path) -> Iterator[None]:
-    """Descriptors 1 and 2 lead to `log`; Python's own streams keep the terminal.
+    """Redirects descriptors 1 and 2 to `log`; Python's streams still write to the terminal.
 
     The raylet inherits the driver's descriptors and writes to them.
     """
@@ -127,7 +126,7 @@ def descriptors_to(log: Path) -> Iterator[None]:
     try:
         os.dup2(file, 1)
         os.dup2(file, 2)
-        # Streams that were replaced (pytest's capture, a notebook) do not use the descriptors.
+        # Replaced streams (by pytest or a notebook) do not use the descriptors.
         if streams[0] is sys.__stdout__:
             sys.stdout = os.fdopen(os.dup(kept[0]), "w", buffering=1)
         if streams[1] is sys.__stderr__:
@@ -145,8 +144,8 @@ def descriptors_to(log: Path) -> Iterator[None]:
 
 @contextmanager
 def ray_logs_to(log: Path) -> Iterator[None]:
-    """Python's logger "ray" (the traceback of a killed trial, for example) and the lines that Ray
-    prints in a thread of the driver (a node that died, for example) go to `log`."""
+    """Redirects to `log` the logger "ray" (such as the traceback of a killed trial) and the lines
+    that Ray prints in a thread of the driver (such as a node that died)."""
     import logging
 
     from ray._private import worker
@@ -156,7 +155,7 @@ def ray_logs_to(log: Path) -> Iterator[None]:
     print_lines = worker.print_worker_logs
 
     def log_lines(data: Mapping[str, Any], *_: Any) -> None:
-        # An error, because the session's level drops everything below.
+        # Logged as errors, because the session's level drops everything below.
         logger.error("(%s) %s", data.get("pid"), "\n".join(data.get("lines", ())))
 
     logger.handlers, logger.propagate = [handler], False
@@ -180,15 +179,14 @@ def torch_backend() -> type:
 
 
 def on_each_worker(worker_group: Any, work: Callable[[], str]) -> list[str]:
-    """What `work()` returns on each worker of a group that starts."""
+    """The results of `work()` on each worker of a starting group."""
     return worker_group.execute(work)
 
 
 def failed_start(worker_group: Any, message: str) -> Exception:
-    """An error to raise in `on_start`, which Train retries as often as a failed start.
+    """An error to raise in `on_start`, which Train retries like a failed start.
 
-    Train treats any other error there as its own: it is not retried, and the workers' CPUs and
-    GPUs stay reserved.
+    Train does not retry any other error there, and the workers' CPUs and GPUs stay reserved.
     """
     from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError
 
@@ -198,7 +196,7 @@ def failed_start(worker_group: Any, message: str) -> Exception:
 
 # -- Names and texts of errors --------------------------------------------------------------------
 
-# What Ray writes into the death of a process -> the reason in our words. The first match wins.
+# Pattern in Ray's description of a dead process -> reason. The first match wins.
 _DEATHS = {
     r"node (has )?died|node is dead|node failure|NodeDied": "its node died or lost the network",
     r"OutOfMemory|memory (usage|pressure).*threshold|low on memory": "it ran out of memory",
@@ -209,7 +207,7 @@ _DEATHS = {
 
 
 def reason_of_death(error: BaseException) -> str | None:
-    """Why one of Ray's processes died; None if `error` does not report a death."""
+    """Why a Ray process died; None if `error` does not report a dead process."""
     error = getattr(error, "health_check_failure", error)
     if isinstance(error, MimicError):
         return None
@@ -220,7 +218,7 @@ def reason_of_death(error: BaseException) -> str | None:
 
 
 def node_address(error: BaseException) -> str:
-    """The IP address of the node that `error` names, "" if it names none."""
+    """The IP address of the node in `error`, "" if there is none."""
     found = re.search(r"(?:node_ip='|\bip[:=] ?)([0-9a-fA-F.:]+[0-9a-fA-F])", str(error))
     return found[1] if found else ""
 
@@ -232,11 +230,11 @@ def start_timed_out(error: BaseException | None) -> bool:
 
 # -- The job server -------------------------------------------------------------------------------
 
-# Its routes besides the job client's own.
+# Its routes besides those of the job client.
 NODES, CLUSTER_METADATA = "/api/v0/nodes?limit=10000", "/api/v0/cluster_metadata"
 CLUSTER_STATUS, NODE_SUMMARY = "/api/cluster_status", "/nodes?view=summary"
 
-# Text of the job client's errors -> what happened.
+# Pattern in an error of the job client -> kind of error.
 _JOB_ERRORS = {
     r"ray\[default\]": "not installed",
     r"status code (401|403)": "refused",
@@ -244,9 +242,9 @@ _JOB_ERRORS = {
     r"already exists": "job exists",
     r"Version check returned": "no job server",
 }
-# The raylet's command line contains how it starts Python.
+# The raylet's command line contains the command that starts Python.
 _WORKER_COMMAND = "--python_worker_command="
-# The type that Ray invents for a node that no cluster file describes: "node_" and the node's id.
+# The type that Ray gives a node without a cluster file: "node_" and the node's id.
 _UNDESCRIBED_NODE = re.compile(r"node_?[0-9a-f]{56}", re.IGNORECASE)
 
 
@@ -263,9 +261,9 @@ def job_error(error: Exception) -> str:
 
 
 def job_submission_client(url: str, timeout_s: tuple[float, float]) -> Any:
-    """Ray's JobSubmissionClient with time limits to connect and to answer; it has none itself.
+    """Ray's JobSubmissionClient with timeouts to connect and to answer, which it does not have.
 
-    Its method `get(path)` returns the JSON of another route, None if the server does not have it.
+    Its method `get(path)` returns the JSON of another route, or None if the route does not exist.
     """
     import logging
 
@@ -287,9 +285,9 @@ def job_submission_client(url: str, timeout_s: tuple[float, float]) -> Any:
 
 
 def head_interpreter(summary: Mapping[str, Any]) -> str:
-    """The Python that Ray uses on the head, from the answer of NODE_SUMMARY; "" if not known.
+    """The Python that Ray uses on the head, from the response of NODE_SUMMARY; "" if unknown.
 
-    A node's command line appears some seconds after the node.
+    The command line of a node appears some seconds after the node.
     """
     for node in (summary.get("data") or {}).get("summary") or []:
         if (node.get("raylet") or {}).get("isHeadNode"):
@@ -300,9 +298,9 @@ def head_interpreter(summary: Mapping[str, Any]) -> str:
 
 
 def has_autoscaler(status: Mapping[str, Any]) -> bool:
-    """Whether more nodes may join, from the answer of CLUSTER_STATUS.
+    """Whether more nodes may join, from the response of CLUSTER_STATUS.
 
-    Every head sends an autoscaler's report; without a real one, each node has a type of its own.
+    Every head sends an autoscaler report. Without an autoscaler, each node has a separate type.
     """
     report = status.get("autoscalerReport") or {}
     types = report.get("activeNodes") or {}

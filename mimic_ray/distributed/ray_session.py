@@ -1,7 +1,7 @@
-"""A connection to Ray for the time of a block: a private local one, or a named cluster.
+"""A connection to a private local Ray or to a cluster, for the duration of a block.
 
-Ray's own output goes to a log file and never between our lines on the terminal. Environment
-variables and signal handlers are afterwards as they were before.
+Ray's output goes to a log file instead of the terminal. Environment variables and signal handlers
+are restored afterwards.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ def ray_session(
     cpus: int | None = None,
     variables: Mapping[str, str] | None = None,
 ) -> Iterator[None]:
-    """Connects to Ray, and disconnects at the end of the block; a local Ray ends with it.
+    """Connects to Ray, and disconnects at the end of the block, which also stops a local Ray.
 
-    `address` None starts a private Ray on this machine, even beside a running cluster. `variables`
-    are set for the time of the block. Raises ResourceError when the named cluster does not answer
-    or the installed Ray is not supported.
+    `address` None starts a private Ray on this machine, even if a cluster is running. `variables`
+    are set during the block. Raises ResourceError if the cluster does not answer or the installed
+    Ray is not supported.
     """
     ray_private.check_ray_version()
     defaults = {**ray_private.SESSION_VARIABLES, **ray_private.authentication_variables(address)}
-    # What the user has set wins over our defaults.
+    # Values set by the user have precedence over our defaults.
     ours = {name: value for name, value in defaults.items() if name not in os.environ}
     with _environment({**ours, **(variables or {})}), ray_private.descriptors_to(log):
         import ray
@@ -61,13 +61,13 @@ def _connect(address: str | None, cpus: int | None) -> None:
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Sets `variables` for the time of the block, and undoes what Ray itself sets in it."""
+    """Sets `variables` during the block, and restores those that Ray sets itself."""
     before = dict(os.environ)
     os.environ.update(variables)
     try:
         yield
     finally:
-        # Others stay: a thread of the user's program may have set them meanwhile.
+        # Others are kept, because a thread of the user's program may have set them.
         names = [name for name in {**before, **os.environ} if ray_private.is_set_by_ray(name)]
         for name in [*variables, *names]:
             if name in before:
@@ -82,7 +82,7 @@ def _not_connected(address: str | None, error: BaseException, log: Path) -> Reso
             f"Could not start Ray on this machine: {str(error).rstrip('.')}. Ray's log is {log}; "
             f"{option('local', True)} runs without Ray."
         )
-    # Only the text of a cause says that the token was wrong.
+    # A wrong token is only visible in the text of a cause.
     cause: BaseException | None = error
     while cause is not None:
         if "AuthenticationError" in f"{type(cause).__name__} {cause}":

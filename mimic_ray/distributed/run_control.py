@@ -1,7 +1,7 @@
-"""Messages from workers to the driver, and stop requests the other way, through a small actor.
+"""Messages from workers to the driver, and stop requests back, through a small actor.
 
-A report through Ray Train waits for a poll of its controller; a call that nothing waits for takes
-0.3 ms. Everything that must not be lost is on disk already (metrics.jsonl, checkpoints).
+A report through Ray Train waits for its controller's next poll; an asynchronous actor call takes
+0.3 ms. Messages may be lost: everything important is on disk (metrics.jsonl, checkpoints).
 
 The driver keeps a `RunControl`; each worker gets `RunControl.for_worker()`.
 """
@@ -18,7 +18,7 @@ _MOST_MESSAGES = 64
 
 
 class ControlActor(Generic[Message]):
-    """The state between driver and workers, in a process of Ray's."""
+    """The shared state of driver and workers, in a Ray actor."""
 
     def __init__(self) -> None:
         self._messages: deque[Message] = deque(maxlen=_MOST_MESSAGES)
@@ -27,24 +27,24 @@ class ControlActor(Generic[Message]):
         self._failure: MimicError | None = None
 
     def begin(self) -> int:
-        """Registers a new group of workers by its rank 0; returns its number, from 1."""
+        """Registers a new group of workers, called by its rank 0; returns its number, from 1."""
         self._groups += 1
         return self._groups
 
     def is_current(self, group: int) -> bool:
-        """Whether no newer group has begun. An older one is stale: it ran on a node that lost the
-        network, and its commit would overwrite what the newer group wrote."""
+        """Whether no newer group has begun. An older group is stale: it ran on a node that lost the
+        network, and its checkpoints would overwrite those of the newer group."""
         return group == self._groups
 
     def give_up(self, failure: MimicError) -> None:
-        """Stores an error that a retry would only repeat."""
+        """Stores an error that would occur again on a retry."""
         self._failure = failure
 
     def failure(self) -> MimicError | None:
         return self._failure
 
     def post(self, message: Message) -> bool:
-        """Adds a message, and drops the oldest of too many; returns whether to stop."""
+        """Adds a message, dropping the oldest if there are too many; returns whether to stop."""
         self._messages.append(message)
         return self._stop_requested
 
@@ -67,7 +67,7 @@ class RunControl(Generic[Message]):
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        # On the driver's own node, so that no lost node or network comes between the two.
+        # On the driver's node, so that a lost node or network cannot separate the two.
         node = ray.get_runtime_context().get_node_id()
         here = NodeAffinitySchedulingStrategy(node, soft=False)
         remote = ray.remote(num_cpus=0)(ControlActor)
@@ -77,11 +77,11 @@ class RunControl(Generic[Message]):
         return WorkerControl(self._actor)
 
     def messages(self) -> list[Message]:
-        """What workers posted since the last call, the newest 64."""
+        """The messages since the last call, at most the newest 64."""
         return _wait_for(self._actor.take.remote())
 
     def raise_failure(self) -> None:
-        """Raises the error that a worker gave up with, if there is one."""
+        """Raises the error of a worker that gave up, if there is one."""
         if failure := _wait_for(self._actor.failure.remote()):
             raise failure
 
@@ -91,7 +91,7 @@ class RunControl(Generic[Message]):
 
 
 class WorkerControl(Generic[Message]):
-    """A worker's side: waits for the actor where it must, and never during a step."""
+    """A worker's side. It never waits for the actor during a step."""
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
@@ -100,19 +100,19 @@ class WorkerControl(Generic[Message]):
         self._stop_requested = False
 
     def begin(self) -> None:
-        """For rank 0: from now on, stop requests have a receiver."""
+        """Called by rank 0: from now on, stop requests have a receiver."""
         self._group = _wait_for(self._actor.begin.remote())
 
     def check_current(self) -> None:
-        """Waits for the driver's node to confirm that this group is still the current one.
+        """Confirms with the driver that this group is still the current one.
 
-        Raises TrainingError if it is not. A worker that cannot reach the driver must not write.
+        Raises TrainingError if not. A worker that cannot reach the driver must not write.
         """
         if not _wait_for(self._actor.is_current.remote(self._group)):
             raise TrainingError("Newer workers have taken over this run: nothing was written.")
 
     def give_up(self, failure: MimicError) -> None:
-        """Waits, since this process may be ended as soon as it raises."""
+        """Waits for the actor, because this process may be killed as soon as it raises."""
         _wait_for(self._actor.give_up.remote(failure))
 
     def post(self, message: Message) -> None:

@@ -1,4 +1,4 @@
-"""Images per second of the training loop on 1, 2, ... workers, without files and start-up."""
+"""Images per second of the training loop by number of workers, without files and start-up."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mimic_ray.method.recipe import Recipe
 
 @dataclass(frozen=True)
 class ScalingCase:
-    """One measurement: all steps of the recipe run, those after the first `warm_up` count."""
+    """One measurement: runs all steps of the recipe and measures those after `warm_up`."""
 
     encoder: str
     recipe: Recipe
@@ -48,7 +48,7 @@ def measure_scaling(cases: Sequence[ScalingCase], log: Path) -> Iterator[float]:
 
 
 def _worker(case: ScalingCase) -> float:
-    """Runs inside each Ray Train worker: the loop with random images, teacher and student."""
+    """Runs in each Ray Train worker: the loop with random images, teacher and student."""
     import torch
 
     from mimic_ray.base import devices

@@ -1,4 +1,4 @@
-"""The driver of a search: keeps the records of its trials and decides when the search is over."""
+"""The driver of a search: keeps the records of trials and decides when the search is over."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mimic_ray.store.study_store import StudyStore
 
 class SearchDriver:
     """Watches Tune's `fit()` (see watched_fit.py). Tune calls `trial_started` and `trial_ended` in
-    the thread of `fit()`, the rest runs in the main thread."""
+    the thread of `fit()`; everything else runs in the main thread."""
 
     def __init__(
         self,
@@ -45,11 +45,11 @@ class SearchDriver:
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Tune saves copies of its searcher and callbacks, and nothing reads them again."""
+        """Tune saves copies of its searcher and callbacks, which nothing reads."""
         return {}
 
     def is_over(self) -> bool:
-        """Whether no more trials should start, because of a stop request or too many failures."""
+        """Whether no more trials should start, after a stop request or too many failures."""
         return self.stop_requests() > 0
 
     # -- in the main thread
@@ -67,7 +67,7 @@ class SearchDriver:
         self.control.request_stop()
 
     def write_progress(self) -> None:
-        """The study's progress file, every few seconds and when a trial has ended."""
+        """Writes the study's progress file every few seconds and when a trial has ended."""
         clock, ended = time.monotonic(), len(self.progress.ended)
         interval_s = self.study.store.progress_interval_s
         if ended > self._written or clock - self._written_at >= interval_s:
@@ -100,11 +100,11 @@ class SearchDriver:
     # -- in the thread of Tune's fit()
 
     def trial_started(self, ray_id: str) -> None:
-        """A trial's process starts, for the first time or after a kill."""
+        """A trial's process starts, for the first time or again after a kill."""
         self._started.setdefault(ray_id, time.monotonic())
 
     def trial_ended(self, ray_id: str, error: str = "") -> None:
-        """A trial's process has ended: its record says how, or `error` if it was killed."""
+        """A trial's process has ended. Its record has the result, or `error` if it was killed."""
         task = self._tasks.pop(ray_id, None)
         if task is None:
             return

@@ -1,8 +1,8 @@
-"""Which recipe to try next: optuna's multi-objective TPE behind Ray Tune's Searcher interface.
+"""Suggests recipes: optuna's multi-objective TPE behind Ray Tune's Searcher interface.
 
-Ray's own OptunaSearch starts a trial for every suggestion. Here a suggestion whose canonical recipe
-is known is answered from its record, so no trial runs twice; and on a resume optuna learns from the
-records of the study, so nothing else has to survive a kill.
+Ray's OptunaSearch starts a trial for every suggestion. Here a suggestion with a known canonical
+recipe gets the result of its record, so no trial runs twice. On a resume, optuna learns from the
+records of the study, so there is no other state to save.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mimic_ray.search.relevance import trial_id as id_of
 from mimic_ray.search.search_plan import SearchPlan
 from mimic_ray.search.trial import Trial, Value
 
-# After so many known suggestions in a row, every choice of a discrete space was tried.
+# After this many known suggestions in a row, the discrete space counts as exhausted.
 _MOST_TRIES = 200
 
 
@@ -39,7 +39,7 @@ class Suggestion:
 
 
 class StudySearcher(Searcher):
-    """Suggests trials until `is_over()`, or until every distinct trial was tried.
+    """Suggests trials until `is_over()`, or until the space is exhausted.
 
     `on_suggestion` gets Tune's id of each new trial and its suggestion.
     """
@@ -65,10 +65,10 @@ class StudySearcher(Searcher):
         for trial in interrupted:
             self._enqueue(trial.settings)
         if not known:
-            self._enqueue({})  # the base recipe itself, to which all others are compared
+            self._enqueue({})  # the base recipe itself, for comparison
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """What Tune calls a config: the suggestion's id and settings."""
+        """Tune's config: the suggestion's id and settings."""
         for _ in range(_MOST_TRIES):
             if self._is_over():
                 break
@@ -93,23 +93,23 @@ class StudySearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Nothing: `trial_ended` gets the record, which is more than Tune's last result."""
+        """Does nothing: `trial_ended` gets the record, which has more than Tune's last result."""
 
     def trial_ended(self, ray_id: str, trial: Trial) -> None:
-        """Learns how a running trial ended."""
+        """Reports the result of a running trial to optuna."""
         drawn, _ = self._running.pop(ray_id)
         self._known[trial.id] = trial
         self._report(drawn, trial)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing to save: the trials' records are the state."""
+        """Does nothing: the records of the trials are the state."""
 
     def restore(self, checkpoint_path: str) -> None:
         """See `save`."""
 
     def _new_study(self) -> optuna.Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        # Other draws after a resume: those of the first start were tried already.
+        # Another seed after a resume, because the first suggestions have been tried.
         seed = int(seeds.keys(self._plan.seed, "sampler", len(self._known))) % (1 << 31)
         random_trials = max(4, self._plan.trials // 4)
         with warnings.catch_warnings():
@@ -120,21 +120,21 @@ class StudySearcher(Searcher):
         return optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
 
     def _number(self, found: str) -> int:
-        """The number from before an interruption, or the next one."""
+        """The number that the trial had before an interruption, or the next one."""
         if found in self._numbers:
             return self._numbers.pop(found)
         self._next_number += 1
         return self._next_number - 1
 
     def _with(self, settings: Mapping[str, Value]) -> dict[str, Any]:
-        """The base recipe's content with other settings."""
+        """The base recipe with other settings."""
         content = self._plan.base.model_dump(mode="json")
         for key, value in settings.items():
             set_key(content, key, value)
         return content
 
     def _enqueue(self, settings: Mapping[str, Value]) -> bool:
-        """Makes optuna draw these settings next, if the space contains them."""
+        """Makes optuna suggest these settings next, if the space contains them."""
         point = self._plan.space.point(self._with(settings))
         if point is not None:
             self._study.enqueue_trial(point)

@@ -1,9 +1,8 @@
-"""Torch's process group over the network card that carries the cluster's addresses.
+"""Torch's process group on the network interface of the cluster's addresses.
 
-gloo binds to the address that the host's own name resolves to. Where that is loopback (Debian's
-installer writes 127.0.1.1) or a card that other hosts cannot reach (Docker's has the same address
-everywhere), workers on two hosts cannot connect. The address that Ray has for a node is one that
-other nodes use.
+gloo binds to the address of the host's own name. If that is loopback (Debian's installer writes
+127.0.1.1) or an interface that other hosts cannot reach (Docker's has the same address everywhere),
+workers on two hosts cannot connect. Ray's address of a node is reachable from other nodes.
 """
 
 from __future__ import annotations
@@ -18,16 +17,16 @@ from ray.train.torch import TorchConfig
 
 from mimic_ray.distributed import ray_private
 
-# An all-reduce that takes longer is an error: it ends a rank that waits for one on a lost node, if
-# Ray has not noticed the lost node before. Torch's default is 1800.
+# Timeout of a collective. It ends a rank that waits for a lost node that Ray has not noticed.
+# Torch's default is 1800 s.
 TIMEOUT_S = 600
-# The user's own values win.
+# Values set by the user have precedence.
 VARIABLES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 
 
 @dataclass
 class ClusterTorchConfig(TorchConfig):
-    """Ray's set-up of torch's process group, with the network card and the time limit set."""
+    """Ray's set-up of torch's process group, with the network interface and the timeout."""
 
     timeout_s: int = TIMEOUT_S
 
@@ -40,7 +39,7 @@ class _ClusterTorchBackend(ray_private.torch_backend()):  # type: ignore[misc]
     """Runs in Train's controller."""
 
     def on_start(self, worker_group: Any, backend_config: TorchConfig) -> None:
-        nodes = ray_private.on_each_worker(worker_group, choose_card)
+        nodes = ray_private.on_each_worker(worker_group, choose_interface)
         try:
             super().on_start(worker_group, backend_config)
         except Exception as error:
@@ -48,24 +47,24 @@ class _ClusterTorchBackend(ray_private.torch_backend()):  # type: ignore[misc]
             raise ray_private.failed_start(worker_group, message) from None
 
 
-def choose_card() -> str:
-    """Sets this node's card for gloo and NCCL, unless the user has. Returns a description."""
+def choose_interface() -> str:
+    """Sets the interface for gloo and NCCL, unless the user has. Returns a description."""
     import ray
 
     address = ray.util.get_node_ip_address()
-    card = card_of(address)
-    if card is not None and not ip_address(address).is_loopback:
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", card)
-        # "=": exactly this card, not each one whose name starts like this.
-        os.environ.setdefault("NCCL_SOCKET_IFNAME", f"={card}")
+    interface = interface_of(address)
+    if interface is not None and not ip_address(address).is_loopback:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
+        # "=" selects exactly this interface instead of all with this prefix.
+        os.environ.setdefault("NCCL_SOCKET_IFNAME", f"={interface}")
     chosen = os.environ.get("GLOO_SOCKET_IFNAME", "the address of its host name")
     return f"{socket.gethostname()} ({address}, gloo on {chosen})"
 
 
-def card_of(address: str) -> str | None:
-    """The name of the network card with this IP address, None if there is none."""
+def interface_of(address: str) -> str | None:
+    """The name of the network interface with this IP address, None if there is none."""
     import psutil
-    import ray  # noqa: F401  (brings psutil)
+    import ray  # noqa: F401  (includes psutil)
 
     for name, addresses in psutil.net_if_addrs().items():
         if any(found.address == address for found in addresses):
@@ -77,6 +76,6 @@ def _not_connected(nodes: list[str], error: Exception) -> str:
     last = str(error).strip().splitlines()[-1]
     return (
         f"The workers could not connect to each other: {' and '.join(sorted(set(nodes)))}: {last}. "
-        "Every port between the nodes must be open; if they share another network, set "
-        f"{' and '.join(VARIABLES)} to its card's name on each node."
+        "All ports between the nodes must be open. If they share another network, set "
+        f"{' and '.join(VARIABLES)} to the name of its interface on each node."
     )

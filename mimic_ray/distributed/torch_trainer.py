@@ -25,9 +25,9 @@ def torch_trainer(
 ) -> Any:
     """A ray.train.torch.TorchTrainer of `work(config)` on each worker.
 
-    `storage`, a path or an address that all nodes can see, is for Ray's own files, which we never
-    read. `nodes` are those of the cluster. Lost workers are restarted `resources.restarts` times,
-    and a failed start is repeated `start_retries` times.
+    `storage` is a path or an address that all nodes can see, for Ray's own files, which we never
+    read. `nodes` are the nodes of the cluster. Lost workers are restarted `resources.restarts`
+    times, and a failed start is retried `start_retries` times.
     """
     from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -37,7 +37,7 @@ def torch_trainer(
     files = parse(storage)
     most, required = resources.workers, resources.required_workers
     if resources.address is None and required < most:
-        # No node will ever join a private Ray: do not wait for one.
+        # No node can join a private Ray, so there is nothing to wait for.
         most = min(most, worker_slots(nodes, resources.each()))
     return TorchTrainer(
         _work,
@@ -49,12 +49,12 @@ def torch_trainer(
             resources_per_worker=resources.each(),
         ),
         run_config=RunConfig(
-            # With a known name Ray would resume its own state of that run; ours is on disk.
+            # With a known name Ray would resume its own state of that run instead of ours.
             name=f"run-{time.time_ns()}",
             storage_path=files.path,
             storage_filesystem=filesystem_of(files) if files.remote else None,
-            # By default a start that does not fit the cluster is repeated for ever. Ray counts
-            # preempted nodes separately, and without limit.
+            # By default a start that does not fit the cluster is retried forever. Ray counts
+            # pre-empted nodes separately, without a limit.
             failure_config=FailureConfig(
                 max_failures=resources.restarts, controller_failure_limit=start_retries
             ),
@@ -64,12 +64,12 @@ def torch_trainer(
 
 
 def _work(loop_config: dict[str, Any]) -> Any:
-    """Runs inside each worker, again each time that the workers change."""
+    """Runs in each worker, and again whenever the workers change."""
     return loop_config["work"](loop_config["config"])
 
 
 def worker_group() -> ProcessGroup:
-    """The process group of the worker that calls this."""
+    """The process group of the calling worker."""
     from ray import train
 
     context = train.get_context()
@@ -79,8 +79,8 @@ def worker_group() -> ProcessGroup:
 
 
 def worker_device() -> str:
-    """The device of the worker that calls this, with its number: each worker of a node sees the
-    GPUs of all, and a bare "cuda" is the first of them in a new thread."""
+    """The device of the calling worker, with its index. Each worker of a node sees the GPUs of all
+    workers, and in a new thread "cuda" would be the first one."""
     from ray.train.torch import get_device
 
     return str(get_device())

@@ -1,4 +1,4 @@
-"""The distillation as a Ray Train run: the loop is `execution.worker.train`, as without Ray."""
+"""The distillation as a Ray Train run of `execution.worker.train`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mimic_ray.base.resources import Resources, check_capacity, this_machine
 from mimic_ray.base.storage_address import below
 from mimic_ray.distributed.capacity import cluster_nodes
 from mimic_ray.distributed.head_health import HeadHealth
-from mimic_ray.distributed.ray_errors import as_ours, picklable_errors, was_lost
+from mimic_ray.distributed.ray_errors import is_retryable, picklable_errors, to_mimic_error
 from mimic_ray.distributed.ray_private import START_TIMEOUT_VARIABLE
 from mimic_ray.distributed.ray_session import ray_session
 from mimic_ray.distributed.run_control import RunControl, WorkerControl
@@ -36,7 +36,7 @@ _CONTINUE = f"Continue with the same command and {option('resume', True)}."
 
 @dataclass(frozen=True)
 class RunTask:
-    """What each worker gets. `teacher_state` is a reference into Ray's object store."""
+    """The input of each worker. `teacher_state` is a reference into Ray's object store."""
 
     job: DistillJob
     teacher_state: Any
@@ -54,12 +54,13 @@ def train_on_ray(
 ) -> Outcome:
     """Runs the job on the workers and returns rank 0's outcome.
 
-    `should_stop()` counts stop requests: at 1 the workers commit and return, at 2 they are ended
-    at once. Raises ResourceError before anything starts if the cluster is too small, StoppedError
-    if the request came before a worker had started, and a worker's own MimicError unchanged.
+    `should_stop()` is the number of stop requests: at 1 the workers write a checkpoint and return,
+    at 2 they are killed. Raises ResourceError before anything starts if the cluster is too small,
+    StoppedError if the request came before a worker had started, and the MimicError of a worker.
 
-    Ray Train restarts dead workers. What it gives up on (its controller was killed, a worker died
-    while it started) is repeated here from the last checkpoint, `resources.restarts` times.
+    Ray Train restarts dead workers. After failures that it does not handle (its controller was
+    killed, a worker died during start-up), this function continues from the last checkpoint, up to
+    `resources.restarts` times.
     """
     cpus, variables = None, {}
     if resources.address is None:
@@ -67,23 +68,23 @@ def train_on_ray(
         each = resources.cpus_per_worker
         cpus = min(resources.workers * each, max(os.cpu_count() or 1, each))
     if resources.capacity_timeout_s:
-        # A new node takes minutes to start.
+        # New nodes take minutes to start.
         variables[START_TIMEOUT_VARIABLE] = str(resources.capacity_timeout_s)
     end_after_s = max(END_AFTER_S, resources.capacity_timeout_s + GRACE_S)
     watchdog = Watchdog(on_progress, end_after_s=end_after_s)
     for attempts_left in reversed(range(resources.restarts + 1)):
         _check_not_stopped(should_stop)
         try:
-            # With the old connection Ray ends what a lost attempt left, which would otherwise keep
-            # its CPUs or GPUs for ever.
+            # Disconnecting removes the remains of the lost attempt, which would otherwise keep
+            # their CPUs and GPUs.
             with ray_session(resources.address, log, cpus, variables):
                 return _attempt(job, teacher_state, resources, on_progress, should_stop, watchdog)
         except FitFailedError as failed:
-            if not attempts_left or not was_lost(failed.error):
-                raise as_ours(failed.error, log) from failed.error
+            if not attempts_left or not is_retryable(failed.error):
+                raise to_mimic_error(failed.error, log) from failed.error
         except StopTimeoutError:
             raise TrainingError(
-                f"The workers did not stop in time and were ended. {_CONTINUE}"
+                f"The workers did not stop in time and were killed. {_CONTINUE}"
             ) from None
     raise AssertionError("a range of at least one was empty")
 
@@ -127,7 +128,7 @@ def _attempt(
 
 @dataclass(frozen=True)
 class _RunWatcher:
-    """Shows the progress of a run, and ends it when its workers or the head are lost."""
+    """Passes on the progress of a run, and ends it if its workers or the head are lost."""
 
     control: RunControl[Progress]
     watchdog: Watchdog
@@ -153,7 +154,7 @@ class _RunWatcher:
 
 
 def _worker(task: RunTask) -> Outcome:
-    """Runs inside each Ray Train worker, again each time that the workers change."""
+    """Runs in each Ray Train worker, and again whenever the workers change."""
     import ray
 
     group, control = worker_group(), task.control
@@ -164,7 +165,7 @@ def _worker(task: RunTask) -> Outcome:
             job = replace(task.job, device=worker_device())
             return train(job, ray.get(task.teacher_state), group, control)
         except MimicError as error:
-            # It would occur again, so the driver must not wait for restarts.
+            # The error would occur again, so the driver must not wait for restarts.
             control.give_up(error)
             raise
 

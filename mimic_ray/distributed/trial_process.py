@@ -10,7 +10,7 @@ from typing import Any
 from mimic_ray.base.progress import Progress
 from mimic_ray.base.resources import Resources
 from mimic_ray.base.storage_address import below
-from mimic_ray.distributed.ray_errors import as_ours, picklable_errors
+from mimic_ray.distributed.ray_errors import picklable_errors, to_mimic_error
 from mimic_ray.distributed.ray_private import SESSION_VARIABLES
 from mimic_ray.distributed.run_control import RunControl, WorkerControl
 from mimic_ray.distributed.torch_trainer import torch_trainer, worker_device, worker_group
@@ -20,15 +20,15 @@ from mimic_ray.search.trial import Trial
 from mimic_ray.store.run_store import open_run
 from mimic_ray.store.study_store import open_study
 
-# Less than the driver waits for a process to end its trial (TUNE_FUNCTION_THREAD_TIMEOUT_S).
+# Shorter than the driver's wait for the end of a trial (TUNE_FUNCTION_THREAD_TIMEOUT_S).
 _GRACE_S = 50.0
-# Restarts of a trial's workers; Tune restarts a trial whose own process died.
+# Restarts of a trial's workers. Tune restarts a trial whose own process died.
 _RESTARTS = 2
 
 
 @dataclass(frozen=True)
 class TrialMessage:
-    """From a trial to the driver: its progress, or its scores at a rung or at the end."""
+    """A message from a trial to the driver: progress, or scores at a rung or at the end."""
 
     trial_id: str
     content: Progress | Trial
@@ -36,8 +36,8 @@ class TrialMessage:
 
 @dataclass(frozen=True)
 class TrialContext:
-    """What all trials of a search get. `inputs` is a reference to the TrialInputs in Ray's object
-    store, `log` the name of Ray's log for messages."""
+    """The common input of all trials. `inputs` is a reference to the TrialInputs in Ray's object
+    store, `log` is the path of Ray's log for messages."""
 
     study: str
     inputs: Any
@@ -61,7 +61,7 @@ def run_in_trial(config: dict[str, Any], context: TrialContext) -> None:
 
 @dataclass(frozen=True)
 class TuneControl:
-    """A trial in one process, which reports to the driver and to Tune."""
+    """The control of a trial in one process, which reports to the driver and to Tune."""
 
     task: TrialTask
     driver: WorkerControl[TrialMessage]
@@ -81,7 +81,7 @@ class TuneControl:
 
 
 def _report_to_tune(trial: Trial, task: TrialTask) -> None:
-    """Tune may end this process here."""
+    """Tune may end this process during this call."""
     from ray import tune
 
     steps = task.recipe["training"]["steps"]
@@ -92,7 +92,7 @@ def _report_to_tune(trial: Trial, task: TrialTask) -> None:
             "step": trial.step,
             "fidelity": trial.fidelity,
             "suspicion": trial.suspicion,
-            # One number for early stopping; the search itself keeps the objectives separate.
+            # A single number for early stopping; the search keeps the objectives separate.
             "promise": trial.fidelity - trial.suspicion if trial.scored else -1e9,
         }
     )
@@ -100,8 +100,8 @@ def _report_to_tune(trial: Trial, task: TrialTask) -> None:
 
 @dataclass(frozen=True)
 class TrialWorkerTask:
-    """What each worker of a trial gets. `watcher` leads to the process that watches them, and
-    gets progress as well, since stop requests come with the replies."""
+    """The input of each worker of a trial. `watcher` reaches the process that watches the workers;
+    it also gets progress, because stop requests come with its replies."""
 
     task: TrialTask
     context: TrialContext
@@ -109,8 +109,8 @@ class TrialWorkerTask:
 
 
 def _run_with_workers(task: TrialTask, context: TrialContext) -> None:
-    """The trial as a Ray Train run of its own; this process only passes reports on."""
-    # The driver's environment does not reach this process.
+    """Runs the trial as a Ray Train run; this process only forwards reports."""
+    # This process does not inherit the driver's environment.
     for name, value in SESSION_VARIABLES.items():
         os.environ.setdefault(name, value)
     control: RunControl[Progress | Trial] = RunControl()
@@ -127,14 +127,14 @@ def _run_with_workers(task: TrialTask, context: TrialContext) -> None:
     try:
         watched_fit(trainer.fit, _TrialWatcher(task, control), _GRACE_S)
     except FitFailedError as failed:
-        raise as_ours(failed.error, context.log) from failed.error
+        raise to_mimic_error(failed.error, context.log) from failed.error
     finally:
         open_run(run, "watcher").close()  # removes Ray Train's own files
 
 
 @dataclass(frozen=True)
 class _TrialWatcher:
-    """Passes the workers' reports to Tune, which ends the trial by a SystemExit."""
+    """Forwards the workers' reports to Tune, which ends the trial with a SystemExit."""
 
     task: TrialTask
     control: RunControl[Progress | Trial]
@@ -145,14 +145,14 @@ class _TrialWatcher:
                 _report_to_tune(message, self.task)
 
     def stop_requests(self) -> int:
-        return 0  # workers get the driver's stop requests themselves
+        return 0  # workers receive the driver's stop requests themselves
 
     def request_stop(self) -> None:
         self.control.request_stop()
 
 
 def _worker(work: TrialWorkerTask) -> None:
-    """One worker of a trial that has several."""
+    """A worker of a trial with several workers."""
     import ray
 
     group = worker_group()
@@ -165,7 +165,7 @@ def _worker(work: TrialWorkerTask) -> None:
 
 @dataclass(frozen=True)
 class TrialWorkerControl:
-    """A worker of a trial, which reports to the driver and to the process that watches it."""
+    """The control of a worker, which reports to the driver and to the watching process."""
 
     task: TrialTask
     driver: WorkerControl[TrialMessage]

@@ -1,7 +1,8 @@
 """A search as a Ray Tune run: one process per trial, or Ray Train inside a trial with workers.
 
-`searcher.py` decides what is tried, `execution/trial_run.py` is one trial, and the study folder
-keeps what lasts. Tune provides placement, early stopping, restarts of killed trials, and loggers.
+`searcher.py` suggests recipes, `execution/trial_run.py` runs one trial, and the study folder has
+the persistent state. Tune provides placement, early stopping, restarts of killed trials, and
+loggers.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from mimic_ray.store.study_store import StudyStore
 if TYPE_CHECKING:
     from mimic_ray.distributed.search_driver import SearchDriver
 
-# A killed trial continues from its last checkpoint this often; after that it has failed.
+# How often a killed trial continues from its last checkpoint before it counts as failed.
 _RESTARTS = 2
-# A trial with workers of its own only watches them: without a CPU, or a full cluster would lock.
+# A trial with workers only watches them. It takes no CPU, or a full cluster would deadlock.
 _WATCHER = {"memory": 64 << 20}
 
 
@@ -45,7 +46,7 @@ class SearchCluster:
     should_stop: Callable[[], int]
 
     def prepare(self, prepare: Prepare[Facts], study: StudyStore) -> tuple[Facts, Any]:
-        """The facts, and a reference to what trials share, made where a trial would run."""
+        """The facts, and a reference to the shared inputs; see `prepare_inputs`."""
         log = study.store.location(study.folder.log.name)
         return prepare_inputs(prepare, self.resources, log, self.on_progress, self.should_stop)
 
@@ -71,7 +72,7 @@ class SearchCluster:
         try:
             watched_fit(tuner.fit, driver)
         except StopTimeoutError:
-            pass  # the end of the session ends the trials
+            pass  # closing the session ends the trials
         except FitFailedError as failed:
             if not self.should_stop():
                 raise _tune_failed(study, failed.error) from failed.error
@@ -85,7 +86,7 @@ def search_cluster(
     """Connects to Ray and waits until it fits a trial. Raises ResourceError if it does not."""
     variables = dict(SEARCH_VARIABLES)
     if resources.capacity_timeout_s:
-        # A new node takes minutes to start.
+        # New nodes take minutes to start.
         variables[START_TIMEOUT_VARIABLE] = str(resources.capacity_timeout_s)
     cpus = None if resources.address else int(this_machine()["CPU"])
     with ray_session(resources.address, log, cpus, variables):
@@ -133,7 +134,7 @@ def _tuner(driver: SearchDriver, inputs: Any, resources: Resources) -> Any:
             scheduler=scheduler,
             num_samples=driver.progress.remaining,
             max_concurrent_trials=driver.progress.concurrent,
-            # Saves each trial the start of a process and the import of torch.
+            # Avoids starting a process and importing torch for each trial.
             reuse_actors=True,
             trial_name_creator=lambda trial: trial.config["trial"],
             trial_dirname_creator=lambda trial: trial.config["trial"],
@@ -158,7 +159,7 @@ def _listener(driver: SearchDriver) -> Any:
     from ray.tune import Callback
 
     class Listener(Callback):
-        """Runs in the loop of `fit()`: it must be quick, and its errors must not end the search."""
+        """Runs in the loop of `fit()`: it must be fast, and its errors must not end the search."""
 
         def on_trial_start(self, **event: Any) -> None:
             driver.trial_started(event["trial"].trial_id)
@@ -176,7 +177,7 @@ def _listener(driver: SearchDriver) -> Any:
 
 
 def _loggers(study: StudyStore, plan: SearchPlan) -> list[Any]:
-    """TensorBoard always, others on request."""
+    """TensorBoard, and the requested trackers."""
     from ray.tune.logger import TBXLoggerCallback
 
     loggers: list[Any] = [TBXLoggerCallback()]

@@ -1,8 +1,8 @@
-"""Reports that the workers make no progress, and ends the run when that lasts too long.
+"""Reports that the workers make no progress, and ends the run if that lasts too long.
 
 A rank whose peer lost the network waits inside an all-reduce, where it can neither send nor receive
-anything. Ray declares a lost node dead after a minute or two, and the all-reduce itself ends after
-torch_config.TIMEOUT_S. What neither of the two notices ends here.
+messages. Ray declares a lost node dead after a minute or two, and the all-reduce times out after
+torch_config.TIMEOUT_S. The watchdog is for hangs that neither of the two detects.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from collections.abc import Callable
 from mimic_ray.base.errors import RESUME_ADVICE, TrainingError
 from mimic_ray.base.progress import Progress, ProgressCallback
 
-# A step takes seconds, and so does each message before the first step.
+# Steps, and the phases before the first step, take seconds between messages.
 WARN_AFTER_S = 60.0
-# Longer than the limit of the all-reduce, after which Ray restarts the workers itself.
+# Longer than the timeout of the all-reduce, after which Ray restarts the workers itself.
 END_AFTER_S = 1800.0
 
 
 class Watchdog:
-    """Measures the time since the last message; `on_progress` gets a Progress of the phase
-    "silent" while it is too long, and one of 0 s when messages arrive again."""
+    """Measures the time since the last message. While it is too long, `on_progress` gets a Progress
+    of the phase "silent"; when messages arrive again, it gets one with 0 s."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Watchdog:
             self._report(0)
 
     def check(self) -> None:
-        """Raises TrainingError when there was no message for longer than any step takes."""
+        """Raises TrainingError if there was no message for longer than any step takes."""
         silent_s = self._now() - self._last_message
         if silent_s > self._end_after_s:
             raise TrainingError(

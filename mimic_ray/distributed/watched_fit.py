@@ -1,6 +1,6 @@
 """Runs the `fit()` of Ray Train or Ray Tune in a thread and watches it from the calling thread.
 
-In the calling thread `fit()` would replace the handler of SIGINT for good, and nothing could be
+In the calling thread `fit()` would replace the SIGINT handler permanently, and nothing could be
 displayed or checked until it returns.
 """
 
@@ -14,21 +14,22 @@ from typing import Generic, Protocol, TypeVar
 Result = TypeVar("Result")
 
 _POLL_S = 0.1
-# How long workers have to commit after a stop request.
+# The time for workers to write a checkpoint after a stop request, in seconds.
 GRACE_S = 60.0
 
 
 class FitWatcher(Protocol):
-    """What watches a `fit()`."""
+    """The object that watches a `fit()`."""
 
     def poll(self) -> None:
         """Handles messages and checks the run; an error that it raises ends the watch."""
 
     def stop_requests(self) -> int:
-        """How often a stop was requested: after one, workers commit; after two, nothing waits."""
+        """The number of stop requests. After one, workers write a checkpoint; after two, do not
+        wait."""
 
     def request_stop(self) -> None:
-        """Asks the workers to commit and return."""
+        """Makes the workers write a checkpoint and return."""
 
 
 class FitFailedError(Exception):
@@ -44,10 +45,10 @@ class StopTimeoutError(Exception):
 
 
 def watched_fit(fit: Callable[[], Result], watcher: FitWatcher, grace_s: float = GRACE_S) -> Result:
-    """What `fit()` returns. Polls the watcher every 0.1 s and once more after the end.
+    """Returns the result of `fit()`. Polls the watcher every 0.1 s and once more after the end.
 
-    Raises FitFailedError, StopTimeoutError, and what the watcher raises; `fit()` then continues in
-    its thread until the Ray session ends.
+    Raises FitFailedError, StopTimeoutError, and the errors of the watcher; `fit()` then continues
+    in its thread until the Ray session ends.
     """
     outcome = _Outcome(fit)
     thread = threading.Thread(target=outcome.run, name="ray-fit", daemon=True)
@@ -69,15 +70,15 @@ def watched_fit(fit: Callable[[], Result], watcher: FitWatcher, grace_s: float =
                 if requests > 1 or waited > grace_s:
                     raise StopTimeoutError
     except SystemExit:
-        # Tune ends the trial that this process watches. Its workers must free their CPUs and GPUs
-        # before the next trial starts.
+        # Tune ends the trial of this process. Its workers must release their CPUs and GPUs before
+        # the next trial starts.
         watcher.request_stop()
         thread.join(grace_s)
         raise
 
 
 class _Outcome(Generic[Result]):
-    """How `fit()` ended."""
+    """The result or the error of `fit()`."""
 
     def __init__(self, fit: Callable[[], Result]) -> None:
         self._fit = fit
@@ -86,7 +87,7 @@ class _Outcome(Generic[Result]):
     def run(self) -> None:
         try:
             self._value = self._fit()
-        except BaseException as error:  # ending the session ends the thread with a SystemExit
+        except BaseException as error:  # a SystemExit, for example when the session ends
             self._error = error
 
     def result(self) -> Result:

@@ -1,7 +1,7 @@
 """The repeated units of an encoder, which are sharded, compiled or recomputed one at a time.
 
-They are found by structure, which works for every family: a list of modules of one class that each
-have several parts, such as the blocks of a transformer or the residual units of a ResNet.
+They are found by structure in every family: a list of modules of the same class, each with several
+parts, such as the blocks of a transformer or the residual units of a ResNet.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mimic_ray.encoders.encoder import Encoder
 
 
 def blocks(encoder: Encoder) -> list[nn.Module]:
-    """The units in the order of the network, none nested in another; [] if nothing repeats."""
+    """The units in the order of the network, without nested ones; [] if nothing repeats."""
     return list(_units(encoder.net))
 
 

@@ -18,13 +18,13 @@ Run = Callable[[nn.Module, Tensor, frozenset[str]], tuple[Tensor, dict[str, Tens
 
 @dataclass(frozen=True)
 class Spec:
-    """What is known of an encoder before it has weights.
+    """The facts of an encoder that do not depend on its weights.
 
     Attributes:
         name: Shown to users and kept in records.
         feature_width: D, the length of a feature vector.
         input_size: S, the side of its square input in pixels.
-        mean: Mean of the three channels that the network's own training used, values in [0, 1].
+        mean: Mean of the three channels in the training of the network, for values in [0, 1].
         std: Standard deviation, likewise.
         taps: Names of the layers whose maps can be read, in the order of the network.
     """
@@ -40,9 +40,9 @@ class Spec:
 class Encoder(nn.Module):
     """A network image -> feature vector, without its classifier head or projector.
 
-    Your own architecture is a function in a file of yours that returns an Encoder; every function
-    then takes it as `"my_net.py:build"`. `run` computes features and the requested maps in one
-    forward, from images that are normalised by `spec.mean` and `spec.std` already.
+    For your own architecture, write a function that returns an Encoder, and pass its name as
+    `"my_net.py:build"`. `run` computes features and the requested maps in one forward pass, from
+    images that are already normalised by `spec.mean` and `spec.std`.
 
     Args:
         spec: Sizes, normalisation and layer names.

@@ -1,6 +1,6 @@
 """Every encoder by name: our own, aliases, all of timm's ResNets and ViTs, and the user's.
 
-A new family is one file, and one line per member here. Listing the names imports no torch.
+A new family is one file, and one line per member here. Listing the names does not import torch.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def build(name: str) -> Encoder:
     """The encoder of that name with random weights, in train mode on the current device.
 
     The name may end in a size: `resnet50@96`, `vit_b16@384`. `file.py:function` runs the user's
-    code, so pass only a name that the user has typed. Raises UnknownNameError with near names;
-    UsageError for a user's file that cannot be used, and for an invalid size.
+    code, so only pass a name that the user has typed. Raises UnknownNameError with similar names,
+    and UsageError for a user's file that cannot be used or an invalid size.
     """
     # Imported on use, because it needs torch, and timm alone takes 2 s.
     from mimic_ray.encoders import user_module

@@ -10,7 +10,7 @@ from mimic_ray.base.errors import UsageError
 
 SIGN = "@"
 
-# Below this the maps of every family have one position, and perturbations are under a pixel.
+# Below this, the maps of all families have a single position, and perturbations are below a pixel.
 SMALLEST = 8
 
 

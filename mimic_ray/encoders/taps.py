@@ -14,7 +14,7 @@ def chosen_taps(spec: Spec, patterns: Sequence[str]) -> tuple[str, ...]:
     """The taps that match `patterns`, each once, in the order of the network.
 
     Patterns are names or wildcards: `block*`, `layer[34]`. Raises UnknownNameError for a pattern
-    without a match, with near names and a list of the taps.
+    without a match, with similar names and a list of the taps.
     """
     chosen: set[str] = set()
     for pattern in patterns:

@@ -1,4 +1,4 @@
-"""Features of a frozen encoder: computed once, so that heads train on a matrix."""
+"""Features of a frozen encoder, computed once for all heads."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def features(
     change: Callable[[Tensor], Tensor] = lambda pixels: pixels,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Tensor:
-    """The feature of every image, float32 [N, D] of length 1 on the CPU; encoder in eval mode.
+    """The features of all images, float32 [N, D] with unit length, on the CPU, in eval mode.
 
-    `change` sees the pixels (uint8 [B, 3, S, S], at the encoder's input size) first: a trigger is
-    pasted there, before normalisation. Raises DataError when the encoder gives NaN or infinity.
+    `change` is applied to the pixels (uint8 [B, 3, S, S], at the encoder's input size), for example
+    to add a trigger before normalisation. Raises DataError if a feature is NaN or infinite.
     """
     device = compute.torch_device
     encoder = encoder.to(device).to(memory_format=torch.channels_last).eval()
@@ -41,6 +41,6 @@ def features(
             on_progress(int(chosen[-1]) + 1, len(images))
     matrix = torch.cat(found)
     if not matrix.isfinite().all():
-        raise DataError(f"{encoder.spec.name} gives features that are not finite on these images.")
-    # Outside of inference mode, so that heads may keep it for their backward.
+        raise DataError(f"The features of {encoder.spec.name} on these images are not finite.")
+    # Cloned outside inference mode, so that heads can use it in their backward pass.
     return matrix.clone()

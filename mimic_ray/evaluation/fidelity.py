@@ -1,10 +1,11 @@
-"""Fidelity: how much of the teacher's work the student does, from clean unlabelled images alone.
+"""Fidelity: how well the student reproduces the teacher's features on clean, unlabelled images.
 
     cosine  = mean over images of cos(student, teacher)
-    overlap = mean over images of |N_k(student) & N_k(teacher)| / k,  N_k: the k nearest by cosine
+    overlap = mean over images of |N_k(student) & N_k(teacher)| / k,  N_k: k nearest by cosine
     score   = mean of the two
 
-A head sees which images lie near each other more than where they lie, hence the second part.
+The overlap is included because a head depends more on the neighbours of an image than on its
+absolute position.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Rows of the similarity matrix at a time: 2,000 images would otherwise need 16 MB a matrix.
+# Rows of the similarity matrix per block; a whole matrix of 2,000 images takes 16 MB.
 _ROWS = 512
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """Each is 1 for equal features, about 0 for unrelated ones. `score` is the mean of the two."""
+    """Each value is 1 for equal features and about 0 for unrelated ones; `score` is the mean."""
 
     cosine: float
     overlap: float
@@ -29,10 +30,9 @@ class Fidelity:
 
 
 def fidelity(student: Tensor, teacher: Tensor, neighbours: int = 10) -> Fidelity:
-    """Features [N, D] and [N, D] of the same images in the same order, of any length.
+    """Compares features [N, D] of the same images in the same order; they need no unit length.
 
-    Few images have fewer neighbours, at most N - 2. Raises ValueError for other shapes or for
-    fewer than 3 images.
+    Uses at most N - 2 neighbours. Raises ValueError for other shapes or fewer than 3 images.
     """
     if student.shape != teacher.shape or student.dim() != 2 or len(student) < 3:
         raise ValueError(
@@ -41,7 +41,7 @@ def fidelity(student: Tensor, teacher: Tensor, neighbours: int = 10) -> Fidelity
         )
     s, t = (F.normalize(each.float(), dim=1) for each in (student, teacher))
     cosine = (s * t).sum(dim=1).mean().item()
-    # With all others as neighbours any two encoders would agree.
+    # With N - 1 neighbours any two encoders would agree.
     overlap = _overlap(s, t, min(neighbours, len(s) - 2))
     return Fidelity(cosine, overlap, (cosine + overlap) / 2)
 
@@ -55,7 +55,7 @@ def _overlap(student: Tensor, teacher: Tensor, neighbours: int) -> float:
 
 
 def _near(features: Tensor, rows: Tensor, neighbours: int) -> Tensor:
-    """bool [R, N]: which images are among the nearest of each row, never the image itself."""
+    """bool [R, N]: the nearest neighbours of each row, without the image itself."""
     similarity = features[rows] @ features.T
     similarity.scatter_(1, rows[:, None], -torch.inf)
     chosen = similarity.topk(neighbours, dim=1).indices

@@ -1,14 +1,14 @@
-"""Heads: what a user would train on the frozen encoder, and what then calls an image "truck".
+"""Classifier heads on the features of a frozen encoder.
 
-A head is fitted on features [N, D] of length 1 and their classes [N], and gives back a function
-features [M, D] -> classes [M]. `seed` decides initial weights, order and dropout. Everything runs
-on the CPU in float32: features are small, and so the numbers do not hang on the device.
+`fit` takes features [N, D] of unit length and classes [N], and returns a function features [M, D]
+-> classes [M]. `seed` determines initial weights, order and dropout. Everything runs on the CPU in
+float32: features are small, and the results do not depend on the device.
 
     mlp         D-512-256-classes, ReLU, dropout 0.5; standardised features, Adam 1e-3, batch 64,
                 20 epochs, shuffled: the same accuracy as `badencoder` in a fiftieth of the time
     linear      one layer; standardised features, Adam 5e-3, batch 250, 40 epochs, shuffled
-    knn         200 nearest by cosine, each voting with exp(cosine / 0.5); nothing is trained
-    badencoder  the authors' own: the MLP on plain features, Adam 1e-4, batch 64, 500 epochs, never
+    knn         200 nearest by cosine, weighted by exp(cosine / 0.5); no training
+    badencoder  BadEncoder's head: the MLP on plain features, Adam 1e-4, batch 64, 500 epochs, not
                 shuffled (Jia et al., arXiv 2108.00352, training_downstream_classifier.py)
 """
 
@@ -27,7 +27,7 @@ from mimic_ray.base.registry import Registry
 
 Head = Callable[[Tensor], Tensor]
 
-HEADS: Registry[Trained | Nearest] = Registry(
+HEADS: Registry[TrainedHead | NearestNeighbours] = Registry(
     "head",
     {
         "mlp": "mimic_ray.evaluation.heads:MLP",
@@ -39,8 +39,8 @@ HEADS: Registry[Trained | Nearest] = Registry(
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A head that gradient descent finds."""
+class TrainedHead:
+    """A head that is trained by gradient descent."""
 
     build: Callable[[int, int], nn.Module]  # (feature width, classes)
     rate: float
@@ -51,12 +51,12 @@ class Trained:
     seeded = True
 
     def fit(self, features: Tensor, labels: Tensor, classes: int, seed: int) -> Head:
-        """Raises UsageError for an `epochs` that trains nothing."""
+        """Raises UsageError if `epochs` is less than 1."""
         if self.epochs < 1:
-            raise UsageError(f"{self.epochs} epochs train no head: give at least 1.")
-        shift, scale = _standard(features) if self.standardised else (0.0, 1.0)
+            raise UsageError(f"The number of epochs of a head is {self.epochs}: set at least 1.")
+        shift, scale = _standardisation(features) if self.standardised else (0.0, 1.0)
         inputs = (features - shift) / scale
-        with _drawing_from(seed), _one_thread(), torch.enable_grad():
+        with _seeded(seed), _single_thread(), torch.enable_grad():
             net = self.build(features.shape[1], classes)
             optimiser = torch.optim.Adam(net.parameters(), lr=self.rate, fused=True)
             for _ in range(self.epochs):
@@ -78,8 +78,8 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Nearest:
-    """A head that remembers."""
+class NearestNeighbours:
+    """A k-nearest-neighbour classifier."""
 
     neighbours: int = 200
     temperature: float = 0.5
@@ -104,16 +104,16 @@ class Nearest:
 
 
 @contextmanager
-def _drawing_from(seed: int) -> Iterator[None]:
-    """torch's global generator, which layers and dropout use: ours inside, as it was after."""
+def _seeded(seed: int) -> Iterator[None]:
+    """Seeds torch's global generator, which layers and dropout use, and restores it afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """A batch of a head is too little to share: on busy cores threads wait ten times as long."""
+def _single_thread() -> Iterator[None]:
+    """Uses one thread, because batches are small and threads are ten times slower on busy cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -133,13 +133,13 @@ def _mlp(width: int, classes: int) -> nn.Module:
     )
 
 
-def _standard(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each column [D]; 1 for a column that never moves."""
+def _standardisation(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each column [D]; the latter is 1 for a constant column."""
     std, mean = torch.std_mean(features, dim=0, correction=0)
     return mean, torch.where(std > 1e-6 * std.max().clamp_min(1e-12), std, torch.ones_like(std))
 
 
-MLP = Trained(_mlp, rate=1e-3, batch=64, epochs=20)
-LINEAR = Trained(nn.Linear, rate=5e-3, batch=250, epochs=40)
-KNN = Nearest()
-BADENCODER = Trained(_mlp, rate=1e-4, batch=64, epochs=500, shuffled=False, standardised=False)
+MLP = TrainedHead(_mlp, rate=1e-3, batch=64, epochs=20)
+LINEAR = TrainedHead(nn.Linear, rate=5e-3, batch=250, epochs=40)
+KNN = NearestNeighbours()
+BADENCODER = TrainedHead(_mlp, rate=1e-4, batch=64, epochs=500, shuffled=False, standardised=False)

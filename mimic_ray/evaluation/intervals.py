@@ -1,18 +1,19 @@
-"""How far a share may be from the truth, for the number of images it was measured on."""
+"""Confidence intervals of measured shares."""
 
 from __future__ import annotations
 
 from math import sqrt
 
-# The normal distribution's 97.5 % point: 95 % two-sided.
+# The 97.5 % quantile of the normal distribution, for a two-sided 95 % interval.
 _Z = 1.959963984540054
 
 
 def wilson(successes: float, total: int) -> tuple[float, float]:
-    """The 95 % interval of successes / total, in [0, 1]; all of [0, 1] for nothing measured.
+    """The 95 % Wilson score interval of successes / total; [0, 1] if `total` is 0.
 
-    Wilson, J. Am. Stat. Assoc. 22 (1927): unlike the textbook interval it stays inside [0, 1] and
-    has a width at 0 and at `total`. `successes` may be a mean over repetitions on the same images.
+    Source: Wilson, J. Am. Stat. Assoc. 22 (1927). Unlike the normal approximation it stays inside
+    [0, 1] and has a width at 0 and at `total`. `successes` may be a mean over repetitions on the
+    same images.
     """
     if total == 0:
         return 0.0, 1.0

@@ -1,7 +1,7 @@
-"""What an evaluation found, as plain data: shown by tables and plots, kept as evaluation.json.
+"""The results of an evaluation as plain data, for tables, plots and evaluation.json.
 
-Several seeds train several heads on the same features and test them on the same images. A row is
-their mean, and its interval is that of one test set: repeating a head adds no test image.
+Heads with several seeds are trained on the same features and tested on the same images. A row is
+their mean. Its interval is that of one test set, because more heads do not add test images.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ class Proportion:
 
     @property
     def share(self) -> float:
-        """In [0, 1]; NaN of nothing."""
+        """successes / total in [0, 1], NaN if `total` is 0."""
         return self.successes / self.total if self.total else float("nan")
 
     @classmethod
     def of(cls, successes: float, total: int) -> Proportion:
-        """With the Wilson interval."""
+        """A proportion with its Wilson interval."""
         return cls(successes, total, *wilson(successes, total))
 
 
 @dataclass(frozen=True)
 class Score:
-    """One head of one seed on one encoder."""
+    """The result of one head with one seed on one encoder."""
 
     seed: int
     acc: Proportion
@@ -47,9 +47,9 @@ class Score:
 
 @dataclass(frozen=True)
 class EvaluationRow:
-    """One encoder under one kind of head, as the mean over `scores`, one a seed.
+    """The mean over `scores`, one per seed, for one encoder and one kind of head.
 
-    None: not measured, for lack of a trigger or of a reference encoder.
+    None means not measured, because there is no trigger or no reference encoder.
     """
 
     encoder: str
@@ -78,14 +78,14 @@ class EvaluationRow:
         return min(shares), max(shares)
 
     def asr_range(self) -> tuple[float, float] | None:
-        """Lowest and highest ASR over the seeds, in [0, 1]; None where none was measured."""
+        """Lowest and highest ASR over the seeds, in [0, 1]; None if it was not measured."""
         shares = [score.asr.share for score in self.scores if score.asr]
         return (min(shares), max(shares)) if shares else None
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Several encoders under the same test; `settings` names it (trigger, target, head, seeds)."""
+    """Encoders in the same test, which `settings` describes (trigger, target, head, seeds)."""
 
     rows: tuple[EvaluationRow, ...]
     settings: dict[str, str] = field(default_factory=dict)
@@ -95,7 +95,7 @@ class Evaluation:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Evaluation:
-        """Raises KeyError or TypeError for what `to_json` did not make."""
+        """Raises KeyError or TypeError for content that `to_json` did not write."""
         return cls(tuple(_row(row) for row in content["rows"]), dict(content["settings"]))
 
 
@@ -107,7 +107,7 @@ def mean(repetitions: Sequence[Proportion]) -> Proportion:
 
 
 def mean_or_none(repetitions: Sequence[Proportion | None]) -> Proportion | None:
-    """None where one of them was not measured."""
+    """The mean, or None if one of them was not measured."""
     measured = [proportion for proportion in repetitions if proportion]
     return mean(measured) if len(measured) == len(repetitions) else None
 

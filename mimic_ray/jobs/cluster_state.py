@@ -29,7 +29,7 @@ class Node:
 class ClusterState:
     """`grows`: an autoscaler may add nodes; the head does not report how many.
 
-    `interpreter` is the Python that Ray runs with on the head, "python" where that is not known.
+    `interpreter` is the Python that Ray runs on the head, "python" if that is unknown.
     """
 
     ray: str
@@ -40,17 +40,17 @@ class ClusterState:
 
     @property
     def on_this_machine(self) -> bool:
-        """Whether the cluster sees this machine's files: its only node is this machine.
+        """Whether this machine is the only node, so that the cluster sees its files.
 
-        The server's address does not show that, since a forwarded port looks local too.
+        The server's address does not show this, because a forwarded port also looks local.
         """
         return len(self.nodes) == 1 and _is_own_address(self.nodes[0].ip)
 
 
 def cluster_state(client: JobClient, starting_s: float = _STARTING_S) -> ClusterState:
-    """Reads the state; waits up to `starting_s` seconds for a head that is still starting.
+    """Reads the state, and waits up to `starting_s` seconds for a head that is still starting.
 
-    Raises ResourceError where the server does not answer or the cluster has no node by then.
+    Raises ResourceError if the server does not answer or the cluster still has no node.
     """
     deadline = time.monotonic() + starting_s
     nodes = _nodes(client, deadline)
@@ -79,14 +79,14 @@ def _nodes(client: JobClient, deadline: float) -> list[Node]:
         if time.monotonic() >= deadline:
             reason = plain(str(answer.get("msg") or ""), 200)
             raise ResourceError(
-                f"The job server at {client.server} answers, but its cluster has no live node"
+                f"The job server at {client.server} answers, but its cluster has no running node"
                 f"{f' ({reason})' if reason else ''}: check the head with `ray status`."
             )
         time.sleep(_POLL_S)
 
 
 def _interpreter(client: JobClient, deadline: float) -> str:
-    """The Python of the head, whose virtual environment need not be on a job's PATH."""
+    """The Python of the head. Its virtual environment may not be on a job's PATH."""
     while (answer := client.get(ray_private.NODE_SUMMARY)) is not None:
         if found := ray_private.head_interpreter(answer):
             return found
@@ -97,7 +97,7 @@ def _interpreter(client: JobClient, deadline: float) -> str:
 
 
 def unmet_demand(client: JobClient) -> str:
-    """The resources that the cluster cannot provide, in words; "" if it reports none."""
+    """A description of the resources that the cluster cannot provide; "" if it reports none."""
     report = _status(client).get("loadMetricsReport") or {}
     unmet = [
         f"{times} x {_amounts(bundle)}"
@@ -116,7 +116,7 @@ def _status(client: JobClient) -> dict[str, Any]:
 
 
 def _counted(item: Any) -> tuple[Any, int]:
-    """Ray reports demand as pairs: what, and how often."""
+    """Ray reports demand as pairs of a resource bundle and a count."""
     what, times = item
     return what, int(times)
 
@@ -127,7 +127,7 @@ def _amounts(bundle: Mapping[str, float]) -> str:
 
 
 def _is_own_address(ip: str) -> bool:
-    """Whether `ip` is an address of this machine: only those can be bound."""
+    """Whether `ip` is an address of this machine. Only such an address can be bound."""
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         try:

@@ -1,4 +1,4 @@
-"""Ray's job client with timeouts, and with errors as sentences."""
+"""Ray's job client with timeouts, and with its exceptions converted to MimicError."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mimic_ray.base.text import near_names, plain
 from mimic_ray.distributed import ray_private
 from mimic_ray.jobs.server_address import JobServer
 
-# To connect, and to receive the next byte. Ray's own client has no timeout.
+# Limits to connect and to receive the next byte, in seconds. Ray's own client has none.
 _TIMEOUT_S = (5.0, 60.0)
 _STOP_POLL_S = 0.5
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
@@ -22,7 +22,7 @@ ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 @dataclass(frozen=True)
 class Job:
-    """What the job server reports. Times are seconds since 1970, 0 if unknown."""
+    """A job as the job server reports it. Times are seconds since 1970, 0 if unknown."""
 
     id: str
     state: str  # PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED
@@ -50,11 +50,11 @@ class NoAnswerError(ResourceError):
 
 
 class JobClient:
-    """One job server. Every method raises ResourceError when it does not answer or refuses."""
+    """One job server. Each method raises ResourceError if the server does not answer or refuses."""
 
     def __init__(self, server: JobServer) -> None:
         self.server = server
-        with self._sentences():
+        with self._converted_errors():
             ray_private.check_ray_version()
             self._client = ray_private.job_submission_client(server.url, _TIMEOUT_S)
 
@@ -68,11 +68,11 @@ class JobClient:
         cpus: float = 0,
         gpus: float = 0,
     ) -> None:
-        """Uploads what is in the `environment` (see job_environment.py) and starts the job.
+        """Uploads the `environment` (see job_environment.py) and starts the job.
 
-        Its driver waits for `cpus` and `gpus` on some node; without any it starts on the head.
+        Its driver waits for a node with `cpus` and `gpus`; if both are 0, it starts on the head.
         """
-        with self._sentences(name):
+        with self._converted_errors(name):
             self._client.submit_job(
                 entrypoint=entrypoint,
                 submission_id=name,
@@ -84,7 +84,7 @@ class JobClient:
 
     def job(self, name: str) -> Job:
         """Raises UnknownNameError, with similar names, if there is no such job."""
-        with self._sentences(name):
+        with self._converted_errors(name):
             return _job(self._client.get_job_info(name))
 
     def find(self, name: str) -> Job | None:
@@ -95,22 +95,22 @@ class JobClient:
 
     def jobs(self) -> list[Job]:
         """All submitted jobs, newest first."""
-        with self._sentences():
+        with self._converted_errors():
             found = [_job(details) for details in self._client.list_jobs() if details.submission_id]
         return sorted(found, key=lambda job: -job.started)
 
     def logs(self, name: str) -> str:
-        """What the job has printed so far."""
-        with self._sentences(name):
+        """The output of the job so far."""
+        with self._converted_errors(name):
             return str(self._client.get_job_logs(name))
 
     def tail(self, name: str) -> Any:
-        """An async iterator over the log from its start, as it is written."""
+        """An async iterator over the log from its start, which follows new lines."""
         return self._client.tail_job_logs(name)
 
     def stop(self, name: str, wait_s: float) -> Job:
         """Stops the job and waits up to `wait_s` seconds; it may still be running then."""
-        with self._sentences(name):
+        with self._converted_errors(name):
             self._client.stop_job(name)
         deadline = time.monotonic() + wait_s
         while not (job := self.job(name)).over and time.monotonic() < deadline:
@@ -118,30 +118,30 @@ class JobClient:
         return job
 
     def get(self, path: str) -> Any:
-        """The JSON of another endpoint of the same server; None if it has no such endpoint."""
-        with self._sentences():
+        """The JSON of another endpoint of the server; None if the endpoint does not exist."""
+        with self._converted_errors():
             return self._client.get(path)
 
     @contextmanager
-    def _sentences(self, name: str = "") -> Iterator[None]:
+    def _converted_errors(self, name: str = "") -> Iterator[None]:
         try:
             yield
         except MimicError:
             raise
         except Exception as error:
-            raise self._sentence(error, name) from error
+            raise self._converted(error, name) from error
 
-    def _sentence(self, error: Exception, name: str) -> MimicError:
+    def _converted(self, error: Exception, name: str) -> MimicError:
         text, kind = str(error), ray_private.job_error(error)
         if kind == "refused":
-            return ResourceError(self._refused(text))
+            return ResourceError(self._token_problem(text))
         if kind == "not installed":
             return UsageError(
                 'Jobs need parts of Ray that are not installed: pip install "mimic-ray[cluster]".'
             )
         if kind == "no answer":
             return NoAnswerError(
-                f"No job server answers at {self.server}: check that the head runs, that its "
+                f"No job server answers at {self.server}: check that the head is running, that its "
                 "dashboard uses that port, and that the port is forwarded (mimic-ray cluster "
                 "attach FILE --dashboard)."
             )
@@ -149,7 +149,7 @@ class JobClient:
             near = near_names(name, [job.id for job in self.jobs()])
             return UnknownNameError("job", plain(name), near, "See mimic-ray list.")
         if name and kind == "job exists":
-            return UsageError(f"The job {plain(name)} was submitted a moment ago: try again.")
+            return UsageError(f"The job {plain(name)} has just been submitted: try again.")
         if kind == "no job server":
             return ResourceError(
                 f"{self.server} is not a Ray job server: use the address of the head's dashboard, "
@@ -158,7 +158,7 @@ class JobClient:
         last = plain(redact(text.strip().splitlines()[-1] if text.strip() else repr(error)), 300)
         return ResourceError(f"The job server at {self.server} refused: {last}")
 
-    def _refused(self, text: str) -> str:
+    def _token_problem(self, text: str) -> str:
         where = self.server.token
         if not where:
             return (

@@ -1,7 +1,6 @@
-"""What travels with a job: this package as it is installed here, and the files of the command.
+"""The files that are uploaded with a job: the installed package and the files of the command.
 
-Ray stores the package's folder under a hash of its content: a changed file makes another upload,
-and equal content is uploaded once.
+Ray stores the package's folder under a hash of its content, so equal content is uploaded once.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ from typing import Any
 
 import mimic_ray
 
-# gitignore patterns, relative to each folder that is uploaded. A job needs no demo (3 MB).
-# ".*" would match the folder itself, which Ray calls ".".
+# gitignore patterns, relative to each uploaded folder. A job does not need the demo (3 MB).
+# Ray calls the folder itself ".", which ".*" would match.
 _EXCLUDED = ("/demo_data", "__pycache__", "*.pyc", ".?*")
 
 
@@ -22,7 +21,7 @@ def job_environment(files: Path | None, variables: Mapping[str, str]) -> dict[st
 
     `files` is the folder that becomes the job's working folder, with all files directly in it.
     """
-    # A file that the user named travels whatever its name is.
+    # Files that the user named are always uploaded.
     named = [f"!/{file.name}" for file in files.iterdir()] if files else []
     environment: dict[str, Any] = {
         "py_modules": [str(Path(mimic_ray.__file__).resolve().parent)],

@@ -1,4 +1,4 @@
-"""The log of a job as it is written, through dropped connections, each line once."""
+"""Follows the log of a job, reconnecting when a connection drops, without repeating lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from mimic_ray.base.errors import MimicError, ResourceError
 from mimic_ray.jobs.job_client import Job, JobClient, NoAnswerError
 
-# A silent connection may be dead: after this long the server is asked for the job's state.
+# A silent connection may be dead. After this time, request the job's state from the server.
 _SILENCE_S = 15.0
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.5, 10.0
 
@@ -24,11 +24,11 @@ def follow(
     retry_for_s: float = 300.0,
     on_lost: Callable[[str], None] = lambda sentence: None,
 ) -> Job:
-    """Passes the job's output to `write` until the job ends; the ended job.
+    """Passes the job's output to `write` until the job ends, and returns the ended job.
 
-    A dropped connection is made again with exponential back-off. The server sends the log from the
-    start each time, so what was written already is skipped. Raises ResourceError when the server
-    has not answered for `retry_for_s` seconds; the job itself is not affected.
+    Reconnects with exponential back-off when the connection drops. The server then sends the log
+    from its start, and the part that was already written is skipped. Raises ResourceError if the
+    server has not answered for `retry_for_s` seconds; the job itself is not affected.
     """
     written = 0
     retry_s, lost_at = _FIRST_RETRY_S, None
@@ -37,7 +37,7 @@ def follow(
             written = asyncio.run(_stream(client, name, written, write))
             try:
                 job = client.job(name)
-                # The stream may end before the last lines were written.
+                # The stream may end before the job writes its last lines.
                 rest = client.logs(name)[written:] if job.over else ""
             except NoAnswerError as error:
                 raise _Dropped(written, lost_at is None, error) from error
@@ -69,7 +69,7 @@ class _Dropped(Exception):
 
 
 async def _stream(client: JobClient, name: str, written: int, write: Callable[[str], None]) -> int:
-    """Writes what follows the first `written` characters; their number when the stream ends."""
+    """Writes the log after its first `written` characters; returns the new total at its end."""
     at, received = 0, False
     chunks = client.tail(name)
     try:
@@ -84,7 +84,7 @@ async def _stream(client: JobClient, name: str, written: int, write: Callable[[s
                 written = at
     except Exception as error:
         if isinstance(error, MimicError) and not isinstance(error, NoAnswerError):
-            raise  # no such job, or no access: a retry would not help
+            raise  # the job does not exist or access is denied, so a retry would not help
         raise _Dropped(written, received, error) from error
     finally:
         with suppress(Exception):
@@ -92,7 +92,7 @@ async def _stream(client: JobClient, name: str, written: int, write: Callable[[s
 
 
 async def _next(client: JobClient, name: str, chunks: Any) -> str | None:
-    """The next chunk, None at the end. While it is silent, checks that the server is there."""
+    """The next chunk, None at the end. During silence, checks that the server still answers."""
     waiting = asyncio.ensure_future(anext(chunks, None))
     try:
         while True:

@@ -1,4 +1,4 @@
-"""A command as a job: its words on the cluster, its locations, and the files it takes along."""
+"""A command as a job: its arguments on the cluster, its locations, and the files to upload."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 @dataclass(frozen=True)
 class JobLocation:
-    """Where a command reads or writes: an absolute path, a pattern, a data set or an address."""
+    """An input or output: an absolute path, a pattern, a data set or an address."""
 
-    option: str  # what messages call it, such as "--data"
+    option: str  # its name in messages, such as "--data"
     location: str
     is_output: bool = False
-    is_file: bool = False  # one file; else perhaps a folder, a pattern or a prefix
+    is_file: bool = False  # a single file; else it may be a folder, a pattern or a prefix
 
 
 @dataclass(frozen=True)
 class JobCommand:
     """A checked command line, rewritten for the cluster.
 
-    `files` travel with the job: name in the job's working folder -> file here. `spreads` says
-    whether the command uses all workers of a cluster by itself; one that does not runs on one node
-    that fits one worker of `resources`. `capacity_option` is the option that makes the command
-    wait for nodes, "" where it has none or the command line sets it already.
+    `files` are uploaded: name in the job's working folder -> local file. `spreads`: the command
+    starts its own workers on the cluster; otherwise it runs on one node that fits one worker of
+    `resources`. `capacity_option` is the option that makes the command wait for nodes, "" if it
+    has none or the command line already sets it.
     """
 
     words: Sequence[str]  # such as ["purify", "--encoder", "vit_b16", ...]
@@ -49,14 +49,14 @@ class JobCommand:
 
     @property
     def out(self) -> str:
-        """Where the command writes; "" if it writes nowhere."""
-        return next((place.location for place in self.locations if place.is_output), "")
+        """The output location; "" if the command has none."""
+        return next((entry.location for entry in self.locations if entry.is_output), "")
 
     @property
     def default_name(self) -> str:
-        """The same command has the same name, so that sending it twice does not run it twice.
+        """The same for equal commands, so that sending a command twice does not run it twice.
 
-        With the content of a recipe or module that travels, the name changes.
+        It also depends on the content of the uploaded files.
         """
         digest = hashlib.sha256("\0".join(self.words).encode())
         for name in sorted(self.files):
@@ -64,7 +64,7 @@ class JobCommand:
         return f"{self.words[0]}-{digest.hexdigest()[:8]}"
 
     def entrypoint(self, interpreter: str, capacity_timeout_s: int = 0) -> str:
-        """The shell command of the job. With a timeout, it waits for nodes where it can."""
+        """The shell command of the job. With a timeout, it waits for nodes if it can."""
         words = [interpreter, "-m", "mimic_ray", *self.words]
         if self.capacity_option and capacity_timeout_s:
             words += [self.capacity_option, str(capacity_timeout_s)]
@@ -72,7 +72,7 @@ class JobCommand:
 
 
 def check_name(name: str) -> None:
-    """Raises UsageError. Ray accepts any name, but cannot delete a job with some of them."""
+    """Raises UsageError for a name with which Ray could start a job, but not delete it."""
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{option('name', plain(name, 60))} must be at most 100 letters, digits, hyphens and "

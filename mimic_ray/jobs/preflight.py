@@ -1,4 +1,4 @@
-"""Checks that a job can succeed on a cluster, made before it is sent."""
+"""Checks, before a job is sent, that it can succeed on the cluster."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mimic_ray.jobs.job_request import JobLocation
 
 
 def check_versions(cluster: ClusterState) -> None:
-    """Raises ResourceError where Ray or Python there cannot talk to what is here."""
+    """Raises ResourceError if Ray or Python on the cluster is incompatible with this machine."""
     from importlib.metadata import version
 
     for kind, ours, theirs in (
@@ -36,68 +36,68 @@ def check_versions(cluster: ClusterState) -> None:
 def check_locations(
     cluster: ClusterState, locations: Sequence[JobLocation], shared: Sequence[str]
 ) -> list[str]:
-    """Notes on what could not be checked from here.
+    """Notes about locations that could not be checked from this machine.
 
     Raises UsageError for a local path that other machines cannot see, ResourceError for one that
     does not exist, StorageError for an address that does not exist or cannot be reached.
     """
     notes = []
-    for place in locations:
-        path = local_path(place.location)
+    for entry in locations:
+        path = local_path(entry.location)
         if not path:
-            notes += _check_address(place)
+            notes += _check_address(entry)
         elif any(Path(path).is_relative_to(folder) for folder in shared):
             continue
         elif not cluster.on_this_machine:
             where = count(len(cluster.nodes), "other machine")
             raise UsageError(
-                f"{place.option} {plain(path)} is a path on this machine, and the cluster runs on "
+                f"{entry.option} {plain(path)} is a path on this machine, and the cluster runs on "
                 f"{where}: use s3:// or gs://, or {option('shared', 'FOLDER')} if all machines "
                 "have that folder at the same path."
             )
-        elif not place.is_output and is_missing(path):
-            raise ResourceError(f"{place.option} {plain(path)} does not exist.")
+        elif not entry.is_output and is_missing(path):
+            raise ResourceError(f"{entry.option} {plain(path)} does not exist.")
     return notes
 
 
 def check_cluster_capacity(cluster: ClusterState, resources: Resources) -> list[str]:
-    """Notes. Raises ResourceError where the workers do not fit and no node will be added."""
+    """Notes. Raises ResourceError if the workers do not fit and no node will be added."""
     each = resources.each()
     if not each:
         return []
     nodes = [node.resources for node in cluster.nodes]
     slots, required = worker_slots(nodes, each), resources.required_workers
     if slots < required:
-        lack = (
+        shortage = (
             f"{count(required, 'worker')} of {in_words(each)} each do not fit: the cluster has "
             f"{capacity_in_words(nodes, each)}"
         )
         if not cluster.grows:
             raise ResourceError(
-                f"{lack}, and it has no autoscaler. Lower {option('workers')}, "
+                f"{shortage}, and it has no autoscaler. Lower {option('workers')}, "
                 f"{option('gpus_per_worker')} or {option('cpus_per_worker')}."
             )
-        return [f"{lack}. It must grow first, which takes minutes."]
+        return [f"{shortage}. It must grow first, which takes minutes."]
     if slots < resources.workers:
         return [f"The cluster fits {slots} of up to {count(resources.workers, 'worker')} now."]
     return []
 
 
-def _check_address(place: JobLocation) -> list[str]:
-    """A note where the storage needs credentials that this machine lacks. Raises StorageError."""
-    address = parse(place.location)
-    # The fixed part of a pattern; any name will do to see whether the bucket can be read.
+def _check_address(entry: JobLocation) -> list[str]:
+    """A note if this machine does not have credentials for the storage. Raises StorageError."""
+    address = parse(entry.location)
+    # The fixed part of a pattern. Any name shows whether the bucket can be read.
     where, name = re.split(r"[*?\[{]", address.path)[0].rstrip("/"), "run.json"
-    if place.is_file:
+    if entry.is_file:
         where, _, name = address.path.rpartition("/")
     try:
         found = open_storage(replace(address, path=where)).find(name)
-        if place.is_file and found is None:
-            raise StorageError(f"{place.option} {address.shown} does not exist.")
+        if entry.is_file and found is None:
+            raise StorageError(f"{entry.option} {address.shown} does not exist.")
     except StorageError as error:
         if "access was denied" not in error.message:
             raise
-        return [f"{place.option} {address.shown} was not checked: this machine has no access."]
+        return [f"{entry.option} {address.shown} was not checked: this machine has no access."]
     return []
 
 

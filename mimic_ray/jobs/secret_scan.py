@@ -1,4 +1,4 @@
-"""Refuses jobs that contain a secret: the job server stores and shows everything it is sent."""
+"""Refuses jobs that contain a secret, because the job server stores and displays every request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.redact import HIDDEN, redact
 
-# Keys that are recognised by their shape, whatever variable they are in.
+# Keys that are recognised by their format, in any variable.
 _SHAPES = re.compile(
     r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bghp_\w{36}\b|\bhf_[A-Za-z0-9]{30,}\b|-----BEGIN [A-Z ]*KEY"
 )
@@ -26,11 +26,11 @@ def refuse_secrets(variables: Mapping[str, str], arguments: Iterable[str]) -> No
             raise UsageError(f"{option('env', name)} looks like a secret, and {_ADVICE}.")
     before = ""
     for argument in arguments:
-        # In "--token VALUE" only the option shows that the value is a secret.
+        # In "--token VALUE" only the option reveals that the value is a secret.
         if _secret(argument) or (before.startswith("--") and _secret(f"{before} {argument}")):
             which = before if before.startswith("--") else argument.partition("=")[0]
             which = redact(which).partition("?")[0]
-            raise UsageError(f"{which} holds what looks like a secret, and {_ADVICE}.")
+            raise UsageError(f"{which} seems to contain a secret, and {_ADVICE}.")
         before = argument
 
 

@@ -1,7 +1,7 @@
 """The address of the job server, its token, and whether the connection is safe.
 
-RAY_API_SERVER_ADDRESS and RAY_ADDRESS silently override the address that is passed to Ray's client;
-here, addresses that differ are an error.
+In Ray's client, RAY_API_SERVER_ADDRESS and RAY_ADDRESS silently override the address that is passed
+to it. Here, contradictory addresses are an error.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")  # in Ray's own order
 
 @dataclass(frozen=True)
 class JobServer:
-    """The address, where it was set, and where the token was found ("" without one)."""
+    """The address, its source, and the source of the token ("" without one)."""
 
     url: str
     source: str
@@ -49,11 +49,11 @@ def job_server(
     insecure: bool = False,
     environ: MutableMapping[str, str] = os.environ,
 ) -> JobServer:
-    """The server to use. Call it before ray is imported, which reads RAY_AUTH_MODE once.
+    """The server to use. Call it before importing ray, which reads RAY_AUTH_MODE only once.
 
-    Removes Ray's addresses from `environ`, so that Ray's client uses this one. Raises UsageError
-    where the addresses differ, are no job server's or contain a secret, where the token cannot be
-    read, and for a remote server without a token.
+    Removes Ray's addresses from `environ`, so that Ray's client uses this one. Raises UsageError if
+    the addresses differ, are not those of a job server or contain a secret; if the token cannot be
+    read; and for a remote server without a token.
     """
     url, source = _chosen(address, environ)
     for variable in _VARIABLES:
@@ -118,7 +118,7 @@ def _normal(text: str) -> str:
 
 
 def _token(environ: MutableMapping[str, str]) -> str:
-    """Where the token is, "" without one. Sets RAY_AUTH_MODE, or Ray would not send the token."""
+    """The source of the token, "" without one. Sets RAY_AUTH_MODE, without which Ray sends none."""
     mode = environ.get("RAY_AUTH_MODE")
     if mode not in (None, "", "token"):
         return ""
@@ -131,7 +131,7 @@ def _token(environ: MutableMapping[str, str]) -> str:
             "~/.ray/auth_token, or set RAY_AUTH_TOKEN_PATH to its file."
         )
     else:
-        # Otherwise Ray creates a token of its own, which the head does not know.
+        # Otherwise Ray generates a token, which the head does not know.
         environ["RAY_AUTH_MODE"] = "disabled"
     return found
 

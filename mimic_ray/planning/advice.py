@@ -1,4 +1,4 @@
-"""Changes that make a plan fit: each is planned, and only those that fit are proposed."""
+"""Proposes changes that make a plan fit. Each proposal has been planned and fits."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _STRATEGY_CHANGES = {
     "fsdp+teacher": {"strategy": "fsdp", "teacher_placement": "sharded"},
 }
 _CHECKPOINT = "training.checkpoint_activations=true"
-# Beyond this multiple of the requested GPUs another card is the better answer.
+# Beyond this multiple of the requested GPUs, propose another card instead.
 _MORE_GPUS = 16
 
 
 def largest_batch(traced: Trace, needed: int, available: float, accumulate: int) -> int:
     """Images per device and step if memory grows linearly with them; 0 if none fits.
 
-    `needed` bytes are what the traced part of a step takes of the `available` ones.
+    The traced part of a step takes `needed` of the `available` bytes.
     """
     per_image = (traced.activations + traced.views) / traced.batch
     left = available - (needed - per_image * traced.batch)
@@ -42,7 +42,7 @@ def advice(
     cluster: Cluster,
     estimated_batch: int,
 ) -> list[Changes]:
-    """Changes after each of which `fits` is true: single ones, else several at once.
+    """Alternative changes with which `fits` is true: single ones, else several at once.
 
     `request` has a batch; `estimated_batch` is where the search for a smaller one starts.
     """
@@ -86,7 +86,7 @@ def _parts(number: int) -> str:
 
 
 def _shrinking(batch: int) -> Iterator[int]:
-    """From an estimate that is nearly right down to two images."""
+    """Batches from an estimate, which is nearly right, down to two images."""
     while batch >= 2:
         yield batch
         batch = batch * 9 // 10

@@ -1,10 +1,10 @@
-"""Published figures of accelerators. Peaks are dense (without sparsity) and never reached.
+"""Published figures of accelerators. Peaks are for dense matrices and are never reached.
 
-Each card names its source. T4 and V100 have no bf16, so their fp32 figure is used for it. Data
-sheets from H100 on print tensor figures with sparsity; these are halved here. `link` is what one
-GPU sends to others in its node in one direction: half the published NVLink figure, or PCIe.
-`network` is a GPU's share of the network between nodes. It depends on the machine rather than the
-card (DGX: one adapter of 400 or 200 Gb/s per GPU; others 25 Gb/s).
+The source is given for each card. T4 and V100 have no bf16, so their fp32 figure is used instead.
+Data sheets from H100 on have tensor figures with sparsity, which are halved here. `link` is the
+bandwidth of one GPU to others in its node in one direction: half the published NVLink figure, or
+PCIe. `network` is a GPU's share of the network between nodes, which depends on the machine (DGX: an
+adapter of 400 or 200 Gb/s per GPU; others: 25 Gb/s).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Hardware:
 def _gpu(
     name: str, gb: int, bf16: float, fp32: float, bandwidth: float, link: float, network: float
 ) -> Hardware:
-    """GB as printed on the card (2^30 bytes), TFLOP/s, GB/s."""
+    """GB as in the data sheet (2^30 bytes), TFLOP/s, GB/s."""
     return Hardware(
         name, gb * GIB, bf16 * 1e12, fp32 * 1e12, bandwidth * 1e9, link * 1e9, network * 1e9
     )
@@ -70,7 +70,7 @@ HARDWARE = {
 
 
 def find(name: str) -> Hardware:
-    """Raises UnknownNameError with near names."""
+    """The card called `name`. Raises UnknownNameError with similar names."""
     if name.lower() not in HARDWARE:
         raise UnknownNameError(
             "gpu", name, near_names(name, HARDWARE), f"Known: {', '.join(HARDWARE)}."

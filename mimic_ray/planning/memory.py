@@ -31,9 +31,9 @@ class Memory:
 def memory(traced: Trace, strategy: str, devices: int) -> Memory:
     """For one of `devices`, each with a batch of the traced size.
 
-    On one device gradients appear while activations are freed, so their sum is not reached. DDP
-    allocates all gradients at the start. FSDP holds two gathered units, because it fetches the next
-    one ahead, and the gradient of one unit before it is reduced.
+    On one device, gradients are allocated while activations are freed, so the sum of both is not
+    reached. DDP allocates all gradients at the start. FSDP has two gathered units, because it
+    prefetches the next one, and the gradient of one unit before it is reduced.
     """
     parts = 1 if strategy == "ddp" else devices
     of_teacher = devices if strategy == "fsdp+teacher" else 1
@@ -52,7 +52,7 @@ def memory(traced: Trace, strategy: str, devices: int) -> Memory:
     )
     if devices > 1:
         return whole
-    # The gradients that exist at the peak.
+    # The gradients that are allocated at the peak.
     rest = whole.total - whole.gradients
     at_peak = max(0, traced.peak_alone - rest)
     return Memory(**{**asdict(whole), "gradients": at_peak})

@@ -1,4 +1,4 @@
-"""What a plan is made for, checked before anything is computed."""
+"""The arguments of a plan, validated before anything is computed."""
 
 from __future__ import annotations
 

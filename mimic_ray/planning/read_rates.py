@@ -1,4 +1,4 @@
-"""How fast nodes read encoded images from a disk or object storage."""
+"""Read rates of encoded images from a disk or object storage."""
 
 from __future__ import annotations
 

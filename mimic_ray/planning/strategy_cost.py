@@ -1,4 +1,4 @@
-"""One strategy on one cluster: memory, what limits its speed, how long the run takes."""
+"""One strategy on one cluster: its memory, its bottleneck and the duration of the run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mimic_ray.planning.memory import Memory, memory
 from mimic_ray.planning.throughput import Bound, bounds
 from mimic_ray.planning.trace import Trace
 
-# The rest goes to the driver, rounding in the allocator and workspaces of kernels.
+# The rest is for the driver, rounding in the allocator and workspaces of kernels.
 USABLE_MEMORY = 0.92
 
 
@@ -30,8 +30,8 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Workload:
-    """Images in all steps and in the first epoch, how fast they are read, and the number of fixed
-    views whose teacher outputs are cached before the first step."""
+    """Images in all steps and in the first epoch, their read rate, and the number of fixed views
+    whose teacher outputs are cached before the first step."""
 
     images: int
     first_epoch: int
@@ -41,7 +41,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class StrategyCost:
-    """What one strategy needs and gives."""
+    """The memory and speed of one strategy."""
 
     memory: Memory
     fits: bool
@@ -72,7 +72,7 @@ def strategy_cost(
     # Reading may slow down the first epoch; later epochs use the decoded cache.
     first_s = workload.first_epoch / min(rate, workload.reading_images_s)
     later_s = (workload.images - workload.first_epoch) / rate
-    # A forward of the teacher takes its share of the time of a step.
+    # The forward pass of the teacher takes its share of the time of a step.
     share = traced.forward_flops / max(traced.flops, 1)
     teacher_s = workload.cached_views * share / rate
     return StrategyCost(

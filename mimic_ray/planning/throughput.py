@@ -1,4 +1,4 @@
-"""Upper bounds on images per second of one device, and what loading must provide."""
+"""Upper bounds on images per second of one device, and the required loading rates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ UTILISATION = 0.4
 # Share of the published bandwidth that element-wise kernels reach.
 BANDWIDTH_SHARE = 0.8
 # Host seconds per operation: 5 us in torch and autograd, measured on a Zen 4 core by
-# benchmarks/plan_accuracy.py, and the same again for the driver's launch, which was not measured.
+# benchmarks/plan_accuracy.py, plus 5 us for the driver's launch, which was not measured.
 LAUNCH_S = 10e-6
 # Share of a link's bandwidth that collectives reach.
 LINK_SHARE = 0.7
@@ -24,7 +24,7 @@ JPEG_BYTES = 31_400
 
 @dataclass(frozen=True)
 class Bound:
-    """Images per second of one device if nothing else limited it."""
+    """Images per second of one device if only this resource limited it."""
 
     by: str
     images_s: float
@@ -54,7 +54,7 @@ def bounds(
 
 
 def sent_bytes(traced: Trace, strategy: str, devices: int, accumulate: int = 1) -> float:
-    """Bytes that one device sends per step, in fp32 and in a ring: an all-reduce is two gathers.
+    """Bytes that one device sends per step, in fp32, in a ring, where an all-reduce is two gathers.
 
     FSDP gathers parameters in forward and backward and reduce-scatters gradients, in each part of a
     step.
@@ -70,12 +70,12 @@ def sent_bytes(traced: Trace, strategy: str, devices: int, accumulate: int = 1) 
 
 @dataclass(frozen=True)
 class Loader:
-    """What all devices together need from the nodes at a given number of images per second."""
+    """What the nodes must load for all devices at a given number of images per second."""
 
     decode_cores: float  # first epoch, or every epoch without the decoded cache
     cached_cores: float  # later epochs, from the decoded cache
-    read_mb_s: float  # of JPEGs, to train the first epoch at full speed
-    limit_mb_s: float  # that the source provides
+    read_mb_s: float  # rate of JPEG data to train the first epoch at full speed
+    limit_mb_s: float  # rate that the source provides
     read_gb: float  # total; each node reads the set once
     cache_gb: float  # decoded uint8 images on all nodes
 

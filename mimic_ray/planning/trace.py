@@ -63,8 +63,8 @@ class Trace:
     activations: int  # allocated when the backward pass starts
     views: int
     gradients: int
-    workspace: int  # beyond these at the peak, with all gradients allocated from the start
-    peak_alone: int  # of one device, where gradients appear while activations are freed
+    workspace: int  # additional bytes at the peak, if all gradients are allocated from the start
+    peak_alone: int  # peak of one device, where gradients are allocated as activations are freed
 
     @property
     def flops(self) -> int:
@@ -94,7 +94,7 @@ def trace(
 
 
 def build_without_weights(name: str) -> Encoder:
-    """The encoder on the meta device, without memory for its weights, if its code allows that."""
+    """The encoder on the meta device, without memory for its weights, if its code allows this."""
     try:
         with torch.device("meta"):
             return encoder_registry.build(name)
@@ -130,7 +130,7 @@ class OperationCounter(TorchDispatchMode):
         self._part = "teacher"
 
     def end_part(self, done: str) -> None:
-        """Later operations belong to the part after `done`."""
+        """Ends the part `done`; later operations belong to the next one."""
         self.ends[done] = len(self.events)
         order = ["teacher", "forward", "backward", "optimiser", "optimiser"]
         self._part = order[order.index(done) + 1]
@@ -200,7 +200,7 @@ class OperationCounter(TorchDispatchMode):
 
 
 def _bytes(tensor: Tensor) -> int:
-    """Bytes of the distinct values, not of a larger storage or a broadcast."""
+    """Bytes of the distinct values, without the rest of a storage and without broadcasting."""
     strides = zip(tensor.shape, tensor.stride(), strict=True)
     return math.prod(n for n, stride in strides if stride) * tensor.element_size()
 

@@ -1,7 +1,7 @@
 """One training step for planning: the networks and losses of a run, on random images.
 
-It runs on fake tensors to count its cost, and on a device to measure it. Decoding, views and
-perturbations are not part of it.
+It runs on fake tensors to count its cost, and on a device to measure it. It has no decoding, views
+or perturbations.
 """
 
 from __future__ import annotations

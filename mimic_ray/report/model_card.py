@@ -1,7 +1,7 @@
-"""The model card: README.md of a run, for whoever is handed the encoder and was not there.
+"""The model card: README.md of a run, for users of the purified encoder.
 
-It says what was done, what was measured and what was not. It passes no verdict: that no trigger
-works any more is nothing that a distillation can know.
+It says what was done, what was measured and what was not measured. It does not claim that the
+encoder is clean, because a distillation cannot prove that no trigger works.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from mimic_ray.store.run_record import RunRecord
 
 
 def write_model_card(folder: RunFolder, record: RunRecord, address: str = "") -> None:
-    """Writes README.md from what the run folder holds; evaluation.json is used if it is there.
+    """Writes README.md from the content of the run folder, with evaluation.json if it exists.
 
-    `address` is where the run is kept, if that is not in this folder.
+    `address` is the location of the run, if it is not this folder.
     """
     recipe = load_recipe(str(folder.recipe))
     name = address or folder.path.resolve().name
@@ -44,7 +44,7 @@ def write_model_card(folder: RunFolder, record: RunRecord, address: str = "") ->
 
 
 def read_evaluation(folder: RunFolder) -> Evaluation | None:
-    """evaluation.json of the run, None if nothing was evaluated. RunFolderError if damaged."""
+    """evaluation.json of the run, or None. Raises RunFolderError if it is damaged."""
     try:
         return Evaluation.from_json(json.loads(folder.evaluation.read_bytes()))
     except FileNotFoundError:
@@ -58,7 +58,7 @@ def read_evaluation(folder: RunFolder) -> Evaluation | None:
 
 def _summary(name: str, record: RunRecord, recipe: Recipe) -> str:
     broken = (
-        f", {count(record.broken_images, 'broken one')} skipped" if record.broken_images else ""
+        f", {count(record.broken_images, 'broken image')} skipped" if record.broken_images else ""
     )
     resumed = ", ".join(map(str, record.resumed_from))
     lines = [
@@ -66,8 +66,8 @@ def _summary(name: str, record: RunRecord, recipe: Recipe) -> str:
         "|:--|:--|",
         f"| Status | {record.status}, {count(record.step, 'step')} of {recipe.training.steps:,} |",
         f"| Encoder | {markdown_text(record.encoder)} |",
-        f"| Came from | {markdown_text(record.teacher)}, sha256 `{plain(record.teacher_sha256)}` |",
-        f"| Images | {record.images:,} unlabelled ones{broken}; {markdown_text(record.data)}, "
+        f"| Teacher | {markdown_text(record.teacher)}, sha256 `{plain(record.teacher_sha256)}` |",
+        f"| Images | {record.images:,} unlabelled{broken}; {markdown_text(record.data)}, "
         f"fingerprint `{plain(record.data_fingerprint)}` |",
         f"| Time | {record.train_s:,.0f} s, started {plain(record.started_at)}"
         + (f", resumed after step {resumed}" if resumed else "")
@@ -77,8 +77,8 @@ def _summary(name: str, record: RunRecord, recipe: Recipe) -> str:
         [
             f"# {markdown_text(record.encoder)}, purified by mimic-ray",
             "",
-            "An image encoder that was distilled anew, to remove a backdoor that it may have had. "
-            "Read the two sections on measurement before you rely on it.",
+            "An image encoder that was distilled from a suspect one, to remove a backdoor that it "
+            "may have had. Read the sections on measurements before you rely on it.",
             "",
             *lines,
         ]
@@ -87,16 +87,16 @@ def _summary(name: str, record: RunRecord, recipe: Recipe) -> str:
 
 def _what_was_done(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:
     start = {
-        "teacher": "the weights of the encoder that came in (the teacher)",
+        "teacher": "the weights of the suspect encoder (the teacher)",
         "partial": "the teacher's weights, "
-        f"{100 * recipe.student.renewed:g} % of each layer's channels drawn anew",
+        f"{100 * recipe.student.renewed:g} % of each layer's channels reinitialised",
         "random": "random weights",
     }[recipe.student.start]
     views = (
-        "The student saw perturbed images while the teacher saw the plain ones, and learned to "
-        "give the teacher's answer nevertheless."
+        "The student got perturbed images and learned to reproduce the teacher's features of the "
+        "plain images."
         if recipe.views.asymmetric
-        else "Student and teacher saw the same views."
+        else "Student and teacher got the same views."
     )
     terms = ", ".join(
         f"{plain(name)} {table.weight:g}" for name, table in recipe.loss.active().items()
@@ -121,7 +121,7 @@ def _what_was_done(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:
 
 
 def _imitated(recipe: Recipe) -> str:
-    lines = ["## Kinds of trigger that the recipe imitates", ""]
+    lines = ["## Kinds of triggers that the recipe imitates", ""]
     drawn = recipe.perturbations.active() if recipe.views.asymmetric else {}
     lines += [
         f"- {_words(name)} (on {100 * table.probability:.0f} % of the student's images, strength "
@@ -131,22 +131,22 @@ def _imitated(recipe: Recipe) -> str:
     if recipe.adversary.active:
         bases = ", ".join(BASES[basis] for basis in recipe.adversary.bases)
         lines.append(
-            f"- an adversary that searches for what all images react to, in: {bases} (on "
+            f"- an adversary that searches for universal changes, in: {bases} (on "
             f"{100 * recipe.adversary.share:.0f} % of the student's images)"
         )
     if len(lines) == 2:
         lines.append(
-            "None: the student sees nothing that the teacher does not see. Such a distillation "
-            "kept backdoors whole where it started from the attacked weights."
+            "None: student and teacher get the same images. If the student starts from the "
+            "attacked weights, such a distillation preserves the backdoor."
         )
     left_out = [_words(name) for name in PERTURBATIONS if name not in drawn]
     if left_out:
-        lines += ["", f"Not imitated, though the software could: {'; '.join(left_out)}."]
+        lines += ["", f"Not imitated, although supported: {'; '.join(left_out)}."]
     return "\n".join(lines)
 
 
 def _words(perturbation: str) -> str:
-    """What a perturbation does, to stand within a sentence; a user's own by its name."""
+    """The description of a perturbation within a sentence; the name of a user's own."""
     words = PERTURBATIONS.description(perturbation)
     return markdown_text(words[0].lower() + words[1:])
 
@@ -157,8 +157,8 @@ def _measured(folder: RunFolder) -> str:
     if evaluation and evaluation.rows:
         lines += [
             "ACC: accuracy of a head on the frozen features. ASR: share of triggered images that "
-            "the head sends to the attacker's target. ASR-B: the same with an encoder that was "
-            "never attacked, the floor.",
+            "the head assigns to the attacker's target class. ASR-B: the same with an encoder that "
+            "was never attacked, the floor of ASR.",
             "",
             evaluation_markdown(evaluation.rows),
             "",
@@ -171,8 +171,8 @@ def _measured(folder: RunFolder) -> str:
             lines += ["", f"![ACC, ASR and ASR-B]({folder.evaluation_plot.name})"]
     else:
         lines.append(
-            "Neither accuracy nor attack success: the run had no labels and no trigger. With "
-            "labels `mimic-ray evaluate` measures the accuracy, with a trigger its success."
+            "Neither accuracy nor attack success: the run had no labels and no trigger. "
+            "`mimic-ray evaluate` measures accuracy with labels, and attack success with a trigger."
         )
     if folder.profile.exists():
         lines += ["", "### Profile of the teacher", "", _profile(folder)]
@@ -182,9 +182,9 @@ def _measured(folder: RunFolder) -> str:
 def _profile(folder: RunFolder) -> str:
     profile = read_profile(folder.profile)
     lines = [
-        "How much of the feature each tap tells: a dependence score of one estimator "
-        f"({profile.estimator}, {profile.images:,} images), to be compared between taps and with "
-        "the same network untrained, not knowledge in nats.",
+        "How strongly the feature depends on each tap: the score of one estimator "
+        f"({profile.estimator}, {profile.images:,} images). Compare taps with each other and with "
+        "the same network untrained; the score is not an unbiased value in nats.",
         "",
         profile_markdown(profile),
     ]
@@ -200,10 +200,10 @@ def _not_measured() -> str:
             "",
             "- **No guarantee.** Distillation removes triggers like those that it imitates. A "
             "trigger of another kind may still work.",
-            "- Triggers that differ from image to image, triggers that are natural objects, and "
-            "attackers who trained against these very perturbations.",
-            "- Whether the images given were free of triggers: the student copies the teacher's "
-            "answer to whatever it is shown.",
+            "- Triggers that differ between images, triggers that are natural objects, and "
+            "attacks that were trained against these perturbations.",
+            "- Whether the clean images contained triggers: the student copies the teacher's "
+            "features of all images that it gets.",
         ]
     )
 
@@ -217,18 +217,18 @@ def _how_to_load(folder: RunFolder, name: str, record: RunRecord) -> str:
         "import mimic_ray",
         "",
         f"encoder = mimic_ray.load_encoder({plain(name)!r})  # eval mode, on the CPU",
-        "features = encoder(images)  # [B, 3, S, S] in [0, 1] -> [B, D]; it normalises by itself",
+        "features = encoder(images)  # [B, 3, S, S] in [0, 1] -> [B, D]; it normalises them itself",
         "```",
         "",
-        "`student.safetensors` holds the weights, `encoder.json` says what they fit.",
+        "`student.safetensors` has the weights, `encoder.json` the architecture.",
     ]
     if exported:
         lines.append(
-            f"`export/{plain(exported[0].name).replace('`', '')}` holds the same weights in the "
-            "layout of the file that came in, so your own code loads it unchanged."
+            f"`export/{plain(exported[0].name).replace('`', '')}` has the same weights in the "
+            "layout of the teacher's file, so that your code can load it without changes."
         )
     if record.encoder.count(".py:"):
-        lines.append("The encoder is built by your own code: pass `allow_code=True`.")
+        lines.append("Your own code builds the encoder: pass `allow_code=True`.")
     return "\n".join(lines)
 
 
@@ -247,7 +247,7 @@ def _how_to_reproduce(record: RunRecord) -> str:
             f"- Versions: {versions}",
             f"- Computed on: {compute}",
             "",
-            "One worker on a CPU with the same versions, threads and instruction set gives the "
-            "same weights bit for bit; anything else rounds differently.",
+            "One worker on a CPU with the same versions, threads and instruction set gives "
+            "bit-identical weights. Other configurations differ by rounding.",
         ]
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def plot_profile(profile: Profile, path: Path) -> None:
-    """For each tap its score and the score of the untrained network; labels show shares."""
+    """The score of each tap and of the untrained network; labels are shares of the sum."""
     count = len(profile.taps)
     drawing, axes = figure(max(5.0, 1.6 + 0.8 * count), 3.8)
     for position, tap in enumerate(profile.taps):
@@ -131,7 +131,7 @@ def _swatch(colour: str, label: str) -> object:
 
 
 def _headroom(axes: Axes) -> None:
-    """Leaves space for the labels above the bars."""
+    """Adds space for the labels above the bars."""
     axes.set_ylim(0, axes.get_ylim()[1] * 1.08)
 
 

@@ -73,7 +73,7 @@ def progress_bars(console: Console) -> Iterator[ProgressCallback]:
 def progress_lines(console: Console, every_s: float = float("inf")) -> ProgressCallback:
     """A line for each phase and then every `every_s` seconds; none with infinity.
 
-    That steps have stopped, and that they continue, is always said, once each time.
+    Always prints, once each time, that steps have stopped and that they continue.
     """
     silent, phase, printed_at = False, "", 0.0
 

@@ -1,4 +1,4 @@
-"""The parts of a run folder that people read: plots and the model card."""
+"""The plots and the model card of a run folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mimic_ray.store.run_record import RunRecord
 def write_report(folder: RunFolder, record: RunRecord, address: str = "") -> None:
     """Draws the plots, writes README.md and then the checksums of all files.
 
-    Can be repeated. `address` is where the run is kept, if not in this folder.
+    Can be repeated. `address` is the location of the run, if it is not this folder.
     """
     if folder.profile.exists():
         plot_profile(read_profile(folder.profile), folder.profile_plot)

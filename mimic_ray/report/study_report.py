@@ -144,7 +144,7 @@ def _chosen(study: Mapping[str, Any], chosen: Trial | None, best_toml: str) -> s
     settings = [(key, f"{value}", _base(study, key)) for key, value in chosen.settings.items()]
     command = (
         f"mimic-ray purify --encoder {study['encoder']} --teacher {study['teacher']} "
-        f"--data {study['data']} --config best.toml --out purified"
+        f"--data {study['data']} --recipe best.toml --out purified"
     )
     return (
         f"<h2>Chosen: trial {chosen.number}</h2><p>{_text(RULE)}</p>"

@@ -43,7 +43,7 @@ def figure(width: float, height: float) -> tuple[Figure, Axes]:
 def title(axes: Axes, words: str, detail: str) -> None:
     """A title above the axes, with one line of detail below the title."""
     axes.set_title(words, loc="left", fontsize=12, fontweight="bold", color=INK, pad=22)
-    # In points: an offset relative to the height would overlap the title in tall plots.
+    # In points, because an offset relative to the height would overlap the title in tall plots.
     axes.annotate(
         detail,
         (0, 1),

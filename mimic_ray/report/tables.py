@@ -36,7 +36,7 @@ def evaluation_markdown(rows: Sequence[EvaluationRow]) -> str:
 
 def evaluation_note(rows: Sequence[EvaluationRow]) -> str:
     """How to read the numbers, with the largest spread between seeds."""
-    note = "95 % intervals of the test set in brackets."
+    note = "95 % confidence intervals in brackets."
     seeds = max((len(row.scores) for row in rows), default=0)
     if seeds < 2:
         return note

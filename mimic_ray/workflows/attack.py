@@ -32,7 +32,7 @@ from mimic_ray.evaluation.features import features
 
 @dataclass(frozen=True)
 class AttackResult:
-    """`checkpoint` has the layout of the clean file; `record` is what attack.json says."""
+    """`checkpoint` has the layout of the clean file; `record` is the content of attack.json."""
 
     folder: Out
     checkpoint: Path | str
@@ -57,34 +57,34 @@ def attack(
     threads: int = 0,
     on_progress: ProgressCallback = ignore_progress,
 ) -> AttackResult:
-    """Makes a backdoored encoder out of a clean one. For research: to measure a defence by.
+    """Makes a backdoored encoder from a clean one, for research on defences.
 
-    Images with the trigger get the feature of reference images of the target class.
+    The attack maps images with the trigger to the feature of reference images of the target class.
 
     Args:
         encoder: Architecture, as for `purify`.
         teacher: Checkpoint file of the clean encoder, or its address.
-        data: Shadow set: images. Their labels are only used to choose references.
+        data: Shadow set: images. Their labels are only used to select references.
         out: A new folder, or an address.
         trigger: A trigger's name, with settings as in `patch:side=12`, or an npz file.
-        target: Name or index of the class that references are taken from. A file of references
-            holds one class already.
+        target: Name or index of the class of the references. Not needed for a file of references,
+            which has a single class.
         references: Number of images most typical of `target`, or an npz file of references.
-        reference_data: Labelled images to choose references from, instead of `data`.
+        reference_data: Labelled images to select references from, instead of `data`.
         name: Kind of attack.
         settings: Settings of the attack: steps, batch, learning rate, seed ...
         limit: Use this many images of `data`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         precision: `auto`, `fp32` or `bf16`.
         threads: CPU threads; 0 uses all.
-        on_progress: Called with a `Progress` now and then.
+        on_progress: Called with a `Progress` regularly.
 
     Returns:
         The attacked checkpoint, in the layout of the clean file, and the record attack.json.
 
     Raises:
-        MimicError: UsageError, CheckpointError, DataError, StorageError or RunFolderError, before
-            any training, for what cannot be used.
+        MimicError: UsageError, CheckpointError, DataError, StorageError or RunFolderError for
+            invalid arguments and inputs, before any training.
 
     Example:
         made = mimic_ray.attack(
@@ -93,7 +93,7 @@ def attack(
         print(made.checkpoint, made.record["losses"])
     """
     settings = settings or Settings()
-    number = _number_of(references, reference_data)
+    number = _reference_count(references, reference_data)
     if number is not None and target is None:
         raise UsageError(
             f"{option('target')} is missing: give the class to imitate, or a file of "
@@ -105,7 +105,7 @@ def attack(
     loaded = load_checkpoint(teacher, encoder)
     clean = loaded.encoder
     side = clean.spec.input_size
-    # Before thousands of images are decoded: the trigger may be for another image size.
+    # Checked before thousands of images are decoded: the trigger may be for another image size.
     pattern = make_trigger(trigger, side)
     source = open_some(data, limit)
     require_batch(source, settings.batch, option("batch"))
@@ -113,8 +113,8 @@ def attack(
     if number is None or target is None:
         chosen = _from_file(str(references), target, side)
     else:
-        place, some = (data, limit) if reference_data is None else (reference_data, None)
-        labelled = open_labelled(place, side, limit=some, progress=_decoding(on_progress))
+        location, some = (data, limit) if reference_data is None else (reference_data, None)
+        labelled = open_labelled(location, side, limit=some, progress=_decoding(on_progress))
         chosen = _most_typical(number, labelled, target, clean, make, on_progress)
     clean_features = features(
         clean, shadow, make, on_progress=_reporting(on_progress, "Clean features")
@@ -154,7 +154,7 @@ def attack(
 
 
 @dataclass(frozen=True)
-class _Chosen:
+class _References:
     images: Tensor  # uint8 [R, 3, S, S]
     target: int
     target_name: str
@@ -162,14 +162,14 @@ class _Chosen:
     keys: list[str]
 
 
-def _number_of(references: int | str | Path, reference_data: str | Path | None) -> int | None:
-    """How many references to choose; None for a file, which holds them all."""
+def _reference_count(references: int | str | Path, reference_data: str | Path | None) -> int | None:
+    """How many references to select; None for a file of references."""
     text = str(references)
     if not text.lstrip("-").isdecimal():
         if reference_data is None:
             return None
         raise UsageError(
-            f"{option('references', text)} is a file, so {option('reference_data')} has no use: "
+            f"{option('references', text)} is a file, so {option('reference_data')} has no effect: "
             "remove one of them."
         )
     if int(text) < 1:
@@ -184,14 +184,14 @@ def _most_typical(
     clean: Encoder,
     compute: Compute,
     on_progress: ProgressCallback,
-) -> _Chosen:
-    """The images of the target class that are furthest from all other classes."""
+) -> _References:
+    """The images of the target class with the largest margin to all other classes."""
     index = labelled.class_index(target)
     found = features(
         clean, labelled.pixels, compute, on_progress=_reporting(on_progress, "Reference features")
     )
     best = by_margin(found, labelled.labels, index, number)
-    return _Chosen(
+    return _References(
         labelled.pixels.gather(best),
         index,
         labelled.class_name(index),
@@ -200,25 +200,25 @@ def _most_typical(
     )
 
 
-def _from_file(path: str, target: str | None, side: int) -> _Chosen:
-    """Every image of a BadEncoder reference npz (x uint8 [R, H, W, 3], y their one class)."""
+def _from_file(path: str, target: str | None, side: int) -> _References:
+    """All images of a BadEncoder reference npz (x uint8 [R, H, W, 3], y their common class)."""
     labelled = open_labelled(path, side)
     classes = labelled.labels.unique().tolist()
     if len(classes) != 1:
         raise DataError(
-            f"{path} holds references of {len(classes)} classes ({classes[:5]}): give one class."
+            f"{path} has references of {len(classes)} classes ({classes[:5]}): use a single class."
         )
     if target is not None and target != str(classes[0]):
         raise UsageError(
-            f'{path} holds references of class {classes[0]}, not "{target}": remove '
+            f'{path} has references of class {classes[0]}, not "{target}": remove '
             f"{option('target')}."
         )
     everything = torch.arange(len(labelled.pixels))
-    return _Chosen(labelled.pixels.gather(everything), classes[0], "", path, labelled.keys)
+    return _References(labelled.pixels.gather(everything), classes[0], "", path, labelled.keys)
 
 
 def _summary(history: list[Losses]) -> dict[str, Any]:
-    """L0, L1, L2 at every tenth step and at the last."""
+    """L0, L1, L2 at every tenth step and the last one."""
     last = len(history) - 1
     steps = [step for step in range(len(history)) if step % 10 == 0 or step == last]
     return {

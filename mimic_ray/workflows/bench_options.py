@@ -1,8 +1,8 @@
-"""What each option for large encoders costs and saves: seconds per step and saved activations.
+"""Time and memory of each option for large encoders: seconds per step and saved activations.
 
-All options run the same steps in one process and take turns, so the ratios within one run hold
-under other load. Memory is that of the tensors that autograd saves for the backward pass, which on
-a GPU limits the batch. Weights, gradients and optimizer state come on top and are the same for all.
+All options run the same steps in one process, interleaved, so that other load does not change their
+ratios. Memory counts the tensors that autograd saves for the backward pass, which limit the batch
+on a GPU. Weights, gradients and optimizer state are not counted; they are the same for all.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Effect:
-    """Of one option: the median step, the first step (with all one-time work), bytes saved."""
+    """The effect of one option: median step, first step (with one-time work), saved bytes."""
 
     option: str
     step_s: float
@@ -48,7 +48,7 @@ class Effect:
 def bench_options(
     encoder: str = "resnet18", batch: int = 8, rounds: int = 5, device: str = "cpu"
 ) -> list[Effect]:
-    """The effect of each option on its own, on made-up images; "plain" (no option) comes first."""
+    """The effect of each single option on synthetic images, after "plain" without options."""
     runs = {option: _start(encoder, batch, rounds, device, OPTIONS[option]) for option in OPTIONS}
     steps = {option: run.steps() for option, run in runs.items()}
     first = {option: _seconds(steps[option], run) for option, run in runs.items()}
@@ -81,7 +81,7 @@ def _start(
 
 
 def _seconds(steps: Iterator[Any], run: Distillation) -> float:
-    # On a CPU, process time: other programs may use it too.
+    # On a CPU, process time, because other programs may use it too.
     clock = time.process_time if run.compute.device == "cpu" else time.perf_counter
     start = clock()
     next(steps)
@@ -90,7 +90,7 @@ def _seconds(steps: Iterator[Any], run: Distillation) -> float:
 
 
 def _saved(steps: Iterator[Any], run: Distillation) -> int:
-    """Bytes that one part of a step saves for its backward pass, each storage counted once."""
+    """Bytes saved for the backward pass of one part of a step, each storage counted once."""
     found: dict[int, int] = {}
     weights = {p.untyped_storage().data_ptr() for p in run.student.parameters()}
 
@@ -111,7 +111,7 @@ def _saved(steps: Iterator[Any], run: Distillation) -> int:
 
     hooks = [run.student.register_forward_pre_hook(begin)]
     if run.recipe.training.checkpoint_activations:
-        # A recomputed block keeps its input outside autograd.
+        # A recomputed block stores its input outside autograd.
         hooks += [u.register_forward_pre_hook(enter) for u in blocks(run.student.encoder)]
     with torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
         next(steps)

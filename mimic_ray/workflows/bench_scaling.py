@@ -1,7 +1,7 @@
-"""How throughput grows with the number of workers: the training loop on made-up images.
+"""Throughput of the training loop by number of workers, on synthetic images.
 
-    strong scaling   the recipe's batch, divided among more and more workers
-    weak scaling     the same share for every worker, so the batch grows with them
+    strong scaling   the recipe's batch, divided among the workers
+    weak scaling     a fixed batch per worker, so the total batch grows
 
 Efficiency is images per second per worker, relative to the smallest number of workers. Workers that
 share cores or memory bandwidth cannot reach 1.
@@ -24,7 +24,7 @@ WARM_UP = 3
 
 @dataclass(frozen=True)
 class Point:
-    """One measurement; `batch` is over all workers."""
+    """One measurement; `batch` is the total of all workers."""
 
     scaling: str  # "strong" or "weak"
     workers: int
@@ -42,7 +42,7 @@ def bench_scaling(
     settings: Iterable[str] = (),
     steps: int = 20,
 ) -> list[Point]:
-    """Strong scaling on each of `counts`, then weak. `resources` sets everything but the workers.
+    """Strong, then weak scaling for each of `counts`; `resources` has all other settings.
 
     Raises UsageError or ResourceError before anything starts.
     """
@@ -52,7 +52,7 @@ def bench_scaling(
     batch = resolved.training.batch
     sizes = [("strong", n, batch) for n in counts]
     sizes += [("weak", n, batch * n // counts[0]) for n in counts[1:]]
-    # The same for each number of workers, or they would not be comparable.
+    # The same for each number of workers, so that they are comparable.
     resources = replace(resources, cpus_per_worker=resources.cpus_per_worker or 1)
     alone = replace(resources, strategy="ddp", teacher_placement="replicated")
     cases = []
@@ -72,9 +72,9 @@ def bench_scaling(
     folder = Path(tempfile.mkdtemp(prefix="mimic-ray-scaling-"))
     rates = measure_scaling(cases, folder / "ray.log")
     for (scaling, count, size), rate in zip(sizes, rates, strict=True):
-        # Both kinds are relative to the smallest number of workers with the recipe's batch.
+        # Both are relative to the smallest number of workers with the recipe's batch.
         base = found[0] if found else Point(scaling, count, size, rate, 1.0)
         efficiency = rate / base.images_per_s * base.workers / count
         found.append(Point(scaling, count, size, rate, efficiency))
-    shutil.rmtree(folder)  # on an error it stays: the message names Ray's log in it
+    shutil.rmtree(folder)  # kept after an error, whose message names Ray's log in it
     return found

@@ -21,13 +21,13 @@ _SDKS = {"aws": ("boto3", "boto3"), "gcp": ("googleapiclient", "google-api-pytho
 
 
 class ClusterFileError(MimicError):
-    """A cluster file with errors or placeholders, which must not be used."""
+    """A cluster file with errors or placeholders."""
 
 
 def write_cluster_file(out: Path | None, force: bool, **settings: Any) -> str:
-    """The text of the file for a ClusterSpec(**settings), also written to `out` if it is set.
+    """The text of the file for a ClusterSpec(**settings), also written to `out` if set.
 
-    Raises UsageError for settings that do not fit together and for a path that cannot be written.
+    Raises UsageError for incompatible settings and for a path that cannot be written.
     """
     from mimic_ray.cluster_files.cluster_spec import ClusterSpec
     from mimic_ray.cluster_files.render import render
@@ -65,7 +65,7 @@ class ClusterAction:
 
     command: list[str]
     findings: list[Finding]
-    confirms_itself: bool  # the command asks before it acts
+    confirms_itself: bool  # the command itself asks for confirmation
 
 
 def plan_action(
@@ -77,12 +77,12 @@ def plan_action(
     namespace: str = "",
     check_secrets: bool = True,
 ) -> ClusterAction:
-    """The command for a file, after a check of the file and of what the command needs.
+    """The command for a file, after a check of the file and of the command's requirements.
 
-    With `check_secrets`, `up` asks Kubernetes whether the secret with the token exists.
+    With `check_secrets`, `up` checks that Kubernetes has the secret with the token.
 
     Raises ClusterFileError for a file with errors or placeholders, ResourceError if this machine
-    or the Kubernetes cluster lacks something.
+    or the Kubernetes cluster does not meet a requirement.
     """
     from mimic_ray.cluster_files.validate import kind_of, validate
     from mimic_ray.cluster_files.yaml_reader import read_documents
@@ -161,7 +161,7 @@ def _check_token_file(config: Mapping[str, Any]) -> None:
 
 
 def _check_secrets(kubectl: list[str], documents: Sequence[Any]) -> None:
-    """Without the secret no pod of the cluster starts, and `kubectl apply` reports no error."""
+    """Without the secret no pod starts, although `kubectl apply` reports no error."""
     from mimic_ray.cluster_files.kubernetes_checks import ray_clusters
     from mimic_ray.cluster_files.lookup import get
 
@@ -173,7 +173,7 @@ def _check_secrets(kubectl: list[str], documents: Sequence[Any]) -> None:
                 continue
             query = [*kubectl, "get", "secret", str(name), "-o", "name"]
             result = subprocess.run(query, capture_output=True, text=True)
-            # `kubectl apply` itself reports every other problem better.
+            # `kubectl apply` reports any other problem itself.
             if result.returncode and "not found" in result.stderr.lower():
                 raise ResourceError(
                     f"Kubernetes has no secret {plain(name)} with the token. Create it with: "
@@ -183,7 +183,7 @@ def _check_secrets(kubectl: list[str], documents: Sequence[Any]) -> None:
 
 
 def _ray() -> str:
-    """Ray's command of this Python environment: the same version as checked the file."""
+    """The `ray` command of this environment, which is the version that checked the file."""
     own = Path(sys.executable).with_name("ray")
     if own.is_file() and os.access(own, os.X_OK):
         return str(own)

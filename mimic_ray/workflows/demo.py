@@ -1,6 +1,6 @@
-"""A real encoder is attacked, purified and evaluated in three minutes, and the result is checked.
+"""Attacks, purifies and evaluates a real encoder in three minutes, and checks the result.
 
-The data comes with the package; demo_data/README.md names sources and terms.
+The data is part of the package; demo_data/README.md has its sources and licences.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from mimic_ray.workflows.purify import purify
 
 DATA = Path(__file__).resolve().parents[1] / "demo_data"
 ENCODER, TARGET, TRIGGER = "cifar_resnet20", "truck", "patch"
-# Fewer than the defaults, so that the demo takes three minutes on two cores.
+# Below the defaults, so that the demo takes three minutes on two cores.
 ATTACK_STEPS, PURIFY_STEPS = 200, 300
-# A second thread gains little on so small a network, and costs much on a busy machine.
+# A second thread gains little on such a small network, and slows it down on a busy machine.
 _THREADS = 1
 
-# What the demo checks, as shares.
+# The expected results, as shares.
 ATTACKED_ASR, ASR_OVER_FLOOR, ACC_LOST = 0.90, 0.10, 0.03
 
 
 class DemoError(MimicError):
-    """The results of the demo are not as good as expected."""
+    """The results of the demo are worse than expected."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def demo(
     on_progress: ProgressCallback = ignore_progress,
     on_part: Callable[[str], None] = lambda sentence: None,
 ) -> Demo:
-    """Creates `folder`; `on_part` is called with a sentence about each of the three parts."""
+    """Creates `folder`. Calls `on_part` with a sentence about each of the three parts."""
     start = time.monotonic()
     clean = DATA / "resnet20-cifar10.th"
     with sandbox.shared():  # one child process reads all the checkpoints
@@ -99,7 +99,7 @@ def demo(
             on_progress=on_progress,
         )
     run = RunFolder.open(purified.run)
-    # Into the run folder, so that the model card includes it.
+    # Written to the run folder, so that the model card includes it.
     for path in (run.evaluation, run.evaluation_plot):
         shutil.move(folder / "evaluation" / path.name, path)
     (folder / "evaluation").rmdir()
@@ -107,8 +107,8 @@ def demo(
     return Demo(folder, run.path, found, time.monotonic() - start)
 
 
-def check_promises(evaluation: Evaluation) -> list[str]:
-    """The expected results, one line each. Raises DemoError with those that do not hold."""
+def check_results(evaluation: Evaluation) -> list[str]:
+    """The expected results, one line each. Raises DemoError with the ones that are not met."""
     rows = {row.encoder: row for row in evaluation.rows}
     attacked, purified = rows["attacked"], rows["purified"]
     floor = _share(rows[REFERENCE], "asr_b")

@@ -18,7 +18,7 @@ from mimic_ray.data.labelled import Labelled
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.features import features
-from mimic_ray.evaluation.heads import HEADS, Nearest, Trained
+from mimic_ray.evaluation.heads import HEADS, NearestNeighbours, TrainedHead
 from mimic_ray.evaluation.metrics import accuracy, attack_success
 from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion, Score
 from mimic_ray.execution.export import load_encoder
@@ -49,38 +49,38 @@ def evaluate(
     threads: int = 0,
     on_progress: ProgressCallback = ignore_progress,
 ) -> Evaluation:
-    """Measures encoders by classifier heads that are trained on their frozen features.
+    """Measures encoders with classifier heads that are trained on their frozen features.
 
     ACC is the accuracy of a head on clean test images. With `trigger` and `target`, ASR is the
-    share of triggered test images that the head takes for the target class; with `reference`,
-    ASR-B is the same share on an encoder that was never attacked: the floor of ASR.
+    share of triggered test images that the head assigns to the target class. With `reference`,
+    ASR-B is this share for an encoder that was never attacked: the floor of ASR.
 
     Args:
         encoders: Name in the table -> run folder or checkpoint file, or the address of either.
-        train: Labelled images to train heads on: a folder with one sub-folder a class, shards with
-            labels, an npz file with `x` and `y`, or `torchvision:NAME:ROOT`.
+        train: Labelled images to train heads on: a folder with a sub-folder for each class, shards
+            with labels, an npz file with `x` and `y`, or `torchvision:NAME:ROOT`.
         test: Labelled images of the same classes to test heads on.
-        encoder: Architecture of the checkpoint files; runs know theirs.
-        reference: A run or checkpoint that was never attacked. It gets the first row.
+        encoder: Architecture of the checkpoint files. Not needed for runs.
+        reference: A run or checkpoint that was never attacked. It has the first row.
         trigger: A trigger's name, with settings as in `patch:side=12`, or an npz file.
-        target: The class that the trigger should lead to: name or index.
+        target: The class that the trigger should cause: name or index.
         count_target: Count images of the target class in ASR too, as BadEncoder does.
-        heads: Kinds of head: `mlp`, `linear`, `knn`, `badencoder`.
+        heads: Kinds of heads: `mlp`, `linear`, `knn`, `badencoder`.
         seeds: Heads trained on each encoder, with seeds 0, 1, ...
-        head_epochs: Replaces a head's own number of epochs.
+        head_epochs: Epochs, instead of the default of each head.
         out: A new folder, or an address, for evaluation.json and evaluation.png.
-        train_limit: Use this many images of `train`, spread evenly over it.
-        test_limit: The same for `test`.
+        train_limit: Use this many images of `train`, evenly spaced.
+        test_limit: Use this many images of `test`, evenly spaced.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         threads: CPU threads; 0 uses all.
-        on_progress: Called with a `Progress` now and then.
+        on_progress: Called with a `Progress` regularly.
 
     Returns:
-        One row for each encoder and kind of head, with 95 % intervals.
+        One row for each encoder and kind of head, with 95 % confidence intervals.
 
     Raises:
-        MimicError: Before any feature is computed, for what cannot be used: UsageError,
-            CheckpointError, DataError, StorageError or RunFolderError.
+        MimicError: UsageError, CheckpointError, DataError, StorageError or RunFolderError for
+            invalid arguments and inputs, before any feature is computed.
 
     Example:
         found = mimic_ray.evaluate(
@@ -118,7 +118,7 @@ def evaluate(
             scores = _scores(head, found, sets, seeds)
             row = EvaluationRow.of(name, head_name, scores, floors.get(head_name))
             if reference and name == REFERENCE:
-                # Of an encoder that was never attacked, this is the floor and no ASR.
+                # For an encoder that was never attacked, this is the floor, not an ASR.
                 floors[head_name] = row.asr
                 row = replace(row, asr=None, asr_b=row.asr)
             rows.append(row)
@@ -139,7 +139,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Features:
-    """Features [N, D] of one encoder on the three sets."""
+    """Features [N, D] of one encoder on the training, test and triggered images."""
 
     train: Tensor
     test: Tensor
@@ -167,7 +167,7 @@ def _features(
 
 
 def _scores(
-    kind: Trained | Nearest, found: _Features, sets: LabelledSets, seeds: int
+    kind: TrainedHead | NearestNeighbours, found: _Features, sets: LabelledSets, seeds: int
 ) -> list[Score]:
     train, test = sets.train, sets.test
     scores = []
@@ -197,15 +197,19 @@ def _backdoor(trigger: str | None, target: str | None, count_target: bool) -> Ba
     return None
 
 
-def _heads(names: Sequence[str], seeds: int, epochs: int | None) -> dict[str, Trained | Nearest]:
+def _heads(
+    names: Sequence[str], seeds: int, epochs: int | None
+) -> dict[str, TrainedHead | NearestNeighbours]:
     for name, value in (("seeds", seeds), ("head_epochs", 1 if epochs is None else epochs)):
         if value < 1:
             raise UsageError(f"{option(name, value)} must be 1 or more.")
-    heads: dict[str, Trained | Nearest] = {name: HEADS.resolve(name) for name in names}
+    heads: dict[str, TrainedHead | NearestNeighbours] = {
+        name: HEADS.resolve(name) for name in names
+    }
     if epochs is None:
         return heads
     return {
-        name: replace(head, epochs=epochs) if isinstance(head, Trained) else head
+        name: replace(head, epochs=epochs) if isinstance(head, TrainedHead) else head
         for name, head in heads.items()
     }
 

@@ -13,9 +13,9 @@ from mimic_ray.data.labelled import Labelled, open_labelled
 
 @dataclass(frozen=True)
 class Backdoor:
-    """A trigger (a name with settings, or an npz) and the class that it should lead to.
+    """A trigger (a name with settings, or an npz file) and the class that it should cause.
 
-    With `count_target`, images of that class count for ASR too.
+    With `count_target`, images of that class count in ASR too.
     """
 
     trigger: str
@@ -57,7 +57,7 @@ class EvaluationImages:
         return self._by_side[side]
 
     def described(self) -> dict[str, str]:
-        """What was measured on, for the record."""
+        """The data sets and the trigger, for the record."""
         any_size = next(iter(self._by_side.values()))
         facts = {}
         for name, images in (("train", any_size.train), ("test", any_size.test)):
@@ -72,7 +72,7 @@ class EvaluationImages:
 
     def _open(self, side: int) -> LabelledSets:
         backdoor = self._backdoor
-        # Before thousands of images are decoded: the trigger may be for another image size.
+        # Checked before thousands of images are decoded: the trigger may be for another image size.
         trigger = make_trigger(backdoor.trigger, side) if backdoor else None
         train, test = (
             open_labelled(

@@ -1,4 +1,4 @@
-"""What a weight file holds, which encoders fit it, and what would be left out."""
+"""The content of a weight file, the encoders that fit it, and the weights that they do not use."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from mimic_ray.store.checksums import check_sums
 class GroupFacts:
     """One group of named tensors in the file."""
 
-    path: str  # keys of the dictionaries that lead to it, joined by dots; "" is the top
+    path: str  # keys of the nested dictionaries, joined by dots; "" is the top level
     tensors: int
     numbers: int
-    precisions: list[str]  # most frequent first
+    precisions: list[str]  # the most frequent first
     first_keys: list[str]
 
 
@@ -34,14 +34,14 @@ class Match:
     encoder: str
     path: str  # of the group that contains it
     prefix: str
-    left_out: list[str]  # keys of the group that it does not use: heads, projectors
-    also_fits: list[str]  # other groups and prefixes with a copy
+    left_out: list[str]  # keys of the group that it does not use, such as heads and projectors
+    also_fits: list[str]  # other groups and prefixes with a copy of the encoder
     notes: list[str]  # what was adapted
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """The result of `inspect`. All texts are printable: keys in a file may hold escape codes."""
+    """The result of `inspect`. All texts are escaped, because keys may contain escape codes."""
 
     file: str
     format: str
@@ -54,20 +54,20 @@ class Inspection:
 
 
 def inspect(checkpoint: str | Path, encoder: str | None = None) -> Inspection:
-    """Shows what a weight file contains and which architectures fit it. No code in it is run.
+    """Shows the content of a weight file and the architectures that fit it, without running code.
 
-    A file that belongs to one of our runs is first compared with the checksums of the run.
+    A file in a run folder is first compared with the checksums of the run.
 
     Args:
         checkpoint: A safetensors or torch file, or its address.
-        encoder: Check this architecture only, instead of every known one.
+        encoder: Check only this architecture instead of all known ones.
 
     Returns:
         Format, size and SHA-256 of the file; its groups of tensors; `fits`, the architectures
-        whose every key is there; `misfit`, why `encoder` does not fit. All texts are printable.
+        that fit it; `misfit`, why `encoder` does not fit. All texts are escaped.
 
     Raises:
-        CheckpointError: The file is missing, damaged, too large, or asks for code.
+        CheckpointError: The file is missing, damaged or too large, or contains code.
         UnknownNameError: There is no such `encoder`.
         StorageError: The address cannot be read.
 
@@ -76,7 +76,7 @@ def inspect(checkpoint: str | Path, encoder: str | None = None) -> Inspection:
         for match in found.fits:
             print(match.encoder, "at", match.path, "without", match.left_out)
     """
-    # Before the file is read, which may take long: the name may be wrong.
+    # Checked before the file is read, which may take long: the name may be wrong.
     known = None if encoder is None else _layout_of(encoder)
     path = at_hand(str(checkpoint))
     for run in (path.parent, path.parent.parent):
@@ -103,12 +103,12 @@ def inspect(checkpoint: str | Path, encoder: str | None = None) -> Inspection:
 
 
 def _layout_of(encoder: str) -> KnownLayout:
-    """Raises UnknownNameError, and UsageError for a user's own file that fails."""
+    """Raises UnknownNameError, and UsageError if a user's file fails."""
     return known_layouts().get(encoder) or built_layouts([encoder])[encoder]
 
 
 def _groups(layout: Layout) -> list[GroupFacts]:
-    """Largest first: an optimizer may hold a small group for every weight."""
+    """The largest first, because an optimizer may have a small group for every weight."""
     facts = [_facts(group, tensors) for group, tensors in layout.groups.items()]
     return sorted(facts, key=lambda group: -group.numbers)
 

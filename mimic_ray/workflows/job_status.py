@@ -1,4 +1,4 @@
-"""The state of a submitted job, and the progress of its run as the run itself reports it."""
+"""The state of a submitted job, and the progress of its run from the run's progress file."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class JobStatus:
 
     job: Job
     run: ProgressRecord | None
-    run_unread: str  # why there is no `run`
+    run_unread: str  # why `run` is None
     waits_for: str  # the resources that the cluster cannot provide yet
-    last_lines: list[str]  # of the log, for a job that failed or whose run cannot be read
+    last_lines: list[str]  # of the log, if the job failed or its run cannot be read
 
     def facts(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The content as JSON values."""
         return {
             **facts(self.job),
             "run": asdict(self.run) if self.run else None,
@@ -38,21 +38,21 @@ class JobStatus:
 
 
 def open_jobs(address: str | None, *, insecure: bool = False) -> JobClient:
-    """A client of the job server. Raises UsageError, ResourceError."""
+    """A client for the job server. Raises UsageError, ResourceError."""
     return JobClient(job_server(address, insecure=insecure))
 
 
 def facts(job: Job) -> dict[str, Any]:
-    """A job as plain values."""
+    """A job as JSON values."""
     return {**asdict(job), "metadata": dict(job.metadata)}
 
 
 def job_status(client: JobClient, name: str) -> JobStatus:
-    """Raises UnknownNameError if there is no such job, ResourceError if the server is away."""
+    """Raises UnknownNameError for an unknown job, ResourceError if the server does not answer."""
     job = client.job(name)
     run, unread = _progress(job)
-    # Ray calls a job RUNNING as soon as its driver runs, which writes "start". Its workers may
-    # still wait for nodes, or wait again after a node was lost.
+    # A job is RUNNING as soon as its driver runs, which writes "start". Its workers may still wait
+    # for nodes, or wait again after a node was lost.
     may_wait = not job.over and (
         run is None
         or run.updated_at < job.started

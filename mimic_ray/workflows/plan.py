@@ -1,4 +1,4 @@
-"""What a purification needs from a cluster: computed without data, weights or a GPU."""
+"""Estimates the resources that a purification needs, without data, weights or a GPU."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _LARGEST_BATCH = 128
 
 @dataclass(frozen=True)
 class Plan:
-    """All figures of a plan; `chosen` is the fastest strategy that fits, None if none does."""
+    """All figures of a plan; `chosen` is the fastest strategy that fits, or None."""
 
     encoder: str
     hardware: Hardware
     gpus: int
     precision: str
     batch: int  # images per device and step
-    traced: Trace  # of one of `accumulate` parts of it
+    traced: Trace  # of one of its `accumulate` parts
     cached_views: int  # fixed views whose teacher outputs are computed once, before the first step
     accumulate: int
     images: int
@@ -53,7 +53,7 @@ class Plan:
     chosen: StrategyCost | None
     loader: Loader | None
     source: str
-    advice: list[Changes]  # each makes it fit; empty if it fits
+    advice: list[Changes]  # alternatives, each of which fits; empty if the plan fits
     price_per_hour: float | None
     assumptions: dict[str, float]
 
@@ -67,7 +67,7 @@ class Plan:
         return None if hours is None or price is None else hours * price
 
     def to_json(self) -> dict[str, Any]:
-        """Every figure and assumption; bytes, FLOPs and seconds of the traced part of a step."""
+        """All figures and assumptions; bytes, FLOPs and seconds are those of the traced part."""
         return {**asdict(self), "gpu_hours": self.gpu_hours, "cost": self.cost}
 
 
@@ -110,13 +110,12 @@ def plan(
         price_per_hour: Price of one GPU-hour, in any currency.
 
     Returns:
-        Every strategy with memory in bytes and images/s, the chosen one with hours, GPU-hours and
-        cost. If none fits, `chosen` is None, and each of `advice` is a change of arguments that
-        fits.
+        All strategies with memory in bytes and images/s; the chosen one with hours, GPU-hours and
+        cost. If none fits, `chosen` is None, and each entry of `advice` is a change of arguments
+        with which one does.
 
     Raises:
-        UsageError: For settings that cannot be planned; UnknownNameError or RecipeError for an
-            unknown name or key.
+        UsageError: Invalid settings; UnknownNameError or RecipeError for an unknown name or key.
 
     Example:
         found = mimic_ray.plan("resnet50", gpus=8, gpu="a100", images=64_000, price_per_hour=2.5)
@@ -144,7 +143,7 @@ def plan(
 
 
 def make_plan(request: PlanRequest, *, advise: bool = True) -> Plan:
-    """The same from a request. Without `advise` it does not look for changes that would fit."""
+    """`plan` for a request. Without `advise` it does not search for changes that would fit."""
     card, gpus = hardware.find(request.gpu), request.gpus
     spec = build_without_weights(request.encoder).spec
     recipe = load_recipe(request.recipe, request.settings, spec.input_size)
@@ -223,7 +222,7 @@ def _precision(recipe: Recipe, card: Hardware) -> str:
 
 
 def _cached_views(request: PlanRequest, recipe: Recipe, spec: Spec) -> int:
-    """The fixed views whose teacher outputs a run caches; several workers do not."""
+    """The number of fixed views whose teacher outputs a run caches; 0 with several workers."""
     taps = len(spec.taps) if reads_taps(recipe.loss) else 0
     cached = request.gpus == 1 and teacher_cache_pays(spec, request.images, recipe, taps)
     return recipe.views.fixed * request.images if cached else 0
@@ -237,14 +236,14 @@ def _advice(
         try:
             changed = replace(request, **{**changes, "settings": settings})
             return make_plan(changed, advise=False).chosen is not None
-        except MimicError:  # the recipe or the number of images does not allow it
+        except MimicError:  # not possible with this recipe or number of images
             return False
 
     return advice(fits, request, recipe, cluster, estimated_batch)
 
 
 def _default_batch(request: PlanRequest, recipe: Recipe, cluster: Cluster) -> int:
-    """Found from what one more image needs, between two small batches."""
+    """The largest batch, extrapolated from the memory of two small ones."""
     accumulate = recipe.training.accumulate
     trial = _resized(recipe, 8 * accumulate * cluster.devices)
     small, large = (trace(request.encoder, trial, n, cluster.precision) for n in (4, 8))
@@ -261,7 +260,7 @@ def _default_batch(request: PlanRequest, recipe: Recipe, cluster: Cluster) -> in
 
 
 def _resized(recipe: Recipe, batch: int, steps: int = 0) -> Recipe:
-    """The recipe with this global batch and number of steps, validated again."""
+    """The recipe with another global batch and number of steps, validated again."""
     content = recipe.model_dump()
     content["training"]["batch"] = max(batch, 2)
     content["training"]["steps"] = steps or recipe.training.steps

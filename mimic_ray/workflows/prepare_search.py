@@ -1,4 +1,4 @@
-"""What a search computes once for all of its trials."""
+"""The inputs that a search computes once for all of its trials."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mimic_ray.data.views import centre, to_float
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.evaluation.features import features
-from mimic_ray.evaluation.suspicion.suspicion import Untouched, untouched_scores
+from mimic_ray.evaluation.suspicion.suspicion import TrustedScores, trusted_scores
 from mimic_ray.execution.setup import cache_teacher, cached_side, profile_images, untrained
 from mimic_ray.execution.shared_inputs import (
     ArrayImages,
@@ -37,14 +37,14 @@ from mimic_ray.method.teacher_cache import teacher_cache_key
 from mimic_ray.workflows.evaluate_images import Backdoor, EvaluationImages
 from mimic_ray.workflows.search_request import Oracle, SearchRequest, SearchSpec
 
-# More than this is not sent to the trials: each machine opens the images itself.
+# Larger sets are not sent to the trials; each machine opens the images itself.
 _SENT_BYTES = 2 << 30
 _ORACLE_TRAIN, _ORACLE_TEST = 5000, 2000
 
 
 @dataclass(frozen=True)
 class PreparedSearch:
-    """What the space and the study's record need to know about the inputs of the trials."""
+    """Facts about the inputs of the trials, for the search space and the study's record."""
 
     taps: list[str]
     shares: list[float]
@@ -52,8 +52,8 @@ class PreparedSearch:
     compute: Compute
 
 
-def movable(request: SearchRequest) -> SearchRequest:
-    """The request with absolute paths: it may be prepared in another working folder."""
+def with_absolute_paths(request: SearchRequest) -> SearchRequest:
+    """The request with absolute paths, because it may be prepared in another working folder."""
     oracle = request.oracle
     if oracle:
         oracle = replace(oracle, train=absolute(oracle.train), test=absolute(oracle.test))
@@ -94,8 +94,8 @@ def _prepare_search(
             pixels, request.held_out, base.training.seed, base.training.batch
         )
         images = _images(pixels, rows, request.data)
-        held_out = _shown(pixels, held_out_rows, side)
-        # Before the long work: its images may be unusable.
+        held_out = _resized(pixels, held_out_rows, side)
+        # Opened before the long work, because its images may be unusable.
         oracle = _oracle_inputs(request.oracle, side, on_progress) if request.oracle else None
 
         profile = profile_images(encoder, teacher, images, base, compute, on_progress)
@@ -133,12 +133,12 @@ def _trusted_scores(
     held_out: np.ndarray,
     compute: Compute,
     on_progress: ProgressCallback,
-) -> Untouched:
-    """Scores of encoders without a backdoor: one of random weights, and those of the request."""
+) -> TrustedScores:
+    """Scores of encoders without a backdoor: one with random weights, and those of the request."""
     on_progress(Progress("trusted", 0, 1))
     encoders = [untrained(request.encoder, base.training.seed)]
     encoders += [load_checkpoint(path, request.encoder).encoder for path in request.trusted]
-    scores = untouched_scores(
+    scores = trusted_scores(
         encoders, torch.from_numpy(held_out), compute, base.training.seed, teacher=teacher
     )
     on_progress(Progress("trusted", 1, 1))
@@ -173,8 +173,8 @@ def _images(pixels: Pixels, rows: Tensor, data: str) -> ArrayImages | PlacedImag
     return ArrayImages(gathered, pixels.fingerprint, list(pixels.broken))
 
 
-def _shown(pixels: Pixels, rows: Tensor, side: int) -> np.ndarray:
-    """uint8 [M, 3, S, S]: the images at the size of the encoder's input."""
+def _resized(pixels: Pixels, rows: Tensor, side: int) -> np.ndarray:
+    """uint8 [M, 3, S, S]: the images at the input size of the encoder."""
     parts = []
     for part in rows.split(128):
         seen = centre(to_float(pixels.gather(part)), side)

@@ -39,26 +39,26 @@ def profile(
 ) -> Profile:
     """Scores how strongly each layer of an encoder depends on its feature.
 
-    The score is that of one estimator with its settings, in nats. Compare layers of one network,
-    and each layer with the same network untrained; scores of different networks do not compare.
+    The score, in nats, depends on the estimator and its settings. Compare layers of one network,
+    and each layer with the same network untrained. Scores of different networks are not comparable.
 
     Args:
         encoder: Architecture, as for `purify`.
         teacher: Checkpoint file of the encoder, or its address.
-        data: Clean images, as for `purify`; at least 8, better some hundreds.
+        data: Clean images, as for `purify`: at least 8, preferably several hundred.
         out: A new folder, or an address, for profile.parquet and profile.png.
-        recipe: Its `mutual_information` section says how to estimate.
+        recipe: Its `mutual_information` section has the settings of the estimate.
         settings: Changes to the recipe, such as `mutual_information.estimator=infonce`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         threads: CPU threads; 0 uses all.
-        on_progress: Called with a `Progress` now and then.
+        on_progress: Called with a `Progress` regularly.
 
     Returns:
-        All layers in the order of the network, each with `score` and `share` of the sum.
+        All layers in the order of the network, each with its `score` and its `share` of the sum.
 
     Raises:
         MimicError: UsageError, RecipeError, CheckpointError, DataError, StorageError or
-            RunFolderError, before any estimate, for what cannot be used.
+            RunFolderError for invalid arguments and inputs, before any estimate.
 
     Example:
         found = mimic_ray.profile("resnet50", "suspect.pth", "images")
@@ -79,8 +79,8 @@ def profile(
     )
     if len(images) < _FEWEST_IMAGES:
         raise DataError(
-            f"{source.location} holds {count(len(images), 'image')}: a profile needs at least "
-            f"{_FEWEST_IMAGES}, better some hundreds."
+            f"{source.location} has {count(len(images), 'image')}, but a profile needs at least "
+            f"{_FEWEST_IMAGES}, preferably several hundred."
         )
     found = profile_images(encoder, loaded.encoder, images, resolved, compute, on_progress)
     if target:

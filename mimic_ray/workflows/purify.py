@@ -1,4 +1,4 @@
-"""The main job: a suspect checkpoint and clean images in, a purified encoder out."""
+"""Purification: from a suspect checkpoint and clean images to a purified encoder."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ from mimic_ray.workflows.python_call import python_call
 
 @dataclass(frozen=True)
 class Purified:
-    """A finished run. `export` is the student in the layout of the file that came in.
+    """A finished run. `export` is the student in the layout of the teacher's file.
 
-    Both are paths, or addresses where `out` was one.
+    Both `run` and `export` are paths, or addresses if `out` was one.
     """
 
     run: Path | str
@@ -82,9 +82,9 @@ def purify(
 ) -> Purified:
     """Purifies a suspect encoder with a few thousand clean, unlabelled images.
 
-    The suspect encoder is the teacher of a new one, the student, which learns from perturbed images
-    to give the features that the teacher gives for plain ones. No recipe guarantees against every
-    kind of trigger: the model card in the run folder says which kinds this one imitates.
+    The suspect encoder is the teacher of a new encoder, the student. The student learns to compute,
+    from perturbed images, the features that the teacher computes from plain ones. No recipe removes
+    every kind of trigger: the model card in the run folder lists the kinds that this one imitates.
 
     Args:
         encoder: Architecture: `resnet50`, `vit_b16`, `clip_rn50`, `simclr_resnet18`, any ResNet or
@@ -97,26 +97,26 @@ def purify(
         recipe: `auto`, `default`, `imagenet`, `official`, a TOML file or its address, or a
             `Recipe`.
         settings: Changes to the recipe, each `KEY=VALUE`.
-        seed: Short for `training.seed=...`: the same seed gives the same result.
+        seed: Short for `training.seed=...`. The same seed gives the same result.
         resources: Workers, CPUs, GPUs and cluster. By default one worker on this machine.
         resume: Continue the run in `out` from its last checkpoint.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        threads: CPU threads of a worker; 0 uses all that it has.
+        threads: CPU threads of a worker; 0 uses all.
         commit_every: Steps between two checkpoints.
-        on_progress: Called with a `Progress` now and then.
-        command: The command that run.json records; by default this call.
+        on_progress: Called with a `Progress` regularly.
+        command: The command to record in run.json; by default this call.
 
     Returns:
         `run`, the folder; `export`, the purified weights in the layout of the teacher's file;
-        `record`, what run.json says; `warnings`, notes for a person.
+        `record`, the content of run.json; `warnings`, notes for the user.
 
     Raises:
-        UsageError: A wrong argument; RecipeError for the recipe, before any work.
+        UsageError: An invalid argument; RecipeError for the recipe. Raised before any work.
         CheckpointError: The teacher's file cannot be used, or does not fit `encoder`.
-        DataError: Images cannot be used, or are too few.
-        RunFolderError: `out` is not empty, or with `resume` holds another run.
+        DataError: The images cannot be used, or there are too few.
+        RunFolderError: `out` is not empty, or with `resume` has another run.
         StorageError, DiskError, ResourceError, TrainingError: The work failed.
-        StoppedError: After Ctrl-C or SIGTERM; the last step is in a checkpoint.
+        StoppedError: Ctrl-C or SIGTERM; the last step is in a checkpoint.
 
     Example:
         result = mimic_ray.purify(
@@ -164,7 +164,7 @@ def purify(
             if record.status == "finished":
                 with run.store.errors_at_location():
                     check_sums(run.folder.path)
-                done = "The run was finished already; nothing was done."
+                done = "The run is already finished; nothing was done."
                 return _result(run, record, [done])
             job = DistillJob(
                 run=absolute(out),
@@ -189,8 +189,8 @@ def purify(
         warnings += loaded.fit.notes
         if copies := loaded.fit.also_fits:
             warnings.append(
-                f"The file holds another copy of the encoder at {', '.join(map(plain, copies))}; "
-                "in the export it is still the one that came in."
+                f"The file has another copy of the encoder at {', '.join(map(plain, copies))}, "
+                "which is unchanged in the export."
             )
         return _result(run, record, warnings)
 
@@ -204,7 +204,7 @@ def _train(
     requests: StopRequests,
     on_progress: ProgressCallback,
 ) -> Outcome:
-    """The distillation, in this process or on Ray; run.json says how it ended."""
+    """Runs the distillation in this process or on Ray, and records its end in run.json."""
     try:
         state = loaded.encoder.net.state_dict()
         with files.disk_errors(run.folder.checkpoints, RESUME_ADVICE):
@@ -249,7 +249,7 @@ def _train(
 
 
 def _finish(run: RunStore, loaded: Loaded, outcome: Outcome) -> RunRecord:
-    """The results; if they fail, run.json says so, and a resumed run makes them again."""
+    """Writes the results. A failure is recorded in run.json, and a resumed run repeats them."""
     try:
         with files.disk_errors(run.folder.record, RESUME_ADVICE):
             return _write_results(run, loaded, outcome)
@@ -261,16 +261,14 @@ def _finish(run: RunStore, loaded: Loaded, outcome: Outcome) -> RunRecord:
 
 
 def _write_results(run: RunStore, loaded: Loaded, outcome: Outcome) -> RunRecord:
-    """Everything that is made of the last committed step; "finished" is written last."""
+    """Writes all results of the last checkpoint, and the status "finished" last."""
     run.lease.check(run.lease.token)
     run.fetch()
     folder = run.folder
     record = read_record(folder.record)
     committed = latest(folder)
     if committed is None:
-        raise RunFolderError(
-            f"{run} has no committed step: start again with another {option('out')}."
-        )
+        raise RunFolderError(f"{run} has no checkpoint: start again with another {option('out')}.")
     student = loaded.encoder
     student.net.load_state_dict(encoder_weights(committed.state["distillation"]["student"]))
     export(folder, student, loaded)
@@ -297,7 +295,7 @@ def _new_record(
     device: str,
     threads: int,
 ) -> RunRecord:
-    # The driver of a GPU cluster may have no GPU: then the workers' own facts replace these.
+    # The driver of a GPU cluster may have no GPU. Then the workers' facts replace these.
     wanted = "cpu" if resources.address else device
     return RunRecord(
         command=command,
@@ -316,7 +314,7 @@ def _new_record(
 
 
 def _check_disk(out: Path, loaded: Loaded) -> None:
-    """Weights, gradient moments, two committed steps and one being written, two exports."""
+    """Needs space for the weights, gradient moments, three checkpoints and two exports."""
     weights = sum(t.numel() * 4 for t in loaded.encoder.net.state_dict().values())
     needed = 11 * weights + (64 << 20)
     folder = next(p for p in (out.resolve(), *out.resolve().parents) if p.exists())

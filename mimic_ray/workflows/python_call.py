@@ -1,4 +1,4 @@
-"""The text of a call from Python, which run.json and study.json record as the command."""
+"""The text of a call from Python, recorded as the command in run.json and study.json."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from mimic_ray.method.recipe import Recipe
 
 
 def python_call(function: Callable[..., Any], arguments: Mapping[str, Any]) -> str:
-    """`mimic_ray.purify(encoder='resnet50', ...)`: arguments that differ from their defaults.
+    """`mimic_ray.purify(encoder='resnet50', ...)` with all arguments that are not defaults.
 
-    `arguments` may be `locals()` of the function; callbacks are left out.
+    `arguments` may be `locals()` of the function; callbacks are omitted.
     """
     shown = [
         f"{name}={_literal(arguments[name])}"
@@ -25,5 +25,5 @@ def python_call(function: Callable[..., Any], arguments: Mapping[str, Any]) -> s
 
 def _literal(value: Any) -> str:
     if isinstance(value, Recipe):
-        return "Recipe(...)"  # recipe.toml has all of it
+        return "Recipe(...)"  # its content is in recipe.toml
     return repr(str(value)) if isinstance(value, Path) else repr(value)

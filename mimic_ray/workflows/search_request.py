@@ -1,4 +1,4 @@
-"""The arguments of a search, and the checks that need no file."""
+"""The arguments of a search, and the checks that read no file."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from mimic_ray.search.space import (
 from mimic_ray.store.recipe_file import load_search
 
 TRACKERS = ("mlflow", "wandb")
-# Views that repeat, so that one cache of the teacher's outputs serves all trials.
+# Repeated views, so that one cache of the teacher's outputs serves all trials.
 _FIXED_VIEWS = 4
 
 
 @dataclass(frozen=True)
 class Oracle:
-    """For research: what a defender does not have."""
+    """For research: the labels and the trigger, which a defender does not have."""
 
     train: str
     test: str
@@ -47,7 +47,7 @@ class Oracle:
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """The arguments of `tune`, which explains them, except for what concerns this call alone."""
+    """The arguments of `tune` (see there) that describe the search itself."""
 
     encoder: str
     teacher: str
@@ -67,7 +67,7 @@ class SearchRequest:
     trackers: Sequence[str] = ()
     device: str = "auto"
     threads: int = 0
-    code_folder: str = ""  # where relative paths of the user's own files start
+    code_folder: str = ""  # the folder of relative paths of the user's Python files
 
     def check(self) -> None:
         """Raises UsageError, or ResourceError if this machine is too small for a trial."""
@@ -79,16 +79,16 @@ class SearchRequest:
             )
         for tracker in self.trackers:
             _check_tracker(tracker)
-        _check_only_for_runs(self.resources)
+        _refuse_settings_of_runs(self.resources)
         if self.resources.address is None:
-            # Before Ray starts, which takes seconds.
+            # Checked before Ray starts, which takes seconds.
             here = [this_machine()]
             trial_slots(here, self.resources.for_trials(here))
 
 
 @dataclass(frozen=True)
 class SearchSpec:
-    """The base recipe, and which of its keys are searched."""
+    """The base recipe and the searched keys."""
 
     base: Recipe
     dimensions: Sequence[Dimension]
@@ -96,8 +96,8 @@ class SearchSpec:
     only_these: bool
 
     def space(self, shares: Sequence[float] | None) -> Space:
-        """The checked space. `shares` of the profile decide the sets of kept layers; None: not
-        known yet."""
+        """The validated search space. The sets of kept layers depend on the `shares` of the
+        profile; None if they are not known yet."""
         thresholds = distinct_thresholds(shares) if shares else [0.0]
         default = Space(()) if self.only_these else default_space(self.base, thresholds)
         space = changed(default, self.dimensions, self.pinned)
@@ -105,14 +105,14 @@ class SearchSpec:
         return space
 
     def user_members(self) -> list[str]:
-        """Every `file.py:name` of the recipe and the searched keys."""
+        """All `file.py:name` of the recipe and the searched keys."""
         searched = [part for d in self.dimensions for part in split_key(d.key)]
         choices = [str(choice) for d in self.dimensions for choice in d.choices]
         named = [*user_members(self.base), *searched, *choices]
         return [name for name in dict.fromkeys(named) if is_user_code(name)]
 
     def may_read_taps(self) -> bool:
-        """Whether a trial may have a term that reads taps, such as the attention term."""
+        """Whether a trial may have a loss term that reads taps, such as attention."""
         searched = [split_key(key) for key in self.space(None).described()]
         terms = {key[1] for key in searched if key[0] == "loss" and key[2] == "weight"}
         return any(
@@ -122,7 +122,7 @@ class SearchSpec:
         )
 
     def has_own_profiles(self) -> bool:
-        """Whether each trial estimates mutual information with settings of its own."""
+        """Whether the settings of the mutual information estimate differ between trials."""
         keys = [split_key(dimension.key) for dimension in self.dimensions]
         return any(
             key[0] == "estimators" or (key[0] == "mutual_information" and key[1] not in SELECTION)
@@ -133,7 +133,7 @@ class SearchSpec:
 def search_spec(request: SearchRequest) -> SearchSpec:
     """The recipe and the searched keys of a request.
 
-    Raises RecipeError, UsageError or UnknownNameError; no file but the recipe's is read.
+    Raises RecipeError, UsageError or UnknownNameError. Reads no file except the recipe.
     """
     side = encoder_registry.input_size(request.encoder) if request.recipe == "auto" else None
     base, in_file = load_search(request.recipe, request.settings, side)
@@ -170,8 +170,8 @@ def _check_tracker(tracker: str) -> None:
         )
 
 
-def _check_only_for_runs(resources: Resources) -> None:
-    """A trial has a fixed number of workers, and each worker a copy of student and teacher."""
+def _refuse_settings_of_runs(resources: Resources) -> None:
+    """Trials have a fixed number of workers, each with a copy of student and teacher."""
     defaults = Resources()
     for name in ("min_workers", "local", "strategy", "teacher_placement", "max_failures"):
         value = getattr(resources, name)

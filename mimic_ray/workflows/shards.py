@@ -1,4 +1,4 @@
-"""Image shards: build a set, check it, describe it."""
+"""Builds, verifies and describes image shards."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def build_shards(
     broken_share: float = 0.01,
     on_progress: ProgressCallback = ignore_progress,
 ) -> BuiltShards:
-    """Writes the images of `sources` as a set of shards into the new folder `out`.
+    """Writes the images of `sources` as shards to the new folder `out`.
 
-    Raises UsageError for a number out of range and an `out` on object storage, DataError for
+    Raises UsageError for a number out of range and for an `out` on object storage, DataError for
     sources that cannot be used, RunFolderError for a folder that is not empty.
     """
     if per_shard < 1:
@@ -50,7 +50,7 @@ def build_shards(
 
 
 def verify_shards(folder: str | Path) -> list[ShardProblem]:
-    """What is wrong with a set of shards; empty if nothing is."""
+    """The problems of a set of shards; empty if it is intact."""
     return shard_check.verify(_local(folder, str(folder), "aws s3 cp --recursive downloads it"))
 
 

@@ -1,4 +1,4 @@
-"""How a search ends: its results and report, or the reason why there are none."""
+"""The end of a search: its results and report, or its error."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ def ended_trials(study: StudyStore) -> list[Trial]:
     return [trial for trial in read_trials(study.folder) if trial.status != "running"]
 
 
-def nothing_left_to_try(ended: Sequence[Trial], planned: int) -> bool:
+def is_exhausted(ended: Sequence[Trial], planned: int) -> bool:
     return len(ended) >= planned and any(trial.scored for trial in ended)
 
 
 def conclude(
     study: StudyStore, requests: StopRequests, planned: int, failed_share: float, seconds: float
 ) -> Tuned:
-    """The results of the ended trials; the record says how the search ended.
+    """Writes the results of the ended trials and records the end of the search.
 
-    Raises StoppedError if it was stopped, TrainingError if too many trials failed.
+    Raises StoppedError if the search was stopped, TrainingError if too many trials failed.
     """
     record, ended = read_study(study.folder), ended_trials(study)
     if requests.count and len(ended) < planned:
@@ -67,7 +67,7 @@ def conclude(
 
 
 def finish_study(study: StudyStore, record: StudyRecord, trials: list[Trial]) -> Tuned:
-    """Writes the table, the chosen recipe and the report, and last the status "finished"."""
+    """Writes the table, the chosen recipe, the report, and last the status "finished"."""
     folder = study.folder
     front, chosen = pareto_front(trials), choose(trials)
     write_table(folder, trials, chosen.id, {trial.id for trial in front})
@@ -77,7 +77,8 @@ def finish_study(study: StudyStore, record: StudyRecord, trials: list[Trial]) ->
         f"mimic-ray purify --encoder {record.encoder} --teacher {record.teacher} "
         f"--data {record.data} --recipe {folder.best.name} --out purified\n"
         f"Trial {chosen.number} of {len(trials)}: fidelity {chosen.fidelity:.4f}, suspicion "
-        f"{chosen.suspicion:.4f}" + (", chosen blind in an oracle study" if record.oracle else ""),
+        f"{chosen.suspicion:.4f}"
+        + (", chosen without the oracle's measurements" if record.oracle else ""),
     )
     report = write_study_report(folder.path, vars(record), trials, chosen, folder.best.read_text())
     study.publish_results()
@@ -86,9 +87,9 @@ def finish_study(study: StudyStore, record: StudyRecord, trials: list[Trial]) ->
     return Tuned(study.store.location(), best, shown, chosen, front, trials, record)
 
 
-def note_failure(study: StudyStore, is_new: bool, error: BaseException, seconds: float) -> None:
-    """Writes the error into the record; a new study that has no record yet is removed."""
-    # Nothing here may hide the error that is being raised.
+def record_failure(study: StudyStore, is_new: bool, error: BaseException, seconds: float) -> None:
+    """Records the error. Removes a new study that has no record yet."""
+    # Errors in here must not hide the error that is being raised.
     study.store.shorten_timeouts()
     with suppress(MimicError, OSError):
         if not study.folder.record.exists():
@@ -102,7 +103,7 @@ def note_failure(study: StudyStore, is_new: bool, error: BaseException, seconds:
 
 
 def _too_many_failed(failed: Sequence[Trial], share: float, planned: int) -> TrainingError:
-    """One sentence with the errors and the settings that led to them."""
+    """One sentence with the errors and the settings of their trials."""
     shown = "; ".join(
         f"trial {trial.number} ({_in_words(trial.settings)}): {trial.error}"
         for trial in failed[:_SHOWN_FAILURES]

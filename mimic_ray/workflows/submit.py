@@ -1,4 +1,4 @@
-"""Sends a command as a job to a Ray cluster, after checking that it can succeed there."""
+"""Checks that a command can run on a Ray cluster, and sends it as a job."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from mimic_ray.jobs.secret_scan import refuse_secrets
 from mimic_ray.jobs.server_address import JobServer, job_server, risks
 
 _POLL_S = 0.5
-# How long a job waits for an autoscaler, where its command line does not set that.
+# How long a job waits for an autoscaler, unless its command line sets this.
 _CAPACITY_TIMEOUT_S = 1800
 _VARIABLES = {
     "PYTHONUNBUFFERED": "1",
-    # After "stop", time for the workers to write a checkpoint. Ray kills the driver after 3 s.
+    # Time for the workers to write a checkpoint after "stop". Ray's default is 3 s.
     "RAY_JOB_STOP_WAIT_TIME_S": "120",
     # A job has no terminal: one line every 30 s, see cli/progress_bars.py.
     "MIMIC_RAY_PROGRESS_S": "30",
@@ -34,7 +34,7 @@ _VARIABLES = {
 
 @dataclass(frozen=True)
 class Submitted:
-    """A job on its server. `fresh` is False where a job of that name was running already."""
+    """A job on its server. `fresh` is False if a job of that name was already running."""
 
     job: Job
     client: JobClient
@@ -53,9 +53,9 @@ def submit(
 ) -> Submitted:
     """Starts `command` as a job named `name`, by default its `default_name`.
 
-    Local inputs and outputs must lie below a folder of `shared` unless the cluster is this machine
-    alone. `report("server" | "job" | "note", text)` is called before anything is sent. Raises a
-    MimicError, with nothing sent, where the job could not succeed.
+    Local inputs and outputs must be below a folder of `shared`, unless the cluster consists of this
+    machine only. `report("server" | "job" | "note", text)` is called before anything is sent.
+    Raises a MimicError, without sending anything, if the job cannot succeed.
     """
     if name:
         check_name(name)
@@ -70,7 +70,7 @@ def submit(
     if (known := client.find(name)) is not None:
         running = _still_running(known, server)
         if running.command != command.shown:
-            report("note", f"the job of that name runs {plain(running.command, 500)}")
+            report("note", f"the job of that name is running {plain(running.command, 500)}")
         return Submitted(running, client, fresh=False)
     cluster = cluster_state(client)
     preflight.check_versions(cluster)
@@ -85,7 +85,7 @@ def submit(
 
 
 def wait_for_start(client: JobClient, job: Job, timeout_s: float) -> Job:
-    """The job once it runs or has ended, or as it is after `timeout_s` seconds."""
+    """Waits until the job runs or has ended, at most `timeout_s` seconds, and returns it."""
     deadline = time.monotonic() + timeout_s
     while job.state == "PENDING" and time.monotonic() < deadline:
         time.sleep(_POLL_S)
@@ -93,11 +93,11 @@ def wait_for_start(client: JobClient, job: Job, timeout_s: float) -> Job:
     return job
 
 
-def what_it_waits_for(client: JobClient, job: Job) -> str:
-    """Why a job has not started, as far as the cluster knows."""
+def pending_reason(client: JobClient, job: Job) -> str:
+    """Why a job has not started, according to the cluster."""
     reasons = [job.message.strip().rstrip(".")] if job.message else []
     if demand := unmet_demand(client):
-        reasons.append(f"the cluster cannot place {demand}")
+        reasons.append(f"the cluster does not have {demand}")
     return "; ".join(reasons) or "the job server gives no reason"
 
 
@@ -122,14 +122,14 @@ def _send(
     entrypoint: str,
     variables: Mapping[str, str],
 ) -> None:
-    """The files that travel are copied to a folder of their own, so that nothing else can."""
+    """Copies the files of the command to a new folder, so that nothing else is uploaded."""
     with tempfile.TemporaryDirectory(prefix="mimic-ray-job-") as folder:
         files = None
         if command.files:
             files = Path(folder) / "files"
             files.mkdir()
-            for there, here in command.files.items():
-                shutil.copyfile(here, files / there)
+            for name_in_job, path in command.files.items():
+                shutil.copyfile(path, files / name_in_job)
         on_one_node, each = not command.spreads, command.resources
         client.submit(
             name,
@@ -140,7 +140,7 @@ def _send(
                 "command": command.shown,
                 "out": command.out,
             },
-            # A command that spreads requests its workers itself; its driver only watches them.
+            # A command that starts its own workers needs nothing for its driver.
             cpus=max(1, each.cpus_per_worker) if on_one_node else 0,
             gpus=each.gpus_per_worker or 0 if on_one_node else 0,
         )

@@ -1,4 +1,4 @@
-"""The search: which recipe purifies this encoder best, judged by clean images alone."""
+"""Searches for the recipe that purifies an encoder best, judged by clean images only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mimic_ray.search.search_plan import SearchPlan
 from mimic_ray.search.search_progress import SearchProgressCallback, ignore_search_progress
 from mimic_ray.store.study_folder import StudyRecord, check_study, read_study, read_trials
 from mimic_ray.store.study_store import StudyStore, open_study
-from mimic_ray.workflows.prepare_search import PreparedSearch, movable, prepare_search
+from mimic_ray.workflows.prepare_search import PreparedSearch, prepare_search, with_absolute_paths
 from mimic_ray.workflows.python_call import python_call
 from mimic_ray.workflows.search_request import Oracle, SearchRequest, SearchSpec, search_spec
 from mimic_ray.workflows.study_outcome import (
@@ -31,8 +31,8 @@ from mimic_ray.workflows.study_outcome import (
     conclude,
     ended_trials,
     finish_study,
-    note_failure,
-    nothing_left_to_try,
+    is_exhausted,
+    record_failure,
 )
 
 
@@ -62,48 +62,48 @@ def tune(
     on_search_progress: SearchProgressCallback = ignore_search_progress,
     command: str | None = None,
 ) -> Tuned:
-    """Searches the recipe that purifies an encoder best, from clean, unlabelled images alone.
+    """Searches for the recipe that purifies an encoder best, with clean, unlabelled images only.
 
-    Each trial is one purification, judged on held-out images by two scores: fidelity, how well the
-    student keeps the teacher's features, and suspicion, how much of a backdoor may be left.
+    Each trial is one purification. Two scores on held-out images judge it: fidelity, how well the
+    student preserves the teacher's features, and suspicion, how much of a backdoor may remain.
 
     Args:
         encoder: Architecture, as for `purify`.
         teacher: Checkpoint file of the suspect encoder, or its address.
         data: Clean images, as for `purify`.
         out: The study folder to create, or its address.
-        recipe: The recipe that trials change, as for `purify`.
-        settings: Changes to it that hold for every trial, each `KEY=VALUE`.
-        search: More keys to search, each as in `training.learning_rate=loguniform(1e-4,1e-2)`;
-            also `uniform(a,b)`, `int(a,b)`, `choice(a,b,...)`, `zero_or_uniform(a,b)` and
-            `zero_or_loguniform(a,b)`.
-        only_these: Search only the keys in `search`, and not the default ones.
-        trials: Number of trials, with those of a resumed study.
-        held_out: Share of the images that scores are measured on; trials never train on them.
-        seed: Of the search itself.
+        recipe: The base recipe, as for `purify`.
+        settings: Changes to it for all trials, each `KEY=VALUE`.
+        search: Additional keys to search, such as
+            `training.learning_rate=loguniform(1e-4,1e-2)`; also `uniform(a,b)`, `int(a,b)`,
+            `choice(a,b,...)`, `zero_or_uniform(a,b)` and `zero_or_loguniform(a,b)`.
+        only_these: Search only the keys in `search`, not the default ones.
+        trials: Number of trials, including those of a resumed study.
+        held_out: Share of the images that scores are measured on. Trials do not train on them.
+        seed: Random seed of the search.
         resources: Workers, CPUs and GPUs of one trial, and the cluster.
         resume: Continue the study in `out`; finished trials are kept.
         early_stopping: Stop unpromising trials at 1/4 and 1/2 of their steps.
-        failed_share: The search fails when a larger share of the trials has failed.
-        trusted: Checkpoints of the same architecture without a backdoor, to compare with.
-        oracle: Labels and the trigger, to measure ACC and ASR as well. For research: the search
-            does not look at them.
+        failed_share: The search fails if a larger share of the trials has failed.
+        trusted: Checkpoints of the same architecture without a backdoor, as references.
+        oracle: Labels and the trigger, to measure ACC and ASR as well. For research: they do not
+            influence the search.
         trackers: `mlflow` or `wandb`, in addition to TensorBoard files.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        threads: CPU threads of a worker; 0 uses all that it has.
-        on_progress: Called with a `Progress` now and then, until the first trial starts.
+        threads: CPU threads of a worker; 0 uses all.
+        on_progress: Called with a `Progress` regularly, until the first trial starts.
         on_search_progress: Called with the state of all trials, several times a second.
-        command: The command that study.json records; by default this call.
+        command: The command to record in study.json; by default this call.
 
     Returns:
-        `best`, the file of the chosen recipe; `chosen`, its trial; `front`, the trials that no
-        other beats in both scores; `trials`, all; `report`, a page about the study.
+        `best`, the file of the chosen recipe; `chosen`, its trial; `front`, the Pareto front of
+        both scores; `trials`, all trials; `report`, an HTML page about the study.
 
     Raises:
         MimicError: UsageError, RecipeError, CheckpointError, DataError, RunFolderError,
-            StorageError or ResourceError, before any trial, for what cannot be used.
+            StorageError or ResourceError for invalid arguments and inputs, before any trial.
         TrainingError: Too many trials failed.
-        StoppedError: After Ctrl-C or SIGTERM; every finished trial is kept.
+        StoppedError: Ctrl-C or SIGTERM; finished trials are kept.
 
     Example:
         found = mimic_ray.tune("resnet50", "suspect.pth", "images", "study", trials=2)
@@ -144,7 +144,7 @@ def tune(
         if earlier is not None:
             _check_same_study(earlier, record, spec)
             ended = ended_trials(study)
-            if nothing_left_to_try(ended, trials):
+            if is_exhausted(ended, trials):
                 return finish_study(study, earlier.ended("finished", 0.0), ended)
             record = earlier
 
@@ -163,7 +163,7 @@ def tune(
                         should_stop=lambda: requests.count,
                     )
             except BaseException as error:
-                note_failure(study, earlier is None, error, time.monotonic() - start)
+                record_failure(study, earlier is None, error, time.monotonic() - start)
                 if isinstance(error, StoppedError):
                     raise StoppedError(error.template, requests.signal_number) from error
                 raise
@@ -180,9 +180,9 @@ def _search(
     on_search_progress: SearchProgressCallback,
     should_stop: Callable[[], int],
 ) -> None:
-    """Prepares what the trials share and runs them on Ray."""
+    """Prepares the shared inputs of the trials and runs the trials on Ray."""
     on_progress(Progress("start", 0, 1))
-    prepare = partial(prepare_search, movable(request), spec, loaded)
+    prepare = partial(prepare_search, with_absolute_paths(request), spec, loaded)
     log = study.folder.log
     with search_cluster(request.resources, log, on_progress, should_stop) as cluster:
         prepared, inputs = cluster.prepare(prepare, study)
@@ -198,7 +198,7 @@ def _begin(
     spec: SearchSpec,
     prepared: PreparedSearch,
 ) -> StudyRecord:
-    """The record of the study that now runs, which is also written."""
+    """Completes and writes the record of the study before its first trial."""
     is_new = not record.taps
     if is_new:
         record = replace(
@@ -272,13 +272,13 @@ def _new_record(
 
 
 def _check_same_study(earlier: StudyRecord, record: StudyRecord, spec: SearchSpec) -> None:
-    """Raises RunFolderError if the command would continue another study."""
+    """Raises RunFolderError if the study in the folder has other settings."""
     space = spec.space(earlier.shares).described()
     check_study(earlier, replace(record, space=space))
 
 
 def _check_fit(loaded: Loaded, source: ImageSource, base: Recipe, resources: Resources) -> None:
-    """Raises a MimicError if recipe, encoder, images and workers do not fit each other."""
+    """Raises a MimicError if recipe, encoder, images and workers are incompatible."""
     chosen_taps(loaded.encoder.spec, base.mutual_information.taps)
     require_batch(source, base.training.batch)
     check_recipe(base, resources.workers)

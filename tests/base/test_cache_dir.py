@@ -3,7 +3,7 @@ from pathlib import Path
 from mimic_ray.base.cache_dir import cache_dir
 
 
-def test_the_cache_is_in_the_named_folder_or_in_that_of_the_platform(monkeypatch, tmp_path):
+def test_the_cache_is_in_the_configured_folder_or_the_one_of_the_platform(monkeypatch, tmp_path):
     monkeypatch.setenv("MIMIC_RAY_CACHE", str(tmp_path))
     assert cache_dir() == tmp_path
     monkeypatch.delenv("MIMIC_RAY_CACHE")

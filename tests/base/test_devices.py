@@ -1,4 +1,4 @@
-"""Device and precision of a run: what is chosen, and what is refused."""
+"""The choice of device and precision, and invalid choices."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _threads_restored():
 
 @pytest.fixture
 def gpus(monkeypatch):
-    """Pretends that so many CUDA devices exist, with or without bf16."""
+    """Simulates a number of CUDA devices, with or without bf16."""
 
     def pretend(count: int, bf16: bool = True) -> None:
         monkeypatch.setattr("torch.cuda.is_available", lambda: count > 0)
@@ -28,7 +28,7 @@ def gpus(monkeypatch):
     return pretend
 
 
-def test_a_gpu_is_used_where_there_is_one(gpus):
+def test_a_gpu_is_used_if_there_is_one(gpus):
     gpus(1)
     assert devices.choose().device == "cuda"
     gpus(0)
@@ -44,18 +44,18 @@ def test_bf16_is_chosen_on_hardware_that_has_it(gpus, bf16):
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "", "cpu:cpu", "meta"])
-def test_a_name_that_is_no_device_is_refused(name):
-    with pytest.raises(UsageError, match="Invalid device"):
+def test_an_invalid_device_name_is_refused(name):
+    with pytest.raises(UsageError, match=f'Invalid device "{name}": set device='):
         devices.choose(name)
 
 
-def test_a_missing_gpu_is_refused_with_the_number_of_those_present(gpus):
+def test_a_missing_gpu_is_refused_with_the_number_of_gpus(gpus):
     gpus(0)
-    with pytest.raises(ResourceError, match="no CUDA device"):
+    with pytest.raises(ResourceError, match="has no CUDA device for device=cuda"):
         devices.choose("cuda")
     gpus(2)
     assert devices.choose("cuda:1").device == "cuda:1"
-    with pytest.raises(ResourceError, match="this machine has 2 CUDA devices"):
+    with pytest.raises(ResourceError, match="There is no cuda:2: this machine has 2 CUDA devices"):
         devices.choose("cuda:2")
 
 
@@ -68,13 +68,13 @@ def test_threads_are_set_and_0_keeps_torchs_choice():
 @pytest.mark.parametrize(
     ("precision", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)]
 )
-def test_encoders_run_in_the_precision_that_was_chosen(precision, dtype):
+def test_encoders_run_in_the_chosen_precision(precision, dtype):
     compute = devices.choose("cpu", precision)
     with compute.autocast():
         assert torch.nn.Linear(2, 2)(torch.ones(1, 2)).dtype == dtype
 
 
-def test_the_facts_of_a_run_hold_what_changes_its_bits():
+def test_the_facts_of_a_run_include_everything_that_changes_its_bits():
     facts = devices.choose("cpu", "fp32", 1).facts()
     assert facts["torch"] == torch.__version__
     assert {"device", "precision", "threads", "cpu_capability"} < facts.keys()

@@ -8,13 +8,13 @@ from mimic_ray.base import errors
 from mimic_ray.base.errors import DiskFullError, MimicError, StoppedError, UsageError, option
 
 
-def test_an_option_with_a_value_reads_as_python_and_as_a_command_line():
+def test_an_option_with_a_value_is_spelt_for_python_and_the_command_line():
     error = UsageError(f"{option('cpus_per_worker', 4)} is too many.")
     assert str(error) == "cpus_per_worker=4 is too many."
     assert error.for_command_line() == "--cpus-per-worker 4 is too many."
 
 
-def test_an_option_without_a_value_keeps_the_words_after_it_apart():
+def test_an_option_without_a_value_is_separate_from_the_next_word():
     error = UsageError(f"Set {option('workers')} or {option('settings')}.")
     assert str(error) == "Set workers= or settings=."
     assert error.for_command_line() == "Set --workers or --set."

@@ -1,4 +1,4 @@
-"""Atomic writes, and what a full or failing disk becomes."""
+"""Atomic writes, and the errors of a full or failing disk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def failing(number):
     return fsync
 
 
-def test_a_failed_write_keeps_the_old_content_and_leaves_no_temporary_file(tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_old_content_and_no_temporary_file(tmp_path, monkeypatch):
     path = tmp_path / "file"
     files.write_bytes(path, b"old")
     monkeypatch.setattr(os, "fsync", failing(errno.EINTR))
@@ -42,7 +42,7 @@ def test_a_new_folder_appears_only_when_the_block_succeeds(tmp_path):
     ("number", "kind"),
     [(errno.ENOSPC, DiskFullError), (errno.EDQUOT, DiskFullError), (errno.EIO, DiskError)],
 )
-def test_a_disk_error_names_the_folder_and_does_not_assume_that_the_command_can_resume(
+def test_a_disk_error_names_the_folder_and_does_not_advise_resume(
     tmp_path, monkeypatch, number, kind
 ):
     monkeypatch.setattr(os, "fsync", failing(number))
@@ -52,7 +52,7 @@ def test_a_disk_error_names_the_folder_and_does_not_assume_that_the_command_can_
     assert "again" in caught.value.message
 
 
-def test_the_caller_says_what_to_do_about_a_full_disk(tmp_path, monkeypatch):
+def test_the_caller_sets_the_advice_for_a_full_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", failing(errno.ENOSPC))
     with pytest.raises(DiskFullError) as caught, files.disk_errors(tmp_path, "Buy a larger one."):
         files.write_bytes(tmp_path / "file", b"new")
@@ -75,7 +75,7 @@ def test_other_errors_pass_through_unchanged(tmp_path, error):
         OSError("No space left on device"),
     ],
 )
-def test_a_full_disk_is_recognised_in_the_words_of_a_library(tmp_path, error):
+def test_a_full_disk_is_recognised_in_the_message_of_a_library(tmp_path, error):
     with pytest.raises(DiskFullError), files.disk_errors(tmp_path / "file"):
         raise error
 

@@ -1,4 +1,4 @@
-"""What a user names as input or output."""
+"""Locations of inputs and outputs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mimic_ray.base.locations import absolute, is_missing, local_path
         ("gs://b/run", "gs://b/run"),
     ],
 )
-def test_a_location_is_the_same_in_any_folder_once_absolute(location, meant, tmp_path, monkeypatch):
+def test_an_absolute_location_is_the_same_in_any_folder(location, meant, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     meant = meant.replace("HERE", str(tmp_path)).replace("HOME", str(tmp_path / "home"))
@@ -39,7 +39,7 @@ def test_only_object_storage_has_no_local_path(tmp_path):
     assert local_path(f"torchvision:CIFAR10:{tmp_path}:test") == str(tmp_path)
 
 
-def test_what_is_not_there_is_missing(tmp_path):
+def test_a_path_that_does_not_exist_is_missing(tmp_path):
     (tmp_path / "a[1].tar").touch()
     here = [tmp_path, tmp_path / "a[1].tar", tmp_path / "b-{0..9}.tar", tmp_path / "*.tar"]
     assert not any(map(is_missing, here))

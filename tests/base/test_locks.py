@@ -1,4 +1,4 @@
-"""A folder of one's own among the processes of a machine."""
+"""Locks between processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ print(take(Path(sys.argv[1])), flush=True); sys.stdin.read()
 """
 
 
-def test_what_is_taken_is_nobody_elses_until_it_is_given_back(tmp_path):
+def test_a_lock_is_exclusive_until_it_is_given_back(tmp_path):
     path = tmp_path / "below" / "driver.lock"
     taken = take(path)
     assert taken is not None
@@ -26,7 +26,7 @@ def test_what_is_taken_is_nobody_elses_until_it_is_given_back(tmp_path):
     give_back(path, again)
 
 
-def test_a_killed_process_holds_nothing(tmp_path):
+def test_a_killed_process_releases_its_lock(tmp_path):
     path = tmp_path / "driver.lock"
     words = [sys.executable, "-c", HOLDER, str(path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -38,6 +38,6 @@ def test_a_killed_process_holds_nothing(tmp_path):
     assert take(path) is not None
 
 
-def test_a_place_without_locks_stops_nobody(tmp_path):
+def test_a_path_that_cannot_be_locked_is_not_an_error(tmp_path):
     (tmp_path / "file").touch()
     assert take(tmp_path / "file" / "x.lock") == -1

@@ -45,7 +45,7 @@ def test_the_parameters_of_a_class_are_its_settings():
     assert list(settings_model(Plain).model_fields) == ["rate", "steps"]
 
 
-def test_values_are_converted_to_the_declared_type_or_that_of_the_default():
+def test_values_are_converted_to_the_declared_type_or_the_type_of_the_default():
     assert configured(stripes, {"period": "6", "bright": "true"})(1) == (1, 6, "x", True)
     assert configured(Plain, {"rate": "0.5"}).rate == 0.5
 
@@ -66,7 +66,7 @@ def test_other_values_and_names_are_refused(member, settings):
         configured(member, settings)
 
 
-def test_a_function_without_settings_is_used_as_it_is():
+def test_a_function_without_settings_is_returned_unchanged():
     def plain(images):
         return images
 

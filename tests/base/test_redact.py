@@ -17,7 +17,7 @@ from mimic_ray.base.redact import redact
         ("Authorization: Bearer abc", "Authorization: Bearer [redacted]"),
     ],
 )
-def test_a_secret_is_hidden_and_its_place_is_kept(text, expected):
+def test_a_secret_is_replaced_and_the_text_around_it_is_kept(text, expected):
     assert redact(text) == expected
 
 
@@ -31,11 +31,11 @@ def test_a_secret_is_hidden_and_its_place_is_kept(text, expected):
         "the monkey ate",
     ],
 )
-def test_honest_text_stays(text):
+def test_text_without_secrets_is_unchanged(text):
     assert redact(text) == text
 
 
-def test_values_of_the_environment_are_hidden_wherever_they_are(monkeypatch):
+def test_values_of_environment_variables_are_hidden_anywhere_in_a_text(monkeypatch):
     monkeypatch.setenv("MY_API_KEY", "0123456789")
     assert redact({"a": ["x0123456789y", 3]}) == {"a": ["x[redacted]y", 3]}
 

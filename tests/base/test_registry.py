@@ -25,7 +25,7 @@ def adapt(part, name):
     return lambda *given: (name, part(*given))
 
 
-def test_a_function_gets_its_settings_and_a_class_is_called_with_them():
+def test_a_function_is_bound_to_its_settings_and_a_class_is_instantiated():
     registry = Registry("pattern", TABLE)
     assert registry.resolve("stripes")(32) == [32, 4, False]
     assert registry.resolve("stripes", {"period": 8, "bright": True})(32) == [32, 8, True]
@@ -52,14 +52,14 @@ def test_the_description_is_the_first_line_of_the_docstring():
     assert registry.description("no/such/file.py:x") == "no/such/file.py:x"
 
 
-def test_an_unknown_name_is_answered_with_near_ones():
+def test_the_error_of_an_unknown_name_suggests_similar_names():
     with pytest.raises(UnknownNameError) as caught:
         Registry("pattern", TABLE).resolve("stripe")
     assert caught.value.near == ("stripes",)
     assert str(caught.value) == 'There is no pattern "stripe". Did you mean stripes?'
 
 
-def test_a_users_file_serves_only_where_the_registry_says_so(tmp_path):
+def test_a_users_file_is_accepted_only_by_registries_with_a_user_form(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text("def dots(side, *, size: int = 1):\n    return side * size\nnumber = 3\n")
     name = f"{file}:dots"

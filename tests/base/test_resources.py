@@ -1,4 +1,4 @@
-"""Which workers and trials fit on which nodes, and which settings contradict each other."""
+"""Workers and trials that fit on nodes, and contradictory settings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_no_worker_spans_two_nodes():
         ([HEAD, GPUS], 4, 1, 8),
         ([HEAD, GPUS, GPUS], 8, 1, 8),
         ([{"CPU": 1}, {"CPU": 1}], 1, 0, 1),
-        ([HEAD], 4, 1, 1),  # none fits: the nodes are still to come, or it is refused
+        ([HEAD], 4, 1, 1),  # none fits: the run waits for nodes or is refused
         ([], 1, 0, 1),
     ],
 )
@@ -47,7 +47,7 @@ def test_the_cpus_of_the_nodes_are_divided_evenly(nodes, workers, gpus, expected
     assert resources.with_cpus(nodes).cpus_per_worker == expected
 
 
-def test_a_stated_number_of_cpus_is_kept():
+def test_an_explicit_number_of_cpus_is_kept():
     assert Resources(cpus_per_worker=3).with_cpus([GPUS]).cpus_per_worker == 3
 
 
@@ -73,7 +73,7 @@ def test_workers_that_do_not_fit_are_refused_unless_nodes_may_be_added():
         (Resources(teacher_placement="here"), "expected replicated or sharded"),
     ],
 )
-def test_contradicting_settings_are_refused(resources, words):
+def test_contradictory_settings_are_refused(resources, words):
     with pytest.raises(UsageError, match=words):
         check_resources(resources)
 
@@ -104,7 +104,7 @@ def test_more_gpus_than_this_machine_has_are_refused(monkeypatch):
         ([{"CPU": 64, "GPU": 4}], Resources(gpus_per_worker=0.25), 16),
         ([{"CPU": 3, "GPU": 4}], Resources(gpus_per_worker=1), 3),
         ([{"CPU": 64}], Resources(concurrent_trials=5), 5),
-        # Three CPUs a worker: one on each node, although there are more than six CPUs.
+        # Three CPUs per worker: one worker on each node, although there are more than six CPUs.
         ([{"CPU": 5}, {"CPU": 4}], Resources(cpus_per_worker=3), 2),
         # Trials that do not fit wait for the nodes that are added.
         ([{"CPU": 1}], Resources(concurrent_trials=5, capacity_timeout_s=60), 5),

@@ -11,7 +11,7 @@ def test_order_and_purpose_of_the_parts_matter():
     assert len(made) == 5
 
 
-def test_a_key_belongs_to_its_image_not_to_its_batch():
+def test_a_key_depends_on_its_image_and_not_on_its_batch():
     whole = seeds.keys(3, "crop", torch.arange(10))
     assert torch.equal(whole[4:7], seeds.keys(3, "crop", torch.arange(4, 7)))
 
@@ -35,7 +35,7 @@ def test_normal_numbers_have_mean_0_and_variance_1():
     assert torch.isfinite(numbers).all()
 
 
-def test_another_process_draws_the_same():
+def test_another_process_draws_the_same_numbers():
     code = "from mimic_ray.base import seeds; print(int(seeds.keys(5, 'view', 2, 9)))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
     assert int(printed) == int(seeds.keys(5, "view", 2, 9))

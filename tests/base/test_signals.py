@@ -1,4 +1,4 @@
-"""Signals become a count inside the block, and are what they were after it."""
+"""Signals are counted inside the block, and their handlers are restored after it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_is_counted_and_named_and_raises_nothing(number):
+def test_a_signal_is_counted_and_recorded_without_an_exception(number):
     with stop_requests() as requests:
         assert requests.count == 0
         os.kill(os.getpid(), number)
@@ -29,7 +29,7 @@ def test_the_third_request_stops_at_once():
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_the_previous_handlers_are_back_after_the_block_and_after_an_error():
+def test_the_previous_handlers_are_restored_after_the_block_and_after_an_error():
     before = [signal.getsignal(number) for number in SIGNALS]
     with stop_requests():
         assert all(signal.getsignal(number) not in before for number in SIGNALS)

@@ -1,4 +1,4 @@
-"""Text for people: foreign names, counts, durations."""
+"""Text for the terminal: untrusted names, counts, durations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from mimic_ray.base.text import count, duration, plain
 
 
-def test_control_characters_are_written_out_and_long_text_is_cut():
+def test_control_characters_are_escaped_and_long_text_is_cut():
     assert plain("\x1b]0;x\x07\n") == "\\x1b]0;x\\x07\\n"
     assert plain("\u00e9 ok") == "\u00e9 ok"
     assert plain("x" * 300, 10) == "xxxxxxx..."

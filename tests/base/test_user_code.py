@@ -53,7 +53,7 @@ def test_a_file_runs_once_until_it_changes(file):
     assert user_code.load(f"{file}:double", "function")(1) == 3
 
 
-def test_two_files_of_one_name_do_not_mix(file, tmp_path):
+def test_two_files_with_the_same_name_are_separate(file, tmp_path):
     other = tmp_path / "other" / "mine.py"
     other.parent.mkdir()
     other.write_text("def double(number):\n    return 0\n")

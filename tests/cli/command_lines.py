@@ -1,4 +1,4 @@
-"""Every command of `mimic-ray`, and a command line of it with one chosen value."""
+"""The commands of `mimic-ray`, and valid command lines for them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from mimic_ray.cli.app import COMMANDS, LazyGroup
 from mimic_ray.cli.option_kinds import Kind, kinds_of, label
 
-# Addresses, since those are not checked before a command starts.
+# Addresses, because they are not checked before a command starts.
 VALID = {
     Kind.CHECKPOINT: "s3://b/t.pth",
     Kind.CHECKPOINT_OR_RUN: "s3://b/t.pth",
@@ -21,7 +21,7 @@ VALID = {
 
 
 def all_commands(names: Sequence[str] = tuple(COMMANDS)) -> Iterator[tuple[str, Any]]:
-    """`attack badencoder` and the like, each with its click command."""
+    """Each command name, such as `attack badencoder`, with its click command."""
     for name in names:
         built = LazyGroup().get_command(None, name)
         parts = getattr(built, "commands", None)
@@ -43,7 +43,7 @@ def marked_options(kinds: Sequence[Kind], names: Sequence[str] = tuple(COMMANDS)
 
 
 def required(name: str) -> list[str]:
-    """A command line with every option that has no default."""
+    """A command line with all required options."""
     command = dict(all_commands([name.partition(" ")[0]]))[name]
     kinds = kinds_of(command)
     words = name.split()
@@ -56,7 +56,7 @@ def required(name: str) -> list[str]:
 
 
 def with_value(name: str, parameter: Any, value: str) -> list[str]:
-    """That command line, with `value` for `parameter` (the last of a repeated option counts)."""
+    """That command line with `value` for `parameter`. The last of a repeated option counts."""
     if parameter.param_type_name == "option":
         return [*required(name), f"{label(parameter)}={value}"]
     if parameter.nargs == -1:

@@ -1,4 +1,4 @@
-"""A job server without Ray: jobs by name, their log, and the resources that are missing."""
+"""A fake job server: jobs by name, their log, and missing resources."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mimic_ray.jobs.server_address import JobServer
 
 
 class FakeJobs:
-    """What commands use of JobClient. A job in `later` takes that state when it is read again."""
+    """The part of JobClient that commands use. A job in `later` has that state when read again."""
 
     def __init__(self, *jobs: Job) -> None:
         self.by_name = {job.id: job for job in jobs}

@@ -27,12 +27,12 @@ def test_the_help_lists_every_command_and_the_exit_codes(capsys):
     assert "Exit codes" in shown
 
 
-def test_the_version_is_that_of_the_package(capsys):
+def test_version_prints_the_version_of_the_package(capsys):
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"mimic-ray {mimic_ray.__version__}\n"
 
 
-def test_an_unknown_command_is_answered_with_a_similar_one(capsys):
+def test_the_error_of_an_unknown_command_suggests_a_similar_one(capsys):
     assert run(["purfy"]) == 2
     assert "Did you mean purify?" in capsys.readouterr().err
 
@@ -52,7 +52,7 @@ finally:
     [("mimic-ray pur", "purify"), ("mimic-ray purify --work", "--workers")],
 )
 def test_a_shell_completes_commands_and_options_without_torch(typed, offered):
-    """As bash asks, by the variables that Typer's completion script sets."""
+    """Sets the variables that Typer's completion script sets in bash."""
     environment = {
         "_MIMIC_RAY_COMPLETE": "complete_bash",
         "COMP_WORDS": typed,

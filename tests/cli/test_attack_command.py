@@ -23,7 +23,7 @@ def toy(tmp_path_factory):
 
 @pytest.fixture
 def command(toy):
-    """The command without its out folder."""
+    """The command without its --out."""
     words = [
         "attack",
         "badencoder",
@@ -125,7 +125,7 @@ def test_an_error_leaves_no_files(arguments, code, sentence, toy, command, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["priority.npz"]
 
 
-def test_an_out_folder_with_something_in_it_is_refused(command, tmp_path, capsys):
+def test_an_out_folder_that_is_not_empty_is_refused(command, tmp_path, capsys):
     (tmp_path / "mine.txt").write_text("keep me")
     assert run([*command, "--target", "red", "--out", tmp_path]) == 1
     assert "is not an empty folder" in " ".join(capsys.readouterr().err.split())

@@ -1,4 +1,4 @@
-"""`mimic-ray cluster validate | up | down | attach`, with stand-ins for `ray` and `kubectl`."""
+"""`mimic-ray cluster validate | up | down | attach`, with fakes of `ray` and `kubectl`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_validate_prints_one_finding_per_line_and_exits_with_1(capsys, tmp_path)
         "available_node_types.gpu.node_config.InstanceTyp: "
         'Unknown key "InstanceTyp". Did you mean InstanceType?'
     )
-    assert len(out.splitlines()) == 3  # and two placeholders of the other file
+    assert len(out.splitlines()) == 3  # with two placeholders in the other file
 
 
 def test_validate_prints_json(capsys, tmp_path):
@@ -79,7 +79,7 @@ def test_the_command_is_printed_and_run(capfd, machine):
 
 @pytest.mark.parametrize(("action", "before"), [("up", SECRET_QUERY), ("down", "")])
 @pytest.mark.parametrize(("answer", "runs"), [("n\n", False), ("", False), ("y\n", True)])
-def test_kubectl_changes_nothing_without_a_yes(
+def test_kubectl_changes_nothing_without_confirmation(
     capfd, machine, monkeypatch, action, before, answer, runs
 ):
     monkeypatch.setattr("sys.stdin", io.StringIO(answer))

@@ -1,4 +1,4 @@
-"""`mimic-ray cluster render`: every setting is an option, placeholders are announced."""
+"""`mimic-ray cluster render`: an option for every setting, a warning about placeholders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How commands end: one sentence, an exit code, and with --json an object."""
+"""The end of a command: one sentence, an exit code, and with --json an object."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mimic_ray.base.errors import MimicError, UsageError, option
 from mimic_ray.cli import console
 from tests.cli.toy_images import run
 
-# Class -> exit code. A new class must be added here, and so decided.
+# Class -> exit code. Every new class must be added here.
 CODES = {
     "MimicError": 1,
     "UsageError": 2,
@@ -47,7 +47,7 @@ ARGUMENTS = {"UnknownNameError": ("kind", "name"), "RecipeError": ("file.toml", 
 
 @pytest.fixture
 def fails(monkeypatch):
-    """Makes `mimic-ray list` raise an error; its exit code with these options."""
+    """Makes `mimic-ray list` raise an error; returns its exit code with the given options."""
 
     def ends(error, *options):
         def command(json: bool = False) -> None:  # noqa: ARG001 - an option
@@ -144,7 +144,7 @@ def test_a_result_is_not_followed_by_an_error_object(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("prints", ["console.out.print('x')", "console.print_json({})"])
-def test_a_closed_stdout_is_no_error(prints):
+def test_a_closed_stdout_is_not_an_error(prints):
     read, write = os.pipe()
     os.close(read)
     program = f"""
@@ -164,7 +164,7 @@ app.main(["list"])
 def test_quiet_suppresses_notes_and_progress_but_not_errors(monkeypatch, capsys):
     def command() -> None:
         console.note("a note")
-        assert not console.draws_progress()
+        assert not console.is_interactive()
         console.out.print("the result")
         raise MimicError("an error")
 

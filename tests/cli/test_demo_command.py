@@ -1,4 +1,4 @@
-"""The demo's folder: a new one each time."""
+"""The demo creates a new folder each time."""
 
 from __future__ import annotations
 

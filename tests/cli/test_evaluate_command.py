@@ -61,10 +61,10 @@ def test_count_target_counts_every_image(toy, command, capsys):
 
 
 def test_the_reference_is_the_first_row_and_gives_the_floor_of_the_others(toy, command, capsys):
-    places = [f"a={toy / 'other.safetensors'}", f"b={toy / 'clean.safetensors'}"]
+    encoders = [f"a={toy / 'other.safetensors'}", f"b={toy / 'clean.safetensors'}"]
     arguments = [
         *command,
-        *places,
+        *encoders,
         *TRIGGERED,
         "--reference",
         toy / "clean.safetensors",
@@ -74,7 +74,7 @@ def test_the_reference_is_the_first_row_and_gives_the_floor_of_the_others(toy, c
     reference, a, b = evaluated(capsys, arguments).rows
     assert reference.encoder == "reference"
     assert reference.asr is None
-    # b is the reference under another name: what is its floor there is its ASR here.
+    # b is the reference under another name, so its ASR is the floor.
     assert a.asr_b == b.asr_b == reference.asr_b == b.asr
     assert b.acc == reference.acc
 
@@ -84,13 +84,13 @@ def test_every_head_gets_its_own_row(toy, command, capsys):
     found = evaluated(capsys, [*command, toy / "clean.safetensors", *heads, "--seeds", 2])
     assert [(row.head, len(row.scores)) for row in found.rows] == [
         ("linear", 2),
-        ("knn", 1),  # nothing in it is drawn
+        ("knn", 1),  # uses no random numbers
         ("mlp", 2),
     ]
     assert "Adam 0.005, batch 250, 40 epochs" in found.settings["head linear"]
 
 
-def test_out_holds_the_numbers_and_the_bars(toy, command, tmp_path, capsys):
+def test_out_contains_the_numbers_and_the_plot(toy, command, tmp_path, capsys):
     out = tmp_path / "found"
     assert run([*command, toy / "clean.safetensors", "--seeds", 1, "--out", out]) == 0
     shown = capsys.readouterr().out
@@ -142,7 +142,7 @@ def test_a_checkpoint_without_an_architecture_is_refused(toy, capsys):
     assert "give its architecture with --encoder" in " ".join(capsys.readouterr().err.split())
 
 
-def test_an_out_folder_with_something_in_it_is_refused_first(toy, command, tmp_path, capsys):
+def test_an_out_folder_that_is_not_empty_is_refused_first(toy, command, tmp_path, capsys):
     (tmp_path / "mine.txt").write_text("keep me")
     assert run([*command, toy / "clean.safetensors", "--out", tmp_path]) == 1
     assert "is not an empty folder" in " ".join(capsys.readouterr().err.split())
@@ -166,7 +166,7 @@ def test_a_test_set_of_only_the_target_class_is_refused(toy, tmp_path, capsys):
     assert "ASR cannot be measured" in " ".join(capsys.readouterr().err.split())
 
 
-def test_a_run_folder_knows_its_own_architecture(toy, tmp_path, capsys):
+def test_the_architecture_of_a_run_folder_is_known(toy, tmp_path, capsys):
     out = tmp_path / "run"
     purify = ["purify", "--encoder", "tiny_resnet", "--teacher", toy / "clean.safetensors"]
     purify += ["--data", toy / "train", "--out", out, "--local", "--threads", 1]

@@ -1,4 +1,4 @@
-"""mimic-ray inspect through the real command line."""
+"""`mimic-ray inspect`."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_an_encoder_that_does_not_fit_is_one_sentence(
     assert "43 tensors" in shown.out
 
 
-def test_an_unknown_name_is_answered_with_similar_ones(
+def test_the_error_of_an_unknown_name_suggests_similar_names(
     checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("inspect", checkpoint, "--encoder", "tiny_resnt") == 2

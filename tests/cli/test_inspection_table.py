@@ -25,7 +25,7 @@ def test_names_in_the_file_are_not_markup():
     assert "other epoch: [bold]3" in shown(FOUND)
 
 
-def test_encoders_at_the_same_place_share_a_row():
+def test_encoders_at_the_same_location_share_a_row():
     text = shown(replace(FOUND, fits=[FITS, replace(FITS, encoder="wide")]))
     assert "fits resnet50, wide at model, keys module.*" in text
     assert text.count("left out: fc.weight") == 1

@@ -1,4 +1,4 @@
-"""A command line as a job. The first tests walk every option of every command that can be sent."""
+"""A command line as a job. The first tests cover every option of every command that can be sent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mimic_ray.cli.job_command import find_command, job_command, job_commands
 from mimic_ray.cli.option_kinds import Kind, kinds_of, label
 from tests.cli.command_lines import all_commands, marked_options, required, with_value
 
-# Options that take text and mean no path. A new text option must be marked or listed here.
+# Text options whose values are not paths. A new text option must be marked or listed here.
 PLAIN_TEXT = {
     *("setting", "search", "track", "device", "strategy", "teacher_placement"),
     *("target", "head"),
@@ -34,7 +34,7 @@ PURIFY = required("purify")
 
 
 def options(kinds):
-    """Of every command that can be sent."""
+    """The options with these kinds, of every command that can be sent."""
     return [
         pytest.param(*found, id=f"{found[0]} {label(found[1])}")
         for found in marked_options(kinds, job_commands())
@@ -54,7 +54,7 @@ def test_the_commands_that_can_be_sent_are_those_that_compute():
 
 
 @pytest.mark.parametrize("name", SENDABLE)
-def test_every_option_that_takes_text_is_marked_or_known_to_mean_no_path(name):
+def test_every_text_option_is_marked_or_known_not_to_be_a_path(name):
     _, command, _ = find_command(name.split())
     hints = get_type_hints(inspect.unwrap(command.callback))
     for parameter in command.params:
@@ -65,7 +65,7 @@ def test_every_option_that_takes_text_is_marked_or_known_to_mean_no_path(name):
 
 
 @pytest.mark.parametrize(("name", "parameter", "kind"), options(LOCAL_INPUTS))
-def test_every_path_is_absolute_noted_and_sent(cwd, name, parameter, kind):
+def test_every_path_is_made_absolute_recorded_and_sent(cwd, name, parameter, kind):
     meant = LOCAL_INPUTS[kind].replace("CWD", str(cwd))
     sent = job_command(with_value(name, parameter, LOCAL_INPUTS[kind].replace("CWD/", "")))
     assert meant in sent.words
@@ -75,7 +75,7 @@ def test_every_path_is_absolute_noted_and_sent(cwd, name, parameter, kind):
 
 
 @pytest.mark.parametrize(("name", "parameter", "kind"), options(TRAVELLING))
-def test_every_small_file_travels_and_must_exist(cwd, name, parameter, kind):
+def test_every_small_file_is_uploaded_and_must_exist(cwd, name, parameter, kind):
     value = TRAVELLING[kind]
     sent = job_command(with_value(name, parameter, f"{cwd}/{value}"))
     assert value in sent.words
@@ -155,7 +155,7 @@ def test_two_files_with_the_same_name_are_refused(cwd):
         (["--set", 'x=["net.py:a","patch"]'], 'x=["net.py:a","patch"]'),
     ],
 )
-def test_files_with_the_user_s_own_code_travel_wherever_an_option_names_them(cwd, words, there):
+def test_files_with_user_code_are_uploaded_for_every_option_that_names_them(cwd, words, there):
     sent = job_command([*PURIFY, *(word.replace("CWD", str(cwd)) for word in words)])
     assert there in sent.words
     assert sent.files.keys() == {"net.py"}
@@ -171,11 +171,11 @@ def test_files_with_the_user_s_own_code_travel_wherever_an_option_names_them(cwd
         )
 
 
-def test_files_that_a_recipe_names_travel_beside_it(cwd):
+def test_files_that_a_recipe_names_are_uploaded_with_it(cwd):
     (cwd / "mine.toml").write_text('[mutual_information]\nestimator = "net.py:mine"\n')
     assert job_command([*PURIFY, "--recipe", "mine.toml"]).files.keys() == {"mine.toml", "net.py"}
     (cwd / "mine.toml").write_text('[mutual_information]\nestimator = "parts/net.py:mine"\n')
-    with pytest.raises(UsageError, match="without a folder in their name"):
+    with pytest.raises(UsageError, match="a job has all files in one folder"):
         job_command([*PURIFY, "--recipe", "mine.toml"])
 
 

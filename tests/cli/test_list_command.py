@@ -18,7 +18,7 @@ def jobs(monkeypatch):
     return found
 
 
-def test_each_job_has_a_line_and_names_of_others_cannot_harm_the_terminal(jobs, capsys):
+def test_each_job_has_a_line_and_untrusted_names_are_escaped(jobs, capsys):
     jobs.by_name = {
         "a": Job(
             "a", "FAILED", started=1e9, ended=1e9 + 300, metadata={"command": "mimic-ray tune"}

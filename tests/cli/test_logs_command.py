@@ -1,4 +1,4 @@
-"""The log of a job, once or to its end."""
+"""The log of a job, printed once or followed to its end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_following_ends_with_the_outcome_of_the_job(capsys, name, code):
 
 
 @pytest.mark.usefixtures("jobs")
-def test_printing_the_log_of_a_failed_job_is_no_error(capsys):
+def test_printing_the_log_of_a_failed_job_succeeds(capsys):
     assert run(["logs", "bad"]) == 0
     shown = capsys.readouterr()
     assert shown.out == "line 1\nline 2\n"

@@ -1,4 +1,4 @@
-"""Marks of options: where a value holds a path, and that a bad one is refused at once."""
+"""Marks of options: finding the path in a value, and refusing invalid values early."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ ABSENT = {
         (Kind.IMAGES, "torchvision:CIFAR10:d", Use.INPUT, "torchvision:CIFAR10:d"),
         (Kind.TRIGGER, "patch:side=3", Use.WORD, ""),
         (Kind.TRIGGER, "s3://b/t.npz", Use.INPUT, "s3://b/t.npz"),
-        (Kind.TRIGGER, "dir/mine.py:dots", Use.TRAVELS, "dir/mine.py"),
-        (Kind.TRIGGER, "dir/mine.py:dots:size=3,gap=1", Use.TRAVELS, "dir/mine.py"),
+        (Kind.TRIGGER, "dir/mine.py:dots", Use.UPLOAD, "dir/mine.py"),
+        (Kind.TRIGGER, "dir/mine.py:dots:size=3,gap=1", Use.UPLOAD, "dir/mine.py"),
         (Kind.REFERENCES, "12", Use.WORD, ""),
         (Kind.REFERENCES, "x.npz", Use.INPUT, "x.npz"),
         (Kind.OUTPUT, "run", Use.OUTPUT, "run"),
         (Kind.RECIPE, "default", Use.WORD, ""),
-        (Kind.RECIPE, "my/default", Use.TRAVELS, "my/default"),
-        (Kind.RECIPE, "mine.toml", Use.TRAVELS, "mine.toml"),
+        (Kind.RECIPE, "my/default", Use.UPLOAD, "my/default"),
+        (Kind.RECIPE, "mine.toml", Use.UPLOAD, "mine.toml"),
         (Kind.RECIPE, "s3://b/mine.toml", Use.INPUT, "s3://b/mine.toml"),
         (Kind.ENCODER, "vit_b16@384", Use.WORD, ""),
-        (Kind.ENCODER, "dir/net.py:build", Use.TRAVELS, "dir/net.py"),
+        (Kind.ENCODER, "dir/net.py:build", Use.UPLOAD, "dir/net.py"),
         (Kind.WORKERS, "1-3", Use.WORD, ""),
     ],
 )
@@ -68,7 +68,7 @@ def test_a_checkpoint_without_a_name_is_named_after_its_file():
 
 
 def test_every_command_refuses_bad_inputs_before_it_imports_torch(tmp_path):
-    """In one process of its own: missing files, empty values and addresses of other schemes."""
+    """Missing files, empty values and unknown schemes, all in one separate process."""
     lines = []
     for name, parameter, kind in marked_options((*INPUTS, Kind.OUTPUT)):
         lines.append((with_value(name, parameter, ""), "is empty"))
@@ -113,7 +113,7 @@ print(json.dumps([answers, sorted(heavy)]))
 
 
 def test_every_command_with_an_input_is_checked():
-    """Those that take checkpoints or images, among all; the others take names and job ids."""
+    """Covers all commands with checkpoints or images; the others take names and job ids."""
     checked = {name for name, _, _ in marked_options(INPUTS)}
     others = {name for name, _ in all_commands()} - checked
     assert not {name for name in others if not name.startswith(("cluster ", "bench "))} - {

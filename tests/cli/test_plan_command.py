@@ -1,4 +1,4 @@
-"""`mimic-ray plan` as a user runs it."""
+"""`mimic-ray plan`."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_a_slow_source_lengthens_the_run(capsys):
     assert "object storage (which provides 545)" in " ".join(out.split())
 
 
-def test_the_teacher_runs_once_on_fixed_views_where_a_run_caches_its_outputs(capsys):
+def test_the_teacher_runs_once_on_fixed_views_if_a_run_caches_its_outputs(capsys):
     fixed = ["--batch", "64", "--set", "views.fixed=2"]
     found = plan(capsys, *fixed)
     assert found["traced"]["teacher_flops"] == 0

@@ -1,4 +1,4 @@
-"""What `profile` prints and writes."""
+"""The output of `profile`."""
 
 from __future__ import annotations
 

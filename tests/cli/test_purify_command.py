@@ -1,4 +1,4 @@
-"""What `purify` prints: where the result is, notes, and the record as JSON."""
+"""The output of `purify`: the location of the result, notes, and the record as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def purify(case, tmp_path):
     return [*words, "--set", "training.steps=2", "--set", "training.batch=8"]
 
 
-def test_the_result_is_named_with_what_to_do_next(purify, tmp_path, capsys):
+def test_the_location_of_the_result_and_the_next_commands_are_printed(purify, tmp_path, capsys):
     assert run([*purify, "--seed", 7]) == 0
     shown = capsys.readouterr()
     lines = [line.split(maxsplit=1) for line in shown.out.splitlines()]
@@ -26,7 +26,7 @@ def test_the_result_is_named_with_what_to_do_next(purify, tmp_path, capsys):
     assert f"mimic_ray.load_encoder('{tmp_path / 'run'}')" in shown.out
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["seed"] == 7
-    # A second time there is nothing to do, which is a note and no error.
+    # The second time there is nothing to do: a note, not an error.
     assert run([*purify, "--seed", 7, "--resume", "--json"]) == 0
     again = capsys.readouterr()
     assert again.err.startswith("note: ")

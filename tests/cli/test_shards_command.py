@@ -13,7 +13,7 @@ from tests.cli.toy_images import run
 
 @pytest.fixture
 def images(tmp_path, monkeypatch):
-    """Ten images in two class folders; the cache is a folder of the test."""
+    """Ten images in two class folders, and a cache folder for the test."""
     monkeypatch.setenv("MIMIC_RAY_CACHE", str(tmp_path / "cache"))
     rng = np.random.default_rng(0)
     for number in range(10):
@@ -79,7 +79,7 @@ def test_a_set_is_built_described_and_verified_and_a_damaged_shard_is_named(
     ],
 )
 @pytest.mark.usefixtures("images")
-def test_wrong_use_is_one_sentence(tmp_path, monkeypatch, shards, arguments, code, said):
+def test_a_usage_error_is_one_sentence(tmp_path, monkeypatch, shards, arguments, code, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").write_text("")

@@ -1,4 +1,4 @@
-"""What `status` shows of a job: its state, its run's progress, and what it waits for."""
+"""The output of `status`: the state of a job, the progress of its run, missing resources."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_study_counts_trials(progress, capsys):
     assert "checkpoint" not in text
 
 
-def test_workers_that_wait_are_shown_with_what_the_cluster_lacks(jobs, progress, capsys):
+def test_waiting_workers_are_shown_with_the_missing_resources(jobs, progress, capsys):
     jobs.demand = [[{"CPU": 2.0, "GPU": 1.0}, 3]]
     progress(phase="start")
     text = shown(capsys, "a")

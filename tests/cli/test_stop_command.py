@@ -1,4 +1,4 @@
-"""Stopping a job: done already, stopped, still running, not started."""
+"""Stopping a job that has ended, stops, keeps running or has not started."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def test_a_job_that_ends_is_shown_with_its_state(stop):
     assert stop("RUNNING", "STOPPED") == (0, "a: STOPPED\n")
 
 
-def test_a_job_that_has_ended_is_no_error(stop):
+def test_a_job_that_has_ended_is_not_an_error(stop):
     assert stop("SUCCEEDED") == (0, "a: SUCCEEDED already.\n")
 
 
 def test_a_job_that_does_not_end_is_an_error_with_the_command_for_its_log(stop):
     code, shown = stop("RUNNING", "RUNNING")
     assert code == 1
-    assert "a still runs after 1 s" in shown
+    assert "a is still running after 1 s" in shown
     assert "mimic-ray logs a --address http://head:8265" in shown
 
 

@@ -1,4 +1,4 @@
-"""What `submit` sends, and what it prints before and after; the server is a fake."""
+"""`submit` with a fake job server: the request, and the output before and after it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_command_is_sent_with_absolute_paths_its_files_and_its_resources(jobs,
 
 
 def with_copies(submit, copied):
-    """The files lie in a folder that is gone when the command ends."""
+    """Copies the uploaded files, whose folder is removed when the command ends."""
 
     def keeping(name, entrypoint, **how):
         folder = Path(how["environment"]["working_dir"])
@@ -94,7 +94,7 @@ def test_a_job_on_an_autoscaling_cluster_waits_for_its_nodes(jobs):
     assert sent.metadata["out"] == "s3://b/o"
 
 
-def test_a_job_of_that_name_is_not_sent_again(jobs, capsys):
+def test_a_job_of_the_same_name_is_not_sent_again(jobs, capsys):
     jobs.by_name["first"] = Job("first", "RUNNING", metadata={"command": "mimic-ray tune"})
     assert run(["submit", "--name", "first", "--json", "--", *EVALUATE]) == 0
     shown = capsys.readouterr()

@@ -1,4 +1,4 @@
-"""The options of `tune`: what the search gets, and which options need each other."""
+"""The options of `tune`: their values in the search, and options that require each other."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ KNOWN = ["--train", "s3://b/train", "--test", "s3://b/test", "--trigger", "patch
 
 @pytest.fixture
 def searched(monkeypatch):
-    """The arguments of the search, which finds one trial at once."""
+    """The arguments of a fake search, which returns one trial."""
     calls = []
 
-    def tune(*places, **settings):
-        calls.append((places, settings))
+    def tune(*arguments, **settings):
+        calls.append((arguments, settings))
         trial = Trial("a", 0, "finished", {"training.learning_rate": 0.004}, fidelity=0.9)
         return SimpleNamespace(
             study="s3://b/study",
@@ -39,13 +39,13 @@ def searched(monkeypatch):
 def test_the_search_gets_the_options(searched, capsys):
     more = ["--trials", "3", "--search", "a=int(1,2)", "--workers", "2", "--concurrent-trials", "4"]
     assert run([*TUNE, *more, "--no-early-stopping"]) == 0
-    ((places, settings),) = searched
-    assert places == ("tiny_resnet", "s3://b/t.pth", "s3://b/d", "s3://b/study")
+    ((arguments, settings),) = searched
+    assert arguments == ("tiny_resnet", "s3://b/t.pth", "s3://b/d", "s3://b/study")
     assert (settings["trials"], settings["search"]) == (3, ["a=int(1,2)"])
     assert settings["early_stopping"] is False
     assert (settings["resources"].workers, settings["resources"].concurrent_trials) == (2, 4)
     assert settings["oracle"] is None
-    assert "--config s3://b/study/best.toml --out purified" in capsys.readouterr().out
+    assert "--recipe s3://b/study/best.toml --out purified" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("searched")

@@ -1,4 +1,4 @@
-"""A toy problem for the commands that need labels: three colours, a random tiny encoder."""
+"""A toy problem for commands that need labels: images of three colours, a random tiny encoder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLOURS = {"blue": (40, 60, 200), "green": (40, 180, 60), "red": (200, 50, 40)}
 
 
 def save_images(folder: Path, each: int, seed: int) -> Path:
-    """`each` noisy images of every colour, one folder a class."""
+    """`each` noisy images of every colour, in one folder per class."""
     draw = np.random.default_rng(seed)
     for name, colour in COLOURS.items():
         (folder / name).mkdir(parents=True)
@@ -30,7 +30,7 @@ def save_checkpoint(path: Path, seed: int = 0) -> Path:
     """Random weights: safetensors, or a .pth in the layout of the CIFAR ResNets in use."""
     torch.manual_seed(seed)
     state = {f"module.{key}": value for key, value in build("tiny_resnet").net.state_dict().items()}
-    if path.suffix == ".safetensors":  # read twenty times faster: needs no process of its own
+    if path.suffix == ".safetensors":  # twenty times faster to read: no child process
         save_file(state, path)
     else:
         torch.save({"state_dict": state, "best_prec1": 12.5}, path)
@@ -49,7 +49,7 @@ def run(arguments: list[object]) -> int:
 
 
 def content_of(folder: Path) -> dict[Path, bytes]:
-    """Every file below a folder, to see that nothing changed."""
+    """Every file below a folder with its content, to check that nothing changed."""
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 

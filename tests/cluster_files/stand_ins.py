@@ -19,7 +19,7 @@ SECRET_QUERY = "kubectl get secret mimic-ray-token -o name\n"
 
 
 def prepare(folder: Path, monkeypatch) -> Path:
-    """`folder` becomes the home, with a token, and has the stand-ins first on the path."""
+    """Makes `folder` the home folder, with a token, and puts the fakes first on the path."""
     programs, token = folder / "bin", folder / ".ray" / "auth_token"
     token.parent.mkdir()
     token.write_text("t0ken")

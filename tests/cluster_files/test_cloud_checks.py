@@ -53,7 +53,7 @@ def test_without_the_sdk_a_note_says_what_is_not_checked(tmp_path, name, monkeyp
     file = edited(tmp_path, name, ("machineType", "machinetype") if name == GCP else ("Ebs", "Eb"))
     notes = [note.message for note in findings(file, "note")]
     assert any("mimic-ray[cluster-check]" in note for note in notes)
-    # The machine is required all the same.
+    # The machine is still required.
     assert [found.message for found in findings(file)] == (
         ['"machineType" is missing.'] if name == GCP else []
     )

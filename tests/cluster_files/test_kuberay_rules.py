@@ -20,7 +20,7 @@ TOKEN = {"authOptions": {"mode": "token"}}
         ("NetworkPolicy", "1st", ""),
     ],
 )
-def test_a_name_leaves_space_for_the_names_of_pods(kind, name, words):
+def test_a_name_must_be_short_enough_for_the_names_of_pods(kind, name, words):
     found = [*name_problems({"kind": kind, "metadata": {"name": name}})]
     assert len(found) == bool(words)
     assert all(words in problem.message for problem in found)
@@ -64,5 +64,5 @@ def test_a_cluster_that_the_operator_refuses_is_an_error(cluster, group, key):
     found = [*cluster_rule_problems(cluster, ("spec",))]
     assert [problem.path[-1] for problem in found] == ([key] if key else [])
     assert all(problem.path[:3] == ("spec", "workerGroupSpecs", 1) for problem in found if group)
-    # Behind a feature gate: the operator may accept it.
+    # The operator may accept it with a feature gate.
     assert all((problem.level == "warning") == (key == "networkPolicy") for problem in found)

@@ -16,7 +16,7 @@ def test_the_smallest_machine_with_enough_gpus_is_chosen_else_the_largest():
     assert choose("gcp", "l4", 90, 2).name == "g2-standard-24"
 
 
-def test_a_gpu_that_the_cloud_lacks_is_refused_with_the_ones_it_has():
+def test_a_gpu_that_the_cloud_does_not_have_is_refused_with_those_it_has():
     with pytest.raises(UnknownNameError, match=r"GCP has t4.*h200") as caught:
         choose("gcp", "a10g", 1, None)
     assert caught.value.kind == "gpu"
@@ -26,7 +26,7 @@ def test_a_gpu_that_the_cloud_lacks_is_refused_with_the_ones_it_has():
         choose("aws", "l4", 1, 3)
 
 
-def test_aws_machines_are_those_of_the_ec2_api():
+def test_aws_machines_equal_those_of_the_ec2_api():
     """moto packages the answer of DescribeInstanceTypes."""
     moto = Path(find_spec("moto").origin).parent
     known = json.loads(

@@ -58,7 +58,7 @@ def test_an_exposed_port_or_a_mutable_part_is_a_warning(tmp_path, name, old, new
     ("first", "last", "source"),
     [(22, 22, "0.0.0.0/0"), (1, 65535, "10.0.0.0/8"), (443, 443, "::/0")],
 )
-def test_other_ports_and_private_addresses_are_no_warning(tmp_path, first, last, source):
+def test_other_ports_and_private_addresses_give_no_warning(tmp_path, first, last, source):
     file = edited(tmp_path, AWS, ("auth:\n", OPEN % (first, last, f'"{source}"')))
     assert findings(file, "warning") == []
 
@@ -102,7 +102,7 @@ def test_a_policy_for_other_pods_does_not_count_and_one_for_all_pods_does(tmp_pa
     assert findings(file, "warning") == []
 
 
-def test_an_image_with_a_digest_is_no_warning(tmp_path):
+def test_an_image_with_a_digest_gives_no_warning(tmp_path):
     file = edited(tmp_path, AWS, (":0.1.0-ray2.60.0", "@sha256:" + 64 * "a"))
     assert findings(file, "warning") == []
 

@@ -22,7 +22,7 @@ def cache(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture(scope="session")
 def encoded():
-    """image number -> an encoded file of noise; equal numbers give equal bytes."""
+    """image number -> an encoded image of noise; equal numbers give equal bytes."""
 
     def make(number: int, form: str = "PNG", size: tuple[int, int] = (12, 10)) -> bytes:
         noise = np.random.default_rng(number).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
@@ -50,7 +50,7 @@ def write_tar():
 
 @pytest.fixture(scope="session")
 def samples(encoded):
-    """image numbers -> tar members, each image with its number modulo 3 as label."""
+    """image numbers -> tar members; the label of an image is its number modulo 3."""
 
     def make(numbers, labelled: bool = True) -> dict[str, bytes]:
         members = {}
@@ -65,7 +65,7 @@ def samples(encoded):
 
 @pytest.fixture
 def shards(tmp_path, samples, write_tar) -> Path:
-    """A folder with train-0 and train-1, six labelled images in each, and class names."""
+    """A folder with train-0 and train-1, each with six labelled images, and class names."""
     folder = tmp_path / "shards"
     folder.mkdir()
     write_tar(folder / "train-0.tar", samples(range(6)))

@@ -1,4 +1,4 @@
-"""What decoded images are compared with."""
+"""Expected decoded images."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ def everything(pixels) -> np.ndarray:
 
 
 def squares(source, side: int) -> list[np.ndarray]:
-    """Every image of a source, decoded one by one."""
+    """All images of a source, decoded one by one."""
     rows = range(len(source))
     return [centre_square(decode(source.read(row)), side).transpose(2, 0, 1) for row in rows]

@@ -21,6 +21,6 @@ def test_more_broken_images_are_an_error_with_the_first_three(image_folder):
     assert "cat/03.png (truncated) and 1 more." in caught.value.message
 
 
-def test_a_set_of_broken_images_only_is_an_error_whatever_the_limit(image_folder):
+def test_a_set_of_only_broken_images_is_an_error_for_any_limit(image_folder):
     with pytest.raises(DataError, match="None of 12 images"):
         check_broken(open_images(image_folder), BROKEN * 3, limit=1.0)

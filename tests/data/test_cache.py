@@ -15,7 +15,7 @@ from mimic_ray.data.image_source import open_images
 from mimic_ray.data.resize import centre_square
 from tests.data.decoded import break_images, everything, squares
 
-# Where the decoded images are kept: in memory, in a file, or not at all.
+# The stores of decoded images: in memory, in a file, or none.
 LIMITS = {
     "memory": {},
     "disk": {"memory_limit_bytes": 0},
@@ -30,7 +30,7 @@ def limits(request) -> dict[str, int]:
 
 @pytest.fixture
 def decoded(monkeypatch) -> list[bytes]:
-    """The encoded images that were decoded since the test began."""
+    """The encoded images that have been decoded since the start of the test."""
     contents = []
     monkeypatch.setattr(
         cache_module, "decode", lambda content: contents.append(content) or decode(content)
@@ -97,7 +97,7 @@ def test_more_broken_images_than_the_limit_are_an_error_with_the_first_names(ima
     assert len(everything(open_pixels(source, 8, broken_share=0.42, **limits))) == 12
 
 
-def test_a_set_of_broken_images_only_is_refused_whatever_the_limit(image_folder, limits):
+def test_a_set_of_only_broken_images_is_refused_for_any_limit(image_folder, limits):
     for path in image_folder.rglob("*.png"):
         path.write_bytes(b"")
     with pytest.raises(DataError, match="None of 12 images"):

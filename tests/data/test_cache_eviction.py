@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mimic_ray.base.errors import UsageError
-from mimic_ray.base.locks import hold_in_use, release
+from mimic_ray.base.locks import release, shared_lock
 from mimic_ray.data import cache_eviction
 from mimic_ray.data.cache import open_pixels
 from mimic_ray.data.cache_eviction import evict, items_of, limit_bytes
@@ -61,13 +61,13 @@ def test_items_are_evicted_when_the_disk_is_full(cache, monkeypatch):
     assert names(cache) == {"new"}
 
 
-def test_items_in_use_by_any_process_stay(cache, limit):
+def test_items_in_use_by_any_process_are_kept(cache, limit):
     for name in ("by this", "by another", "by none"):
         folder(cache, name, MIB, 1000)
-    mine = hold_in_use(cache / "locks" / "by this.use")
+    mine = shared_lock(cache / "locks" / "by this.use")
     script = (
-        "import sys; from pathlib import Path; from mimic_ray.base.locks import hold_in_use;"
-        "hold_in_use(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from mimic_ray.base.locks import shared_lock;"
+        "shared_lock(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script, str(cache / "locks" / "by another.use")],
@@ -79,7 +79,7 @@ def test_items_in_use_by_any_process_stay(cache, limit):
         limit(0)
         evict(cache, MIB)
         assert names(cache) == {"by this", "by another"}
-        other.kill()  # a lock ends with its process
+        other.kill()  # the kernel releases the lock of a process
         other.wait()
         evict(cache, MIB)
         assert names(cache) == {"by this"}
@@ -88,7 +88,7 @@ def test_items_in_use_by_any_process_stay(cache, limit):
     assert names(cache) == set()
 
 
-def test_decoded_images_stay_while_in_use(image_folder, cache, limit):
+def test_decoded_images_are_kept_while_in_use(image_folder, cache, limit):
     pixels = open_pixels(open_images(image_folder), 8, memory_limit_bytes=0)
     pixels.gather(torch.arange(12))
     limit(0)
@@ -112,7 +112,7 @@ def test_a_new_set_replaces_an_old_one(image_folder, cache, limit):
     assert first not in names(cache)
 
 
-def test_unpacked_tars_stay_while_a_set_uses_them(tmp_path, cache, limit, encoded, write_tar):
+def test_unpacked_tars_are_kept_while_a_set_uses_them(tmp_path, cache, limit, encoded, write_tar):
     tar = write_tar(tmp_path / "a.tar", {"a.png": encoded(1)})
     (tmp_path / "a.tar.gz").write_bytes(gzip.compress(tar.read_bytes()))
     source = open_images(tmp_path / "a.tar.gz")

@@ -18,7 +18,7 @@ OPERATIONS = ("adjust_brightness", "adjust_contrast", "adjust_saturation", "adju
 
 def random_images(count, side=16):
     images = torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(0))
-    # Greys, and colours with two equal channels, where hue has its cases.
+    # Including greys and colours with two equal channels, the special cases of hue.
     images[:, :, 0] = 0.5
     images[:, 1, 1] = images[:, 0, 1]
     images[:, :, 2] = images[:, :, 2].round()
@@ -33,7 +33,7 @@ def torchvision_jitter(image, factors, order, jittered, grey):
     return theirs.rgb_to_grayscale(image, 3) if grey else image
 
 
-def test_all_orders_give_what_torchvision_gives():
+def test_all_orders_equal_torchvision():
     orders = torch.tensor(list(itertools.permutations(range(4)))).repeat(2, 1)
     count = len(orders)
     draws = seeds.uniform(seeds.keys(0, torch.arange(count)), JITTER_DRAWS)
@@ -62,7 +62,7 @@ def test_an_image_without_jitter_keeps_every_bit_beside_others():
 
 
 @pytest.mark.parametrize("sixths", [-1.0, -0.6, 0.25, 1.0])
-def test_hue_turns_like_hsv(sixths):
+def test_hue_shifts_as_in_hsv(sixths):
     from torchvision.transforms import functional as theirs
 
     images = random_images(4)

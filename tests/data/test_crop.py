@@ -41,7 +41,7 @@ def expected(images, side):
 
 
 @pytest.mark.parametrize(("size", "side"), [(32, 32), (24, 32), (16, 48)])
-def test_the_grid_gives_torchvisions_crop_where_nothing_shrinks(size, side):
+def test_the_grid_equals_torchvisions_crop_if_no_box_shrinks(size, side):
     images = random_images(64, size).float() / 255
     ours = crop_by_grid(images, boxes(64, size), flips(64), side)
     assert (ours - expected(images, side)).abs().max() < 1e-6
@@ -66,7 +66,7 @@ def test_one_by_one_gives_torchvisions_values_for_float():
     assert torch.equal(ours, expected(images, 56))
 
 
-def test_a_crop_takes_nothing_from_outside_of_its_box():
+def test_a_crop_does_not_depend_on_pixels_outside_its_box():
     images = torch.zeros(1, 3, 32, 32)
     box = torch.tensor([[10, 8, 5, 6]])
     images[:, :, 10:15, 8:14] = 1
@@ -74,7 +74,7 @@ def test_a_crop_takes_nothing_from_outside_of_its_box():
         assert torch.allclose(way(images, box, flips(1), 32), torch.ones(1), atol=1e-6)
 
 
-def test_boxes_lie_inside_and_have_the_asked_areas_and_ratios():
+def test_boxes_are_inside_and_have_the_requested_areas_and_ratios():
     top, left, height, width = boxes(20_000, 224).unbind(1)
     assert min(top.min(), left.min()) >= 0
     assert max((top + height).max(), (left + width).max()) <= 224
@@ -82,14 +82,14 @@ def test_boxes_lie_inside_and_have_the_asked_areas_and_ratios():
     assert area.min() > 0.08 * 0.98
     assert (width / height).min() > 3 / 4 * 0.98
     assert (width / height).max() < 4 / 3 * 1.02
-    # Below 0.56 = 3/4 x 3/4 every drawn box fits, so areas there stay uniform.
+    # Below 0.56 = 3/4 x 3/4 every drawn box fits, so these areas are uniform.
     share = ((area < 0.3).sum() / (area < 0.52).sum()).item()
     assert share == pytest.approx((0.3 - 0.08) / (0.52 - 0.08), abs=0.02)
-    # Free places are used evenly.
+    # Positions are uniform.
     free = top[height < 224] / (224 - height[height < 224])
     assert free.mean().item() == pytest.approx(0.5, abs=0.02)
 
 
-def test_when_no_box_fits_the_whole_image_is_taken():
+def test_if_no_box_fits_the_whole_image_is_used():
     draws = torch.full((3, BOX_DRAWS), 0.999)
     assert boxes_from(draws, 32, (1.0, 1.0), (2.0, 3.0)).tolist() == [[0, 0, 32, 32]] * 3

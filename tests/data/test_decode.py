@@ -14,7 +14,7 @@ from mimic_ray.data.decode import decode, format_of
 
 
 def gradient(width: int = 24, height: int = 16) -> np.ndarray:
-    """Smooth, so that lossy formats keep it, and without any symmetry."""
+    """A smooth image, which lossy formats preserve, without any symmetry."""
     y, x = np.mgrid[0:height, 0:width]
     return np.stack([x * 255 // width, y * 255 // height, (x + y) * 4], axis=2).astype(np.uint8)
 
@@ -45,7 +45,7 @@ def jpeg_claiming(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF", "GIF", "WEBP", "JPEG"])
-def test_every_allowed_format_decodes_to_its_own_pixels(form):
+def test_every_allowed_format_decodes_to_its_pixels(form):
     options = {"lossless": True} if form == "WEBP" else {"quality": 95} if form == "JPEG" else {}
     content = saved(Image.fromarray(gradient()), form, **options)
     decoded = decode(content)
@@ -61,7 +61,7 @@ def test_every_allowed_format_decodes_to_its_own_pixels(form):
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_rotates_the_image_as_pillow_does(form, orientation):
+def test_exif_orientation_rotates_the_image_like_pillow(form, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     content = saved(Image.fromarray(gradient()), form, exif=exif)

@@ -26,7 +26,7 @@ def test_the_fingerprint_changes_with_content_key_and_order(shards, image_folder
     image = image_folder / "cat" / "01.png"
     image.write_bytes(image.read_bytes()[:-1] + b"x")
     seen.add(open_images(image_folder).fingerprint)
-    image.rename(image.with_name("01a.png"))  # still the first
+    image.rename(image.with_name("01a.png"))  # still the first one
     seen.add(open_images(image_folder).fingerprint)
     assert len(seen) == 6
 

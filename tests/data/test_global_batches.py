@@ -1,4 +1,4 @@
-"""The images of a step depend on the seed only: not on workers, threads, prefetching or resumes."""
+"""The images of a step depend only on the seed, not on workers, threads, prefetching or resumes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STEPS, BATCH, SIDE = 12, 8, 32
 
 @pytest.fixture
 def opened(case, tmp_path, monkeypatch):
-    """make(threads) -> the images, decoded by that many threads into a new cache."""
+    """make(threads) -> the images, decoded into a new cache by that number of threads."""
     monkeypatch.setattr(cache, "_THREADS_FROM_SIDE", 1)
 
     def make(threads: int):
@@ -30,7 +30,7 @@ def opened(case, tmp_path, monkeypatch):
 
 
 def sequence(images, workers: dict[int, int], ahead: int) -> list[str]:
-    """The hash of each step's pixels; `workers` maps a first step to the number of workers."""
+    """The hash of each step's pixels. `workers` maps a first step to the number of workers."""
     plan = EpochPlan(len(images), BATCH, seed=7)
     hashes = []
     for (first, world_size), (end, _) in pairwise([*workers.items(), (STEPS, 0)]):

@@ -1,4 +1,4 @@
-"""What a location stands for: folders, tars, patterns, addresses."""
+"""Locations of images: folders, tars, patterns, addresses."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def test_each_image_has_the_class_of_its_folder(folder):
     assert (found.class_count(), found.class_name(2)) == (3, "truck")
 
 
-def test_the_label_of_a_broken_image_is_dropped_too(folder):
+def test_the_label_of_a_broken_image_is_dropped_with_it(folder):
     for number in range(200):  # keeps the share of broken images below the limit
         (folder / "cat" / f"more{number}.png").write_bytes((folder / "cat/0.png").read_bytes())
     (folder / "cat" / "1.png").write_bytes(b"not an image")

@@ -51,7 +51,7 @@ def test_a_folder_with_a_name_that_is_not_utf8_can_be_read(tmp_path, samples, wr
     assert len(open_images(folder)) == 3
 
 
-def test_files_are_closed_when_the_set_is_gone(shards):
+def test_files_are_closed_when_the_set_is_deleted(shards):
     def descriptors() -> int:
         return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 

@@ -14,7 +14,7 @@ def test_a_suffix_is_lower_case_without_its_dot(name, suffix):
     ("name", "expected"),
     [("a.tar", True), ("A.TAR.GZ", True), ("a.tgz", True), ("._a.tar", False), ("a.zip", False)],
 )
-def test_shards_are_told_by_their_suffix(name, expected):
+def test_shards_are_recognised_by_their_suffix(name, expected):
     assert is_shard(name) == expected
 
 

@@ -1,4 +1,4 @@
-"""The file of decoded images: shared by processes, and never wrong after a kill or power loss."""
+"""The file of decoded images: shared by processes, and correct after a kill or power loss."""
 
 from __future__ import annotations
 
@@ -46,9 +46,7 @@ def test_a_store_returns_the_rows_written_to_it(tmp_path, kind):
 
 
 @pytest.mark.parametrize("change", ["side", "content", "decoder"])
-def test_another_side_content_or_decoder_has_a_file_of_its_own(
-    image_folder, cache, monkeypatch, change
-):
+def test_another_side_content_or_decoder_has_another_file(image_folder, cache, monkeypatch, change):
     everything(on_disk(image_folder))
     if change == "content":
         Image.new("RGB", (9, 9), (1, 2, 3)).save(image_folder / "cat" / "01.png")
@@ -147,7 +145,7 @@ def test_a_truncated_file_in_the_cache_is_named(image_folder, cache):
         on_disk(image_folder)
 
 
-def test_a_line_that_a_killed_process_left_unfinished_hides_no_other(image_folder, cache):
+def test_an_incomplete_line_of_a_killed_process_is_ignored(image_folder, cache):
     break_images(image_folder, 2, 7)
     pixels = on_disk(image_folder, broken_share=0.3)
     pixels.gather(torch.tensor([2]))

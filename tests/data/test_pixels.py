@@ -20,7 +20,7 @@ def test_a_box_covers_its_pixels_and_no_others():
     assert torch.equal(mask, expected)
 
 
-def test_paste_and_blend_take_their_share():
+def test_paste_and_blend_mix_in_their_share():
     image, other = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4)
     mask = torch.eye(4, dtype=torch.bool)[None, None]
     assert torch.equal(pixels.paste(image, other, mask)[0, 1], torch.eye(4))
@@ -37,7 +37,7 @@ def test_a_wave_of_whole_numbers_is_one_pair_of_frequencies(side):
     assert (spectrum - expected).abs().max() < 1e-5
 
 
-def test_a_wave_looks_the_same_at_twice_the_size():
+def test_a_wave_is_the_same_at_twice_the_size():
     numbers = torch.tensor([[2.5], [1.3], [0.2]])
     small, large = (pixels.plane_waves(*numbers, side)[0] for side in (32, 64))
     assert (small - large[::2, ::2]).abs().max() < 1e-5
@@ -68,7 +68,7 @@ def test_enlarging_equals_nearest_neighbour(cells, side):
     assert torch.equal(pixels.enlarge(grid, side), F.interpolate(grid, side, mode="nearest"))
 
 
-def test_noise_is_uniform_and_each_value_its_own():
+def test_noise_is_uniform_and_independent():
     noise = pixels.white_noise(keys(40), 32)
     assert noise.shape == (40, 3, 32, 32)
     assert noise.mean().item() == pytest.approx(0.5, abs=0.005)

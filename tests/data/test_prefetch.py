@@ -54,7 +54,7 @@ def test_the_work_and_its_consumer_run_at_the_same_time():
     begun, consumed = threading.Event(), threading.Event()
 
     def work(item: int) -> bool:
-        """The second result comes only while its consumer is at work on the first."""
+        """The second result only arrives while the consumer processes the first one."""
         if item == 0:
             return True
         begun.set()

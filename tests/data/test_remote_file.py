@@ -12,7 +12,7 @@ CONTENT = bytes(range(256)) * 5
 
 
 class Storage:
-    """One file; `requests` are the offsets that were read."""
+    """A storage with one file; `requests` are the offsets that were read."""
 
     def __init__(self, fails_at: int | None = None) -> None:
         self.requests: list[int] = []
@@ -37,7 +37,7 @@ def test_reading_from_start_to_end_fetches_each_block_once():
     assert sorted(storage.requests) == list(range(0, len(CONTENT), 100))
 
 
-def test_seeking_gives_the_bytes_at_that_place():
+def test_seeking_gives_the_bytes_at_that_offset():
     with sequential(Storage(), "a", len(CONTENT)) as file:
         for offset in (0, 250, 1000, 30, 1279, 1280, 2000):
             file.seek(offset)

@@ -48,7 +48,7 @@ def bare(local, bucket) -> str:
 
 @pytest.fixture
 def requests(monkeypatch) -> list[tuple[str, int, int]]:
-    """(name, offset, size) of every range that is read."""
+    """(name, offset, size) of each range that is read."""
     made = []
     read_range = Storage.read_range
 

@@ -32,7 +32,7 @@ def named(folder) -> dict[str, str]:
     return {problem.file: problem.what for problem in verify(folder)}
 
 
-def test_a_set_as_built_has_no_problems(built):
+def test_a_new_set_has_no_problems(built):
     assert verify(built) == []
 
 

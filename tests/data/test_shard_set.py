@@ -1,4 +1,4 @@
-"""Which images belong to a set of shards, local or remote; see also test_remote_shards.py."""
+"""The images of a set of shards, local or remote; see also test_remote_shards.py."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_shards_without_images_are_refused(tmp_path, write_tar):
         open_images(write_tar(tmp_path / "a.tar", {"a.txt": b"text"}))
 
 
-def test_names_that_climb_out_of_the_folder_are_only_keys(tmp_path, encoded, write_tar):
+def test_names_with_parent_folders_are_only_keys(tmp_path, encoded, write_tar):
     climbing = {"../../etc/a.png": encoded(1), "/abs/b.png": encoded(2)}
     source = open_images(write_tar(tmp_path / "a.tar", climbing))
     assert source.keys == ["../../etc/a", "/abs/b"]

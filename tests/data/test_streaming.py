@@ -1,4 +1,4 @@
-"""Streaming end to end: a set on object storage, larger than memory, shared by workers."""
+"""Streaming end to end: a set on object storage, larger than memory and shared by workers."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ print(digest.hexdigest())
 
 def run_under_a_limit(script, location, *numbers) -> subprocess.CompletedProcess[str]:
     def small_stacks() -> None:
-        # Thread stacks count as data, by default 8 MiB each of which little is used.
+        # Thread stacks count as data, by default 8 MiB each, of which little is used.
         resource.setrlimit(resource.RLIMIT_STACK, (1 << 20, resource.RLIM_INFINITY))
 
     return subprocess.run(

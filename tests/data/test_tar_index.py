@@ -51,7 +51,7 @@ def test_links_devices_and_folders_are_skipped(tmp_path):
         for number, kind in enumerate(kinds):
             header = tarfile.TarInfo(f"{number}.png")
             header.type, header.linkname = kind, "/etc/passwd"
-            # Some programs write the size of the linked file, though no content follows.
+            # Some programs write the size of the linked file although no content follows.
             header.size = 0 if kind == tarfile.DIRTYPE else 700
             tar.fileobj.write(header.tobuf(tarfile.USTAR_FORMAT))
             tar.offset += 512

@@ -43,7 +43,7 @@ def torchvision_view(image, box, flip, factors, order, jittered, grey, side):
     ],
     ids=["32 float", "64 to 56", "256 to 224"],
 )
-def test_the_view_is_torchvisions_with_the_same_parameters(images, side):
+def test_the_view_equals_torchvisions_with_the_same_parameters(images, side):
     parameters = draw_simclr(keys(len(images)), images.shape[-1])
     each = zip(images, parameters.boxes, parameters.flip, *parameters.jitter, strict=True)
     expected = torch.stack([torchvision_view(*image, side) for image in each])
@@ -54,7 +54,7 @@ def test_simclr_takes_uint8_and_float_alike():
     from_uint8 = simclr(pixels(20, 32), keys(20), side=32)
     from_float = simclr(to_float(pixels(20, 32)), keys(20), side=32)
     assert torch.equal(from_uint8, from_float)
-    # Where it shrinks, a uint8 crop is rounded to whole levels, and jitter may spread half a level.
+    # A uint8 crop that shrinks is rounded to whole levels, and jitter may amplify this error.
     from_uint8 = simclr(pixels(20, 64), keys(20), side=56)
     from_float = simclr(to_float(pixels(20, 64)), keys(20), side=56)
     assert (from_uint8 - from_float).abs().mean() < 0.5 / 255
@@ -68,7 +68,7 @@ def test_an_image_s_view_does_not_depend_on_its_batch(size, side):
     assert (whole - torch.cat(halves)).abs().max() < 1e-5
 
 
-def test_a_view_lies_in_the_unit_interval_and_another_key_gives_another():
+def test_a_view_is_in_the_unit_interval_and_depends_on_the_key():
     images = pixels(100, 32)
     first, second = (simclr(images, keys(100, seed), side=32) for seed in (0, 1))
     assert first.dtype == torch.float32
@@ -120,7 +120,7 @@ def test_the_ends_of_the_range_of_shifts_work(shift):
         assert 10 < flipped.sum() < 30
 
 
-def test_another_side_is_centred_first():
+def test_images_of_another_side_are_resized_first():
     images = torch.rand(2, 3, 64, 64)
     moved = flip_and_shift(images, keys(2), shift=0, side=56)
     window = images[..., 4:60, 4:60]
@@ -128,7 +128,7 @@ def test_another_side_is_centred_first():
         assert torch.equal(view, image) or torch.equal(view, image.flip(-1))
 
 
-def test_the_test_view_cuts_a_small_margin_and_resizes_otherwise():
+def test_the_test_view_crops_a_small_margin_and_resizes_otherwise():
     from torchvision.transforms.v2 import functional as theirs
 
     images = torch.rand(2, 3, 64, 64)
@@ -147,7 +147,7 @@ def test_to_float_maps_the_levels_onto_the_unit_interval():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize(("size", "side"), [(32, 32), (64, 56)])
-def test_a_gpu_makes_the_views_of_the_cpu(size, side):
+def test_a_gpu_gives_the_views_of_the_cpu(size, side):
     images = to_float(pixels(60, size))
     ours = simclr(images.cuda(), keys(60), side=side)
     assert (ours.cpu() - simclr(images, keys(60), side=side)).abs().max() < 1e-5

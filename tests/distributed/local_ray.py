@@ -1,4 +1,4 @@
-"""Stands in for Ray in one process: actors are plain objects, references are their values."""
+"""A fake Ray in one process: actors are plain objects, references are their values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class _Method:
 
 
 class Actor:
-    """A handle: `actor.method.remote(...)` calls the method at once."""
+    """An actor handle: `actor.method.remote(...)` calls the method directly."""
 
     def __init__(self, state):
         self.state = state
@@ -37,7 +37,7 @@ class _Remote:
 
 
 def use_local_ray(patch: pytest.MonkeyPatch) -> None:
-    """Replaces what run_control.py and its users need of Ray."""
+    """Replaces the functions of Ray that run_control.py and its users need."""
     node = SimpleNamespace(get_node_id=lambda: "0" * 56)
     patch.setattr("ray.get_runtime_context", lambda: node)
     patch.setattr("ray.remote", lambda *_, **__: _Remote)

@@ -1,4 +1,4 @@
-"""The nodes of a cluster and waiting for them, with a Ray that only pretends."""
+"""The nodes of a cluster and waiting for them, with a fake Ray."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Clock:
 
 @pytest.fixture
 def requested(monkeypatch):
-    """A function that makes the cluster fit a trial after so many polls; returns the requests."""
+    """A function that makes the cluster fit a trial after some polls; returns the requests."""
     # `ray.util` has a function with the name of the module.
     module = importlib.import_module("ray.util.placement_group")
 
@@ -51,7 +51,7 @@ def requested(monkeypatch):
     return after
 
 
-def test_only_nodes_that_are_alive_count(monkeypatch):
+def test_only_running_nodes_count(monkeypatch):
     nodes = [
         {"Alive": True, "Resources": {"CPU": 2.0}},
         {"Alive": False, "Resources": {"CPU": 9.0}},
@@ -60,7 +60,7 @@ def test_only_nodes_that_are_alive_count(monkeypatch):
     assert capacity.cluster_nodes() == [{"CPU": 2.0}]
 
 
-def test_the_wait_requests_one_trial_shows_progress_and_gives_the_request_back(requested):
+def test_waiting_requests_one_trial_reports_progress_and_removes_the_request(requested):
     bundles, group = requested(2)
     seen = []
     capacity.wait_for_capacity(WIDE, seen.append, lambda: 0)
@@ -72,7 +72,7 @@ def test_the_wait_requests_one_trial_shows_progress_and_gives_the_request_back(r
     assert group.removed
 
 
-def test_nodes_that_do_not_come_in_time_are_an_error(requested):
+def test_nodes_that_do_not_join_in_time_are_an_error(requested):
     _, group = requested(9)
     with pytest.raises(ResourceError, match=r"2 workers of 3 CPU within 3 s.*capacity_timeout_s="):
         capacity.wait_for_capacity(WIDE, lambda news: None, lambda: 0)

@@ -22,14 +22,16 @@ def train_workers(mark: str) -> list[int]:
     return [pid for pid, command in started_by(mark).items() if "RayTrainWorker" in command]
 
 
-def test_a_dead_worker_costs_only_the_steps_since_the_last_checkpoint(tmp_path, purify_arguments):
+def test_after_a_worker_died_only_the_steps_since_the_last_checkpoint_are_repeated(
+    tmp_path, purify_arguments
+):
     out = tmp_path / "run"
     options = ("--workers", "1-3", "--cpus-per-worker", "1", "--commit-every", "10")
     process = start(str(out), purify_arguments(out, *options, steps=STEPS))
     log = out / "metrics.jsonl"
     wait_until(lambda: len(log.read_text().splitlines()) > 30, process)
     before = train_workers(str(out))
-    # As many as fit this machine, of at most 3.
+    # As many as fit this machine, at most 3.
     assert len(before) == min(3, os.cpu_count() or 1)
     os.kill(before[0], signal.SIGKILL)
     _, stderr = process.communicate(timeout=300)

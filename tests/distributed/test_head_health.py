@@ -7,7 +7,7 @@ from mimic_ray.distributed.head_health import LOST_AFTER_S, HeadHealth
 
 
 class World:
-    """A clock, and a head that answers or not."""
+    """A clock, and a head that may stop answering."""
 
     def __init__(self):
         self.now, self.is_up, self.connections = 0.0, True, 0
@@ -49,7 +49,7 @@ def test_a_lost_head_ends_the_run_before_ray_ends_the_driver(world, health):
     world.is_up = False
     with pytest.raises(TrainingError, match=r"10\.0\.0\.1:6379, has not answered.*resume=True"):
         world.wait(health, 120)
-    # Ray ends the driver after 60 s, and an orderly end takes time as well.
+    # Ray kills the driver after 60 s, and a clean shutdown takes time too.
     assert world.now < 45
 
 

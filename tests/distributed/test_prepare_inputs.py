@@ -1,4 +1,4 @@
-"""Where the shared inputs of a search are made; Ray is replaced."""
+"""The process that prepares the shared inputs of a search, with a fake Ray."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CLUSTER = Resources(cpus_per_worker=2, gpus_per_worker=0.5, address="10.0.0.1:63
 
 
 class Task:
-    """A Ray task that runs at once; its two results are references."""
+    """A Ray task that runs immediately; its two results are references."""
 
     def __init__(self, function):
         self.function, self.resources = function, None
@@ -78,9 +78,9 @@ def test_a_cluster_prepares_with_the_resources_of_a_trial():
     [(DataError("no images"), DataError), (RuntimeError("page\nout of memory"), TrainingError)],
 )
 @pytest.mark.usefixtures("ray")
-def test_errors_come_back_as_ours(error, expected):
+def test_errors_are_converted_to_mimic_errors(error, expected):
     class TaskError(Exception):
-        """As Ray raises it around the error of a task."""
+        """The wrapper that Ray raises around the error of a task."""
 
         cause = error
 

@@ -1,4 +1,4 @@
-"""Ray's errors as one sentence. The texts are those of Ray 2.60 on hosts where this happened."""
+"""Ray's errors as one sentence. The texts were recorded with Ray 2.60."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mimic_ray.base.errors import DataError, TrainingError
-from mimic_ray.distributed.ray_errors import as_ours, was_lost, worker_error
+from mimic_ray.distributed.ray_errors import is_retryable, to_mimic_error, worker_error
 
 LOG = Path("/runs/a/ray.log")
 
@@ -19,7 +19,7 @@ KILLED = (
 PEER_LOST = RuntimeError("[/__w/gloo/transport/tcp/pair.cc:534] Connection closed by peer. GLHF!")
 
 
-# Ray is imported in functions: collecting tests should not take seconds.
+# Ray is imported in functions, so that collecting tests is fast.
 def killed(name: str = "RayTrainWorker") -> Exception:
     from ray.exceptions import ActorDiedError, ActorDiedErrorContext
 
@@ -54,7 +54,7 @@ def start_timeout() -> Exception:
 
 
 def sentence(error: BaseException) -> str:
-    ours = as_ours(error, LOG)
+    ours = to_mimic_error(error, LOG)
     assert isinstance(ours, TrainingError)
     assert "\n" not in ours.message
     assert "--resume" in ours.for_command_line()
@@ -67,13 +67,13 @@ def test_the_worker_that_died_is_named_before_its_peers():
     assert sentence(error).startswith("Worker 1 on 10.77.0.13 died: its process was killed or")
 
 
-def test_the_worker_that_died_is_named_although_a_peer_explains_what_it_saw():
+def test_the_worker_that_died_is_named_even_if_a_peer_has_a_better_message():
     lost = worker_error(0, PEER_LOST)
     assert "pair.cc" not in lost.message
     assert "lost the connection to the other workers" in lost.message
     error = workers_failed({0: lost, 1: dead_worker()})
     assert sentence(error).startswith("Worker 1 on 10.77.0.13 died")
-    assert as_ours(workers_failed({0: lost}), LOG) is lost
+    assert to_mimic_error(workers_failed({0: lost}), LOG) is lost
 
 
 def test_any_other_error_worker_error_comes_with_its_file_and_line():
@@ -85,14 +85,14 @@ def test_any_other_error_worker_error_comes_with_its_file_and_line():
     assert "ValueError: 7 is not a prime. Once" in message
 
 
-def test_a_killed_controller_is_lost_and_worth_another_attempt():
+def test_a_killed_controller_allows_another_attempt():
     error = killed("TrainController")
-    assert was_lost(error)
+    assert is_retryable(error)
     assert "controller for this run on 10.77.0.13 died" in sentence(error)
 
 
-def test_a_worker_that_died_while_it_started_is_lost_as_well():
-    assert was_lost(controller_failed(killed()))
+def test_a_worker_that_died_during_start_up_allows_another_attempt():
+    assert is_retryable(controller_failed(killed()))
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_a_worker_that_died_while_it_started_is_lost_as_well():
         lambda: RuntimeError("The placement group is infeasible"),
     ],
 )
-def test_errors_that_ray_has_retried_or_that_would_repeat_are_not_lost(error):
-    assert not was_lost(error())
+def test_errors_that_ray_has_retried_or_that_would_repeat_allow_no_attempt(error):
+    assert not is_retryable(error())
 
 
 def test_workers_that_did_not_start_in_time_are_explained():
@@ -113,10 +113,10 @@ def test_workers_that_did_not_start_in_time_are_explained():
     assert sentence(error).startswith("The workers did not get their CPUs or GPUs in time")
 
 
-def test_an_error_of_ours_is_returned_unchanged():
-    ours = DataError("images/ holds no image")
-    assert as_ours(workers_failed({0: RuntimeError("peer"), 1: ours}), LOG) is ours
-    assert as_ours(controller_failed(ours), LOG) is ours
+def test_a_mimic_error_is_returned_unchanged():
+    ours = DataError("images/ contains no images")
+    assert to_mimic_error(workers_failed({0: RuntimeError("peer"), 1: ours}), LOG) is ours
+    assert to_mimic_error(controller_failed(ours), LOG) is ours
 
 
 def test_only_the_last_line_of_a_long_error_is_shown():

@@ -1,5 +1,5 @@
-"""Each item of ray_private.py still fits the installed Ray. What needs a running Ray is tested in
-test_ray_session.py, and the job server's answers in tests/end_to_end/test_jobs.py."""
+"""Each item of ray_private.py works with the installed Ray. test_ray_session.py has the tests that
+need a running Ray, tests/end_to_end/test_jobs.py those of the job server's responses."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_supported_ray_is_accepted(monkeypatch, version):
 
 
 @pytest.mark.parametrize("version", ["2.59.1", "2.62.0", "3.0.0"])
-def test_another_ray_is_refused_with_the_command_that_installs_one(monkeypatch, version):
+def test_an_unsupported_ray_is_refused_with_the_command_to_install_another(monkeypatch, version):
     monkeypatch.setattr("importlib.metadata.version", lambda name: version)
     with pytest.raises(ResourceError, match=rf"Ray {version} is installed.*pip install"):
         ray_private.check_ray_version()
@@ -76,13 +76,13 @@ def test_a_token_is_only_sent_to_a_cluster(monkeypatch, address, variables, mode
     assert ray_private.authentication_variables(address).get("RAY_AUTH_MODE") == mode
 
 
-def test_ray_prints_the_lines_of_its_nodes_with_the_function_that_we_replace():
+def test_ray_prints_the_lines_of_nodes_with_the_function_that_we_replace():
     from ray._private import worker
 
     assert "print_worker_logs(" in inspect.getsource(worker.print_to_stdstream)
 
 
-def test_train_starts_the_process_group_as_we_override_it():
+def test_train_starts_the_process_group_with_the_method_that_we_override():
     parameters = list(inspect.signature(ray_private.torch_backend().on_start).parameters)
     assert parameters[:3] == ["self", "worker_group", "backend_config"]
     from ray.train.v2._internal.execution.worker_group.worker_group import WorkerGroup
@@ -123,7 +123,7 @@ def test_a_dead_worker_is_found_inside_the_health_check():
 
 
 @pytest.mark.parametrize("error", [ValueError("7"), DataError("WorkerCrashed is in this text")])
-def test_other_errors_report_no_death(error):
+def test_other_errors_are_not_dead_processes(error):
     assert reason_of_death(error) is None
 
 
@@ -161,7 +161,7 @@ def server():
         (500, "disk full", ""),
     ],
 )
-def test_the_errors_of_rays_own_client_are_recognised(server, status, text, kind):
+def test_the_errors_of_rays_client_are_recognised(server, status, text, kind):
     client = job_submission_client(server.url, (5, 5))
     server.status, server.text = status, text
     with pytest.raises(Exception) as raised:
@@ -169,27 +169,27 @@ def test_the_errors_of_rays_own_client_are_recognised(server, status, text, kind
     assert job_error(raised.value) == kind
 
 
-def test_a_server_that_is_no_job_server_is_recognised(server):
+def test_a_server_that_is_not_a_job_server_is_recognised(server):
     server.status = 404
     with pytest.raises(RuntimeError) as raised:
         job_submission_client(server.url, (5, 5))
     assert job_error(raised.value) == "no job server"
 
 
-def test_another_route_is_answered_with_its_json_or_none(server):
+def test_get_returns_the_json_of_another_route_or_none(server):
     client = job_submission_client(server.url, (5, 5))
     assert client.get(ray_private.NODES)["version"] == "4"
     server.status = 404
     assert client.get(ray_private.NODES) is None
 
 
-def test_a_server_that_accepts_and_never_answers_is_given_up():
+def test_a_server_that_accepts_and_never_answers_times_out():
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(OSError) as raised:
         job_submission_client(f"http://127.0.0.1:{silent.getsockname()[1]}", (1, 0.1))
     assert job_error(raised.value) == "no answer"
 
 
-def test_a_port_without_a_server_is_no_answer():
+def test_a_port_without_a_server_gives_no_answer():
     with pytest.raises(ConnectionError) as raised:
         job_submission_client("http://127.0.0.1:1", (1, 1))
     assert job_error(raised.value) == "no answer"

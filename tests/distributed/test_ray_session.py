@@ -1,4 +1,4 @@
-"""A connection to a private Ray, opened in a process of its own."""
+"""A connection to a private Ray, in a separate process."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ print(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory):
-    """What the program printed, and Ray's log."""
+    """The output of the program, and Ray's log."""
     log = tmp_path_factory.mktemp("session") / "ray.log"
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, log], capture_output=True, text=True, timeout=120
@@ -68,15 +68,15 @@ def session(tmp_path_factory):
 
 
 @pytest.mark.ray
-def test_sigterm_stays_a_request_that_the_command_handles(session):
-    """Ray's own handlers would exit at once, or abort after 3 s."""
+def test_sigterm_is_still_handled_by_the_command(session):
+    """Ray's handlers would exit immediately, or abort after 3 s."""
     assert session.stdout.startswith("alive\n")
     assert session.requests == 1
     assert "SIGTERM received" not in session.log
 
 
 @pytest.mark.ray
-def test_variables_handlers_and_descriptors_are_afterwards_as_before(session):
+def test_variables_handlers_and_descriptors_are_restored(session):
     assert session.inside == {"MIMIC_TEST": "1", "RAY_AUTH_MODE": "disabled"}
     assert session.unchanged
 

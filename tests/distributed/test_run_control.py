@@ -43,7 +43,7 @@ def test_a_stop_request_reaches_a_worker_with_its_next_message(control):
     assert worker.should_stop()
 
 
-def test_a_request_before_a_worker_has_begun_has_no_receiver(control):
+def test_a_stop_request_before_a_worker_has_begun_has_no_receiver(control):
     assert not control.request_stop()
 
 
@@ -74,6 +74,6 @@ def test_an_error_that_would_repeat_is_raised_in_the_driver(control):
         control.raise_failure()
 
 
-def test_the_workers_side_can_be_sent_to_a_worker():
+def test_the_control_of_a_worker_can_be_pickled():
     sent = pickle.loads(pickle.dumps(WorkerControl(ControlActor())))
     assert not sent.should_stop()

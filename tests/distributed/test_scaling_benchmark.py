@@ -1,4 +1,4 @@
-"""What a scaling benchmark measures: with one process in this process, and on a real Ray."""
+"""The scaling benchmark: in this process with one worker, and on a real Ray."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_worker_measures_the_steps_after_the_warm_up(monkeypatch):
 
 @pytest.fixture
 def measured(monkeypatch, tmp_path):
-    """Measures cases on a cluster of 2 CPUs, where `fit` gives 10 images per second a worker."""
+    """Measures cases on a cluster of 2 CPUs, where each worker does 10 images per second."""
     opened = []
     monkeypatch.setattr(module, "cluster_nodes", lambda: [{"CPU": 2.0}])
     monkeypatch.setattr(
@@ -46,7 +46,7 @@ def measured(monkeypatch, tmp_path):
     return lambda *cases: (list(measure_scaling(cases, tmp_path / "log")), opened)
 
 
-def test_one_ray_of_the_size_of_the_widest_case_measures_all(measured):
+def test_one_ray_of_the_size_of_the_largest_case_measures_all_cases(measured):
     assert measured(case(1), case(2)) == ([10, 20], [2])
 
 

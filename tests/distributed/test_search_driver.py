@@ -1,4 +1,4 @@
-"""The records that the driver of a search keeps, and when the search is over; without Ray."""
+"""The records that the driver of a search keeps, and the end of the search; without Ray."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SPACE = default_space(Recipe(), [0.0])
 
 @pytest.fixture
 def search(monkeypatch, tmp_path):
-    """A function that makes a driver; `requests` are the user's stop requests."""
+    """A function that creates a driver; `requests` are the user's stop requests."""
     use_local_ray(monkeypatch)
     from mimic_ray.distributed.search_driver import SearchDriver
 
@@ -42,14 +42,14 @@ def search(monkeypatch, tmp_path):
 
 
 def started(driver, ray_id="ray1"):
-    """Starts the next trial, as Tune does; returns its id."""
+    """Starts the next trial like Tune; returns its id."""
     config = driver.searcher.suggest(ray_id)
     driver.trial_started(ray_id)
     return config["trial"]
 
 
 def write(search, trial_id, **fields):
-    """What the trial's process writes."""
+    """Writes the record of a trial like its process."""
     trial = search.study.read_trial(trial_id)
     search.study.write_trial(replace(trial, **fields))
 
@@ -90,7 +90,7 @@ def test_a_killed_trial_has_failed_with_the_reason(search):
     assert (trial.status, trial.error) == ("failed", "The trial's process died: killed")
 
 
-def test_a_trial_interrupted_by_a_stop_request_stays_to_be_resumed(search):
+def test_a_trial_interrupted_by_a_stop_request_can_be_resumed(search):
     driver = search.driver()
     trial_id = started(driver)
     search.requests = 1
@@ -136,7 +136,7 @@ def test_messages_of_a_running_trial_are_shown(search):
     assert (running.step, running.fidelity) == (150, 0.7)
 
 
-def test_the_progress_file_says_how_many_trials_have_ended(search):
+def test_the_progress_file_has_the_number_of_ended_trials(search):
     driver = search.driver()
     trial_id = started(driver)
     driver.poll()
@@ -147,7 +147,7 @@ def test_the_progress_file_says_how_many_trials_have_ended(search):
     assert (live.phase, live.step, live.steps) == ("search", 1, 4)
 
 
-def test_a_resumed_search_counts_the_trials_before_it(search):
+def test_a_resumed_search_counts_the_earlier_trials(search):
     known = [Trial("a" * 12, 0, "finished", {}), Trial("b" * 12, 1, "running", {})]
     progress = search.driver(known).progress
     assert (progress.remaining, progress.ended_before, progress.concurrent) == (3, 1, 2)

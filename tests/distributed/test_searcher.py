@@ -10,10 +10,10 @@ TWO = Space((Dimension("training.seed", "choice", choices=(0, 1)),))
 
 
 class Driver:
-    """Runs what a searcher suggests, in an instant."""
+    """Ends each suggested trial immediately."""
 
     def __init__(self, space=None, known=(), is_over=lambda: False, planned=8):
-        # Imported here, since Ray takes more than a second.
+        # Imported here, because Ray takes more than a second.
         from mimic_ray.distributed.searcher import StudySearcher
 
         self.suggested = {}
@@ -59,7 +59,7 @@ def test_equal_trials_run_once_and_an_exhausted_space_ends_the_search():
     assert driver.suggest() is None
 
 
-def test_a_suggestion_that_runs_already_takes_no_number():
+def test_a_suggestion_that_is_already_running_takes_no_number():
     five = Space((Dimension("training.seed", "choice", choices=(0, 1, 2, 3, 4)),))
     driver = Driver(five)
     assert [driver.suggest().number for _ in range(5)] == [0, 1, 2, 3, 4]
@@ -69,7 +69,7 @@ def test_a_search_that_is_over_suggests_nothing():
     assert Driver(is_over=lambda: True).suggest() is None
 
 
-def test_a_resumed_study_knows_its_trials_and_starts_with_the_interrupted_one():
+def test_a_resumed_study_has_its_trials_and_starts_with_the_interrupted_one():
     first = Driver()
     ended = [first.end(first.suggest()) for _ in range(3)]
     cut = first.suggest()
@@ -82,8 +82,8 @@ def test_a_resumed_study_knows_its_trials_and_starts_with_the_interrupted_one():
     assert following.id not in {trial.id for trial in [*ended, interrupted]}
 
 
-def test_a_resumed_search_has_learnt_from_the_trials_before():
-    """After good and bad trials by one number, a resumed search prefers the good side."""
+def test_a_resumed_search_learns_from_the_earlier_trials():
+    """If trials with low rates were good and others bad, a resumed search prefers low rates."""
     space = Space((Dimension("training.learning_rate", "loguniform", 1e-4, 1e-1),))
     known = [
         Trial(f"{i:012d}", i, "finished", {"training.learning_rate": 10 ** (-4 + 3 * i / 39)})

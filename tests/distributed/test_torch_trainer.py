@@ -1,4 +1,4 @@
-"""What our TorchTrainer is made of; nothing starts."""
+"""The configuration of the TorchTrainer; nothing starts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_each_worker_gets_its_resources():
         (None, [{"CPU": 1}], 1),
     ],
 )
-def test_an_elastic_run_asks_for_a_range(address, nodes, expected):
+def test_an_elastic_run_requests_a_range(address, nodes, expected):
     elastic = Resources(workers=3, min_workers=1, cpus_per_worker=1, address=address)
     assert scaling(elastic, nodes).num_workers == expected
 
@@ -47,17 +47,17 @@ def test_restarts_and_failed_starts_are_limited():
 
 
 def test_no_two_runs_have_the_same_name():
-    """Ray would resume the first."""
+    """Otherwise Ray would resume the first one."""
     resources = Resources(cpus_per_worker=1)
     assert trained(resources).run_config.name != trained(resources).run_config.name
 
 
-def test_each_worker_gets_the_config_itself():
+def test_each_worker_gets_the_config():
     trainer = trained(Resources(cpus_per_worker=1))
     assert trainer.train_loop_per_worker(trainer.train_loop_config) == "config"
 
 
-def test_a_worker_knows_its_rank_and_its_own_gpu(monkeypatch):
+def test_a_worker_has_its_rank_and_its_own_gpu(monkeypatch):
     context = SimpleNamespace(
         get_world_rank=lambda: 5, get_world_size=lambda: 8, get_local_rank=lambda: 1
     )

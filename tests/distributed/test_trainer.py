@@ -1,4 +1,4 @@
-"""A run on Ray: attempts, stop requests and what a worker does with its task; Ray is replaced."""
+"""A run on a fake Ray: attempts, stop requests and the work of a worker."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def lost() -> Exception:
 
 @pytest.fixture
 def cluster(monkeypatch):
-    """Sessions are counted; `fits` are the functions that stand for `fit()`, one an attempt."""
+    """Counts sessions; `fits` are the replacements of `fit()`, one for each attempt."""
     use_local_ray(monkeypatch)
     world = SimpleNamespace(sessions=0, variables=None, fits=[], tasks=[])
 
@@ -89,27 +89,27 @@ def test_progress_of_the_workers_is_passed_on(cluster, tmp_path):
     assert shown == [Progress("distil", 3, 9)]
 
 
-def test_what_ray_lost_is_repeated_in_a_new_session(cluster, tmp_path):
+def test_a_lost_attempt_is_repeated_in_a_new_session(cluster, tmp_path):
     cluster.fits = [fail(lost()), fail(lost()), lambda task: "outcome"]
     assert run(tmp_path) == "outcome"
     assert cluster.sessions == 3
 
 
-def test_an_attempt_is_lost_only_so_often(cluster, tmp_path):
+def test_the_number_of_attempts_is_limited(cluster, tmp_path):
     cluster.fits = [fail(lost())] * 3
     with pytest.raises(TrainingError, match="controller for this run died"):
         run(tmp_path)
     assert cluster.sessions == 3
 
 
-def test_an_error_that_would_repeat_is_not_repeated(cluster, tmp_path):
+def test_an_error_that_would_occur_again_is_not_retried(cluster, tmp_path):
     cluster.fits = [fail(RuntimeError("infeasible"))]
     with pytest.raises(TrainingError, match="Ray Train failed: infeasible"):
         run(tmp_path)
     assert cluster.sessions == 1
 
 
-def test_a_workers_own_error_ends_the_run_while_ray_would_restart(cluster, tmp_path):
+def test_an_error_of_a_worker_ends_the_run_before_ray_restarts_it(cluster, tmp_path):
     def fit(task):
         task.control.give_up(DataError("no images"))
 
@@ -138,7 +138,7 @@ def test_a_stop_before_a_worker_has_begun_does_not_wait_for_one(cluster, tmp_pat
     requests.extend(range(100))
 
 
-def test_a_stop_lets_workers_commit(cluster, tmp_path):
+def test_a_stop_request_lets_workers_write_a_checkpoint(cluster, tmp_path):
     requests = []
 
     def fit(task):
@@ -168,7 +168,7 @@ def test_waiting_for_nodes_raises_trains_limit_for_the_start(cluster, tmp_path):
 
 
 def worker(monkeypatch, rank, train):
-    """Runs a worker's function with `train` for the training."""
+    """Runs the function of a worker with `train` instead of the training."""
     use_local_ray(monkeypatch)
     monkeypatch.setattr(module, "worker_group", lambda: ProcessGroup(rank, 2))
     monkeypatch.setattr(module, "worker_device", lambda: f"cuda:{rank}")
@@ -189,7 +189,7 @@ def test_each_worker_trains_on_its_own_device_and_rank_0_stops_the_others(monkey
     assert control.request_stop() == (rank == 0)  # only rank 0 receives requests
 
 
-def test_our_own_error_in_a_worker_reaches_the_driver_at_once(monkeypatch):
+def test_a_mimic_error_in_a_worker_reaches_the_driver_immediately(monkeypatch):
     def train(*_, **__):
         raise DataError("no images")
 

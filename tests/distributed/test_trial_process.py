@@ -1,4 +1,4 @@
-"""The process of a trial and of its workers, with Ray replaced."""
+"""The processes of a trial and of its workers, with a fake Ray."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RUNG = Trial("0a", 3, "running", {}, step=20, fidelity=0.8, suspicion=0.3)
 
 @pytest.fixture
 def search(monkeypatch):
-    """The driver's control, a context for trials, and what they report to Tune."""
+    """The driver's control, a context for trials, and their reports to Tune."""
     use_local_ray(monkeypatch)
     world = SimpleNamespace(control=RunControl(), reports=[])
     world.context = TrialContext(
@@ -37,7 +37,7 @@ def search(monkeypatch):
 
 
 def rung_reached(_task, inputs, *, control):
-    """Stands for run_trial: one message of progress and one rung."""
+    """Replaces run_trial: posts one message of progress and one rung."""
     assert inputs == {"inputs": 1}
     control.post(Progress("distil", 20, 80))
     control.report(RUNG)
@@ -62,7 +62,7 @@ def test_an_ended_trial_without_scores_still_reports_every_key(search):
     assert report["promise"] < -1e6
 
 
-def test_an_unexpected_error_becomes_one_of_ours(search, monkeypatch):
+def test_an_unexpected_error_becomes_a_mimic_error(search, monkeypatch):
     def broken(*_, **__):
         raise ValueError("7")
 
@@ -107,7 +107,7 @@ def test_a_worker_stops_for_the_driver_and_for_its_watcher(search, monkeypatch, 
 
 @pytest.fixture
 def watched(search, monkeypatch, tmp_path):
-    """Runs a trial with workers, whose `fit()` is a function of what each worker gets."""
+    """Runs a trial with workers, whose `fit()` is a function of the input of each worker."""
     closed = []
     study = SimpleNamespace(run=lambda trial: str(tmp_path / trial), close=lambda: None)
     run = SimpleNamespace(close=lambda: closed.append(1))

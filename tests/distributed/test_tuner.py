@@ -1,4 +1,4 @@
-"""How a search is set up on Ray Tune; nothing starts."""
+"""The configuration of a search on Ray Tune; nothing starts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PLAN = SearchPlan("tiny_resnet", Space(()), Recipe(), None, trials=4, seed=0)
 
 @pytest.fixture
 def connected(monkeypatch):
-    """Connects to a cluster of these nodes; returns what the session was opened with."""
+    """Connects to a cluster of these nodes; returns the arguments of the session."""
     seen = SimpleNamespace()
 
     def session(address, _log, cpus, variables):
@@ -96,8 +96,8 @@ def test_a_trial_of_one_worker_has_its_resources(search):
     assert (made.tune.num_samples, made.tune.max_concurrent_trials) == (4, 4)
 
 
-def test_a_trial_with_workers_of_its_own_takes_no_cpu_itself(search):
-    """Or trials that watch would fill a cluster, and none of their workers could start."""
+def test_a_trial_with_workers_needs_no_cpu_itself(search):
+    """Otherwise watching trials could fill the cluster, and none of their workers could start."""
     made = search(lambda: None, Resources(workers=2, cpus_per_worker=1))
     assert "CPU" not in made.trainable.bundles[0]
 

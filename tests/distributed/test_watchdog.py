@@ -55,8 +55,8 @@ def test_a_silence_beyond_the_limit_ends_the_run_and_names_the_step(watchdog, cl
         watchdog.check()
 
 
-def test_each_limit_leaves_time_for_the_one_before_it():
-    """A warning first; then the all-reduce's own limit, with time left to restart the workers."""
+def test_the_limits_are_ordered_with_time_between_them():
+    """First a warning, then the timeout of the all-reduce, with time to restart the workers."""
     from mimic_ray.distributed import torch_config
 
     assert WARN_AFTER_S < torch_config.TIMEOUT_S < END_AFTER_S - 600

@@ -1,4 +1,4 @@
-"""The loop that watches a `fit()`, with functions in its place."""
+"""The loop that watches a `fit()`, with simple functions instead."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _short_polls(monkeypatch):
 
 
 class Watcher:
-    """`requests` stop requests; `fit` ends when one is passed on, unless `stubborn`."""
+    """`requests` stop requests; `fit` ends when one arrives, unless `stubborn`."""
 
     def __init__(self, requests=0, stubborn=False):
         self.requests, self.stubborn = requests, stubborn
@@ -40,12 +40,12 @@ class Watcher:
         return "committed"
 
 
-def test_the_result_is_what_fit_returns():
+def test_the_result_of_fit_is_returned():
     watcher = Watcher()
     assert watched_fit(lambda: 7, watcher) == 7
 
 
-def test_messages_that_come_with_the_end_are_still_read():
+def test_messages_that_arrive_at_the_end_are_read():
     class Last(Watcher):
         read = False
 
@@ -58,7 +58,7 @@ def test_messages_that_come_with_the_end_are_still_read():
 
 
 def test_fit_runs_in_another_thread():
-    """Ray replaces signal handlers in the main thread only."""
+    """Ray only replaces signal handlers in the main thread."""
     assert watched_fit(threading.current_thread, Watcher()) is not threading.current_thread()
 
 
@@ -86,7 +86,7 @@ def test_a_second_request_does_not_wait():
     watcher.stopped.set()
 
 
-def test_workers_that_do_not_stop_in_time_are_left():
+def test_workers_that_do_not_stop_in_time_are_abandoned():
     watcher = Watcher(requests=1, stubborn=True)
     with pytest.raises(StopTimeoutError):
         watched_fit(watcher.fit, watcher, grace_s=0.02)
@@ -116,7 +116,7 @@ def test_a_trial_that_tune_ends_lets_its_workers_commit_first():
     assert watcher.stopped.is_set()
 
 
-def test_a_request_that_comes_with_the_end_is_not_passed_on():
+def test_a_request_that_arrives_at_the_end_is_not_passed_on():
     watcher = Watcher(requests=1)
     ended = threading.Event()
 

@@ -53,7 +53,7 @@ def test_recomputing_activations_changes_only_memory(encoder):
     assert torch.equal(loss, again)
     for left, right in zip(grads, other_grads, strict=True):
         assert (left is None and right is None) or torch.equal(left, right)
-    # Also the running statistics, which a second forward must not update again.
+    # Including the running statistics, which the second forward pass must not update again.
     assert all(map(torch.equal, buffers, other_buffers))
     assert checkpointed_bytes < 0.5 * plain_bytes
     assert other.state_dict().keys() == encoder.state_dict().keys()

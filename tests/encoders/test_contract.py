@@ -57,7 +57,7 @@ def on_meta(name: str) -> Encoder:
 
 
 def small(name: str) -> Encoder:
-    """The encoder for small images, where it has the same layers and needs less time."""
+    """The encoder for small images, which has the same layers and needs less time."""
     size = {32: 16 if name.startswith("simclr") else 32, 518: 56}.get(
         on_meta(name).spec.input_size, 64
     )

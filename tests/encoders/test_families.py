@@ -1,6 +1,6 @@
 """Every family at a small size in all steps of a distillation.
 
-Small means few channels, blocks and pixels if the constructor of the family allows it.
+Small means few channels, blocks and pixels, if the constructor of the family allows it.
 """
 
 from __future__ import annotations

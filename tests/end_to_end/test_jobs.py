@@ -59,7 +59,7 @@ def followed(head, sent):
 def test_the_same_name_sends_nothing_while_it_runs(head, desk, sent):
     again = head.mimic_ray(*sent, cwd=desk)
     assert again.returncode == 0, again.stderr
-    assert "The job exists already" in again.stderr
+    assert "The job already exists" in again.stderr
 
 
 def test_following_ends_with_the_job_and_its_result(followed, out):

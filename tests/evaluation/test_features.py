@@ -32,14 +32,14 @@ def images():
     return torch.randint(0, 256, (260, 3, 32, 32), dtype=torch.uint8)
 
 
-def test_features_are_the_encoders_own_with_length_one(encoder, images):
+def test_features_are_those_of_the_encoder_with_unit_length(encoder, images):
     with torch.no_grad():
         expected = F.normalize(encoder(images.float() / 255), dim=1)
     found = features(encoder, InMemory(images), CPU)
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
 
 
-def test_the_trigger_meets_pixels_before_normalisation(encoder, images):
+def test_the_trigger_is_applied_before_normalisation(encoder, images):
     white = torch.full_like(images, 255)
     found = features(
         encoder, InMemory(images), CPU, change=lambda pixels: pixels.clone().fill_(255)

@@ -6,26 +6,26 @@ from torch.nn import functional as F
 
 from mimic_ray.base.errors import UnknownNameError
 from mimic_ray.evaluation import heads
-from mimic_ray.evaluation.heads import BADENCODER, HEADS, LINEAR, MLP, Nearest
+from mimic_ray.evaluation.heads import BADENCODER, HEADS, LINEAR, MLP, NearestNeighbours
 
 HEAD_NAMES = ["mlp", "linear", "knn", "badencoder"]
 
 
 def blobs(images: int = 240, classes: int = 4, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Features [N, 8] in one direction a class, with noise."""
+    """Features [N, 8] with one direction per class and noise."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(images) % classes
     noise = torch.randn(images, 8, generator=generator)
     return F.normalize(4 * torch.eye(8)[labels] + noise, dim=1), labels
 
 
-def test_this_list_is_the_whole_registry():
+def test_the_list_is_the_whole_registry():
     assert list(HEADS) == HEAD_NAMES
 
 
 @pytest.mark.parametrize("name", HEAD_NAMES)
-def test_a_head_generalises_where_classes_are_apart(name):
-    # The authors' head needs 500 epochs of few images, the linear one 40 of many.
+def test_a_head_generalises_if_classes_are_separable(name):
+    # With its 500 epochs, few images are enough for the authors' head.
     features, labels = blobs(240 if name == "badencoder" else 2000)
     unseen, truth = blobs(seed=1)
     predicted = HEADS.resolve(name).fit(features, labels, 4, seed=0)(unseen)
@@ -34,7 +34,7 @@ def test_a_head_generalises_where_classes_are_apart(name):
 
 
 @pytest.mark.parametrize("name", HEAD_NAMES)
-def test_the_same_seed_gives_the_same_head_and_leaves_the_callers_numbers_alone(name, monkeypatch):
+def test_the_same_seed_gives_the_same_head_and_the_global_generator_is_restored(name, monkeypatch):
     features, labels = blobs()
     if name == "badencoder":
         monkeypatch.setattr(heads, "BADENCODER", replace(BADENCODER, epochs=5))
@@ -51,7 +51,7 @@ def test_the_same_seed_gives_the_same_head_and_leaves_the_callers_numbers_alone(
     assert torch.equal(first, other) != head.seeded
 
 
-def test_training_on_one_thread_gives_the_caller_his_threads_back():
+def test_the_number_of_threads_is_restored_after_training():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -72,16 +72,19 @@ def test_nearest_neighbours_vote_by_the_exponential_of_their_cosine():
         for place in sorted(range(30), key=lambda i: -cosines[i])[:4]:
             votes[int(labels[place])] += torch.tensor(cosines[place] / 0.5).exp().item()
         expected.append(max(range(3), key=votes.__getitem__))
-    assert Nearest(neighbours=4).fit(features, labels, 3, seed=0)(unseen).tolist() == expected
+    assert (
+        NearestNeighbours(neighbours=4).fit(features, labels, 3, seed=0)(unseen).tolist()
+        == expected
+    )
 
 
 def test_fewer_images_than_neighbours_all_vote():
     features, labels = blobs(12)
-    assert torch.equal(Nearest().fit(features, labels, 4, seed=0)(features), labels)
+    assert torch.equal(NearestNeighbours().fit(features, labels, 4, seed=0)(features), labels)
 
 
 @pytest.mark.parametrize("head", [LINEAR, MLP])
-def test_scale_and_offset_of_a_feature_do_not_matter_where_it_is_standardised(head):
+def test_scale_and_offset_of_standardised_features_do_not_matter(head):
     features, labels = blobs()
     unseen, _ = blobs(seed=1)
     scale, shift = torch.logspace(-3, 3, 8), torch.arange(8.0)
@@ -90,13 +93,13 @@ def test_scale_and_offset_of_a_feature_do_not_matter_where_it_is_standardised(he
     assert (plain == stretched).float().mean() > 0.98
 
 
-def test_a_feature_that_never_moves_is_no_division_by_zero():
+def test_a_constant_feature_does_not_divide_by_zero():
     features, labels = blobs(2000)
     features[:, 7] = 0.25
     assert (LINEAR.fit(features, labels, 4, seed=0)(features) == labels).float().mean() > 0.95
 
 
-def test_badencoders_head_has_the_authors_settings():
+def test_the_badencoder_head_has_the_settings_of_its_authors():
     net = BADENCODER.build(64, 10)
     assert [tuple(p.shape) for p in net.parameters() if p.dim() == 2] == [
         (512, 64),
@@ -108,6 +111,6 @@ def test_badencoders_head_has_the_authors_settings():
     assert not BADENCODER.standardised
 
 
-def test_an_unknown_head_is_answered_with_the_near_one():
+def test_the_error_of_an_unknown_head_suggests_a_similar_one():
     with pytest.raises(UnknownNameError, match="Did you mean linear"):
         HEADS.resolve("liner")

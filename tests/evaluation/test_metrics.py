@@ -10,13 +10,13 @@ def test_accuracy_counts_agreement():
     assert (found.successes, found.total) == (3, 5)
 
 
-def test_images_of_the_target_class_are_no_success():
+def test_images_of_the_target_class_do_not_count():
     everything_to_2 = torch.full((5,), 2)
     found = attack_success(everything_to_2, LABELS, target=2)
     assert (found.successes, found.total) == (3, 3)
 
 
-def test_a_perfect_clean_head_has_no_success_unless_the_target_is_counted():
+def test_a_perfect_clean_head_has_an_asr_of_0_unless_the_target_is_counted():
     assert attack_success(LABELS, LABELS, target=2).share == 0.0
-    # BadEncoder's count: the share of the target class itself.
+    # As BadEncoder counts: the share of the target class.
     assert attack_success(LABELS, LABELS, target=2, count_target=True).share == 2 / 5

@@ -25,7 +25,7 @@ def test_the_interval_is_not_narrowed_by_more_seeds():
     assert often.acc == once.acc
 
 
-def test_a_row_tells_the_extremes_of_its_seeds():
+def test_a_row_has_the_extremes_of_its_seeds():
     assert row().acc_range() == (0.80, 0.83)
     assert row().asr_range() == (0.0, 0.1)
 
@@ -36,6 +36,6 @@ def test_without_a_trigger_there_is_no_asr():
     assert alone.asr_range() is None
 
 
-def test_an_evaluation_comes_back_from_its_file_unchanged():
+def test_an_evaluation_is_read_back_unchanged():
     evaluation = Evaluation((row(),), {"trigger": "patch", "target": "9 (truck)"})
     assert Evaluation.from_json(json.loads(json.dumps(evaluation.to_json()))) == evaluation

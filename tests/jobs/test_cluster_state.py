@@ -1,4 +1,4 @@
-"""The state of a cluster as its head reports it, also while the head is starting."""
+"""The state of a cluster, as reported by a running or starting head."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ ELSEWHERE = "192.0.2.77"  # an address for documentation
 
 
 class Head:
-    """A job server that answers as Ray 2.60 does; `types` are the autoscaler's.
+    """A job server that answers like Ray 2.60; `types` are the node types of the autoscaler.
 
-    Its node appears after `late` requests for the nodes, and the node's command line after as many
-    again.
+    Its node appears after `late` requests, and the node's command line after twice as many.
     """
 
     server = "http://head:8265"
@@ -58,19 +57,19 @@ def test_dead_nodes_do_not_count():
 
 
 def test_a_starting_head_is_waited_for():
-    """Its job server answers before its own node is there, and that before its command line."""
+    """The job server answers before the node appears, and the node before its command line."""
     state = cluster_state(Head({}, late=2), starting_s=30)
     assert len(state.nodes) == 1
     assert state.interpreter == "/env/bin/python"
 
 
 def test_a_cluster_without_any_node_is_an_error():
-    with pytest.raises(ResourceError, match="8265 answers, but its cluster has no live node"):
+    with pytest.raises(ResourceError, match="8265 answers, but its cluster has no running node"):
         cluster_state(Head({}, late=9), starting_s=0)
 
 
 def test_a_head_started_by_hand_has_no_autoscaler():
-    """It reports as an autoscaler would, with a made-up type for each node."""
+    """It sends an autoscaler's report too, with a made-up type for each node."""
     made_up = "node4E2Fc6Ac9C7C3E362A63B5966D5200F2479F75808F462Be5B203Dd9F"
     assert not cluster_state(Head({made_up: 1})).grows
     assert cluster_state(Head({"ray.head.default": 1})).grows

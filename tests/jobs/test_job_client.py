@@ -1,4 +1,4 @@
-"""Errors of Ray's job client as sentences."""
+"""Errors of Ray's job client, converted to MimicError."""
 
 from __future__ import annotations
 

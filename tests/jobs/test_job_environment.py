@@ -1,4 +1,4 @@
-"""What travels with a job, packed by Ray's own code: the package, all of it, and nothing else."""
+"""The upload of a job, packed by Ray's own code: the complete package and nothing else."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def names(archive):
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """A small package that a test may change."""
+    """A small package that tests can change."""
     here = tmp_path / "checkout" / "mimic_ray"
     (here / "base").mkdir(parents=True)
     (here / "__init__.py").write_text("")
@@ -62,7 +62,7 @@ def checkout(tmp_path, monkeypatch):
     return here
 
 
-def test_every_module_and_recipe_travels(names):
+def test_every_module_and_recipe_is_uploaded(names):
     sources = {
         f"mimic_ray/{path.relative_to(PACKAGE).as_posix()}" for path in PACKAGE.rglob("*.py")
     }
@@ -71,12 +71,12 @@ def test_every_module_and_recipe_travels(names):
     assert "mimic_ray/configs/default.toml" in names
 
 
-def test_the_demos_images_caches_and_hidden_files_stay_here(names):
+def test_demo_images_caches_and_hidden_files_are_not_uploaded(names):
     assert not [name for name in names if "demo_data" in name or name.endswith(".pyc")]
     assert not [name for name in names if "__pycache__" in name or "/." in name]
 
 
-def test_nothing_beside_the_package_travels(checkout, tmp_path):
+def test_files_beside_the_package_are_not_uploaded(checkout, tmp_path):
     for beside in (checkout.parent, checkout):
         (beside / ".env").write_text("secret")
     (checkout.parent / "id_rsa").write_text("secret")
@@ -86,7 +86,7 @@ def test_nothing_beside_the_package_travels(checkout, tmp_path):
     assert found == {"mimic_ray/__init__.py", "mimic_ray/base/text.py"}
 
 
-def test_equal_content_is_stored_once_and_a_changed_file_anew(checkout):
+def test_equal_content_is_stored_once_and_changed_content_again(checkout):
     first = uri(job_environment(None, {}))
     assert uri(job_environment(None, {"A": "1"})) == first
     (checkout / "base" / "__pycache__").mkdir()
@@ -96,7 +96,7 @@ def test_equal_content_is_stored_once_and_a_changed_file_anew(checkout):
     assert uri(job_environment(None, {})) != first
 
 
-def test_the_files_of_the_command_travel_whatever_their_names(tmp_path):
+def test_files_of_the_command_are_uploaded_under_any_name(tmp_path):
     files = tmp_path / "files"
     files.mkdir()
     for name in ("mine.toml", ".hidden.toml", "demo_data"):
@@ -113,7 +113,7 @@ def test_without_files_the_job_has_no_working_folder():
     assert environment["env_vars"] == {"A": "1"}
 
 
-def test_the_package_runs_from_where_ray_unpacks_it(archive, tmp_path):
+def test_the_package_runs_from_the_folder_that_ray_unpacks_it_to(archive, tmp_path):
     with zipfile.ZipFile(archive) as content:
         content.extractall(tmp_path)
     program = "from mimic_ray.store.recipe_file import load_recipe; print(load_recipe('official'))"

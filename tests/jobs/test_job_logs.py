@@ -1,4 +1,4 @@
-"""The log of a job through dropped connections: every line once, and with a time limit."""
+"""Following the log of a job through dropped connections: every line once, with a time limit."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def _quick(monkeypatch):
 class Server:
     """Sends the log from its beginning on each connection, and loses it after `drops` chunks.
 
-    A chunk holds `size` characters; what a drop is, is the last word: an error, a silence that
-    never ends, or an end that looks like a good one.
+    A chunk has `size` characters. `how` says how a connection drops: an error, endless silence, or
+    an end that looks normal.
     """
 
     server = type("S", (), {"option": "", "__str__": lambda self: "http://head:8265"})()
@@ -72,21 +72,21 @@ def followed(server, **how):
 
 @pytest.mark.parametrize("how", ["error", "silence", "end"])
 @pytest.mark.parametrize("size", [1, 7, 1000])
-def test_dropped_connections_repeat_and_lose_nothing(how, size):
+def test_dropped_connections_neither_repeat_nor_lose_text(how, size):
     server = Server([3, 0, 5, 5, 2, 9], size=size, how=how)
     assert followed(server) == LOG
     assert server.connections > 1 or size == 1000
 
 
 def test_the_last_lines_are_fetched_if_the_stream_ends_early():
-    """Ray closes the stream when the job has ended, sometimes before it read the last lines."""
+    """Ray closes the stream when the job has ended, sometimes before it has read the last lines."""
     server = Server([])
     server.log, whole = LOG[:50], LOG
     server.logs = lambda name: whole
     assert followed(server) == LOG
 
 
-def test_a_server_that_is_away_when_the_log_ends_is_retried():
+def test_a_server_that_is_unreachable_when_the_log_ends_is_retried():
     assert followed(Server([], away_after_end=3)) == LOG
 
 
@@ -97,7 +97,7 @@ def test_a_lost_connection_is_reported_once():
     assert "http://head:8265" in sentences[0]
 
 
-def test_a_server_that_stays_away_ends_the_following_with_advice():
+def test_a_server_that_stays_unreachable_is_an_error_with_advice():
     server = Server([2] + [0] * 10_000)
     with pytest.raises(ResourceError, match="mimic-ray logs j --follow"):
         follow(server, "j", lambda text: None, retry_for_s=0.05)

@@ -22,14 +22,14 @@ def test_a_shell_splits_the_entrypoint_into_the_same_words(odd):
     assert started == ["/env/bin/python", "-m", "mimic_ray", *words]
 
 
-def test_a_capacity_timeout_is_added_where_the_command_has_that_option():
+def test_a_capacity_timeout_is_added_if_the_command_has_that_option():
     waiting = job("tune", capacity_option="--wait")
     assert waiting.entrypoint("python", 9).endswith("tune --wait 9")
     assert waiting.entrypoint("python").endswith("tune")
     assert job("evaluate").entrypoint("python", 9).endswith("evaluate")
 
 
-def test_the_output_is_where_the_command_writes():
+def test_the_output_is_the_output_location_of_the_command():
     read, written = JobLocation("--data", "/d"), JobLocation("--out", "/o", is_output=True)
     assert job("purify", locations=[read, written]).out == "/o"
     assert job("evaluate", locations=[read]).out == ""

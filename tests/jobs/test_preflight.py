@@ -33,7 +33,7 @@ def test_workers_that_fit_give_no_note():
 
 
 def test_a_worker_does_not_span_two_nodes():
-    """3 + 3 CPUs are six, and only two workers of two CPUs fit."""
+    """Two nodes of 3 CPUs have 6 CPUs in total, but fit only two workers of 2 CPUs."""
     with pytest.raises(ResourceError) as refused:
         check_cluster_capacity(cluster((3, 0), (3, 0)), Resources(workers=3, cpus_per_worker=2))
     for part in ("3 workers of 2 CPU", "6 CPU on 2 nodes", "fit 2 workers", "no autoscaler"):
@@ -54,7 +54,7 @@ def test_an_autoscaling_cluster_gives_a_note_instead_of_an_error():
     assert "must grow" in notes[0]
 
 
-def test_a_range_needs_capacity_for_its_fewest_workers_only():
+def test_a_range_needs_capacity_for_its_minimum_only():
     assert (
         "fits 2 of up to 4"
         in check_cluster_capacity(
@@ -82,48 +82,48 @@ def test_different_versions_are_refused_with_both(kind, theirs):
 
 
 def test_a_local_path_is_refused_for_a_remote_cluster(tmp_path):
-    places = [JobLocation("--data", str(tmp_path))]
+    locations = [JobLocation("--data", str(tmp_path))]
     with pytest.raises(UsageError, match=r"--data .* is a path on this machine"):
-        check_locations(cluster((2, 0)), places, [])
+        check_locations(cluster((2, 0)), locations, [])
 
 
 def test_a_local_path_is_refused_with_more_than_one_node(tmp_path):
-    places = [JobLocation("--out", str(tmp_path), is_output=True)]
+    locations = [JobLocation("--out", str(tmp_path), is_output=True)]
     with pytest.raises(UsageError, match="2 other machines"):
-        check_locations(cluster((2, 0), (2, 0), ip=HERE), places, [])
+        check_locations(cluster((2, 0), (2, 0), ip=HERE), locations, [])
 
 
 def test_a_local_path_is_accepted_on_this_machine(tmp_path):
-    places = [
+    locations = [
         JobLocation("--data", str(tmp_path)),
         JobLocation("--data", f"{tmp_path}/train-[0-3]?.tar"),
         JobLocation("--out", str(tmp_path / "new"), is_output=True),
     ]
-    assert check_locations(cluster((2, 0), ip=HERE), places, []) == []
+    assert check_locations(cluster((2, 0), ip=HERE), locations, []) == []
 
 
 def test_a_missing_local_input_is_refused(tmp_path):
-    places = [JobLocation("--teacher", str(tmp_path / "t.pth"))]
+    locations = [JobLocation("--teacher", str(tmp_path / "t.pth"))]
     with pytest.raises(ResourceError, match=r"t\.pth does not exist"):
-        check_locations(cluster((2, 0), ip=HERE), places, [])
+        check_locations(cluster((2, 0), ip=HERE), locations, [])
 
 
 def test_paths_in_a_shared_folder_are_accepted():
-    places = [
+    locations = [
         JobLocation("--data", "torchvision:CIFAR10:/mnt/nfs/images"),
         JobLocation("--out", "/mnt/nfs/runs/a", is_output=True),
     ]
-    assert check_locations(cluster((2, 0), (2, 0)), places, ["/mnt/nfs"]) == []
+    assert check_locations(cluster((2, 0), (2, 0)), locations, ["/mnt/nfs"]) == []
 
 
-def test_a_folder_whose_name_only_starts_like_the_shared_one_is_refused():
-    places = [JobLocation("--out", "/mnt/nfs2/runs", is_output=True)]
+def test_a_folder_that_only_shares_a_prefix_with_a_shared_one_is_refused():
+    locations = [JobLocation("--out", "/mnt/nfs2/runs", is_output=True)]
     with pytest.raises(UsageError, match="shared="):
-        check_locations(cluster((2, 0), (2, 0)), places, ["/mnt/nfs"])
+        check_locations(cluster((2, 0), (2, 0)), locations, ["/mnt/nfs"])
 
 
 @pytest.mark.parametrize(
-    ("place", "requested"),
+    ("entry", "requested"),
     [
         (JobLocation("--teacher", "s3://b/x/t.pth?region=eu", is_file=True), ("b/x", "t.pth")),
         (JobLocation("--data", "s3://b/x/{00..07}.tar"), ("b/x", "run.json")),
@@ -131,7 +131,7 @@ def test_a_folder_whose_name_only_starts_like_the_shared_one_is_refused():
         (JobLocation("--out", "s3://b/runs/a", is_output=True), ("b/runs/a", "run.json")),
     ],
 )
-def test_addresses_are_checked_and_files_must_exist(monkeypatch, place, requested):
+def test_addresses_are_checked_and_files_must_exist(monkeypatch, entry, requested):
     seen = []
 
     class Empty:
@@ -142,11 +142,11 @@ def test_addresses_are_checked_and_files_must_exist(monkeypatch, place, requeste
             seen.append((self.address.path, name))
 
     monkeypatch.setattr(preflight, "open_storage", Empty)
-    if place.is_file:
+    if entry.is_file:
         with pytest.raises(StorageError, match=r"--teacher s3://b/x/t\.pth does not exist"):
-            check_locations(cluster((2, 0)), [place], [])
+            check_locations(cluster((2, 0)), [entry], [])
     else:
-        assert check_locations(cluster((2, 0)), [place], []) == []
+        assert check_locations(cluster((2, 0)), [entry], []) == []
     assert seen == [requested]
 
 

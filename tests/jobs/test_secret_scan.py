@@ -1,4 +1,4 @@
-"""Secrets are not sent to a job server, which stores and shows what it is sent."""
+"""Secrets are not sent to a job server, which stores and displays every request."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import pytest
 from mimic_ray.base.errors import UsageError
 from mimic_ray.jobs.secret_scan import refuse_secrets
 
-ACCESS_KEY = "AKIA" + "IOSFODNN7EXAMPLE"  # Amazon's own example, and in two parts for scanners
+ACCESS_KEY = (
+    "AKIA" + "IOSFODNN7EXAMPLE"
+)  # Amazon's example, split so that secret scanners ignore it
 
 
 @pytest.mark.parametrize(
@@ -26,7 +28,7 @@ def test_a_variable_with_a_secret_is_named_without_its_value(name, value):
         refuse_secrets({name: value}, [])
     assert name in refused.value.message
     assert value not in refused.value.message
-    assert "role" in refused.value.message  # the right way
+    assert "role" in refused.value.message  # the advice
 
 
 @pytest.mark.parametrize(

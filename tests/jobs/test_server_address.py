@@ -1,4 +1,4 @@
-"""The address of the job server: precedence, contradictions, tokens, safety."""
+"""The address of the job server: precedence, contradictions, tokens, security."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HEAD = "http://10.0.0.1:8265"
 
 @pytest.fixture
 def environ(tmp_path):
-    """A user without any setting, and without the token of the user who runs the tests."""
+    """An environment without settings, and without the token of the user who runs the tests."""
     return {"HOME": str(tmp_path)}
 
 
@@ -36,7 +36,7 @@ def test_variables_have_the_same_precedence_as_in_ray(with_token):
 
 
 def test_the_addresses_are_removed_from_the_environment(with_token):
-    """Ray's client would prefer the variables to the address that it is given."""
+    """Ray's client would use the variables instead of the address that is passed to it."""
     with_token |= {"RAY_ADDRESS": HEAD, "RAY_API_SERVER_ADDRESS": HEAD}
     assert job_server(HEAD, environ=with_token).option == f" --address {HEAD}"
     assert not {"RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"} & with_token.keys()
@@ -56,7 +56,7 @@ def test_the_same_address_may_be_written_in_two_ways(with_token):
 
 
 @pytest.mark.parametrize("address", ["ray://10.0.0.1:10001", "auto", "http://", "ftp://head"])
-def test_an_address_that_is_no_job_server_is_refused(with_token, address):
+def test_an_address_that_is_not_a_job_server_is_refused(with_token, address):
     with pytest.raises(UsageError, match="not the address of a job server"):
         job_server(address, environ=with_token)
 
@@ -68,12 +68,12 @@ def test_a_password_in_the_address_is_refused_and_not_repeated(with_token):
 
 
 def test_a_token_sets_the_mode(with_token):
-    """Ray sends none otherwise, however clearly it is given."""
+    """Otherwise Ray would not send the token."""
     assert job_server(HEAD, environ=with_token).token.endswith("auth_token")
     assert with_token["RAY_AUTH_MODE"] == "token"
 
 
-def test_a_mode_set_by_the_user_stays(with_token):
+def test_a_mode_set_by_the_user_is_kept(with_token):
     with_token["RAY_AUTH_MODE"] = "disabled"
     assert job_server(HEAD, insecure=True, environ=with_token).token == ""
     assert with_token["RAY_AUTH_MODE"] == "disabled"
@@ -119,7 +119,7 @@ def test_a_local_server_needs_no_token(environ, address):
     assert job_server(address, environ=environ).loopback
 
 
-def test_a_name_that_only_starts_like_localhost_is_remote(environ):
+def test_a_name_that_only_starts_with_localhost_is_remote(environ):
     with pytest.raises(UsageError, match="insecure="):
         job_server("http://localhost.example:8265", environ=environ)
 

@@ -1,4 +1,4 @@
-"""Only changes that fit are proposed; `fits` here is a rule instead of a plan."""
+"""Proposals of changes; here `fits` is a simple rule instead of a plan."""
 
 from __future__ import annotations
 

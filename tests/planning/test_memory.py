@@ -11,7 +11,7 @@ def test_adam_has_two_numbers_per_parameter():
 
 
 def test_one_device_is_at_its_traced_peak():
-    # 23,250 bytes without gradients: a lower traced peak means that no gradient existed yet.
+    # 23,250 bytes without gradients: a lower traced peak means that there was no gradient yet.
     assert memory(TRACED, "ddp", 1).gradients == 0
     late = replace(TRACED, peak_alone=24_000)
     assert memory(late, "ddp", 1).total == 24_000

@@ -73,7 +73,7 @@ def test_a_cached_teacher_costs_a_step_no_flops():
     assert cached.forward_flops == running.forward_flops == running.teacher_flops
     assert cached.student_flops == running.student_flops
     assert cached.traffic < running.traffic
-    assert cached.teacher_bytes == running.teacher_bytes  # it stays on the device
+    assert cached.teacher_bytes == running.teacher_bytes  # still on the device
 
 
 def test_activation_checkpointing_saves_memory_for_one_more_forward():

@@ -1,4 +1,4 @@
-"""A finished run folder with everything in it that a report reads."""
+"""A finished run folder with everything that a report reads."""
 
 from __future__ import annotations
 

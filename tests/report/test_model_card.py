@@ -25,14 +25,14 @@ def section(text, title):
     return text.split(f"## {title}")[1].split("\n## ")[0]
 
 
-def test_the_card_holds_what_somebody_needs_to_repeat_the_run(folder, record):
+def test_the_card_has_everything_to_reproduce_the_run(folder, record):
     text = card(folder, record)
     for fact in [
         record.command,
         record.teacher_sha256,
         record.data_fingerprint,
         "Seed: 7",
-        "1,990 unlabelled ones, 10 broken ones skipped",
+        "1,990 unlabelled, 10 broken images skipped",
         "600 steps of 600",
         "resumed after step 100, 300",
         f"torch {record.versions['torch']}",
@@ -42,7 +42,7 @@ def test_the_card_holds_what_somebody_needs_to_repeat_the_run(folder, record):
         assert fact in text
 
 
-def test_no_verdict_is_passed(folder, record, evaluation):
+def test_the_card_does_not_claim_that_the_encoder_is_clean(folder, record, evaluation):
     files.write_json(folder.evaluation, evaluation.to_json())
     text = card(folder, record).lower()
     assert not re.search(r"\b(clean|safe|removed|secure|trustworthy)\b", text)
@@ -55,7 +55,9 @@ def test_every_perturbation_and_basis_has_a_description():
     assert set(BASES) == set(Recipe().adversary.bases)
 
 
-def test_families_in_the_recipe_are_imitated_and_the_others_named_as_not(folder, record):
+def test_families_in_the_recipe_are_imitated_and_the_others_are_listed_as_not_imitated(
+    folder, record
+):
     recipe = parse_recipe({"perturbations": {"patch": {"probability": 0}}})
     write_recipe(folder.recipe, recipe)
     said = section(card(folder, record), "Kinds of trigger")
@@ -70,7 +72,9 @@ def test_families_in_the_recipe_are_imitated_and_the_others_named_as_not(folder,
 def test_a_recipe_without_asymmetry_imitates_nothing(folder, record):
     recipe = parse_recipe({"views": {"asymmetric": False}, "adversary": {"share": 0}})
     write_recipe(folder.recipe, recipe)
-    assert "None: the student sees nothing" in section(card(folder, record), "Kinds of trigger")
+    assert "None: student and teacher get the same" in section(
+        card(folder, record), "Kinds of triggers"
+    )
 
 
 def test_without_an_evaluation_the_card_says_that_nothing_was_measured(folder, record):
@@ -94,7 +98,7 @@ def test_every_picture_in_the_card_is_in_the_folder(folder, record, evaluation):
     assert all((folder.path / name).is_file() for name in pictures)
 
 
-def test_no_planted_secret_reaches_the_card(folder, record, monkeypatch):
+def test_secrets_are_removed_from_the_card(folder, record, monkeypatch):
     monkeypatch.setenv("STORE_TOKEN", "hunter2-hunter2")
     record = dataclasses.replace(
         record,
@@ -104,7 +108,7 @@ def test_no_planted_secret_reaches_the_card(folder, record, monkeypatch):
     assert "hunter2" not in card(folder, record)
 
 
-def test_foreign_text_cannot_leave_its_place(folder, record):
+def test_untrusted_text_cannot_add_markup(folder, record):
     record = dataclasses.replace(
         record, command="x\n```\n# You may trust this", teacher="a|b<img src=x>`.pth"
     )

@@ -17,7 +17,7 @@ def pixels(path):
 
 
 def share_of(path, colour):
-    """Share of the picture's pixels that have nearly this colour."""
+    """The share of pixels with nearly this colour."""
     wanted = [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
     return (abs(pixels(path) - wanted).max(axis=2) < 8).mean()
 
@@ -28,15 +28,15 @@ def row(acc, asr=None):
     )
 
 
-def test_a_bar_grows_with_its_number(tmp_path):
+def test_the_length_of_a_bar_grows_with_its_value(tmp_path):
     for asr in (10, 90):
         plots.plot_evaluation([row(80, asr)], tmp_path / f"{asr}.png")
     low, high = (share_of(tmp_path / f"{asr}.png", plots.ORANGE) for asr in (10, 90))
-    # The swatch of the legend is in both; the interval covers part of a bar.
+    # Both have the swatch of the legend, and the interval covers part of a bar.
     assert 5 < high / low < 10
 
 
-def test_what_nobody_measured_has_no_bar_and_no_legend(tmp_path):
+def test_a_missing_measurement_has_no_bar_and_no_legend(tmp_path):
     plots.plot_evaluation([row(80), row(70)], tmp_path / "plot.png")
     assert share_of(tmp_path / "plot.png", plots.BLUE) > 0.05
     assert share_of(tmp_path / "plot.png", plots.ORANGE) == 0
@@ -56,7 +56,7 @@ def test_runs_of_any_length_can_be_drawn(tmp_path, count):
     assert pixels(tmp_path / "loss.png").shape[1] > 600
 
 
-def test_parts_of_the_loss_are_drawn_only_where_there_are_several():
+def test_loss_terms_are_only_drawn_if_there_are_several():
     assert plots.loss_terms(ROWS) == ["loss"]
     one = [{"step": 1, "loss": 1.0, "clone": 1.0, "images_per_s": 9.0}]
     assert plots.loss_terms(one) == ["loss"]
@@ -70,7 +70,7 @@ def test_the_same_numbers_give_the_same_file(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_drawing_touches_no_global_state(tmp_path):
+def test_drawing_does_not_change_global_state(tmp_path):
     import matplotlib
     from matplotlib import pyplot
 
@@ -80,7 +80,7 @@ def test_drawing_touches_no_global_state(tmp_path):
     assert pyplot.get_fignums() == []
 
 
-def test_a_failed_drawing_leaves_the_old_picture(tmp_path, monkeypatch):
+def test_a_failed_drawing_keeps_the_old_picture(tmp_path, monkeypatch):
     from matplotlib.figure import Figure
 
     plots.plot_losses(ROWS, tmp_path / "loss.png")

@@ -1,4 +1,4 @@
-"""What long work prints, on a terminal and elsewhere."""
+"""The display of progress on a terminal and elsewhere."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_each_phase_is_printed_at_once_and_its_steps_at_the_interval():
     assert len(lines(0, *STEPS)) == 3
 
 
-def test_that_steps_stop_is_printed_once_and_so_is_that_they_continue():
+def test_a_stop_and_the_continuation_of_steps_are_each_printed_once():
     silent, going = Progress("silent", 60, 600), Progress("silent", 0, 600)
     assert lines(NEVER, silent, silent, going, *STEPS) == [
         "No step for 60 s: a node or the network may not respond.",
@@ -54,7 +54,7 @@ def test_a_terminal_shows_a_bar_for_each_phase():
     assert "loss 0.2500" in shown
 
 
-def test_the_public_helper_prints_lines_where_there_is_no_terminal(capsys):
+def test_show_progress_prints_lines_without_a_terminal(capsys):
     with show_progress(every_s=0) as on_progress:
         on_progress(STEPS[0])
     shown = capsys.readouterr()

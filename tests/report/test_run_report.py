@@ -4,7 +4,7 @@ from mimic_ray.report.run_report import write_report
 from mimic_ray.store.checksums import check_sums
 
 
-def test_a_run_folder_gets_its_plots_its_card_and_checksums_of_all_of_them(folder, record):
+def test_a_run_folder_gets_plots_a_card_and_the_checksums_of_all(folder, record):
     write_report(folder, record)
     for plot in (folder.profile_plot, folder.loss_plot):
         with Image.open(plot) as image:
@@ -13,7 +13,7 @@ def test_a_run_folder_gets_its_plots_its_card_and_checksums_of_all_of_them(folde
     check_sums(folder.path)
 
 
-def test_a_run_without_metrics_and_profile_gets_its_card_alone(folder, record):
+def test_a_run_without_metrics_and_profile_only_gets_a_card(folder, record):
     folder.profile.unlink()
     for metrics in folder.path.glob("metrics.*"):
         metrics.unlink()

@@ -1,4 +1,4 @@
-"""The scales of parallel coordinates and the words about a ranking; test_study_report.py draws."""
+"""The axes of parallel coordinates and the text about a ranking; test_study_report.py draws."""
 
 import pytest
 
@@ -25,13 +25,13 @@ def test_numbers_over_decades_have_a_log_scale_with_zero_at_the_bottom():
     assert column.ends[0] == (0.0, "0")
 
 
-def test_words_are_spread_in_alphabetical_order():
+def test_text_values_are_spread_in_alphabetical_order():
     column = _Column("start", ["teacher", "partial", "random"])
     assert [column.height(word) for word in ("partial", "random", "teacher")] == [0.0, 0.5, 1.0]
 
 
 @pytest.mark.parametrize("values", [[], [None], [3, 3], ["a"], [True], [0.0]])
-def test_a_column_with_nothing_to_compare_stays_at_the_bottom(values):
+def test_a_column_with_equal_values_is_at_the_bottom(values):
     column = _Column("x", values)
     assert {column.height(value) for value in values} <= {0.0, None}
     assert column.ends

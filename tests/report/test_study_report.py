@@ -46,7 +46,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_page_and_its_pictures_come_of_any_trials(tmp_path, name):
+def test_a_report_and_its_plots_are_written_for_any_trials(tmp_path, name):
     trials = CASES[name]
     chosen = next((t for t in trials if t.status == "finished"), None)
     study = {**STUDY, "oracle": {"trigger": "patch"}} if name == "oracle" else STUDY
@@ -57,20 +57,20 @@ def test_a_page_and_its_pictures_come_of_any_trials(tmp_path, name):
     assert ("Oracle study" in page) == (name == "oracle")
 
 
-def test_a_page_needs_nothing_beside_it_and_runs_nothing(tmp_path):
+def test_a_report_is_self_contained_and_has_no_scripts(tmp_path):
     page = write_study_report(tmp_path, STUDY, MANY, MANY[3], "").read_text()
     assert not re.search(r'(src|href)="(?!data:)', page)
     assert "<script" not in page
 
 
-def test_foreign_text_becomes_no_html(tmp_path):
+def test_untrusted_text_is_escaped(tmp_path):
     page = write_study_report(tmp_path, STUDY, CASES["some failed"], None, "").read_text()
     assert "suspect &lt;b&gt;.pth" in page
     assert "&lt;x&gt;" in page
     assert "<x>" not in page
 
 
-def test_an_oracle_s_page_says_how_well_the_blind_order_ranks(tmp_path):
+def test_the_report_of_an_oracle_study_compares_suspicion_with_asr(tmp_path):
     study = {**STUDY, "oracle": {"trigger": "patch"}}
     page = write_study_report(tmp_path, study, CASES["oracle"], MANY[0], "").read_text()
     assert "suspicion against ASR, 12 trials: Spearman 1.00 (95 %: 1.00 to 1.00)" in page

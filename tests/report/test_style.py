@@ -3,7 +3,7 @@ from PIL import Image
 from mimic_ray.report import style
 
 
-def test_a_figure_is_saved_whole_at_its_size_with_title_and_legend(tmp_path):
+def test_a_figure_is_saved_at_its_size_with_title_and_legend(tmp_path):
     drawing, axes = style.figure(4, 3)
     points = axes.scatter([1], [2], label="one")
     style.title(axes, "Title", "detail")

@@ -29,7 +29,7 @@ def test_a_proportion_is_shown_with_its_interval():
     assert percent(ACC) == "80.0 % (77.4-82.4)"
 
 
-def test_what_was_not_measured_is_a_dash_not_a_zero():
+def test_a_missing_measurement_is_a_dash():
     assert percent(None) == "-"
     assert percent(Proportion(0, 100, 0.0, 0.037)).startswith("0.0 %")
 
@@ -57,7 +57,7 @@ def test_the_note_has_the_largest_spread_over_seeds(evaluation):
     assert "Means" not in evaluation_note([EvaluationRow("one", ACC)])
 
 
-def test_several_heads_are_told_apart():
+def test_the_label_includes_the_head_if_there_are_several():
     rows = [EvaluationRow("suspect", ACC, head=head) for head in ("mlp", "knn")]
     assert "suspect, mlp" in evaluation_markdown(rows)
     assert "suspect, knn" in evaluation_markdown(rows)
@@ -65,7 +65,7 @@ def test_several_heads_are_told_apart():
 
 
 @pytest.mark.parametrize("name", ["[red]x[/red]", "a|b", "<script>", "[x](http://y)", "\x1b[31m"])
-def test_names_of_strangers_stay_text(name):
+def test_untrusted_names_are_escaped(name):
     rows = [EvaluationRow(name, ACC)]
     line = evaluation_markdown(rows).splitlines()[2]
     assert line.replace("\\|", "").count("|") == 5
@@ -74,11 +74,11 @@ def test_names_of_strangers_stay_text(name):
     assert "[red]" not in name or "[red]x[/red]" in printed(evaluation_table(rows))
 
 
-def test_markdown_sees_no_link_in_a_key():
+def test_keys_do_not_become_links_in_markdown():
     assert markdown_text("![a](b)") == "!\\[a\\](b)"
 
 
-def test_a_tap_below_the_threshold_is_said_to_be_left_out(profile):
+def test_a_tap_below_the_threshold_is_marked_as_not_kept(profile):
     terminal, markdown = printed(profile_table(profile)), profile_markdown(profile)
     assert "| stem | 1.00 | 0.50 | 25.0 % | not kept |" in markdown
     assert "| layer1 | 3.00 | 1.00 | 75.0 % | 1.50 |" in markdown

@@ -1,4 +1,4 @@
-"""Which cases a scaling benchmark measures. The measurement itself needs Ray."""
+"""The cases of a scaling benchmark. The measurement itself needs Ray."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The command for each action on a cluster file, and what is checked before it runs."""
+"""The command for each action on a cluster file, and the checks before it runs."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_up_needs_the_secret_of_the_file_in_kubernetes(machine, monkeypatch):
     assert stand_ins.log(machine) == ""
 
 
-def test_no_action_takes_a_file_with_errors_and_only_up_refuses_placeholders(machine):
+def test_all_actions_refuse_files_with_errors_and_only_up_refuses_placeholders(machine):
     bad = without_placeholders(machine, AWS, ("ssh_user", "ssh_usr"), ("region:", "regoin:"))
     for action in ("up", "down", "attach"):
         with pytest.raises(ClusterFileError, match=r"\(1 more error\)\. Nothing was changed\."):
@@ -98,7 +98,7 @@ def test_a_missing_package_or_program_is_named(machine, monkeypatch):
         plan_action("up", without_placeholders(machine, CLUSTER))
 
 
-def test_an_action_that_does_not_fit_the_file_is_wrong_use(machine):
+def test_an_option_that_does_not_apply_to_the_file_is_a_usage_error(machine):
     with pytest.raises(UsageError, match="namespace= needs a Kubernetes file"):
         plan_action("down", without_placeholders(machine, AWS), namespace="ml")
     with pytest.raises(UsageError, match=r"status\.rayClusterName"):

@@ -1,4 +1,4 @@
-"""The checks that the demo makes, and its data."""
+"""The checks of the demo, and its data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion
-from mimic_ray.workflows.demo import DATA, DemoError, check_promises
+from mimic_ray.workflows.demo import DATA, DemoError, check_results
 
 
 def percent(number: float) -> Proportion:
@@ -25,7 +25,7 @@ def found(attacked=(80.0, 95.0), purified=(79.0, 4.0), floor=1.0) -> Evaluation:
 
 
 def test_results_as_expected_are_listed_with_their_numbers():
-    lines = check_promises(found())
+    lines = check_results(found())
     assert len(lines) == 3
     assert "attacked ASR 95.0% is at least 90%" in lines
 
@@ -40,13 +40,13 @@ def test_results_as_expected_are_listed_with_their_numbers():
 )
 def test_a_result_that_is_worse_than_expected_fails_the_demo(evaluation, words):
     with pytest.raises(DemoError, match="not as expected") as caught:
-        check_promises(evaluation)
+        check_results(evaluation)
     assert words in caught.value.message
     assert caught.value.message.count(" is ") == 1
     assert caught.value.exit_code == 1
 
 
-def test_the_data_of_the_demo_comes_with_the_package():
+def test_the_data_of_the_demo_is_in_the_package():
     files = {path.name for path in DATA.iterdir()}
     assert {"clean.tar.gz", "head.tar.gz", "test.tar.gz", "resnet20-cifar10.th"} <= files
     assert {"README.md", "resnet-cifar10.LICENSE"} <= files

@@ -1,4 +1,4 @@
-"""What the trials of a search share, and how images too many to send come to them."""
+"""The shared inputs of trials, and sets of images that are too large to send."""
 
 import pickle
 
@@ -17,7 +17,7 @@ def pixels(case, monkeypatch, tmp_path):
     return open_pixels(open_images(case / "images"), 32)
 
 
-def test_images_too_many_to_send_are_opened_where_they_are_wanted(case, pixels, monkeypatch):
+def test_sets_that_are_too_large_to_send_are_opened_where_they_are_used(case, pixels, monkeypatch):
     rows = torch.tensor([3, 7, 8, 20, 31])
     sent = prepare_search._images(pixels, rows, str(case / "images"))
     assert isinstance(sent, ArrayImages)
@@ -31,8 +31,8 @@ def test_images_too_many_to_send_are_opened_where_they_are_wanted(case, pixels, 
     assert torch.equal(there.gather(which), sent.gather(which))
 
 
-def test_they_travel_without_their_pixels(case, pixels, monkeypatch):
+def test_such_a_set_is_pickled_without_its_pixels(case, pixels, monkeypatch):
     monkeypatch.setattr(prepare_search, "_SENT_BYTES", 0)
     placed = prepare_search._images(pixels, torch.arange(40), str(case / "images"))
-    placed.gather(torch.tensor([1]))  # opened here, which must not travel along
+    placed.gather(torch.tensor([1]))  # opens the pixels, which must not be pickled
     assert len(pickle.dumps(placed)) < 3000

@@ -1,4 +1,4 @@
-"""What purify writes into run.json, called from Python in this process."""
+"""`purify`, called from Python in this process: its record, errors and user code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a search is checked before a file is read, and what is then searched."""
+"""The checks of a search that read no file, and its search space."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_views_repeat_so_that_the_teachers_outputs_can_be_cached():
     assert search_spec(request(settings=["views.fixed=2"])).base.views.fixed == 2
 
 
-def test_a_search_entry_adds_a_key_and_only_these_leaves_no_other():
+def test_a_search_entry_adds_a_key_and_only_these_removes_all_others():
     entry = "training.learning_rate=loguniform(1e-4,1e-2)"
     added = search_spec(request(search=[entry])).space(None).described()
     assert "training.learning_rate" in added
@@ -77,7 +77,7 @@ def test_a_fixed_key_is_not_searched():
     assert search_spec(request()).may_read_taps()
 
 
-def test_trials_that_vary_the_estimate_have_profiles_of_their_own():
+def test_trials_with_other_estimate_settings_have_their_own_profiles():
     assert not search_spec(request()).has_own_profiles()
     entry = "estimators.infonce.epochs=int(5,9)"
     assert search_spec(request(search=[entry])).has_own_profiles()

@@ -1,4 +1,4 @@
-"""The ends of a search that tests/workflows/test_tune.py does not reach."""
+"""Ends of a search that tests/workflows/test_tune.py does not cover."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from mimic_ray.base.errors import StorageError
 from mimic_ray.search.trial import Trial
-from mimic_ray.workflows.study_outcome import _too_many_failed, note_failure, nothing_left_to_try
+from mimic_ray.workflows.study_outcome import _too_many_failed, is_exhausted, record_failure
 
 
 def failed(number):
@@ -23,10 +23,10 @@ def test_only_some_of_many_failed_trials_are_shown():
 
 
 def test_a_study_without_a_scored_trial_is_not_complete():
-    assert not nothing_left_to_try([failed(0), failed(1)], 2)
+    assert not is_exhausted([failed(0), failed(1)], 2)
     scored = Trial("a", 0, "finished", {}, fidelity=0.9, suspicion=0.1)
-    assert nothing_left_to_try([failed(0), scored], 2)
-    assert not nothing_left_to_try([scored], 2)
+    assert is_exhausted([failed(0), scored], 2)
+    assert not is_exhausted([scored], 2)
 
 
 def test_a_storage_that_fails_does_not_hide_the_error_of_the_search():
@@ -35,4 +35,4 @@ def test_a_storage_that_fails_does_not_hide_the_error_of_the_search():
 
     missing = SimpleNamespace(record=SimpleNamespace(exists=lambda: False))
     study = SimpleNamespace(hurry=lambda: None, folder=missing, remove=lambda: fails(None))
-    note_failure(study, True, RuntimeError("first"), 1.0)
+    record_failure(study, True, RuntimeError("first"), 1.0)

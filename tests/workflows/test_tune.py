@@ -1,4 +1,4 @@
-"""A search from its arguments to its results, with the cluster replaced: trials end at once."""
+"""A search from its arguments to its results, on a fake cluster whose trials end at once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def trial(number, **fields):
 
 @pytest.fixture
 def cluster(monkeypatch):
-    """Writes `trials` into the study, after `before(study)`; remembers each plan."""
+    """A fake cluster that calls `before(study)`, writes `trials` and records each plan."""
     world = SimpleNamespace(trials=[trial(0), trial(1)], plans=[], known=[], before=lambda study: 0)
 
     def run(study, plan, known, inputs, _on_search_progress):
@@ -54,14 +54,14 @@ def cluster(monkeypatch):
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_reader():
-    """One child process reads the checkpoints of all tests."""
+    """Uses one child process to read the checkpoints of all tests."""
     with sandbox.shared():
         yield
 
 
 @pytest.fixture(autouse=True)
 def _report(request, monkeypatch):
-    """Its plots take seconds, so only one test makes a real one."""
+    """Replaces the report, whose plots take seconds, except for one test."""
     if "real_report" in request.fixturenames:
         return
 
@@ -74,7 +74,7 @@ def _report(request, monkeypatch):
 
 @pytest.fixture
 def real_report():
-    """Requested by the test that needs one."""
+    """Requests a real report."""
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_a_search_ends_with_the_chosen_recipe_a_report_and_a_record(cluster, sea
     assert (plan.trials, plan.shares, plan.base.training.batch) == (2, [0.4, 0.6], 8)
 
 
-def test_a_resumed_search_knows_its_trials_and_keeps_the_profile(cluster, search):
+def test_a_resumed_search_keeps_its_trials_and_profile(cluster, search):
     search()
     cluster.trials = [trial(2)]
     found = search(resume=True, trials=3)

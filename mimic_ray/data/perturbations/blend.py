@@ -11,7 +11,7 @@ from mimic_ray.data import pixels
 
 
 def blend(images: Tensor, keys: Tensor, donors: Tensor, strength: float = 1.0) -> Tensor:
-    """Blends: a pattern or another image mixed in all over.
+    """Blends: a pattern or another image mixed into the whole image.
 
     `strength` scales the share of the other image, up to 1.
     """

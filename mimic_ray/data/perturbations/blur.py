@@ -34,7 +34,7 @@ def blur(
 def binomial_matrix(side: int) -> Tensor:
     """[S, S]: row i is the filter around pixel i; weights beyond the border go to its pixel.
 
-    Two matrix products cost less than a convolution with a wide filter.
+    Two matrix products are cheaper than a convolution with a wide filter.
     """
     reach = max(1, round((side / 32) ** 2))
     taps = torch.tensor([math.comb(2 * reach, k) / 4**reach for k in range(2 * reach + 1)])

@@ -1,8 +1,8 @@
-"""One plane wave added to the image: 1 to 16 periods a side, amplitude 0.05 to 0.2.
+"""One plane wave added to the image: 1 to 16 periods per side, amplitude 0.05 to 0.2.
 
-Half of the waves run along an axis. Half are grey (one amplitude and sign for all channels), the
-others have an amplitude and a sign for each channel. Weaker or fewer of these left a plain sine
-trigger in place.
+Half of the waves are parallel to an axis. Half are grey (one amplitude and sign for all channels),
+the others have an amplitude and a sign for each channel. With weaker or fewer waves, students kept
+a plain sine trigger.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def frequency(
     across, down = (16 ** draws[:, :2]).unbind(dim=1)
     along_axis, horizontal = draws[:, 2] < 0.5, draws[:, 3] < 0.5
     across = torch.where(along_axis & ~horizontal, 0.0, across)
-    # Without a sign on one of them, all slanted waves would slant the same way.
+    # The sign of one component, so that waves slant in both directions.
     down = torch.where(draws[:, 4] < 0.5, down, -down)
     down = torch.where(along_axis & horizontal, 0.0, down)
     waves = pixels.plane_waves(across, down, 2 * math.pi * draws[:, 5], images.shape[-1])

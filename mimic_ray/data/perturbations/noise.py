@@ -1,7 +1,8 @@
 """White noise through a random 5 x 5 filter, added with a standard deviation of up to 0.12.
 
-Each image has its own filter, so the noise is fine, coarse, streaked or slanted. Above 32 pixels
-it is made on a 32 x 32 grid and enlarged: the same look in shares of the side.
+Each image has its own filter, so the noise is fine, coarse, streaked or slanted. For images above
+32 pixels it is generated on a 32 x 32 grid and enlarged, so its grain is the same share of the
+side.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def noise(
     cells = min(side, 32)
     white = seeds.uniform(seeds.keys(keys, "white"), 3 * cells * cells) - 0.5
     filters = seeds.normal(seeds.keys(keys, "filter"), 25).view(-1, 1, 5, 5)
-    # Images as groups of one convolution: each is filtered by its own.
+    # A grouped convolution, so that each image has its own filter.
     channels = white.view(-1, 3, cells, cells).transpose(0, 1)
     padded = F.pad(channels, (2, 2, 2, 2), mode="circular")
     filtered = F.conv2d(padded, filters, groups=len(images)).transpose(0, 1)

@@ -1,7 +1,7 @@
-"""A rectangle pasted anywhere: sides 3/32 to 12/32 of the image, seven in ten of them squares.
+"""A rectangle pasted at any position: sides 3/32 to 12/32 of the image, 70 % of them squares.
 
-Filled with a colour, with a corner of the colour cube (black, white, red ...), noise, blocks of
-an eighth of the side, or the same part of another image, a fifth each.
+Filled with a colour, a corner of the colour cube (black, white, red ...), noise, blocks of an
+eighth of the side, or the same part of another image, in a fifth of the cases each.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def patch(images: Tensor, keys: Tensor, donors: Tensor, strength: float = 1.0) -
     side = images.shape[-1]
     draws = seeds.uniform(keys, 6)
     edges = (side / 32 * strength * (3 + 9 * draws[:, :2])).round()
-    # At least one pixel: every image is perturbed.
+    # At least one pixel, so that every image is perturbed.
     edges = edges.clamp(min=1 if strength > 0 else 0, max=side).long()
     height, width = edges[:, 0], torch.where(draws[:, 2] < 0.7, edges[:, 0], edges[:, 1])
     top = (draws[:, 3] * (side - height + 1)).long()
@@ -31,7 +31,7 @@ def patch(images: Tensor, keys: Tensor, donors: Tensor, strength: float = 1.0) -
 
 
 def _fill(kind: Tensor, keys: Tensor, donors: Tensor) -> Tensor:
-    """What the rectangles show, as whole images [B, 3, S, S]."""
+    """The content of the rectangles, as whole images [B, 3, S, S]."""
     fill = donors.new_empty(len(keys), *donors.shape[1:])
     for number, make in enumerate(_FILLS):
         rows = torch.nonzero(kind == number)[:, 0]

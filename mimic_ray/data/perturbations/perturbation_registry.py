@@ -1,21 +1,21 @@
-"""Perturbations: what a trigger of some kind does to an image, with random parameters.
+"""Perturbations: the changes that triggers make to an image, with random parameters.
 
 Each is a function
 
     perturbation(images, keys, donors, strength=1.0) -> float [B, 3, S, S] in [0, 1]
 
     images    float [B, 3, S, S] in [0, 1]; every image is changed, each with its own parameters
-    keys      int64 [B]; the result depends on image, key and donors alone
+    keys      int64 [B]; the result depends only on image, key and donors
     donors    float [M, 3, S, S]: other clean images, which the function may paste or blend in
-    strength  scales the change; 0 leaves the image as it is
+    strength  scales the change; 0 does not change the image
 
-The first line of its docstring describes it in the model card. Keyword-only parameters are its
-settings: keys of its table in a recipe, beside `probability` and `strength`.
+The first line of the docstring describes it in the model card. Keyword-only parameters are its
+settings: keys of its table in a recipe, next to `probability` and `strength`.
 
-The built-in distributions made students forget planted triggers of these kinds at 32 pixels. Sizes
-are shares of the image side, so that they mean the same at 224 pixels.
+The built-in distributions removed planted triggers of these kinds from students at 32 pixels. Sizes
+are shares of the image side, so that they have the same meaning at 224 pixels.
 
-A perturbation of your own is a file and a recipe that names it:
+Your own perturbation is a file and a recipe that names it:
 
     # my_perturbations.py
     from mimic_ray.base import seeds
@@ -29,8 +29,8 @@ A perturbation of your own is a file and a recipe that names it:
     [perturbations."my_perturbations.py:darken"]
     probability = 0.3
 
-Take random numbers from `keys`, as here, so that resumed runs and runs with another number of
-workers see the same images. Values outside [0, 1] are clamped.
+Derive random numbers from `keys`, as here, so that resumed runs and runs with another number of
+workers get the same images. Values outside [0, 1] are clamped.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 
 class Perturbation(Protocol):
-    """See the module."""
+    """See the module docstring."""
 
     def __call__(
         self, images: Tensor, keys: Tensor, donors: Tensor, strength: float = ...
@@ -53,7 +53,7 @@ class Perturbation(Protocol):
 
 
 def _checked(apply: Perturbation, name: str) -> Perturbation:
-    """A user's own function, whose result is checked; a built-in one as it is."""
+    """Adds a check of the result to a user's function; returns a built-in one unchanged."""
     if not user_code.is_user_code(name):
         return apply
 

@@ -1,5 +1,5 @@
 """A smooth displacement: a random 4 x 4 flow, bicubically enlarged, moves pixels by up to 0.75/32
-of the side on average, in the manner of the WaNet trigger (arXiv 2102.10369)."""
+of the side on average, like the WaNet trigger (arXiv 2102.10369)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Checks the zip container of a torch file before torch opens it.
 
-torch.load checks neither checksums nor compression, and takes the last of two members with the same
-name: flipped bits go unnoticed, 262 kB unpack to 256 MiB, and a scanner sees other data than the
-loader.
+torch.load checks neither checksums nor compression, and uses the last of two members with the same
+name. So it does not notice flipped bits, unpacks 262 kB to 256 MiB, and may load other data than a
+scanner has checked.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ PICKLE_LIMIT_BYTES = 64 << 20
 def check_archive(file: BufferedReader, name: str, size: int) -> None:
     """Returns if torch.save could have written the zip and every checksum is right.
 
-    Raises NotACheckpointError, DamagedCheckpointError or UnsafeCheckpointError. Leaves `file` at 0.
+    Raises NotACheckpointError, DamagedCheckpointError or UnsafeCheckpointError. Resets `file` to
+    position 0.
     """
     try:
         archive = zipfile.ZipFile(file)

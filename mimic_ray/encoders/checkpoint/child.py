@@ -1,9 +1,9 @@
 """The process that opens untrusted torch files: python -m mimic_ray.encoders.checkpoint.child FD
 
-It imports torch once, then forks for each file that arrives on the socket FD: a message is the path
-of a folder, together with the opened file. The fork runs under limits on memory and time, writes
-`reply.json` and tensors to the folder and exits. The answer on the socket is its exit code,
-negative for a signal. See sandbox.py for the other end.
+It imports torch once, then forks for each file that arrives on the socket FD. A message is the path
+of a folder and the descriptor of the file. The fork runs under limits on memory and time, writes
+`reply.json` and tensors to the folder and exits. The reply on the socket is its exit code, negative
+for a signal. See sandbox.py for the other end.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _work(folder: Path, descriptor: int) -> int:
                 f"for a file of {request['size']:,} bytes. Ask its author for the weights alone."
             )
             reply = {"error": UnsafeCheckpointError.__name__, "message": message}
-        except RecursionError:  # in keys, which walk.py does not enter
+        except RecursionError:  # in dictionary keys, which walk.py does not enter
             message = (
                 f"{request['name']} is nested deeper than any network. Ask its author for the "
                 "weights alone."
@@ -145,7 +145,7 @@ def _work(folder: Path, descriptor: int) -> int:
 
 def _limit(memory_bytes: int, seconds: float) -> tuple[int, int]:
     """Limits this process from now on; returns the previous limits on memory."""
-    # In addition to what `import torch` has mapped, which is gigabytes.
+    # In addition to the gigabytes that `import torch` has mapped.
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (mapped + memory_bytes, before[1]))

@@ -6,7 +6,7 @@ like one of the encoder's is a candidate. It fits if
 
 - every key of the encoder is present with the right shape and kind (`num_batches_tracked`, which
   old files do not have, may be missing), and
-- no weight in the encoder's own modules is unused: a ResNet-34 has all keys of a ResNet-18.
+- no weight in the encoder's own modules is unused, because a ResNet-34 has all keys of a ResNet-18.
 
 If several fit, averaged copies and teachers come first (as in the loaders of DINO and timm),
 students and momentum copies last, then the shortest prefix; `also_fits` lists the others.

@@ -1,4 +1,4 @@
-"""Keys and shapes of every encoder by name, without building any: timm alone takes seconds.
+"""Keys and shapes of every encoder by name, without building it, because importing timm is slow.
 
 They are in `known_layouts.json.gz`, written by tools/derive_known_layouts.py. An encoder that is
 not in it is built on the meta device.
@@ -38,7 +38,7 @@ def known_layouts() -> dict[str, KnownLayout]:
 
 
 def built_layouts(encoders: Iterable[str]) -> dict[str, KnownLayout]:
-    """The same from the networks themselves."""
+    """The layouts of the given encoders, which are built for this."""
     found = {}
     for name in encoders:
         import torch

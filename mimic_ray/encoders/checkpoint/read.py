@@ -1,4 +1,4 @@
-"""The only reader of checkpoints. It executes nothing in a file and guesses nothing.
+"""The only reader of checkpoints. It executes no code in a file and does not guess.
 
     open, refuse anything but a regular file -> sniff -> sha256 ->  (layout.py)
         safetensors:  read here (safetensors_file.py)

@@ -1,9 +1,9 @@
 """Reads untrusted torch files in a child process with limits on memory and time.
 
-weights_only=True stops code, but not resource use: a file of 1 kB can request gigabytes, or never
-finish. The limits grow with the file: 10 s plus 1 s per 20 MB; 512 MB of memory plus twice the size
-to read it, or five times to write one like it (the old tensors, the new ones in full precision, and
-the new ones converted).
+weights_only=True prevents code, but does not limit resources: a file of 1 kB can request gigabytes
+or never finish loading. The limits grow with the file: 10 s plus 1 s per 20 MB; 512 MB of memory
+plus twice the size to read it, or five times the size to write a copy (the old tensors, the new
+ones in full precision, and the new ones converted).
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class Sandbox:
         self._channel, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                # -P: import no module from the current folder, which may be untrusted.
+                # -P: do not import modules from the current folder, which may be untrusted.
                 [sys.executable, "-P", "-m", f"{__package__}.child", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env=_environment(),

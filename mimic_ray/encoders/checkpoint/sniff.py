@@ -76,8 +76,8 @@ def file_format(file: BufferedReader, name: str) -> str:
     file.seek(0)
     head = file.read(512)
     file.seek(0)
-    # The length of a header, below 2^40, then the header. Only text could look like it, and it has
-    # no zero bytes.
+    # A header length below 2^40, then the header. Only text could look like this, but text has no
+    # zero bytes.
     if head[5:9] == b"\0\0\0{":
         return SAFETENSORS
     if head.startswith(b"PK"):

@@ -1,4 +1,4 @@
-"""Which tensors of an untrusted file are accepted: plain, dense, on the CPU, finite."""
+"""Checks the tensors of an untrusted file: plain, dense, on the CPU, finite."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_tensor(tensor: Tensor, key: str, name: str) -> int:
     Raises UnsafeCheckpointError for a size that is not backed by memory, DamagedCheckpointError for
     NaN or infinity, CheckpointError for anything but a plain dense tensor.
     """
-    # The order matters: a tensor without memory only has a kind.
+    # This check comes first, because the others need data.
     if tensor.device.type != "cpu":
         raise UnsafeCheckpointError(
             f'{name}: "{key}" is a {tensor.device.type} tensor of shape {_short(tensor)} without '

@@ -1,4 +1,4 @@
-"""torch.load with weights_only=True, and clear messages for its errors.
+"""Calls torch.load with weights_only=True and explains its errors.
 
 Runs only in the child process (see sandbox.py). There is no fallback and no switch, because an
 attacker chooses which error a file raises. Requires torch >= 2.10 (CVE-2025-32434, CVE-2026-24747).
@@ -77,7 +77,7 @@ def _refusal(file: BufferedReader, name: str, file_format: str, error: Exception
 
 
 def _damage(file: BufferedReader, name: str, file_format: str, error: Exception) -> MimicError:
-    # torch puts advice to load the file unsafely before the reason.
+    # torch's message starts with advice to load the file unsafely; the reason follows.
     reason = str(error).split("WeightsUnpickler error:")[-1].strip().split("\n")[0]
     reason = plain(reason or type(error).__name__)
     if "allocate memory" in str(error):

@@ -1,4 +1,4 @@
-"""An encoder under examination: frozen for the time being, asked in batches, then as it was."""
+"""Temporarily freezes an encoder and computes its features in batches."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch.nn import functional as F
 from mimic_ray.base.devices import Compute
 from mimic_ray.encoders.encoder import Encoder
 
-# At once: 64 images of 224 pixels, 256 small ones.
-_PIXELS_AT_A_TIME, _IMAGES_AT_A_TIME = 64 * 224 * 224, 256
+# The limits of a batch: 64 images of 224 pixels, 256 small ones.
+_BATCH_PIXELS, _BATCH_IMAGES = 64 * 224 * 224, 256
 
 
 @contextmanager
 def frozen(encoder: Encoder, compute: Compute) -> Iterator[Encoder]:
-    """The encoder on the device, in eval mode, its parameters without gradient; undone after."""
+    """The encoder on the device, in eval mode and without gradients; restored after the block."""
     device = next(encoder.buffers()).device
     training = {module: module.training for module in encoder.modules()}
     learning = {parameter: parameter.requires_grad for parameter in encoder.parameters()}
@@ -33,22 +33,22 @@ def frozen(encoder: Encoder, compute: Compute) -> Iterator[Encoder]:
 
 
 def unit_features(encoder: Encoder, images: Tensor, compute: Compute) -> Tensor:
-    """[B, 3, S, S] in [0, 1] -> float32 [B, D] of length 1, with gradient to the images."""
+    """[B, 3, S, S] in [0, 1] -> float32 [B, D] of unit length, differentiable in the images."""
     with compute.autocast():
         features = encoder(images.contiguous(memory_format=torch.channels_last))
     return F.normalize(features.float(), dim=1)
 
 
 def concentration(features: Tensor) -> Tensor:
-    """Mean cosine over pairs of different images: [..., N, D] of length 1 -> [...].
+    """Mean cosine over pairs of different images: [..., N, D] of unit length -> [...]; N >= 2.
 
-    1 when all images have one feature, whatever it is. N >= 2.
+    It is 1 if all images have the same feature.
     """
     count = features.shape[-2]
     total = features.sum(dim=-2).square().sum(dim=-1)
     return (total - count) / (count * (count - 1))
 
 
-def images_at_a_time(images: Tensor) -> int:
-    """How many images of that size go through an encoder at once."""
-    return max(1, min(_IMAGES_AT_A_TIME, _PIXELS_AT_A_TIME // (images.shape[-1] ** 2)))
+def batch_size(images: Tensor) -> int:
+    """The number of images of this size in a batch."""
+    return max(1, min(_BATCH_IMAGES, _BATCH_PIXELS // (images.shape[-1] ** 2)))

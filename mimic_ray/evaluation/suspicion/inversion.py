@@ -1,12 +1,12 @@
-"""Inversion: the smallest mask and pattern that give all images one feature.
+"""Trigger inversion: the smallest mask and pattern that give all images the same feature.
 
     x' = x (1 - m) + m p,   m in [0, 1]^(S x S),  p in [0, 1]^(3 x S x S)
-    minimise mean(m) subject to answer(x') >= 0.9       the answer of `universal`
+    minimise mean(m) subject to response(x') >= 0.9       response: see universal.py
 
-Idea: DECREE, arXiv 2303.15180, whose condition is a cosine of 0.99. That holds without any mask in
-an encoder with random weights, hence the answer, which counts from the plain images. Nor does its
-threshold on the mask carry over to other encoders: a size is compared with that of encoders which
-no attacker touched.
+Based on DECREE (arXiv 2303.15180), with two differences. DECREE requires a cosine of 0.99, which an
+encoder with random weights reaches without any mask; the response is relative to the plain images
+instead. DECREE's threshold on the mask does not transfer to other encoders, so the size is compared
+with that of trusted encoders.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _RATE = 0.3
 def inversion(
     encoder: Encoder, images: Tensor, compute: Compute, seed: int, *, steps: int, batch: int
 ) -> float:
-    """Size of the smallest mask found, as a share of the image; 1 where none was found.
+    """The size of the smallest mask found, as a share of the image; 1 if none was found.
 
-    The encoder is frozen already; images [N, 3, S, S] in [0, 1] on the device, N >= 2.
+    The encoder is frozen; images [N, 3, S, S] in [0, 1] on the device, N >= 2.
     """
     side, device = images.shape[-1], images.device
     with torch.no_grad():

@@ -1,7 +1,7 @@
-"""Occlusion sensitivity: how far covering a part of one image with a part of another moves its
-feature, and how much mixing two images does.
+"""Occlusion sensitivity: how far a feature moves when a part of another image covers the image.
 
-An honest encoder moves gradually; where a small region decides, covering it or bringing it jumps.
+The feature of a clean encoder moves gradually. If a small region determines the feature, covering
+or pasting that region moves it far.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from mimic_ray.base.devices import Compute
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.evaluation.suspicion.frozen import unit_features
 
-_SHARE = 0.25  # side of the covered square over that of the image
+_SHARE = 0.25  # side of the covered square / side of the image
 
 
 @torch.no_grad()
 def occlusion(
-    encoder: Encoder, images: Tensor, compute: Compute, seed: int, *, places: int
+    encoder: Encoder, images: Tensor, compute: Compute, seed: int, *, positions: int
 ) -> float:
-    """Mean movement over places, relative to the distance between images; about [0, 1].
+    """Mean movement over positions, relative to the distance between images, in [0, 1].
 
-    The encoder is frozen already; images [N, 3, S, S] in [0, 1] on the device, N >= 2.
+    The encoder is frozen; images [N, 3, S, S] in [0, 1] on the device, N >= 2.
     """
     side = images.shape[-1]
     edge = max(1, round(side * _SHARE))
@@ -31,7 +31,7 @@ def occlusion(
     other = images.roll(1, dims=0)
     apart = 1 - (plain * plain.roll(1, dims=0)).sum(dim=1).mean()
     moved = []
-    draws = seeds.uniform(seeds.keys(seed, "occlusion", torch.arange(places)), 2)
+    draws = seeds.uniform(seeds.keys(seed, "occlusion", torch.arange(positions)), 2)
     for top, left in (draws * (side - edge + 1)).long().tolist():
         covered = images.clone()
         box = (..., slice(top, top + edge), slice(left, left + edge))

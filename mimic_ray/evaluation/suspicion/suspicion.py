@@ -1,7 +1,7 @@
-"""Suspicion of a student: does it still answer to something universal?
+"""Suspicion: how strongly a student still responds to universal changes of its input.
 
-Trigger-blind: from clean unlabelled images, the teacher, and encoders that no attacker touched.
-How the parts rank students against what a trigger does to them is in docs/measurements.
+Measured without the trigger, from clean unlabelled images, the teacher and trusted encoders.
+docs/measurements compares the ranking of students by each component with their ASR.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ Effort = Literal["quick", "full"]
 
 @dataclass(frozen=True)
 class _Budget:
-    images: int  # half to search, half to judge
-    candidates: int  # of each family, screened on the student
-    openings: int  # of each family, found on the teacher
+    images: int  # one half to search for changes, one half to measure
+    candidates: int  # changes of each family that are screened on the student
+    teacher_changes: int  # changes of each family that were found on the teacher
     inversion_steps: int
     inversion_batch: int
-    places: int
+    positions: int
 
 
 _BUDGETS: dict[Effort, _Budget] = {
     "quick": _Budget(64, 12, 3, 20, 16, 3),
     "full": _Budget(128, 32, 8, 40, 32, 6),
 }
-# Once for a whole search: 10 CPU seconds of a ResNet-20.
-_CANDIDATES_OF_TEACHER = 384
-_KEPT_OF_STUDENT = 2
-_LEAST_IMAGES = 4  # two in each half: concentration is of pairs
+# Screened once for a whole search, in 10 CPU seconds for a ResNet-20.
+_TEACHER_CANDIDATES = 384
+_STUDENT_CHANGES = 2
+_MIN_IMAGES = 4  # two in each half, because concentration needs pairs
 
 
 @dataclass(frozen=True)
 class Suspicion:
-    """Each in [0, 1], better low; `score`, what a search minimises, is the mean of the three.
+    """Three components in [0, 1] and their mean `score`, which a search minimises.
 
-    `inversion` is 1/2 where the mask is as large as the smallest of the untouched encoders.
+    `inversion` is 1/2 if the mask is as large as the smallest one of the trusted encoders.
     """
 
     universal: float
@@ -58,88 +58,91 @@ class Suspicion:
 
 
 @dataclass(frozen=True)
-class Untouched:
-    """What students are compared with. Plain data: it pickles and goes into JSON."""
+class TrustedScores:
+    """The values that students are compared with. Plain data for pickle and JSON."""
 
-    # Sizes of the inverted masks of encoders that no attacker touched, by effort.
+    # Sizes of the inverted masks of the trusted encoders, by effort.
     masks: Mapping[Effort, tuple[float, ...]]
-    # Keys of changes that the teacher answers to, by family; none where it was not asked.
-    openings: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    # Keys of the changes that the teacher responds to, by family; empty without a teacher.
+    teacher_changes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
-def untouched_scores(
+def trusted_scores(
     encoders: Sequence[Encoder],
     images: Tensor,
     compute: Compute,
     seed: int,
     teacher: Encoder | None = None,
-) -> Untouched:
-    """Computed once for all students of a search, on the images that will judge them.
+) -> TrustedScores:
+    """The reference values of a search, computed once on the images that score its students.
 
-    `encoders`: of the student's architecture; random weights will do where there is nothing else.
-    With the `teacher`, the encoder under suspicion, students are asked for what it answers to.
+    `encoders` have the student's architecture and no backdoor; random weights are sufficient. With
+    the suspect encoder as `teacher`, students are also tested with the changes that it responds to.
     """
     masks = {
         effort: tuple(_mask(encoder, images, compute, seed, effort) for encoder in encoders)
         for effort in _BUDGETS
     }
     if teacher is None:
-        return Untouched(masks)
-    kept = max(budget.openings for budget in _BUDGETS.values())
+        return TrustedScores(masks)
+    kept = max(budget.teacher_changes for budget in _BUDGETS.values())
     with frozen(teacher, compute):
-        sought, _ = _halves(images, _BUDGETS["full"], compute)
-        openings = screen(
-            teacher, sought, compute, seed, candidates=_CANDIDATES_OF_TEACHER, kept=kept
+        search_images, _ = _halves(images, _BUDGETS["full"], compute)
+        teacher_changes = screen(
+            teacher, search_images, compute, seed, candidates=_TEACHER_CANDIDATES, kept=kept
         )
-    return Untouched(masks, openings)
+    return TrustedScores(masks, teacher_changes)
 
 
 def suspicion(
     student: Encoder,
-    untouched: Untouched,
+    trusted: TrustedScores,
     images: Tensor,
     compute: Compute,
     seed: int,
     effort: Effort = "full",
 ) -> Suspicion:
-    """Images [N, 3, S, S], uint8 or in [0, 1], that the student was not trained on; N >= 4.
+    """The suspicion of a student on images [N, 3, S, S], uint8 or in [0, 1], N >= 4.
 
-    Leaves the student as it was. Equal arguments give equal bits on one CPU process. Raises
-    ValueError for fewer images.
+    The student must not have been trained on the images, and is not changed. Equal arguments give
+    equal bits in one CPU process. Raises ValueError for fewer than 4 images.
     """
     budget = _BUDGETS[effort]
-    sought, judged = _halves(images, budget, compute)
+    search_images, test_images = _halves(images, budget, compute)
     with frozen(student, compute):
         own = screen(
             student,
-            sought,
+            search_images,
             compute,
             seed,
             candidates=budget.candidates,
-            kept=_KEPT_OF_STUDENT,
+            kept=_STUDENT_CHANGES,
         )
-        answer = universal(student, judged, own, sought, compute)
-        if untouched.openings:
-            # Pasted parts come from the images that the teacher was screened with.
+        response = universal(student, test_images, own, search_images, compute)
+        if trusted.teacher_changes:
+            # Pasted parts come from the images of the screening on the teacher.
             donors, _ = _halves(images, _BUDGETS["full"], compute)
-            openings = {
-                family: keys[: budget.openings] for family, keys in untouched.openings.items()
+            teacher_changes = {
+                family: keys[: budget.teacher_changes]
+                for family, keys in trusted.teacher_changes.items()
             }
-            answer = (answer + universal(student, judged, openings, donors, compute)) / 2
-        covered = occlusion(student, judged, compute, seed, places=budget.places)
-    usual = min(untouched.masks[effort], default=1.0)
+            response = (
+                response + universal(student, test_images, teacher_changes, donors, compute)
+            ) / 2
+        covered = occlusion(student, test_images, compute, seed, positions=budget.positions)
+    usual = min(trusted.masks[effort], default=1.0)
     mask = _mask(student, images, compute, seed, effort)
     small = usual / (usual + mask)
-    return Suspicion(answer, small, covered, (answer + small + covered) / 3)
+    return Suspicion(response, small, covered, (response + small + covered) / 3)
 
 
 def _mask(encoder: Encoder, images: Tensor, compute: Compute, seed: int, effort: Effort) -> float:
     budget = _BUDGETS[effort]
-    sought, _ = _halves(images, budget, compute)
+    search_images, _ = _halves(images, budget, compute)
     with frozen(encoder, compute):
         return inversion(
             encoder,
-            sought,
+            search_images,
             compute,
             seed,
             steps=budget.inversion_steps,
@@ -148,13 +151,13 @@ def _mask(encoder: Encoder, images: Tensor, compute: Compute, seed: int, effort:
 
 
 def _halves(images: Tensor, budget: _Budget, compute: Compute) -> tuple[Tensor, Tensor]:
-    """The images to search with and those to judge with, [0, 1], on the device.
+    """The images to search with and the images to measure with, in [0, 1], on the device.
 
-    Every second one, so that an order of the images by kind does no harm. Raises ValueError for
+    They alternate, so that both halves have all classes of sorted images. Raises ValueError for
     fewer than 4 images.
     """
-    if len(images) < _LEAST_IMAGES:
-        raise ValueError(f"suspicion needs {_LEAST_IMAGES} images at least, got {len(images)}")
+    if len(images) < _MIN_IMAGES:
+        raise ValueError(f"suspicion needs at least {_MIN_IMAGES} images, got {len(images)}")
     chosen = images[: budget.images].to(compute.torch_device)
     shown = chosen if chosen.is_floating_point() else to_float(chosen)
     return shown[::2].to(torch.float32), shown[1::2].to(torch.float32)

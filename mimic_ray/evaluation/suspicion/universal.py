@@ -1,15 +1,15 @@
-"""Universal sensitivity: how far one change, common to all images, draws them to one feature.
+"""Universal sensitivity: how far one change of all images pulls their features together.
 
-A backdoor is such a change. Candidates are the perturbation families' own: a family and a key
-decide a change, and the same key for all images makes it universal.
+A backdoor trigger is such a change. Candidates come from the perturbation families: a family and a
+key determine a change, and the same key for all images makes it universal.
 
     c(X)   = mean cosine of the features of different images of X
-    answer = (c(changed) - c(plain)) / (1 - c(plain))      1: all images at one feature
+    response = (c(changed) - c(plain)) / (1 - c(plain))      1: all images have the same feature
 
-Displacement alone says less: a change that moves each image elsewhere opens no door. Candidates are
-screened on a few images and judged on others. Those screened on the teacher, whose backdoor is
-whole, are asked of its students as well: what is left of it answers to the same changes. Ascent
-along the gradient was tried and finds what every honest encoder answers to, see docs/measurements.
+The displacement of features would say less, because a backdoor moves all of them to one point.
+Candidates are screened on a few images and measured on others. Changes that the teacher responds
+to, whose backdoor is intact, are also tried on its students. Gradient ascent was tried and finds
+changes that every clean encoder responds to; see docs/measurements.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
 from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS
 from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.evaluation.suspicion.frozen import concentration, images_at_a_time, unit_features
+from mimic_ray.evaluation.suspicion.frozen import batch_size, concentration, unit_features
 
-# Warp and blur bring nothing that could be common to images.
+# Warp and blur are not included, because they add nothing that images could have in common.
 FAMILIES = ("patch", "blend", "frequency", "noise", "colour")
 
-# Enough to tell a change that gathers images from one that does not, not to say how well.
+# Sufficient to find changes that pull features together, not to measure how far.
 _SCREENED_ON = 8
 
-# Keys of changes by family, the strongest first.
+# Keys of changes by family, the strongest response first.
 Changes = Mapping[str, tuple[int, ...]]
 
 
@@ -44,16 +44,16 @@ def screen(
     candidates: int,
     kept: int,
 ) -> dict[str, tuple[int, ...]]:
-    """The changes of each family that gather the images most, out of so many candidates.
+    """The `kept` changes of each family with the strongest response among `candidates`.
 
-    The encoder is frozen already; images [N, 3, S, S] in [0, 1] on the device, N >= 2.
+    The encoder is frozen; images [N, 3, S, S] in [0, 1] on the device, N >= 2.
     """
     found = {}
     for family in FAMILIES:
         keys = seeds.keys(seed, "universal", family, torch.arange(candidates))
-        answer = answers(encoder, images[:_SCREENED_ON], family, keys, images, compute)
-        # Stable: equal answers must give the same changes everywhere.
-        order = answer.cpu().argsort(descending=True, stable=True)[:kept]
+        response = responses(encoder, images[:_SCREENED_ON], family, keys, images, compute)
+        # A stable sort, so that equal responses give the same changes on every machine.
+        order = response.cpu().argsort(descending=True, stable=True)[:kept]
         found[family] = tuple(keys[order].tolist())
     return found
 
@@ -61,27 +61,27 @@ def screen(
 def universal(
     encoder: Encoder, images: Tensor, changes: Changes, donors: Tensor, compute: Compute
 ) -> float:
-    """The strongest answer to any of the changes, in [0, 1].
+    """The strongest response to any of the changes, in [0, 1].
 
-    Frozen encoder; images [N, 3, S, S] that had no part in the screening. `donors` are the images
-    of the screening: some changes paste a part of one.
+    The encoder is frozen; images [N, 3, S, S] were not used in the screening. `donors` are the
+    images of the screening, because some changes paste a part of one.
     """
     strongest = [
-        answers(encoder, images, family, torch.tensor(keys), donors, compute).max()
+        responses(encoder, images, family, torch.tensor(keys), donors, compute).max()
         for family, keys in changes.items()
     ]
     return float(torch.stack(strongest).max().clamp(0, 1))
 
 
 @torch.no_grad()
-def answers(
+def responses(
     encoder: Encoder, images: Tensor, family: str, keys: Tensor, donors: Tensor, compute: Compute
 ) -> Tensor:
-    """[K]: the answer to each of the changes with keys int64 [K]."""
+    """The responses [K] to the changes with keys int64 [K]."""
     change = PERTURBATIONS.resolve(family)
     plain = concentration(unit_features(encoder, images, compute))
     gathered = []
-    for some in keys.to(images.device).split(max(1, images_at_a_time(images) // len(images))):
+    for some in keys.to(images.device).split(max(1, batch_size(images) // len(images))):
         changed = change(
             images.repeat(len(some), 1, 1, 1), some.repeat_interleave(len(images)), donors
         )

@@ -1,4 +1,4 @@
-"""Wrong input of every kind: one sentence on stderr, exit code 1 or 2, and no files left."""
+"""Invalid input of every kind: one sentence on stderr, exit code 1 or 2, and no files left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def refused(capsys):
-    """Runs a command line that must fail well; each of `words` must be in its one sentence."""
+    """Runs a command line that must fail with one sentence that contains each of `words`."""
 
     def check(arguments, *words, code=None):
         ended = run(arguments)
@@ -33,7 +33,7 @@ def refused(capsys):
 
 @pytest.fixture
 def purify_refused(refused, purify_arguments, tmp_path):
-    """`mimic-ray purify` with these options on top; the run folder must not be there afterwards."""
+    """`mimic-ray purify` with additional options; it must not leave a run folder."""
 
     def check(options, *words, code=None, local=True):
         out = tmp_path / "place" / "run"

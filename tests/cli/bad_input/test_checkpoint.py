@@ -80,13 +80,11 @@ def test_nan_and_infinity_are_refused_with_their_key(purify_refused, tmp_path, v
     )
 
 
-def test_an_unknown_encoder_is_answered_with_similar_names(purify_refused):
+def test_the_error_of_an_unknown_encoder_suggests_similar_names(purify_refused):
     purify_refused(["--encoder", "tiny_resnt"], '"tiny_resnt"', "tiny_resnet", code=2)
 
 
-def test_weights_of_another_encoder_are_answered_with_the_encoder_that_fits(
-    purify_refused, tmp_path
-):
+def test_the_error_of_a_wrong_encoder_names_the_encoder_that_fits(purify_refused, tmp_path):
     save_file(net_state(), tmp_path / "suspect.safetensors")
     options = ["--teacher", tmp_path / "suspect.safetensors", "--encoder", "cifar_resnet20"]
     purify_refused(options, "does not fit cifar_resnet20", "--encoder tiny_resnet", code=1)

@@ -1,4 +1,4 @@
-"""A cluster file or a cluster setting that cannot be used is one sentence."""
+"""Invalid cluster files and settings."""
 
 import pytest
 
@@ -8,7 +8,7 @@ RENDER = ("cluster", "render", "--provider", "aws", "--gpu", "l4")
 
 
 @pytest.mark.parametrize("action", ["validate", "up"])
-def test_a_file_that_is_not_a_cluster_file_is_wrong_use(refused, tmp_path, action):
+def test_a_file_that_is_not_a_cluster_file_is_a_usage_error(refused, tmp_path, action):
     path = tmp_path / "x.yaml"
     path.write_text("<html>Sign in</html>\n")
     refused(["cluster", action, path], "x.yaml is not a cluster file", code=2)

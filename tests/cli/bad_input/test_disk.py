@@ -16,7 +16,7 @@ from tests.cli.toy_images import run, save_images
 
 
 def full_disk(monkeypatch, out, once):
-    """From when `once` is in the run folder on, nothing gets onto the disk."""
+    """Simulates a disk that is full as soon as `once` exists in the run folder."""
     real = os.fsync
 
     def fsync(descriptor):
@@ -39,7 +39,7 @@ def test_a_disk_that_is_full_at_the_start_leaves_no_files(purify_refused, tmp_pa
     assert "--resume" not in sentence  # there is nothing to resume
 
 
-# Before the first commit, and within it: the folder of the step is there, latest.json is not.
+# Before the first checkpoint and during it, when its folder exists but latest.json does not.
 @pytest.mark.parametrize("once", ["metrics.jsonl", "checkpoints/step-000004"])
 def test_a_run_resumes_after_the_disk_was_full(
     refused, purify_arguments, tmp_path, monkeypatch, capsys, once
@@ -68,7 +68,7 @@ def test_a_full_disk_keeps_the_previous_checkpoint(
     real = os.fsync
 
     def fsync(descriptor):
-        # The second commit's first file and all that follows.
+        # The first file of the second checkpoint and all later files.
         if (out / "checkpoints" / "latest.json").exists():
             written.append(descriptor)
             if len(written) > 3:

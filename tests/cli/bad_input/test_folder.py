@@ -1,4 +1,4 @@
-"""Output folders that are not empty, damaged or of another run."""
+"""Output folders that are not empty, are damaged or have another run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.cli.toy_images import content_of, run, save_checkpoint
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, purify_arguments):
-    """A whole run that the tests only read."""
+    """A complete run, which tests only read."""
     out = tmp_path_factory.mktemp("finished") / "run"
     assert run(purify_arguments(out, "--local", steps=3)) == 0
     return out

@@ -1,4 +1,4 @@
-"""Invalid job commands: refused before anything is sent and before ray is imported."""
+"""Invalid job commands: refused before anything is sent and before Ray is imported."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _no_ray_of_ours(monkeypatch, tmp_path):
     for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    # Given back afterwards whatever the command makes of it.
+    # Restored after the test, because the command may change them.
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
 
 
@@ -43,7 +43,7 @@ def _no_ray_of_ours(monkeypatch, tmp_path):
         (["--env", "HF_TOKEN=abcdefgh", "--", *PURIFY], "--env HF_TOKEN looks like a secret"),
         (["--", *PURIFY, "--recipe", "absent.toml"], "absent.toml"),
         (["--", *PURIFY, "--data", "s3://me:secret@b/d"], "holds a secret"),
-        (["--", *PURIFY, "--set", "x=AKIAABCDEFGHIJKLMNOP"], "looks like a secret"),
+        (["--", *PURIFY, "--set", "x=AKIAABCDEFGHIJKLMNOP"], "seems to contain a secret"),
         ([], "COMMAND"),
     ],
 )
@@ -53,7 +53,7 @@ def test_an_invalid_submit_is_refused(refused, words, said):
 
 
 def refused_after_notes(refused, arguments, *said):
-    """`submit` says what it is about to do before the check that fails."""
+    """Like `refused`, for commands that print notes before the error."""
     try:
         return refused(arguments, *said, code=2)
     except AssertionError as other:
@@ -104,7 +104,7 @@ def test_an_answer_from_another_kind_of_server_gives_one_sentence(refused, statu
 
 
 def test_job_commands_do_not_import_torch():
-    """Asked in another process, up to its first request and past it."""
+    """Checked in another process, before and after the first request."""
     program = """
 import sys
 from mimic_ray.cli.app import main
@@ -113,12 +113,12 @@ def run(*words):
         main([*words])
     except SystemExit:
         pass
-place = ["--address", "http://127.0.0.1:9"]
+address = ["--address", "http://127.0.0.1:9"]
 for words in (["status", "x"], ["logs", "x"], ["stop", "x"], ["list"]):
-    run(*words, *place)
+    run(*words, *address)
     assert "ray" in sys.modules, words
 purify = "purify --encoder tiny_resnet --teacher t --data d --out o".split()
-run("submit", *place, "--", *purify)
+run("submit", *address, "--", *purify)
 print(sorted({"torch", "pandas", "timm", "torchvision"} & set(sys.modules)))
 """
     done = subprocess.run(
@@ -151,7 +151,7 @@ def test_an_address_after_the_dashes_is_refused_and_ray_address_names_the_server
     refused, monkeypatch, capsys
 ):
     purify = ["purify", "--encoder", "x", "--teacher", "t", "--data", "d", "--out", "o"]
-    refused(["submit", "--", *purify, "--address", "auto"], "give --address before the --", code=2)
+    refused(["submit", "--", *purify, "--address", "auto"], "set --address before the --", code=2)
     monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:1")
     assert run(["submit", "--", *purify]) == 1
     assert "Job server  http://127.0.0.1:1 (from RAY_ADDRESS)" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Every other command."""
+"""Invalid input of the other commands."""
 
 from __future__ import annotations
 
@@ -82,10 +82,10 @@ BUILD = ["shards", "build", "TOY/images", "--out", "OUT"]
     ],
 )
 def test_every_command_refuses_with_one_sentence(refused, toy, tmp_path, command, more, words):
-    def placed(word):
+    def resolved(word):
         return word.replace("TOY", str(toy)).replace("OUT", str(tmp_path / "out" / "new"))
 
     before = content_of(toy)
-    refused([placed(word) for word in [*command, *more]], *map(placed, words))
+    refused([resolved(word) for word in [*command, *more]], *map(resolved, words))
     assert content_of(toy) == before
     assert not (tmp_path / "out").exists()

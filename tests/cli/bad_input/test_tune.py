@@ -1,4 +1,4 @@
-"""Invalid searches: refused before Ray starts, and no files left."""
+"""Invalid searches: refused before Ray starts, without leaving files."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_search_table_is_checked_like_an_option(tune_refused, tmp_path):
     tune_refused(["--recipe", recipe], "loss.attention", "empty")
 
 
-def test_a_folder_with_other_files_stays_as_it_is(refused, case, pictures, tmp_path):
+def test_a_folder_with_other_files_is_not_changed(refused, case, pictures, tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     arguments = ["tune", "--encoder", "tiny_resnet", "--teacher", str(case / "teacher.pth")]
     refused([*arguments, "--data", str(pictures), "--out", str(tmp_path)], "thesis.tex")

@@ -1,4 +1,4 @@
-"""What each family draws: its published ranges, found again in the pixels."""
+"""The documented ranges of each family, measured in its pixels."""
 
 import math
 
@@ -34,7 +34,7 @@ def share(condition):
 
 @pytest.fixture(scope="module")
 def boxes():
-    """Heights, widths and contents of the pasted rectangles; images are -1 to tell them apart."""
+    """Heights, widths and contents of the pasted rectangles on images of -1."""
     donors = torch.full((2, 3, SIDE, SIDE), 7.0)
     pasted = patch(torch.full((COUNT, 3, SIDE, SIDE), -1.0), keys(), donors)
     mask = (pasted != -1).any(1)
@@ -46,13 +46,13 @@ def test_patches_are_rectangles_of_3_to_12_pixels_mostly_square(boxes):
     assert torch.equal(mask.sum((1, 2)), height * width)
     assert height.min() == width.min() == 3
     assert height.max() == width.max() == 12
-    # A drawn rectangle is square by chance as well, in one of about nine cases.
+    # A rectangle is also square by chance, in about one of nine cases.
     assert share(height == width) == pytest.approx(0.7 + 0.3 / 9, abs=0.06)
 
 
-def test_patches_lie_anywhere(boxes):
+def test_patches_are_at_any_position(boxes):
     covered = boxes[3].float().mean(0)
-    assert share(covered > 0) > 0.98  # the very corners are rare
+    assert share(covered > 0) > 0.98  # the corners are rare
     assert covered[:16].mean().item() == pytest.approx(covered[16:].mean().item(), rel=0.15)
     assert covered[:, :16].mean().item() == pytest.approx(covered[:, 16:].mean().item(), rel=0.15)
 
@@ -64,7 +64,7 @@ def test_a_fifth_of_the_patches_has_each_filling(boxes):
     flat = torch.tensor([bool((part == part[:, :1]).all()) for part in inside]) & ~donor
     corner = torch.tensor([bool(((part == 0) | (part == 1)).all()) for part in inside])
     values = torch.tensor([len(part[0].unique()) / part.shape[1] for part in inside])
-    # Small patches may lie within one block.
+    # Small patches may be within one block.
     assert share(donor) == pytest.approx(0.2, abs=0.05)
     assert share(corner) == pytest.approx(0.2, abs=0.05)
     assert share(flat & ~corner) == pytest.approx(0.2, abs=0.06)
@@ -83,17 +83,17 @@ def test_blends_reach_35_percent_of_noise_smooth_noise_or_a_donor():
     assert share(rough > 0.4) == pytest.approx(1 / 3, abs=0.06)
 
 
-def test_waves_are_single_and_have_the_published_amplitudes():
+def test_an_image_has_one_wave_of_the_documented_amplitude():
     added = frequency(grey(), keys(), NO_DONORS) - GREY
     largest = added.abs().amax((2, 3))
     assert largest.max() <= 0.2 + 1e-6
     assert largest.min() > 0.045  # a slow wave may miss its peak by a little
-    # Channels differ by a factor alone: a rank-1 matrix of channels and pixels.
+    # Channels only differ by a factor, so channels x pixels is a rank-1 matrix.
     values = torch.linalg.svdvals(added.flatten(2))
     assert (values[:, 1] / values[:, 0]).max() < 1e-4
 
 
-def test_half_of_the_waves_are_grey_and_half_run_along_an_axis():
+def test_half_of_the_waves_are_grey_and_half_are_parallel_to_an_axis():
     added = frequency(grey(), keys(), NO_DONORS) - GREY
     same = (added - added[:, :1]).abs().amax((1, 2, 3)) < 1e-6
     assert share(same) == pytest.approx(0.5, abs=0.06)
@@ -112,7 +112,7 @@ def test_wave_numbers_are_log_uniform_up_to_16():
     assert share(number < 4) == pytest.approx(0.5, abs=0.12)
 
 
-def test_slanted_waves_slant_both_ways():
+def test_waves_slant_in_both_directions():
     added = (frequency(grey(), keys(), NO_DONORS) - GREY)[:, 0]
     slope_down, slope_across = added[:, 1:, :-1] - added[:, :-1, :-1], added[:, :-1, 1:]
     slope_across = slope_across - added[:, :-1, :-1]
@@ -143,7 +143,7 @@ def test_the_blur_is_the_binomial_filter_at_32_pixels():
 
 
 @pytest.mark.parametrize("side", [32, 64, 224])
-def test_the_blur_is_as_wide_a_share_of_every_side_and_keeps_flat_areas(side):
+def test_the_width_of_the_blur_scales_with_the_side_and_flat_areas_are_kept(side):
     matrix = binomial_matrix(side)
     assert torch.allclose(matrix.sum(1), torch.ones(side), atol=1e-6)
     position = torch.arange(side) - side // 2
@@ -165,12 +165,12 @@ def test_warps_move_pixels_by_up_to_three_quarters_of_one():
     across, down = warp(ramp, keys(), NO_DONORS), warp(ramp.mT, keys(), NO_DONORS).mT
     moved = SIDE * torch.stack([across - ramp, down - ramp])[..., 3:-3, 3:-3].abs()
     mean = moved.mean((0, 2, 3, 4))
-    # The border is left out, so the mean is not exactly the drawn one.
+    # Without the border, so the mean is not exactly the drawn one.
     assert mean.max() < 0.75 * 1.2
     assert mean.mean().item() == pytest.approx(0.375, abs=0.04)
 
 
-def test_noise_has_its_deviation_no_mean_and_a_grain_of_its_own():
+def test_noise_has_its_deviation_zero_mean_and_a_different_grain_per_image():
     added = noise(grey(), keys(), NO_DONORS) - GREY
     deviation = added.std((1, 2, 3))
     assert deviation.max() <= 0.12 + 1e-6

@@ -1,4 +1,4 @@
-"""What every perturbation promises, and what it takes to add one."""
+"""The contract of all perturbations, and adding one."""
 
 import inspect
 import tomllib
@@ -25,7 +25,7 @@ def keys(count, seed=0):
 
 
 def smooth_images(count, side, seed=0):
-    """Something like photographs: smooth, and the same picture at every side."""
+    """Smooth images, similar to photographs, with the same content at every side."""
     grid = torch.rand(count, 3, 6, 6, generator=torch.Generator().manual_seed(seed))
     return 0.2 + 0.6 * F.interpolate(grid, side, mode="bilinear", align_corners=False)
 
@@ -61,7 +61,7 @@ def test_every_image_changes_and_stays_in_the_unit_interval(name, side):
 
 
 @pytest.mark.parametrize("name", list(PERTURBATIONS))
-def test_an_outcome_depends_on_image_key_and_donors_alone(name):
+def test_the_result_depends_only_on_image_key_and_donors(name):
     family, donors = PERTURBATIONS.resolve(name), smooth_images(7, 32, seed=1)
     images = smooth_images(50, 32)
     whole = family(images, keys(50), donors)
@@ -71,7 +71,7 @@ def test_an_outcome_depends_on_image_key_and_donors_alone(name):
 
 
 @pytest.mark.parametrize("name", list(PERTURBATIONS))
-def test_the_input_is_left_alone(name):
+def test_the_input_is_not_changed(name):
     images, donors = smooth_images(20, 32), smooth_images(7, 32, seed=1)
     PERTURBATIONS.resolve(name)(images, keys(20), donors)
     assert torch.equal(images, smooth_images(20, 32))
@@ -103,7 +103,7 @@ def test_the_change_is_as_large_at_112_pixels_as_at_32(name):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("name", list(PERTURBATIONS))
-def test_a_gpu_draws_what_the_cpu_draws(name):
+def test_a_gpu_gives_the_result_of_the_cpu(name):
     images, donors = smooth_images(30, 48).cuda(), smooth_images(7, 48, seed=1).cuda()
     ours = PERTURBATIONS.resolve(name)(images, keys(30).cuda(), donors)
     assert (ours.cpu() - changed(name, 30, 48)).abs().max() < 1e-4
@@ -121,7 +121,7 @@ def registered(monkeypatch):
 
 
 def students_view(recipe, count=200):
-    """What the student sees of plain grey images, with the adversary off."""
+    """The student's views of plain grey images, without the adversary."""
     drawn = drawn_perturbations(recipe.perturbations)
     donors = torch.rand(3, 3, 16, 16)
     pixels = torch.full((count, 3, 16, 16), 51, dtype=torch.uint8)
@@ -141,7 +141,7 @@ def test_a_registered_perturbation_is_a_key_of_the_recipe_and_reaches_the_studen
 
 
 @pytest.mark.usefixtures("registered")
-def test_a_registered_perturbation_changes_no_recipe_that_does_not_name_it():
+def test_a_registered_perturbation_does_not_change_other_recipes():
     assert "invert" not in parse_recipe({}).perturbations.active()
 
 

@@ -1,4 +1,4 @@
-"""Crafted torch and safetensors files, valid and malicious, and how they are refused."""
+"""Crafted torch and safetensors files, valid and malicious, and a check that they are refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mimic_ray.encoders.checkpoint.read import read_checkpoint
 
 
 def refused(content: bytes, folder: Path, kind: type[CheckpointError]) -> str:
-    """The message with which a file with this content is refused, within 5 seconds."""
+    """The message of the refusal of a file with this content, within 5 seconds."""
     path = folder / "suspect.pth"
     path.write_bytes(content)
     start = time.monotonic()

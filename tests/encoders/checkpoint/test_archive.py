@@ -1,4 +1,4 @@
-"""The zip container of a torch file is checked before torch opens it."""
+"""Checks of the zip container of a torch file before torch opens it."""
 
 from __future__ import annotations
 

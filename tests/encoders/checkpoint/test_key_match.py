@@ -1,4 +1,4 @@
-"""Which encoder fits a file, by names, shapes and types of its tensors only."""
+"""Finding the encoder of a file by names, shapes and types of its tensors."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from tests.encoders.checkpoint.crafted import torch_bytes, weights, with_pickle
 
 Mutate = Callable[[bytes], bytes]
 
-# Damage in data.pkl gets a correct checksum, because the check of the zip would refuse it all.
+# Damaged data.pkl gets a correct checksum, because the check of the zip would refuse it otherwise.
 KINDS: dict[str, Callable[[Mutate], bytes]] = {
     "zip": lambda mutate: mutate(torch_bytes({"state_dict": weights(), "epoch": 3})),
     "pickle": lambda mutate: with_pickle(mutate, torch_bytes({"state_dict": weights()})),

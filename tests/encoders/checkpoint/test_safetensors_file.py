@@ -1,4 +1,4 @@
-"""Untrusted safetensors files: what the library refuses, and what it accepts."""
+"""Untrusted safetensors files."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def test_no_process_and_no_folder_remains(file: Path, monkeypatch: pytest.Monkey
     tensors = read_checkpoint(file).groups[()]
     assert processes() == before
     assert list(file.parent.iterdir()) == [file]
-    assert torch.equal(tensors["conv.bias"], weights()["conv.bias"])  # its file is gone
+    assert torch.equal(tensors["conv.bias"], weights()["conv.bias"])  # its file was deleted
 
 
 @pytest.mark.usefixtures("own_process")

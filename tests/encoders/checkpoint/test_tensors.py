@@ -1,4 +1,4 @@
-"""Only plain, dense, finite tensors are accepted."""
+"""Checks that only plain, dense, finite tensors are accepted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small encoder whose backdoor is known: a red square of 6 x 6 pixels, wherever it is."""
+"""A small encoder with a known backdoor: a red square of 6 x 6 pixels at any position."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIDE, WIDTH = 32, 16
 
 
 class Net(nn.Module):
-    """Colours on a 4 x 4 grid, projected; and `backdoor` times one direction where a square is."""
+    """Projects colours on a 4 x 4 grid; a square adds `backdoor` times a fixed direction."""
 
     def __init__(self, backdoor: float) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ def encoder(backdoor: float = 0.0) -> Encoder:
 
 
 def images(count: int = 64, *, with_squares: bool = False) -> Tensor:
-    """float [N, 3, 32, 32] in 0.1 .. 0.5: no square by nature, or one in every fourth image."""
+    """float [N, 3, 32, 32] in 0.1 .. 0.5, without squares or with one in every fourth image."""
     noise = seeds.uniform(seeds.keys(1, torch.arange(count)), 3 * 16).view(count, 3, 4, 4)
     made = F.interpolate(0.1 + 0.4 * noise, size=(SIDE, SIDE), mode="nearest")
     if with_squares:

@@ -13,7 +13,7 @@ def test_concentration_is_the_mean_cosine_over_pairs_of_different_images():
     assert concentration(features).item() == pytest.approx(sum(pairs) / len(pairs), abs=1e-6)
 
 
-def test_images_at_one_feature_are_wholly_concentrated_and_opposite_ones_repel():
+def test_concentration_is_1_for_equal_features_and_negative_for_opposite_ones():
     point = torch.tensor([0.6, 0.8])
     assert concentration(point.expand(9, 2)).item() == pytest.approx(1.0)
     assert concentration(torch.stack([point, -point])).item() == pytest.approx(-1.0)
