@@ -160,7 +160,7 @@ class DataError(MimicError):
 
 
 class BrokenImageError(DataError):
-    """One image that cannot be used. The message is the reason; the caller knows the name."""
+    """One image that cannot be used. The message is the reason; the caller adds the name."""
 
 
 class StorageError(MimicError):
@@ -168,7 +168,7 @@ class StorageError(MimicError):
 
 
 class StorageAwayError(StorageError):
-    """The storage does not answer or reports a failure of its own. Retry later."""
+    """The storage does not answer or reports an internal failure. Retry later."""
 
 
 class RunFolderError(MimicError):

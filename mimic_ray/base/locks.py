@@ -81,7 +81,7 @@ def give_back(path: Path, descriptor: int) -> None:
 def try_exclusive_lock(path: Path) -> Iterator[bool]:
     """Yields whether no process, including this one, holds a lock on `path`.
 
-    If so, the block holds it exclusively, so nobody can acquire a shared lock meanwhile.
+    If so, the block holds it exclusively, so no process can acquire a shared lock meanwhile.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

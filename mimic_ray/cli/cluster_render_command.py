@@ -34,7 +34,7 @@ def render(
         int | None, _option("Workers that always run. Default: the value of --workers.")
     ] = None,
     gpus_per_node: Annotated[
-        int | None, _option("GPUs per node. Default: the smallest machine that holds all workers.")
+        int | None, _option("GPUs per node. Default: the smallest machine that fits all workers.")
     ] = None,
     name: Annotated[str, _option("Name of the cluster.")] = "mimic-ray",
     spot: Annotated[bool, typer.Option("--spot", help="Use spot machines for workers.")] = False,

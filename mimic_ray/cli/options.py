@@ -112,7 +112,7 @@ Strategy = Annotated[
     str,
     typer.Option(
         rich_help_panel=_SCALE,
-        help="ddp: each worker holds the whole student; fsdp: each holds a part.",
+        help="ddp: each worker has the whole student; fsdp: each has a part.",
     ),
 ]
 TeacherPlacement = Annotated[

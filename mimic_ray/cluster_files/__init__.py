@@ -3,7 +3,7 @@
 machines              the machines of each provider by GPU
 cluster_spec          the settings of a user, checked and resolved to machines
 render, templates/    settings -> the text of a file
-yaml_reader           text -> documents that know their lines
+yaml_reader           text -> documents with the lines of their keys
 validate              a file -> findings, by the checks below
 schema_checks         JSON schemas and their errors
 ray_definitions       Ray's schema, rules and options; the only module that imports Ray

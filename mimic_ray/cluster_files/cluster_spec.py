@@ -42,7 +42,7 @@ class ClusterSpec:
     gpu: str
     workers: int = 8
     min_workers: int | None = None  # None: all, because `purify` needs all workers to start
-    gpus_per_node: int | None = None  # None: the smallest machine that holds all workers
+    gpus_per_node: int | None = None  # None: the smallest machine that fits all workers
     kind: str = "raycluster"  # Kubernetes only
     name: str = "mimic-ray"
     spot: bool = False

@@ -49,7 +49,7 @@ def boxes_from(
 
 
 def crop(images: Tensor, boxes: Tensor, flip: Tensor, side: int) -> Tensor:
-    """Boxes [B, 4] of uint8 or float images, mirrored where `flip` [B], as float in [0, 1]."""
+    """Boxes [B, 4] of uint8 or float images, flipped where `flip` [B], as float in [0, 1]."""
     if images.shape[-1] <= side:
         return crop_by_grid(as_float(images), boxes, flip, side)
     if images.is_cuda:
@@ -81,12 +81,12 @@ def crop_by_product(images: Tensor, boxes: Tensor, flip: Tensor, side: int) -> T
 def crop_one_by_one(images: Tensor, boxes: Tensor, flip: Tensor, side: int) -> Tensor:
     """torch's own resize. A single image fits the CPU cache, a batch does not."""
     cropped = torch.empty(len(images), images.shape[1], side, side)
-    for out, image, (top, left, height, width), mirror in zip(
+    for out, image, (top, left, height, width), flipped in zip(
         cropped, images, boxes.tolist(), flip.tolist(), strict=True
     ):
         part = image[None, :, top : top + height, left : left + width]
         part = F.interpolate(part, (side, side), mode="bilinear", antialias=True)[0]
-        if mirror:
+        if flipped:
             part = part.flip(-1)
         if part.dtype == torch.uint8:
             torch.div(part, 255, out=out)

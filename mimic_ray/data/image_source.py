@@ -200,7 +200,7 @@ def _choices(inside: str) -> list[str]:
         return inside.split(",")
     first, last = numbers.groups()
     if int(last) - int(first) > 1_000_000:
-        raise DataError(f"{{{inside}}} stands for more than a million files.")
+        raise DataError(f"{{{inside}}} expands to more than a million files.")
     return [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)]
 
 

@@ -55,7 +55,7 @@ class ControlActor(Generic[Message]):
         return taken
 
     def request_stop(self) -> bool:
-        """Returns whether there is a worker that can see the request."""
+        """Returns whether there is a worker that can receive the request."""
         self._stop_requested = True
         return self._groups > 0
 
@@ -86,7 +86,7 @@ class RunControl(Generic[Message]):
             raise failure
 
     def request_stop(self) -> bool:
-        """Returns whether there is a worker that can see the request."""
+        """Returns whether there is a worker that can receive the request."""
         return _wait_for(self._actor.request_stop.remote())
 
 

@@ -85,7 +85,7 @@ def build(name: str) -> Encoder:
 def input_size(name: str) -> int:
     """The side in pixels of the images that an encoder is for, without building it.
 
-    A user's own encoder is built. Raises what `build` raises for a name that it does not know.
+    A user's own encoder is built. Raises UnknownNameError like `build`.
     """
     from inspect import signature
 

@@ -1,6 +1,6 @@
 """Channel statistics of published training sets, as (mean, std) of R, G, B in [0, 1].
 
-They belong to the encoder: it expects the statistics of its own training for any images.
+They belong to the encoder, which expects the statistics of its training data for all images.
 """
 
 from __future__ import annotations

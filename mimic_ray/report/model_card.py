@@ -121,7 +121,7 @@ def _what_was_done(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:
 
 
 def _imitated(recipe: Recipe) -> str:
-    lines = ["## Kinds of triggers that the recipe imitates", ""]
+    lines = ["## Kinds of trigger that the recipe imitates", ""]
     drawn = recipe.perturbations.active() if recipe.views.asymmetric else {}
     lines += [
         f"- {_words(name)} (on {100 * table.probability:.0f} % of the student's images, strength "
@@ -184,7 +184,7 @@ def _profile(folder: RunFolder) -> str:
     lines = [
         "How strongly the feature depends on each tap: the score of one estimator "
         f"({profile.estimator}, {profile.images:,} images). Compare taps with each other and with "
-        "the same network untrained; the score is not an unbiased value in nats.",
+        "the same network untrained; the score is not the true mutual information.",
         "",
         profile_markdown(profile),
     ]
@@ -202,7 +202,7 @@ def _not_measured() -> str:
             "trigger of another kind may still work.",
             "- Triggers that differ between images, triggers that are natural objects, and "
             "attacks that were trained against these perturbations.",
-            "- Whether the clean images contained triggers: the student copies the teacher's "
+            "- Whether the images contained triggers: the student copies the teacher's "
             "features of all images that it gets.",
         ]
     )

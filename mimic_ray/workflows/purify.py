@@ -296,7 +296,7 @@ def _new_record(
     threads: int,
 ) -> RunRecord:
     # The driver of a GPU cluster may have no GPU. Then the workers' facts replace these.
-    wanted = "cpu" if resources.address else device
+    requested = "cpu" if resources.address else device
     return RunRecord(
         command=command,
         encoder=encoder,
@@ -306,7 +306,7 @@ def _new_record(
         data_fingerprint=source.fingerprint,
         images=len(source),
         seed=recipe.training.seed,
-        compute=devices.choose(wanted, recipe.training.precision, threads).facts(),
+        compute=devices.choose(requested, recipe.training.precision, threads).facts(),
         workers=resources.workers,
         user_code=user_code.checksums([encoder, *user_members(recipe)]),
         strategy=resources.strategy,

@@ -38,7 +38,7 @@ def test_values_that_a_member_does_not_take_are_refused_by_name(settings):
         Registry("pattern", TABLE).resolve("stripes", settings)
 
 
-def test_a_setting_that_a_member_does_not_have_is_answered_with_near_ones():
+def test_the_error_of_an_unknown_setting_suggests_similar_ones():
     with pytest.raises(UnknownNameError) as caught:
         Registry("pattern", TABLE).resolve("stripes", {"perod": 4})
     assert caught.value.near == ("period",)

@@ -82,7 +82,7 @@ def test_a_file_that_fails_is_named_with_its_error(tmp_path, code):
         user_code.load(f"{path}:f", "loss")
 
 
-def test_an_error_in_the_users_function_comes_with_its_line(file):
+def test_an_error_in_the_users_function_is_reported_with_its_line(file):
     failing = user_code.load(f"{file}:failing", "function")
     line = MINE.splitlines().index("    raise KeyError(text)") + 1
     words = f"failing failed with KeyError: 'layer7' ({file}, line {line})"

@@ -88,7 +88,7 @@ def test_kubectl_changes_nothing_without_confirmation(
     assert (code, log(machine)) == (0 if runs else 1, before + command)
 
 
-def test_a_dry_run_prints_the_command_and_runs_nothing(capsys, machine):
+def test_a_dry_run_prints_the_command_and_does_not_run_it(capsys, machine):
     for name, command in ((AWS, "ray up"), (CLUSTER, "kubectl apply -f")):
         file = without_placeholders(machine, name)
         code, out, _ = run(capsys, "up", file, "--dry-run")

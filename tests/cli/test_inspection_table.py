@@ -32,7 +32,7 @@ def test_encoders_at_the_same_location_share_a_row():
     assert "other copy, not used: ema a note" in text
 
 
-def test_a_file_that_no_encoder_fits_suggests_what_to_try():
+def test_the_table_of_a_file_that_no_encoder_fits_suggests_options():
     assert "no known encoder; try --encoder" in shown(FOUND)
 
 

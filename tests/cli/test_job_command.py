@@ -69,9 +69,9 @@ def test_every_path_is_made_absolute_recorded_and_sent(cwd, name, parameter, kin
     meant = LOCAL_INPUTS[kind].replace("CWD", str(cwd))
     sent = job_command(with_value(name, parameter, LOCAL_INPUTS[kind].replace("CWD/", "")))
     assert meant in sent.words
-    noted = {place.location: place for place in sent.locations}[meant.removeprefix("name=")]
-    assert noted.option == label(parameter)
-    assert noted.is_output == (kind is Kind.OUTPUT)
+    recorded = {entry.location: entry for entry in sent.locations}[meant.removeprefix("name=")]
+    assert recorded.option == label(parameter)
+    assert recorded.is_output == (kind is Kind.OUTPUT)
 
 
 @pytest.mark.parametrize(("name", "parameter", "kind"), options(TRAVELLING))
@@ -85,7 +85,7 @@ def test_every_small_file_is_uploaded_and_must_exist(cwd, name, parameter, kind)
 
 
 @pytest.mark.parametrize(("name", "parameter", "kind"), options([Kind.TRIGGER]))
-def test_the_file_of_a_user_s_trigger_travels(cwd, name, parameter, kind):
+def test_the_file_of_a_users_trigger_is_uploaded(cwd, name, parameter, kind):
     assert kind
     sent = job_command(with_value(name, parameter, f"{cwd}/net.py:dots:size=3,gap=1"))
     assert "net.py:dots:size=3,gap=1" in sent.words
@@ -128,7 +128,7 @@ def test_names_are_not_files():
     assert "default" in sent.words
     trigger = ["--trigger", "patch:side=3", "--references", "7", "--target", "red"]
     sent = job_command([*required("attack badencoder"), *trigger])
-    assert {place.option for place in sent.locations} == {"--teacher", "--data", "--out"}
+    assert {entry.option for entry in sent.locations} == {"--teacher", "--data", "--out"}
 
 
 def test_two_files_with_the_same_name_are_refused(cwd):

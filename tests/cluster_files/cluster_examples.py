@@ -34,7 +34,7 @@ def edited(folder: Path, name: str, *edits: tuple[str, str]) -> Path:
 
 
 def without_placeholders(folder: Path, name: str, *edits: tuple[str, str]) -> Path:
-    """The same with an own image and project, so that `up` accepts it."""
+    """The same with another image and project instead of placeholders, which `up` accepts."""
     file = edited(folder, name, *edits)
     text = file.read_text().replace("registry.example.com", "ghcr.io/me")
     file.write_text(text.replace("your-project", "my-project"))

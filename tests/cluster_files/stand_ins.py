@@ -1,4 +1,4 @@
-"""A machine with a token, and stand-ins for `ray` and `kubectl` that log their arguments."""
+"""A machine with a token, and fakes of `ray` and `kubectl` that log their arguments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-# A stand-in fails a query for a secret with $SECRET_ERROR, and ends with $CODE otherwise.
+# A fake fails a query for a secret with $SECRET_ERROR, and exits with $CODE otherwise.
 _PROGRAM = """\
 #!/bin/sh
 echo {name} "$@" >> {log}
@@ -36,6 +36,6 @@ def prepare(folder: Path, monkeypatch) -> Path:
 
 
 def log(machine: Path) -> str:
-    """What the stand-ins were called with, without the folder."""
+    """The arguments of all calls of the fakes, without the folder."""
     path = machine / "log"
     return path.read_text().replace(str(machine), "") if path.exists() else ""

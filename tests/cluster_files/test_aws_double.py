@@ -1,4 +1,4 @@
-"""Ray's own AWS code starts the nodes of our file in moto, a simulation of EC2 and IAM."""
+"""Ray's AWS code starts the nodes of a file in moto, a simulation of EC2 and IAM."""
 
 from __future__ import annotations
 

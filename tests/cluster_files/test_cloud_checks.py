@@ -1,4 +1,4 @@
-"""Keys that Ray passes on to a cloud are checked against the cloud's own SDK."""
+"""Checks of the keys that Ray passes on to a cloud, against the SDK of the cloud."""
 
 from __future__ import annotations
 

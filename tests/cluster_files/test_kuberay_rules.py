@@ -1,4 +1,4 @@
-"""What KubeRay's operator would refuse after `kubectl apply` succeeded is an error."""
+"""Errors for files that KubeRay's operator refuses after `kubectl apply` has succeeded."""
 
 import pytest
 

@@ -24,7 +24,7 @@ LIMITS = "requests[nvidia.com/gpu]"
         (CLUSTER, "ray.io/v1", "ray.io/v1alpha1", "apiVersion", "mean ray.io/v1?"),
         (CLUSTER, "apiVersion: ray.io/v1\n", "", "", '"apiVersion" is missing'),
         (CLUSTER, "kind: RayCluster", "kind: RayClustr", "kind", "mean RayCluster?"),
-        # what KubeRay's schemas do not express
+        # rules that KubeRay's schemas do not express
         (CLUSTER, "minReplicas: 1", "minReplicas: 9", f"{GROUP}.minReplicas", "9 is more than"),
         (CLUSTER, "      replicas: 1", "      replicas: 9", f"{GROUP}.replicas", "not between"),
         (CLUSTER, "nvidia.com/gpu: 1", "nvidia.com/gpu: 4", LIMITS, "the same limit"),

@@ -21,7 +21,7 @@ def test_only_the_strict_schema_of_kuberay_finds_a_misspelt_key():
     assert problem.near == ("enableInTreeAutoscaling",)
 
 
-def test_kinds_of_kubernetes_come_from_its_own_schemas():
+def test_kinds_of_kubernetes_have_schemas_of_kubernetes():
     kinds = known_kinds()
     assert "NetworkPolicy" in kinds["networking.k8s.io/v1"]
     assert {"Secret", "ConfigMap", "PersistentVolumeClaim"} <= set(kinds["v1"])

@@ -1,4 +1,4 @@
-"""Ray's private definitions: these tests show what a new version of Ray changes."""
+"""Ray's private definitions. These tests show the changes of a new version of Ray."""
 
 import logging
 

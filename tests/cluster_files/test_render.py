@@ -1,4 +1,4 @@
-"""What the templates say for given settings, and that no value can break the YAML."""
+"""The rendered templates for given settings, and hostile values that must not break the YAML."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def pod_specs(cluster: dict) -> list[dict]:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_of_the_repository_is_what_its_settings_render(name):
+def test_a_file_of_the_repository_equals_its_rendered_settings(name):
     assert (FOLDER / name).read_text() == render(FILES[name])
 
 

@@ -1,4 +1,4 @@
-"""What Ray and Kubernetes accept but a user should not run: a warning, or an error for a token."""
+"""Warnings about valid but insecure files, and errors about tokens in a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any file gives findings or one error, never a traceback. The files of cluster/ have no error."""
+"""Any file gives findings or one error, never a traceback. The files of cluster/ have no errors."""
 
 from __future__ import annotations
 

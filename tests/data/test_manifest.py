@@ -22,7 +22,7 @@ ENTRIES = [
 ]
 
 
-def test_a_table_gives_back_its_entries(tmp_path):
+def test_the_entries_of_a_table_are_read_back(tmp_path):
     content = to_parquet(ENTRIES)
     (tmp_path / "manifest.parquet").write_bytes(content)
     assert parse_manifest(content, "manifest") == ENTRIES

@@ -76,7 +76,7 @@ def test_the_worker_that_died_is_named_even_if_a_peer_has_a_better_message():
     assert to_mimic_error(workers_failed({0: lost}), LOG) is lost
 
 
-def test_any_other_error_worker_error_comes_with_its_file_and_line():
+def test_the_error_of_a_worker_has_its_file_and_line():
     try:
         raise ValueError("Traceback of a page\n7 is not a prime.")
     except ValueError as error:

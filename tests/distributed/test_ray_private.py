@@ -90,7 +90,7 @@ def test_train_starts_the_process_group_with_the_method_that_we_override():
     assert {"execute", "abort"} <= set(dir(WorkerGroup))
 
 
-def test_train_retries_what_failed_start_raises():
+def test_train_retries_the_error_of_failed_start():
     from ray.train.v2._internal.execution.failure_handling import default
 
     group = type("Group", (), {"aborted": False, "abort": lambda self: setattr(self, "aborted", 1)})

@@ -200,7 +200,7 @@ def test_a_mimic_error_in_a_worker_reaches_the_driver_immediately(monkeypatch):
         control.raise_failure()
 
 
-def test_any_other_error_is_left_to_rays_restarts(monkeypatch, capsys):
+def test_any_other_error_is_handled_by_rays_restarts(monkeypatch, capsys):
     def train(*_, **__):
         raise ValueError("7")
 

@@ -69,8 +69,8 @@ def test_nearest_neighbours_vote_by_the_exponential_of_their_cosine():
     for image in unseen:
         votes = [0.0, 0.0, 0.0]
         cosines = [float(image @ feature) for feature in features]
-        for place in sorted(range(30), key=lambda i: -cosines[i])[:4]:
-            votes[int(labels[place])] += torch.tensor(cosines[place] / 0.5).exp().item()
+        for neighbour in sorted(range(30), key=lambda i: -cosines[i])[:4]:
+            votes[int(labels[neighbour])] += torch.tensor(cosines[neighbour] / 0.5).exp().item()
         expected.append(max(range(3), key=votes.__getitem__))
     assert (
         NearestNeighbours(neighbours=4).fit(features, labels, 3, seed=0)(unseen).tolist()

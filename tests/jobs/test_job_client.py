@@ -19,7 +19,7 @@ def raised(monkeypatch, error: Exception, token: str = "") -> Exception:
     return caught.value
 
 
-def test_missing_parts_of_ray_are_named_with_what_to_install(monkeypatch):
+def test_missing_parts_of_ray_are_named_with_the_command_to_install_them(monkeypatch):
     error = RuntimeError("The Ray jobs CLI & SDK require the ray[default] installation")
     assert 'pip install "mimic-ray[cluster]"' in str(raised(monkeypatch, error))
 

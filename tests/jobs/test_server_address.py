@@ -79,7 +79,7 @@ def test_a_mode_set_by_the_user_is_kept(with_token):
     assert with_token["RAY_AUTH_MODE"] == "disabled"
 
 
-def test_ray_does_not_create_a_token_of_its_own(environ):
+def test_ray_does_not_generate_another_token(environ):
     job_server(None, environ=environ)
     assert environ["RAY_AUTH_MODE"] == "disabled"
 

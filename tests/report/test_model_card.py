@@ -73,11 +73,11 @@ def test_a_recipe_without_asymmetry_imitates_nothing(folder, record):
     recipe = parse_recipe({"views": {"asymmetric": False}, "adversary": {"share": 0}})
     write_recipe(folder.recipe, recipe)
     assert "None: student and teacher get the same" in section(
-        card(folder, record), "Kinds of triggers"
+        card(folder, record), "Kinds of trigger"
     )
 
 
-def test_without_an_evaluation_the_card_says_that_nothing_was_measured(folder, record):
+def test_the_card_without_an_evaluation_states_that_nothing_was_measured(folder, record):
     measured = section(card(folder, record), "What was measured")
     assert "Neither accuracy nor attack success" in measured
     assert "ASR-B" not in measured

@@ -18,8 +18,8 @@ def pixels(path):
 
 def share_of(path, colour):
     """The share of pixels with nearly this colour."""
-    wanted = [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
-    return (abs(pixels(path) - wanted).max(axis=2) < 8).mean()
+    expected = [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
+    return (abs(pixels(path) - expected).max(axis=2) < 8).mean()
 
 
 def row(acc, asr=None):

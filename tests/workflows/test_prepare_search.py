@@ -22,9 +22,9 @@ def test_sets_that_are_too_large_to_send_are_opened_where_they_are_used(case, pi
     sent = prepare_search._images(pixels, rows, str(case / "images"))
     assert isinstance(sent, ArrayImages)
     monkeypatch.setattr(prepare_search, "_SENT_BYTES", 0)
-    placed = prepare_search._images(pixels, rows, str(case / "images"))
-    assert isinstance(placed, PlacedImages)
-    there = pickle.loads(pickle.dumps(placed))
+    images = prepare_search._images(pixels, rows, str(case / "images"))
+    assert isinstance(images, PlacedImages)
+    there = pickle.loads(pickle.dumps(images))
     assert len(there) == len(sent) == 5
     assert there.fingerprint == sent.fingerprint
     which = torch.tensor([4, 0, 2])
@@ -33,6 +33,6 @@ def test_sets_that_are_too_large_to_send_are_opened_where_they_are_used(case, pi
 
 def test_such_a_set_is_pickled_without_its_pixels(case, pixels, monkeypatch):
     monkeypatch.setattr(prepare_search, "_SENT_BYTES", 0)
-    placed = prepare_search._images(pixels, torch.arange(40), str(case / "images"))
-    placed.gather(torch.tensor([1]))  # opens the pixels, which must not be pickled
-    assert len(pickle.dumps(placed)) < 3000
+    images = prepare_search._images(pixels, torch.arange(40), str(case / "images"))
+    images.gather(torch.tensor([1]))  # opens the pixels, which must not be pickled
+    assert len(pickle.dumps(images)) < 3000

@@ -54,7 +54,7 @@ def test_the_model_card_names_only_commands_that_exist(tmp_path):
 
 
 @pytest.mark.parametrize("commit_every", [1, 100])
-def test_a_diverged_run_says_so_and_fails(tmp_path, commit_every):
+def test_a_diverged_run_fails_with_an_explanation(tmp_path, commit_every):
     with pytest.raises(TrainingError) as caught:
         purify_toy(tmp_path, "training.learning_rate=1e9", commit_every=commit_every)
     assert "Training diverged: " in caught.value.message

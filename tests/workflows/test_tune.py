@@ -119,7 +119,7 @@ def test_a_resumed_search_keeps_its_trials_and_profile(cluster, search):
     assert read_study(search.folder).trials == 3
 
 
-def test_a_resumed_search_with_nothing_left_to_try_starts_no_ray(cluster, search):
+def test_a_resumed_search_in_an_exhausted_space_does_not_start_ray(cluster, search):
     search()
     search.folder.best.unlink()
     found = search(resume=True)

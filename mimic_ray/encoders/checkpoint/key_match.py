@@ -12,7 +12,7 @@ If several fit, averaged copies and teachers come first (as in the loaders of DI
 students and momentum copies last, then the shortest prefix; `also_fits` lists the others.
 
 The position embeddings of a transformer may have another length if the encoder's name includes a
-size (`vit_b16@384`): they are interpolated, and a note says so.
+size (`vit_b16@384`): they are interpolated, with a note.
 
 Imports no torch: see layout.py.
 """

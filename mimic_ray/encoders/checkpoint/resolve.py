@@ -22,7 +22,7 @@ class Fit(KeyMatch):
 
 
 def fit(checkpoint: Checkpoint, encoder: Encoder) -> Fit:
-    """The encoder's weights in the file, float32 whatever the file's precision.
+    """The encoder's weights in the file, converted to float32.
 
     Raises WrongEncoderError with the first keys that do not fit, and with encoders that do.
     """

@@ -36,10 +36,10 @@ def purify_refused(refused, purify_arguments, tmp_path):
     """`mimic-ray purify` with additional options; it must not leave a run folder."""
 
     def check(options, *words, code=None, local=True):
-        out = tmp_path / "place" / "run"
-        place = ["--local"] if local else []
+        out = tmp_path / "folder" / "run"
+        where = ["--local"] if local else []
         # The last of a repeated option counts.
-        sentence = refused(purify_arguments(out, *place, *map(str, options)), *words, code=code)
+        sentence = refused(purify_arguments(out, *where, *map(str, options)), *words, code=code)
         assert not out.exists()
         assert not out.parent.exists() or not [*out.parent.iterdir()]
         return sentence

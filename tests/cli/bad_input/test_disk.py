@@ -34,7 +34,7 @@ def test_too_little_disk_space_is_found_before_the_start(purify_refused, monkeyp
 
 
 def test_a_disk_that_is_full_at_the_start_leaves_no_files(purify_refused, tmp_path, monkeypatch):
-    full_disk(monkeypatch, tmp_path / "place", once="run")
+    full_disk(monkeypatch, tmp_path / "folder", once="run")
     sentence = purify_refused([], "No space left", code=1)
     assert "--resume" not in sentence  # there is nothing to resume
 
@@ -108,7 +108,7 @@ def test_a_damaged_checkpoint_does_not_hide_why_a_run_failed(
 def test_a_full_disk_does_not_advise_resume_in_commands_without_it(
     refused, case, tmp_path, monkeypatch, command
 ):
-    out, teacher = tmp_path / "place" / "new", case / "teacher.pth"
+    out, teacher = tmp_path / "folder" / "new", case / "teacher.pth"
     images = save_images(tmp_path / "labelled", each=8, seed=0)
     data = ["--teacher", teacher, "--data", images]
     words = {

@@ -38,7 +38,7 @@ def test_badencoders_file_fits_its_simclr_resnet() -> None:
     assert found.left_out == list(projector)
 
 
-def test_the_image_tower_of_clip_fits_and_its_text_tower_is_left_out() -> None:
+def test_the_image_tower_of_clip_fits_and_its_text_tower_is_not_used() -> None:
     text = {"token_embedding.weight": info(9, 2), "logit_scale": info()}
     half = {
         key: info(*tensor.shape, dtype="float16")

@@ -1,4 +1,4 @@
-"""A randomly damaged checkpoint gives weights or one of our errors, never a crash or a hang."""
+"""A randomly damaged checkpoint gives weights or a MimicError, never a crash or a hang."""
 
 from __future__ import annotations
 
