@@ -99,7 +99,7 @@ def test_a_job_of_the_same_name_is_not_sent_again(jobs, capsys):
     assert run(["submit", "--name", "first", "--json", "--", *EVALUATE]) == 0
     shown = capsys.readouterr()
     assert json.loads(shown.out) == {"job": "first", "state": "RUNNING", "fresh": False}
-    assert "the job of that name runs mimic-ray tune" in shown.err
+    assert "the job of that name is running mimic-ray tune" in shown.err
     assert not jobs.sent
     jobs.by_name["first"] = Job("first", "FAILED")
     assert run(["submit", "--name", "first", "--json", "--", *EVALUATE]) == 2
