@@ -18,7 +18,7 @@ TEACHER_PLACEMENTS = ("replicated", "sharded")
 # The default of `max_failures` for runs that are expected to lose workers.
 _RESTARTS = 3
 
-# What a node has or a worker needs, by Ray's names: {"CPU": 8.0, "GPU": 1.0}.
+# The resources of a node or the needs of a worker, by Ray's names: {"CPU": 8.0, "GPU": 1.0}.
 Amounts = Mapping[str, float]
 
 

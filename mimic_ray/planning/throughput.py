@@ -70,7 +70,7 @@ def sent_bytes(traced: Trace, strategy: str, devices: int, accumulate: int = 1) 
 
 @dataclass(frozen=True)
 class Loader:
-    """What the nodes must load for all devices at a given number of images per second."""
+    """The loading that all devices need from the nodes at a given number of images per second."""
 
     decode_cores: float  # first epoch, or every epoch without the decoded cache
     cached_cores: float  # later epochs, from the decoded cache

@@ -66,7 +66,7 @@ def test_a_set_is_built_described_and_verified_and_a_damaged_shard_is_named(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "expected"),
     [
         (["build", "images", "--out", "full"], 1, "full is not an empty folder"),
         (["build", "nowhere", "--out", "set"], 1, "nowhere does not exist"),
@@ -79,13 +79,13 @@ def test_a_set_is_built_described_and_verified_and_a_damaged_shard_is_named(
     ],
 )
 @pytest.mark.usefixtures("images")
-def test_a_usage_error_is_one_sentence(tmp_path, monkeypatch, shards, arguments, code, said):
+def test_a_usage_error_is_one_sentence(tmp_path, monkeypatch, shards, arguments, code, expected):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").write_text("")
     (tmp_path / "page.tar").write_text("<!DOCTYPE html><html>404</html>" * 30)
     exit_code, stdout, stderr = shards(*arguments)
     assert (exit_code, stdout) == (code, "")
-    assert said in stderr
+    assert expected in stderr
     assert stderr.count("\n") == 1
     assert not (tmp_path / "set").exists()

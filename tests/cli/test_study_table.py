@@ -19,9 +19,9 @@ def trial(number, **fields):
     return replace(made, step=600, seconds=40, **{"fidelity": 0.8, "suspicion": 0.4, **fields})
 
 
-def printed(ended, running=None, planned=16, room=10, left=None):
+def printed(ended, running=None, planned=16, max_ended=10, left=None):
     screen = Console(width=120, record=True, file=StringIO())
-    screen.print(study_table(ended, running or {}, planned, room, left))
+    screen.print(study_table(ended, running or {}, planned, max_ended, left))
     return screen.export_text()
 
 
@@ -37,11 +37,11 @@ def test_ended_and_running_trials_have_a_line_each():
 def test_the_best_and_the_newest_of_many_trials_are_shown():
     many = [trial(number, suspicion=0.5) for number in range(40)]
     many[3] = trial(3, suspicion=0.1)
-    lines = [line.split()[0] for line in printed(many, planned=50, room=6).splitlines()[1:-1]]
+    lines = [line.split()[0] for line in printed(many, planned=50, max_ended=6).splitlines()[1:-1]]
     assert "3" in lines
     assert "39" in lines
     assert len(lines) == 6
-    assert "34 not shown" in printed(many, planned=50, room=6)
+    assert "34 not shown" in printed(many, planned=50, max_ended=6)
 
 
 def test_without_a_terminal_each_ended_trial_is_one_line(monkeypatch, capsys):

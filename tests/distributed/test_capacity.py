@@ -42,7 +42,9 @@ def requested(monkeypatch):
         clock, bundles = Clock(), []
         group = Group(clock, polls)
         monkeypatch.setattr(capacity, "time", clock)
-        monkeypatch.setattr(module, "placement_group", lambda asked: bundles.append(asked) or group)
+        monkeypatch.setattr(
+            module, "placement_group", lambda requested: bundles.append(requested) or group
+        )
         monkeypatch.setattr(
             module, "remove_placement_group", lambda found: setattr(found, "removed", True)
         )

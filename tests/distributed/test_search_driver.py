@@ -143,8 +143,8 @@ def test_the_progress_file_has_the_number_of_ended_trials(search):
     write(search, trial_id, status="finished", fidelity=0.9, suspicion=0.1)
     driver.trial_ended("ray1")
     driver.poll()
-    live = read_progress(search.study.folder.path)
-    assert (live.phase, live.step, live.steps) == ("search", 1, 4)
+    progress = read_progress(search.study.folder.path)
+    assert (progress.phase, progress.step, progress.steps) == ("search", 1, 4)
 
 
 def test_a_resumed_search_counts_the_earlier_trials(search):

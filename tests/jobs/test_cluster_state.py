@@ -23,15 +23,15 @@ class Head:
     def __init__(self, types, late=0):
         self.types = types
         self.late = late
-        self.asked = Counter()
+        self.requests = Counter()
 
     def get(self, path):
-        if path.startswith("/api/v0/nodes") and self.late > self.asked["nodes"]:
-            self.asked["nodes"] += 1
+        if path.startswith("/api/v0/nodes") and self.late > self.requests["nodes"]:
+            self.requests["nodes"] += 1
             return {"result": True, "msg": "", "data": {"result": {"result": []}}}
         if path.startswith("/nodes"):
-            started = self.late <= self.asked["summary"]
-            self.asked["summary"] += 1
+            started = self.late <= self.requests["summary"]
+            self.requests["summary"] += 1
             words = ["raylet", "--python_worker_command=/env/bin/python worker.py"]
             head = {"raylet": {"isHeadNode": True}, "cmdline": words if started else []}
             return {"data": {"summary": [head]}}

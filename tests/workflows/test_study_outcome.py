@@ -34,5 +34,6 @@ def test_a_storage_that_fails_does_not_hide_the_error_of_the_search():
         raise StorageError("away")
 
     missing = SimpleNamespace(record=SimpleNamespace(exists=lambda: False))
-    study = SimpleNamespace(hurry=lambda: None, folder=missing, remove=lambda: fails(None))
+    store = SimpleNamespace(shorten_timeouts=lambda: None, clear=lambda: fails(None))
+    study = SimpleNamespace(store=store, folder=missing)
     record_failure(study, True, RuntimeError("first"), 1.0)

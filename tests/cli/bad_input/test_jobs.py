@@ -26,7 +26,7 @@ def _no_ray_of_ours(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["--", "purfy"], "Did you mean purify?"),
         (["--", "submit", "--", *PURIFY], 'command for a job "submit"'),
@@ -47,19 +47,19 @@ def _no_ray_of_ours(monkeypatch, tmp_path):
         ([], "COMMAND"),
     ],
 )
-def test_an_invalid_submit_is_refused(refused, words, said):
-    sentence = refused_after_notes(refused, ["submit", "--address", NO_SERVER, *words], said)
+def test_an_invalid_submit_is_refused(refused, words, expected):
+    sentence = refused_after_notes(refused, ["submit", "--address", NO_SERVER, *words], expected)
     assert "secret@" not in sentence
 
 
-def refused_after_notes(refused, arguments, *said):
+def refused_after_notes(refused, arguments, *expected):
     """Like `refused`, for commands that print notes before the error."""
     try:
-        return refused(arguments, *said, code=2)
+        return refused(arguments, *expected, code=2)
     except AssertionError as other:
         text = str(other)
         assert "Job server" in text, text
-        assert all(word in text for word in said), text
+        assert all(word in text for word in expected), text
         return text
 
 
