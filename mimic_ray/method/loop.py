@@ -38,8 +38,9 @@ from mimic_ray.method.student_teacher_views import (
     choose_donors,
     drawn_perturbations,
 )
-from mimic_ray.method.teacher import TeacherOutput, teacher_forward, view_keys
+from mimic_ray.method.teacher import teacher_forward, view_keys
 from mimic_ray.method.teacher_cache import TeacherCache
+from mimic_ray.method.teacher_output import TeacherOutput
 from mimic_ray.method.view_stream import ViewStream
 
 Row = dict[str, float]

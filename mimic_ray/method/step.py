@@ -13,7 +13,7 @@ from mimic_ray.method.losses.weighted_terms import WeightedTerm
 from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.student import StudentOutput
 from mimic_ray.method.student_teacher_views import Pair
-from mimic_ray.method.teacher import TeacherOutput
+from mimic_ray.method.teacher_output import TeacherOutput
 
 
 def step_loss(

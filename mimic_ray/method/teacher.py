@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,13 +12,7 @@ from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
 from mimic_ray.method.losses.attention import attention
 from mimic_ray.method.recipe import Recipe
-
-
-class TeacherOutput(NamedTuple):
-    """Features [B, D], and one attention map [B, H, W] of length 1 for each tap."""
-
-    features: Tensor
-    attention: list[Tensor]
+from mimic_ray.method.teacher_output import TeacherOutput
 
 
 @torch.no_grad()  # not inference_mode: its tensors cannot enter a loss

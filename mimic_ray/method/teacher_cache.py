@@ -23,7 +23,8 @@ from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.student_teacher_views import view
-from mimic_ray.method.teacher import TeacherOutput, teacher_forward, view_keys
+from mimic_ray.method.teacher import teacher_forward, view_keys
+from mimic_ray.method.teacher_output import TeacherOutput
 
 _BATCH = 128
 

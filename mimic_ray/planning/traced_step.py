@@ -26,7 +26,8 @@ from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.step import step_loss
 from mimic_ray.method.student import Student, channels_last_where_it_pays
 from mimic_ray.method.student_teacher_views import Pair
-from mimic_ray.method.teacher import TeacherOutput, teacher_forward
+from mimic_ray.method.teacher import teacher_forward
+from mimic_ray.method.teacher_output import TeacherOutput
 
 
 @dataclass

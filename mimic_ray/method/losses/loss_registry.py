@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from mimic_ray.method.process_group import ProcessGroup
     from mimic_ray.method.student import StudentOutput
-    from mimic_ray.method.teacher import TeacherOutput
+    from mimic_ray.method.teacher_output import TeacherOutput
 
 
 @dataclass(frozen=True)
