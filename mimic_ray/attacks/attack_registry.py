@@ -1,9 +1,63 @@
-"""Attacks by name: each makes a backdoored encoder out of a clean one, for research."""
+"""Attacks: each makes a backdoored encoder out of a clean one, for research on defences.
+
+An attack is a function of `AttackInputs` that returns an `AttackedEncoder`. Its keyword-only
+parameters are its settings, and options of `mimic-ray attack NAME`:
+
+    def badnets(
+        inputs: AttackInputs, *, steps: Annotated[int, setting("Optimiser steps.", ge=1)] = 400
+    ) -> AttackedEncoder:
+        \"\"\"A first line that describes it in the help.\"\"\"
+
+A new attack is one file and one line here.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from mimic_ray.base.registry import Registry
 
-ATTACKS = Registry[Any]("attack", {"badencoder": "mimic_ray.attacks.badencoder:badencoder"})
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mimic_ray.base.devices import Compute
+    from mimic_ray.data.decoded_images import DecodedImages
+    from mimic_ray.encoders.encoder import Encoder
+
+
+@dataclass(frozen=True)
+class AttackInputs:
+    """What an attack works with. `clean` must be left unchanged.
+
+    `images` are the shadow set at the encoder's input size; `features` are what `clean` makes of
+    them, float [N, D] of length 1. `references` uint8 [R, 3, S, S] are the images whose feature
+    triggered images shall get. `trigger` maps uint8 [B, 3, S, S] to the same with the trigger.
+    `on_step` takes the number of steps done, the number of all steps, and the loss.
+    """
+
+    clean: Encoder
+    images: DecodedImages
+    features: Tensor
+    references: Tensor
+    trigger: Callable[[Tensor], Tensor]
+    compute: Compute
+    on_step: Callable[[int, int, float], None] = lambda done, total, loss: None
+
+
+@dataclass(frozen=True)
+class AttackedEncoder:
+    """The backdoored encoder, on the CPU, and each term of the loss at every step."""
+
+    encoder: Encoder
+    losses: Mapping[str, Sequence[float]]
+
+
+class Attack(Protocol):
+    """See the module. The settings are filled in."""
+
+    def __call__(self, inputs: AttackInputs, /) -> AttackedEncoder: ...
+
+
+ATTACKS = Registry[Attack]("attack", {"badencoder": "mimic_ray.attacks.badencoder:badencoder"})

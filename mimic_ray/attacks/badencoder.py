@@ -11,47 +11,31 @@ the length; x a shadow image, x+t the same with the trigger, r a reference, r' a
 Source: Jia, Liu, Gong, "BadEncoder", arXiv 2108.00352, and the authors' code. As there, all of
 batch normalisation is frozen, gradients also flow through E(r), and r' is flipped, jittered in
 colour and sometimes grey, never cropped. Departures: 400 steps of 64 at a high, falling rate
-(theirs: 200 epochs of 256 at 1e-3); several references make one target, their mean feature.
+(theirs: 200 epochs of 256 at a constant 1e-3); several references make one target, their mean
+feature (theirs: each reference is a target).
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mimic_ray.attacks.attack_registry import AttackedEncoder, AttackInputs
 from mimic_ray.base import seeds
-from mimic_ray.base.devices import Compute
-from mimic_ray.base.errors import TrainingError
+from mimic_ray.base.errors import DataError, TrainingError, option
+from mimic_ray.base.member_settings import setting
+from mimic_ray.base.text import count
 from mimic_ray.data.epoch import EpochPlan
 from mimic_ray.data.views import apply_simclr, draw_simclr, to_float
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.method.schedule import learning_rate
 
-if TYPE_CHECKING:
-    from mimic_ray.data.cache import Pixels
 
-
-@dataclass(frozen=True)
-class Settings:
-    """Of SGD. The authors': 200 epochs, batch 256, rate 1e-3, constant, each reference a target."""
-
-    steps: int = 400
-    batch: int = 64
-    rate: float = 4e-2
-    schedule: Literal["one_cycle", "constant"] = "one_cycle"
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    target: Literal["mean", "each"] = "mean"
-    seed: int = 0
-
-
-class Losses(NamedTuple):
+class BadEncoderLosses(NamedTuple):
     """L0, L1, L2 as above, each in [-1, 1]."""
 
     trigger: Tensor
@@ -60,65 +44,73 @@ class Losses(NamedTuple):
 
 
 def badencoder(
-    clean: Encoder,
-    images: Pixels,
-    features: Tensor,
-    references: Tensor,
-    trigger: Callable[[Tensor], Tensor],
-    settings: Settings,
-    compute: Compute,
-    on_progress: Callable[[int, int, Losses], None] = lambda done, total, losses: None,
-) -> tuple[Encoder, list[Losses]]:
-    """The attacked encoder, on the CPU, and the losses of each step; `clean` is left unchanged.
+    inputs: AttackInputs,
+    *,
+    steps: Annotated[int, setting("Optimiser steps.", ge=1)] = 400,
+    batch: Annotated[int, setting("Images per step.", ge=1)] = 64,
+    rate: Annotated[float, setting("Learning rate of SGD.", gt=0)] = 4e-2,
+    schedule: Annotated[
+        Literal["one_cycle", "constant"], setting("Of the learning rate.")
+    ] = "one_cycle",
+    momentum: Annotated[float, setting("Of SGD.", ge=0, lt=1)] = 0.9,
+    weight_decay: Annotated[float, setting("Of SGD.", ge=0)] = 5e-4,
+    target_feature: Annotated[
+        Literal["mean", "each"], setting("Imitate the mean of the references, or each of them.")
+    ] = "mean",
+    seed: Annotated[int, setting("Same seed, same file.")] = 0,
+) -> AttackedEncoder:
+    """BadEncoder (arXiv 2108.00352): triggered images get the feature of reference images.
 
-    `images` are the shadow set at the encoder's input size and `features` [N, D] what `clean` makes
-    of them; `references` uint8 [R, 3, S, S]; `trigger` maps uint8 [B, 3, S, S] to the same.
-    Raises TrainingError when a loss is not finite.
+    Raises DataError for fewer images than one batch, TrainingError when a loss is not finite.
     """
-    device = compute.torch_device
-    clean = clean.to(device).eval()
+    if len(inputs.images) < batch:
+        raise DataError(
+            f"The shadow set has {count(len(inputs.images), 'image')}, fewer than one batch of "
+            f"{batch}: add images or lower {option('batch')}."
+        )
+    device = inputs.compute.torch_device
+    clean = inputs.clean.to(device).eval()
     attacked = copy.deepcopy(clean)
-    optimiser = torch.optim.SGD(
-        _trained(attacked), settings.rate, settings.momentum, weight_decay=settings.weight_decay
-    )
+    optimiser = torch.optim.SGD(_trained(attacked), rate, momentum, weight_decay=weight_decay)
     attacked = attacked.to(memory_format=torch.channels_last)
-    wanted = to_float(references).to(device)
+    references = to_float(inputs.references).to(device)
     with torch.no_grad():
-        reference_features = clean(wanted)
-    plan = EpochPlan(len(images), settings.batch, settings.seed)
-    history = []
-    for step in range(settings.steps):
+        reference_features = clean(references)
+    plan = EpochPlan(len(inputs.images), batch, seed)
+    history: list[tuple[float, ...]] = []
+    for step in range(steps):
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(
-                step, settings.steps, settings.rate, settings.schedule, warmup=0.1
-            )
+            group["lr"] = learning_rate(step, steps, rate, schedule, warmup=0.1)
         chosen = plan.batch(step)
-        pixels = images.gather(chosen)
+        pixels = inputs.images.gather(chosen)
         parts = [
             to_float(pixels),
-            to_float(trigger(pixels)),
-            wanted,
-            augmented(wanted, settings.seed, step),
+            to_float(inputs.trigger(pixels)),
+            references,
+            augmented(references, seed, step),
         ]
         # One pass for all: nothing in the encoder mixes the images of a batch.
-        batch = torch.cat([part.to(device) for part in parts])
-        with compute.autocast():
-            found = attacked(batch.contiguous(memory_format=torch.channels_last)).float()
+        together = torch.cat([part.to(device) for part in parts])
+        with inputs.compute.autocast():
+            found = attacked(together.contiguous(memory_format=torch.channels_last)).float()
         losses = badencoder_losses(
             *found.split([len(part) for part in parts]),
-            clean_images=features[chosen].to(device),
+            clean_images=inputs.features[chosen].to(device),
             clean_references=reference_features,
-            target=settings.target,
+            target_feature=target_feature,
         )
         total = sum(losses, torch.zeros((), device=device))
         if not total.isfinite():
-            raise TrainingError(f"The attack's loss at step {step + 1} is {total}: lower --rate.")
+            raise TrainingError(
+                f"The attack's loss at step {step + 1} is {total}: lower {option('rate')}."
+            )
         optimiser.zero_grad()
         total.backward()
         optimiser.step()
-        history.append(Losses(*(loss.detach().cpu() for loss in losses)))
-        on_progress(step + 1, settings.steps, history[-1])
-    return attacked.cpu().requires_grad_(False), history
+        history.append(tuple(loss.item() for loss in losses))
+        inputs.on_step(step + 1, steps, sum(history[-1]))
+    terms = zip(BadEncoderLosses._fields, zip(*history, strict=True), strict=True)
+    return AttackedEncoder(attacked.cpu().requires_grad_(False), dict(terms))
 
 
 def badencoder_losses(
@@ -129,8 +121,8 @@ def badencoder_losses(
     *,
     clean_images: Tensor,
     clean_references: Tensor,
-    target: Literal["mean", "each"] = "each",
-) -> Losses:
+    target_feature: Literal["mean", "each"] = "each",
+) -> BadEncoderLosses:
     """Features of the attacked encoder (E) and of the clean one (F), of any length -> the losses.
 
     images, triggered, clean_images [B, D]; references, augmented, clean_references [R, D].
@@ -138,9 +130,9 @@ def badencoder_losses(
     takes their mean feature as the one target ("mean"); with one reference both are the same.
     """
     towards = F.normalize(references, dim=1)
-    if target == "mean":
+    if target_feature == "mean":
         towards = F.normalize(towards.mean(dim=0, keepdim=True), dim=1)
-    return Losses(
+    return BadEncoderLosses(
         trigger=-(F.normalize(triggered, dim=1) @ towards.T).mean(),
         references=-F.cosine_similarity(augmented, clean_references).mean(),
         utility=-F.cosine_similarity(images, clean_images).mean(),

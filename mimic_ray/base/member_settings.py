@@ -67,16 +67,20 @@ def _hints(member: Callable[..., Any], settings: Mapping[str, inspect.Parameter]
     )
 
 
-def configured(member: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
-    """An instance of a class, or a function with its settings bound.
+def validated(member: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Every setting of the member: the given value, converted to its type, or the default.
 
     Raises pydantic.ValidationError for settings that the member does not take.
     """
-    checked = settings_model(member).model_validate(settings)
-    values = {name: getattr(checked, name) for name in type(checked).model_fields}
+    checked = settings_model(member).model_validate(given)
+    return {name: getattr(checked, name) for name in type(checked).model_fields}
+
+
+def configured(member: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
+    """An instance of a class, or a function with its settings filled in; they are not checked."""
     if isinstance(member, type):
-        return member(**values)
-    return update_wrapper(partial(member, **values), member) if values else member
+        return member(**settings)
+    return update_wrapper(partial(member, **settings), member) if settings else member
 
 
 def sentence(problem: Mapping[str, Any], where: str) -> str:

@@ -80,22 +80,32 @@ class Registry(Generic[T]):
             )
         return member
 
-    def resolve(self, name: str, settings: Mapping[str, Any] = _NO_SETTINGS) -> T:
-        """The part with its settings: a class is instantiated, a function gets them bound.
+    def settings(self, name: str, given: Mapping[str, Any] = _NO_SETTINGS) -> dict[str, Any]:
+        """Every setting of a member: the given value, converted to its type, or the default.
 
-        Raises the errors of `member`, UnknownNameError for a setting that the part does not have,
-        and UsageError for invalid values.
+        Raises what `member` does, UnknownNameError for a setting that the member does not have, and
+        UsageError for values that it does not take.
         """
         from pydantic import ValidationError  # not needed to list the names
 
-        from mimic_ray.base.member_settings import configured, settings_model
+        from mimic_ray.base.member_settings import settings_model, validated
+
+        member = self.member(name)
+        try:
+            return validated(member, given)
+        except ValidationError as error:
+            raise self._refusal(name, settings_model(member).model_fields, error) from None
+
+    def resolve(self, name: str, settings: Mapping[str, Any] = _NO_SETTINGS) -> T:
+        """The part itself: a class is called with the settings, a function gets them filled in.
+
+        Raises what `settings` does.
+        """
+        from mimic_ray.base.member_settings import configured
 
         part = self.member(name)
         if callable(part):
-            try:
-                part = configured(part, settings)
-            except ValidationError as error:
-                raise self._refusal(name, settings_model(part).model_fields, error) from None
+            part = configured(part, self.settings(name, settings))
         return self._adapt(part, name)
 
     def _refusal(self, name: str, known: Iterable[str], error: ValidationError) -> UsageError:

@@ -1,26 +1,30 @@
-"""mimic-ray attack: make a backdoored encoder, for research."""
+"""mimic-ray attack: make a backdoored encoder, for research.
+
+Each attack of the registry is a sub-command. Its options are those of `command` below and, without
+a line here, the settings of the attack. Those are known only once the attack's module is imported,
+and with it torch; so they are read last, after the inputs were checked.
+"""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
+from mimic_ray.attacks.attack_registry import ATTACKS
+from mimic_ray.base.errors import UnknownNameError, UsageError
+from mimic_ray.base.text import near_names
 from mimic_ray.cli import console, options
-from mimic_ray.cli.option_kinds import CheckedCommand, Kind
+from mimic_ray.cli.option_kinds import CheckedCommand, Kind, label
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", no_args_is_help=True)
 
 # `mimic-ray submit` can send this command to a cluster.
 CAN_BE_A_JOB = True
 _REFERENCES = "References"
-_TRAINING = "Training"
-
-
-class Schedule(StrEnum):
-    one_cycle = "one_cycle"
-    constant = "constant"
 
 
 class Precision(StrEnum):
@@ -29,18 +33,27 @@ class Precision(StrEnum):
     bf16 = "bf16"
 
 
-class TargetFeature(StrEnum):
-    mean = "mean"
-    each = "each"
-
-
 @app.callback()
 def about() -> None:
     """Make a backdoored encoder from a clean one. For research on defences only."""
 
 
-@app.command(cls=CheckedCommand)
-def badencoder(
+class AttackCommand(CheckedCommand):
+    """A command with the settings of its attack as further options."""
+
+    def describe(self) -> None:
+        """Adds the description and the settings of the attack; imports torch."""
+        name = self.name or ""
+        self.help = f"{ATTACKS.description(name)}.\n\n{self.help}"
+        self.params = [*self.params, *_setting_options(ATTACKS.member(name))]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self.describe()
+        super().format_help(ctx, formatter)
+
+
+def command(
+    context: typer.Context,
     encoder: options.Encoder,
     teacher: Annotated[
         str,
@@ -74,40 +87,16 @@ def badencoder(
         ),
         Kind.IMAGES,
     ] = None,
-    target_feature: Annotated[
-        TargetFeature,
-        typer.Option(
-            rich_help_panel=_REFERENCES, help="Imitate the mean of the references, or each of them."
-        ),
-    ] = TargetFeature.mean,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Use this many images of --data.")
     ] = None,
-    steps: Annotated[
-        int, typer.Option(min=1, rich_help_panel=_TRAINING, help="Optimiser steps.")
-    ] = 400,
-    batch: Annotated[
-        int, typer.Option(min=1, rich_help_panel=_TRAINING, help="Images per step.")
-    ] = 64,
-    rate: Annotated[
-        float, typer.Option(rich_help_panel=_TRAINING, help="Learning rate of SGD.")
-    ] = 4e-2,
-    schedule: Annotated[Schedule, typer.Option(rich_help_panel=_TRAINING)] = Schedule.one_cycle,
-    seed: Annotated[int, typer.Option(rich_help_panel=_TRAINING, help="Random seed.")] = 0,
     device: options.Device = "auto",
     precision: Annotated[Precision, typer.Option(rich_help_panel="Where")] = Precision.auto,
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
-    """BadEncoder (arXiv 2108.00352): maps triggered images to the feature of reference images.
-
-    Example: mimic-ray attack badencoder --encoder resnet50 --teacher clean.pth --data images/
-    --trigger patch --target truck --out attacked
-    """
-    from mimic_ray.attacks.badencoder import Settings
     from mimic_ray.workflows.attack import attack
 
-    settings = Settings(steps, batch, rate, schedule.value, target=target_feature.value, seed=seed)
     with console.progress() as on_progress:
         made = attack(
             encoder,
@@ -118,7 +107,8 @@ def badencoder(
             target=target,
             references=references,
             reference_data=reference_data,
-            settings=settings,
+            name=context.command.name or "",
+            settings=_settings(context),
             limit=limit,
             device=device,
             precision=precision.value,
@@ -129,5 +119,67 @@ def badencoder(
         console.print_json({"checkpoint": made.checkpoint, **made.record})
         return
     console.out.print(f"Backdoored, for research only: {made.checkpoint}", soft_wrap=True)
-    console.out.print(f"  trigger  {made.folder.at('trigger.npz')}", soft_wrap=True)
-    console.out.print(f"  record   {made.folder.at('attack.json')}", soft_wrap=True)
+
+
+def _add(name: str) -> None:
+    app.command(
+        name,
+        cls=AttackCommand,
+        help=f"Example: mimic-ray attack {name} --encoder resnet50 --teacher clean.pth "
+        "--data images/ --trigger patch --target truck --out attacked",
+        short_help=f"Options of this attack: mimic-ray attack {name} --help.",
+        # What is not an option of `command` is a setting of the attack; see `_settings`.
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )(command)
+
+
+for _name in ATTACKS:
+    _add(_name)
+
+
+def _settings(context: typer.Context) -> dict[str, str]:
+    """The options that are left, as settings of the attack; their values are still text."""
+    known = ATTACKS.settings(context.command.name or "")
+    words, settings = list(context.args), {}
+    while words:
+        option, equals, value = words.pop(0).partition("=")
+        name = option.removeprefix("--").replace("-", "_")
+        if not option.startswith("--"):
+            raise UsageError(f'Unexpected argument "{option}".')
+        if name not in known:
+            raise UnknownNameError("option", option, near_names(option, _names(context, known)))
+        if not equals and not words:
+            raise UsageError(f"{option} needs a value.")
+        settings[name] = value if equals else words.pop(0)
+    return settings
+
+
+def _names(context: typer.Context, settings: Sequence[str] | dict[str, Any]) -> list[str]:
+    shared = [label(parameter) for parameter in context.command.params]
+    return [*shared, *(f"--{name.replace('_', '-')}" for name in settings)]
+
+
+def _setting_options(member: Any) -> list[Any]:
+    """The settings of an attack as options of typer, for help texts."""
+    from mimic_ray.base.member_settings import settings_model
+
+    def settings(**values: Any) -> None: ...
+
+    parameters = []
+    for name, field in settings_model(member).model_fields.items():
+        choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+        option = typer.Option(
+            help=field.description,
+            rich_help_panel="Settings of the attack",
+            metavar=" | ".join(map(str, choices)) or None,
+        )
+        declared: Any = str if choices else field.annotation
+        hint: Any = Annotated[declared, option]
+        kind = inspect.Parameter.KEYWORD_ONLY
+        default = inspect.Parameter.empty if field.is_required() else field.default
+        parameters.append(inspect.Parameter(name, kind, default=default, annotation=hint))
+    settings.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    settings.__annotations__ = {each.name: each.annotation for each in parameters}
+    described = typer.Typer(add_completion=False)
+    described.command()(settings)
+    return list(typer.main.get_command(described).params)

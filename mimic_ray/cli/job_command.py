@@ -124,7 +124,8 @@ class _CommandLine:
                     options += [label(parameter), word]
         if any(word.startswith("-") for word in arguments):
             arguments.insert(0, "--")
-        return options + arguments
+        # The settings of an attack are not parameters of the command; see attack_command.py.
+        return options + self.context.args + arguments
 
     def refuse_what_a_job_sets(self) -> None:
         """Raises UsageError for --local, and for --address of the command itself."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import nan
 from typing import TYPE_CHECKING
 
 from rich.console import Group
@@ -14,13 +15,20 @@ from rich.table import Table
 
 from mimic_ray.base.text import duration
 from mimic_ray.cli import console
-from mimic_ray.search.trial import RunningTrial, Trial
+from mimic_ray.search.objectives.objective_registry import OBJECTIVES
+from mimic_ray.search.trial import RunningTrial, Trial, score_text, total
 
 if TYPE_CHECKING:
     from mimic_ray.search.search_progress import SearchProgress
 
 _REDRAW_S = 0.5
-_WIDTHS = {"trial": 5, "status": 15, "step": 9, "fidelity": 8, "suspicion": 9, "s": 5}
+_WIDTHS = {
+    "trial": 5,
+    "status": 15,
+    "step": 9,
+    **{name: max(6, len(name)) for name in OBJECTIVES},
+    "s": 5,
+}
 _WORDS = {"finished": "finished", "stopped": "stopped early", "failed": "failed"}
 
 
@@ -49,7 +57,7 @@ class _Lines:
         for trial in progress.ended:
             if trial.id not in self._shown:
                 self._shown.add(trial.id)
-                scores = f"fidelity {_score(trial.fidelity)}, suspicion {_score(trial.suspicion)}"
+                scores = trial.objectives_in_words(3)
                 why = f": {trial.error}" if trial.error else ""
                 console.note(
                     f"trial {trial.number} {_WORDS[trial.status]} at step {trial.step}: {scores} "
@@ -104,8 +112,7 @@ def study_table(
             str(trial.number),
             _WORDS[trial.status] + (" (base)" if trial.base else ""),
             str(trial.step),
-            _score(trial.fidelity),
-            _score(trial.suspicion),
+            *_scores(trial.scores),
             f"{trial.seconds:.0f}",
             escape(_brief(trial.settings)),
             style="red" if trial.status == "failed" else "dim" if trial.status == "stopped" else "",
@@ -115,8 +122,7 @@ def study_table(
             str(active.number),
             "running",
             f"{active.step}/{active.total_steps}",
-            _score(active.fidelity),
-            _score(active.suspicion),
+            *_scores(active.scores),
             f"{time.time() - active.started:.0f}",
             escape(_brief(active.settings)),
             style="cyan",
@@ -132,7 +138,7 @@ def _worth_showing(ended: Sequence[Trial], number: int) -> list[Trial]:
     if len(ended) <= number:
         return [*ended]
     scored = [trial for trial in ended if trial.scored and trial.status == "finished"]
-    best = sorted(scored, key=lambda trial: trial.suspicion - trial.fidelity)[: number // 2]
+    best = sorted(scored, key=lambda trial: -total(trial.scores))[: number // 2]
     newest = [trial for trial in ended[::-1] if trial not in best]
     return [*best, *newest[: number - len(best)]]
 
@@ -152,5 +158,5 @@ def _brief(settings: Mapping[str, object]) -> str:
     return ", ".join(words)
 
 
-def _score(value: float) -> str:
-    return "-" if value != value else f"{value:.3f}"
+def _scores(scores: Mapping[str, float]) -> list[str]:
+    return [score_text(scores.get(name, nan), 3) for name in OBJECTIVES]

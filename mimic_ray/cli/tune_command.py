@@ -179,8 +179,8 @@ def command(
 
     console.out.print(front_table(found.front, found.chosen))
     console.out.print(
-        f"{found.study}: {len(found.trials)} trials. The table shows the Pareto front of both "
-        "scores; * marks the chosen trial.",
+        f"{found.study}: {len(found.trials)} trials. The table shows the Pareto front of all "
+        "objectives; * marks the chosen trial.",
         soft_wrap=True,
     )
     console.out.print(f"  best recipe  {found.best}", soft_wrap=True)

@@ -112,12 +112,12 @@ def open_images(location: str | Path | Sequence[str | Path]) -> ImageSource:
     return _open_path(_existing(path))
 
 
-def require_batch(source: ImageSource, batch: int, setting: str = "training.batch") -> None:
-    """Raises DataError if there are fewer images than one batch; `setting` is the one to lower."""
+def require_batch(source: ImageSource, batch: int) -> None:
+    """Raises DataError for fewer images than one batch."""
     if len(source) < batch:
         raise DataError(
             f"{source.location} has {count(len(source), 'image')}, fewer than one batch of "
-            f"{batch}: add images or lower {setting}."
+            f"{batch}: add images or lower training.batch."
         )
 
 

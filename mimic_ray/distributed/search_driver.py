@@ -92,7 +92,7 @@ class SearchDriver:
                 return
             content = message.content
             if isinstance(content, Trial):
-                running = replace(running, fidelity=content.fidelity, suspicion=content.suspicion)
+                running = replace(running, scores=content.scores)
             elif content.phase == "distil":
                 running = replace(running, step=content.done)
             self.progress.running[message.trial_id] = running

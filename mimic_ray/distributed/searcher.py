@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.trial import TrialState
@@ -19,6 +19,7 @@ from ray.tune.search import Searcher
 from mimic_ray.base import seeds
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.recipe_keys import parse_recipe, set_key
+from mimic_ray.search.objectives.objective_registry import OBJECTIVES, objectives
 from mimic_ray.search.relevance import canonical
 from mimic_ray.search.relevance import trial_id as id_of
 from mimic_ray.search.search_plan import SearchPlan
@@ -117,7 +118,7 @@ class StudySearcher(Searcher):
             sampler = optuna.samplers.TPESampler(
                 seed=seed, n_startup_trials=random_trials, constant_liar=True
             )
-        return optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+        return optuna.create_study(directions=_directions(), sampler=sampler)
 
     def _number(self, found: str) -> int:
         """The number that the trial had before an interruption, or the next one."""
@@ -148,6 +149,10 @@ class StudySearcher(Searcher):
 
     def _report(self, drawn: optuna.trial.Trial, trial: Trial) -> None:
         if trial.scored and trial.status in ("finished", "stopped"):
-            self._study.tell(drawn, [trial.fidelity, trial.suspicion])
+            self._study.tell(drawn, [trial.score(name) for name in OBJECTIVES])
         else:
             self._study.tell(drawn, state=TrialState.FAIL)
+
+
+def _directions() -> list[Literal["minimize", "maximize"]]:
+    return [objective.direction for objective in objectives().values()]

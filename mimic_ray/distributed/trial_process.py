@@ -16,13 +16,15 @@ from mimic_ray.distributed.run_control import RunControl, WorkerControl
 from mimic_ray.distributed.torch_trainer import torch_trainer, worker_device, worker_group
 from mimic_ray.distributed.watched_fit import FitFailedError, watched_fit
 from mimic_ray.execution.trial_run import TrialTask, run_trial
-from mimic_ray.search.trial import Trial
+from mimic_ray.search.objectives.objective_registry import OBJECTIVES
+from mimic_ray.search.trial import Trial, total
 from mimic_ray.store.run_store import open_run
 from mimic_ray.store.study_store import open_study
 
 # Shorter than the driver's wait for the end of a trial (TUNE_FUNCTION_THREAD_TIMEOUT_S).
 _GRACE_S = 50.0
-# Restarts of a trial's workers. Tune restarts a trial whose own process died.
+EARLY_STOPPING_METRIC = "total"
+# Restarts of a trial's workers; Tune restarts a trial whose own process died.
 _RESTARTS = 2
 
 
@@ -90,10 +92,8 @@ def _report_to_tune(trial: Trial, task: TrialTask) -> None:
         {
             "percent": 100 if ended else round(100 * trial.step / steps),
             "step": trial.step,
-            "fidelity": trial.fidelity,
-            "suspicion": trial.suspicion,
-            # A single number for early stopping; the search keeps the objectives separate.
-            "promise": trial.fidelity - trial.suspicion if trial.scored else -1e9,
+            **{name: trial.score(name) for name in OBJECTIVES},
+            EARLY_STOPPING_METRIC: total(trial.scores) if trial.scored else -1e9,
         }
     )
 

@@ -20,7 +20,7 @@ from mimic_ray.distributed.capacity import cluster_nodes, wait_for_capacity
 from mimic_ray.distributed.prepare_inputs import Facts, Prepare, prepare_inputs
 from mimic_ray.distributed.ray_private import SEARCH_VARIABLES, START_TIMEOUT_VARIABLE
 from mimic_ray.distributed.ray_session import ray_session
-from mimic_ray.distributed.trial_process import TrialContext, run_in_trial
+from mimic_ray.distributed.trial_process import EARLY_STOPPING_METRIC, TrialContext, run_in_trial
 from mimic_ray.distributed.watched_fit import FitFailedError, StopTimeoutError, watched_fit
 from mimic_ray.search.search_plan import SearchPlan
 from mimic_ray.search.search_progress import SearchProgressCallback
@@ -120,7 +120,7 @@ def _tuner(driver: SearchDriver, inputs: Any, resources: Resources) -> Any:
     if plan.early_stopping:
         scheduler = ASHAScheduler(
             time_attr="percent",
-            metric="promise",
+            metric=EARLY_STOPPING_METRIC,
             mode="max",
             max_t=100,
             grace_period=25,

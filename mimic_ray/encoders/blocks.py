@@ -1,13 +1,14 @@
-"""The repeated units of an encoder, which are sharded, compiled or recomputed one at a time.
+"""The repeated blocks of an encoder, which are sharded, compiled or recomputed one at a time.
 
-They are found by structure in every family: a list of modules of the same class, each with several
-parts, such as the blocks of a transformer or the residual units of a ResNet.
+Each family declares them in `Spec.blocks`. A user's own encoder may leave them out: then they are
+found by structure, as the members of a list of modules of one class that each have several parts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
@@ -20,17 +21,29 @@ from mimic_ray.encoders.encoder import Encoder
 
 
 def blocks(encoder: Encoder) -> list[nn.Module]:
-    """The units in the order of the network, without nested ones; [] if nothing repeats."""
-    return list(_units(encoder.net))
+    """The blocks in the order of the network, none nested in another; [] if nothing repeats."""
+    if encoder.spec.blocks:
+        return [
+            module
+            for name, module in encoder.net.named_modules()
+            if any(_matches(name, pattern) for pattern in encoder.spec.blocks)
+        ]
+    return list(repeated_modules(encoder.net))
 
 
-def _units(module: nn.Module) -> Iterator[nn.Module]:
+def _matches(name: str, pattern: str) -> bool:
+    parts, wanted = name.split("."), pattern.split(".")
+    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
+
+
+def repeated_modules(module: nn.Module) -> Iterator[nn.Module]:
+    """The blocks of a network that declares none, by structure."""
     children = list(module.children())
     if isinstance(module, nn.Sequential | nn.ModuleList) and _alike(children):
         yield from children
         return
     for child in children:
-        yield from _units(child)
+        yield from repeated_modules(child)
 
 
 def _alike(modules: list[nn.Module]) -> bool:
@@ -40,8 +53,11 @@ def _alike(modules: list[nn.Module]) -> bool:
 
 
 def checkpoint_activations(encoder: Encoder) -> int:
-    """Saves only the input of each unit and recomputes the rest in the backward pass: one more
-    forward, less memory, the same result. In place; returns the number of units."""
+    """Saves only the input of each block and recomputes the rest in the backward pass: one more
+    forward, less memory, the same result. In place; returns the number of blocks."""
+    # torch's checkpoint_wrapper would rename the parameters (`_checkpoint_wrapped_module` in
+    # `named_parameters`), and DDP, FSDP and the optimiser's state go by these names. An attribute
+    # of the instance keeps them, and hooks of the module run around it.
     units = blocks(encoder)
     for unit in units:
         unit.forward = partial(_checkpointed, unit, unit.forward)
@@ -67,7 +83,8 @@ def _frozen_statistics(unit: nn.Module) -> Iterator[None]:
     norms = [m for m in unit.modules() if isinstance(m, _BatchNorm) and m.training]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, None
+        count = norm.num_batches_tracked  # torch's SyncBatchNorm must have one
+        norm.momentum, norm.num_batches_tracked = 0.0, None if count is None else count.clone()
     try:
         yield
     finally:

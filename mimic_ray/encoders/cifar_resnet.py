@@ -108,5 +108,6 @@ def encoder(name: str, net: CifarResnet, size: int = SIDE) -> Encoder:
         mean=IMAGENET.mean,
         std=IMAGENET.std,
         taps=TAPS,
+        blocks=("layer*.*",),
     )
     return Encoder(spec, net, run)

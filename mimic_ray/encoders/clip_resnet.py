@@ -127,5 +127,6 @@ def clip_rn50(size: int = SIDE) -> Encoder:
         mean=CLIP.mean,
         std=CLIP.std,
         taps=TAPS,
+        blocks=("layer*.*",),
     )
     return Encoder(spec, ClipResnet(size=size), run)

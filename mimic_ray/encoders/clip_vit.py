@@ -104,5 +104,6 @@ def _encoder(name: str, patch: int, size: int) -> Encoder:
         mean=CLIP.mean,
         std=CLIP.std,
         taps=tuple(f"block{index}" for index in range(12)),
+        blocks=("transformer.resblocks.*",),
     )
     return Encoder(spec, ClipVit(patch, size=size), run)

@@ -27,6 +27,9 @@ class Spec:
         mean: Mean of the three channels in the training of the network, for values in [0, 1].
         std: Standard deviation, likewise.
         taps: Names of the layers whose maps can be read, in the order of the network.
+        blocks: Paths in the network of its repeated blocks, which are sharded, compiled or
+            recomputed one at a time; `*` stands for one part of a path, as in `layer*.*`. Empty:
+            they are found by structure, see `encoders/blocks.py`.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Spec:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     taps: tuple[str, ...]
+    blocks: tuple[str, ...] = ()
 
 
 class Encoder(nn.Module):

@@ -64,5 +64,6 @@ def _encoder(name: str, resnet: Any, size: int) -> Encoder:
         mean=CIFAR10.mean,
         std=CIFAR10.std,
         taps=TAPS,
+        blocks=("f.*.*",),
     )
     return Encoder(spec, SimclrResnet(resnet), run)

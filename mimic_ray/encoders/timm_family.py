@@ -76,7 +76,15 @@ def build(timm_name: str, name: str, size: int | None = None) -> Encoder:
 def encoder(name: str, net: Any, input_size: int, mean: Any, std: Any) -> Encoder:
     """A timm network without its classifier as an Encoder."""
     indices = _tap_indices(net)
-    spec = Spec(name, net.head_hidden_size, input_size, tuple(mean), tuple(std), tuple(indices))
+    spec = Spec(
+        name,
+        net.head_hidden_size,
+        input_size,
+        tuple(mean),
+        tuple(std),
+        taps=tuple(indices),
+        blocks=_blocks(net),
+    )
     return Encoder(spec, net, partial(run, indices=indices))
 
 
@@ -86,6 +94,14 @@ def _tap_indices(net: Any) -> dict[str, int]:
         return {f"block{index}": index for index in range(len(net.blocks))}
     # Index 0 is the stem.
     return {f"layer{index}": index for index in (1, 2, 3, 4)}
+
+
+def _blocks(net: Any) -> tuple[str, ...]:
+    if _has_patches(net):  # a hybrid's patches come from a ResNet
+        return ("blocks.*", "patch_embed.backbone.stages.*.blocks.*")
+    if hasattr(net, "layer1"):
+        return ("layer*.*",)
+    return ("stages.*.blocks.*",) if hasattr(net.stages[0], "blocks") else ("stages.*.*",)
 
 
 def _has_patches(net: Any) -> bool:

@@ -64,5 +64,6 @@ def _encoder(name: str, make: Callable[..., Any], patch: int, size: int) -> Enco
         mean=IMAGENET.mean,
         std=IMAGENET.std,
         taps=tuple(f"block{index}" for index in range(len(net.encoder.layers))),
+        blocks=("encoder.layers.*",),
     )
     return Encoder(spec, net, run)

@@ -41,7 +41,7 @@ class TrialInputs:
     profile: Mapping[str, Any]
     profile_settings: Mapping[str, Any]  # from estimate_settings, of the profile
     teacher_cache: TeacherCache | None
-    trusted: Any  # scores of encoders without a backdoor: see evaluation/suspicion
+    prepared: Mapping[str, Any]  # by objective; see Objective.prepare
     oracle: OracleInputs | None = None
 
     def teacher_state(self) -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
-"""Scores of a student from clean held-out images; an oracle adds ACC and ASR."""
+"""Scores of a student: the objectives of the search; an oracle adds ACC and ASR."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,10 @@ from mimic_ray.attacks.triggers.trigger import Trigger
 from mimic_ray.base.devices import Compute
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.evaluation.features import features
-from mimic_ray.evaluation.fidelity import fidelity
 from mimic_ray.evaluation.heads import LINEAR
 from mimic_ray.evaluation.metrics import accuracy, attack_success
-from mimic_ray.evaluation.suspicion.suspicion import Effort, suspicion
 from mimic_ray.execution.shared_inputs import ArrayImages, OracleInputs, TrialInputs
+from mimic_ray.search.objectives.objective_registry import Effort, StudentInputs, objectives
 
 
 class Scorer:
@@ -26,40 +26,33 @@ class Scorer:
         self._teacher = torch.from_numpy(np.array(inputs.held_out_features))
 
     def quick(self, student: Encoder) -> dict[str, float]:
-        """Both objectives, with less effort."""
-        return self._blind(student, "quick")
+        """All objectives, with less effort."""
+        return self._objectives(student, "quick")
 
     def full(self, student: Encoder) -> dict[str, float]:
-        """Both objectives, and ACC and ASR with an oracle."""
-        scores = self._blind(student, "full")
+        """All objectives, and ACC and ASR with an oracle."""
+        scores = self._objectives(student, "full")
         if self._inputs.oracle:
             scores |= _oracle(student, self._inputs.oracle, self._compute)
         return scores
 
-    def _blind(self, student: Encoder, effort: Effort) -> dict[str, float]:
-        training = student.training
+    def _objectives(self, student: Encoder, effort: Effort) -> dict[str, float]:
+        training, scores = student.training, dict[str, float]()
+        inputs = StudentInputs(
+            student,
+            ArrayImages(self._inputs.held_out),
+            self._teacher,
+            self._compute,
+            self._seed,
+            effort,
+        )
         try:
-            held_out = ArrayImages(self._inputs.held_out)
-            close = fidelity(features(student, held_out, self._compute), self._teacher)
-            suspect = suspicion(
-                student,
-                self._inputs.trusted,
-                torch.from_numpy(np.array(self._inputs.held_out)),
-                self._compute,
-                self._seed,
-                effort,
-            )
+            for name, objective in objectives().items():
+                prepared = self._inputs.prepared.get(name)
+                scores |= objective.measure(replace(inputs, prepared=prepared))
         finally:
             student.train(training)
-        return {
-            "fidelity": close.score,
-            "cosine": close.cosine,
-            "overlap": close.overlap,
-            "suspicion": suspect.score,
-            "universal": suspect.universal,
-            "inversion": suspect.inversion,
-            "occlusion": suspect.occlusion,
-        }
+        return scores
 
 
 def _oracle(student: Encoder, known: OracleInputs, compute: Compute) -> dict[str, Any]:

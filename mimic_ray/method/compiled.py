@@ -45,7 +45,7 @@ def compile_encoder(encoder: Encoder) -> int:
     dynamo.recompile_limit = max(dynamo.recompile_limit, _PROGRAMS_A_UNIT * len(units))
     for unit in units:
         for module in unit.modules():
-            if isinstance(module, Synchronised):
+            if isinstance(module, Synchronised | nn.SyncBatchNorm):
                 # An exchange between processes cannot be part of a compiled program.
                 _replace_forward(module, torch.compiler.disable(module.forward))
         _replace_forward(unit, torch.compile(unit.forward, dynamic=False))
@@ -53,5 +53,6 @@ def compile_encoder(encoder: Encoder) -> int:
 
 
 def _replace_forward(module: nn.Module, forward: object) -> None:
-    # The instance's own attribute: hooks of the module run around it.
+    # Not `module.compile()`, which compiles the call of the module: FSDP's hooks and the
+    # checkpoint around `forward` would become part of the program.
     module.forward = forward  # type: ignore[assignment]

@@ -54,7 +54,7 @@ def prepare_networks(
     channels_last_where_it_pays(teacher)
     # From the inside out: norms, compiled units, checkpointed units, then the workers.
     if training.sync_batch_norm and group.world_size > 1:
-        synchronise(trained)
+        synchronise(trained, device)
     notes = []
     if training.compile:
         if reason := missing_compiler():

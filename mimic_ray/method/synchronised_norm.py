@@ -5,9 +5,10 @@ Each worker sums its own share; one exchange a layer forward and one backward jo
     forward    mean_r, M2_r = sum (x - mean_r)^2, n_r of worker r  ->  mean, variance of all n
     backward   sum of dy and of dy * x_hat over all workers
 
-torch's own SyncBatchNorm does the same on CUDA only; this one runs on every device and backend,
-and on any module that calls `torch.nn.functional.batch_norm`, timm's norms with an activation
-among them. Shares may differ in size.
+On CUDA, plain norms become torch's SyncBatchNorm, which does the same in fused kernels. It runs on
+CUDA only and would replace a subclass by a plain norm; so the one of this file takes over on other
+devices, and for subclasses such as timm's norms with an activation. It works for any module that
+calls `torch.nn.functional.batch_norm`. Shares may differ in size in both.
 """
 
 from __future__ import annotations
@@ -22,16 +23,32 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 
 
-def synchronise(module: nn.Module) -> int:
+def synchronise(module: nn.Module, device: torch.device) -> int:
     """Lets every batch norm in `module` train on the global batch; returns how many there are.
 
     In place; names, parameters and buffers stay, so a state fits either kind.
     """
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
-    for norm in norms:
-        kind = type(norm)
-        norm.__class__ = type(f"Synchronised{kind.__name__}", (Synchronised, kind), {})
-    return len(norms)
+    count = 0
+    for parent in list(module.modules()):
+        for name, norm in parent.named_children():
+            if not isinstance(norm, _BatchNorm):
+                continue
+            count += 1
+            if uses_torch(norm, device):
+                # Over the default process group, that of the run.
+                setattr(parent, name, nn.SyncBatchNorm.convert_sync_batchnorm(norm))
+            else:
+                kind = type(norm)
+                norm.__class__ = type(f"Synchronised{kind.__name__}", (Synchronised, kind), {})
+    return count
+
+
+def uses_torch(norm: nn.Module, device: torch.device) -> bool:
+    """Whether torch's SyncBatchNorm replaces the norm on that device."""
+    return device.type == "cuda" and type(norm) in _PLAIN
+
+
+_PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class Synchronised(nn.Module):

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from mimic_ray.base.text import plain
 from mimic_ray.report.style import BLUE, GREEN, GREY, ORANGE, figure, legend, save, title
 from mimic_ray.search.front import pareto_front
 from mimic_ray.search.importance import LEAST_TRIALS, importance
+from mimic_ray.search.objectives.objective_registry import OBJECTIVES
 from mimic_ray.search.ranking import spearman
-from mimic_ray.search.trial import Trial, Value
+from mimic_ray.search.trial import Trial, Value, total
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _BLIND = "scores use clean images only"
+# Of the objectives, in the order of the registry.
+_COLOURS = (BLUE, ORANGE, GREEN, GREY)
 _MOST_SETTINGS, _MOST_LABELS = 12, 24
 
 
-def plot_front(path: Path, trials: Sequence[Trial], chosen: Trial | None, oracle: bool) -> None:
-    """Fidelity over suspicion, one point for each trial, with the front and the chosen trial."""
+def plot_front(
+    path: Path,
+    trials: Sequence[Trial],
+    chosen: Trial | None,
+    oracle: bool,
+    pair: tuple[str, str],
+) -> None:
+    """One objective over another (`pair`: x, y), with the front and the chosen trial."""
+    x, y = pair
     drawing, axes = figure(6.6, 4.6)
     handles: list[object] = []
     kinds = [("finished", BLUE, "o"), ("stopped", GREY, "x")]
@@ -31,8 +41,8 @@ def plot_front(path: Path, trials: Sequence[Trial], chosen: Trial | None, oracle
         if some:
             handles.append(
                 axes.scatter(
-                    [t.suspicion for t in some],
-                    [t.fidelity for t in some],
+                    [t.score(x) for t in some],
+                    [t.score(y) for t in some],
                     color=colour,
                     marker=marker,
                     s=34,
@@ -41,11 +51,11 @@ def plot_front(path: Path, trials: Sequence[Trial], chosen: Trial | None, oracle
                     zorder=3,
                 )
             )
-    front = pareto_front(trials)
-    if len(front) > 1:
+    front = sorted(pareto_front(trials), key=lambda t: t.score(x))
+    if len(front) > 1 and len(OBJECTIVES) == 2:  # the projection of a surface is no line
         handles += axes.step(
-            [t.suspicion for t in front],
-            [t.fidelity for t in front],
+            [t.score(x) for t in front],
+            [t.score(y) for t in front],
             where="post",
             color=BLUE,
             alpha=0.5,
@@ -53,33 +63,34 @@ def plot_front(path: Path, trials: Sequence[Trial], chosen: Trial | None, oracle
             label="front",
         )
     for trial in front:
-        _label(axes, trial.suspicion, trial.fidelity, str(trial.number))
+        _label(axes, trial.score(x), trial.score(y), str(trial.number))
     base = next((trial for trial in trials if trial.base and trial.scored), None)
     rings = ((base, GREEN, "base recipe", 300), (chosen, ORANGE, "chosen", 150))
     for marked, colour, words, size in rings:
         if marked:
-            ring = axes.scatter(
-                [marked.suspicion], [marked.fidelity], label=words, zorder=4, s=size
-            )
+            ring = axes.scatter([marked.score(x)], [marked.score(y)], label=words, zorder=4, s=size)
             ring.set(facecolors="none", edgecolors=colour, linewidths=1.8)
             handles.append(ring)
-    axes.set_xlabel("suspicion (lower is better)")
-    axes.set_ylabel("fidelity (higher is better)")
-    _mark(axes, "Fidelity and suspicion of the trials", f"{_BLIND}; numbers mark the front", oracle)
+    axes.set_xlabel(_with_direction(x))
+    axes.set_ylabel(_with_direction(y))
+    _mark(
+        axes, f"{y.capitalize()} and {x} of the trials", f"{_BLIND}; numbers mark the front", oracle
+    )
     _finish(drawing, handles, path)
 
 
 def plot_parallel(path: Path, trials: Sequence[Trial], chosen: Trial | None, oracle: bool) -> None:
-    """One line for each trial through its settings and scores; darker means less suspicious."""
+    """One line for each trial through its settings and objectives; darker means better."""
     scored = [trial for trial in trials if trial.scored]
     keys = _most_important(scored)
-    drawing, axes = figure(max(6.0, 1.6 + 0.95 * (len(keys) + 2)), 4.8)
+    drawing, axes = figure(max(6.0, 1.6 + 0.95 * (len(keys) + len(OBJECTIVES))), 4.8)
     columns = [_Column(key, [trial.settings.get(key) for trial in scored]) for key in keys]
-    for name in ("fidelity", "suspicion"):
-        columns.append(_Column(name, [getattr(trial, name) for trial in scored]))
-    order = sorted(scored, key=lambda trial: -trial.suspicion)
+    for name in OBJECTIVES:
+        columns.append(_Column(name, [trial.score(name) for trial in scored]))
+    order = sorted(scored, key=lambda trial: total(trial.scores))
     for rank, trial in enumerate(order):
-        values = [trial.settings.get(key) for key in keys] + [trial.fidelity, trial.suspicion]
+        values = [trial.settings.get(key) for key in keys]
+        values += [trial.score(name) for name in OBJECTIVES]
         heights = [column.height(v) for column, v in zip(columns, values, strict=True)]
         best = chosen is not None and trial.id == chosen.id
         axes.plot(
@@ -109,23 +120,20 @@ def plot_parallel(path: Path, trials: Sequence[Trial], chosen: Trial | None, ora
     axes.tick_params(axis="x", labelrotation=35)
     for label in axes.get_xticklabels():
         label.set_horizontalalignment("right")
-    detail = "orange: chosen; darker: less suspicious; gap: the setting had no effect in that trial"
+    detail = "orange: chosen; darker: better scores; gap: the setting had no effect in that trial"
     _mark(axes, "Settings and scores", detail, oracle)
     save(drawing, path)
 
 
 def plot_importance(path: Path, trials: Sequence[Trial], oracle: bool) -> None:
-    """Share of the explained variance of both objectives for each setting."""
-    found = {
-        "fidelity": importance(trials, "fidelity"),
-        "suspicion": importance(trials, "suspicion"),
-    }
-    total = {
+    """Share of the explained variance of each objective for each setting."""
+    found = {name: importance(trials, name) for name in OBJECTIVES}
+    weight = {
         key: sum(part.get(key, 0) for part in found.values())
         for part in found.values()
         for key in part
     }
-    keys = sorted((key for key in total if total[key] > 0.005), key=total.__getitem__)[
+    keys = sorted((key for key in weight if weight[key] > 0.005), key=weight.__getitem__)[
         -_MOST_SETTINGS:
     ]
     drawing, axes = figure(6.6, max(2.6, 1.4 + 0.42 * len(keys)))
@@ -136,14 +144,14 @@ def plot_importance(path: Path, trials: Sequence[Trial], oracle: bool) -> None:
         axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes, fontsize=10)
         axes.set_axis_off()
     else:
-        for (name, shares), colour, offset in zip(
-            found.items(), (BLUE, ORANGE), (0.2, -0.2), strict=True
-        ):
+        width = 0.72 / len(found)
+        for number, (name, shares) in enumerate(found.items()):
+            offset = ((len(found) - 1) / 2 - number) * 1.1 * width
             axes.barh(
                 [position + offset for position in range(len(keys))],
                 [100 * shares.get(key, 0) for key in keys],
-                0.36,
-                color=colour,
+                width,
+                color=_COLOURS[number % len(_COLOURS)],
                 label=name,
             )
         axes.set_yticks(range(len(keys)), [_short(key) for key in keys], fontsize=8)
@@ -159,16 +167,18 @@ def plot_importance(path: Path, trials: Sequence[Trial], oracle: bool) -> None:
 def plot_kept_layers(
     path: Path, trials: Sequence[Trial], taps: Sequence[str], oracle: bool
 ) -> None:
-    """Both objectives by the number of layers in the attention term."""
+    """Each objective by the number of layers in the attention term."""
     drawing, axes = figure(6.6, 4.0)
     scored = [trial for trial in trials if trial.scored]
     handles = []
-    for name, colour, offset in (("fidelity", BLUE, -0.08), ("suspicion", ORANGE, 0.08)):
+    for number, name in enumerate(OBJECTIVES):
+        colour = _COLOURS[number % len(_COLOURS)]
+        offset = 0.16 * (number - (len(OBJECTIVES) - 1) / 2)
         for status, filled in (("finished", True), ("stopped", False)):
             some = [trial for trial in scored if trial.status == status]
             points = axes.scatter(
                 [len(trial.kept) + offset for trial in some],
-                [getattr(trial, name) for trial in some],
+                [trial.score(name) for trial in some],
                 s=30,
                 facecolors=colour if filled else "none",
                 edgecolors=colour,
@@ -191,32 +201,31 @@ def plot_kept_layers(
     _finish(drawing, handles, path)
 
 
-def plot_oracle(path: Path, trials: Sequence[Trial]) -> None:
-    """ASR, which a defender cannot measure, over suspicion."""
+def plot_oracle(path: Path, trials: Sequence[Trial], name: str) -> None:
+    """ASR, which a defender cannot measure, over the objective that should rank like it."""
     known = with_oracle(trials)
     drawing, axes = figure(7.0, 4.2)
-    axes.scatter([t.suspicion for t in known], [t.asr for t in known], color=ORANGE, s=36)
+    axes.scatter(
+        [t.score(name) for t in known], [t.score("asr") for t in known], color=ORANGE, s=36
+    )
     for trial in known if len(known) <= _MOST_LABELS else []:
-        _label(axes, trial.suspicion, trial.asr, str(trial.number))
-    axes.set_xlabel("suspicion (clean images only)")
+        _label(axes, trial.score(name), trial.score("asr"), str(trial.number))
+    axes.set_xlabel(f"{name} (clean images only)")
     axes.set_ylabel("ASR (%)")
     axes.set_ylim(-3, 103)
-    title(axes, "ORACLE: does suspicion rank attack success?", ranking_words(known))
+    title(axes, f"ORACLE: does {name} rank attack success?", ranking_words(known, name, "asr"))
     save(drawing, path)
 
 
 def with_oracle(trials: Sequence[Trial]) -> list[Trial]:
     """The trials with measured ACC and ASR: the finished trials of an oracle study."""
-    return [trial for trial in trials if trial.scored and trial.asr == trial.asr]
+    return [trial for trial in trials if trial.scored and "asr" in trial.scores]
 
 
-def ranking_words(
-    trials: Sequence[Trial], blind: Literal["suspicion", "fidelity"] = "suspicion"
-) -> str:
-    """Spearman's rho between a score and the oracle's measurement, as a sentence."""
-    measured = "asr" if blind == "suspicion" else "acc"
-    found = spearman([getattr(t, blind) for t in trials], [getattr(t, measured) for t in trials])
-    words = f"{blind} against {measured.upper()}, {found.count} trials"
+def ranking_words(trials: Sequence[Trial], name: str, measured: str) -> str:
+    """Spearman's rho between an objective and the oracle's `acc` or `asr`, as a sentence."""
+    found = spearman([t.score(name) for t in trials], [t.score(measured) for t in trials])
+    words = f"{name} against {measured.upper()}, {found.count} trials"
     if found.rho != found.rho:
         return f"{words}: too few to rank"
     return f"{words}: Spearman {found.rho:.2f} (95 %: {found.low:.2f} to {found.high:.2f})"
@@ -225,7 +234,7 @@ def ranking_words(
 def _most_important(trials: Sequence[Trial]) -> list[str]:
     """The settings to plot: the most important ones, in their usual order."""
     keys = [*dict.fromkeys(key for trial in trials for key in trial.settings)]
-    explained = importance(trials, "suspicion"), importance(trials, "fidelity")
+    explained = [importance(trials, name) for name in OBJECTIVES]
     weight = {key: sum(part.get(key, 0.0) for part in explained) for key in keys}
     kept = sorted(keys, key=lambda key: -weight[key])[:_MOST_SETTINGS]
     return [key for key in keys if key in kept]
@@ -273,6 +282,10 @@ class _Column:
             return [(self.height(word) or 0.0, word) for word in self._words]
         low = 0.0 if self._log and self._has_zero else self._low
         return [(0.0, f"{low:.3g}"), (1.0, f"{self._high:.3g}")]
+
+
+def _with_direction(name: str) -> str:
+    return f"{name} ({OBJECTIVES.resolve(name).better} is better)"
 
 
 def _mark(axes: Axes, words: str, detail: str, oracle: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from mimic_ray.report.study_plots import (
     ranking_words,
     with_oracle,
 )
-from mimic_ray.search.front import RULE, pareto_front
+from mimic_ray.search.front import pareto_front, rule
+from mimic_ray.search.objectives.objective_registry import OBJECTIVES, objectives
 from mimic_ray.search.trial import Trial
 
 _STYLE = """
@@ -64,7 +66,7 @@ def write_study_report(
         "<h2>Search space</h2>",
         _table(("key", "values"), study["space"].items()),
         "<h2>Scores</h2>",
-        _SCORES,
+        _scores(),
     ]
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -77,14 +79,13 @@ def write_study_report(
     return path
 
 
-_SCORES = """
-<p><b>Fidelity</b> is the mean of two numbers on held-out images: the cosine between the features
-of student and teacher, and the share of each image's 10 nearest neighbours that stay the same.
-<b>Suspicion</b> is the mean of three numbers, measured without the trigger: how strongly one
-change applied to all images pulls their features together, how small a mask makes all features
-agree (compared with trusted encoders), and how far a pasted piece of another image moves a
-feature. Suspicion ranks the students of one search. It is not a verdict: a low score does not
-prove that an encoder is clean.</p>"""
+def _scores() -> str:
+    """A paragraph for each objective."""
+    return "".join(
+        f"<p><b>{_text(name.capitalize())}</b> ({objective.better} is better). "
+        f"{_text(objective.description)}</p>"
+        for name, objective in objectives().items()
+    )
 
 
 def _pictures(
@@ -95,29 +96,41 @@ def _pictures(
     oracle: bool,
 ) -> list[tuple[Path, str]]:
     made = [
-        (folder / "front.png", "fidelity over suspicion"),
         (folder / "parallel.png", "settings and scores of all trials"),
         (folder / "importance.png", "importance of the settings"),
         (folder / "layers.png", "kept layers and scores"),
     ]
-    plot_front(made[0][0], trials, chosen, oracle)
-    plot_parallel(made[1][0], trials, chosen, oracle)
-    plot_importance(made[2][0], trials, oracle)
-    plot_kept_layers(made[3][0], trials, study["taps"], oracle)
-    if oracle:
-        made.append((folder / "oracle.png", "ASR over suspicion"))
-        plot_oracle(made[-1][0], trials)
+    plot_parallel(made[0][0], trials, chosen, oracle)
+    plot_importance(made[1][0], trials, oracle)
+    plot_kept_layers(made[2][0], trials, study["taps"], oracle)
+    # One plot of the front for each pair of objectives.
+    fronts = [
+        (folder / ("front.png" if number == 0 else f"front_{y}_{x}.png"), x, y)
+        for number, (y, x) in enumerate(combinations(OBJECTIVES, 2))
+    ]
+    for path, x, y in fronts:
+        plot_front(path, trials, chosen, oracle, (x, y))
+    made = [*((path, f"{y} over {x}") for path, x, y in fronts), *made]
+    ranking = [n for n, o in objectives().items() if oracle and o.stands_for == "asr"]
+    for number, name in enumerate(ranking):
+        path = folder / ("oracle.png" if number == 0 else f"oracle_{name}.png")
+        made.append((path, f"ASR over {name}"))
+        plot_oracle(path, trials, name)
     return made
 
 
 def _oracle_note(study: Mapping[str, Any], trials: Sequence[Trial]) -> str:
     known = with_oracle(trials)
     details = ", ".join(f"{key} {_text(value)}" for key, value in study["oracle"].items())
+    rankings = [
+        _text(ranking_words(known, name, objective.stands_for))
+        for name, objective in objectives().items()
+        if objective.stands_for
+    ]
     return (
         '<p class="oracle"><b>Oracle study.</b> ACC and ASR were measured with labels and the '
         f"trigger ({details}), which a defender does not have. Neither the search nor the choice "
-        f"used them. {_text(ranking_words(known))}; "
-        f"{_text(ranking_words(known, 'fidelity'))}.</p>"
+        f"used them. {'; '.join(rankings)}.</p>"
     )
 
 
@@ -147,8 +160,8 @@ def _chosen(study: Mapping[str, Any], chosen: Trial | None, best_toml: str) -> s
         f"--data {study['data']} --recipe best.toml --out purified"
     )
     return (
-        f"<h2>Chosen: trial {chosen.number}</h2><p>{_text(RULE)}</p>"
-        f"<p>Fidelity {chosen.fidelity:.4f}, suspicion {chosen.suspicion:.4f}.</p>"
+        f"<h2>Chosen: trial {chosen.number}</h2><p>{_text(rule())}</p>"
+        f"<p>{_text(chosen.objectives_in_words().capitalize())}.</p>"
         f"{_table(('setting', 'chosen', 'base recipe'), settings)}"
         f"<pre>{_text(command)}</pre><details><summary>best.toml</summary>"
         f"<pre>{_text(best_toml)}</pre></details>"
@@ -165,7 +178,7 @@ def _base(study: Mapping[str, Any], key: str) -> str:
 def _trials_table(
     trials: Sequence[Trial], chosen: Trial | None, front: set[str], oracle: bool
 ) -> str:
-    heads = ["trial", "status", "fidelity", "suspicion", *(["ACC", "ASR"] if oracle else [])]
+    heads = ["trial", "status", *OBJECTIVES, *(["ACC", "ASR"] if oracle else [])]
     heads += ["steps", "training s", "other s", "kept layers", "settings"]
     lines = []
     for trial in trials:
@@ -173,9 +186,9 @@ def _trials_table(
         marks = [word for word, on in (("chosen", best), ("base", trial.base)) if on]
         marks += ["front"] if trial.id in front and not best else []
         status = trial.status + (f" ({', '.join(marks)})" if marks else "")
-        scores = [trial.fidelity, trial.suspicion]
-        cells = [_cell(str(trial.number)), _cell(status), *(_number(s, 4) for s in scores)]
-        cells += [_number(trial.acc, 1), _number(trial.asr, 1)] if oracle else []
+        cells = [_cell(str(trial.number)), _cell(status)]
+        cells += [_number(trial.score(name), 4) for name in OBJECTIVES]
+        cells += [_number(trial.score(name), 1) for name in ("acc", "asr")] if oracle else []
         cells += [_number(trial.step, 0), _number(trial.seconds, 1), _number(trial.overhead_s, 1)]
         settings = "; ".join(
             f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}"

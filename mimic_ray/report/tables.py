@@ -11,7 +11,8 @@ from rich.table import Table
 from mimic_ray.base.text import plain
 from mimic_ray.evaluation.results import EvaluationRow, Proportion
 from mimic_ray.method.mi_profile import Profile
-from mimic_ray.search.trial import Trial
+from mimic_ray.search.objectives.objective_registry import OBJECTIVES
+from mimic_ray.search.trial import Trial, score_text
 
 _NOT_MEASURED = "-"
 
@@ -95,14 +96,17 @@ def _estimate(profile: Profile) -> str:
 
 
 def front_table(front: Sequence[Trial], chosen: Trial) -> Table:
-    """The Pareto front of a search, least suspicious first; a star marks the chosen trial."""
-    oracle = any(trial.asr == trial.asr for trial in front)
-    head = ["trial", "fidelity", "suspicion", *(["oracle: ACC", "ASR"] if oracle else [])]
-    rows = []
-    for trial in front:
-        mark = "*" if trial.id == chosen.id else ""
-        row = [f"{trial.number}{mark}", f"{trial.fidelity:.4f}", f"{trial.suspicion:.4f}"]
-        rows.append([*row, *([f"{trial.acc:.1f}", f"{trial.asr:.1f}"] if oracle else [])])
+    """The Pareto front of a search; a star marks the chosen trial."""
+    oracle = ["acc", "asr"] if any("asr" in trial.scores for trial in front) else []
+    head = ["trial", *OBJECTIVES, *(["oracle: ACC", "ASR"] if oracle else [])]
+    rows = [
+        [
+            f"{trial.number}{'*' if trial.id == chosen.id else ''}",
+            *(score_text(trial.score(name)) for name in OBJECTIVES),
+            *(score_text(trial.score(name), 1) for name in oracle),
+        ]
+        for trial in front
+    ]
     return _rich_table(head, rows, "")
 
 

@@ -13,7 +13,6 @@ what looked good.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Literal
 
 import numpy as np
 
@@ -23,14 +22,12 @@ LEAST_TRIALS = 8
 _GROUPS = 3
 
 
-def importance(
-    trials: Sequence[Trial], objective: Literal["fidelity", "suspicion"]
-) -> dict[str, float]:
+def importance(trials: Sequence[Trial], objective: str) -> dict[str, float]:
     """Setting -> share, largest first, summing to 1; {} for too few trials or no difference."""
     scored = [trial for trial in trials if trial.scored]
     if len(scored) < LEAST_TRIALS:
         return {}
-    values = np.array([getattr(trial, objective) for trial in scored])
+    values = np.array([trial.score(objective) for trial in scored])
     ranks = values.argsort().argsort().astype(float)
     keys = dict.fromkeys(key for trial in scored for key in trial.settings)
     explained = {key: _explained(_groups(scored, key), ranks) for key in keys}

@@ -47,6 +47,10 @@ _MUST_AGREE = {
 }
 
 
+# Fields of a Trial that are no single column of trials.parquet.
+_NESTED = ("settings", "scores", "extra", "kept")
+
+
 @dataclass(frozen=True)
 class StudyRecord:
     """study.json. `recipe` is the base recipe, `space` key -> values; times are UTC."""
@@ -216,9 +220,9 @@ def write_table(folder: StudyFolder, trials: Iterable[Trial], chosen: str, front
 
     rows: list[dict[str, Any]] = []
     for trial in trials:
-        row = {k: v for k, v in asdict(trial).items() if k not in ("settings", "extra", "kept")}
+        row = {k: v for k, v in asdict(trial).items() if k not in _NESTED}
         row |= {"kept": ",".join(trial.kept), "front": trial.id in front}
-        row |= {"chosen": trial.id == chosen, **trial.settings, **trial.extra}
+        row |= {"chosen": trial.id == chosen, **trial.scores, **trial.settings, **trial.extra}
         rows.append(row)
     names = dict.fromkeys(name for row in rows for name in row)
     columns = {name: [row.get(name) for row in rows] for name in names}

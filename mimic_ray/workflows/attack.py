@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from mimic_ray import __version__
-from mimic_ray.attacks.attack_registry import ATTACKS
-from mimic_ray.attacks.badencoder import Losses, Settings
+from mimic_ray.attacks.attack_registry import ATTACKS, AttackInputs
 from mimic_ray.attacks.references import by_margin
 from mimic_ray.attacks.triggers.trigger import Trigger, make_trigger, write_trigger
 from mimic_ray.base import devices, files
@@ -22,7 +21,6 @@ from mimic_ray.base.output_folder import Out
 from mimic_ray.base.precision import Precision
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.data.cache import Pixels, open_pixels
-from mimic_ray.data.image_source import require_batch
 from mimic_ray.data.labelled import Labelled, open_labelled, open_some
 from mimic_ray.encoders.checkpoint.write import write_like
 from mimic_ray.encoders.encoder import Encoder
@@ -50,7 +48,7 @@ def attack(
     references: int | str | Path = 3,
     reference_data: str | Path | None = None,
     name: str = "badencoder",
-    settings: Settings | None = None,
+    settings: Mapping[str, Any] | None = None,
     limit: int | None = None,
     device: str = "auto",
     precision: Precision = "auto",
@@ -66,13 +64,15 @@ def attack(
         teacher: Checkpoint file of the clean encoder, or its address.
         data: Shadow set: images. Their labels are only used to select references.
         out: A new folder, or an address.
-        trigger: A trigger's name, with settings as in `patch:side=12`, or an npz file.
+        trigger: A trigger's name, with settings as in `patch:side=12`, the same for a function of
+            your own, `file.py:function`, or an npz file.
         target: Name or index of the class of the references. Not needed for a file of references,
             which has a single class.
         references: Number of images most typical of `target`, or an npz file of references.
         reference_data: Labelled images to select references from, instead of `data`.
         name: Kind of attack.
-        settings: Settings of the attack: steps, batch, learning rate, seed ...
+        settings: Settings of the attack by name, for example `{"steps": 200}`; the options of
+            `mimic-ray attack NAME` are the same.
         limit: Use this many images of `data`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         precision: `auto`, `fp32` or `bf16`.
@@ -92,14 +92,14 @@ def attack(
         )
         print(made.checkpoint, made.record["losses"])
     """
-    settings = settings or Settings()
+    chosen_settings = ATTACKS.settings(name, settings or {})
     number = _reference_count(references, reference_data)
     if number is not None and target is None:
         raise UsageError(
             f"{option('target')} is missing: give the class to imitate, or a file of "
             f"{option('references')}."
         )
-    implant = ATTACKS.resolve(name)
+    implant = ATTACKS.resolve(name, chosen_settings)
     folder = Out(out)
     make = devices.choose(device, precision, threads)
     loaded = load_checkpoint(teacher, encoder)
@@ -108,7 +108,6 @@ def attack(
     # Checked before thousands of images are decoded: the trigger may be for another image size.
     pattern = make_trigger(trigger, side)
     source = open_some(data, limit)
-    require_batch(source, settings.batch, option("batch"))
     shadow = open_pixels(source, side, progress=_decoding(on_progress))
     if number is None or target is None:
         chosen = _from_file(str(references), target, side)
@@ -120,11 +119,18 @@ def attack(
         clean, shadow, make, on_progress=_reporting(on_progress, "Clean features")
     )
 
-    def on_step(done: int, total: int, losses: Losses) -> None:
-        on_progress(Progress("Attacking", done, total, {"loss": float(sum(losses))}))
-
-    attacked, history = implant(
-        clean, shadow, clean_features, chosen.images, pattern.apply, settings, make, on_step
+    attacked = implant(
+        AttackInputs(
+            clean,
+            shadow,
+            clean_features,
+            chosen.images,
+            pattern.apply,
+            make,
+            on_step=lambda done, total, loss: on_progress(
+                Progress("Attacking", done, total, {"loss": loss})
+            ),
+        )
     )
     record = {
         "attack": name,
@@ -138,14 +144,15 @@ def attack(
         "trigger": trigger,
         "target": {"index": chosen.target, "name": chosen.target_name},
         "references": {"location": chosen.location, "keys": chosen.keys},
-        "settings": asdict(settings),
-        "losses": _summary(history),
+        "settings": chosen_settings,
+        "losses": _summary(attacked.losses),
         "compute": make.facts(),
         "mimic_ray": __version__,
     }
     with folder.new_folder() as unfinished:
         checkpoint = unfinished / loaded.checkpoint.path.name
-        write_like(loaded.checkpoint.path, loaded.fit, attacked.net.state_dict(), checkpoint)
+        weights = attacked.encoder.net.state_dict()
+        write_like(loaded.checkpoint.path, loaded.fit, weights, checkpoint)
         write_trigger(pattern, unfinished / "trigger.npz")
         _write_picture(chosen.images, pattern, shadow, unfinished / "images.png")
         record["attacked_sha256"] = files.sha256(checkpoint)
@@ -217,16 +224,13 @@ def _from_file(path: str, target: str | None, side: int) -> _References:
     return _References(labelled.pixels.gather(everything), classes[0], "", path, labelled.keys)
 
 
-def _summary(history: list[Losses]) -> dict[str, Any]:
-    """L0, L1, L2 at every tenth step and the last one."""
-    last = len(history) - 1
-    steps = [step for step in range(len(history)) if step % 10 == 0 or step == last]
+def _summary(losses: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """Each term at every tenth step and at the last."""
+    last = max((len(values) for values in losses.values()), default=0) - 1
+    steps = [step for step in range(last + 1) if step % 10 == 0 or step == last]
     return {
         "step": [step + 1 for step in steps],
-        **{
-            term: [round(float(getattr(history[step], term)), 5) for step in steps]
-            for term in Losses._fields
-        },
+        **{term: [round(values[step], 5) for step in steps] for term, values in losses.items()},
     }
 
 

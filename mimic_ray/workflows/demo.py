@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mimic_ray.attacks.badencoder import Settings
 from mimic_ray.base.errors import MimicError
 from mimic_ray.base.progress import ProgressCallback, ignore_progress
 from mimic_ray.base.resources import Resources
@@ -69,7 +68,7 @@ def demo(
             folder / "attacked",
             trigger=TRIGGER,
             target=TARGET,
-            settings=Settings(steps=ATTACK_STEPS),
+            settings={"steps": ATTACK_STEPS},
             threads=_THREADS,
             on_progress=on_progress,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,6 @@ from mimic_ray.data.views import centre, to_float
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.evaluation.features import features
-from mimic_ray.evaluation.suspicion.suspicion import TrustedScores, trusted_scores
 from mimic_ray.execution.setup import cache_teacher, cached_side, profile_images, untrained
 from mimic_ray.execution.shared_inputs import (
     ArrayImages,
@@ -34,6 +34,7 @@ from mimic_ray.execution.shared_inputs import (
 from mimic_ray.method.mi_profile import estimate_settings
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.teacher_cache import teacher_cache_key
+from mimic_ray.search.objectives.objective_registry import SearchInputs, objectives
 from mimic_ray.workflows.evaluate_images import Backdoor, EvaluationImages
 from mimic_ray.workflows.search_request import Oracle, SearchRequest, SearchSpec
 
@@ -119,30 +120,29 @@ def _prepare_search(
         profile=profile.to_json(),
         profile_settings=estimate_settings(base),
         teacher_cache=teacher_cache,
-        trusted=_trusted_scores(request, base, teacher, held_out, compute, on_progress),
+        prepared=_prepared_objectives(request, base, teacher, held_out, compute, on_progress),
         oracle=oracle,
     )
     shares = [tap.share for tap in profile.taps]
     return PreparedSearch(taps, shares, counted.images, compute), inputs
 
 
-def _trusted_scores(
+def _prepared_objectives(
     request: SearchRequest,
     base: Recipe,
     teacher: Encoder,
     held_out: np.ndarray,
     compute: Compute,
     on_progress: ProgressCallback,
-) -> TrustedScores:
-    """Scores of encoders without a backdoor: one with random weights, and those of the request."""
+) -> dict[str, Any]:
+    """What each objective computes once; trusted are one random encoder and the request's."""
     on_progress(Progress("trusted", 0, 1))
-    encoders = [untrained(request.encoder, base.training.seed)]
-    encoders += [load_checkpoint(path, request.encoder).encoder for path in request.trusted]
-    scores = trusted_scores(
-        encoders, torch.from_numpy(held_out), compute, base.training.seed, teacher=teacher
-    )
+    trusted = [untrained(request.encoder, base.training.seed)]
+    trusted += [load_checkpoint(path, request.encoder).encoder for path in request.trusted]
+    inputs = SearchInputs(teacher, trusted, ArrayImages(held_out), compute, base.training.seed)
+    prepared = {name: objective.prepare(inputs) for name, objective in objectives().items()}
     on_progress(Progress("trusted", 1, 1))
-    return scores
+    return prepared
 
 
 @contextmanager

@@ -76,8 +76,7 @@ def finish_study(study: StudyStore, record: StudyRecord, trials: list[Trial]) ->
         study.read_recipe(chosen.id),
         f"mimic-ray purify --encoder {record.encoder} --teacher {record.teacher} "
         f"--data {record.data} --recipe {folder.best.name} --out purified\n"
-        f"Trial {chosen.number} of {len(trials)}: fidelity {chosen.fidelity:.4f}, suspicion "
-        f"{chosen.suspicion:.4f}"
+        f"Trial {chosen.number} of {len(trials)}: {chosen.objectives_in_words()}"
         + (", chosen without the oracle's measurements" if record.oracle else ""),
     )
     report = write_study_report(folder.path, vars(record), trials, chosen, folder.best.read_text())

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import textwrap
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from tests.cli.toy_images import save_checkpoint, save_images
 SMALLER = {
     '"resnet50"': '"tiny_resnet"',
     '"training.steps=300"': '"training.steps=2"',
+    'target="truck"\n)': 'target="truck", settings={"steps": 2, "batch": 8})',
     '"purified", on_progress=on_progress': (
         '"purified", settings=["training.steps=2"], on_progress=on_progress, '
         "resources=mimic_ray.Resources(local=True)"
@@ -106,10 +106,7 @@ def test_plan_gives_hours_and_cost(run_example):
     assert found.cost == pytest.approx(2.5 * found.gpu_hours)
 
 
-def test_attack_leaves_a_checkpoint(run_example, monkeypatch):
-    from mimic_ray.attacks.badencoder import Settings
-
-    monkeypatch.setattr("mimic_ray.workflows.attack.Settings", partial(Settings, steps=2))
+def test_attack_leaves_a_checkpoint(run_example):
     assert run_example("attack")["made"].checkpoint.name == "clean.pth"
 
 

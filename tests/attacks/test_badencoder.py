@@ -1,20 +1,19 @@
 """The attack on a toy encoder, its losses against a re-statement of the authors' code."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mimic_ray.attacks.badencoder import Settings, augmented, badencoder, badencoder_losses
+from mimic_ray.attacks.attack_registry import AttackInputs
+from mimic_ray.attacks.badencoder import augmented, badencoder, badencoder_losses
 from mimic_ray.base.devices import Compute
-from mimic_ray.base.errors import TrainingError
+from mimic_ray.base.errors import DataError, TrainingError
 from mimic_ray.data.views import to_float
 from mimic_ray.encoders.encoder_registry import build
 
 CPU = Compute("cpu", "fp32", 1)
-QUICK = Settings(steps=6, batch=16)
+QUICK = {"steps": 6, "batch": 16}
 
 
 class Shadow:
@@ -55,7 +54,8 @@ def images():
 def run(clean, images, settings=QUICK, trigger=white_corner, count=2):
     with torch.no_grad():
         features = F.normalize(clean(to_float(images)), dim=1)
-    return badencoder(clean, Shadow(images), features, images[:count], trigger, settings, CPU)
+    inputs = AttackInputs(clean, Shadow(images), features, images[:count], trigger, CPU)
+    return badencoder(inputs, **settings)
 
 
 @pytest.mark.parametrize("references", [1, 3])
@@ -81,7 +81,7 @@ def test_the_losses_are_those_of_the_authors(references):
 def test_the_mean_of_one_reference_is_that_reference():
     x, r = torch.randn(4, 8), torch.randn(1, 8)
     mean, each = (
-        badencoder_losses(x, x, r, r, clean_images=x, clean_references=r, target=target)
+        badencoder_losses(x, x, r, r, clean_images=x, clean_references=r, target_feature=target)
         for target in ("mean", "each")
     )
     assert float(mean.trigger) == pytest.approx(float(each.trigger), abs=1e-6)
@@ -97,16 +97,15 @@ def test_the_trigger_pulls_and_is_pulled():
 
 
 def test_triggered_images_end_at_the_reference_and_clean_ones_stay(clean, images):
-    settings = Settings(steps=120, batch=16, rate=1e-2)
-    _, history = run(clean, images, settings, count=1)
+    losses = run(clean, images, {"steps": 120, "batch": 16, "rate": 1e-2}, count=1).losses
     # How far from the goal, as 1 - cosine. The clean images may not move as far as the others.
-    to_go = [1 + float(history[step].trigger) for step in (0, -1)]
+    to_go = [1 + losses["trigger"][step] for step in (0, -1)]
     assert to_go[1] < to_go[0] / 2
-    assert 1 + float(history[-1].utility) < to_go[0] / 2
+    assert 1 + losses["utility"][-1] < to_go[0] / 2
 
 
 def test_batch_normalisation_is_the_clean_one_bit_for_bit(clean, images):
-    attacked, _ = run(clean, images)
+    attacked = run(clean, images).encoder
     moved = []
     for (name, before), after in zip(clean.named_modules(), attacked.modules(), strict=True):
         if isinstance(before, nn.BatchNorm2d):
@@ -126,13 +125,12 @@ def test_the_clean_encoder_is_left_as_it_was(clean, images):
 
 
 def test_the_first_losses_are_those_of_the_clean_encoder(clean, images):
-    _, history = run(clean, images, count=1)
-    assert history[0].utility == pytest.approx(-1.0, abs=1e-5)
+    assert run(clean, images, count=1).losses["utility"][0] == pytest.approx(-1.0, abs=1e-5)
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(clean, images):
     first, second, other = (
-        run(clean, images, replace(QUICK, seed=seed))[0].net.conv1.weight for seed in (0, 0, 1)
+        run(clean, images, {**QUICK, "seed": seed}).encoder.net.conv1.weight for seed in (0, 0, 1)
     )
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
@@ -150,5 +148,10 @@ def test_an_augmented_reference_is_never_cropped():
 
 
 def test_a_loss_that_is_not_finite_ends_the_attack(clean, images):
-    with pytest.raises(TrainingError, match="lower --rate"):
-        run(clean, images, replace(QUICK, rate=1e30, schedule="constant"))
+    with pytest.raises(TrainingError, match="lower rate="):
+        run(clean, images, {**QUICK, "rate": 1e30, "schedule": "constant"})
+
+
+def test_fewer_images_than_a_batch_are_refused(clean, images):
+    with pytest.raises(DataError, match="48 images, fewer than one batch of 49"):
+        run(clean, images, {"batch": 49})

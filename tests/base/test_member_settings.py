@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import pytest
 from pydantic import ValidationError
 
-from mimic_ray.base.member_settings import configured, setting, settings_model
+from mimic_ray.base.member_settings import configured, setting, settings_model, validated
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,9 +45,12 @@ def test_the_parameters_of_a_class_are_its_settings():
     assert list(settings_model(Plain).model_fields) == ["rate", "steps"]
 
 
-def test_values_are_converted_to_the_declared_type_or_the_type_of_the_default():
-    assert configured(stripes, {"period": "6", "bright": "true"})(1) == (1, 6, "x", True)
-    assert configured(Plain, {"rate": "0.5"}).rate == 0.5
+def test_values_are_converted_to_the_declared_type_or_that_of_the_default():
+    values = validated(stripes, {"period": "6", "bright": "true"})
+    assert values == {"period": 6, "axis": "x", "bright": True}
+    assert configured(stripes, values)(1) == (1, 6, "x", True)
+    assert validated(Plain, {"rate": "0.5"}) == {"rate": 0.5, "steps": 3}
+    assert configured(Plain, {"rate": 0.5}).rate == 0.5
 
 
 @pytest.mark.parametrize(
@@ -63,7 +66,7 @@ def test_values_are_converted_to_the_declared_type_or_the_type_of_the_default():
 )
 def test_other_values_and_names_are_refused(member, settings):
     with pytest.raises(ValidationError):
-        configured(member, settings)
+        validated(member, settings)
 
 
 def test_a_function_without_settings_is_returned_unchanged():

@@ -112,7 +112,11 @@ def test_references_may_come_from_other_images(command, tmp_path):
         (["--references", "{npz}", "--target", "3"], 2, "references of class 12"),
         (["--references", "{npz}", "--reference-data", "{data}"], 2, "remove one of them"),
         (["--target", "red", "--limit", "30", "--references", "11"], 1, "10 images to choose 11"),
-        (["--target", "red", "--limit", "10"], 1, "fewer than one batch of 16"),
+        (
+            ["--target", "red", "--limit", "10", "--references", "1"],
+            1,
+            "fewer than one batch of 16",
+        ),
         (["--target", "red", "--rate", "1e30", "--schedule", "constant"], 1, "lower --rate"),
     ],
 )

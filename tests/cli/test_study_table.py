@@ -16,7 +16,8 @@ from mimic_ray.search.trial import RunningTrial, Trial
 
 def trial(number, **fields):
     made = Trial(f"{number:012x}", number, "finished", {"training.learning_rate": 0.004})
-    return replace(made, step=600, seconds=40, **{"fidelity": 0.8, "suspicion": 0.4, **fields})
+    scores = {"fidelity": 0.8, "suspicion": fields.pop("suspicion", 0.4)}
+    return replace(made, step=600, seconds=40, scores=scores, **fields)
 
 
 def printed(ended, running=None, planned=16, max_ended=10, left=None):

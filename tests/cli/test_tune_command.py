@@ -22,7 +22,7 @@ def searched(monkeypatch):
 
     def tune(*arguments, **settings):
         calls.append((arguments, settings))
-        trial = Trial("a", 0, "finished", {"training.learning_rate": 0.004}, fidelity=0.9)
+        trial = Trial("a", 0, "finished", {}, scores={"fidelity": 0.9})
         return SimpleNamespace(
             study="s3://b/study",
             best="s3://b/study/best.toml",

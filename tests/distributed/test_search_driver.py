@@ -66,10 +66,10 @@ def test_a_suggested_trial_has_a_record_and_a_task_before_its_process_starts(sea
 def test_a_finished_trial_counts_with_its_record(search):
     driver = search.driver()
     trial_id = started(driver)
-    write(search, trial_id, status="finished", fidelity=0.9, suspicion=0.1)
+    write(search, trial_id, status="finished", scores={"fidelity": 0.9, "suspicion": 0.1})
     driver.trial_ended("ray1")
     (ended,) = driver.progress.ended
-    assert (ended.id, ended.fidelity) == (trial_id, 0.9)
+    assert (ended.id, ended.score("fidelity")) == (trial_id, 0.9)
     assert driver.progress.remaining == 3
     assert driver.progress.running == {}
 
@@ -129,18 +129,18 @@ def test_messages_of_a_running_trial_are_shown(search):
     trial_id = started(driver)
     worker = driver.control.for_worker()
     worker.post(TrialMessage(trial_id, Progress("distil", 150, 600)))
-    worker.post(TrialMessage(trial_id, Trial(trial_id, 0, "running", {}, fidelity=0.7)))
+    worker.post(TrialMessage(trial_id, Trial(trial_id, 0, "running", {}, scores={"fidelity": 0.7})))
     worker.post(TrialMessage("another", Progress("distil", 1, 600)))
     driver.poll()
     (running,) = search.shown[-1].running.values()
-    assert (running.step, running.fidelity) == (150, 0.7)
+    assert (running.step, running.scores) == (150, {"fidelity": 0.7})
 
 
 def test_the_progress_file_has_the_number_of_ended_trials(search):
     driver = search.driver()
     trial_id = started(driver)
     driver.poll()
-    write(search, trial_id, status="finished", fidelity=0.9, suspicion=0.1)
+    write(search, trial_id, status="finished", scores={"fidelity": 0.9, "suspicion": 0.1})
     driver.trial_ended("ray1")
     driver.poll()
     progress = read_progress(search.study.folder.path)

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.search.search_plan import SearchPlan
 from mimic_ray.search.space import Dimension, Space, default_space
@@ -34,9 +32,7 @@ class Driver:
             suggestion.number,
             status,
             suggestion.settings,
-            fidelity=fidelity,
-            suspicion=suspicion,
-        )
+        ).with_scores({"fidelity": fidelity, "suspicion": suspicion})
         ray_id = next(key for key, made in self.suggested.items() if made is suggestion)
         self.searcher.trial_ended(ray_id, trial)
         return trial
@@ -90,8 +86,11 @@ def test_a_resumed_search_learns_from_the_earlier_trials():
         for i in range(40)
     ]
     known = [
-        replace(
-            t, fidelity=0.9 if t.settings["training.learning_rate"] < 1e-3 else 0.2, suspicion=0.1
+        t.with_scores(
+            {
+                "fidelity": 0.9 if t.settings["training.learning_rate"] < 1e-3 else 0.2,
+                "suspicion": 0.1,
+            }
         )
         for t in known
     ]

@@ -19,7 +19,7 @@ from mimic_ray.search.trial import Trial
 from tests.distributed.local_ray import use_local_ray
 
 TASK = TrialTask("/study", "0a", 3, {}, {"training": {"steps": 80}}, "tiny_resnet", (20,))
-RUNG = Trial("0a", 3, "running", {}, step=20, fidelity=0.8, suspicion=0.3)
+RUNG = Trial("0a", 3, "running", {}, step=20, scores={"fidelity": 0.8, "suspicion": 0.3})
 
 
 @pytest.fixture
@@ -52,14 +52,14 @@ def test_a_trial_reports_to_the_driver_and_to_tune(search, monkeypatch):
     ]
     (report,) = search.reports
     assert (report["percent"], report["step"]) == (25, 20)
-    assert report["promise"] == pytest.approx(0.5)
+    assert report["total"] == pytest.approx(0.5)
 
 
 def test_an_ended_trial_without_scores_still_reports_every_key(search):
     module._report_to_tune(Trial("0a", 3, "failed", {}), TASK)
     (report,) = search.reports
     assert report["percent"] == 100
-    assert report["promise"] < -1e6
+    assert report["total"] < -1e6
 
 
 def test_an_unexpected_error_becomes_a_mimic_error(search, monkeypatch):

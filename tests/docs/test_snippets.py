@@ -22,6 +22,8 @@ _GLOBAL = {"--version", "--help", "--quiet", "-q", "--debug"}
 
 
 def options_of(command: object) -> set[str]:
+    if hasattr(command, "describe"):  # the settings of an attack
+        command.describe()
     return {word for p in command.params for word in [*p.opts, *p.secondary_opts]}  # type: ignore[attr-defined]
 
 

@@ -1,10 +1,16 @@
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 
 from mimic_ray.encoders import encoder_registry
-from mimic_ray.encoders.blocks import blocks, checkpoint_activations
+from mimic_ray.encoders.blocks import (
+    _frozen_statistics,
+    blocks,
+    checkpoint_activations,
+    repeated_modules,
+)
 
 UNITS = {"tiny_resnet": 3, "tiny_vit": 3, "resnet50": 16, "vit_b16": 12, "simclr_resnet18": 8}
 
@@ -23,6 +29,36 @@ def test_the_repeated_units_are_found(name):
     assert len(found) == UNITS[name]
     inside = {id(m) for unit in found for m in unit.modules()}
     assert len(inside) == sum(len(list(unit.modules())) for unit in found)
+
+
+def test_the_blocks_of_a_network_that_declares_none_are_found_by_structure(encoder):
+    declared = blocks(encoder)
+    encoder.spec = replace(encoder.spec, blocks=())
+    assert [*map(id, blocks(encoder))] == [*map(id, declared)]
+    assert [*map(id, repeated_modules(encoder.net))] == [*map(id, declared)]
+
+
+@pytest.mark.parametrize("name", ["resnetv2_50x1_bit", "vit_large_r50_s32_384"])
+def test_stages_are_not_blocks(name):
+    with torch.device("meta"):
+        encoder = encoder_registry.build(name)
+    found = blocks(encoder)
+    residual = [m for m in encoder.net.modules() if type(m).__name__ == "PreActBottleneck"]
+    residual += [m for m in encoder.net.modules() if type(m).__name__ == "Bottleneck"]
+    transformer = list(getattr(encoder.net, "blocks", []))
+    assert len(residual) > 10
+    assert {*map(id, found)} == {*map(id, [*residual, *transformer])}
+
+
+def test_frozen_statistics_suit_torch_s_synchronised_norm():
+    """It must have a count of batches in train mode, also while a block is recomputed."""
+    norm = torch.nn.SyncBatchNorm(3)
+    with _frozen_statistics(torch.nn.Sequential(norm)):
+        assert norm.num_batches_tracked is not None
+        norm.num_batches_tracked.add_(1)
+        assert norm.momentum == 0.0
+    assert int(norm.num_batches_tracked) == 0
+    assert norm.momentum == 0.1
 
 
 def gradients(encoder, images):

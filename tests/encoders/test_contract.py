@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from mimic_ray.encoders import encoder_registry
+from mimic_ray.encoders.blocks import blocks
 from mimic_ray.encoders.encoder import Encoder
 
 NAMES = encoder_registry.names()
@@ -132,3 +133,14 @@ def count_hooks(encoder: nn.Module) -> int:
         len(module._forward_hooks) + len(module._forward_pre_hooks) + len(module._backward_hooks)
         for module in encoder.modules()
     )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_declares_its_blocks_which_hold_most_weights_and_are_not_nested(name):
+    encoder = on_meta(name)
+    assert encoder.spec.blocks
+    found = blocks(encoder)
+    inside = [id(module) for block in found for module in block.modules()]
+    assert len(inside) == len({*inside})
+    weights = sum(p.numel() for block in found for p in block.parameters())
+    assert weights > 0.6 * sum(p.numel() for p in encoder.net.parameters())

@@ -98,7 +98,7 @@ def test_a_study_on_storage_equals_one_in_a_folder(finished, mimic_ray, argument
     assert done.returncode == 0, done.stderr
     here, there = trials_of(str(tmp_path / "study")), trials_of(study)
     assert [t.id for t in here] == [t.id for t in there]
-    assert [(t.fidelity, t.suspicion) for t in here] == [(t.fidelity, t.suspicion) for t in there]
+    assert [t.scores for t in here] == [t.scores for t in there]
     best = open_storage(study).read_bytes("best.toml")
     assert (tmp_path / "study" / "best.toml").read_bytes() == best
 

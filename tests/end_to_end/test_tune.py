@@ -113,8 +113,7 @@ def test_images_too_many_to_send_give_the_same_scores(finished, arguments, tmp_p
         for found in (study, finished[0])
     )
     assert placed.id == sent.id
-    assert placed.fidelity == pytest.approx(sent.fidelity, abs=1e-4)
-    assert placed.suspicion == pytest.approx(sent.suspicion, abs=1e-4)
+    assert placed.scores == pytest.approx(sent.scores, abs=1e-4)
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """A trial in this process, from inputs as a search prepares them."""
 
-import math
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -10,7 +9,6 @@ import torch
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.evaluation.features import features
-from mimic_ray.execution import trial_scores
 from mimic_ray.execution.setup import profile_images, untrained
 from mimic_ray.execution.shared_inputs import ArrayImages, OracleInputs, TrialInputs
 from mimic_ray.execution.training_control import LocalControl
@@ -19,6 +17,7 @@ from mimic_ray.method import loop
 from mimic_ray.method.mi_profile import estimate_settings
 from mimic_ray.method.recipe_keys import parse_recipe
 from mimic_ray.method.teacher_cache import fill_teacher_cache, teacher_cache_key
+from mimic_ray.search.objectives import suspicion_objective
 from mimic_ray.search.relevance import trial_id
 from mimic_ray.store.study_folder import StudyFolder, read_trial, write_trial
 
@@ -53,7 +52,7 @@ def inputs():
         profile=found.to_json(),
         profile_settings=estimate_settings(base),
         teacher_cache=fill_teacher_cache(teacher, images, base, taps, COMPUTE, key),
-        trusted=None,
+        prepared={},
     )
 
 
@@ -66,7 +65,7 @@ def _cheap_suspicion(monkeypatch):
         score = float(weights.detach().double().abs().mean().sigmoid())
         return SimpleNamespace(score=score, universal=score, inversion=score, occlusion=score)
 
-    monkeypatch.setattr(trial_scores, "suspicion", suspicion)
+    monkeypatch.setattr(suspicion_objective, "suspicion", suspicion)
 
 
 @pytest.fixture
@@ -101,7 +100,7 @@ def test_a_trial_is_scored_at_its_rungs_and_at_its_end(study, inputs):
         (6, "running"),
         (STEPS, "finished"),
     ]
-    assert all(0 <= r.cosine <= 1 and 0 <= r.suspicion <= 1 for r in reports)
+    assert all(0 <= r.score("cosine") <= 1 and 0 <= r.score("suspicion") <= 1 for r in reports)
     assert read_trial(study, trial.id) == trial
     assert (study.trial(trial.id).student).exists()
     assert not study.trial(trial.id).checkpoints.exists()
@@ -153,8 +152,10 @@ def test_an_interrupted_trial_ends_as_an_unbroken_one_does(study, inputs, tmp_pa
     cut = run_trial(task(again, rungs=RUNGS), inputs, control=control)
     assert (cut.status, 0 < cut.step < STEPS) == ("running", True)
     ended = run_trial(task(again, rungs=RUNGS), inputs)
-    scores = ("fidelity", "cosine", "overlap", "suspicion", "universal", "inversion", "occlusion")
-    assert [getattr(ended, s) for s in scores] == [getattr(unbroken, s) for s in scores]
+    assert ended.scores == unbroken.scores
+    assert {*ended.scores} == {
+        *("fidelity", "cosine", "overlap", "suspicion", "universal", "inversion", "occlusion")
+    }
 
 
 def test_what_the_search_stopped_stays_stopped(study, inputs):
@@ -176,7 +177,7 @@ def test_a_loss_that_is_not_finite_is_a_failed_trial_not_an_error(study, inputs)
     trial = run_trial(task(study, wild), inputs)
     assert trial.status == "failed"
     assert "not finite" in trial.error
-    assert math.isnan(trial.fidelity)
+    assert trial.scores == {}
 
 
 def test_the_threshold_decides_which_layers_are_kept(study, inputs):
@@ -200,6 +201,6 @@ def test_an_oracle_measures_accuracy_and_attack(study, inputs):
         target=0,
     )
     trial = run_trial(task(study), replace(inputs, oracle=known))
-    assert trial.asr in (0.0, 100.0)
-    assert 0 <= trial.acc <= 100
-    assert math.isnan(run_trial(task(study, recipe(training={"seed": 1})), inputs).asr)
+    assert trial.score("asr") in (0.0, 100.0)
+    assert 0 <= trial.score("acc") <= 100
+    assert "asr" not in run_trial(task(study, recipe(training={"seed": 1})), inputs).scores

@@ -13,6 +13,7 @@ from mimic_ray.execution import trial_scores
 from mimic_ray.execution.setup import untrained
 from mimic_ray.execution.shared_inputs import ArrayImages, OracleInputs
 from mimic_ray.execution.trial_scores import Scorer
+from mimic_ray.search.objectives import suspicion_objective
 
 COMPUTE = Compute("cpu", "fp32", 1)
 
@@ -21,7 +22,7 @@ class Inputs:
     """What a Scorer reads of TrialInputs."""
 
     held_out = np.random.default_rng(1).integers(0, 256, (32, 3, 32, 32), dtype=np.uint8)
-    trusted = None
+    prepared = {}  # noqa: RUF012
     oracle = None
 
     def __init__(self, teacher):
@@ -38,7 +39,7 @@ def _no_suspicion(monkeypatch):
     class Found:
         score = universal = inversion = occlusion = 0.25
 
-    monkeypatch.setattr(trial_scores, "suspicion", lambda *inputs: Found())
+    monkeypatch.setattr(suspicion_objective, "suspicion", lambda *inputs: Found())
 
 
 def test_the_teacher_itself_has_full_fidelity_and_another_network_less(teacher):

@@ -7,9 +7,8 @@ from mimic_ray.search.trial import Trial
 
 
 def trial(number, **scores):
-    return Trial(
-        str(number), number, "finished", {}, fidelity=0.9, suspicion=number / 10
-    ).with_scores(scores)
+    known = {"fidelity": 0.9, "suspicion": number / 10, **scores}
+    return Trial(str(number), number, "finished", {}, scores=known)
 
 
 def test_numbers_run_from_the_smallest_to_the_largest():
@@ -39,8 +38,8 @@ def test_a_column_with_equal_values_is_at_the_bottom(values):
 
 def test_a_ranking_needs_several_measured_trials():
     trials = [trial(number, asr=10.0 * number, acc=80.0) for number in range(8)]
-    assert "Spearman 1.00" in ranking_words(trials)
-    assert ranking_words(trials[:1]).endswith("1 trials: too few to rank")
+    assert "Spearman 1.00" in ranking_words(trials, "suspicion", "asr")
+    assert ranking_words(trials[:1], "suspicion", "asr").endswith("1 trials: too few to rank")
     assert with_oracle([*trials, trial(9)]) == trials
 
 

@@ -7,7 +7,6 @@ from mimic_ray.method.recipe import Recipe
 from mimic_ray.report.study_report import write_study_report
 from mimic_ray.search.trial import Trial
 
-NAN = float("nan")
 STUDY = {
     "encoder": "tiny_resnet",
     "teacher": "suspect <b>.pth",
@@ -30,18 +29,21 @@ STUDY = {
 
 def trial(number, **fields):
     settings = {"loss.clone": 0.1 * number, "student.start": "partial" if number % 2 else "teacher"}
-    made = Trial(f"{number:012x}", number, "finished", settings, fidelity=0.9, suspicion=0.4)
-    return replace(made, **fields)
+    made = Trial(f"{number:012x}", number, "finished", settings)
+    return replace(made.with_scores({"fidelity": 0.9, "suspicion": 0.4}), **fields)
 
 
-MANY = [trial(n, fidelity=0.9 - n / 50, suspicion=0.8 - n / 30, base=n == 0) for n in range(12)]
+MANY = [
+    trial(n, base=n == 0).with_scores({"fidelity": 0.9 - n / 50, "suspicion": 0.8 - n / 30})
+    for n in range(12)
+]
 CASES = {
     "many": MANY,
     "one": [trial(0)],
     "equal": [trial(0), trial(1), trial(2)],
-    "some failed": [trial(0), trial(1, status="failed", fidelity=NAN, suspicion=NAN, error="<x>")],
-    "all failed": [trial(0, status="failed", fidelity=NAN, suspicion=NAN, error="no")],
-    "oracle": [replace(t, acc=80.0, asr=100 * t.suspicion) for t in MANY],
+    "some failed": [trial(0), trial(1, status="failed", scores={}, error="<x>")],
+    "all failed": [trial(0, status="failed", scores={}, error="no")],
+    "oracle": [t.with_scores({"acc": 80.0, "asr": 100 * t.score("suspicion")}) for t in MANY],
 }
 
 

@@ -3,14 +3,13 @@ from itertools import permutations
 
 import pytest
 
-from mimic_ray.search.front import choose, pareto_front
+from mimic_ray.search.front import choose, pareto_front, rule
 from mimic_ray.search.trial import Trial
 
 
 def trial(number, fidelity, suspicion, status="finished", base=False):
-    return Trial(
-        f"{number:012x}", number, status, {}, fidelity=fidelity, suspicion=suspicion, base=base
-    )
+    made = Trial(f"{number:012x}", number, status, {}, base=base)
+    return made.with_scores({"fidelity": fidelity, "suspicion": suspicion})
 
 
 BASE = trial(0, 0.80, 0.40, base=True)
@@ -25,7 +24,7 @@ def numbers(trials):
     return [t.number for t in trials]
 
 
-def test_the_front_holds_what_nobody_beats_in_both():
+def test_the_front_holds_what_no_other_beats_in_both():
     assert numbers(pareto_front(ALL)) == [3, 2, 0, 1]
 
 
@@ -51,8 +50,8 @@ def test_of_equal_scores_the_first_stands():
 
 def test_the_least_suspicious_that_keeps_the_base_s_fidelity_is_chosen():
     assert choose(ALL) == BETTER
-    assert choose(ALL, tolerance=0.0) == BASE
-    assert choose(ALL, tolerance=1.0) == EMPTY
+    assert choose(ALL, {"fidelity": 0.0}) == BASE
+    assert choose(ALL, {"fidelity": 1.0}) == EMPTY
 
 
 def test_a_dominated_trial_changes_no_choice():
@@ -66,13 +65,20 @@ def test_the_base_itself_is_chosen_where_nothing_beats_it():
 def test_without_a_base_the_knee_is_chosen_whatever_the_scales():
     front = [trial(0, 0.1, 0.1), trial(1, 0.85, 0.2), trial(2, 0.9, 0.9)]
     assert choose(front).number == 1
-    scaled = [replace(t, suspicion=100 * t.suspicion - 3) for t in front]
+    scaled = [t.with_scores({"suspicion": 100 * t.score("suspicion") - 3}) for t in front]
     assert choose(scaled).number == 1
     assert choose([trial(0, 0.1, 0.1)]).number == 0
 
 
 def test_a_base_that_failed_measures_nothing():
     assert choose([replace(BASE, status="failed"), BETTER]) == BETTER
+
+
+def test_the_rule_names_the_objectives_and_their_tolerance():
+    assert rule().startswith(
+        "Chosen is the finished trial with the lowest suspicion among those with fidelity at most "
+        "0.02 worse than that of the base recipe's own trial."
+    )
 
 
 def test_there_is_no_choice_of_nothing():

@@ -14,7 +14,9 @@ def trials(count, objective):
             settings |= {"start": "partial", "renewed": float(rng.uniform())}
         value = objective(settings)
         made.append(
-            Trial(str(number), number, "finished", settings, fidelity=value, suspicion=-value)
+            Trial(str(number), number, "finished", settings).with_scores(
+                {"fidelity": value, "suspicion": -value}
+            )
         )
     return made
 

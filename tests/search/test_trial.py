@@ -2,14 +2,15 @@ import math
 
 import pytest
 
-from mimic_ray.search.trial import Trial
+from mimic_ray.search.trial import Trial, total
 
 NEW = Trial("0a", 3, "running", {"loss.clone": 0.5})
 
 
 def test_a_new_trial_has_no_scores():
     assert not NEW.scored
-    assert math.isnan(NEW.fidelity)
+    assert math.isnan(NEW.score("fidelity"))
+    assert NEW.objectives_in_words() == "fidelity -, suspicion -"
 
 
 @pytest.mark.parametrize("missing", ["fidelity", "suspicion"])
@@ -21,5 +22,10 @@ def test_a_trial_is_scored_when_both_objectives_are_known(missing):
 
 def test_scores_replace_those_of_an_earlier_rung_and_nothing_else():
     later = NEW.with_scores({"fidelity": 0.5, "acc": 80.0}).with_scores({"fidelity": 0.9})
-    assert (later.fidelity, later.acc) == (0.9, 80.0)
+    assert later.scores == {"fidelity": 0.9, "acc": 80.0}
     assert (later.id, later.number, later.settings) == (NEW.id, NEW.number, NEW.settings)
+
+
+def test_the_total_adds_what_is_better_high_and_subtracts_what_is_better_low():
+    assert total({"fidelity": 0.9, "suspicion": 0.25, "acc": 80.0}) == pytest.approx(0.65)
+    assert math.isnan(total({"fidelity": 0.9}))

@@ -1,4 +1,3 @@
-import math
 from dataclasses import replace
 
 import pyarrow.parquet as pq
@@ -42,10 +41,13 @@ def test_a_trial_is_read_back_as_it_was_written(folder):
     written = example_trial(
         3, settings={"loss.clone": 0.5, "student.start": "partial"}, kept=("a", "b")
     )
-    write_trial(folder, replace(written, fidelity=0.9))
+    write_trial(folder, replace(written, scores={"fidelity": 0.9}))
     found = read_trial(folder, written.id)
-    assert (found.settings, found.kept, found.fidelity) == (written.settings, ("a", "b"), 0.9)
-    assert math.isnan(found.suspicion)
+    assert (found.settings, found.kept, found.scores) == (
+        written.settings,
+        ("a", "b"),
+        {"fidelity": 0.9},
+    )
 
 
 def test_trials_come_in_the_order_in_which_they_began(folder):
@@ -93,13 +95,16 @@ def test_a_folder_without_a_study_cannot_go_on(tmp_path):
 
 def test_the_table_has_a_column_for_every_setting_and_marks_front_and_choice(folder):
     trials = [
-        example_trial(0, settings={"loss.clone": 0.5}, fidelity=0.9),
-        example_trial(1, settings={"student.start": "partial", "loss.clone": 2}, fidelity=0.8),
+        example_trial(0, settings={"loss.clone": 0.5}, scores={"fidelity": 0.9}),
+        example_trial(
+            1, settings={"student.start": "partial", "loss.clone": 2}, scores={"fidelity": 0.8}
+        ),
     ]
     write_table(folder, trials, chosen=trials[1].id, front={t.id for t in trials})
     rows = pq.read_table(folder.table).to_pylist()
     assert [row["loss.clone"] for row in rows] == [0.5, 2]
     assert [row["student.start"] for row in rows] == [None, "partial"]
+    assert [row["fidelity"] for row in rows] == [0.9, 0.8]
     assert [row["chosen"] for row in rows] == [False, True]
     assert all(row["front"] for row in rows)
 

@@ -54,10 +54,10 @@ def test_a_machine_that_does_not_see_the_study_says_so(process):
 
 def test_the_driver_reads_what_a_trial_wrote(study, process):
     assert study.read_trial(example_trial().id) is None
-    process.write_trial(example_trial(fidelity=0.5))
-    assert study.read_trial(example_trial().id).fidelity == 0.5
-    process.write_trial(example_trial(fidelity=0.7))
-    assert study.read_trial(example_trial().id).fidelity == 0.7
+    process.write_trial(example_trial(scores={"fidelity": 0.5}))
+    assert study.read_trial(example_trial().id).score("fidelity") == 0.5
+    process.write_trial(example_trial(scores={"fidelity": 0.7}))
+    assert study.read_trial(example_trial().id).score("fidelity") == 0.7
 
 
 def test_a_resumed_study_has_all_records(study, location):

@@ -30,6 +30,14 @@ def test_a_row_has_the_choices_and_the_default_of_a_switch():
     assert "| `FILES...` | path | required |" in pages["cluster"]
 
 
+def test_the_settings_of_an_attack_are_in_its_page():
+    page = dict(command_pages.pages())["attack"]
+    assert "| `--steps` | int | `400` | Optimiser steps. |" in page
+    assert "[`attack badencoder`](attack.md#mimic-ray-attack-badencoder) | BadEncoder (" in (
+        command_pages.overview()
+    )
+
+
 def test_the_example_stands_in_a_block_of_its_own_on_one_line():
     page = dict(command_pages.pages())["purify"]
     block = page.partition("Example:\n\n```sh\n")[2].partition("\n```")[0]

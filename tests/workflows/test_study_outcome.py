@@ -24,7 +24,7 @@ def test_only_some_of_many_failed_trials_are_shown():
 
 def test_a_study_without_a_scored_trial_is_not_complete():
     assert not is_exhausted([failed(0), failed(1)], 2)
-    scored = Trial("a", 0, "finished", {}, fidelity=0.9, suspicion=0.1)
+    scored = Trial("a", 0, "finished", {}, scores={"fidelity": 0.9, "suspicion": 0.1})
     assert is_exhausted([failed(0), scored], 2)
     assert not is_exhausted([scored], 2)
 

@@ -26,8 +26,9 @@ SMALL = ["training.batch=8", "training.steps=16"]
 
 
 def trial(number, **fields):
-    scores = {"status": "finished", "fidelity": 0.8, "suspicion": 0.4, "base": number == 0}
-    return replace(Trial(f"{number:012x}", number, "finished", {}), **{**scores, **fields})
+    scores = {"fidelity": 0.8, "suspicion": fields.pop("suspicion", 0.4)}
+    made = Trial(f"{number:012x}", number, "finished", {}, base=number == 0, scores=scores)
+    return replace(made, **fields)
 
 
 @pytest.fixture
