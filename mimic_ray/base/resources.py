@@ -42,6 +42,9 @@ class Resources:
         capacity_timeout_s: Seconds to wait until the cluster has enough nodes. With 0 it must have
             them now.
         concurrent_trials: Number of trials that run at the same time. 0 runs as many as fit.
+
+    Example:
+        resources = mimic_ray.Resources(workers=4, gpus_per_worker=1, strategy="fsdp")
     """
 
     workers: int = 1

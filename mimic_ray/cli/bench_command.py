@@ -64,7 +64,9 @@ def scaling(
     steps: Annotated[
         int, typer.Option(min=1, help="Steps to measure, after 3 warm-up steps.")
     ] = 20,
-    cpus_per_worker: Annotated[int, typer.Option(min=1, rich_help_panel="Where")] = 1,
+    cpus_per_worker: Annotated[
+        int, typer.Option(min=1, rich_help_panel="Where", help="CPUs per worker.")
+    ] = 1,
     gpus_per_worker: options.GpusPerWorker = 0,
     address: options.Address = None,
     strategy: options.Strategy = "ddp",

@@ -17,7 +17,10 @@ CONTEXT = {"allow_interspersed_args": False}
 
 
 def command(
-    arguments: Annotated[list[str], typer.Argument(metavar="-- COMMAND ...")],
+    arguments: Annotated[
+        list[str],
+        typer.Argument(metavar="-- COMMAND ...", help="The mimic-ray command, with its options."),
+    ],
     address: options.JobAddress = None,
     name: Annotated[
         str | None,

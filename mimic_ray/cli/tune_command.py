@@ -120,7 +120,9 @@ def command(
         typer.Option(rich_help_panel=_ORACLE, help="The trigger, as for mimic-ray evaluate."),
         Kind.TRIGGER,
     ] = None,
-    target: Annotated[str | None, typer.Option(rich_help_panel=_ORACLE)] = None,
+    target: Annotated[
+        str | None, typer.Option(rich_help_panel=_ORACLE, help="Target class: name or index.")
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Search for the recipe that purifies an encoder best, with clean, unlabelled images only.

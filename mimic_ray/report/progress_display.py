@@ -32,10 +32,11 @@ def show_progress(every_s: float = 30.0) -> Iterator[ProgressCallback]:
     """Displays the progress of the calls inside the block.
 
     Bars on a terminal and in a notebook (which needs `ipywidgets`), elsewhere a line on stderr
-    every `every_s` seconds:
+    every `every_s` seconds.
 
+    Example:
         with mimic_ray.show_progress() as on_progress:
-            mimic_ray.purify("resnet50", "suspect.pth", "images/", "run", on_progress=on_progress)
+            found = mimic_ray.profile("resnet50", "suspect.pth", "images", on_progress=on_progress)
     """
     console = Console(stderr=True, highlight=False)
     if console.is_terminal or (console.is_jupyter and find_spec("ipywidgets")):

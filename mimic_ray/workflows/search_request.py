@@ -34,7 +34,17 @@ _FIXED_VIEWS = 4
 
 @dataclass(frozen=True)
 class Oracle:
-    """For research: the labels and the trigger, which a defender does not have."""
+    """Labels and the trigger, which a defender does not have: `tune` then measures ACC and ASR too.
+
+    Attributes:
+        train: Labelled images to train heads on.
+        test: Labelled images to test heads on.
+        trigger: A trigger's name, or an npz file, as for `evaluate`.
+        target: Target class: name or index.
+
+    Example:
+        oracle = mimic_ray.Oracle("train", "test", trigger="patch", target="truck")
+    """
 
     train: str
     test: str

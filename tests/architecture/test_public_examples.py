@@ -123,6 +123,16 @@ def test_a_recipe_has_the_given_settings_and_the_defaults(run_example, capsys):
     assert capsys.readouterr().out == f"300 {mimic_ray.Recipe().training.batch}\n"
 
 
+def test_an_oracle_and_resources_can_be_made(run_example):
+    assert run_example("Oracle")["oracle"].target == "truck"
+    assert run_example("Resources")["resources"].workers == 4
+
+
+def test_progress_is_displayed_during_a_call(run_example, capsys):
+    assert run_example("show_progress")["found"].taps
+    assert "Profiling" in capsys.readouterr().err
+
+
 def test_progress_is_called_in_a_loop(run_example, capsys):
     run_example("Progress")["on_progress"](mimic_ray.Progress("decode", 1, 2))
     assert capsys.readouterr().out == "decode 1 of 2\n"
