@@ -91,7 +91,10 @@ def command(
         int | None, typer.Option(min=1, help="Use this many images of --data.")
     ] = None,
     device: options.Device = "auto",
-    precision: Annotated[Precision, typer.Option(rich_help_panel="Where")] = Precision.auto,
+    precision: Annotated[
+        Precision,
+        typer.Option(rich_help_panel="Where", help="auto: bf16 where the hardware supports it."),
+    ] = Precision.auto,
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:

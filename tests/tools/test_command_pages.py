@@ -30,12 +30,9 @@ def test_a_row_has_the_choices_and_the_default_of_a_switch():
     assert "| `FILES...` | path | required |" in pages["cluster"]
 
 
-def test_the_settings_of_an_attack_are_in_its_page():
-    page = dict(command_pages.pages())["attack"]
-    assert "| `--steps` | int | `400` | Optimiser steps. |" in page
-    assert "[`attack badencoder`](attack.md#mimic-ray-attack-badencoder) | BadEncoder (" in (
-        command_pages.overview()
-    )
+def test_every_option_has_a_meaning():
+    rows = [row for _, page in command_pages.pages() for row in page.splitlines()]
+    assert [row for row in rows if row.startswith("| `") and row.endswith("|  |")] == []
 
 
 def test_the_example_stands_in_a_block_of_its_own_on_one_line():
