@@ -19,7 +19,7 @@ _CONNECT_S = 2.0
 
 
 class HeadHealth:
-    """`address` is host:port of Ray's global control store, which runs on the head."""
+    """`address` is host:port of Ray's global control service (GCS), which runs on the head."""
 
     def __init__(
         self,

@@ -25,7 +25,7 @@ class Spec:
         feature_width: D, the length of a feature vector.
         input_size: S, the side of its square input in pixels.
         mean: Mean of the three channels in the training of the network, for values in [0, 1].
-        std: Standard deviation, likewise.
+        std: Standard deviation of the three channels in the training of the network.
         taps: Names of the layers whose maps can be read, in the order of the network.
         blocks: Paths in the network of its repeated blocks, which are sharded, compiled or
             recomputed one at a time; `*` stands for one part of a path, as in `layer*.*`. Empty:

@@ -63,7 +63,7 @@ def evaluate(
         encoder: Architecture of the checkpoint files. Not needed for runs.
         reference: A run or checkpoint that was never attacked. It has the first row.
         trigger: A trigger's name, with settings as in `patch:side=12`, or an npz file.
-        target: The class that the trigger should cause: name or index.
+        target: The target class of the trigger: name or index.
         count_target: Count images of the target class in ASR too, as BadEncoder does.
         heads: Kinds of heads: `mlp`, `linear`, `knn`, `badencoder`.
         seeds: Heads trained on each encoder, with seeds 0, 1, ...

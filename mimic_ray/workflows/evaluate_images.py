@@ -13,7 +13,7 @@ from mimic_ray.data.labelled import Labelled, open_labelled
 
 @dataclass(frozen=True)
 class Backdoor:
-    """A trigger (a name with settings, or an npz file) and the class that it should cause.
+    """A trigger (a name with settings, or an npz file) and its target class.
 
     With `count_target`, images of that class count in ASR too.
     """
