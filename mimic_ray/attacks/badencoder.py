@@ -5,7 +5,7 @@ the length; x a shadow image, x+t the same with the trigger, r a reference, r' a
 
     L0 = - mean  n(E(x+t)) . n(E(r))       the trigger works
     L1 = - mean  n(E(r'))  . n(F(r))       the references keep their meaning
-    L2 = - mean  n(E(x))   . n(F(x))       nobody notices
+    L2 = - mean  n(E(x))   . n(F(x))       clean images keep their features
     L  = L0 + L1 + L2
 
 Source: Jia, Liu, Gong, "BadEncoder", arXiv 2108.00352, and the authors' code. As there, all of

@@ -18,7 +18,7 @@ from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.method.mi_profile import Profile, profile
 from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe import Recipe
-from mimic_ray.method.strategy import Alone, Replicated, Strategy
+from mimic_ray.method.strategy import Replicated, SingleWorker, Strategy
 from mimic_ray.method.student import renew
 from mimic_ray.method.teacher_cache import (
     TeacherCache,
@@ -97,9 +97,9 @@ def profile_images(
 
 
 def make_strategy(name: str, teacher: str, group: ProcessGroup, compute: Compute) -> Strategy:
-    """The strategy called `name`, or `Alone` for a single worker."""
+    """The strategy called `name`, or `SingleWorker` for a single worker."""
     if group.world_size == 1:
-        return Alone()
+        return SingleWorker()
     if name == "ddp":
         return Replicated()
     from mimic_ray.method.sharding import Sharded

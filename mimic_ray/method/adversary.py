@@ -1,9 +1,9 @@
-"""Universal adversary: a few perturbations, each common to many images, that the student still
-answers to, sought where a list of known triggers does not look.
+"""Universal adversary: a few perturbations, each shared by many images, that still change the
+student's features. It finds triggers that no list of perturbations contains.
 
 Each slot holds one perturbation in one basis. In a step some slots are used, each on a share of
 the images; the backward pass of the training step gives the gradient with respect to them for
-free, and one ascent step of the same loss improves them. After `uses` uses a slot starts anew.
+free, and one ascent step of the same loss improves them. After `uses` uses a slot is reset.
 
     images -> images * (1 - mask) + canvas        clamped to [0, 1]
 

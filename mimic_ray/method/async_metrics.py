@@ -1,6 +1,6 @@
 """The scalars of a step on their way from the device, so that no step waits for the one before.
 
-On a GPU the host only queues work: reading a loss at once would leave the device idle until the
+On a GPU the host only queues work: reading a loss at once would keep the device idle until the
 next step is queued. So a step's scalars are read while the next step runs. On the CPU there is
 nothing to gain, and they are read at once.
 """

@@ -31,7 +31,7 @@ from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe import Recipe, check_recipe
 from mimic_ray.method.schedule import learning_rate, peak_rate
 from mimic_ray.method.step import step_loss
-from mimic_ray.method.strategy import Alone, Replicated, Strategy
+from mimic_ray.method.strategy import Replicated, SingleWorker, Strategy
 from mimic_ray.method.student_teacher_views import (
     Pair,
     PairMaker,
@@ -71,7 +71,7 @@ class Distillation:
         training, device = recipe.training, compute.torch_device
         self.recipe, self.compute, self.images = recipe, compute, images
         self.group = group or ProcessGroup()
-        self.strategy = strategy or (Replicated() if self.group.world_size > 1 else Alone())
+        self.strategy = strategy or (Replicated() if self.group.world_size > 1 else SingleWorker())
         self.teacher_cache = teacher_cache
         self.step = 0
         check_recipe(recipe, self.group.world_size)
@@ -151,7 +151,7 @@ class Distillation:
         for part in range(parts):
             start, end = share_bounds(len(indices), part, parts)
             last = part == parts - 1
-            with nullcontext() if last else self.strategy.local(self._forward):
+            with nullcontext() if last else self.strategy.without_sync(self._forward):
                 found, ascent, used = self._backward(pixels[start:end], indices[start:end])
             terms = {name: terms[name] + term if part else term for name, term in found.items()}
             ascents += [] if ascent is None else [ascent]
@@ -240,7 +240,7 @@ class Distillation:
         if weights are not finite, so that no such state is kept.
         """
         assert len(self._metrics) == 0  # the device may have skipped an update
-        student = _each(self.strategy.whole, self.student.state_dict())
+        student = _each(self.strategy.full_tensor, self.student.state_dict())
         _check_weights(student, self.step)
         optimiser = self.optimiser.state_dict()
         return {
@@ -249,7 +249,7 @@ class Distillation:
             "optimiser": {
                 **optimiser,
                 "state": {
-                    number: _each(self.strategy.whole, moments)
+                    number: _each(self.strategy.full_tensor, moments)
                     for number, moments in optimiser["state"].items()
                 },
             },
@@ -260,7 +260,7 @@ class Distillation:
     def load(self, state: Mapping[str, Any]) -> None:
         """Continues from a `state()` of the same recipe, with any number of workers."""
         self.step = state["step"]
-        part, own = self.strategy.part, self.student.state_dict()
+        part, own = self.strategy.local_part, self.student.state_dict()
         self.student.load_state_dict(
             {name: part(value, own.get(name, value)) for name, value in state["student"].items()}
         )

@@ -64,6 +64,6 @@ def prepare_networks(
             compile_encoder(teacher)
     if training.checkpoint_activations:
         checkpoint_activations(student)
-    forward = strategy.place(trained, training.accumulate)
-    strategy.place_teacher(teacher)
+    forward = strategy.wrap_student(trained, training.accumulate)
+    strategy.wrap_teacher(teacher)
     return Networks(trained, forward, teacher, notes)

@@ -1,7 +1,7 @@
-"""How the student lies on its workers: alone, or a copy on each (DistributedDataParallel).
+"""How student and teacher are distributed over the workers: one worker, or a replica on each.
 
-`sharding.py` has the third way, a part on each. All compute the same losses and the same steps,
-and all give and take the same state: whole tensors under the plain names.
+`sharding.py` has the third way, a shard on each. All compute the same losses and the same steps,
+and all save and load the same state: full tensors under the plain names.
 """
 
 from __future__ import annotations
@@ -21,55 +21,55 @@ Forward = Callable[..., StudentOutput]
 
 
 class Strategy(Protocol):
-    """What the loop asks of a strategy, in this order."""
+    """What the loop calls, in this order."""
 
-    def place(self, student: Student, parts: int) -> Forward:
-        """The forward that steps call, `parts` times each. Parameters may be other objects then."""
+    def wrap_student(self, student: Student, parts: int) -> Forward:
+        """The forward that steps call, `parts` times each. Parameters may become other objects."""
         ...
 
-    def place_teacher(self, teacher: Encoder) -> None:
-        """The teacher, frozen, where it will be asked."""
+    def wrap_teacher(self, teacher: Encoder) -> None:
+        """Distributes the frozen teacher, in place."""
         ...
 
-    def local(self, forward: Forward) -> AbstractContextManager[object]:
-        """Inside it, a backward pass may leave its gradients with the worker for now."""
+    def without_sync(self, forward: Forward) -> AbstractContextManager[object]:
+        """Inside it, a backward pass need not reduce its gradients over the workers."""
         ...
 
-    def whole(self, value: Tensor) -> Tensor:
-        """A parameter, or what an optimiser keeps of it, as rank 0 may write it down."""
+    def full_tensor(self, value: Tensor) -> Tensor:
+        """A parameter or its optimiser state, as rank 0 writes it."""
         ...
 
-    def part(self, value: Tensor, like: Tensor) -> Tensor:
-        """The inverse of `whole`: what this worker keeps of `value`, laid out as `like`."""
+    def local_part(self, value: Tensor, like: Tensor) -> Tensor:
+        """The inverse of `full_tensor`: this worker's part of `value`, in the layout of `like`."""
         ...
 
 
-class Alone:
-    """One worker: everything as it is."""
+class SingleWorker:
+    """One worker: nothing changes."""
 
-    def place(self, student: Student, parts: int) -> Forward:  # noqa: ARG002
+    def wrap_student(self, student: Student, parts: int) -> Forward:  # noqa: ARG002
         return student
 
-    def place_teacher(self, teacher: Encoder) -> None:
+    def wrap_teacher(self, teacher: Encoder) -> None:
         """Nothing to do."""
 
-    def local(self, forward: Forward) -> AbstractContextManager[object]:  # noqa: ARG002
+    def without_sync(self, forward: Forward) -> AbstractContextManager[object]:  # noqa: ARG002
         return nullcontext()
 
-    def whole(self, value: Tensor) -> Tensor:
+    def full_tensor(self, value: Tensor) -> Tensor:
         return value
 
-    def part(self, value: Tensor, like: Tensor) -> Tensor:
+    def local_part(self, value: Tensor, like: Tensor) -> Tensor:
         if value.shape != like.shape or value.stride() == like.stride():
             return value
         # What was in parts comes back dense; the fused optimiser walks memory, not positions.
         return torch.empty_like(like, device=value.device, dtype=value.dtype).copy_(value)
 
 
-class Replicated(Alone):
-    """A copy on each worker; gradients are averaged while the backward pass runs."""
+class Replicated(SingleWorker):
+    """A replica on each worker (DDP); gradients are averaged while the backward pass runs."""
 
-    def place(self, student: Student, parts: int) -> Forward:
+    def wrap_student(self, student: Student, parts: int) -> Forward:
         # Batch-norm statistics are equal where they are synchronised, else each worker's own, and
         # rank 0's are committed. An encoder may have parameters that its features do not use:
         # a static graph finds them once, but knows no backward pass that keeps its gradients.
@@ -81,6 +81,6 @@ class Replicated(Alone):
             gradient_as_bucket_view=True,
         )
 
-    def local(self, forward: Forward) -> AbstractContextManager[object]:
+    def without_sync(self, forward: Forward) -> AbstractContextManager[object]:
         assert isinstance(forward, DistributedDataParallel)
         return forward.no_sync()

@@ -24,7 +24,7 @@ class ViewStream:
 
     @contextmanager
     def use(self) -> Iterator[HandOver]:
-        """Work inside the block goes to the side; tensors that are to leave it are handed over."""
+        """Runs the block on the side stream; tensors that are used outside must be handed over."""
         if self._stream is None:
             yield lambda *made: None
             return

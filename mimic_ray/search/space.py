@@ -153,17 +153,17 @@ class Space:
         """Whether setting loss term `key` to `value` would leave no term, now or later."""
         if value != 0:
             return False
-        undrawn = {d.key for d in self.dimensions[self._place(key) + 1 :]}
+        undrawn = {d.key for d in self.dimensions[self._index(key) + 1 :]}
         terms = [join_key(("loss", name, "weight")) for name in content["loss"]]
         others = [term for term in terms if term != key]
         return all(read_key(content, term) == 0 and term not in undrawn for term in others)
 
-    def _place(self, key: str) -> int:
+    def _index(self, key: str) -> int:
         return [dimension.key for dimension in self.dimensions].index(key)
 
 
 def default_space(base: Recipe, thresholds: Sequence[float]) -> Space:
-    """What is searched unless somebody says otherwise.
+    """The space that is searched by default.
 
     `thresholds` gives each set of kept layers once (see `kept_layers.distinct_thresholds`).
     """
@@ -235,7 +235,7 @@ def _choice(key: str, values: list[Any]) -> Dimension:
     if len(values) < 1:
         raise _wrong(key, "choice() has no value")
     if bad := [value for value in values if isinstance(value, list | dict)]:
-        raise _wrong(key, f"{bad[0]} is no single value")
+        raise _wrong(key, f"{bad[0]} is not a single value")
     return Dimension(key, "choice", choices=tuple(dict.fromkeys(values)))
 
 

@@ -17,7 +17,7 @@ from mimic_ray.execution.setup import (
 )
 from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe_keys import parse_recipe
-from mimic_ray.method.strategy import Alone, Replicated
+from mimic_ray.method.strategy import Replicated, SingleWorker
 
 NAME = "tiny_resnet"
 
@@ -98,6 +98,6 @@ def test_a_teacher_cache_of_other_views_or_taps_is_not_used(key, taps, usable):
 
 def test_a_single_worker_needs_no_strategy():
     compute = Compute("cpu", "fp32", 1)
-    assert isinstance(make_strategy("fsdp", "sharded", ProcessGroup(), compute), Alone)
+    assert isinstance(make_strategy("fsdp", "sharded", ProcessGroup(), compute), SingleWorker)
     several = ProcessGroup(rank=1, world_size=2)
     assert isinstance(make_strategy("ddp", "replicated", several, compute), Replicated)
