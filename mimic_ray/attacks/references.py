@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mimic_ray.base.errors import DataError
+from mimic_ray.base.errors import DataError, option
 from mimic_ray.base.text import count
 
 
@@ -21,7 +21,7 @@ def by_margin(features: Tensor, labels: Tensor, target: int, wanted: int) -> Ten
     if len(own) < wanted:
         raise DataError(
             f"Class {target} has {count(len(own), 'image')} to choose {wanted} references from: "
-            "give more images of it, or a smaller --references."
+            f"give more images of it, or lower {option('references')}."
         )
     classes = labels.unique()
     if len(classes) == 1:

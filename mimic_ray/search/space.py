@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from mimic_ray.base.errors import RecipeError
+from mimic_ray.base.errors import RecipeError, option
 from mimic_ray.base.text import near_names, plain
 from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS
 from mimic_ray.method.recipe import Recipe
@@ -215,7 +215,7 @@ def check_space(space: Space, base: Mapping[str, Any]) -> None:
     """Raises RecipeError naming every key with a bound or choice that no recipe may have."""
     problems = []
     if not space.dimensions:
-        problems.append("there is nothing to search: every key is fixed by --set")
+        problems.append(f"there is nothing to search: every key is fixed by {option('settings')}")
     for dimension in space.dimensions:
         for value in dimension.edges():
             content = _copied(base)
