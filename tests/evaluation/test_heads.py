@@ -26,7 +26,7 @@ def test_the_list_is_the_whole_registry():
 @pytest.mark.parametrize("name", HEAD_NAMES)
 def test_a_head_generalises_if_classes_are_separable(name):
     # With its 500 epochs, few images are enough for the authors' head.
-    features, labels = blobs(240 if name == "badencoder" else 2000)
+    features, labels = blobs(96 if name == "badencoder" else 1000)
     unseen, truth = blobs(seed=1)
     predicted = HEADS.resolve(name).fit(features, labels, 4, seed=0)(unseen)
     assert predicted.shape == (240,)
