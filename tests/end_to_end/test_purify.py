@@ -106,22 +106,24 @@ def test_a_signal_commits_and_the_resumed_run_ends_bit_identical(
     tmp_path, mimic_ray, purify_arguments, undisturbed, number
 ):
     stopped = tmp_path / "stopped"
-    process = start(str(stopped), purify_arguments(stopped, "--local", steps=150))
+    process = start(str(stopped), purify_arguments(stopped, "--local", steps=100))
     wait_for_step(stopped, 5, process)
     process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert "--resume" in stderr
     assert json.loads((stopped / "run.json").read_text())["status"] == "stopped"
-    resumed = mimic_ray(*purify_arguments(stopped, "--local", "--resume", steps=150))
+    resumed = mimic_ray(*purify_arguments(stopped, "--local", "--resume", steps=100))
     assert resumed.returncode == 0, resumed.stderr
-    assert same(student(stopped), student(undisturbed(150)))
+    assert same(student(stopped), student(undisturbed(100)))
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(50, marks=pytest.mark.slow)])
-def test_a_killed_run_ends_bit_identical_after_its_resumes(
-    tmp_path, mimic_ray, purify_arguments, undisturbed, kills
+# test_killed.py kills once, in a process that starts faster; test_ray.py, the command on Ray.
+@pytest.mark.slow
+def test_a_run_killed_50_times_ends_bit_identical_after_its_resumes(
+    tmp_path, mimic_ray, purify_arguments, undisturbed
 ):
+    kills = 50
     killed = tmp_path / "killed"
     arguments = ("--local", "--commit-every", "7")
     resume: tuple[str, ...] = ()
