@@ -9,7 +9,7 @@ import torch
 from mimic_ray.method.process_group import ProcessGroup
 from tests.method.two_workers import CASES, RESUMED, STEPS, endings, resumed, work
 
-# Sums in another order differ in the last digits of float32. Adam divides by the size of a gradient,
+# Sums in another order differ in the last digits of float32. Adam divides by the gradient's size,
 # so a weight with a tiny one may differ by a fraction of a step, which is 1.6e-4 or more.
 CLOSE = {"rtol": 1e-5, "atol": 4e-5}
 
