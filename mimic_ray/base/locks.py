@@ -47,8 +47,8 @@ def shared_lock(path: Path) -> int:
     return descriptor
 
 
-def take(path: Path) -> int | None:
-    """Tries to acquire an exclusive lock on the lock file `path` until `give_back`.
+def try_lock(path: Path) -> int | None:
+    """Tries to acquire an exclusive lock on the lock file `path` until `unlock_and_remove`.
 
     Returns the descriptor, None if another process holds the lock, -1 if locking is not possible.
     """
@@ -70,8 +70,8 @@ def take(path: Path) -> int | None:
         os.close(descriptor)  # its holder deleted the file after we opened it
 
 
-def give_back(path: Path, descriptor: int) -> None:
-    """Releases a lock acquired by `take` and deletes the lock file."""
+def unlock_and_remove(path: Path, descriptor: int) -> None:
+    """Releases a lock acquired by `try_lock` and deletes the lock file."""
     if descriptor >= 0:
         path.unlink(missing_ok=True)
         release(descriptor)

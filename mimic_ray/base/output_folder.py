@@ -1,4 +1,4 @@
-"""The new folder that a command leaves behind, at a path or an address.
+"""The new folder that a command writes, at a path or an address.
 
 out = Out("s3://bucket/profile")      # before the long work: refused if it cannot be
 with out.new_folder() as unfinished:  # after it
@@ -19,15 +19,15 @@ from mimic_ray.base.storage_address import is_remote, parse
 
 
 class Out:
-    """Raises RunFolderError for a place that is not empty, StorageError for one out of reach."""
+    """Raises RunFolderError if the location is not empty, StorageError if it cannot be reached."""
 
-    def __init__(self, place: str | Path) -> None:
+    def __init__(self, location: str | Path) -> None:
         self._storage: Storage | None = None
-        self._folder = Path(parse(place).path)
-        if not is_remote(place):
+        self._folder = Path(parse(location).path)
+        if not is_remote(location):
             files.require_empty(self._folder)
             return
-        self._storage = open_storage(place)
+        self._storage = open_storage(location)
         if found := require_writable(self._storage):
             raise RunFolderError(f'{self} holds "{found[0]}": give an address that is empty.')
 
@@ -35,12 +35,12 @@ class Out:
         return self._storage.shown() if self._storage else str(self._folder)
 
     def at(self, name: str = "") -> Path | str:
-        """Where a reader finds it, or a file of it."""
+        """Where a reader finds the folder, or a file of it."""
         return self._storage.shown(name) if self._storage else self._folder / name
 
     @contextmanager
     def new_folder(self) -> Iterator[Path]:
-        """Yields a folder that is there, whole, when the block has ended well."""
+        """Yields a temporary folder, which is stored as a whole if the block raises no error."""
         if not self._storage:
             with files.new_folder(self._folder) as unfinished:
                 yield unfinished
@@ -60,9 +60,9 @@ class Out:
 
 
 def require_writable(storage: Storage) -> list[str]:
-    """The names that are there. Raises StorageError where nothing can be written.
+    """The names of the stored files. Raises StorageError if nothing can be written.
 
-    Work must not begin that cannot be kept, so a small file is written and deleted.
+    A small file is written and deleted, so that no work begins whose result cannot be stored.
     """
     found = [found.name for found in storage.list() if not found.name.startswith(".ray/")]
     storage.write(".probe", b"")

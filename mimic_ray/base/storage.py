@@ -1,7 +1,6 @@
 """Files at an address, local or remote: read whole or by range, list, write, delete.
 
-No call waits for ever (`base.address` sets the limits), and whatever goes wrong is one sentence
-without a secret in it.
+Every call has a timeout (see storage_address.py). Errors are one sentence without secrets.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _OPEN_FILES = 256
 
 @dataclass(frozen=True)
 class Found:
-    """A file by its name below the address that was listed."""
+    """A listed file; its name is relative to the address."""
 
     name: str
     size: int
@@ -47,15 +46,15 @@ def open_storage(address: str | Path | Address) -> Storage:
 
 
 @cache
-def at_hand(place: str) -> Path:
-    """The file at a path or an address, as a path: a remote one is copied, once a process.
+def local_copy(location: str) -> Path:
+    """A local path of the file at a path or an address. A remote file is copied once per process.
 
-    The copy keeps its name and goes when the process ends. Raises StorageError.
+    The copy has the same name and is deleted when the process ends. Raises StorageError.
     """
-    if not is_remote(place):
-        return Path(parse(place).path)
-    above, _, name = place.partition("?")[0].rpartition("/")
-    query = place[len(above) + 1 + len(name) :]
+    if not is_remote(location):
+        return Path(parse(location).path)
+    above, _, name = location.partition("?")[0].rpartition("/")
+    query = location[len(above) + 1 + len(name) :]
     storage = open_storage(above + query)
     folder = Path(mkdtemp(prefix="mimic-ray-"))
     atexit.register(rmtree, folder, ignore_errors=True)
@@ -82,7 +81,7 @@ class Storage:
         self._lock = Lock()
 
     def shown(self, name: str = "") -> str:
-        """The place of `name` as messages call it."""
+        """The location of `name` as messages show it."""
         return f"{self.address.shown}/{plain(name)}" if name else self.address.shown
 
     def list(self, *, recursive: bool = True) -> list[Found]:
@@ -129,7 +128,7 @@ class Storage:
     def read_range(self, name: str, offset: int, size: int) -> bytes:
         """`size` bytes at `offset`, fewer where the file ends. One request, once it is open.
 
-        For files that nobody else overwrites meanwhile: what is open is kept open.
+        Only for files that are not overwritten meanwhile: they stay open.
         """
         with _sentences(self.shown(name)):
             return bytes(self._kept(name).read_at(size, offset))
@@ -199,7 +198,7 @@ class Storage:
         file = self._reader(name)
         with self._lock:
             self._open[name] = file
-            # Whoever still reads from the one that falls out holds it until done.
+            # A thread that still reads from the evicted file holds a reference to it.
             if len(self._open) > _OPEN_FILES:
                 self._open.popitem(last=False)
         return file

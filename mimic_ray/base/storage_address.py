@@ -31,7 +31,7 @@ _SILENCE_S = 15.0  # without one byte
 
 @dataclass(frozen=True)
 class Address:
-    """A place as its parts. `shown` is fit for messages: neither query nor user in it."""
+    """The parts of a location. `shown` is for messages: it has neither a query nor a user."""
 
     scheme: str
     path: str  # "bucket/prefix", or the path of a local folder
@@ -58,8 +58,8 @@ def is_remote(text: str | Path) -> bool:
 
 def below(text: str | Path, name: str) -> str:
     """The address, or path, of `name` below another; settings stay where they are."""
-    place, question, settings = str(text).partition("?") if is_remote(text) else (str(text), "", "")
-    return f"{place.rstrip('/')}/{name}{question}{settings}"
+    base, question, settings = str(text).partition("?") if is_remote(text) else (str(text), "", "")
+    return f"{base.rstrip('/')}/{name}{question}{settings}"
 
 
 def parse(text: str | Path) -> Address:
@@ -91,7 +91,7 @@ def parse(text: str | Path) -> Address:
 
 
 def filesystem_of(address: Address) -> Any:
-    """The pyarrow file system of an address, with limits to its patience."""
+    """The pyarrow file system of an address, with timeouts."""
     from pyarrow import fs
 
     settings = address.settings

@@ -1,7 +1,7 @@
 """What all trials of a search share: computed once, plain arrays, read by many processes.
 
 Arrays of numpy travel through Ray's object store without a copy; tensors would be copied into each
-process. They come out read-only, and nobody writes to them.
+process. They are read-only.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from mimic_ray.store.run_folder import UNFINISHED
 class LocalStore:
     """See `Store`. Other processes read `folder` itself, so there is nothing to fetch or publish.
 
-    Whoever writes into the folder does so by rename (base/files.py, checkpoint.py).
+    Files in it are written by rename (base/files.py, checkpoint.py).
     """
 
     is_remote = False

@@ -90,7 +90,7 @@ class MetricsLog:
         try:
             self.close()
         except DiskError:
-            if error is None:  # else the first error is the one to tell
+            if error is None:  # otherwise the first error is raised
                 raise
 
 

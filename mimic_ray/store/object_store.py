@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mimic_ray.base.cache_dir import cache_dir
 from mimic_ray.base.errors import MimicError
-from mimic_ray.base.locks import give_back, take
+from mimic_ray.base.locks import try_lock, unlock_and_remove
 from mimic_ray.base.output_folder import require_writable
 from mimic_ray.base.storage import open_storage
 from mimic_ray.store.background_writer import BackgroundWriter
@@ -123,7 +123,7 @@ class ObjectStore:
     def close(self) -> None:
         self._background.settle()
         shutil.rmtree(self.folder, ignore_errors=True)
-        give_back(self._lock, self._descriptor)
+        unlock_and_remove(self._lock, self._descriptor)
         self._descriptor = -1
         with suppress(OSError):  # other processes use the same address
             self.folder.parent.rmdir()
@@ -143,7 +143,7 @@ def _own_folder(address: str, owner: str) -> tuple[Path, Path, int]:
     for number in count():
         name = f"{owner}-{number}" if number else owner
         lock = parent / f"{name}.lock"
-        descriptor = take(lock)
+        descriptor = try_lock(lock)
         if descriptor is not None:
             return parent / name, lock, descriptor
     raise AssertionError  # count() does not end

@@ -43,6 +43,6 @@ def read_profile(path: Path) -> Profile:
         ) from None
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise RunFolderError(
-            f"{path} is damaged ({type(error).__name__}): restore it from a copy, or make it anew "
+            f"{path} is damaged ({type(error).__name__}): restore it from a copy, or make it again "
             "with mimic-ray profile."
         ) from None

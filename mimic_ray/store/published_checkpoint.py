@@ -61,7 +61,7 @@ class PublishedCheckpoints:
         """The latest complete checkpoint into `run`, in the layout of checkpoint.py.
 
         Raises DamagedCheckpointError for an object that is not what was written. As in a folder,
-        an older step is taken only where somebody deleted the newer one.
+        an older step is used only if the newer one was deleted by hand.
         """
         named = self._named()
         stored = {name.split("/")[1] for name in self._retry(self._step_files)}
@@ -115,7 +115,7 @@ class PublishedCheckpoints:
         self._retry(lambda: self._storage.write(name, content))
 
     def _delete_all_but(self, kept: set[str]) -> None:
-        # A folder that stays costs storage and nothing else.
+        # A folder that cannot be deleted only costs storage.
         with suppress(StorageError):
             for folder in {name.split("/")[1] for name in self._step_files()} - kept:
                 self._storage.delete_folder(f"{CHECKPOINTS}/{folder}")

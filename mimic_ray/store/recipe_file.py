@@ -14,7 +14,7 @@ import tomli_w
 
 from mimic_ray.base import files
 from mimic_ray.base.errors import RecipeError, UnknownNameError, UsageError, option
-from mimic_ray.base.storage import at_hand
+from mimic_ray.base.storage import local_copy
 from mimic_ray.base.text import near_names
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.recipe_keys import join_key, parse_recipe, set_key
@@ -80,7 +80,7 @@ def recipe_for(side: int | None) -> str:
 
 
 def _find(name_or_path: str) -> Path:
-    path = at_hand(name_or_path)
+    path = local_copy(name_or_path)
     if path.suffix == ".toml" or "/" in name_or_path:
         if not path.is_file():
             raise UsageError(f"There is no recipe file {path}.")

@@ -25,7 +25,7 @@ class Retry:
         self._timeout_s = TIMEOUT_S
 
     def shorten(self) -> None:
-        """For work that nobody waits for, such as recording why a run failed."""
+        """For work that must not delay the command, such as recording why a run failed."""
         self._timeout_s = min(self._timeout_s, _SHORT_TIMEOUT_S)
 
     def __call__(self, action: Callable[[], _T]) -> _T:

@@ -24,7 +24,7 @@ from mimic_ray.store.run_folder import CHECKPOINTS, RECORD, RunFolder
 from mimic_ray.store.run_record import RunRecord, parse_record
 from mimic_ray.store.store import Store, open_store, require_free
 
-# Ray Train's own files, which nobody reads after the command has ended.
+# Ray Train's own files, which are not needed after the command has ended.
 _RAY_FILES = ".ray"
 
 

@@ -22,7 +22,7 @@ VALUES = "state.json"
 
 
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:
-    """Writes both files into `folder`. Raises TypeError, naming the place, for any other leaf."""
+    """Writes both files into `folder`. Raises TypeError for any other leaf, with its path."""
     tensors: dict[str, Tensor] = {}
     values = _encode(state, (), tensors)
     save_file(_without_shared_memory(tensors), folder / TENSORS)
@@ -37,27 +37,25 @@ def read_state(folder: Path) -> dict[str, Any]:
     return state
 
 
-def _encode(value: Any, place: tuple[str, ...], tensors: dict[str, Tensor]) -> Any:
+def _encode(value: Any, path: tuple[str, ...], tensors: dict[str, Tensor]) -> Any:
     """A value as JSON: leaves as they are, anything else as an object with one tagged entry."""
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, Tensor):
-        # The number makes the name unique whatever the keys are; the place is for human readers.
-        name = f"{len(tensors):05d}/{'/'.join(place)}"
+        # The number makes the name unique whatever the keys are; the path is for human readers.
+        name = f"{len(tensors):05d}/{'/'.join(path)}"
         tensors[name] = value.detach()
         return {"channels_last" if _is_channels_last(value) else "tensor": name}
     if isinstance(value, Mapping):
         if odd := [key for key in value if type(key) not in (str, int)]:
-            raise TypeError(f"state{_at(place)} has the key {odd[0]!r}: only text and int are kept")
+            raise TypeError(f"state{_at(path)} has the key {odd[0]!r}: only text and int are kept")
         # Pairs, since JSON would turn the key 0 into "0".
-        pairs = [[key, _encode(item, (*place, str(key)), tensors)] for key, item in value.items()]
+        pairs = [[key, _encode(item, (*path, str(key)), tensors)] for key, item in value.items()]
         return {"dict": pairs}
     if isinstance(value, list | tuple):
-        items = [_encode(item, (*place, str(i)), tensors) for i, item in enumerate(value)]
+        items = [_encode(item, (*path, str(i)), tensors) for i, item in enumerate(value)]
         return {"list" if isinstance(value, list) else "tuple": items}
-    raise TypeError(
-        f"state{_at(place)} is a {type(value).__name__}, which a checkpoint cannot hold"
-    )
+    raise TypeError(f"state{_at(path)} is a {type(value).__name__}, which a checkpoint cannot hold")
 
 
 def _decode(value: Any, tensors: Mapping[str, Tensor]) -> Any:
@@ -97,5 +95,5 @@ def _is_channels_last(tensor: Tensor) -> bool:
     )
 
 
-def _at(place: tuple[str, ...]) -> str:
-    return f" at {'/'.join(place)}" if place else ""
+def _at(path: tuple[str, ...]) -> str:
+    return f" at {'/'.join(path)}" if path else ""

@@ -26,7 +26,7 @@ from mimic_ray.store.object_store import ObjectStore
 
 
 class Store(Protocol):
-    """What a run and a study need of the place where they are kept.
+    """What a run and a study need of the location where they are kept.
 
     `str(store)` is the location as messages show it. Names are relative to it and use "/". All
     methods but the two `try_` ones raise StorageError or OSError.

@@ -128,7 +128,7 @@ class StudyStore:
         folder = self.folder
         # study.json is stored last, by `write_record`.
         results = [p for p in folder.path.iterdir() if p.is_file()]
-        # Ray Tune writes files of its own beside those of TensorBoard; nobody reads them.
+        # Ray Tune also writes files that are not for TensorBoard; they are not stored.
         results += folder.tensorboard.rglob("events.out.tfevents.*")
         names = {path.relative_to(folder.path).as_posix() for path in results}
         self.store.publish(*sorted(names - {STUDY, PROGRESS}))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimic_ray.base.errors import WrongEncoderError
-from mimic_ray.base.storage import at_hand
+from mimic_ray.base.storage import local_copy
 from mimic_ray.base.text import plain
 from mimic_ray.encoders.checkpoint.key_match import KeyMatch, fitting_encoders, require_match
 from mimic_ray.encoders.checkpoint.known_layouts import KnownLayout, built_layouts, known_layouts
@@ -78,7 +78,7 @@ def inspect(checkpoint: str | Path, encoder: str | None = None) -> Inspection:
     """
     # Checked before the file is read, which may take long: the name may be wrong.
     known = None if encoder is None else _layout_of(encoder)
-    path = at_hand(str(checkpoint))
+    path = local_copy(str(checkpoint))
     for run in (path.parent, path.parent.parent):
         check_sums(run, path.relative_to(run).as_posix())
     layout = read_layout(path)

@@ -13,7 +13,7 @@ import pytest
 from mimic_ray.base import storage as storage_module
 from mimic_ray.base import storage_address as address_module
 from mimic_ray.base.errors import StorageError, UsageError
-from mimic_ray.base.storage import at_hand, open_storage
+from mimic_ray.base.storage import local_copy, open_storage
 from mimic_ray.base.storage_address import is_remote, parse
 
 
@@ -37,14 +37,14 @@ def test_what_is_written_is_read_whole_and_by_range(place):
 def test_a_file_at_hand_has_its_name_and_all_its_bytes(place, monkeypatch):
     monkeypatch.setattr(storage_module, "_CHUNK", 7)
     open_storage(place).write("below/suspect.pth", bytes(range(100)))
-    path = at_hand(f"{place}/below/suspect.pth")
+    path = local_copy(f"{place}/below/suspect.pth")
     assert path.name == "suspect.pth"
     assert path.read_bytes() == bytes(range(100))
 
 
 def test_a_remote_file_that_is_missing_is_not_at_hand(bucket):
     with pytest.raises(StorageError, match=r"nowhere/suspect\.pth does not exist"):
-        at_hand(f"{bucket}/nowhere/suspect.pth")
+        local_copy(f"{bucket}/nowhere/suspect.pth")
 
 
 def test_a_file_that_is_written_again_is_read_anew(place):

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from mimic_ray.store import object_store
 from mimic_ray.store.object_store import ObjectStore
 
 
@@ -49,12 +50,10 @@ def test_a_log_that_is_being_written_stays(address):
     assert [path.name for path in store.folder.iterdir()] == ["ray.log"]
 
 
-def test_descriptor_0_is_given_back(address, monkeypatch):
+def test_descriptor_0_is_unlocked(address, monkeypatch):
     """A daemon may have closed its standard input, so that the lock gets descriptor 0."""
-    given = []
-    monkeypatch.setattr("mimic_ray.store.object_store.take", lambda path: 0)
-    monkeypatch.setattr(
-        "mimic_ray.store.object_store.give_back", lambda path, descriptor: given.append(descriptor)
-    )
+    unlocked = []
+    monkeypatch.setattr(object_store, "try_lock", lambda _: 0)
+    monkeypatch.setattr(object_store, "unlock_and_remove", lambda *held: unlocked.append(held[1]))
     ObjectStore(address, "driver").close()
-    assert given == [0]
+    assert unlocked == [0]

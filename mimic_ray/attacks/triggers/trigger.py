@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mimic_ray.attacks.triggers import trigger_file
 from mimic_ray.attacks.triggers.trigger_registry import TRIGGERS, split_settings
-from mimic_ray.base.storage import at_hand
+from mimic_ray.base.storage import local_copy
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def make_trigger(text: str, side: int) -> Trigger:
     holds no trigger.
     """
     if text.endswith(".npz"):
-        path = at_hand(text)
+        path = local_copy(text)
         return Trigger(path.name, *trigger_file.read_pattern(path, side))
     mask, add = TRIGGERS.resolve(*split_settings(text))(side)
     return Trigger(text, mask.to(torch.float32), add.to(torch.float32))
