@@ -161,7 +161,7 @@ def test_a_finished_remote_run_is_recognised_and_another_refused(remote):
     assert remote.runs.run(out).status == 1
     assert f"{out} holds another run" in remote.log()
     assert remote.runs.run(out, "--resume").status == 0, remote.log()
-    assert "finished already" in remote.log()
+    assert "already finished" in remote.log()
     assert remote.runs.run(out, "--resume", "--set", "training.seed=9").status == 1
     assert "training.seed" in remote.log()
     after = {found.name: found.modified_s for found in open_storage(out).list()}
