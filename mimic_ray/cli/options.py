@@ -41,7 +41,6 @@ RecipeName = Annotated[
     str,
     typer.Option(
         "--recipe",
-        "--config",
         help="auto, default, imagenet, official, a file or s3://bucket/file.toml.",
     ),
     Kind.RECIPE,

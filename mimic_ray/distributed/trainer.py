@@ -1,4 +1,7 @@
-"""The distillation as a Ray Train run of `execution.worker.train`."""
+"""The distillation as a Ray Train run of `execution.worker.train`.
+
+torch_trainer.py builds the trainer and starts the workers; watched_fit.py waits for them.
+"""
 
 from __future__ import annotations
 

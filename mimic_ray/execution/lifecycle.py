@@ -1,4 +1,7 @@
-"""How a run begins, continues and ends, as its files record it."""
+"""How a run begins, continues and ends, as its files record it.
+
+A worker restores weights and optimiser from the checkpoint itself: see worker.py.
+"""
 
 from __future__ import annotations
 

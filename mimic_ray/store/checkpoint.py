@@ -6,6 +6,7 @@
 A step is committed once latest.json names it. latest.json has the sha256 of each manifest and of
 itself, and a manifest has the size and sha256 of each file, so any flipped bit is detected. The
 last two committed steps are kept; older ones are deleted after the new one is committed.
+published_checkpoint.py stores the same files in object storage.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Retries of requests to object storage that does not answer, with exponential back-off."""
+"""Retries of requests of a run to object storage that does not answer, with exponential back-off.
+
+The S3 client itself tries each request three times: see base/storage_address.py.
+"""
 
 from __future__ import annotations
 

@@ -99,9 +99,8 @@ def test_python_s_purify_does_what_the_command_does(tmp_path, case, unbroken):
 
 
 # test_signalled.py sends each signal in each phase, to processes that start faster.
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_commits_and_the_resumed_run_ends_bit_identical(
     tmp_path, mimic_ray, purify_arguments, undisturbed, number
 ):

@@ -180,7 +180,7 @@ def test_weights_that_were_harmed_in_the_bucket_are_named(remote):
         load_encoder(out)
     assert remote.runs.run(out, "--resume").status == 1
     assert f"{out}/student.safetensors" in remote.log().replace("\n", "")
-    with pytest.raises(RunFolderError, match=f"{remote.bucket}/nothing is no run folder"):
+    with pytest.raises(RunFolderError, match=f"{remote.bucket}/nothing is not a run folder"):
         load_encoder(f"{remote.bucket}/nothing")
 
 

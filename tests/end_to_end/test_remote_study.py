@@ -112,7 +112,7 @@ def test_purify_takes_the_recipe_from_storage(finished, mimic_ray, arguments, tm
     words = arguments(tmp_path)
     taken = words[words.index("--encoder") : words.index("--out")]
     recipe = f"{finished[0]}/best.toml"
-    out = ("--out", str(tmp_path / "run"), "--local", "--config", recipe)
+    out = ("--out", str(tmp_path / "run"), "--local", "--recipe", recipe)
     done = mimic_ray("purify", *taken, *out)
     assert done.returncode == 0, done.stderr
 

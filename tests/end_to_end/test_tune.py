@@ -69,7 +69,7 @@ def test_a_search_ends_with_a_recipe_that_purify_takes(finished, case, images, t
     purify = [
         *("purify", "--encoder", "tiny_resnet", "--teacher", str(case / "teacher.pth")),
         *("--data", str(images), "--out", str(tmp_path / "run"), "--local"),
-        *("--config", str(study / "best.toml")),
+        *("--recipe", str(study / "best.toml")),
     ]
     assert run(purify) == 0
     best = tomllib.loads((study / "best.toml").read_text())

@@ -114,7 +114,7 @@ def test_a_search_needs_nothing_but_the_bucket(hosts):
     done = hosts.on("desk", *search(hosts, "study"))
     check(hosts, done, "study", 2)
     # The recipe is read from the bucket, on the cluster.
-    purify = sent(hosts, "again", "purify", "--config", f"{BUCKET}/study/best.toml")
+    purify = sent(hosts, "again", "purify", "--recipe", f"{BUCKET}/study/best.toml")
     assert hosts.on("desk", *purify).returncode == 0
 
 

@@ -1,5 +1,7 @@
 """Triggers: the attacker's fixed pattern, which turns an image x into x * mask + add.
 
+A new built-in one is one file and one line in the table below.
+
 Each is a function of the image side whose keyword-only parameters are its settings. It returns the
 mask and the addend, floating-point tensors [3, S, S] for pixel values in [0, 1]: the mask is the
 share of the image that stays, the addend may be negative. The same call returns the same pattern.

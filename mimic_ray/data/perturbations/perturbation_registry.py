@@ -1,5 +1,8 @@
 """Perturbations: the changes that triggers make to an image, with random parameters.
 
+A new built-in one is one file and one line in the table below; its probability is 0 until a recipe
+sets it.
+
 Each is a function
 
     perturbation(images, keys, donors, strength=1.0) -> float [B, 3, S, S] in [0, 1]

@@ -63,9 +63,9 @@ def test_resume_with_another_recipe_is_refused(refused, purify_arguments, finish
 
 
 def test_resume_without_a_run_is_refused(purify_refused, refused, purify_arguments, tmp_path):
-    purify_refused(["--resume"], "is no run folder", code=1)
+    purify_refused(["--resume"], "is not a run folder", code=1)
     (tmp_path / "empty").mkdir()
-    refused(purify_arguments(tmp_path / "empty", "--local", "--resume"), "is no run folder")
+    refused(purify_arguments(tmp_path / "empty", "--local", "--resume"), "is not a run folder")
     assert not [*(tmp_path / "empty").iterdir()]
 
 

@@ -47,7 +47,7 @@ def tune_refused(refused, case, pictures, tmp_path):
             ["--concurrent-trials 1000 does not fit", "at most --concurrent-trials"],
         ),
         (["--workers", "1000"], ["No trial fits: a trial is 1,000 workers of 1 CPU, "]),
-        (["--resume"], ["no study folder"]),
+        (["--resume"], ["is not a study folder"]),
         (["--data", "nowhere"], ["nowhere does not exist"]),
         (["--teacher", "nothing.pth"], ["nothing.pth"]),
         (["--encoder", "tiny_resnett"], ["tiny_resnet"]),
