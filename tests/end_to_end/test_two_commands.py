@@ -14,7 +14,7 @@ from mimic_ray.store.run_store import reading
 from tests.cli.toy_images import run
 from tests.end_to_end.processes import start, wait_until
 
-STEPS = 200
+STEPS = 400
 
 
 @pytest.fixture(params=["path", pytest.param("s3", marks=pytest.mark.slow)])
@@ -26,7 +26,7 @@ def out(request, tmp_path, monkeypatch) -> str:
 
 
 def test_the_later_command_has_the_run(out, purify_arguments):
-    words = purify_arguments(out, "--local", "--commit-every", "25", steps=STEPS)
+    words = purify_arguments(out, "--local", "--commit-every", "50", steps=STEPS)
     earlier = start(out, words)
     wait_until(lambda: (live := read_progress(out)) and live.committed_step, earlier)
     # As after a node that was given up, and was only cut off. In this process, it starts at once.
