@@ -52,7 +52,7 @@ def plot_front(
                 )
             )
     front = sorted(pareto_front(trials), key=lambda t: t.score(x))
-    if len(front) > 1 and len(OBJECTIVES) == 2:  # the projection of a surface is no line
+    if len(front) > 1 and len(OBJECTIVES) == 2:  # a surface projects to an area
         handles += axes.step(
             [t.score(x) for t in front],
             [t.score(y) for t in front],

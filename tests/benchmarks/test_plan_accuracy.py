@@ -12,11 +12,10 @@ from mimic_ray.base import devices
 
 @pytest.mark.slow
 @pytest.mark.parametrize("encoder", plan_accuracy.CASES)
-def test_the_predicted_step_time_is_near_the_measured_one(encoder):
+def test_the_predicted_step_time_is_within_20_percent(encoder):
     compute = devices.choose("cpu", "fp32", 1)
     found = plan_accuracy.benchmark(encoder, plan_accuracy.CASES[encoder], compute)
-    # On a quiet machine within 20 %, as `make bench` shows; tests share the cores with others.
-    assert 0.5 < found.ratio < 2
+    assert 0.8 < found.ratio < 1.2
 
 
 @pytest.mark.slow
