@@ -12,6 +12,7 @@ from mimic_ray.base.precision import Precision
 from mimic_ray.base.text import count, plain
 
 _KINDS = {"cpu", "cuda", "mps"}
+_MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Compute:
 def choose(device: str = "auto", precision: Precision = "auto", threads: int = 0) -> Compute:
     """The compute for this process. `threads` 0 keeps torch's default.
 
-    Raises UsageError for an invalid device name, ResourceError if the device does not exist here.
+    Raises UsageError for an invalid device name or number of threads, ResourceError if the device does not exist here.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -61,6 +62,11 @@ def choose(device: str = "auto", precision: Precision = "auto", threads: int = 0
         raise ResourceError(
             f"There is no {device}: this machine has "
             f"{count(torch.cuda.device_count(), 'CUDA device')}, counted from cuda:0."
+        )
+    if not 0 <= threads <= _MOST_THREADS:
+        raise UsageError(
+            f"Invalid number of threads for {option('threads', threads)}: use a number from 0 to "
+            f"{_MOST_THREADS}."
         )
     if threads:
         torch.set_num_threads(threads)

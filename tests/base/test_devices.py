@@ -59,6 +59,12 @@ def test_a_missing_gpu_is_refused_with_the_number_of_gpus(gpus):
         devices.choose("cuda:2")
 
 
+@pytest.mark.parametrize("threads", [-1, 1025, 10**11])
+def test_an_invalid_number_of_threads_is_refused(threads):
+    with pytest.raises(UsageError, match=f"threads={threads}: use a number from 0 to 1024"):
+        devices.choose("cpu", threads=threads)
+
+
 def test_threads_are_set_and_0_keeps_torchs_choice():
     assert devices.choose("cpu", threads=1).threads == torch.get_num_threads() == 1
     torch.set_num_threads(2)
