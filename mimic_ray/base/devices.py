@@ -45,7 +45,8 @@ class Compute:
 def choose(device: str = "auto", precision: Precision = "auto", threads: int = 0) -> Compute:
     """The compute for this process. `threads` 0 keeps torch's default.
 
-    Raises UsageError for an invalid device name or number of threads, ResourceError if the device does not exist here.
+    Raises UsageError for an invalid device name or number of threads, ResourceError if the device
+    does not exist here.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -21,6 +21,7 @@ from mimic_ray.data.views import to_float
 from mimic_ray.encoders.encoder_registry import build
 from tests.cli.command_lines import required
 from tests.cli.toy_images import run, save_checkpoint, save_images
+from tests.support.images_in_memory import ImagesInMemory
 
 
 def scaled(
@@ -43,17 +44,6 @@ def registered(monkeypatch):
     monkeypatch.delitem(sys.modules, "mimic_ray.cli.attack_command")
 
 
-class Shadow:
-    def __init__(self, images: torch.Tensor) -> None:
-        self.images = images
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def gather(self, indices: torch.Tensor) -> torch.Tensor:
-        return self.images[indices]
-
-
 @pytest.mark.parametrize("name", [*ATTACKS, "scaled"])
 @pytest.mark.usefixtures("registered")
 def test_every_attack_returns_an_encoder_of_the_same_kind_and_leaves_the_clean_one(name):
@@ -64,7 +54,7 @@ def test_every_attack_returns_an_encoder_of_the_same_kind_and_leaves_the_clean_o
     done = []
     inputs = AttackInputs(
         clean,
-        Shadow(images),
+        ImagesInMemory(images),
         features,
         images[:2],
         lambda pixels: 255 - pixels,

@@ -11,22 +11,10 @@ from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import DataError, TrainingError
 from mimic_ray.data.views import to_float
 from mimic_ray.encoders.encoder_registry import build
+from tests.support.images_in_memory import ImagesInMemory
 
 CPU = Compute("cpu", "fp32", 1)
 QUICK = {"steps": 6, "batch": 16}
-
-
-class Shadow:
-    """Images in memory, as the attack reads them."""
-
-    def __init__(self, images: torch.Tensor) -> None:
-        self.images = images
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def gather(self, indices: torch.Tensor) -> torch.Tensor:
-        return self.images[indices]
 
 
 def white_corner(pixels: torch.Tensor) -> torch.Tensor:
@@ -54,7 +42,7 @@ def images():
 def run(clean, images, settings=QUICK, trigger=white_corner, count=2):
     with torch.no_grad():
         features = F.normalize(clean(to_float(images)), dim=1)
-    inputs = AttackInputs(clean, Shadow(images), features, images[:count], trigger, CPU)
+    inputs = AttackInputs(clean, ImagesInMemory(images), features, images[:count], trigger, CPU)
     return badencoder(inputs, **settings)
 
 
