@@ -50,6 +50,7 @@ _BEFORE, _ALONE, _VALUE = "\x1d", "\x1e", "\x1f"
 _MARKED = re.compile(f"{_BEFORE}([a-z_]+)([{_ALONE}{_VALUE}])(True\\b)?")
 # Parameters whose command line option has another name.
 _OPTION_NAMES = {
+    "heads": "head",
     "settings": "set",
     "trackers": "track",
     "capacity_timeout_s": "wait-for-capacity",

@@ -28,7 +28,10 @@ def command(
     test: Annotated[str, typer.Option(help="Labelled images to test heads on."), Kind.IMAGES],
     encoder: Annotated[
         str | None,
-        typer.Option(help="Architecture of the checkpoint files; not needed for runs."),
+        typer.Option(
+            help="Architecture of the checkpoint files. Runs need it only if your own code builds "
+            "their encoder."
+        ),
         Kind.ENCODER,
     ] = None,
     reference: Annotated[
@@ -55,7 +58,8 @@ def command(
         typer.Option(
             rich_help_panel=_HEAD,
             help="mlp (512-256, Adam 1e-3, 20 epochs), linear, knn, badencoder (the MLP with the "
-            "authors' Adam 1e-4 and 500 epochs); repeatable.",
+            "authors' Adam 1e-4 and 500 epochs), own (the classifier in the encoder's file, not "
+            "trained); repeatable.",
         ),
     ] = None,
     seeds: Annotated[
@@ -79,6 +83,11 @@ def command(
             help="New folder for evaluation.json and evaluation.png, or s3://bucket/folder."
         ),
         Kind.OUTPUT,
+    ] = None,
+    into: Annotated[
+        str | None,
+        typer.Option(help="A finished run whose model card gets the table."),
+        Kind.CHECKPOINT_OR_RUN,
     ] = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,
@@ -105,6 +114,7 @@ def command(
             seeds=seeds,
             head_epochs=head_epochs,
             out=out,
+            into=into,
             train_limit=train_limit,
             test_limit=test_limit,
             device=device,
@@ -117,8 +127,8 @@ def command(
     from mimic_ray.report.tables import evaluation_table
 
     console.out.print(evaluation_table(found.rows))
-    if out:
-        console.out.print(f"Written to {out}", soft_wrap=True)
+    for place in filter(None, (out, into)):
+        console.out.print(f"Written to {place}", soft_wrap=True)
 
 
 def _by_name(encoders: list[str]) -> dict[str, str]:

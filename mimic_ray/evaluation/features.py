@@ -23,9 +23,12 @@ def features(
     compute: Compute,
     *,
     change: Callable[[Tensor], Tensor] = lambda pixels: pixels,
+    unit: bool = True,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Tensor:
-    """The features of all images, float32 [N, D] with unit length, on the CPU, in eval mode.
+    """The features of all images, float32 [N, D], on the CPU, in eval mode.
+
+    They have unit length, or with `unit=False` the length that the encoder gives them.
 
     `change` is applied to the pixels (uint8 [B, 3, S, S], at the encoder's input size), for example
     to add a trigger before normalisation. Raises DataError if a feature is NaN or infinite.
@@ -37,7 +40,7 @@ def features(
         for chosen in torch.arange(len(images)).split(_BATCH):
             pixels = to_float(change(images.gather(chosen)).to(device))
             feature = encoder(pixels.contiguous(memory_format=torch.channels_last))
-            found.append(F.normalize(feature.float(), dim=1).cpu())
+            found.append((F.normalize(feature.float(), dim=1) if unit else feature.float()).cpu())
             on_progress(int(chosen[-1]) + 1, len(images))
     matrix = torch.cat(found)
     if not matrix.isfinite().all():

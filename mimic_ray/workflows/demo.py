@@ -5,7 +5,6 @@ The data is part of the package; demo_data/README.md has its sources and licence
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +15,6 @@ from mimic_ray.base.progress import ProgressCallback, ignore_progress
 from mimic_ray.base.resources import Resources
 from mimic_ray.encoders.checkpoint import sandbox
 from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion
-from mimic_ray.report.run_report import write_report
-from mimic_ray.store.run_folder import RunFolder
-from mimic_ray.store.run_record import read_record
 from mimic_ray.workflows.attack import attack
 from mimic_ray.workflows.evaluate import REFERENCE, evaluate
 from mimic_ray.workflows.purify import purify
@@ -93,17 +89,11 @@ def demo(
             target=TARGET,
             heads=["linear"],
             seeds=3,
-            out=folder / "evaluation",
+            into=purified.run,
             threads=_THREADS,
             on_progress=on_progress,
         )
-    run = RunFolder.open(purified.run)
-    # Written to the run folder, so that the model card includes it.
-    for path in (run.evaluation, run.evaluation_plot):
-        shutil.move(folder / "evaluation" / path.name, path)
-    (folder / "evaluation").rmdir()
-    write_report(run, read_record(run.record))
-    return Demo(folder, run.path, found, time.monotonic() - start)
+    return Demo(folder, Path(purified.run), found, time.monotonic() - start)
 
 
 def check_results(evaluation: Evaluation) -> list[str]:

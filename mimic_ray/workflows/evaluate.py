@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
+from torch.nn import functional as F
 
 from mimic_ray.attacks.triggers.trigger import Trigger
 from mimic_ray.base import devices, files
@@ -16,17 +17,21 @@ from mimic_ray.base.output_folder import Out
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.data.labelled import Labelled
 from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.features import features
+from mimic_ray.evaluation.file_head import FileHead
 from mimic_ray.evaluation.heads import HEADS, NearestNeighbours, TrainedHead
 from mimic_ray.evaluation.metrics import accuracy, attack_success
 from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion, Score
-from mimic_ray.execution.export import load_encoder
 from mimic_ray.report.plots import plot_evaluation
-from mimic_ray.store.run_store import is_run
 from mimic_ray.workflows.evaluate_images import Backdoor, EvaluationImages, LabelledSets
+from mimic_ray.workflows.evaluate_into import check_into, finished_run, write_into
+from mimic_ray.workflows.evaluated_encoders import EvaluatedEncoder, load_encoders
 
 REFERENCE = "reference"
+# The kind of head that is not trained: the one in the encoder's own file.
+OWN = "own"
+
+HeadKind = TrainedHead | NearestNeighbours
 
 
 def evaluate(
@@ -43,6 +48,7 @@ def evaluate(
     seeds: int = 3,
     head_epochs: int | None = None,
     out: str | Path | None = None,
+    into: str | Path | None = None,
     train_limit: int | None = None,
     test_limit: int | None = None,
     device: str = "auto",
@@ -60,15 +66,19 @@ def evaluate(
         train: Labelled images to train heads on: a folder with a sub-folder for each class, shards
             with labels, an npz file with `x` and `y`, or `torchvision:NAME:ROOT`.
         test: Labelled images of the same classes to test heads on.
-        encoder: Architecture of the checkpoint files. Not needed for runs.
+        encoder: Architecture of the checkpoint files. Not needed for runs, except for a run whose
+            encoder your own code builds: naming that code here allows it to run.
         reference: A run or checkpoint that was never attacked. It has the first row.
         trigger: A trigger's name, with settings as in `patch:side=12`, or an npz file.
         target: The target class of the trigger: name or index.
         count_target: Count images of the target class in ASR too, as BadEncoder does.
-        heads: Kinds of heads: `mlp`, `linear`, `knn`, `badencoder`.
+        heads: Kinds of heads: `mlp`, `linear`, `knn`, `badencoder`, or `own`, the classifier that
+            lies beside the encoder in its file and is not trained. Its classes must be those of
+            `test`, in the same order.
         seeds: Heads trained on each encoder, with seeds 0, 1, ...
         head_epochs: Epochs, instead of the default of each head.
         out: A new folder, or an address, for evaluation.json and evaluation.png.
+        into: A finished run, whose model card gets the table.
         train_limit: Use this many images of `train`, evenly spaced.
         test_limit: Use this many images of `test`, evenly spaced.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
@@ -103,19 +113,24 @@ def evaluate(
                 f'The name "{REFERENCE}" is taken by {option("reference")}: rename the encoder.'
             )
         encoders = {REFERENCE: reference, **encoders}
-    loaded = _load(encoders, encoder)
+    check_into(into)
+    loaded = load_encoders(encoders, encoder, own_heads=OWN in heads)
     compute = devices.choose(device, "fp32", threads)
     images = EvaluationImages(train, test, train_limit, test_limit, backdoor, on_progress)
     for each in loaded.values():
-        images.at(each.spec.input_size)
+        sets = images.at(each.encoder.spec.input_size)
+        _check_own_head(each.own_head, sets)
 
     rows: list[EvaluationRow] = []
     floors: dict[str, Proportion | None] = {}
     for name, each in loaded.items():
-        sets = images.at(each.spec.input_size)
-        found = _features(name, each, sets, compute, on_progress)
-        for head_name, head in fitted_by.items():
-            scores = _scores(head, found, sets, seeds)
+        sets = images.at(each.encoder.spec.input_size)
+        found = _features(name, each.encoder, sets, compute, on_progress)
+        for head_name in heads:
+            if head_name == OWN:
+                scores = [_own_score(each, found, sets)]
+            else:
+                scores = _scores(fitted_by[head_name], found.unit(), sets, seeds)
             row = EvaluationRow.of(name, head_name, scores, floors.get(head_name))
             if reference and name == REFERENCE:
                 # For an encoder that was never attacked, this is the floor, not an ASR.
@@ -134,6 +149,9 @@ def evaluate(
         with folder.new_folder() as unfinished:
             files.write_json(unfinished / "evaluation.json", evaluation.to_json())
             plot_evaluation(rows, unfinished / "evaluation.png")
+    if into:
+        with finished_run(into) as run:
+            write_into(run, evaluation)
     return evaluation
 
 
@@ -144,6 +162,11 @@ class _Features:
     train: Tensor
     test: Tensor
     triggered: Tensor | None
+
+    def unit(self) -> _Features:
+        """The same with length 1."""
+        triggered = None if self.triggered is None else F.normalize(self.triggered, dim=1)
+        return _Features(F.normalize(self.train, dim=1), F.normalize(self.test, dim=1), triggered)
 
 
 def _features(
@@ -159,6 +182,7 @@ def _features(
             data.pixels,
             compute,
             change=trigger.apply if trigger else lambda pixels: pixels,
+            unit=False,
             on_progress=lambda done, total: on_progress(Progress(f"{name}: {what}", done, total)),
         )
 
@@ -166,23 +190,37 @@ def _features(
     return _Features(of(sets.train, "train"), of(sets.test, "test"), triggered)
 
 
-def _scores(
-    kind: TrainedHead | NearestNeighbours, found: _Features, sets: LabelledSets, seeds: int
-) -> list[Score]:
-    train, test = sets.train, sets.test
-    scores = []
-    for seed in range(seeds if kind.seeded else 1):
-        head = kind.fit(found.train, train.labels, train.class_count(), seed)
-        asr = None
-        if found.triggered is not None:
-            asr = attack_success(
-                head(found.triggered),
-                test.labels,
-                sets.target,
-                count_target=sets.count_target,
-            )
-        scores.append(Score(seed, accuracy(head(found.test), test.labels), asr))
-    return scores
+def _scores(kind: HeadKind, found: _Features, sets: LabelledSets, seeds: int) -> list[Score]:
+    train = sets.train
+    return [
+        _score(seed, kind.fit(found.train, train.labels, train.class_count(), seed), found, sets)
+        for seed in range(seeds if kind.seeded else 1)
+    ]
+
+
+def _own_score(each: EvaluatedEncoder, found: _Features, sets: LabelledSets) -> Score:
+    assert each.own_head  # load_encoders found it
+    return _score(0, each.own_head.predict, found, sets)
+
+
+def _score(
+    seed: int, head: Callable[[Tensor], Tensor], found: _Features, sets: LabelledSets
+) -> Score:
+    labels, asr = sets.test.labels, None
+    if found.triggered is not None:
+        asr = attack_success(
+            head(found.triggered), labels, sets.target, count_target=sets.count_target
+        )
+    return Score(seed, accuracy(head(found.test), labels), asr)
+
+
+def _check_own_head(head: FileHead | None, sets: LabelledSets) -> None:
+    if head and len(head.weight) < sets.test.class_count():
+        raise UsageError(
+            f"The head {head.key} has {len(head.weight)} classes and {sets.test.location} has "
+            f"{sets.test.class_count()}: leave {option('heads', OWN)} out, or give the test images "
+            "that the head is for."
+        )
 
 
 def _backdoor(trigger: str | None, target: str | None, count_target: bool) -> Backdoor | None:
@@ -197,33 +235,15 @@ def _backdoor(trigger: str | None, target: str | None, count_target: bool) -> Ba
     return None
 
 
-def _heads(
-    names: Sequence[str], seeds: int, epochs: int | None
-) -> dict[str, TrainedHead | NearestNeighbours]:
+def _heads(names: Sequence[str], seeds: int, epochs: int | None) -> dict[str, HeadKind]:
+    """The heads to train, by name."""
     for name, value in (("seeds", seeds), ("head_epochs", 1 if epochs is None else epochs)):
         if value < 1:
             raise UsageError(f"{option(name, value)} must be 1 or more.")
-    heads: dict[str, TrainedHead | NearestNeighbours] = {
-        name: HEADS.resolve(name) for name in names
-    }
+    heads: dict[str, HeadKind] = {name: HEADS.resolve(name) for name in names if name != OWN}
     if epochs is None:
         return heads
     return {
         name: replace(head, epochs=epochs) if isinstance(head, TrainedHead) else head
         for name, head in heads.items()
     }
-
-
-def _load(paths: Mapping[str, str | Path], architecture: str | None) -> dict[str, Encoder]:
-    loaded = {}
-    for name, path in paths.items():
-        if is_run(path):
-            loaded[name] = load_encoder(path)
-        elif architecture is None:
-            raise UsageError(
-                f"{path} is a checkpoint file: give its architecture with {option('encoder')} "
-                "(mimic-ray inspect FILE shows which ones fit)."
-            )
-        else:
-            loaded[name] = load_checkpoint(path, architecture).encoder
-    return loaded

@@ -1,0 +1,65 @@
+"""The encoders of an evaluation: from runs and checkpoint files, with their own heads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mimic_ray.base.errors import UsageError, option
+from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.encoders.load import load_checkpoint
+from mimic_ray.evaluation.file_head import FileHead, find_head
+from mimic_ray.execution.export import load_encoder
+from mimic_ray.store.run_record import read_record
+from mimic_ray.store.run_store import is_run, reading
+
+
+@dataclass(frozen=True)
+class EvaluatedEncoder:
+    """An encoder and, if it was asked for, the head beside it in its file."""
+
+    encoder: Encoder
+    own_head: FileHead | None
+
+
+def load_encoders(
+    paths: Mapping[str, str | Path], architecture: str | None, *, own_heads: bool
+) -> dict[str, EvaluatedEncoder]:
+    """The encoder of each path: a run folder, a checkpoint file, or the address of either.
+
+    `architecture` is that of the checkpoint files. A run whose encoder was built by a user's own
+    code needs it too, since naming the code is the permission to run it. Raises UsageError for a
+    file without an architecture, or with `own_heads` without a head.
+    """
+    return {
+        name: (
+            _from_run(path, architecture, own_heads)
+            if is_run(path)
+            else _from_file(path, architecture, own_heads)
+        )
+        for name, path in paths.items()
+    }
+
+
+def _from_file(path: str | Path, architecture: str | None, own_head: bool) -> EvaluatedEncoder:
+    if architecture is None:
+        raise UsageError(
+            f"{path} is a checkpoint file: give its architecture with {option('encoder')} "
+            "(mimic-ray inspect FILE shows which ones fit)."
+        )
+    loaded = load_checkpoint(path, architecture)
+    width = loaded.encoder.spec.feature_width
+    head = find_head(loaded.checkpoint, loaded.fit, width) if own_head else None
+    return EvaluatedEncoder(loaded.encoder, head)
+
+
+def _from_run(path: str | Path, architecture: str | None, own_head: bool) -> EvaluatedEncoder:
+    with reading(path) as folder:
+        name = read_record(folder.record).encoder if folder.record.exists() else None
+        encoder = load_encoder(path, allow_code=architecture is not None and architecture == name)
+        if not own_head:
+            return EvaluatedEncoder(encoder, None)
+        exported = next(iter(sorted(folder.export.iterdir())))
+        head = _from_file(exported, name, own_head).own_head
+        return EvaluatedEncoder(encoder, head)
