@@ -96,6 +96,9 @@ def declared_strengths(defence: Any) -> Strengths | None:
 
 DEFENCES = Registry[Defence](
     "defence",
-    {},
+    {
+        "fine_tuning": "mimic_ray.defences.fine_tuning:fine_tuning",
+        "batch_norm": "mimic_ray.defences.norm_statistics:batch_norm",
+    },
     user_form="functions of DefenceInputs that return a Defended",
 )
