@@ -152,7 +152,7 @@ def unit_features(encoder: Encoder, images: Tensor, compute: Compute) -> Tensor:
 
 def defended(encoder: Encoder, images_seen: int, *notes: str) -> Defended:
     """The result of a defence. Raises TrainingError for weights that are not finite."""
-    encoder = encoder.to("cpu", memory_format=torch.contiguous_format)
+    encoder = encoder.cpu().to(memory_format=torch.contiguous_format)
     values = [v for v in encoder.net.state_dict().values() if v.is_floating_point()]
     if not all(bool(value.isfinite().all()) for value in values):
         # The last update, or batch-norm statistics that the loss does not see.
