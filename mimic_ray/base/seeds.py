@@ -11,6 +11,8 @@ the same bits on every torch device.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -72,3 +74,11 @@ def generator(seed: int, *parts: int | str) -> torch.Generator:
     made = torch.Generator(device="cpu")
     made.manual_seed(int(keys(seed, *parts)))
     return made
+
+
+@contextmanager
+def torch_seeded(seed: int) -> Iterator[None]:
+    """Seeds torch's global generator, which layers and dropout use, and restores it afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mimic_ray.base import seeds
 from mimic_ray.base.errors import UsageError
 from mimic_ray.base.registry import Registry
 
@@ -56,7 +57,7 @@ class TrainedHead:
             raise UsageError(f"The number of epochs of a head is {self.epochs}: set at least 1.")
         shift, scale = _standardisation(features) if self.standardised else (0.0, 1.0)
         inputs = (features - shift) / scale
-        with _seeded(seed), _single_thread(), torch.enable_grad():
+        with seeds.torch_seeded(seed), _single_thread(), torch.enable_grad():
             net = self.build(features.shape[1], classes)
             optimiser = torch.optim.Adam(net.parameters(), lr=self.rate, fused=True)
             for _ in range(self.epochs):
@@ -101,14 +102,6 @@ class NearestNeighbours:
 
     def described(self) -> str:
         return f"{self.neighbours} neighbours, temperature {self.temperature:g}"
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seeds torch's global generator, which layers and dropout use, and restores it afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
 
 
 @contextmanager

@@ -1,0 +1,91 @@
+"""Which test images an encoder's heads classify right, and which triggered ones as the target.
+
+Kept for each image, because an interval over seeds and images needs them (bootstrap.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mimic_ray.base.devices import Compute
+from mimic_ray.data.decoded_images import DecodedImages
+from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.evaluation.bootstrap import over_seeds_and_images
+from mimic_ray.evaluation.features import features
+from mimic_ray.evaluation.heads import Head, NearestNeighbours, TrainedHead
+from mimic_ray.evaluation.results import Proportion
+
+Bits = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Of one encoder: `correct` [H, N] for ACC, `hits` [H, M] for ASR; None without a trigger."""
+
+    correct: Bits
+    hits: Bits | None = None
+
+
+@dataclass(frozen=True)
+class LabelledTest:
+    """Labelled images, decoded at the encoder's size, and the backdoor that is known.
+
+    `triggered` adds the trigger to pixels, uint8 [B, 3, S, S]. Images of class `target` do not
+    count in ASR, unless `count_target`.
+    """
+
+    train: DecodedImages
+    train_labels: Tensor
+    test: DecodedImages
+    test_labels: Tensor
+    classes: int
+    triggered: Callable[[Tensor], Tensor] | None = None
+    target: int = 0
+    count_target: bool = False
+
+    def with_new_heads(
+        self,
+        encoder: Encoder,
+        kind: TrainedHead | NearestNeighbours,
+        head_seeds: int,
+        compute: Compute,
+    ) -> Outcomes:
+        """Outcomes of heads that are trained on the frozen features of the training images."""
+        found = features(encoder, self.train, compute)
+        number = head_seeds if kind.seeded else 1
+        heads = [kind.fit(found, self.train_labels, self.classes, seed) for seed in range(number)]
+        return self.with_heads(encoder, heads, compute)
+
+    def with_heads(self, encoder: Encoder, heads: Sequence[Head], compute: Compute) -> Outcomes:
+        """Outcomes of given heads, functions of features [N, D] of unit length."""
+        clean = features(encoder, self.test, compute)
+        correct = _stacked([head(clean) == self.test_labels for head in heads])
+        if self.triggered is None:
+            return Outcomes(correct)
+        triggered = features(encoder, self.test, compute, change=self.triggered)
+        counted = torch.ones_like(self.test_labels, dtype=torch.bool)
+        if not self.count_target:
+            counted = self.test_labels != self.target
+        triggered = triggered[counted]
+        return Outcomes(correct, _stacked([head(triggered) == self.target for head in heads]))
+
+
+def acc_over(outcomes: Sequence[Outcomes]) -> Proportion:
+    """ACC, the mean over encoders (one per seed), heads and images, with its interval."""
+    return over_seeds_and_images(np.stack([each.correct for each in outcomes]))
+
+
+def asr_over(outcomes: Sequence[Outcomes]) -> Proportion | None:
+    """ASR in the same way; None without a trigger."""
+    hits = [each.hits for each in outcomes if each.hits is not None]
+    return over_seeds_and_images(np.stack(hits)) if hits else None
+
+
+def _stacked(found: Sequence[Tensor]) -> Bits:
+    return torch.stack(list(found)).to(torch.uint8).numpy()
