@@ -89,6 +89,12 @@ def command(
     console.out.print(f"  checkpoint  {result.export}", soft_wrap=True)
     console.out.print(f"  in Python   mimic_ray.load_encoder('{result.run}')", soft_wrap=True)
     console.out.print(f"  model card  {result.run}/README.md", soft_wrap=True)
+    if result.record.fidelity:
+        from mimic_ray.report.fidelity_text import fidelity_sentence
+
+        console.out.print(
+            f"  fidelity    {fidelity_sentence(result.record.fidelity)}", soft_wrap=True
+        )
     console.out.print(
         "No recipe removes every kind of trigger: the model card lists those that were imitated.",
         soft_wrap=True,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from mimic_ray.base.errors import BrokenImageError, DataError, UnknownNameError
+from mimic_ray.base.errors import DataError, UnknownNameError
 from mimic_ray.base.text import near_names, plain
 from mimic_ray.data.cache import Pixels, open_pixels
-from mimic_ray.data.image_source import ImageSource, open_images, read_many
+from mimic_ray.data.image_source import ImageSource, open_images
+from mimic_ray.data.image_subset import ImageSubset
 
 
 @dataclass(frozen=True)
@@ -77,26 +78,4 @@ def open_some(location: str | Path, limit: int | None) -> ImageSource:
     source = open_images(location)
     if limit is None or limit >= len(source):
         return source
-    return _Subset(source, [number * len(source) // limit for number in range(limit)])
-
-
-class _Subset:
-    """Some images of a source."""
-
-    def __init__(self, source: ImageSource, chosen: Sequence[int]) -> None:
-        self._source, self._chosen = source, chosen
-        self.keys = [source.keys[index] for index in chosen]
-        labels = source.labels
-        self.labels = None if labels is None else [labels[index] for index in chosen]
-        self.classes = source.classes
-        self.location, self.remote = source.location, source.remote
-        self.fingerprint = f"{source.fingerprint} ({len(chosen)} of {len(source)})"
-
-    def __len__(self) -> int:
-        return len(self._chosen)
-
-    def read(self, index: int) -> bytes:
-        return self._source.read(self._chosen[index])
-
-    def read_many(self, indices: Sequence[int]) -> list[bytes | BrokenImageError]:
-        return read_many(self._source, [self._chosen[index] for index in indices])
+    return ImageSubset(source, [number * len(source) // limit for number in range(limit)])

@@ -17,6 +17,7 @@ from mimic_ray.base.progress import Progress
 from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.decoded_images import IdentifiedImages
 from mimic_ray.data.image_source import open_images
+from mimic_ray.data.image_subset import hold_out
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.execution.distill_job import DistillJob, Outcome
 from mimic_ray.execution.image_rate import ImageRate
@@ -209,7 +210,7 @@ class DistillWorker:
     def _open_images(self, input_size: int) -> Pixels:
         """Decoded images. Workers of one machine fill and read the same file."""
         return open_pixels(
-            open_images(self.job.data),
+            hold_out(open_images(self.job.data))[0],
             cached_side(self.job.recipe, input_size),
             memory_limit_bytes=self.job.memory_limit_bytes if self.group.world_size == 1 else 0,
             progress=lambda done, total: self._report(Progress("decode", done, total)),

@@ -16,6 +16,7 @@ from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS
 from mimic_ray.evaluation.results import Evaluation
 from mimic_ray.method.adversary import BASES
 from mimic_ray.method.recipe import Recipe
+from mimic_ray.report.fidelity_text import fidelity_sentence
 from mimic_ray.report.tables import evaluation_markdown, markdown_text, profile_markdown
 from mimic_ray.store.metrics_log import read_metrics
 from mimic_ray.store.profile_file import read_profile
@@ -35,7 +36,7 @@ def write_model_card(folder: RunFolder, record: RunRecord, address: str = "") ->
         _summary(name, record, recipe),
         _what_was_done(folder, record, recipe),
         _imitated(recipe),
-        _measured(folder),
+        _measured(folder, record),
         _not_measured(),
         _how_to_load(folder, name, record),
         _how_to_reproduce(record),
@@ -151,8 +152,16 @@ def _words(perturbation: str) -> str:
     return markdown_text(words[0].lower() + words[1:])
 
 
-def _measured(folder: RunFolder) -> str:
+def _measured(folder: RunFolder, record: RunRecord) -> str:
     lines = ["## What was measured", ""]
+    if record.fidelity:
+        lines += [
+            f"Fidelity: {fidelity_sentence(record.fidelity)}. The cosine is that of the student's "
+            "and the teacher's feature of an image, the neighbours are the ten nearest images. "
+            "Both are 1 for an unchanged encoder, so they tell how much of its work is kept, and "
+            "not whether a backdoor is gone.",
+            "",
+        ]
     evaluation = read_evaluation(folder)
     if evaluation and evaluation.rows:
         lines += [

@@ -70,6 +70,8 @@ class RunRecord:
     strategy: str = "ddp"  # how several workers share the student; see base/resources.py
     broken_images: int = 0
     broken: list[tuple[str, str]] = field(default_factory=list)
+    # Of the student on clean images, without labels; see execution/fidelity_check.py.
+    fidelity: dict[str, Any] = field(default_factory=dict)
     status: Status = "running"
     error: str = ""
     step: int = 0
