@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mimic_ray.base import devices, files, user_code
-from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import (
     RESUME_ADVICE,
     DataError,
     DiskFullError,
     MimicError,
     ResourceError,
-    RunFolderError,
     StoppedError,
     StorageError,
     UsageError,
@@ -33,25 +31,17 @@ from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.execution.distill_job import DistillJob, Outcome
-from mimic_ray.execution.export import export
-from mimic_ray.execution.fidelity_check import FidelityCheck
 from mimic_ray.execution.lifecycle import begin_run, continue_run, note_end, withdraw
 from mimic_ray.execution.training_control import LocalControl
 from mimic_ray.execution.worker import train
-from mimic_ray.method.mi_profile import Profile
 from mimic_ray.method.recipe import Recipe, check_recipe, user_members
-from mimic_ray.method.student import encoder_weights
-from mimic_ray.report.run_report import write_report
-from mimic_ray.store.checkpoint import latest
 from mimic_ray.store.checksums import check_sums
-from mimic_ray.store.metrics_log import MetricsLog
-from mimic_ray.store.profile_file import write_profile
 from mimic_ray.store.progress_file import end_progress
 from mimic_ray.store.recipe_file import load_recipe
-from mimic_ray.store.run_record import RunRecord, read_record
+from mimic_ray.store.run_record import RunRecord
 from mimic_ray.store.run_store import RunStore, open_run
+from mimic_ray.workflows.finish_run import finish_run
 from mimic_ray.workflows.python_call import python_call
-
 
 # Below these a run is a trial of the command, not a purification. See docs/measurements.
 _FEWEST_IMAGES, _FEWEST_SEEN = 500, 100 * 64
@@ -195,7 +185,7 @@ def purify(
         compute = devices.choose(
             "cpu" if resources.address else device, resolved.training.precision, cpus
         )
-        record = _finish(run, loaded, source, compute, outcome, on_progress)
+        record = finish_run(run, loaded, source, compute, outcome, on_progress)
         warnings += [*_too_little(resolved, outcome.images), *loaded.fit.notes]
         if copies := loaded.fit.also_fits:
             warnings.append(
@@ -256,53 +246,6 @@ def _train(
     run.write_record(ended)
     end_progress(run.store, "stopped")
     return outcome
-
-
-def _finish(
-    run: RunStore,
-    loaded: Loaded,
-    source: ImageSource,
-    compute: Compute,
-    outcome: Outcome,
-    on_progress: ProgressCallback,
-) -> RunRecord:
-    """Writes the results. A failure is recorded in run.json, and a resumed run repeats them."""
-    try:
-        with files.disk_errors(run.folder.record, RESUME_ADVICE):
-            # First, while `loaded.encoder` is still the teacher.
-            check = FidelityCheck(source, loaded.encoder, compute, on_progress)
-            return _write_results(run, loaded, check, outcome)
-    except MimicError as error:
-        with suppress(MimicError, OSError):
-            record = read_record(run.folder.record)
-            note_end(run, record, "failed", error=error.message)
-        raise
-
-
-def _write_results(
-    run: RunStore, loaded: Loaded, check: FidelityCheck, outcome: Outcome
-) -> RunRecord:
-    """Writes all results of the last checkpoint, and the status "finished" last."""
-    run.lease.check(run.lease.token)
-    run.fetch()
-    folder = run.folder
-    record = read_record(folder.record)
-    committed = latest(folder)
-    if committed is None:
-        raise RunFolderError(f"{run} has no checkpoint: start again with another {option('out')}.")
-    student = loaded.encoder
-    student.net.load_state_dict(encoder_weights(committed.state["distillation"]["student"]))
-    export(folder, student, loaded)
-    write_profile(folder.profile, Profile.from_json(outcome.profile))
-    MetricsLog(folder, outcome.step).to_parquet()
-    # train_s is in the record already.
-    finished = record.ended("finished", step=outcome.step, train_s=0)
-    finished = replace(finished, fidelity=check.result(student))
-    write_report(folder, finished, str(run) if run.store.is_remote else "")
-    finished.write(folder.record)
-    run.publish_results()
-    end_progress(run.store, "finished")
-    return finished
 
 
 def _new_record(

@@ -26,6 +26,14 @@ def test_the_location_of_the_result_and_the_next_commands_are_printed(purify, tm
     assert f"mimic_ray.load_encoder('{tmp_path / 'run'}')" in shown.out
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["seed"] == 7
+    # A trial of the command is not a purification.
+    assert "purify little: a backdoor is probably still there" in shown.err
+    assert "  fidelity    cosine 0." in shown.out
+    assert 0 < record["fidelity"]["overlap"] <= 1
+    assert (
+        f"Fidelity: cosine {record['fidelity']['cosine']:.3f}"
+        in (tmp_path / "run" / "README.md").read_text()
+    )
     # The second time there is nothing to do: a note, not an error.
     assert run([*purify, "--seed", 7, "--resume", "--json"]) == 0
     again = capsys.readouterr()

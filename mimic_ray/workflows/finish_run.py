@@ -1,0 +1,73 @@
+"""The end of a purification: the results of the last checkpoint, and the status "finished"."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+
+from mimic_ray.base import files
+from mimic_ray.base.devices import Compute
+from mimic_ray.base.errors import RESUME_ADVICE, MimicError, RunFolderError, option
+from mimic_ray.base.progress import ProgressCallback
+from mimic_ray.data.image_source import ImageSource
+from mimic_ray.encoders.load import Loaded
+from mimic_ray.execution.distill_job import Outcome
+from mimic_ray.execution.export import export
+from mimic_ray.execution.fidelity_check import FidelityCheck
+from mimic_ray.execution.lifecycle import note_end
+from mimic_ray.method.mi_profile import Profile
+from mimic_ray.method.student import encoder_weights
+from mimic_ray.report.run_report import write_report
+from mimic_ray.store.checkpoint import latest
+from mimic_ray.store.metrics_log import MetricsLog
+from mimic_ray.store.profile_file import write_profile
+from mimic_ray.store.progress_file import end_progress
+from mimic_ray.store.run_record import RunRecord, read_record
+from mimic_ray.store.run_store import RunStore
+
+
+def finish_run(
+    run: RunStore,
+    loaded: Loaded,
+    source: ImageSource,
+    compute: Compute,
+    outcome: Outcome,
+    on_progress: ProgressCallback,
+) -> RunRecord:
+    """Writes the results. A failure is recorded in run.json, and a resumed run repeats them."""
+    try:
+        with files.disk_errors(run.folder.record, RESUME_ADVICE):
+            # First, while `loaded.encoder` is still the teacher.
+            check = FidelityCheck(source, loaded.encoder, compute, on_progress)
+            return _write_results(run, loaded, check, outcome)
+    except MimicError as error:
+        with suppress(MimicError, OSError):
+            record = read_record(run.folder.record)
+            note_end(run, record, "failed", error=error.message)
+        raise
+
+
+def _write_results(
+    run: RunStore, loaded: Loaded, check: FidelityCheck, outcome: Outcome
+) -> RunRecord:
+    """Writes all results of the last checkpoint, and the status "finished" last."""
+    run.lease.check(run.lease.token)
+    run.fetch()
+    folder = run.folder
+    record = read_record(folder.record)
+    committed = latest(folder)
+    if committed is None:
+        raise RunFolderError(f"{run} has no checkpoint: start again with another {option('out')}.")
+    student = loaded.encoder
+    student.net.load_state_dict(encoder_weights(committed.state["distillation"]["student"]))
+    export(folder, student, loaded)
+    write_profile(folder.profile, Profile.from_json(outcome.profile))
+    MetricsLog(folder, outcome.step).to_parquet()
+    # train_s is in the record already.
+    finished = record.ended("finished", step=outcome.step, train_s=0)
+    finished = replace(finished, fidelity=check.result(student))
+    write_report(folder, finished, str(run) if run.store.is_remote else "")
+    finished.write(folder.record)
+    run.publish_results()
+    end_progress(run.store, "finished")
+    return finished
