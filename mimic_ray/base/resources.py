@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from mimic_ray.base.argument_types import check_fields
 from mimic_ray.base.errors import ResourceError, UsageError, option
 from mimic_ray.base.text import count, plain
 
@@ -58,6 +59,9 @@ class Resources:
     max_failures: int | None = None
     capacity_timeout_s: float = 0.0
     concurrent_trials: int = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def required_workers(self) -> int:

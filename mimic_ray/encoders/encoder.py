@@ -12,6 +12,8 @@ from typing import overload
 import torch
 from torch import Tensor, nn
 
+from mimic_ray.base.argument_types import check_fields, checked_arguments
+
 # Each family provides it: (net, normalised images, requested taps) -> (features [B, D], maps).
 Run = Callable[[nn.Module, Tensor, frozenset[str]], tuple[Tensor, dict[str, Tensor]]]
 
@@ -39,6 +41,9 @@ class Spec:
     std: tuple[float, float, float]
     taps: tuple[str, ...]
     blocks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 class Encoder(nn.Module):
@@ -71,6 +76,7 @@ class Encoder(nn.Module):
     mean: Tensor
     std: Tensor
 
+    @checked_arguments
     def __init__(self, spec: Spec, net: nn.Module, run: Run) -> None:
         super().__init__()
         self.spec = spec

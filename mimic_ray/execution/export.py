@@ -11,8 +11,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from mimic_ray.base import files
+from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.errors import DamagedCheckpointError, RunFolderError
 from mimic_ray.base.user_code import is_user_code
+from mimic_ray.encoders.checked_encoder import CheckedEncoder
 from mimic_ray.encoders.checkpoint.write import write_like
 from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.encoders.encoder_registry import build
@@ -57,6 +59,7 @@ def write_student(path: Path, student: Encoder) -> dict[str, Tensor]:
     return state
 
 
+@checked_arguments
 def load_encoder(run: str | Path, *, allow_code: bool = False) -> Encoder:
     """Loads the purified encoder of a finished run, on the CPU, in eval mode.
 
@@ -67,7 +70,9 @@ def load_encoder(run: str | Path, *, allow_code: bool = False) -> Encoder:
 
     Returns:
         A torch module: images [B, 3, S, S] with values in [0, 1] -> features [B, D], not
-        normalised. S is `encoder.spec.input_size`, D is `encoder.spec.feature_width`.
+        normalised. S is `encoder.spec.input_size`, D is `encoder.spec.feature_width`. In eager
+        mode it raises DataError for other images: for another shape or type and, in eval mode, for
+        values outside [0, 1].
 
     Raises:
         RunFolderError: The run is not finished, or files are missing.
@@ -81,6 +86,11 @@ def load_encoder(run: str | Path, *, allow_code: bool = False) -> Encoder:
         side = encoder.spec.input_size
         features = encoder(torch.rand(8, 3, side, side))
     """
+    return CheckedEncoder(read_encoder(run, allow_code=allow_code))
+
+
+def read_encoder(run: str | Path, *, allow_code: bool = False) -> Encoder:
+    """`load_encoder` without the checks of images, for images of this package."""
     with reading(run) as folder:
         return _read_encoder(folder, allow_code)
 

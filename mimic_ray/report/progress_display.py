@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.progress import Progress, ProgressCallback
 
 _PHASES = {
@@ -27,6 +28,7 @@ _PHASES = {
 _NOT_A_TERM = ("step", "learning_rate")
 
 
+@checked_arguments
 @contextmanager
 def show_progress(every_s: float = 30.0) -> Iterator[ProgressCallback]:
     """Displays the progress of the calls inside the block.

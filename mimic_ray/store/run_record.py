@@ -116,6 +116,13 @@ def read_record(path: Path) -> RunRecord:
     """Raises RunFolderError if the file is missing, damaged or not a run record."""
     try:
         content = path.read_bytes()
+    except NotADirectoryError:
+        raise RunFolderError(
+            f"{path.parent} is a file, not a run folder: give the folder that mimic-ray purify "
+            f"wrote as its {option('out')}."
+        ) from None
+    except PermissionError:
+        raise RunFolderError(f"{path} cannot be read: you have no permission to read it.") from None
     except FileNotFoundError:
         raise RunFolderError(
             f"{path.parent} is not a run folder: it has no {path.name}. Give the folder that "

@@ -15,6 +15,7 @@ from mimic_ray.attacks.attack_registry import ATTACKS, AttackInputs
 from mimic_ray.attacks.references import by_margin
 from mimic_ray.attacks.triggers.trigger import Trigger, make_trigger, write_trigger
 from mimic_ray.base import devices, files
+from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import DataError, UsageError, option
 from mimic_ray.base.output_folder import Out
@@ -37,6 +38,7 @@ class AttackResult:
     record: dict[str, Any]
 
 
+@checked_arguments
 def attack(
     encoder: str,
     teacher: str | Path,

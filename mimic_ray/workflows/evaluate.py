@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from mimic_ray.attacks.triggers.trigger import Trigger
 from mimic_ray.base import devices, files
+from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.output_folder import Out
@@ -34,6 +35,7 @@ OWN = "own"
 HeadKind = TrainedHead | NearestNeighbours
 
 
+@checked_arguments
 def evaluate(
     encoders: Mapping[str, str | Path],
     train: str | Path,
@@ -107,6 +109,8 @@ def evaluate(
     backdoor = _backdoor(trigger, target, count_target)
     fitted_by = _heads(heads, seeds, head_epochs)
     folder = Out(out) if out else None
+    if not (encoders or reference):
+        raise UsageError(f"{option('encoders', '{}')} has no encoder: give at least one.")
     if reference:
         if REFERENCE in encoders:
             raise UsageError(
@@ -240,6 +244,8 @@ def _heads(names: Sequence[str], seeds: int, epochs: int | None) -> dict[str, He
     for name, value in (("seeds", seeds), ("head_epochs", 1 if epochs is None else epochs)):
         if value < 1:
             raise UsageError(f"{option(name, value)} must be 1 or more.")
+    if not names:
+        raise UsageError(f"{option('heads', '[]')} has no kind of head: give at least one.")
     heads: dict[str, HeadKind] = {name: HEADS.resolve(name) for name in names if name != OWN}
     if epochs is None:
         return heads

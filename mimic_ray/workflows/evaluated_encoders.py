@@ -10,7 +10,7 @@ from mimic_ray.base.errors import UsageError, option
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.file_head import FileHead, find_head
-from mimic_ray.execution.export import load_encoder
+from mimic_ray.execution.export import read_encoder
 from mimic_ray.store.run_record import read_record
 from mimic_ray.store.run_store import is_run, reading
 
@@ -57,7 +57,7 @@ def _from_file(path: str | Path, architecture: str | None, own_head: bool) -> Ev
 def _from_run(path: str | Path, architecture: str | None, own_head: bool) -> EvaluatedEncoder:
     with reading(path) as folder:
         name = read_record(folder.record).encoder if folder.record.exists() else None
-        encoder = load_encoder(path, allow_code=architecture is not None and architecture == name)
+        encoder = read_encoder(path, allow_code=architecture is not None and architecture == name)
         if not own_head:
             return EvaluatedEncoder(encoder, None)
         exported = next(iter(sorted(folder.export.iterdir())))

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.errors import WrongEncoderError
 from mimic_ray.base.storage import local_copy
 from mimic_ray.base.text import plain
@@ -53,6 +54,7 @@ class Inspection:
     misfit: WrongEncoderError | None  # why the one encoder that was checked does not fit
 
 
+@checked_arguments
 def inspect(checkpoint: str | Path, encoder: str | None = None) -> Inspection:
     """Shows the content of a weight file and the architectures that fit it, without running code.
 

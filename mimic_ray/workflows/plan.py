@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.errors import MimicError, UsageError, option
 from mimic_ray.data.epoch import EpochPlan
 from mimic_ray.encoders.encoder import Spec
@@ -71,6 +72,7 @@ class Plan:
         return {**asdict(self), "gpu_hours": self.gpu_hours, "cost": self.cost}
 
 
+@checked_arguments
 def plan(
     encoder: str,
     *,

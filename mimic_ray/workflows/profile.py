@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mimic_ray.base import devices
+from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.errors import DataError
 from mimic_ray.base.output_folder import Out
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
@@ -25,6 +26,7 @@ from mimic_ray.store.recipe_file import load_recipe
 _FEWEST_IMAGES = 8
 
 
+@checked_arguments
 def profile(
     encoder: str,
     teacher: str | Path,

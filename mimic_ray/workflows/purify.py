@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mimic_ray.base import devices, files, user_code
+from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.errors import (
     RESUME_ADVICE,
     DataError,
@@ -60,6 +61,7 @@ class Purified:
     warnings: list[str]
 
 
+@checked_arguments
 def purify(
     encoder: str,
     teacher: str | Path,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+from mimic_ray.base.argument_types import check_fields
 from mimic_ray.base.errors import UnknownNameError, UsageError, option
 from mimic_ray.base.resources import Resources, this_machine, trial_slots
 from mimic_ray.base.text import near_names, plain
@@ -50,6 +51,9 @@ class Oracle:
     test: str
     trigger: str
     target: str
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def described(self) -> dict[str, str]:
         return dict(vars(self))

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from mimic_ray.base import files, user_code
+from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.errors import RESUME_ADVICE, StoppedError
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.base.resources import Resources
@@ -36,6 +37,7 @@ from mimic_ray.workflows.study_outcome import (
 )
 
 
+@checked_arguments
 def tune(
     encoder: str,
     teacher: str | Path,

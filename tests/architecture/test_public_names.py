@@ -7,6 +7,7 @@ import pydoc
 import typing
 
 import pytest
+from torch import nn
 
 import mimic_ray
 
@@ -14,6 +15,17 @@ FUNCTIONS = [
     *("inspect", "purify", "load_encoder", "evaluate", "profile", "tune", "plan", "attack"),
     "show_progress",
 ]
+# Required arguments that are no text.
+EXAMPLES: dict[str, object] = {
+    "encoders": {"a": "b"},
+    "feature_width": 1,
+    "input_size": 1,
+    "mean": (0, 0, 0),
+    "std": (1, 1, 1),
+    "taps": ("a",),
+    "spec": mimic_ray.Spec("a", 1, 1, (0, 0, 0), (1, 1, 1), ("a",)),
+    "net": nn.Identity(),
+}
 SECTIONS = ("Args:", "Returns:", "Raises:", "Example:")
 
 
@@ -45,6 +57,25 @@ def test_every_function_is_typed(name):
     function = inspect.unwrap(getattr(mimic_ray, name))
     hints = typing.get_type_hints(function)
     assert set(hints) == {*inspect.signature(function).parameters, "return"}
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter"),
+    [
+        (name, parameter)
+        for name in [*FUNCTIONS, "Resources", "Oracle", "Spec", "Encoder"]
+        for parameter in inspect.signature(getattr(mimic_ray, name)).parameters
+    ],
+)
+def test_a_wrong_type_is_refused_with_the_name_of_the_argument(name, parameter):
+    function = getattr(mimic_ray, name)
+    needed = {
+        each: EXAMPLES.get(each, "a")
+        for each, known in inspect.signature(function).parameters.items()
+        if known.default is known.empty
+    }
+    with pytest.raises(mimic_ray.UsageError, match=f"^Invalid {parameter}=<object>: "):
+        function(**{**needed, parameter: object()})
 
 
 @pytest.mark.parametrize("name", ["purify", "tune", "profile", "attack"])

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+import mimic_ray
 from mimic_ray.evaluation.results import Evaluation
 from tests.cli.toy_images import run, save_checkpoint, save_images
 
@@ -176,3 +177,15 @@ def test_the_architecture_of_a_run_folder_is_known(toy, tmp_path, capsys):
     found = evaluated(capsys, [*arguments, "--head", "knn"])
     assert found.rows[0].encoder == "purified"
     assert found.rows[0].acc.share > 0.9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"encoders": {}}, "encoders={} has no encoder"),
+        ({"encoders": {"a": "b.pth"}, "heads": []}, r"heads=\[\] has no kind of head"),
+    ],
+)
+def test_nothing_to_evaluate_is_refused_in_python(arguments, words):
+    with pytest.raises(mimic_ray.UsageError, match=words):
+        mimic_ray.evaluate(**arguments, train="train", test="test")

@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import save_file
 
 from mimic_ray.base import files
-from mimic_ray.base.errors import DamagedCheckpointError, RunFolderError
+from mimic_ray.base.errors import DamagedCheckpointError, DataError, RunFolderError
 from mimic_ray.encoders.encoder_registry import build
 from mimic_ray.encoders.load import load_checkpoint
-from mimic_ray.execution.export import export, load_encoder
+from mimic_ray.execution.export import export, load_encoder, read_encoder
 
 USER_CODE = """
 from pathlib import Path
@@ -56,6 +56,23 @@ def test_the_student_comes_back_as_it_was(folder, record, student, teacher):
     images = torch.rand(2, 3, 32, 32)
     assert torch.equal(loaded(images), student(images))
     assert not loaded.training
+
+
+def test_the_loaded_encoder_refuses_images_that_the_method_s_own_loop_does_not_check(
+    folder, record, student, teacher
+):
+    export(folder, student, teacher)
+    finish(folder, record)
+    images = 255 * torch.rand(2, 3, 32, 32)
+    with pytest.raises(DataError, match="tiny_resnet got images of values from"):
+        load_encoder(folder.path)(images)
+    assert read_encoder(folder.path)(images).shape == (2, 32)
+
+
+def test_a_file_in_place_of_the_run_folder_is_named_with_what_to_give(folder, student, teacher):
+    written = export(folder, student, teacher)
+    with pytest.raises(RunFolderError, match=r"suspect\.safetensors is a file, not a run folder"):
+        load_encoder(written)
 
 
 def test_the_users_file_keeps_its_layout_and_gets_the_students_weights(

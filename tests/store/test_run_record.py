@@ -76,3 +76,22 @@ def test_a_missing_key_is_named(tmp_path, record):
     (tmp_path / "run.json").write_text(json.dumps(content))
     with pytest.raises(RunFolderError, match="seed: "):
         read_record(tmp_path / "run.json")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (NotADirectoryError, "is a file, not a run folder: give the folder that mimic-ray purify"),
+        (PermissionError, r"run\.json cannot be read: you have no permission"),
+        (FileNotFoundError, r"is not a run folder: it has no run\.json"),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_refused_with_the_reason(
+    tmp_path, monkeypatch, error, words
+):
+    def fail(path: object) -> bytes:
+        raise error(f"{path}")
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", fail)
+    with pytest.raises(RunFolderError, match=words):
+        read_record(tmp_path / "run.json")
