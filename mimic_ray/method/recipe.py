@@ -8,12 +8,12 @@ changes. Sizes are shares of the image side, pixel values lie in [0, 1].
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mimic_ray.base import user_code
-from mimic_ray.base.errors import UsageError, option
+from mimic_ray.base.errors import RecipeError, UsageError, option
 from mimic_ray.base.member_settings import FrozenModel, setting
 from mimic_ray.base.precision import Precision
 from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS
@@ -215,11 +215,11 @@ class Recipe(FrozenModel):
     """All settings of a distillation, validated. `Recipe()` is the default recipe.
 
     Its tables and keys are those of a recipe file; the page "Recipe keys" of the documentation
-    describes each of them. A recipe cannot be changed. Invalid settings raise pydantic's
-    ValidationError.
+    describes each of them. A recipe cannot be changed. Invalid settings raise a RecipeError, which
+    names all mistakes.
 
     Example:
-        recipe = mimic_ray.Recipe.model_validate({"training": {"steps": 300}})
+        recipe = mimic_ray.Recipe(training={"steps": 300})
         print(recipe.training.steps, recipe.training.batch)
     """
 
@@ -232,6 +232,20 @@ class Recipe(FrozenModel):
     estimators: Estimators = Field(default_factory=lambda: Estimators({}))
     training: Training = Training()
 
+    # Pydantic calls it for `model_validate` as well.
+    def __init__(self, **tables: Any) -> None:
+        try:
+            super().__init__(**tables)
+        except ValidationError as error:
+            raise _recipe_error(error) from None
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        try:
+            return super().model_validate(obj, **options)
+        except ValidationError as error:  # not a table at all
+            raise _recipe_error(error) from None
+
     @model_validator(mode="after")
     def _sections_agree(self) -> Recipe:
         # Terms of a user's own are checked by `check_recipe`, which runs their files.
@@ -239,6 +253,12 @@ class Recipe(FrozenModel):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+
+def _recipe_error(error: ValidationError) -> RecipeError:
+    from mimic_ray.method.recipe_keys import sentences  # it knows all keys of a Recipe
+
+    return RecipeError("recipe", sentences(error))
 
 
 def check_recipe(recipe: Recipe, workers: int = 1) -> None:

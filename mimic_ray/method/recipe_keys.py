@@ -53,8 +53,13 @@ def parse_recipe(content: Mapping[str, Any], source: str = "recipe") -> Recipe:
     """A recipe from nested tables. Raises RecipeError with every mistake, near names included."""
     try:
         return Recipe.model_validate(content)
-    except ValidationError as error:
-        raise RecipeError(source, [_sentence(problem) for problem in error.errors()]) from None
+    except RecipeError as error:
+        raise RecipeError(source, error.problems) from None
+
+
+def sentences(error: ValidationError) -> list[str]:
+    """Each mistake in the tables of a recipe, with near names of unknown keys."""
+    return [_sentence(problem) for problem in error.errors()]
 
 
 def split_key(dotted: str) -> tuple[str, ...]:
@@ -187,7 +192,7 @@ def _near_keys(key: str) -> list[str]:
 
 
 def _sentence(problem: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
+    where = ".".join(str(part) for part in problem["loc"]) or "recipe"
     if problem["type"] in ("extra_forbidden", UNKNOWN_MEMBER):
         near = _near_keys(where)
         advice = f" (did you mean {' or '.join(near)}?)" if near else ""

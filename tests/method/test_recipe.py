@@ -70,3 +70,38 @@ def test_a_recipe_survives_pickling():
     recipe = parse_recipe({"loss": {"mine.py:term": {"weight": 0.5, "margin": 2}}})
     assert pickle.loads(pickle.dumps(recipe)) == recipe
     assert pickle.loads(pickle.dumps(Recipe())) == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        (
+            {"training": {"stepz": 3, "batch": 1}},
+            r'recipe: training\.batch = 1: .*; there is no key "training\.stepz" \(did you mean',
+        ),
+        (
+            {"perturbations": {"pach": {}}},
+            r'no key "perturbations\.pach" \(did you mean',
+        ),
+        ({"loss": {"clone": 0}}, "recipe: loss: all weights are 0"),
+        ({"training": 3}, "recipe: training = 3: input should be a valid dictionary"),
+    ],
+)
+def test_a_wrong_recipe_in_python_raises_the_error_of_a_recipe_file(tables, words):
+    for make in (lambda: Recipe(**tables), lambda: Recipe.model_validate(tables)):
+        with pytest.raises(RecipeError, match=words) as caught:
+            make()
+        assert caught.value.__cause__ is None
+        assert caught.value.__suppress_context__, "pydantic's own report would be shown too"
+
+
+def test_a_recipe_from_something_else_than_tables_is_refused():
+    with pytest.raises(RecipeError, match="recipe = 3: input should be a valid dictionary"):
+        Recipe.model_validate(3)
+
+
+def test_a_recipe_is_made_of_tables_or_of_another_one():
+    made = Recipe(training={"steps": 7})
+    assert made.training.steps == 7
+    assert Recipe.model_validate(made) == made
+    assert Recipe(**made.model_dump()) == made
