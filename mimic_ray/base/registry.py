@@ -8,7 +8,7 @@ accepts `file.py:name` from a user's file.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _NO_SETTINGS: Mapping[str, Any] = MappingProxyType({})
+_NO_CALLS: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 def _unchanged(part: Any, name: str) -> Any:  # noqa: ARG001
@@ -33,7 +34,8 @@ class Registry(Generic[T]):
 
     `kind` names a part in errors. `user_form` describes a user's own parts (in the plural), and
     `is_member` checks an object; without a `user_form` only the names in the table are accepted.
-    `adapt(part, name)` converts each part to a `T`.
+    `calls` has the positional arguments of each call of a user's part, by method; "" calls the part
+    itself. `adapt(part, name)` converts each part to a `T`.
     """
 
     def __init__(
@@ -43,11 +45,13 @@ class Registry(Generic[T]):
         *,
         user_form: str = "",
         is_member: Callable[[object], bool] = callable,
+        calls: Mapping[str, Sequence[str]] = _NO_CALLS,
         adapt: Callable[[Any, str], T] = _unchanged,
     ) -> None:
         self.kind = kind
         self._members = dict(members)
         self._user_form, self._is_member, self._adapt = user_form, is_member, adapt
+        self._calls = calls
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._members)
@@ -106,7 +110,28 @@ class Registry(Generic[T]):
         part = self.member(name)
         if callable(part):
             part = configured(part, self.settings(name, settings))
+        if name not in self._members:
+            self._check_calls(part, name)
         return self._adapt(part, name)
+
+    def _check_calls(self, part: Any, name: str) -> None:
+        """Raises UsageError if a user's part does not take the arguments that it is called with."""
+        for method, arguments in self._calls.items():
+            called = f"{method or name.rpartition(':')[2]}({', '.join(arguments)})"
+            function = getattr(part, method, None) if method else part
+            if not callable(function):
+                raise UsageError(f"{name} has no method {called}, which {self.kind}s need.")
+            try:
+                signature = inspect.signature(function)
+            except ValueError:  # written in C
+                continue
+            try:
+                signature.bind(*arguments)
+            except TypeError:
+                raise UsageError(
+                    f"{name} has the wrong signature {method}{signature}: {self.kind}s are called "
+                    f"as {called}, and only parameters after * are settings."
+                ) from None
 
     def _refusal(self, name: str, known: Iterable[str], error: ValidationError) -> UsageError:
         from mimic_ray.base.member_settings import sentence

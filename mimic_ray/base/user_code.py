@@ -121,6 +121,11 @@ def _run(path: Path) -> ModuleType:
 
 
 def _failed(what: str, path: Path, error: BaseException) -> UsageError:
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        # Its text names the file again, and its traceback ends before the file.
+        return UsageError(
+            f"{what} failed with {type(error).__name__}: {error.msg} ({path}, line {error.lineno})"
+        )
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
     where = f"{path}, line {lines[-1]}" if lines else str(path)
     return UsageError(f"{what} failed with {type(error).__name__}: {error} ({where})")

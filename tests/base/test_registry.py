@@ -73,6 +73,73 @@ def test_a_users_file_is_accepted_only_by_registries_with_a_user_form(tmp_path):
         registry.resolve(f"{file}:number")
 
 
+PART = """
+class Pair:
+    def first(self, a): ...
+    def second(self, a, b, *, c=1): ...
+
+class Half:
+    def first(self, a): ...
+
+class Wrong:
+    def first(self, a): ...
+    def second(self, a): ...
+
+class Called:
+    def __call__(self, side, period): ...
+def good(side, period, more=1, *, setting: int = 1): ...
+def anything(*given): ...
+def few(side, *, setting: int = 1): ...
+def many(side, period, more): ...
+"""
+
+
+@pytest.fixture
+def part(tmp_path):
+    (tmp_path / "mine.py").write_text(PART)
+    return lambda name: f"{tmp_path / 'mine.py'}:{name}"
+
+
+def registry_of(calls):
+    return Registry("pattern", TABLE, user_form="functions of the side", calls=calls)
+
+
+@pytest.mark.parametrize("name", ["good", "anything", "Called"])
+def test_a_users_part_that_takes_the_arguments_of_the_call_is_accepted(part, name):
+    assert registry_of({"": ("side", "period")}).resolve(part(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "few",
+            r"few has the wrong signature \(side, \*, setting: int = 1\): patterns are ",
+        ),
+        (
+            "many",
+            r"many has the wrong signature \(side, period, more\): .* many\(side, period\),",
+        ),
+    ],
+)
+def test_a_users_part_with_another_signature_is_refused_with_the_needed_one(part, name, words):
+    with pytest.raises(UsageError, match=words):
+        registry_of({"": ("side", "period")}).resolve(part(name))
+
+
+def test_methods_of_a_users_class_are_checked_too(part):
+    registry = registry_of({"first": ("a",), "second": ("a", "b")})
+    assert registry.resolve(part("Pair"))
+    with pytest.raises(UsageError, match=r"Half has no method second\(a, b\), which patterns need"):
+        registry.resolve(part("Half"))
+    with pytest.raises(UsageError, match=r"signature second\(a\): .* called as second\(a, b\),"):
+        registry.resolve(part("Wrong"))
+
+
+def test_built_in_parts_are_not_checked_at_run_time():
+    assert registry_of({"": ("side", "period")}).resolve("stripes")(3) == [3, 4, False]
+
+
 def test_listing_the_names_imports_no_member():
     registry = Registry("pattern", {"broken": "no.such.module:x"})
     assert list(registry) == ["broken"]

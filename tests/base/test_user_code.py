@@ -82,6 +82,24 @@ def test_a_file_that_fails_is_named_with_its_error(tmp_path, code):
         user_code.load(f"{path}:f", "loss")
 
 
+def test_a_syntax_error_has_its_place_once(tmp_path):
+    path = tmp_path / "syn.py"
+    path.write_text("\n\ndef f(:\n")
+    words = f"syn.py failed with SyntaxError: invalid syntax ({path}, line 3)"
+    with pytest.raises(UsageError, match=f"^{re.escape(words)}$"):
+        user_code.load(f"{path}:f", "loss")
+
+
+def test_a_syntax_error_in_a_file_that_it_imports_names_both(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "imported_syn.py").write_text("x =\n")
+    path = tmp_path / "syn.py"
+    path.write_text("\nimport imported_syn\n")
+    words = rf"invalid syntax \(imported_syn\.py, line 1\) \({re.escape(str(path))}, line 2\)$"
+    with pytest.raises(UsageError, match=words):
+        user_code.load(f"{path}:f", "loss")
+
+
 def test_an_error_in_the_users_function_is_reported_with_its_line(file):
     failing = user_code.load(f"{file}:failing", "function")
     line = MINE.splitlines().index("    raise KeyError(text)") + 1

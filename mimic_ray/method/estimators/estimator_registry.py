@@ -89,6 +89,7 @@ ESTIMATORS = Registry[Estimator](
         "uniform": "mimic_ray.method.estimators.uniform:Uniform",
     },
     user_form="classes with the methods reduce(maps) and estimate(reduced, features, seed)",
+    calls={"reduce": ("maps",), "estimate": ("reduced", "features", "seed")},
     is_member=lambda member: isinstance(member, type) and hasattr(member, "estimate"),
     adapt=_checked,
 )

@@ -110,5 +110,6 @@ LOSSES = Registry[LossTerm](
         "contrastive": "mimic_ray.method.losses.contrastive:Contrastive",
     },
     user_form="functions of LossInputs that return a scalar",
+    calls={"": ("inputs",)},
     adapt=_adapted,
 )
