@@ -90,15 +90,19 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         "explanation/decisions.md": ("decisions", lambda: _list_of("decisions")),
         "explanation/measurements.md": ("measurements", lambda: _list_of("measurements")),
     }
-    if page.file.src_uri in parts:
-        name, make = parts[page.file.src_uri]
-        return markdown.replace(f"<!-- {name} -->", make())
-    return markdown
+    uri = page.file.src_uri
+    if uri in PROJECT_FILES:
+        return markdown
+    if uri in parts:
+        name, make = parts[uri]
+        markdown = markdown.replace(f"<!-- {name} -->", make())
+    return links_to_root(markdown, uri)
 
 
 def python_api() -> str:
     """A mkdocstrings entry for each public name of the package and each result, functions first."""
     import mimic_ray
+    from mimic_ray import parts as own_parts
     from tools import api_fields
 
     names = [name for name in mimic_ray.__all__ if not name.startswith("__")]
@@ -109,6 +113,8 @@ def python_api() -> str:
     for title, group in (("Functions", functions), ("Classes", classes), ("Errors", errors)):
         lines += [f"## {title}", ""]
         lines += [_entry(f"mimic_ray.{name}", MEMBERS.get(name, [])) for name in group]
+    lines += ["## For your own parts", "", "Import these from `mimic_ray.parts`.", ""]
+    lines += [_entry(f"mimic_ray.parts.{name}", []) for name in own_parts.__all__]
     lines += ["## Results", "", "Frozen dataclasses that the functions return.", ""]
     for path in RESULTS:
         lines += [_entry(f"mimic_ray.{path}", []), api_fields.table(path), ""]
@@ -125,6 +131,14 @@ def links_from_root(text: str) -> str:
     names = {source: Path(target).name for target, source in PROJECT_FILES.items()}
     for source, page in names.items():
         text = text.replace(f"]({source})", f"]({page})")
+    return text
+
+
+def links_to_root(text: str, uri: str) -> str:
+    """Links of a page of docs/ to project files in the repository's root, as the site has them."""
+    up = "../" * uri.count("/")
+    for target, source in PROJECT_FILES.items():
+        text = re.sub(rf"\]\({up}\.\./{source}(?=[)#])", f"]({up}{target}", text)
     return text
 
 

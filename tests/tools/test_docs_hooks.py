@@ -3,6 +3,7 @@ import typing
 from types import SimpleNamespace
 
 import mimic_ray
+import mimic_ray.parts
 from mimic_ray.cli.app import COMMANDS
 from tools import docs_hooks
 
@@ -22,8 +23,18 @@ def test_links_from_the_root_are_relative_to_the_project_pages():
     assert changed == "[a](../how-to/aws.md) [b](security.md) [c](https://example.org)"
 
 
+def test_links_to_project_files_lead_to_their_pages_on_the_site():
+    text = "[a](../../CONTRIBUTING.md#add-a-member) [b](../SECURITY.md) [c](own-parts.md)"
+    assert docs_hooks.links_to_root(text, "how-to/own-parts.md") == (
+        "[a](../project/contributing.md#add-a-member) [b](../SECURITY.md) [c](own-parts.md)"
+    )
+    assert docs_hooks.links_to_root("[b](../SECURITY.md)", "index.md") == "[b](project/security.md)"
+
+
 def test_every_public_name_has_an_entry():
     text = docs_hooks.python_api()
+    for name in mimic_ray.parts.__all__:
+        assert f"::: mimic_ray.parts.{name}\n" in text
     for name in mimic_ray.__all__:
         assert name.startswith("__") or f"::: mimic_ray.{name}\n" in text
 

@@ -15,7 +15,7 @@ A trigger of your own is a function in a file:
 
     import torch
 
-    from mimic_ray.base.member_settings import setting
+    from mimic_ray.parts import setting
 
     def stripes(
         side,
@@ -98,5 +98,6 @@ TRIGGERS = Registry[Pattern](
         "sine": "mimic_ray.attacks.triggers.sine_trigger:sine",
     },
     user_form="functions of the image side that return a mask and an addend",
+    calls={"": ("side",)},
     adapt=_checked,
 )

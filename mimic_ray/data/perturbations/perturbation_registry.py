@@ -21,11 +21,11 @@ are shares of the image side, so that they have the same meaning at 224 pixels.
 Your own perturbation is a file and a recipe that names it:
 
     # my_perturbations.py
-    from mimic_ray.base import seeds
+    from mimic_ray.parts import uniform
 
     def darken(images, keys, donors, strength=1.0):
         \"\"\"Darker images: all channels scaled by 0.5 to 1.\"\"\"
-        factor = 1 - 0.5 * strength * seeds.uniform(keys, 1)[:, :, None, None]
+        factor = 1 - 0.5 * strength * uniform(keys, 1)[:, :, None, None]
         return images * factor
 
     # recipe.toml
@@ -85,5 +85,6 @@ PERTURBATIONS = Registry[Perturbation](
         "noise": "mimic_ray.data.perturbations.noise:noise",
     },
     user_form="functions (images, keys, donors, strength) -> images",
+    calls={"": ("images", "keys", "donors", "strength")},
     adapt=_checked,
 )

@@ -11,7 +11,7 @@ from mimic_ray.base import seeds
 from mimic_ray.base.errors import UsageError
 from mimic_ray.data.perturbations import perturbation_registry
 from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS
-from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.recipe import Recipe, check_recipe
 from mimic_ray.method.recipe_keys import known_keys, parse_recipe
 from mimic_ray.method.student_teacher_views import PairMaker, drawn_perturbations
 from mimic_ray.search.space import default_space
@@ -167,6 +167,15 @@ def test_a_users_perturbation_that_fails_is_named_with_its_error(tmp_path, body,
     recipe = parse_recipe({"perturbations": {**NONE, f"{file}:mine": {"probability": 0.5}}})
     with pytest.raises(UsageError, match=words):
         students_view(recipe)
+
+
+def test_a_users_perturbation_with_another_signature_is_refused_before_the_start(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("def mine(images, keys):\n    return images\n")
+    recipe = parse_recipe({"perturbations": {**NONE, f"{file}:mine": {"probability": 0.5}}})
+    words = r"wrong signature \(images, keys\): .* mine\(images, keys, donors, strength\)"
+    with pytest.raises(UsageError, match=words):
+        check_recipe(recipe)
 
 
 def test_values_of_a_users_perturbation_are_clamped(tmp_path):
