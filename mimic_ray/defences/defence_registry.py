@@ -101,4 +101,5 @@ DEFENCES = Registry[Defence](
         "batch_norm": "mimic_ray.defences.norm_statistics:batch_norm",
     },
     user_form="functions of DefenceInputs that return a Defended",
+    calls={"": ("inputs",)},
 )

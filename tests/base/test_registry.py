@@ -2,8 +2,13 @@ from __future__ import annotations
 
 import pytest
 
+from mimic_ray.attacks.triggers.trigger_registry import TRIGGERS
 from mimic_ray.base.errors import UnknownNameError, UsageError
 from mimic_ray.base.registry import Registry
+from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS
+from mimic_ray.defences.defence_registry import DEFENCES
+from mimic_ray.method.estimators.estimator_registry import ESTIMATORS
+from mimic_ray.method.losses.loss_registry import LOSSES
 
 TABLE = {"stripes": f"{__name__}:stripes", "Steps": f"{__name__}:Steps"}
 
@@ -89,6 +94,7 @@ class Called:
     def __call__(self, side, period): ...
 def good(side, period, more=1, *, setting: int = 1): ...
 def anything(*given): ...
+def nothing(): ...
 def few(side, *, setting: int = 1): ...
 def many(side, period, more): ...
 """
@@ -134,6 +140,18 @@ def test_methods_of_a_users_class_are_checked_too(part):
         registry.resolve(part("Half"))
     with pytest.raises(UsageError, match=r"signature second\(a\): .* called as second\(a, b\),"):
         registry.resolve(part("Wrong"))
+
+
+@pytest.mark.parametrize(
+    "registry", [PERTURBATIONS, LOSSES, ESTIMATORS, TRIGGERS, DEFENCES], ids=lambda r: r.kind
+)
+def test_the_arguments_of_a_users_part_are_those_of_the_built_in_ones(registry, part):
+    assert registry._calls
+    for name in registry:
+        registry._check_calls(registry.resolve(name), name)
+    words = "has the wrong signature" if "" in registry._calls else "is of type function"
+    with pytest.raises(UsageError, match=words):
+        registry.resolve(part("nothing"))
 
 
 def test_built_in_parts_are_not_checked_at_run_time():
