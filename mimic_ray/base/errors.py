@@ -18,7 +18,8 @@
     +-- DiskError               a disk failed or was removed
     |   +-- DiskFullError           no space left on the device
     +-- ResourceError           the machine or cluster does not have what was requested
-    +-- TrainingError           the distillation failed: non-finite loss, a worker died
+    +-- TrainingError           the distillation failed: a worker died, Ray failed
+    |   +-- DivergedError           a loss or weights that are not finite
     +-- StoppedError            exit 128 + signal: Ctrl-C or SIGTERM; checkpoints are kept
 
 Exit codes of every command:
@@ -199,7 +200,11 @@ class ResourceError(MimicError):
 
 
 class TrainingError(MimicError):
-    """The distillation failed: the loss is not finite, or a worker died."""
+    """The distillation failed: it diverged, or a worker died."""
+
+
+class DivergedError(TrainingError):
+    """A loss or weights are not finite. The same settings would lead there again."""
 
 
 class StoppedError(MimicError):

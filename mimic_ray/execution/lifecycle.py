@@ -73,7 +73,9 @@ def withdraw(run: RunStore) -> None:
             run.store.clear()
 
 
-def note_end(run: RunStore, record: RunRecord, status: Status, error: str) -> None:
+def note_end(
+    run: RunStore, record: RunRecord, status: Status, error: str, *, diverged: bool = False
+) -> None:
     """Records how an unfinished run ended, in run.json."""
     # No error here may hide the one that is being raised. The folder may be gone.
     run.store.shorten_timeouts()
@@ -81,5 +83,6 @@ def note_end(run: RunStore, record: RunRecord, status: Status, error: str) -> No
         run.lease.check(run.lease.token)
         run.fetch()
         step = committed_step(run.folder) or 0
-        run.write_record(record.ended(status, step=step, train_s=0, error=error))
+        ended = record.ended(status, step=step, train_s=0, error=error, diverged=diverged)
+        run.write_record(ended)
         end_progress(run.store, status)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
-from mimic_ray.base.errors import TrainingError, UsageError
+from mimic_ray.base.errors import DivergedError, UsageError
 from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.data.epoch import EpochPlan, share_bounds
 from mimic_ray.data.prefetch import prefetch
@@ -125,7 +125,7 @@ class Distillation:
         """After each step, the rows that arrived since the last one.
 
         On a GPU a row arrives while the next step runs; `settle()` waits for the pending ones.
-        Raises TrainingError at the first loss that is not finite, before any weight changes by it.
+        Raises DivergedError at the first loss that is not finite, before any weight changes by it.
         """
         total = self.recipe.training.steps
         batches = prefetch(self._gather, range(self.step, total), ahead=_PREFETCHED)
@@ -236,7 +236,7 @@ class Distillation:
     def state(self) -> dict[str, Any]:
         """Tensors and plain numbers only; copies nothing that is not sharded.
 
-        Every worker must call it, after `settle()`; rank 0 keeps the result. Raises TrainingError
+        Every worker must call it, after `settle()`; rank 0 keeps the result. Raises DivergedError
         if weights are not finite, so that no such state is kept.
         """
         assert len(self._metrics) == 0  # the device may have skipped an update
@@ -292,11 +292,11 @@ def _check_finite(row: Row) -> None:
     if not bad:
         return
     if row["step"] == 1:  # no update has changed the student yet
-        raise TrainingError(
+        raise DivergedError(
             f"The {bad[-1]} loss is not finite at step 1: check the teacher with "
             "`mimic-ray inspect`."
         )
-    raise TrainingError(
+    raise DivergedError(
         f"Training diverged: the {bad[-1]} loss is not finite at step {row['step']:.0f} (no update "
         "was made). Use a lower training.learning_rate."
     )
@@ -310,7 +310,7 @@ def _check_weights(student: Mapping[str, Any], step: int) -> None:
         if isinstance(value, Tensor) and value.is_floating_point()
     ]
     if not torch.stack(finite).all():
-        raise TrainingError(
+        raise DivergedError(
             f"Training diverged: the student's weights are not finite after step {step}. Use a "
             "lower training.learning_rate."
         )

@@ -74,6 +74,7 @@ class RunRecord:
     fidelity: dict[str, Any] = field(default_factory=dict)
     status: Status = "running"
     error: str = ""
+    diverged: bool = False  # a resume from the last checkpoint would lead there again
     step: int = 0
     train_s: float = 0.0
     resumed_from: list[int] = field(default_factory=list)
@@ -88,17 +89,27 @@ class RunRecord:
             self,
             status="running",
             error="",
+            diverged=False,
             step=step,
             ended_at="",
             resumed_from=[*self.resumed_from, step],
         )
 
-    def ended(self, status: Status, *, step: int, train_s: float, error: str = "") -> RunRecord:
+    def ended(
+        self,
+        status: Status,
+        *,
+        step: int,
+        train_s: float,
+        error: str = "",
+        diverged: bool = False,
+    ) -> RunRecord:
         """The same run after `train_s` more seconds that led to `step`."""
         return replace(
             self,
             status=status,
             error=error,
+            diverged=diverged,
             step=step,
             train_s=self.train_s + train_s,
             ended_at=now(),

@@ -22,7 +22,7 @@ from mimic_ray.store.lease import Lease
 from mimic_ray.store.progress_file import PROGRESS
 from mimic_ray.store.run_folder import CHECKPOINTS, RECORD, RunFolder
 from mimic_ray.store.run_record import RunRecord, parse_record
-from mimic_ray.store.store import Store, open_store, require_free
+from mimic_ray.store.store import Occupant, Store, open_store, require_free
 
 # Ray Train's own files, which are not needed after the command has ended.
 _RAY_FILES = ".ray"
@@ -41,7 +41,7 @@ class RunStore:
 
     def require_free(self) -> None:
         """Raises RunFolderError if anything is stored there already."""
-        require_free(self.store, RECORD, "run", _summary)
+        require_free(self.store, RECORD, "run", _occupant)
 
     def fetch(self, *, checkpoint: bool = True) -> None:
         """Makes `folder` equal to what is stored. Raises StorageError."""
@@ -117,9 +117,13 @@ def _is_no_checkpoint(name: str) -> bool:
     return not name.startswith((f"{CHECKPOINTS}/", "."))
 
 
-def _summary(record: bytes) -> str:
+def _occupant(record: bytes) -> Occupant:
     try:
         known = parse_record(record, RECORD)
     except RunFolderError:
-        return " (its run.json is damaged)"
-    return f" ({known.status}, {known.encoder}, started {known.started_at})"
+        return Occupant(" (its run.json is damaged)", can_continue=False)
+    state = "diverged" if known.diverged else known.status
+    return Occupant(
+        f" ({state}, {known.encoder}, started {known.started_at})",
+        can_continue=state not in ("diverged", "finished"),
+    )

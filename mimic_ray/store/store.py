@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mimic_ray.base.errors import RunFolderError, option
 from mimic_ray.base.storage_address import is_remote, parse
@@ -96,18 +96,29 @@ def open_store(location: str | Path, owner: str) -> Store:
     return LocalStore(Path(parse(location).path))
 
 
+class Occupant(NamedTuple):
+    """What is stored at a location: a summary, and whether a resume has anything to do."""
+
+    summary: str = ""
+    can_continue: bool = True
+
+
 def require_free(
-    store: Store, record: str, kind: str, describe: Callable[[bytes], str] = lambda content: ""
+    store: Store,
+    record: str,
+    kind: str,
+    describe: Callable[[bytes], Occupant] = lambda content: Occupant(),
 ) -> None:
     """Raises RunFolderError if anything is stored there already.
 
-    `record` is the file that makes it a `kind`, and `describe` summarises the content of one.
+    `record` is the file that makes it a `kind`, and `describe` reads the content of one.
     """
     names = store.names()
     if record in names:
+        found = describe(store.read(record) or b"")
+        way_on = f"continue it with {option('resume', True)}, or " if found.can_continue else ""
         raise RunFolderError(
-            f"{store} holds another {kind}{describe(store.read(record) or b'')}: continue it with "
-            f"{option('resume', True)}, or set another {option('out')}."
+            f"{store} holds another {kind}{found.summary}: {way_on}set another {option('out')}."
         )
     if names:
         raise RunFolderError(

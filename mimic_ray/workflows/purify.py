@@ -14,6 +14,7 @@ from mimic_ray.base.errors import (
     RESUME_ADVICE,
     DataError,
     DiskFullError,
+    DivergedError,
     MimicError,
     ResourceError,
     StoppedError,
@@ -231,6 +232,14 @@ def _train(
     except StoppedError as error:
         note_end(run, record, "stopped", error="")
         raise StoppedError(error.template, requests.signal_number) from error
+    except DivergedError as error:
+        # Only here: a trial of a search, which also diverges, has no folder to choose.
+        told = DivergedError(
+            f"{error.template} Set another {option('out')} for the new run: with "
+            f"{option('resume', True)} this one would end the same way."
+        )
+        note_end(run, record, "failed", error=told.message, diverged=True)
+        raise told from error
     except MimicError as error:
         note_end(run, record, "failed", error=error.message)
         raise

@@ -35,6 +35,7 @@ CODES = {
     "DiskFullError": 1,
     "ResourceError": 1,
     "TrainingError": 1,
+    "DivergedError": 1,
     "StoppedError": 130,
 }
 CLASSES = {

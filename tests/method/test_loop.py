@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mimic_ray.base.devices import Compute
-from mimic_ray.base.errors import TrainingError
+from mimic_ray.base.errors import DivergedError
 from mimic_ray.method.loop import Distillation
 from mimic_ray.method.recipe_keys import parse_recipe
 from tests.method.small import SIDE, Images, make
@@ -86,7 +86,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update():
     with torch.no_grad():
         run.student.encoder.net.stem[0].weight[0, 0, 0, 0] = float("nan")
     before = copy.deepcopy(run.student.encoder.net.stage[0].weight)
-    with pytest.raises(TrainingError, match="not finite at step 2"):
+    with pytest.raises(DivergedError, match="not finite at step 2"):
         next(steps)
     assert torch.equal(before, run.student.encoder.net.stage[0].weight)
 
@@ -96,7 +96,7 @@ def test_weights_that_are_not_finite_are_never_kept_though_the_loss_is():
     next(run.run())
     with torch.no_grad():
         run.student.encoder.net.stem[1].running_var[0] = float("inf")  # unused while training
-    with pytest.raises(TrainingError, match=r"diverged: .*not finite after step 1"):
+    with pytest.raises(DivergedError, match=r"diverged: .*not finite after step 1"):
         run.state()
 
 
@@ -152,7 +152,7 @@ def test_a_loss_that_is_not_finite_is_never_taken_in_though_it_is_read_late():
         run.student.encoder.net.stem[0].weight[0, 0, 0, 0] = float("nan")
     before = copy.deepcopy(run.student.encoder.net.stage[0].weight)
     next(steps)  # takes step 2, reads step 1
-    with pytest.raises(TrainingError, match="not finite at step 2"):
+    with pytest.raises(DivergedError, match="not finite at step 2"):
         next(steps)
     assert torch.equal(before, run.student.encoder.net.stage[0].weight)
 

@@ -45,8 +45,25 @@ def test_a_location_with_a_run_is_refused_with_a_summary(run, location):
         another(location).require_free()
     (run.folder.record).write_text("{")
     run.store.publish("run.json")
-    with pytest.raises(RunFolderError, match=r"another run \(its run.json is damaged\)"):
+    with pytest.raises(RunFolderError, match=r"another run \(its run.json is damaged\): set ano"):
         open_run(location, "third").require_free()
+
+
+@pytest.mark.parametrize(
+    ("end", "is_over"),
+    [
+        ({"status": "stopped"}, False),
+        ({"status": "failed"}, False),
+        ({"status": "failed", "diverged": True}, True),
+        ({"status": "finished"}, True),
+    ],
+)
+def test_resume_is_offered_only_where_it_leads_on(run, location, record, end, is_over):
+    run.write_record(replace(record, **end))
+    with pytest.raises(RunFolderError) as caught:
+        another(location).require_free()
+    assert "another out=" in caught.value.message
+    assert ("resume" in caught.value.message) is not is_over
 
 
 def test_committed_steps_are_read_by_others_with_their_metrics(run, location):

@@ -10,7 +10,7 @@ from mimic_ray.base.errors import RunFolderError, UsageError
 from mimic_ray.base.storage import open_storage
 from mimic_ray.store.checkpoint import commit, latest
 from mimic_ray.store.run_folder import RunFolder
-from mimic_ray.store.store import open_store, require_free
+from mimic_ray.store.store import Occupant, open_store, require_free
 
 
 @pytest.fixture
@@ -115,7 +115,9 @@ def test_a_used_location_is_refused(writer, reader):
     write(writer, "run.json", "abc")
     writer.publish("run.json")
     with pytest.raises(RunFolderError, match=r"holds another run \(abc\).*resume=True.*out="):
-        require_free(reader, "run.json", "run", lambda content: f" ({content.decode()})")
+        require_free(reader, "run.json", "run", lambda content: Occupant(f" ({content.decode()})"))
+    with pytest.raises(RunFolderError, match="holds another run: set another"):
+        require_free(reader, "run.json", "run", lambda content: Occupant(can_continue=False))
     assert reader.read("thesis.tex") == b"years of work"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mimic_ray import Resources, purify
-from mimic_ray.base.errors import DiskFullError, RunFolderError, TrainingError, UsageError
+from mimic_ray.base.errors import DiskFullError, DivergedError, RunFolderError, UsageError
 from mimic_ray.base.files import sha256
 from mimic_ray.execution import export
 from mimic_ray.store.run_record import read_record
@@ -55,13 +55,26 @@ def test_the_model_card_names_only_commands_that_exist(tmp_path):
 
 @pytest.mark.parametrize("commit_every", [1, 100])
 def test_a_diverged_run_fails_with_an_explanation(tmp_path, commit_every):
-    with pytest.raises(TrainingError) as caught:
+    with pytest.raises(DivergedError) as caught:
         purify_toy(tmp_path, "training.learning_rate=1e9", commit_every=commit_every)
     assert "Training diverged: " in caught.value.message
     assert "lower training.learning_rate" in caught.value.message
     assert "suspect" not in caught.value.message
     record = read_record(tmp_path / "run" / "run.json")
     assert (record.status, record.error) == ("failed", caught.value.message)
+
+
+def test_after_a_diverged_run_the_way_out_is_another_folder(tmp_path):
+    with pytest.raises(DivergedError) as caught:
+        purify_toy(tmp_path, "training.learning_rate=1e9")
+    advice = caught.value.for_command_line()
+    assert "lower training.learning_rate" in advice
+    assert "Set another --out" in advice
+    with pytest.raises(RunFolderError) as refused:
+        purify_toy(tmp_path, "training.learning_rate=1e-3")
+    assert "(diverged, " in refused.value.message
+    assert "set another out=" in refused.value.message
+    assert "resume" not in refused.value.message
 
 
 def test_a_run_whose_results_cannot_be_written_has_failed_and_resumes(tmp_path, monkeypatch):

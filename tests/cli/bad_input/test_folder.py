@@ -19,7 +19,7 @@ def finished(tmp_path_factory, purify_arguments):
 
 def test_a_folder_with_another_run_is_not_changed(refused, purify_arguments, finished):
     before = content_of(finished)
-    refused(purify_arguments(finished, "--local", steps=3), finished, "--resume", "another --out")
+    refused(purify_arguments(finished, "--local", steps=3), finished, "set another --out")
     assert content_of(finished) == before
 
 
