@@ -1,20 +1,24 @@
 """All errors that users see, each one sentence that says how to fix it; exit codes.
 
     MimicError                  exit 1
-    +-- UsageError              exit 2: an invalid command line or recipe
+    +-- UsageError              exit 2: a command that must be changed before it can work
     |   +-- UnknownNameError    a name that does not exist, with similar ones
     |   +-- RecipeError         all mistakes in a recipe at once
     +-- CheckpointError         a weight file that cannot be used
-    |   +-- NotACheckpointError     missing, empty, a web page, a git-lfs pointer ...
+    |   +-- NotACheckpointError     empty, a web page, a git-lfs pointer ...
+    |   |   +-- MissingCheckpointError  (also a UsageError) there is no such file
     |   +-- DamagedCheckpointError  truncated, failed checksum, NaN weights
     |   +-- UnsafeCheckpointError   contains code or claims a false size; never executed
     |   +-- TooLargeCheckpointError exceeds the size limit
-    |   +-- WrongEncoderError       a valid file for another encoder
+    |   +-- WrongEncoderError       (also a UsageError) a valid file for another encoder
     +-- DataError               images, labels, triggers or shards that cannot be used
+    |   +-- MissingDataError        (also a UsageError) there are no such images
     |   +-- BrokenImageError        one broken image; skipped up to a configurable share
-    +-- StorageError            object storage denies access, or the object does not exist
+    +-- StorageError            object storage denies access or lacks a file of a run
+    |   +-- MissingObjectError      (also a UsageError) there is no such object or bucket
     |   +-- StorageAwayError        the storage is unreachable or failing; a retry may help
-    +-- RunFolderError          an output folder that is not empty, is damaged or has another run
+    +-- RunFolderError          a run or study that is damaged or taken over
+    |   +-- WrongFolderError        (also a UsageError) taken, of another run, or no run at all
     +-- DiskError               a disk failed or was removed
     |   +-- DiskFullError           no space left on the device
     +-- ResourceError           the machine or cluster does not have what was requested
@@ -25,9 +29,10 @@
 Exit codes of every command:
 
     0    success, also if a reader closes stdout early (`| head -1`)
-    1    failure: unusable files, images, storage or resources, an error during the work, or
-         problems reported by `shards verify` and `cluster validate`
-    2    invalid command line, name, setting or recipe; nothing was started
+    1    failure: unusable content of files, storage or resources that refuse, an error during the
+         work, or problems reported by `shards verify` and `cluster validate`
+    2    a wrong command: an invalid option, name, setting or recipe, an input that does not exist,
+         an output that is taken, inputs that do not belong together; nothing was started
     130  stopped by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP
 
 Errors cross process boundaries (Ray, the checkpoint reader's child), so each one can be pickled:
@@ -105,7 +110,7 @@ def _as_option(found: re.Match[str]) -> str:
 
 
 class UsageError(MimicError):
-    """An invalid command line or setting, found before any work starts."""
+    """A command that cannot work as it is, found before any work starts."""
 
     exit_code = 2
 
@@ -141,6 +146,10 @@ class NotACheckpointError(CheckpointError):
     """The file is missing, empty, or something else: a web page, a git-lfs pointer."""
 
 
+class MissingCheckpointError(NotACheckpointError, UsageError):
+    """There is no such file."""
+
+
 class DamagedCheckpointError(CheckpointError):
     """The checkpoint is truncated, fails a checksum or has NaN weights."""
 
@@ -153,12 +162,16 @@ class TooLargeCheckpointError(CheckpointError):
     """The file exceeds the size limit."""
 
 
-class WrongEncoderError(CheckpointError):
-    """The weights are valid, but belong to another encoder."""
+class WrongEncoderError(CheckpointError, UsageError):
+    """The weights are valid, but belong to another encoder than the one that was named."""
 
 
 class DataError(MimicError):
     """Images or shards that cannot be used."""
+
+
+class MissingDataError(DataError, UsageError):
+    """There is nothing at the named location."""
 
 
 class BrokenImageError(DataError):
@@ -169,12 +182,23 @@ class StorageError(MimicError):
     """Object storage cannot be reached, denies access, or does not have the object."""
 
 
+class MissingObjectError(StorageError, UsageError):
+    """There is no such object or bucket at the named address."""
+
+
 class StorageAwayError(StorageError):
     """The storage does not answer or reports an internal failure. Retry later."""
 
 
 class RunFolderError(MimicError):
-    """An output folder that is not empty, is damaged, or does not match the command."""
+    """The folder of a run or study that cannot be used."""
+
+
+class WrongFolderError(RunFolderError, UsageError):
+    """A folder that the command cannot use: taken, of another run, no run, or impossible to make.
+
+    Another folder or another command is needed; nothing is damaged.
+    """
 
 
 class DiskError(MimicError):

@@ -18,7 +18,7 @@ from mimic_ray.base.errors import (
     DiskError,
     DiskFullError,
     MimicError,
-    RunFolderError,
+    WrongFolderError,
     option,
 )
 
@@ -50,9 +50,9 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def require_empty(folder: Path) -> Path:
-    """`folder` if it is missing or empty, else raises RunFolderError. Call it before long work."""
+    """`folder` if it is missing or empty. Call it before long work. Raises WrongFolderError."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunFolderError(
+        raise WrongFolderError(
             f"{folder} is not an empty folder: set {option('out')} to a new or empty one."
         )
     return folder

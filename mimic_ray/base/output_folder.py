@@ -13,13 +13,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mimic_ray.base import files
-from mimic_ray.base.errors import MimicError, RunFolderError
+from mimic_ray.base.errors import MimicError, WrongFolderError
 from mimic_ray.base.storage import Storage, open_storage
 from mimic_ray.base.storage_address import is_remote, parse
 
 
 class Out:
-    """Raises RunFolderError if the location is not empty, StorageError if it cannot be reached."""
+    """Raises WrongFolderError if the location is not empty, StorageError if it is not reached."""
 
     def __init__(self, location: str | Path) -> None:
         self._storage: Storage | None = None
@@ -29,7 +29,7 @@ class Out:
             return
         self._storage = open_storage(location)
         if found := require_writable(self._storage):
-            raise RunFolderError(f'{self} holds "{found[0]}": give an address that is empty.')
+            raise WrongFolderError(f'{self} holds "{found[0]}": give an address that is empty.')
 
     def __str__(self) -> str:
         return self._storage.shown() if self._storage else str(self._folder)

@@ -19,7 +19,7 @@ from threading import Lock
 from typing import Any
 
 from mimic_ray.base import files
-from mimic_ray.base.errors import DiskFullError, StorageAwayError, StorageError
+from mimic_ray.base.errors import DiskFullError, MissingObjectError, StorageAwayError, StorageError
 from mimic_ray.base.redact import redact
 from mimic_ray.base.storage_address import ATTEMPTS, Address, filesystem_of, is_remote, parse
 from mimic_ray.base.text import plain
@@ -60,7 +60,7 @@ def local_copy(location: str) -> Path:
     atexit.register(rmtree, folder, ignore_errors=True)
     found = storage.find(name)
     if found is None:
-        raise StorageError(f"{storage.shown(name)} does not exist.")
+        raise MissingObjectError(f"{storage.shown(name)} does not exist.")
     with files.disk_errors(folder / name), (folder / name).open("wb") as copy:
         for offset in range(0, found.size, _CHUNK):
             copy.write(storage.read_range(name, offset, min(_CHUNK, found.size - offset)))
@@ -237,7 +237,7 @@ def _sentences(shown: str) -> Iterator[None]:
 
 def _as_ours(shown: str, text: str) -> StorageError:
     if any(sign in text for sign in _NO_BUCKET):
-        return StorageError(
+        return MissingObjectError(
             f"{shown}: there is no such bucket at this endpoint; check the address and region."
         )
     if any(sign in text for sign in _DENIED):

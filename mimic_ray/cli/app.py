@@ -74,7 +74,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done; 1 failed or refused; 2 wrong command line or recipe; 130 Ctrl-C.",
+    epilog="Exit codes: 0 done; 1 failed; 2 wrong command, nothing was started; 130 Ctrl-C.",
 )
 
 

@@ -17,7 +17,11 @@ from typing import Any, get_args, get_type_hints
 from typer.core import TyperCommand
 
 from mimic_ray.attacks.triggers.trigger_registry import split_settings
-from mimic_ray.base.errors import DataError, MimicError, NotACheckpointError, UsageError
+from mimic_ray.base.errors import (
+    MissingCheckpointError,
+    MissingDataError,
+    UsageError,
+)
 from mimic_ray.base.locations import is_missing
 from mimic_ray.base.storage_address import is_remote, parse
 from mimic_ray.base.text import plain
@@ -152,17 +156,17 @@ def label(parameter: Any) -> str:
 
 
 # The error class that the library raises for the same problem.
-_MISSING: dict[Kind, type[MimicError]] = {
-    Kind.CHECKPOINT: NotACheckpointError,
-    Kind.CHECKPOINT_OR_RUN: NotACheckpointError,
-    Kind.NAMED_CHECKPOINT: NotACheckpointError,
+_MISSING: dict[Kind, type[UsageError]] = {
+    Kind.CHECKPOINT: MissingCheckpointError,
+    Kind.CHECKPOINT_OR_RUN: MissingCheckpointError,
+    Kind.NAMED_CHECKPOINT: MissingCheckpointError,
 }
 
 
 def _check(name: str, kind: Kind, text: str) -> None:
     value = checked_value(name, kind, text)
     if value.use in (Use.INPUT, Use.UPLOAD) and is_missing(value.path):
-        error = UsageError if value.use is Use.UPLOAD else _MISSING.get(kind, DataError)
+        error = UsageError if value.use is Use.UPLOAD else _MISSING.get(kind, MissingDataError)
         raise error(f"{name}: {plain(value.path)} does not exist.")
 
 

@@ -14,7 +14,7 @@ from itertools import groupby, product
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from mimic_ray.base.errors import BrokenImageError, DataError
+from mimic_ray.base.errors import BrokenImageError, DataError, MissingDataError
 from mimic_ray.base.storage_address import Address, parse
 from mimic_ray.base.text import count
 from mimic_ray.data.image_folder import ImageFolder
@@ -92,7 +92,7 @@ def open_images(location: str | Path | Sequence[str | Path]) -> ImageSource:
     - `s3://BUCKET/PREFIX` or `gs://...`: shards on object storage, a folder, a tar or a pattern;
     - a list of tars.
 
-    Raises DataError if there are none or they cannot be used, StorageError.
+    Raises MissingDataError if there is nothing, DataError if it cannot be used, StorageError.
     """
     if not isinstance(location, str | Path):
         if len(location) != 1:
@@ -163,7 +163,9 @@ def _existing(location: str | Path) -> Path:
     if "://" in str(location):
         raise DataError(f"{location}: give a single address; it may be a pattern.")
     if not path.exists():
-        raise DataError(f"{path} does not exist: give a folder of images, shards or a pattern.")
+        raise MissingDataError(
+            f"{path} does not exist: give a folder of images, shards or a pattern."
+        )
     if not (path.is_dir() or path.is_file()):
         raise DataError(f"{path} is neither a file nor a folder.")
     return path
@@ -178,7 +180,7 @@ def _matching(pattern: str) -> list[Path]:
             sorted(map(Path, glob.glob(name))) if glob.has_magic(name) else [_existing(name)]  # noqa: PTH207
         )
     if not found:
-        raise DataError(f"Nothing matches {pattern}.")
+        raise MissingDataError(f"Nothing matches {pattern}.")
     return found
 
 

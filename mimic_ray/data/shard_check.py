@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimic_ray.base import files
-from mimic_ray.base.errors import DataError
+from mimic_ray.base.errors import DataError, MissingDataError
 from mimic_ray.base.text import count, plain
 from mimic_ray.data import manifest
 from mimic_ray.data.gzip_tar import is_gzip, unpacked
@@ -63,7 +63,7 @@ def verify(folder: Path) -> list[ShardProblem]:
     if there are no shards, or if the manifest cannot be read.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder.")
+        raise MissingDataError(f"{folder} is not a folder.")
     there = sorted(path.name for path in folder.iterdir() if is_shard(path.name))
     if not (folder / MANIFEST).is_file():
         if not there:

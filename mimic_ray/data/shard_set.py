@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Protocol
 
-from mimic_ray.base.errors import BrokenImageError, DataError
+from mimic_ray.base.errors import BrokenImageError, DataError, MissingDataError
 from mimic_ray.base.text import count, plain
 from mimic_ray.data import manifest
 from mimic_ray.data.manifest import CLASSES, MANIFEST, SET, Entry
@@ -122,7 +122,8 @@ def _entries(folder: ShardFolder, names: Sequence[str] | None) -> list[list[Entr
     if not names:
         there = folder.names()
         what = f"only {count(len(there), 'other file')}" if there else "nothing"
-        raise DataError(
+        kind = DataError if there else MissingDataError
+        raise kind(
             f"{folder.shown()} contains no .tar shards, {what}. Check the address, or make shards "
             "with `mimic-ray shards build` and copy them there."
         )
@@ -132,7 +133,9 @@ def _entries(folder: ShardFolder, names: Sequence[str] | None) -> list[list[Entr
         if size is None:
             images = count(len(listed.get(name, ())), "image")
             listing = f", and {MANIFEST} lists {images} in it" if name in listed else ""
-            raise DataError(f"{folder.shown(name)} does not exist{listing}.")
+            # A shard that the manifest lists was lost; any other name is one that the user gave.
+            kind = DataError if listing else MissingDataError
+            raise kind(f"{folder.shown(name)} does not exist{listing}.")
         if name in built_sizes and size != built_sizes[name]:
             raise DataError(
                 f"{folder.shown(name)} has {size:,} bytes but was built with "

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from mimic_ray.base.errors import DataError, UnknownNameError
+from mimic_ray.base.errors import DataError, MissingDataError, UnknownNameError, UsageError
 from mimic_ray.base.text import near_names, plain
 from mimic_ray.data.fingerprint import set_fingerprint
 from mimic_ray.data.npz_file import as_png
@@ -74,7 +75,7 @@ def _parts(location: str) -> tuple[str, str, str]:
     if not root:
         root, split = rest, "train"
     if not root or split not in _KINDS[name].splits:
-        raise DataError(
+        raise UsageError(
             f"{location}: expected torchvision:{name}:ROOT or torchvision:{name}:ROOT:SPLIT with "
             f"split {', '.join(_KINDS[name].splits)}."
         )
@@ -82,6 +83,8 @@ def _parts(location: str) -> tuple[str, str, str]:
 
 
 def _open(name: str, root: str, split: str) -> Any:
+    if not Path(root).expanduser().is_dir():
+        raise MissingDataError(f"{plain(root)} does not exist: give the folder that has {name}.")
     # torchvision takes seconds to import, and most runs do not need it.
     from torchvision import datasets
 

@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mimic_ray.base.errors import ResourceError, StorageError, UsageError, option
+from mimic_ray.base.errors import (
+    MissingObjectError,
+    ResourceError,
+    StorageError,
+    UsageError,
+    option,
+)
 from mimic_ray.base.locations import is_missing, local_path
 from mimic_ray.base.resources import Resources, capacity_in_words, in_words, worker_slots
 from mimic_ray.base.storage import open_storage
@@ -38,8 +44,8 @@ def check_locations(
 ) -> list[str]:
     """Notes about locations that could not be checked from this machine.
 
-    Raises UsageError for a local path that other machines cannot see, ResourceError for one that
-    does not exist, StorageError for an address that does not exist or cannot be reached.
+    Raises UsageError for a local path that other machines cannot see or that does not exist,
+    MissingObjectError for an address that does not exist, StorageError if it cannot be reached.
     """
     notes = []
     for entry in locations:
@@ -56,7 +62,7 @@ def check_locations(
                 "have that folder at the same path."
             )
         elif not entry.is_output and is_missing(path):
-            raise ResourceError(f"{entry.option} {plain(path)} does not exist.")
+            raise UsageError(f"{entry.option} {plain(path)} does not exist.")
     return notes
 
 
@@ -93,7 +99,7 @@ def _check_address(entry: JobLocation) -> list[str]:
     try:
         found = open_storage(replace(address, path=where)).find(name)
         if entry.is_file and found is None:
-            raise StorageError(f"{entry.option} {address.shown} does not exist.")
+            raise MissingObjectError(f"{entry.option} {address.shown} does not exist.")
     except StorageError as error:
         if "access was denied" not in error.message:
             raise

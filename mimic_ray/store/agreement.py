@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mimic_ray.base.errors import RunFolderError, option
+from mimic_ray.base.errors import WrongFolderError, option
 from mimic_ray.base.text import plain
 from mimic_ray.store.run_record import RunRecord
 
@@ -35,8 +35,8 @@ def agreement(record: RunRecord, recipe: Mapping[str, Any]) -> dict[str, Any]:
 def check_agreement(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Warnings, one sentence each, about changes that alter the result only by rounding.
 
-    Both mappings come from `agreement`. Raises RunFolderError with everything that makes it another
-    run: encoder, teacher, images, and each value of the recipe, old and new.
+    Both mappings come from `agreement`. Raises WrongFolderError with everything that makes it
+    another run: encoder, teacher, images, and each value of the recipe, old and new.
     """
     problems = [
         difference
@@ -44,7 +44,7 @@ def check_agreement(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list
         for difference in differences(words, recorded.get(key), now.get(key))
     ]
     if problems:
-        raise RunFolderError(
+        raise WrongFolderError(
             f"This is not the run that was started: {'; '.join(problems)}. Resume it with the same "
             f"inputs, or start a new one with another {option('out')}."
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mimic_ray.base.errors import RunFolderError, option
+from mimic_ray.base.errors import WrongFolderError, option
 from mimic_ray.store.run_folder import UNFINISHED
 
 
@@ -30,11 +30,13 @@ class LocalStore:
         return self.folder / name
 
     def names(self) -> list[str]:
-        """Raises RunFolderError if there is a file instead of a folder."""
+        """Raises WrongFolderError if there is a file instead of a folder."""
         if not self.folder.exists():
             return []
         if not self.folder.is_dir():
-            raise RunFolderError(f"{self} is a file: set {option('out')} to a new or empty folder.")
+            raise WrongFolderError(
+                f"{self} is a file: set {option('out')} to a new or empty folder."
+            )
         found = {*self.folder.iterdir()} - {*self.folder.glob(UNFINISHED)}
         return sorted(path.name for path in found)
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tomli_w
 
 from mimic_ray.base import files
 from mimic_ray.base.errors import RecipeError, UnknownNameError, UsageError, option
 from mimic_ray.base.storage import local_copy
-from mimic_ray.base.text import near_names
+from mimic_ray.base.text import near_names, plain
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.recipe_keys import join_key, parse_recipe, set_key
 
@@ -56,15 +56,12 @@ def load_search(
         source = str(recipe)
         content = _read_tables(_find(recipe_for(side) if source == "auto" else source))
     searched = content.pop("search", {})
-    changed, texts = deepcopy(content), list(overrides)
-    for text in texts:
-        key, value = _parse_override(text)
-        set_key(changed, key, value)
+    changes = [_Change(text, *_parse_override(text)) for text in overrides]
     try:
-        resolved = parse_recipe(changed, source)
-    except RecipeError as error:
+        resolved = _changed(content, changes)
+    except RecipeError:
         parse_recipe(content, source)  # if the file itself is wrong, it is named
-        raise RecipeError(option("settings", f'"{", ".join(texts)}"'), error.problems) from None
+        raise _wrong_changes(content, changes) from None
     return resolved, dict(_search_entries(searched, source))
 
 
@@ -112,6 +109,46 @@ def _search_entries(
             yield join_key((*parents, key)), f"choice({', '.join(map(json.dumps, value))})"
         else:
             yield join_key((*parents, key)), str(value)
+
+
+class _Change(NamedTuple):
+    text: str
+    key: str
+    value: Any
+
+
+def _changed(content: Mapping[str, Any], changes: Sequence[_Change]) -> Recipe:
+    """Raises RecipeError."""
+    tables = deepcopy(dict(content))
+    for change in changes:
+        set_key(tables, change.key, change.value)
+    return parse_recipe(tables)
+
+
+def _problems(content: Mapping[str, Any], changes: Sequence[_Change]) -> tuple[str, ...]:
+    try:
+        _changed(content, changes)
+    except RecipeError as error:
+        return error.problems
+    return ()
+
+
+def _wrong_changes(content: Mapping[str, Any], changes: Sequence[_Change]) -> RecipeError:
+    """The error that names only the changes at fault: single ones, and those that contradict."""
+    rest, faults = list(changes), list[tuple[int, str, str]]()
+    while _problems(content, rest):
+        # What is left when each change is dropped without which there is still a fault.
+        culprits = list(rest)
+        for change in rest:
+            fewer = [other for other in culprits if other is not change]
+            if _problems(content, fewer):
+                culprits = fewer
+        named = " and ".join(option("settings", f'"{plain(each.text)}"') for each in culprits)
+        place = changes.index(culprits[0])
+        faults += [(place, named, problem) for problem in _problems(content, culprits)]
+        rest = [change for change in rest if not any(change is each for each in culprits)]
+    (_, source, first), *others = sorted(faults, key=lambda fault: fault[0])
+    return RecipeError(source, [first, *(f"{named}: {problem}" for _, named, problem in others)])
 
 
 def _parse_override(text: str) -> tuple[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimic_ray.base import files
-from mimic_ray.base.errors import RunFolderError, option
+from mimic_ray.base.errors import WrongFolderError, option
 from mimic_ray.store.run_record import RunRecord, read_record
 
 RECORD = "run.json"
@@ -85,13 +85,13 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: str | Path, record: RunRecord) -> RunFolder:
-        """A new folder with its record. Raises RunFolderError, DiskError."""
+        """A new folder with its record. Raises WrongFolderError, DiskError."""
         folder = cls(Path(path))
         try:
             with files.disk_errors(folder.record):
                 files.make_folder(folder.path)
         except OSError as error:
-            raise RunFolderError(
+            raise WrongFolderError(
                 f"Cannot make {path} ({error.strerror}): set another {option('out')}."
             ) from error
         folder.remove_leftovers()
@@ -100,7 +100,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
-        """The run at `path`, unchanged. Raises RunFolderError if there is none."""
+        """The run at `path`, unchanged. Raises WrongFolderError if there is none."""
         folder = cls(Path(path))
         read_record(folder.record)
         return folder

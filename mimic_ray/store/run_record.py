@@ -15,7 +15,8 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from mimic_ray.base import files
-from mimic_ray.base.errors import RunFolderError, option
+from mimic_ray.base.errors import RunFolderError, WrongFolderError, option
+from mimic_ray.base.member_settings import in_words
 from mimic_ray.base.redact import redact
 
 Status = Literal["running", "stopped", "failed", "finished"]
@@ -124,7 +125,7 @@ class RunRecord:
 
 
 def read_record(path: Path) -> RunRecord:
-    """Raises RunFolderError if the file is missing, damaged or not a run record."""
+    """Raises WrongFolderError if the file is missing, RunFolderError if it is damaged."""
     try:
         content = path.read_bytes()
     except NotADirectoryError:
@@ -135,7 +136,7 @@ def read_record(path: Path) -> RunRecord:
     except PermissionError:
         raise RunFolderError(f"{path} cannot be read: you have no permission to read it.") from None
     except FileNotFoundError:
-        raise RunFolderError(
+        raise WrongFolderError(
             f"{path.parent} is not a run folder: it has no {path.name}. Give the folder that "
             f"mimic-ray purify wrote as its {option('out')}."
         ) from None
@@ -149,7 +150,7 @@ def parse_record(content: bytes, shown: object) -> RunRecord:
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
-        raise _damaged(shown, f"{where + ': ' if where else ''}{problem['msg']}") from None
+        raise _damaged(shown, f"{where + ': ' if where else ''}{in_words(problem)}") from None
     values = json.loads(content)
     # Records of earlier versions have no checksum.
     if values.pop(_SUM, None) not in (None, _sum(values)):

@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from mimic_ray.base.errors import RunFolderError, option
+from mimic_ray.base.errors import WrongFolderError, option
 from mimic_ray.base.storage_address import is_remote, parse
 from mimic_ray.base.text import plain
 from mimic_ray.store.local_store import LocalStore
@@ -109,7 +109,7 @@ def require_free(
     kind: str,
     describe: Callable[[bytes], Occupant] = lambda content: Occupant(),
 ) -> None:
-    """Raises RunFolderError if anything is stored there already.
+    """Raises WrongFolderError if anything is stored there already.
 
     `record` is the file that makes it a `kind`, and `describe` reads the content of one.
     """
@@ -117,11 +117,11 @@ def require_free(
     if record in names:
         found = describe(store.read(record) or b"")
         way_on = f"continue it with {option('resume', True)}, or " if found.can_continue else ""
-        raise RunFolderError(
+        raise WrongFolderError(
             f"{store} holds another {kind}{found.summary}: {way_on}set another {option('out')}."
         )
     if names:
-        raise RunFolderError(
+        raise WrongFolderError(
             f'{store} holds "{plain(names[0])}", which does not belong to a {kind}: set '
             f"{option('out')} to a new or empty location."
         )

@@ -23,7 +23,8 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from mimic_ray.base import files
-from mimic_ray.base.errors import RunFolderError, option
+from mimic_ray.base.errors import RunFolderError, WrongFolderError, option
+from mimic_ray.base.member_settings import in_words
 from mimic_ray.base.redact import redact
 from mimic_ray.search.trial import Trial
 from mimic_ray.store.agreement import differences
@@ -128,7 +129,7 @@ class StudyFolder:
         try:
             self.trials.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunFolderError(
+            raise WrongFolderError(
                 f"Cannot make {self.path} ({error.strerror}): set another {option('out')}."
             ) from error
         write_study(self, record)
@@ -144,14 +145,14 @@ def read_study(folder: StudyFolder) -> StudyRecord:
     try:
         return TypeAdapter(StudyRecord).validate_json(folder.record.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
-        raise RunFolderError(
+        raise WrongFolderError(
             f"{folder.path} is not a study folder: it has no {STUDY}. Give the folder that "
             f"mimic-ray tune wrote as its {option('out')}."
         ) from None
     except ValidationError as error:
         problem = error.errors()[0]
         raise RunFolderError(
-            f"{folder.record} is damaged ({problem['msg']}): restore it from a copy, or start "
+            f"{folder.record} is damaged ({in_words(problem)}): restore it from a copy, or start "
             f"again with another {option('out')}."
         ) from None
 
@@ -164,7 +165,7 @@ def check_study(recorded: StudyRecord, wanted: StudyRecord) -> None:
         for key, words in _MUST_AGREE.items()
         for difference in differences(words, old[key], new[key])
     ]:
-        raise RunFolderError(
+        raise WrongFolderError(
             f"This is not the study that was started: {'; '.join(problems)}. Resume it with the "
             f"same inputs, or start a new one with another {option('out')}."
         )

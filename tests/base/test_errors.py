@@ -43,3 +43,21 @@ def test_every_error_has_an_exit_code(kind):
     assert issubclass(kind, MimicError) or kind.__module__ != errors.__name__
     if issubclass(kind, UsageError):
         assert kind.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "family"),
+    [
+        (errors.MissingCheckpointError, errors.CheckpointError),
+        (errors.WrongEncoderError, errors.CheckpointError),
+        (errors.MissingDataError, errors.DataError),
+        (errors.MissingObjectError, errors.StorageError),
+        (errors.WrongFolderError, errors.RunFolderError),
+    ],
+)
+def test_an_error_that_another_command_avoids_is_a_usage_error_of_its_family(kind, family):
+    error = pickle.loads(pickle.dumps(kind(f"Set another {option('out')}.")))
+    assert isinstance(error, family)
+    assert (type(error), error.exit_code) == (kind, 2)
+    assert error.for_command_line() == "Set another --out."
+    assert family("").exit_code == 1

@@ -131,7 +131,7 @@ def test_an_error_leaves_no_files(arguments, code, sentence, toy, command, tmp_p
 
 def test_an_out_folder_that_is_not_empty_is_refused(command, tmp_path, capsys):
     (tmp_path / "mine.txt").write_text("keep me")
-    assert run([*command, "--target", "red", "--out", tmp_path]) == 1
+    assert run([*command, "--target", "red", "--out", tmp_path]) == 2
     assert "is not an empty folder" in " ".join(capsys.readouterr().err.split())
 
 

@@ -25,12 +25,16 @@ CODES = {
     "DamagedCheckpointError": 1,
     "UnsafeCheckpointError": 1,
     "TooLargeCheckpointError": 1,
-    "WrongEncoderError": 1,
+    "MissingCheckpointError": 2,
+    "WrongEncoderError": 2,
     "DataError": 1,
+    "MissingDataError": 2,
     "BrokenImageError": 1,
     "StorageError": 1,
+    "MissingObjectError": 2,
     "StorageAwayError": 1,
     "RunFolderError": 1,
+    "WrongFolderError": 2,
     "DiskError": 1,
     "DiskFullError": 1,
     "ResourceError": 1,
@@ -129,9 +133,9 @@ def test_json_after_the_dashes_belongs_to_the_job(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_a_missing_file_ends_with_1(tmp_path, capsys):
-    assert run(["inspect", tmp_path / "none.pth", "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["error"]["kind"] == "NotACheckpointError"
+def test_a_missing_file_ends_with_2(tmp_path, capsys):
+    assert run(["inspect", tmp_path / "none.pth", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["kind"] == "MissingCheckpointError"
 
 
 def test_a_result_is_not_followed_by_an_error_object(monkeypatch, capsys):

@@ -145,7 +145,7 @@ def test_a_checkpoint_without_an_architecture_is_refused(toy, capsys):
 
 def test_an_out_folder_that_is_not_empty_is_refused_first(toy, command, tmp_path, capsys):
     (tmp_path / "mine.txt").write_text("keep me")
-    assert run([*command, toy / "clean.safetensors", "--out", tmp_path]) == 1
+    assert run([*command, toy / "clean.safetensors", "--out", tmp_path]) == 2
     assert "is not an empty folder" in " ".join(capsys.readouterr().err.split())
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mimic_ray.base.errors import DataError, UnknownNameError
+from mimic_ray.base.errors import DataError, MissingDataError, UnknownNameError, UsageError
 from mimic_ray.data import torchvision_set
 from mimic_ray.data.decode import decode
 from mimic_ray.data.image_source import open_images
@@ -30,6 +30,8 @@ def test_unknown_and_missing_sets_are_refused(tmp_path):
         open_images(f"torchvision:CIFAR1O:{tmp_path}")
     with pytest.raises(DataError, match="found no CIFAR10"):
         open_images(f"torchvision:CIFAR10:{tmp_path}")
-    with pytest.raises(DataError, match="train, test"):
+    with pytest.raises(MissingDataError, match="none does not exist"):
+        open_images(f"torchvision:CIFAR10:{tmp_path}/none")
+    with pytest.raises(UsageError, match="train, test"):
         open_images(f"torchvision:CIFAR10:{tmp_path}:validation")
     assert set(torchvision_set._KINDS) == {"CIFAR10", "CIFAR100", "STL10", "SVHN"}

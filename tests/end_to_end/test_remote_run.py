@@ -158,11 +158,11 @@ def test_a_finished_remote_run_is_recognised_and_another_refused(remote):
     out = remote.new()
     assert remote.runs.run(out).status == 0, remote.log()
     before = {found.name: found.modified_s for found in open_storage(out).list()}
-    assert remote.runs.run(out).status == 1
+    assert remote.runs.run(out).status == 2
     assert f"{out} holds another run" in remote.log()
     assert remote.runs.run(out, "--resume").status == 0, remote.log()
     assert "already finished" in remote.log()
-    assert remote.runs.run(out, "--resume", "--set", "training.seed=9").status == 1
+    assert remote.runs.run(out, "--resume", "--set", "training.seed=9").status == 2
     assert "training.seed" in remote.log()
     after = {found.name: found.modified_s for found in open_storage(out).list()}
     assert {n: t for n, t in after.items() if n != "ray.log"} == before
@@ -300,11 +300,11 @@ def test_sigterm_commits_into_the_bucket_and_says_how_to_go_on(remote):
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_any_work(remote, monkeypatch):
-    assert remote.runs.run("s3://there-is-no-such-bucket/run").status == 1
+    assert remote.runs.run("s3://there-is-no-such-bucket/run").status == 2
     assert "there is no such bucket" in remote.log().replace("\n", " ")
     storage = open_storage(f"{remote.bucket}/taken")
     storage.write("thesis.txt", b"")
-    assert remote.runs.run(f"{remote.bucket}/taken").status == 1
+    assert remote.runs.run(f"{remote.bucket}/taken").status == 2
     assert "thesis.txt" in remote.log()
     monkeypatch.setattr(remote.line, "away", True)
     began = time.monotonic()

@@ -121,7 +121,7 @@ def test_another_study_and_foreign_files_are_refused(finished, mimic_ray, argume
     study, _ = finished
     before = names(study)
     done = mimic_ray(*arguments(study))
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "holds another study" in done.stderr
     other = mimic_ray(*arguments(study, "--resume", "--held-out", "0.5"))
     assert "not the study that was started: --held-out" in other.stderr

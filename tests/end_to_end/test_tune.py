@@ -149,7 +149,7 @@ def test_a_study_of_another_teacher_is_refused_before_anything_runs(
     state = torch.load(case / "teacher.pth", weights_only=True)
     state["state_dict"]["module.conv1.weight"] += 1
     torch.save(state, tmp_path / "other.pth")
-    assert run(arguments(study, "--resume", "--teacher", str(tmp_path / "other.pth"))) == 1
+    assert run(arguments(study, "--resume", "--teacher", str(tmp_path / "other.pth"))) == 2
     stderr = capsys.readouterr().err
     assert "not the study that was started: the teacher's sha256" in stderr
     assert "Traceback" not in stderr

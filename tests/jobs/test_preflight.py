@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import pytest
 
-from mimic_ray.base.errors import ResourceError, StorageError, UsageError
+from mimic_ray.base.errors import MissingObjectError, ResourceError, StorageError, UsageError
 from mimic_ray.base.resources import Resources
 from mimic_ray.jobs import preflight
 from mimic_ray.jobs.cluster_state import ClusterState, Node
@@ -104,7 +104,7 @@ def test_a_local_path_is_accepted_on_this_machine(tmp_path):
 
 def test_a_missing_local_input_is_refused(tmp_path):
     locations = [JobLocation("--teacher", str(tmp_path / "t.pth"))]
-    with pytest.raises(ResourceError, match=r"t\.pth does not exist"):
+    with pytest.raises(UsageError, match=r"t\.pth does not exist"):
         check_locations(cluster((2, 0), ip=HERE), locations, [])
 
 
@@ -143,7 +143,7 @@ def test_addresses_are_checked_and_files_must_exist(monkeypatch, entry, requeste
 
     monkeypatch.setattr(preflight, "open_storage", Empty)
     if entry.is_file:
-        with pytest.raises(StorageError, match=r"--teacher s3://b/x/t\.pth does not exist"):
+        with pytest.raises(MissingObjectError, match=r"--teacher s3://b/x/t\.pth does not exist"):
             check_locations(cluster((2, 0)), [entry], [])
     else:
         assert check_locations(cluster((2, 0)), [entry], []) == []

@@ -63,7 +63,7 @@ def test_resume_is_offered_only_where_it_leads_on(run, location, record, end, is
     with pytest.raises(RunFolderError) as caught:
         another(location).require_free()
     assert "another out=" in caught.value.message
-    assert ("resume" in caught.value.message) is not is_over
+    assert ("resume=" in caught.value.message) is not is_over
 
 
 def test_committed_steps_are_read_by_others_with_their_metrics(run, location):

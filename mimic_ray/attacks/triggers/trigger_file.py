@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mimic_ray.base.errors import DataError, UsageError
+from mimic_ray.base.errors import DataError, MissingDataError, UsageError
 from mimic_ray.base.files import write_bytes
 from mimic_ray.base.text import plain
 
@@ -34,7 +34,7 @@ def read_pattern(path: Path, side: int) -> tuple[Tensor, Tensor]:
     no trigger.
     """
     if not path.is_file():
-        raise DataError(f"Trigger file {plain(path)} does not exist.")
+        raise MissingDataError(f"Trigger file {plain(path)} does not exist.")
     try:
         with zipfile.ZipFile(path) as archive:
             mask, add = (_read_array(archive, path, name, side) for name in ("tm", "t"))

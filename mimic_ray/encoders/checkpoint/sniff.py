@@ -9,7 +9,11 @@ from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 
-from mimic_ray.base.errors import NotACheckpointError, TooLargeCheckpointError
+from mimic_ray.base.errors import (
+    MissingCheckpointError,
+    NotACheckpointError,
+    TooLargeCheckpointError,
+)
 from mimic_ray.base.text import plain
 
 SAFETENSORS, TORCH_ZIP, TORCH_LEGACY = "safetensors", "torch-zip", "torch-legacy"
@@ -34,14 +38,15 @@ _FOREIGN = (
 def opened(path: Path, limit_bytes: int) -> Iterator[BufferedReader]:
     """The regular file at `path`, opened for reading; anything else is refused.
 
-    Raises NotACheckpointError (missing, folder, pipe, device, empty) and TooLargeCheckpointError.
+    Raises MissingCheckpointError, NotACheckpointError (folder, pipe, device, empty) and
+    TooLargeCheckpointError.
     """
     name = shown(path)
     try:
         # O_NONBLOCK, because opening a pipe would wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise NotACheckpointError(f"There is no file {name}: check the path.") from None
+        raise MissingCheckpointError(f"There is no file {name}: check the path.") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise NotACheckpointError(f"{name} cannot be opened: {reason}.") from None

@@ -56,7 +56,7 @@ def test_an_unusable_file_is_refused_with_its_name(purify_refused, tmp_path, kin
 
 
 def test_a_missing_checkpoint_is_named(purify_refused, tmp_path):
-    purify_refused(["--teacher", tmp_path / "none.pth"], tmp_path / "none.pth")
+    purify_refused(["--teacher", tmp_path / "none.pth"], tmp_path / "none.pth", code=2)
 
 
 def test_a_folder_as_checkpoint_is_refused(purify_refused, tmp_path):
@@ -87,7 +87,7 @@ def test_the_error_of_an_unknown_encoder_suggests_similar_names(purify_refused):
 def test_the_error_of_a_wrong_encoder_names_the_encoder_that_fits(purify_refused, tmp_path):
     save_file(net_state(), tmp_path / "suspect.safetensors")
     options = ["--teacher", tmp_path / "suspect.safetensors", "--encoder", "cifar_resnet20"]
-    purify_refused(options, "does not fit cifar_resnet20", "--encoder tiny_resnet", code=1)
+    purify_refused(options, "does not fit cifar_resnet20", "--encoder tiny_resnet", code=2)
 
 
 def test_the_first_missing_key_is_named(purify_refused, tmp_path):
@@ -100,7 +100,7 @@ def test_the_first_missing_key_is_named(purify_refused, tmp_path):
         ["--teacher", tmp_path / "half.safetensors"],
         f'"{missing}" is missing',
         "mimic-ray inspect",
-        code=1,
+        code=2,
     )
 
 
@@ -113,7 +113,7 @@ def test_a_shape_that_differs_is_shown_with_the_expected_one(purify_refused, tmp
     purify_refused(
         ["--teacher", tmp_path / "wide.safetensors"],
         '"conv1.weight" is [16, 3, 3, 3], expected [8, 3, 3, 3]',
-        code=1,
+        code=2,
     )
 
 
@@ -125,5 +125,5 @@ def test_a_transformer_for_another_image_size_is_recognised(purify_refused, tmp_
         ["--teacher", tmp_path / "large.safetensors", "--encoder", "tiny_vit"],
         "pos_embed",
         "another image size",
-        code=1,
+        code=2,
     )

@@ -19,7 +19,7 @@ def finished(tmp_path_factory, purify_arguments):
 
 def test_a_folder_with_another_run_is_not_changed(refused, purify_arguments, finished):
     before = content_of(finished)
-    refused(purify_arguments(finished, "--local", steps=3), finished, "set another --out")
+    refused(purify_arguments(finished, "--local", steps=3), finished, "set another --out", code=2)
     assert content_of(finished) == before
 
 
@@ -27,14 +27,14 @@ def test_a_folder_with_other_files_is_not_changed(refused, purify_arguments, tmp
     out = tmp_path / "mine"
     out.mkdir()
     (out / "thesis.tex").write_text("x")
-    refused(purify_arguments(out, "--local"), out, "thesis.tex", code=1)
+    refused(purify_arguments(out, "--local"), out, "thesis.tex", code=2)
     assert [path.name for path in out.iterdir()] == ["thesis.tex"]
 
 
 def test_an_out_that_is_a_file_is_not_changed(refused, purify_arguments, tmp_path):
     (tmp_path / "file").write_text("x")
-    refused(purify_arguments(tmp_path / "file", "--local"), "is a file", "--out", code=1)
-    refused(purify_arguments(tmp_path / "file" / "run", "--local"), tmp_path / "file", code=1)
+    refused(purify_arguments(tmp_path / "file", "--local"), "is a file", "--out", code=2)
+    refused(purify_arguments(tmp_path / "file" / "run", "--local"), tmp_path / "file", code=2)
     assert (tmp_path / "file").read_text() == "x"
 
 
@@ -43,7 +43,7 @@ def test_resume_with_other_images_is_refused(refused, purify_arguments, finished
     (images / "000.png").write_bytes((images / "001.png").read_bytes())
     before = content_of(finished)
     words = purify_arguments(finished, "--local", "--resume", "--data", str(images), steps=3)
-    refused(words, "images' fingerprint", "another --out", code=1)
+    refused(words, "images' fingerprint", "another --out", code=2)
     assert content_of(finished) == before
 
 
@@ -51,21 +51,23 @@ def test_resume_with_another_teacher_is_refused(refused, purify_arguments, finis
     other = str(save_checkpoint(tmp_path / "other.safetensors", seed=5))
     before = content_of(finished)
     words = purify_arguments(finished, "--local", "--resume", "--teacher", other, steps=3)
-    refused(words, "teacher's sha256", "another --out", code=1)
+    refused(words, "teacher's sha256", "another --out", code=2)
     assert content_of(finished) == before
 
 
 def test_resume_with_another_recipe_is_refused(refused, purify_arguments, finished):
     before = content_of(finished)
     words = purify_arguments(finished, "--local", "--resume", steps=4)
-    refused(words, "training.steps was 3, is 4 now", "another --out", code=1)
+    refused(words, "training.steps was 3, is 4 now", "another --out", code=2)
     assert content_of(finished) == before
 
 
 def test_resume_without_a_run_is_refused(purify_refused, refused, purify_arguments, tmp_path):
-    purify_refused(["--resume"], "is not a run folder", code=1)
+    purify_refused(["--resume"], "is not a run folder", code=2)
     (tmp_path / "empty").mkdir()
-    refused(purify_arguments(tmp_path / "empty", "--local", "--resume"), "is not a run folder")
+    refused(
+        purify_arguments(tmp_path / "empty", "--local", "--resume"), "is not a run folder", code=2
+    )
     assert not [*(tmp_path / "empty").iterdir()]
 
 

@@ -11,11 +11,11 @@ from tests.cli.toy_images import run, truncated
 
 
 def test_a_missing_data_folder_is_named(purify_refused, tmp_path):
-    purify_refused(["--data", tmp_path / "none"], tmp_path / "none", "does not exist", code=1)
+    purify_refused(["--data", tmp_path / "none"], tmp_path / "none", "does not exist", code=2)
 
 
 def test_a_pattern_that_matches_nothing_is_named(purify_refused, tmp_path):
-    purify_refused(["--data", tmp_path / "train-*.tar"], "train-*.tar", code=1)
+    purify_refused(["--data", tmp_path / "train-*.tar"], "train-*.tar", code=2)
 
 
 def test_an_empty_data_folder_is_refused(purify_refused, tmp_path):

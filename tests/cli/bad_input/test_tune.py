@@ -79,11 +79,11 @@ def test_a_search_table_is_checked_like_an_option(tune_refused, tmp_path):
 def test_a_folder_with_other_files_is_not_changed(refused, case, pictures, tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     arguments = ["tune", "--encoder", "tiny_resnet", "--teacher", str(case / "teacher.pth")]
-    refused([*arguments, "--data", str(pictures), "--out", str(tmp_path)], "thesis.tex")
+    refused([*arguments, "--data", str(pictures), "--out", str(tmp_path)], "thesis.tex", code=2)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
 def test_a_bucket_that_does_not_exist_is_named_before_any_work(refused, case, pictures, bucket):
     missing = f"{bucket}-missing"
     arguments = ["tune", "--encoder", "tiny_resnet", "--teacher", str(case / "teacher.pth")]
-    refused([*arguments, "--data", str(pictures), "--out", f"{missing}/study"], missing, code=1)
+    refused([*arguments, "--data", str(pictures), "--out", f"{missing}/study"], missing, code=2)
