@@ -19,6 +19,8 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from mimic_ray.base.text import count, plain
+
 _EMPTY = inspect.Parameter.empty
 
 
@@ -83,7 +85,39 @@ def configured(member: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
     return update_wrapper(partial(member, **settings), member) if settings else member
 
 
+# pydantic's types of errors in our words; the names in braces are those of its context.
+_WORDS = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be an integer"),
+    "int_parsing_size": "must be a smaller integer",
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
+    "finite_number": "must be a finite number",
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+    "string_type": "must be text",
+    "literal_error": "must be {expected}",
+    **dict.fromkeys(("tuple_type", "list_type"), "must be a list"),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "must be a table"),
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be {le} or less",
+    "missing": "is missing",
+    "json_invalid": "is not valid JSON",
+}
+
+
+def in_words(problem: Mapping[str, Any]) -> str:
+    """What is wrong, of one entry of `ValidationError.errors()`: "must be an integer"."""
+    context = problem.get("ctx", {})
+    if problem["type"] == "too_short":
+        return f"must have {count(context['min_length'], 'entry', 'entries')} or more"
+    if words := _WORDS.get(problem["type"]):
+        return words.format(**context).replace("'", "")
+    message = str(problem["msg"]).replace("Input should be", "must be")
+    return message[0].lower() + message[1:]
+
+
 def sentence(problem: Mapping[str, Any], where: str) -> str:
     """One entry of `ValidationError.errors()` as "where = value: what is wrong"."""
-    message = str(problem["msg"])
-    return f"{where} = {problem['input']!r}: {message[0].lower()}{message[1:]}"
+    if problem["type"] == "missing":
+        return f"{where} {in_words(problem)}"
+    return f"{where} = {plain(repr(problem['input']))}: {in_words(problem)}"

@@ -146,7 +146,9 @@ class Registry(Generic[T]):
 
     def unknown(self, name: str) -> UnknownNameError:
         """The error for a name that is not in this registry."""
-        hint = "Name one of your own as file.py:NAME." if self._user_form else ""
+        hint = f"Built in: {', '.join(self._members)}."
+        if self._user_form:
+            hint += " Name one of your own as file.py:NAME."
         return UnknownNameError(self.kind, name, near_names(name, self._members), hint)
 
     def description(self, name: str) -> str:

@@ -116,7 +116,9 @@ def _timm_name(name: str) -> str:
     if timm_family.supports(timm_name):
         return timm_name
     known = [*names(), *timm_family.names(tagged="." in name)]
-    raise UnknownNameError("encoder", name, _likely(name, known), HINT)
+    near = _likely(name, known)
+    built_in = "" if near else f"Built in: {', '.join(names())}. "
+    raise UnknownNameError("encoder", name, near, built_in + HINT)
 
 
 def _likely(name: str, known: list[str]) -> list[str]:

@@ -21,6 +21,9 @@ from mimic_ray.method.estimators.estimator_registry import ESTIMATORS
 from mimic_ray.method.losses.weighted_terms import uses_second_view, weighted_terms
 from mimic_ray.method.recipe_tables import Estimators, Loss, Perturbations
 
+# Random numbers are made of int64 keys: see base/seeds.py.
+LARGEST_SEED = 2**63 - 1
+
 Basis = Literal["pixel", "fourier", "coarse", "patch"]
 
 
@@ -186,7 +189,7 @@ class Training(FrozenModel):
     precision: Annotated[
         Precision, setting("auto: bf16 where the hardware supports it, else fp32.")
     ] = "auto"
-    seed: Annotated[int, setting("Decides everything that is random.", ge=0)] = 0
+    seed: Annotated[int, setting("Decides everything that is random.", ge=0, le=LARGEST_SEED)] = 0
     accumulate: Annotated[
         int,
         setting(

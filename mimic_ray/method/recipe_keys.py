@@ -180,23 +180,41 @@ def _bounds(field: FieldInfo) -> str:
     )
 
 
-def _near_keys(key: str) -> list[str]:
-    """The dotted keys and tables that `key` was probably meant to be, nearest first."""
+def near_keys(key: str) -> list[str]:
+    """The dotted keys that `key` was probably meant to be, nearest first."""
     # Keys of estimators last: they share many names with the sections.
     keys = sorted(known_keys(), key=lambda name: name.startswith("estimators."))
-    known = {name: [name] for name in [*keys, *{key.rpartition(".")[0] for key in keys}]}
+    table, _, last = key.rpartition(".")
+    inside = {k.rpartition(".")[2]: k for k in keys if k.rpartition(".")[0] == table}
+    if near := near_names(last, inside):  # the table is right
+        return [inside[name] for name in near]
+    known = {name: [name] for name in keys}
     for name in keys if "." not in key else []:
         known.setdefault(name.rpartition(".")[2], []).append(name)
     near = [key] if key in known else near_names(key, known)
     return [name for each in near for name in known[each]][:3]
 
 
+def _near_tables(name: str) -> list[str]:
+    """The tables that `name` was probably meant to be, such as `loss.clone`, nearest first."""
+    tables = dict.fromkeys(key.rpartition(".")[0] for key in known_keys())
+    sections = dict.fromkeys(table.partition(".")[0] for table in tables)
+    return near_names(name, {**sections, **tables})
+
+
+def _advice(key: str, value: Any) -> str:
+    """What was probably meant: a table only where a table was given."""
+    if near := _near_tables(key) if isinstance(value, Mapping) else near_keys(key):
+        return f" (did you mean {' or '.join(near)}?)"
+    if tables := _near_tables(key):
+        return f" (the keys of the table {tables[0]} begin with {tables[0]}.)"
+    return ""
+
+
 def _sentence(problem: Mapping[str, Any]) -> str:
     where = ".".join(str(part) for part in problem["loc"]) or "recipe"
     if problem["type"] in ("extra_forbidden", UNKNOWN_MEMBER):
-        near = _near_keys(where)
-        advice = f" (did you mean {' or '.join(near)}?)" if near else ""
-        return f'there is no key "{plain(where)}"{advice}'
+        return f'there is no key "{plain(where)}"{_advice(where, problem["input"])}'
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
     return sentence(problem, where)

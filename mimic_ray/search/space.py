@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from mimic_ray.base.errors import RecipeError, option
-from mimic_ray.base.text import near_names, plain
+from mimic_ray.base.text import plain
 from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.recipe_keys import (
     is_known_key,
     join_key,
-    known_keys,
+    near_keys,
     parse_recipe,
     read_key,
     set_key,
@@ -195,7 +195,7 @@ def parse_dimension(key: str, text: str) -> Dimension:
     """`loguniform(1e-4, 1e-2)` for a recipe key. Raises RecipeError with the way to write it."""
     typed, key = key.strip(), whole_key(key.strip())
     if not is_known_key(key):
-        near = near_names(key, known_keys())
+        near = near_keys(typed)
         advice = f" (did you mean {' or '.join(near)}?)" if near else ""
         raise RecipeError("search", [f'there is no key "{plain(typed)}"{advice}'])
     form = _FORM.fullmatch(text)

@@ -36,7 +36,7 @@ from mimic_ray.execution.distill_job import DistillJob, Outcome
 from mimic_ray.execution.lifecycle import begin_run, continue_run, note_end, withdraw
 from mimic_ray.execution.training_control import LocalControl
 from mimic_ray.execution.worker import train
-from mimic_ray.method.recipe import Recipe, check_recipe, user_members
+from mimic_ray.method.recipe import LARGEST_SEED, Recipe, check_recipe, user_members
 from mimic_ray.store.checksums import check_sums
 from mimic_ray.store.progress_file import end_progress
 from mimic_ray.store.recipe_file import load_recipe
@@ -132,6 +132,8 @@ def purify(
     settings = list(settings)
     command = command or python_call(purify, locals())
     resources = resources or Resources()
+    if seed is not None and not 0 <= seed <= LARGEST_SEED:
+        raise UsageError(f"{option('seed', seed)} must be between 0 and {LARGEST_SEED}.")
     overrides = [*settings, *([f"training.seed={seed}"] if seed is not None else [])]
     side = encoder_registry.input_size(encoder) if recipe == "auto" else None
     resolved = load_recipe(recipe, overrides, side)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import pytest
 from pydantic import ValidationError
 
-from mimic_ray.base.member_settings import configured, setting, settings_model, validated
+from mimic_ray.base.member_settings import configured, sentence, setting, settings_model, validated
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,6 +67,26 @@ def test_values_are_converted_to_the_declared_type_or_that_of_the_default():
 def test_other_values_and_names_are_refused(member, settings):
     with pytest.raises(ValidationError):
         validated(member, settings)
+
+
+@pytest.mark.parametrize(
+    ("member", "settings", "said"),
+    [
+        (stripes, {"period": 1}, "period = 1: must be 2 or more"),
+        (stripes, {"period": "wide"}, "period = 'wide': must be an integer"),
+        (stripes, {"period": 2.5}, "period = 2.5: must be an integer"),
+        (stripes, {"axis": "z"}, "axis = 'z': must be x or y"),
+        (stripes, {"bright": "no!"}, "bright = 'no!': must be true or false"),
+        (Plain, {"rate": float("nan")}, "rate = nan: must be a finite number"),
+        (Plain, {"rate": "fast"}, "rate = 'fast': must be a number"),
+        (Plain, {}, "rate is missing"),
+    ],
+)
+def test_a_refused_value_is_one_phrase_in_our_words(member, settings, said):
+    with pytest.raises(ValidationError) as caught:
+        validated(member, settings)
+    (problem,) = caught.value.errors()
+    assert sentence(problem, problem["loc"][0]) == said
 
 
 def test_a_function_without_settings_is_returned_unchanged():

@@ -33,18 +33,56 @@ def test_all_mistakes_come_at_once_with_near_names():
 @pytest.mark.parametrize(
     ("key", "near"),
     [
-        ("training.stepz", "training.steps"),
-        ("trainnig", "training"),
+        ("training.stepz", r"training.steps\?"),
         ("steps", "training.steps"),
         ("learningrate", "training.learning_rate"),
         ("perturbations.pach.probability", "perturbations.patch"),
+        ("trainnig.batch", "training"),
+        ("loss.clon", "loss.clone"),
     ],
 )
 def test_an_unknown_key_brings_the_near_one(key, near):
     content = {}
     set_key(content, key, 5)
-    with pytest.raises(RecipeError, match=f"did you mean {near}"):
+    with pytest.raises(RecipeError, match=rf"did you mean {near}( or |\?\)|\))"):
         parse_recipe(content)
+
+
+@pytest.mark.parametrize("key", ["trainnig", "view.s", "training.step", "adversary.slot", "los"])
+def test_a_table_is_never_offered_for_a_key(key):
+    tables = {known.rpartition(".")[0] for known in known_keys()}
+    tables |= {table.partition(".")[0] for table in tables}
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe({key: 5})
+    (problem,) = caught.value.problems
+    offered = problem.partition("did you mean ")[2].removesuffix("?)").split(" or ")
+    assert not tables & {*offered}, problem
+
+
+def test_a_key_that_is_only_like_a_table_says_how_its_keys_begin():
+    with pytest.raises(
+        RecipeError, match=r'"view" \(the keys of the table views begin with views\.\)'
+    ):
+        parse_recipe({"view": 5})
+
+
+@pytest.mark.parametrize("value", [None, True, 1.5, -1, 1e400, "text", [], ["text"], {"a": 1}, 7])
+def test_what_is_wrong_with_a_value_is_said_in_our_words(value):
+    """Every key, with values of every type of TOML and beyond its bounds."""
+    refused = 0
+    for key in known_keys():
+        content = {}
+        set_key(content, key, value)
+        try:
+            parse_recipe(content)
+        except RecipeError as error:
+            refused += 1
+            for problem in error.problems:
+                words = problem.partition(": ")[2] or problem
+                assert "nput" not in words, problem
+                assert "should" not in words, problem
+                assert "valid" not in words, problem
+    assert refused > 3
 
 
 @pytest.mark.parametrize(

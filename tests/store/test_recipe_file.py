@@ -59,6 +59,48 @@ def test_a_key_without_its_section_brings_the_whole_key():
     assert caught.value.message.startswith('settings="steps=5"')
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            ["training.batch=8", "training.steps=0", "views.shift=0.1"],
+            '--set "training.steps=0": training.steps = 0: must be 1 or more',
+        ),
+        (
+            ["training.stepz=1", "training.batch=8", "training.seed=-1"],
+            '--set "training.stepz=1": there is no key "training.stepz" (did you mean '
+            'training.steps?); --set "training.seed=-1": training.seed = -1: must be 0 or more',
+        ),
+        (
+            ["training.steps=9", "training.batch=4", "loss.clone=1", "training.accumulate=5"],
+            '--set "training.batch=4" and --set "training.accumulate=5": training.accumulate = 5 '
+            "parts of training.batch = 4 images: some would be empty",
+        ),
+        (
+            ["training.batch=8", "training.steps.more=1", "views.shift=0.1"],
+            '--set "training.steps.more=1": "steps" is a value, not a table',
+        ),
+    ],
+)
+def test_only_the_settings_at_fault_are_named(tmp_path, settings, said):
+    path = tmp_path / "mine.toml"
+    path.write_text("[training]\nsteps = 7\n")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(str(path), settings)
+    assert caught.value.for_command_line() == said
+
+
+def test_a_setting_that_mends_another_is_not_named():
+    mends = ["training.accumulate=2", "loss.contrastive=1", "loss.contrastive.negatives=local"]
+    for place in range(4):
+        settings = [*mends[:place], "training.steps=0", *mends[place:]]
+        with pytest.raises(RecipeError) as caught:
+            load_recipe("default", settings)
+        assert caught.value.message == (
+            'settings="training.steps=0": training.steps = 0: must be 1 or more'
+        )
+
+
 def test_a_mistake_names_the_file_or_the_settings_wherever_it_is(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("[training]\nstepz = 7\n")

@@ -13,6 +13,8 @@ import pytest
         (["--set", "training.steps"], ["training.steps", "KEY=VALUE"]),
         (["--set", "training.steps=many"], ["training.steps"]),
         (["--set", "training.steps=0"], ["training.steps"]),
+        (["--seed", "-1"], ["error: --seed -1 must be"]),
+        (["--seed", str(2**63)], ["error: --seed 9223372036854775808 must be"]),
         (["--recipe", "defualt"], ['"defualt"', "default"]),
         (["--recipe", "none.toml"], ["none.toml"]),
         (["--local", "--workers", "2"], ["--local", "--workers"]),
