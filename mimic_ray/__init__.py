@@ -1,4 +1,4 @@
-"""mimic-ray: removes backdoors from image encoders (MIMIC, arXiv 2406.03508).
+"""mimic-ray: weakens or removes backdoors in image encoders (MIMIC, arXiv 2406.03508).
 
 A pretrained image encoder from an untrusted source may contain a backdoor: images with a small
 trigger get the feature of a class that the attacker chose, and every classifier built on the

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from mimic_ray.base.errors import (
@@ -55,7 +56,20 @@ def require_empty(folder: Path) -> Path:
         raise WrongFolderError(
             f"{folder} is not an empty folder: set {option('out')} to a new or empty one."
         )
+    require_creatable(folder)
     return folder
+
+
+def require_creatable(folder: Path) -> None:
+    """Raises WrongFolderError if `folder` can neither be made nor be written to; leaves nothing."""
+    try:
+        above = next(path for path in (folder, *folder.parents) if path.exists())
+        with disk_errors(folder / "x"):
+            Path(mkdtemp(prefix=f".mimic-ray{_TEMPORARY}", dir=above)).rmdir()
+    except OSError as error:
+        raise WrongFolderError(
+            f"{folder} cannot be created ({error.strerror}): set {option('out')} to another folder."
+        ) from error
 
 
 @contextmanager

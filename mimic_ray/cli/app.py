@@ -99,7 +99,7 @@ def options(
         ),
     ] = False,
 ) -> None:
-    """Remove backdoors from image encoders, with a suspect checkpoint and clean images."""
+    """Weaken or remove backdoors in image encoders, with a suspect checkpoint and clean images."""
     console.mode.debug, console.mode.quiet = debug, quiet
 
 

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
+from rich.console import Group
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from mimic_ray.base.text import count
 
@@ -19,9 +21,15 @@ def inspection_table(found: Inspection) -> Table:
     """Rows: file, checksum, tensors, other contents, fitting encoders, safety."""
     table = Table.grid(padding=(0, 2))
     for word, lines in _rows(found):
-        # Keys in the file may look like markup.
-        table.add_row(f"[bold]{word}[/]", escape("\n".join(lines)))
+        table.add_row(f"[bold]{word}[/]", Group(*map(_indented, lines)))
     return table
+
+
+def _indented(line: str) -> Padding:
+    """The line, whose continuations are indented as its beginning where it is wrapped."""
+    text = line.lstrip(" ")
+    # Text, because keys in the file may look like markup.
+    return Padding(Text(text), (0, 0, 0, len(line) - len(text)))
 
 
 def _rows(found: Inspection) -> Iterator[tuple[str, list[str]]]:

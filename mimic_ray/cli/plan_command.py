@@ -8,7 +8,7 @@ import typer
 
 from mimic_ray.cli import console, options
 
-_GPUS = "a100, a100_40, h100, h200, l4, a10g, t4, v100 or rtx4090."
+_GPUS = "a100, a100_40, h100, h200, l4, l40s, a10g, t4, v100 or rtx4090."
 _SCALE, _LOADER = "Scale", "Loader"
 
 

@@ -60,14 +60,24 @@ def open_labelled(
     source = open_some(location, limit)
     if source.labels is None:
         raise DataError(
-            f"{source.location} has no labels: give shards with .cls members, one folder per "
-            "class, or an npz file with y."
+            f"{source.location} has no labels{_lone_labels(source.location)}: give a folder that "
+            "has a sub-folder for each class and all images in these (cat/1.jpg, dog/2.jpg), .tar "
+            "shards with a .cls member for each image, or an npz file with y."
         )
     # Without broken images, because a replacement would count another image twice.
     pixels = open_pixels(source, side, progress=progress).without_broken(progress)
     labels = torch.tensor(source.labels, dtype=torch.int64)[torch.as_tensor(pixels.source_rows)]
     keys = [source.keys[index] for index in pixels.source_rows]
     return Labelled(source.location, source.fingerprint, keys, pixels, labels, source.classes)
+
+
+def _lone_labels(location: str) -> str:
+    """Names a .cls file beside the images of a folder, which its owner takes for a label."""
+    folder = Path(location)
+    found = next(folder.rglob("*.cls"), None) if folder.is_dir() else None
+    if found is None:
+        return ""
+    return f" ({plain(found.name)} is not read: .cls counts in .tar shards only)"
 
 
 def open_some(location: str | Path, limit: int | None) -> ImageSource:

@@ -57,6 +57,8 @@ HARDWARE = {
         _gpu("h200", 141, 989.4, 66.9, 4800, 450, 50),
         # NVIDIA L4 Tensor Core GPU data sheet: 242 with sparsity; PCIe 4.0 x16.
         _gpu("l4", 24, 121, 30.3, 300, 32, 3.125),
+        # NVIDIA L40S data sheet: 733 with sparsity; PCIe 4.0 x16.
+        _gpu("l40s", 48, 362, 91.6, 864, 32, 3.125),
         # NVIDIA A10G data sheet for AWS G5 (not the A10, which has 125 in bf16); PCIe 4.0 x16.
         _gpu("a10g", 24, 70, 35, 600, 32, 3.125),
         # NVIDIA T4 Tensor Core GPU data sheet; PCIe 3.0 x16.

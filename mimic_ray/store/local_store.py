@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from mimic_ray.base import files
 from mimic_ray.base.errors import WrongFolderError, option
 from mimic_ray.store.run_folder import UNFINISHED
 
@@ -30,8 +31,9 @@ class LocalStore:
         return self.folder / name
 
     def names(self) -> list[str]:
-        """Raises WrongFolderError if there is a file instead of a folder."""
+        """Raises WrongFolderError for a file instead of a folder, and one that cannot be made."""
         if not self.folder.exists():
+            files.require_creatable(self.folder)
             return []
         if not self.folder.is_dir():
             raise WrongFolderError(

@@ -96,7 +96,7 @@ def plan(
     Args:
         encoder: Architecture, as for `purify`.
         gpus: Number of GPUs, one worker each.
-        gpu: a100, a100_40, h100, h200, l4, a10g, t4, v100 or rtx4090.
+        gpu: a100, a100_40, h100, h200, l4, l40s, a10g, t4, v100 or rtx4090.
         images: Number of clean images.
         epochs: Passes over them.
         batch: Images per GPU and step. 0: the largest power of two up to 128 that fits.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
 from mimic_ray.base import files
-from mimic_ray.base.errors import DiskError, DiskFullError, MimicError
+from mimic_ray.base.errors import DiskError, DiskFullError, MimicError, WrongFolderError
 
 
 def failing(number):
@@ -87,3 +88,19 @@ def test_make_folder_makes_every_folder_above_durable(tmp_path, monkeypatch):
     assert synced == [tmp_path, tmp_path / "a"]
     files.make_folder(tmp_path / "a" / "b")
     assert len(synced) == 2
+
+
+@pytest.mark.parametrize("out", ["/proc/x/run", "{file}/run", "{file}/a/b", "{long}"])
+def test_a_folder_that_cannot_be_made_is_refused_and_nothing_is_left(tmp_path, out):
+    file = tmp_path / "file"
+    file.write_text("x")
+    folder = Path(out.format(file=file, long=tmp_path / ("x" * 300)))
+    with pytest.raises(WrongFolderError, match=r"cannot be created \(.+\): set out= to another"):
+        files.require_creatable(folder)
+    assert [*tmp_path.iterdir()] == [file]
+
+
+def test_a_folder_that_can_be_made_is_not_made(tmp_path):
+    files.require_creatable(tmp_path / "a" / "b")
+    files.require_creatable(tmp_path)
+    assert [*tmp_path.iterdir()] == []

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shlex
 
 import pytest
 
 from mimic_ray.cli.app import main
+from mimic_ray.cli.cluster_render_command import _GPUS
 from mimic_ray.cluster_files.cluster_spec import ClusterSpec
+from mimic_ray.cluster_files.machines import CLOUDS
 from tests.cli.test_cluster_command import run
 from tests.cluster_files.cluster_examples import FILES, FOLDER
 
@@ -57,3 +60,8 @@ def test_every_setting_of_a_cluster_is_an_option(capsys):
     for field in dataclasses.fields(ClusterSpec):
         if field.name != "job":
             assert f"--{field.name.replace('_', '-')}" in text
+
+
+def test_the_help_names_the_gpus_of_the_table():
+    named = re.findall(r"[a-z0-9_]+", _GPUS.partition(": ")[2].replace(" or ", " "))
+    assert sorted(named) == sorted({gpu for machines in CLOUDS.values() for gpu in machines})

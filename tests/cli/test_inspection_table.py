@@ -41,3 +41,15 @@ def test_long_lists_are_cut():
     text = shown(replace(FOUND, groups=groups))
     assert "and 14 more" in text
     assert "group6" not in text
+
+
+def test_a_long_note_is_indented_as_a_whole():
+    note = "the position embedding was resized from 14 x 14 to 24 x 24 patches"
+    screen = Console(width=48, record=True, file=StringIO())
+    screen.print(inspection_table(replace(FOUND, fits=[replace(FITS, notes=[note])])))
+    lines = [line.rstrip() for line in screen.export_text().splitlines()]
+    first = next(number for number, line in enumerate(lines) if "the position" in line)
+    last = next(number for number, line in enumerate(lines) if "patches" in line)
+    assert last > first
+    indents = {len(line) - len(line.lstrip()) for line in lines[first : last + 1]}
+    assert indents == {len("tensors  ") + 2}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from mimic_ray.cli.app import main
+from mimic_ray.cli.plan_command import _GPUS
 from mimic_ray.cli.plan_table import as_options
+from mimic_ray.planning.hardware import HARDWARE
 
 SMALL = ["plan", "--encoder", "tiny_resnet", "--images", "4096", "--epochs", "10"]
 
@@ -151,3 +154,7 @@ def test_the_teacher_runs_once_on_fixed_views_if_a_run_caches_its_outputs(capsys
     assert plan(capsys, "--batch", "64")["cached_views"] == 0
     assert plan(capsys, *fixed, "--gpus", "2")["cached_views"] == 0  # several workers do not cache
     assert plan(capsys, *fixed, "--epochs", "1")["cached_views"] == 0  # too short to pay
+
+
+def test_the_help_names_the_gpus_of_the_table():
+    assert sorted(re.findall(r"[a-z0-9_]+", _GPUS.replace(" or ", " "))) == sorted(HARDWARE)

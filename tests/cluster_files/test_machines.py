@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from mimic_ray.base.errors import UnknownNameError, UsageError
-from mimic_ray.cluster_files.machines import AWS, HEADS, choose
+from mimic_ray.cluster_files.machines import AWS, CLOUDS, HEADS, choose
+from mimic_ray.planning.hardware import HARDWARE
 
 
 def test_the_smallest_machine_with_enough_gpus_is_chosen_else_the_largest():
@@ -24,6 +25,12 @@ def test_a_gpu_that_the_cloud_does_not_have_is_refused_with_those_it_has():
         choose("aws", "a10", 1, None)
     with pytest.raises(UsageError, match="AWS has l4 by 1, 4, 8 in a node"):
         choose("aws", "l4", 1, 3)
+
+
+def test_every_gpu_of_a_cluster_file_can_be_planned_for():
+    names = {gpu for machines in CLOUDS.values() for gpu in machines}
+    assert names <= HARDWARE.keys()
+    assert HARDWARE.keys() - names == {"rtx4090"}  # no cloud rents it
 
 
 def test_aws_machines_equal_those_of_the_ec2_api():

@@ -55,3 +55,16 @@ def test_images_without_labels_are_refused_with_advice(tmp_path):
     np.savez(tmp_path / "images.npz", x=np.zeros((3, 8, 8, 3), np.uint8))
     with pytest.raises(DataError, match="has no labels"):
         open_labelled(tmp_path / "images.npz", 8)
+
+
+def test_labels_beside_the_images_of_a_folder_are_explained(tmp_path):
+    Image.new("RGB", (32, 32)).save(tmp_path / "1.jpg")
+    (tmp_path / "1.cls").write_text("3")
+    with pytest.raises(DataError) as caught:
+        open_labelled(tmp_path, 32)
+    assert "(1.cls is not read: .cls counts in .tar shards only)" in caught.value.message
+    assert "a sub-folder for each class" in caught.value.message
+    assert "cat/1.jpg, dog/2.jpg" in caught.value.message
+    (tmp_path / "1.cls").unlink()
+    with pytest.raises(DataError, match=r"has no labels: give a folder"):
+        open_labelled(tmp_path, 32)

@@ -38,6 +38,15 @@ def test_an_out_that_is_a_file_is_not_changed(refused, purify_arguments, tmp_pat
     assert (tmp_path / "file").read_text() == "x"
 
 
+@pytest.mark.parametrize("command", ["purify", "tune", "profile"])
+def test_a_folder_that_cannot_be_created_is_named_before_the_disk_is_measured(
+    refused, purify_arguments, command
+):
+    words = [command, *purify_arguments("/proc/x/run")[1:]]
+    words = words[: words.index("--set")]
+    refused(words, "/proc/x/run cannot be created", "set --out to another folder", code=2)
+
+
 def test_resume_with_other_images_is_refused(refused, purify_arguments, finished, case, tmp_path):
     images = shutil.copytree(case / "images", tmp_path / "images")
     (images / "000.png").write_bytes((images / "001.png").read_bytes())
