@@ -71,6 +71,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _no_lines_of_progress() -> Iterator[None]:
+    """Most tests compare all that a command says; those of the lines set their own interval."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MIMIC_RAY_PROGRESS_S", "inf")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _one_reader_process() -> Iterator[None]:
     """The process that reads torch files starts with the first of them and serves all tests."""
     from mimic_ray.encoders.checkpoint import sandbox

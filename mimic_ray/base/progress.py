@@ -29,5 +29,20 @@ class Progress:
 ProgressCallback = Callable[[Progress], None]
 
 
+def starting(on_progress: ProgressCallback) -> ProgressCallback:
+    """Reports the phase "start" now, and its end before the first other phase."""
+    on_progress(Progress("start", 0, 1))
+    started = False
+
+    def report(progress: Progress) -> None:
+        nonlocal started
+        if not started:
+            started = True
+            on_progress(Progress("start", 1, 1))
+        on_progress(progress)
+
+    return report
+
+
 def ignore_progress(progress: Progress) -> None:
     """The default `on_progress`: displays nothing."""

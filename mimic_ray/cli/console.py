@@ -1,7 +1,8 @@
 """Output and exit codes of commands: results on stdout, everything else on stderr.
 
-An error is one sentence on stderr and an exit code (listed in `base/errors.py`). With `--json` it
-is also an object on stdout: {"error": {"kind", "message", "exit_code"}}.
+An error is one sentence on stderr and an exit code (listed in `base/errors.py`). A stop that the
+user asked for is one sentence without the word "error". With `--json` either is also an object on
+stdout: {"error": {"kind", "message", "exit_code"}}.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from mimic_ray.base.errors import INTERRUPTED, MimicError
+from mimic_ray.base.errors import INTERRUPTED, MimicError, StoppedError, UsageError
 from mimic_ray.base.progress import ProgressCallback, ignore_progress
 
 
@@ -29,6 +30,8 @@ class _Console(Console):
         # Rich would exit with 1; see quiet_exit.
         raise BrokenPipeError
 
+
+_INTERVAL = "MIMIC_RAY_PROGRESS_S"
 
 out = _Console(highlight=False)
 err = _Console(stderr=True, highlight=False)
@@ -60,7 +63,7 @@ def is_interactive() -> bool:
 
 @contextmanager
 def progress() -> Iterator[ProgressCallback]:
-    """Yields the `on_progress` of a command: bars on a terminal, lines in a job, else no output."""
+    """Yields the `on_progress` of a command: bars on a terminal, elsewhere lines on stderr."""
     from mimic_ray.report.progress_display import progress_bars, progress_lines
 
     if mode.quiet:
@@ -69,8 +72,24 @@ def progress() -> Iterator[ProgressCallback]:
         with progress_bars(err) as on_progress:
             yield on_progress
     else:
-        # Set in jobs, see workflows/submit.py.
-        yield progress_lines(err, float(os.environ.get("MIMIC_RAY_PROGRESS_S") or "inf"))
+        yield progress_lines(err, line_interval_s())
+
+
+def line_interval_s() -> float:
+    """Seconds between two lines of progress where there is no terminal; infinity for none.
+
+    Raises UsageError.
+    """
+    from mimic_ray.report.progress_display import LINE_EVERY_S
+
+    text = os.environ.get(_INTERVAL, "")
+    try:
+        seconds = float(text or LINE_EVERY_S)
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0:
+        raise UsageError(f'{_INTERVAL} is "{text}": set it to a number of seconds, or to inf.')
+    return seconds
 
 
 def print_json(content: Any) -> None:
@@ -89,7 +108,7 @@ def quiet_exit() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        _fail("KeyboardInterrupt", "Stopped by Ctrl-C.", INTERRUPTED)
+        _end("KeyboardInterrupt", "Stopped by Ctrl-C.", INTERRUPTED, asked_for=True)
     except BrokenPipeError:
         # Python would report the closed pipe again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -113,11 +132,16 @@ def reported_errors(arguments: Sequence[str]) -> Iterator[None]:
     except MimicError as error:
         if mode.debug:
             traceback.print_exc()
-        _fail(type(error).__name__, error.for_command_line(), error.exit_code)
+        _end(
+            type(error).__name__,
+            error.for_command_line(),
+            error.exit_code,
+            asked_for=isinstance(error, StoppedError),
+        )
     except Exception as error:
         if mode.debug:
             raise
-        _fail(
+        _end(
             type(error).__name__,
             f"Unexpected {type(error).__name__}: {error}. This is a bug in mimic-ray: run the same "
             "command with `mimic-ray --debug ...` and report what it prints.",
@@ -125,8 +149,9 @@ def reported_errors(arguments: Sequence[str]) -> Iterator[None]:
         )
 
 
-def _fail(kind: str, sentence: str, code: int) -> None:
-    err.print(f"[bold red]error:[/] {escape(sentence)}", soft_wrap=True)
+def _end(kind: str, sentence: str, code: int, *, asked_for: bool = False) -> None:
+    """Ends the process. What the user `asked_for`, a stop, is not called an error."""
+    err.print(("" if asked_for else "[bold red]error:[/] ") + escape(sentence), soft_wrap=True)
     if mode.json:
         print_json({"error": {"kind": kind, "message": sentence, "exit_code": code}})
     sys.exit(code)

@@ -1,11 +1,11 @@
-"""The progress of a search: a table on a terminal, elsewhere a line for each finished trial."""
+"""The progress of a search: a table on a terminal, elsewhere lines of text."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from math import nan
+from math import inf, nan
 from typing import TYPE_CHECKING
 
 from rich.console import Group
@@ -36,7 +36,7 @@ _WORDS = {"finished": "finished", "stopped": "stopped early", "failed": "failed"
 def shown_study() -> Iterator[Callable[[SearchProgress], None]]:
     """Yields a function that displays the progress of a search."""
     if not console.is_interactive():
-        yield _Lines().update
+        yield StudyLines(console.line_interval_s()).update
         return
     table = _LiveTable()
     try:
@@ -45,11 +45,16 @@ def shown_study() -> Iterator[Callable[[SearchProgress], None]]:
         table.close()
 
 
-class _Lines:
-    """For logs: one line for each trial when it has finished."""
+class StudyLines:
+    """For logs: a line for each trial when it has finished, and the state every `every_s` seconds.
 
-    def __init__(self) -> None:
+    The first state is printed at once, none with infinity.
+    """
+
+    def __init__(self, every_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._shown: set[str] | None = None
+        self._every_s, self._clock = every_s, clock
+        self._printed = -inf
 
     def update(self, progress: SearchProgress) -> None:
         if self._shown is None:  # finished before a resume
@@ -63,6 +68,23 @@ class _Lines:
                     f"trial {trial.number} {_WORDS[trial.status]} at step {trial.step}: {scores} "
                     f"({len(self._shown)} of {progress.planned}){why}"
                 )
+        now = self._clock()
+        if now - self._printed >= self._every_s < inf:
+            self._printed = now
+            console.note(_state(progress))
+
+
+def _state(progress: SearchProgress) -> str:
+    """One line: `Trials: 3 of 16 ended, 2 running (4: step 150 of 600, ...), about 5 min left`."""
+    text = f"Trials: {len(progress.ended)} of {progress.planned} ended"
+    if progress.running:
+        steps = ", ".join(
+            f"{run.number}: step {run.step:,} of {run.total_steps:,}"
+            for run in progress.running.values()
+        )
+        text += f", {len(progress.running)} running ({steps})"
+    left = progress.seconds_left()
+    return text if left is None else f"{text}, about {duration(left)} left"
 
 
 class _LiveTable:

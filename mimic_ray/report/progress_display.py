@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.progress import Progress as Bars
 
 from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.progress import Progress, ProgressCallback
+from mimic_ray.base.text import duration
 
 _PHASES = {
     "start": "Starting Ray",
@@ -26,15 +28,16 @@ _PHASES = {
     "silent": "No step for (s)",
 }
 _NOT_A_TERM = ("step", "learning_rate")
+LINE_EVERY_S = 30.0
 
 
 @checked_arguments
 @contextmanager
-def show_progress(every_s: float = 30.0) -> Iterator[ProgressCallback]:
+def show_progress(every_s: float = LINE_EVERY_S) -> Iterator[ProgressCallback]:
     """Displays the progress of the calls inside the block.
 
-    Bars on a terminal and in a notebook (which needs `ipywidgets`), elsewhere a line on stderr
-    every `every_s` seconds.
+    Bars on a terminal and in a notebook (which needs `ipywidgets`), elsewhere lines on stderr: at
+    the start and the end of each phase, and every `every_s` seconds.
 
     Example:
         with mimic_ray.show_progress() as on_progress:
@@ -73,15 +76,27 @@ def progress_bars(console: Console) -> Iterator[ProgressCallback]:
         yield on_progress
 
 
-def progress_lines(console: Console, every_s: float = float("inf")) -> ProgressCallback:
-    """A line for each phase and then every `every_s` seconds; none with infinity.
+def progress_lines(
+    console: Console,
+    every_s: float = LINE_EVERY_S,
+    clock: Callable[[], float] = time.monotonic,
+) -> ProgressCallback:
+    """A line at the start and the end of each phase, and one every `every_s` seconds between.
 
-    Always prints, once each time, that steps have stopped and that they continue.
+    None of these with infinity. Always prints, once each time, that steps have stopped and that
+    they continue.
     """
-    silent, phase, printed_at = False, "", 0.0
+    silent, printed_at = False, 0.0
+    phases: dict[str, _Phase] = {}
+
+    def print_line(progress: Progress, more: str = "") -> None:
+        name = _PHASES.get(progress.phase, progress.phase)
+        words = f"{name}: {progress.done:,} of {progress.total:,}"
+        text = ", ".join([words, *_numbers(progress), *([more] if more else [])])
+        console.print(text, markup=False, soft_wrap=True)
 
     def on_progress(progress: Progress) -> None:
-        nonlocal silent, phase, printed_at
+        nonlocal silent, printed_at
         if progress.phase == "silent":
             if bool(progress.done) != silent:
                 silent = bool(progress.done)
@@ -91,15 +106,37 @@ def progress_lines(console: Console, every_s: float = float("inf")) -> ProgressC
                     else "Steps continue."
                 )
             return
-        now = time.monotonic()
-        if every_s < float("inf") and (progress.phase != phase or now - printed_at >= every_s):
-            phase, printed_at = progress.phase, now
-            name = _PHASES.get(progress.phase, progress.phase)
-            words = f"{name}: {progress.done:,} of {progress.total:,}"
-            text = ", ".join([words, *_numbers(progress)])
-            console.print(text, markup=False, soft_wrap=True)
+        if every_s == float("inf"):
+            return
+        now, phase = clock(), phases.get(progress.phase)
+        if phase is None or progress.done < phase.newest:  # the first time, or again
+            phases[progress.phase] = _Phase(now, progress.done, progress.done)
+            printed_at = now
+            print_line(progress)
+            return
+        ends = progress.done >= progress.total > phase.newest
+        phase.newest = progress.done
+        if ends or now - printed_at >= every_s:
+            printed_at = now
+            print_line(progress, "" if ends else phase.time_left(now, progress.total))
 
     return on_progress
+
+
+@dataclass
+class _Phase:
+    """When a phase began, at what count, and the newest count."""
+
+    began: float
+    first: int
+    newest: int
+
+    def time_left(self, now: float, total: int) -> str:
+        """Estimated from the pace so far; "" before there is one."""
+        done, seconds = self.newest - self.first, now - self.began
+        if done <= 0 or seconds <= 0:
+            return ""
+        return f"about {duration((total - self.newest) * seconds / done)} left"
 
 
 def _numbers(progress: Progress) -> list[str]:

@@ -23,7 +23,7 @@ from mimic_ray.base.errors import (
     option,
 )
 from mimic_ray.base.locations import absolute
-from mimic_ray.base.progress import ProgressCallback, ignore_progress
+from mimic_ray.base.progress import ProgressCallback, ignore_progress, starting
 from mimic_ray.base.resources import Resources, check_resources, this_machine
 from mimic_ray.base.signals import StopRequests, stop_requests
 from mimic_ray.base.text import count, plain
@@ -224,7 +224,7 @@ def _train(
                     state,
                     resources=resources,
                     log=run.folder.worker_log,
-                    on_progress=on_progress,
+                    on_progress=starting(on_progress),
                     should_stop=lambda: requests.count,
                 )
     except (DataError, StorageError, UsageError, ResourceError) as error:

@@ -27,8 +27,6 @@ _VARIABLES = {
     "PYTHONUNBUFFERED": "1",
     # Time for the workers to write a checkpoint after "stop". Ray's default is 3 s.
     "RAY_JOB_STOP_WAIT_TIME_S": "120",
-    # A job has no terminal, so print a line every 30 s; see report/progress_display.py.
-    "MIMIC_RAY_PROGRESS_S": "30",
 }
 
 

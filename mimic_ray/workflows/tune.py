@@ -12,7 +12,7 @@ from pathlib import Path
 from mimic_ray.base import files, user_code
 from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.errors import RESUME_ADVICE, StoppedError
-from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
+from mimic_ray.base.progress import ProgressCallback, ignore_progress, starting
 from mimic_ray.base.resources import Resources
 from mimic_ray.base.signals import stop_requests
 from mimic_ray.data.image_source import ImageSource, open_images, require_batch
@@ -183,7 +183,7 @@ def _search(
     should_stop: Callable[[], int],
 ) -> None:
     """Prepares the shared inputs of the trials and runs the trials on Ray."""
-    on_progress(Progress("start", 0, 1))
+    on_progress = starting(on_progress)
     prepare = partial(prepare_search, with_absolute_paths(request), spec, loaded)
     log = study.folder.log
     with search_cluster(request.resources, log, on_progress, should_stop) as cluster:

@@ -97,7 +97,7 @@ def test_a_registered_attack_is_a_command_with_its_settings_as_options(tmp_path,
     assert record["losses"]["pixels"][0] > 0
 
     for more, sentence in (
-        (["--factor", "-1"], "attack scaled: factor = '-1': input should be greater than 0"),
+        (["--factor", "-1"], "attack scaled: factor = '-1': must be greater than 0"),
         (["--facter", "2"], 'There is no option "--facter". Did you mean --factor'),
         (["--treads", "2"], "Did you mean --threads"),
         (["--factor"], "--factor needs a value"),

@@ -61,7 +61,9 @@ def test_the_error_of_an_unknown_name_suggests_similar_names():
     with pytest.raises(UnknownNameError) as caught:
         Registry("pattern", TABLE).resolve("stripe")
     assert caught.value.near == ("stripes",)
-    assert str(caught.value) == 'There is no pattern "stripe". Did you mean stripes?'
+    assert str(caught.value) == (
+        'There is no pattern "stripe". Did you mean stripes? Built in: stripes, Steps.'
+    )
 
 
 def test_a_users_file_is_accepted_only_by_registries_with_a_user_form(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 
 from mimic_ray.base import errors
 from mimic_ray.base.errors import MimicError, UsageError, option
+from mimic_ray.base.progress import Progress
 from mimic_ray.cli import console
 from tests.cli.toy_images import run
 
@@ -74,7 +75,7 @@ def test_every_class_of_error_has_its_exit_code_one_sentence_and_an_object(fails
     assert fails(error, "--json") == CODES[name]
     shown = capsys.readouterr()
     sentence = error.for_command_line()
-    assert shown.err == f"error: {sentence}\n"
+    assert shown.err == ("" if name == "StoppedError" else "error: ") + f"{sentence}\n"
     assert json.loads(shown.out) == {
         "error": {"kind": name, "message": sentence, "exit_code": CODES[name]}
     }
@@ -101,7 +102,7 @@ def test_an_unexpected_error_is_reported_as_a_bug_and_ends_with_1(fails, capsys)
 def test_ctrl_c_ends_with_130(fails, capsys):
     assert fails(KeyboardInterrupt(), "--json") == 130
     shown = capsys.readouterr()
-    assert shown.err == "error: Stopped by Ctrl-C.\n"
+    assert shown.err == "Stopped by Ctrl-C.\n"
     assert json.loads(shown.out)["error"]["exit_code"] == 130
 
 
@@ -181,6 +182,34 @@ def test_quiet_suppresses_notes_and_progress_but_not_errors(monkeypatch, capsys)
     assert shown.err == "error: an error\n"
     assert run(["list"]) == 1
     assert "a note\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "printed"), [("", 2), ("0", 3), ("inf", 0)])
+def test_without_a_terminal_progress_is_lines_on_stderr(monkeypatch, capsys, text, printed):
+    def command(json: bool = False) -> None:  # noqa: ARG001 - an option
+        with console.progress() as on_progress:
+            for step in (1, 2, 3):
+                on_progress(Progress("distil", step, 3))
+        console.print_json({"step": 3})
+
+    monkeypatch.setattr("mimic_ray.cli.list_command.command", command)
+    monkeypatch.setenv("MIMIC_RAY_PROGRESS_S", text)
+    assert run(["list", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out) == {"step": 3}
+    assert shown.err.count("Distilling: ") == shown.err.count("\n") == printed
+
+
+@pytest.mark.parametrize("text", ["often", "-1", "nan"])
+def test_an_interval_that_is_no_number_of_seconds_is_refused(monkeypatch, capsys, text):
+    def command() -> None:
+        with console.progress():
+            raise AssertionError
+
+    monkeypatch.setattr("mimic_ray.cli.list_command.command", command)
+    monkeypatch.setenv("MIMIC_RAY_PROGRESS_S", text)
+    assert run(["list"]) == 2
+    assert f'MIMIC_RAY_PROGRESS_S is "{text}"' in capsys.readouterr().err
 
 
 def test_debug_shows_the_traceback(fails, capsys, monkeypatch):

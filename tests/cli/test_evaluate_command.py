@@ -118,8 +118,8 @@ def test_limits_keep_every_class(toy, command, capsys):
         (["reference={clean}", "--reference", "{other}"], 2, "rename the encoder"),
         (["{clean}", "--head", "mpl"], 2, "Did you mean mlp"),
         (["{clean}", "--trigger", "patch", "--target", "rde"], 2, "Did you mean red"),
-        (["{folder}"], 1, "run.json"),
-        (["{folder}/missing.pth"], 1, "missing.pth"),
+        (["{folder}"], 2, "run.json"),
+        (["{folder}/missing.pth"], 2, "missing.pth"),
     ],
 )
 def test_an_error_is_one_sentence(arguments, code, sentence, toy, command, capsys):

@@ -68,8 +68,8 @@ def test_a_set_is_built_described_and_verified_and_a_damaged_shard_is_named(
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
     [
-        (["build", "images", "--out", "full"], 1, "full is not an empty folder"),
-        (["build", "nowhere", "--out", "set"], 1, "nowhere does not exist"),
+        (["build", "images", "--out", "full"], 2, "full is not an empty folder"),
+        (["build", "nowhere", "--out", "set"], 2, "nowhere does not exist"),
         (["build", "images", "--out", "set", "--per-shard", "0"], 2, "--per-shard 0"),
         (["build", "images", "--out", "set", "--quality", "101"], 2, "--quality 101"),
         (["build", "images", "--out", "set", "--side", "0"], 2, "--side 0"),

@@ -9,7 +9,7 @@ from io import StringIO
 from rich.console import Console
 
 from mimic_ray.cli import console
-from mimic_ray.cli.study_table import shown_study, study_table
+from mimic_ray.cli.study_table import StudyLines, shown_study, study_table
 from mimic_ray.search.search_progress import SearchProgress
 from mimic_ray.search.trial import RunningTrial, Trial
 
@@ -55,4 +55,20 @@ def test_without_a_terminal_each_ended_trial_is_one_line(monkeypatch, capsys):
     assert lines == [
         "trial 0 finished at step 600: fidelity 0.800, suspicion 0.400 (1 of 2)",
         "trial 1 failed at step 600: fidelity 0.800, suspicion 0.400 (2 of 2): no [bold]luck",
+    ]
+
+
+def test_without_a_terminal_the_state_is_printed_at_the_start_and_at_the_interval(
+    monkeypatch, capsys
+):
+    monkeypatch.setattr(console, "err", Console(stderr=True, force_terminal=False, width=200))
+    seconds = iter([0, 10, 29, 31, 60, 61])
+    watch = StudyLines(30, lambda: next(seconds)).update
+    watch(SearchProgress(4, []))
+    for step in (1, 100, 150, 590, 595):
+        watch(SearchProgress(4, [], running={"a": RunningTrial("a", 2, {}, step, 600, 0.0)}))
+    assert capsys.readouterr().err.splitlines() == [
+        "Trials: 0 of 4 ended",
+        "Trials: 0 of 4 ended, 1 running (2: step 150 of 600)",
+        "Trials: 0 of 4 ended, 1 running (2: step 595 of 600)",
     ]

@@ -71,7 +71,7 @@ def test_whoever_asks_a_third_time_does_not_wait(runs, phase):
     ended = runs.run(out, signal=[signal.SIGINT, phase, 3])
     said = (runs.place / "log").read_text()
     assert ended.status == 130
-    assert said == "error: Stopped by Ctrl-C.\n"
+    assert said == "Stopped by Ctrl-C.\n"
     assert json.loads((out / "run.json").read_text())["status"] != "running"
     assert runs.damage(out) is None
 

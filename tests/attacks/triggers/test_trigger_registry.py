@@ -99,7 +99,7 @@ def test_settings_reach_a_function_of_a_users_file():
     assert (wide.add[0, 0, :8] == 0).all()
     assert (wide.add[0, 0, 8:16] == 0.1).all()
     assert (narrow.add[0, 0, 4:8] == 0.1).all()
-    with pytest.raises(UsageError, match="period = '0': input should be greater than or equal"):
+    with pytest.raises(UsageError, match="period = '0': must be 1 or more"):
         make_trigger("my_triggers.py:stripes:period=0", 32)
 
 

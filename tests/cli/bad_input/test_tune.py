@@ -33,7 +33,7 @@ def tune_refused(refused, case, pictures, tmp_path):
         (["--search", "loss.attention=loguniform(0,1)"], ["zero_or_loguniform"]),
         (["--search", "loss.attention=normal(0,1)"], ["none of uniform"]),
         (["--search", "loss.attention=choice()"], ["no value"]),
-        (["--search", "training.batch=int(1,8)"], ["training.batch", "greater than or equal to 2"]),
+        (["--search", "training.batch=int(1,8)"], ["training.batch", "must be 2 or more"]),
         (["--search", "student.start=choice(teacher,nobody)"], ["student.start"]),
         (["--only-these"], ["nothing to search"]),
         (["--set", "training.stepps=3"], ["training.steps"]),
