@@ -28,7 +28,7 @@ SELECTION = ("threshold", "floor", "scale")
 
 @dataclass(frozen=True)
 class TapScore:
-    """One tap. `untrained` is the score of the same network with random weights, in nats."""
+    """One tap. `untrained` is the score of the same network with random weights."""
 
     tap: str
     score: float
@@ -114,7 +114,7 @@ def estimate_settings(recipe: Recipe) -> dict[str, Any]:
 
 
 def select(scores: list[float], settings: MutualInformation) -> list[tuple[float, bool, float]]:
-    """Scores in nats -> (share, kept, weight) of each tap.
+    """Scores -> (share, kept, weight) of each tap.
 
     All scores 0 (an estimator that did not converge) gives equal shares instead of 0/0.
     """
@@ -140,7 +140,7 @@ def score_taps(
     seed: int,
     taps: Sequence[str] | None = None,
 ) -> list[float]:
-    """One forward pass per batch, then one estimate per tap (all if None), in nats."""
+    """One forward pass per batch, then one estimate per tap (all if None)."""
     taps = encoder.spec.taps if taps is None else taps
     if not estimator.needs_maps:
         nothing = torch.empty(0, 0)

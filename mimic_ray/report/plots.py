@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mimic_ray.base.text import plain
 from mimic_ray.evaluation.results import EvaluationRow, Proportion
+from mimic_ray.method.estimators.estimator_registry import score_unit
 from mimic_ray.method.mi_profile import Profile
 from mimic_ray.report.style import BLUE, GREEN, GREY, INK, ORANGE, figure, legend, save, title
 
@@ -28,7 +29,8 @@ def plot_profile(profile: Profile, path: Path) -> None:
     axes.set_xticks(range(count), [plain(tap.tap, 24) for tap in profile.taps])
     if count > 6:
         axes.tick_params(axis="x", labelrotation=35)
-    axes.set_ylabel("dependence score (nats)")
+    unit = score_unit(profile.estimator)
+    axes.set_ylabel(f"dependence score ({unit})" if unit else "dependence score")
     _headroom(axes)
     title(
         axes,

@@ -113,7 +113,7 @@ def plot_parallel(path: Path, trials: Sequence[Trial], chosen: Trial | None, ora
         for height, text in column.ends:
             below = height < 0.5
             axes.text(
-                position, height + (-0.03 if below else 0.03), text, fontsize=7, color="#5F6368",
+                position, height + (-0.03 if below else 0.03), text, fontsize=8, color="#5F6368",
                 ha="center", va="top" if below else "bottom",
             )  # fmt: skip
     axes.set_xticks(range(len(columns)), [_short(column.key) for column in columns], fontsize=8)
@@ -196,6 +196,7 @@ def plot_kept_layers(
         ["none" if not c else plain(names.get(c, f"all {c}"), 22) for c in counts],
         fontsize=8,
     )
+    axes.set_xlim(counts[0] - 0.5, counts[-1] + 0.5)
     axes.set_xlabel("layers in the attention term (none: the term is off)")
     _mark(axes, "Kept layers and scores", f"hollow: stopped early; {_BLIND}", oracle)
     _finish(drawing, handles, path)
@@ -289,7 +290,7 @@ def _with_direction(name: str) -> str:
 
 
 def _mark(axes: Axes, words: str, detail: str, oracle: bool) -> None:
-    title(axes, words, f"ORACLE STUDY, the trigger was known. {detail}" if oracle else detail)
+    title(axes, words, f"ORACLE STUDY, the trigger was known; {detail}" if oracle else detail)
 
 
 def _label(axes: Axes, x: float, y: float, text: str) -> None:

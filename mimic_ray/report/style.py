@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#9AA0A6"
 INK = "#202124"
 
+_TITLE_SIZE, _DETAIL_SIZE = 12, 9
+# Points left of the axes, for the labels of the y axis.
+_LEFT_MARGIN = 60
+
 
 def figure(width: float, height: float) -> tuple[Figure, Axes]:
     """An empty figure with one pair of axes; sizes in inches."""
@@ -41,18 +45,48 @@ def figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def title(axes: Axes, words: str, detail: str) -> None:
-    """A title above the axes, with one line of detail below the title."""
-    axes.set_title(words, loc="left", fontsize=12, fontweight="bold", color=INK, pad=22)
+    """A title above the axes and the detail below it, both wrapped to the width of the figure."""
+    above = _wrapped(axes, words, _TITLE_SIZE, bold=True)
+    below = _wrapped(axes, detail, _DETAIL_SIZE) if detail else []
+    pad = 10 + 12 * len(below)
+    axes.set_title(
+        "\n".join(above), loc="left", fontsize=_TITLE_SIZE, fontweight="bold", color=INK, pad=pad
+    )
     # In points, because an offset relative to the height would overlap the title in tall plots.
-    axes.annotate(
-        detail,
+    text = axes.annotate(
+        "\n".join(below),
         (0, 1),
         (0, 7),
         xycoords="axes fraction",
         textcoords="offset points",
-        fontsize=9,
+        fontsize=_DETAIL_SIZE,
         color="#5F6368",
     )
+    # A text wider than the axes would otherwise narrow them.
+    text.set_in_layout(False)
+
+
+def _wrapped(axes: Axes, words: str, size: float, *, bold: bool = False) -> list[str]:
+    """Lines that are at most as wide as the figure less its left margin."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    font = FontProperties(size=size, weight="bold" if bold else "normal")
+    figure_points = 72 * axes.get_figure().get_size_inches()[0]  # type: ignore[union-attr]
+
+    def fits(line: str) -> bool:
+        # A TextPath has the size of the text in points.
+        width: float = TextPath((0, 0), line, prop=font).get_extents().width
+        return width <= figure_points - _LEFT_MARGIN
+
+    lines: list[str] = []
+    for word in words.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and fits(longer):
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def legend(drawing: Figure, handles: Sequence[object]) -> None:

@@ -15,7 +15,7 @@ _ESTIMATE = b"mimic_ray.estimate"
 
 
 def write_profile(path: Path, profile: Profile) -> None:
-    """By rename. Columns: tap, score and untrained (nats), share, kept, weight."""
+    """By rename. Columns: tap, score, untrained (its score), share, kept, weight."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -41,7 +41,7 @@ def profile(
 ) -> Profile:
     """Scores how strongly each layer of an encoder depends on its feature.
 
-    The score, in nats, depends on the estimator and its settings. Compare layers of one network,
+    The score depends on the estimator and its settings. Compare layers of one network,
     and each layer with the same network untrained. Scores of different networks are not comparable.
 
     Args:

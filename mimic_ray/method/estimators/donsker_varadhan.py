@@ -34,6 +34,7 @@ class DonskerVaradhan:
     weight_decay: Annotated[float, setting("Of Adam.", ge=0)] = 1e-5
 
     needs_maps: ClassVar[bool] = True
+    unit: ClassVar[str] = "nats"
 
     def reduce(self, maps: Tensor) -> Tensor:
         """The whole map, flattened: the critic grows with it."""

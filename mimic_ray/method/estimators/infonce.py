@@ -36,6 +36,7 @@ class InfoNCE:
     ] = 1e-2
 
     needs_maps: ClassVar[bool] = True
+    unit: ClassVar[str] = "nats"
 
     def reduce(self, maps: Tensor) -> Tensor:
         side = min(self.pool, maps.shape[-1])

@@ -10,7 +10,7 @@ import torch
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import UsageError
 from mimic_ray.method.estimators import estimator_registry
-from mimic_ray.method.estimators.estimator_registry import ESTIMATORS
+from mimic_ray.method.estimators.estimator_registry import ESTIMATORS, score_unit
 from mimic_ray.method.mi_profile import estimate_settings, profile
 from mimic_ray.method.recipe_keys import known_keys, parse_recipe
 from tests.method.small import SIDE, make
@@ -95,3 +95,14 @@ def test_a_users_estimator_of_another_form_is_refused(tmp_path, code, words):
     file.write_text(code)
     with pytest.raises(UsageError, match=words):
         profiled({"mutual_information": {"estimator": f"{file}:mine"}})
+
+
+def test_only_scores_that_are_information_are_said_to_be_in_nats():
+    units = {name: score_unit(name) for name in ESTIMATORS}
+    assert units == {
+        "gaussian": "nats",
+        "infonce": "nats",
+        "donsker_varadhan": "nats",
+        "uniform": "",
+    }
+    assert score_unit("no_such_file.py:Mine") == ""
