@@ -76,11 +76,15 @@ def train(
     batch: int,
     schedule: Literal["one_cycle", "constant"] = "one_cycle",
     warmup: float = 0.1,
+    clip_norm: float | None = None,
     after_step: Callable[[], object] = lambda: None,
-) -> None:
-    """Minimises `loss`. The optimiser's own rates are the largest of the schedule.
+    enough: Callable[[], bool] = lambda: False,
+) -> int:
+    """Minimises `loss` and returns the steps taken, fewer than `steps` once `enough` is true.
 
-    Raises TrainingError at the first loss that is not finite, before a weight changes by it.
+    The optimiser's own rates are the largest of the schedule; `clip_norm` limits the length of the
+    gradient. Raises TrainingError at the first loss that is not finite, before a weight changes by
+    it.
     """
     peaks = [group["lr"] for group in optimiser.param_groups]
     # Dropout, if the encoder has any, draws from torch's generator.
@@ -96,9 +100,15 @@ def train(
                 )
             optimiser.zero_grad(set_to_none=True)
             value.backward()
+            if clip_norm is not None:
+                weights = [p for group in optimiser.param_groups for p in group["params"]]
+                torch.nn.utils.clip_grad_norm_(weights, clip_norm)
             optimiser.step()
             after_step()
             inputs.on_step(each.step + 1, steps)
+            if enough():
+                return each.step + 1
+    return steps
 
 
 @contextmanager
@@ -148,6 +158,19 @@ def features(encoder: Encoder, images: Tensor, compute: Compute) -> Tensor:
 def unit_features(encoder: Encoder, images: Tensor, compute: Compute) -> Tensor:
     """The same, each of length 1."""
     return F.normalize(features(encoder, images, compute), dim=1)
+
+
+@torch.no_grad()
+def add_weight_noise(encoder: Encoder, seed: int, share: float = 0.01) -> None:
+    """Normal noise of `share` of each weight matrix's root mean square, in place.
+
+    A loss that grows with the distance from the suspect encoder has no gradient at distance 0.
+    """
+    for name, weight in encoder.net.named_parameters():
+        if weight.ndim > 1:
+            noise = seeds.normal(seeds.keys(seed, "noise", name), weight.numel())
+            size = share * weight.square().mean().sqrt()
+            weight.add_(noise.view(weight.shape).to(weight.device) * size)
 
 
 def defended(encoder: Encoder, images_seen: int, *notes: str) -> Defended:

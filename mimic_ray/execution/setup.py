@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.data.decoded_images import IdentifiedImages
 from mimic_ray.data.views import centre, to_float
-from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.method.mi_profile import Profile, profile
 from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.strategy import Replicated, SingleWorker, Strategy
-from mimic_ray.method.student import renew
+from mimic_ray.method.student_start import untrained
 from mimic_ray.method.teacher_cache import (
     TeacherCache,
     fill_teacher_cache,
@@ -49,31 +45,6 @@ def cached_side(recipe: Recipe, input_size: int) -> int:
     if recipe.views.kind == "simclr" and input_size >= 64:
         return round(input_size * 256 / 224)
     return input_size
-
-
-def with_weights(name: str, state: Mapping[str, Tensor]) -> Encoder:
-    """The encoder called `name` with these weights."""
-    encoder = encoder_registry.build(name)
-    encoder.net.load_state_dict(dict(state))
-    return encoder
-
-
-def untrained(name: str, seed: int) -> Encoder:
-    """The encoder with random weights that depend only on the seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(seeds.keys(seed, "student")))
-        return encoder_registry.build(name)
-
-
-def first_student(name: str, teacher_state: Mapping[str, Tensor], recipe: Recipe) -> Encoder:
-    """The student before its first step."""
-    if recipe.student.start == "random":
-        return untrained(name, recipe.training.seed)
-    student = with_weights(name, teacher_state)
-    if recipe.student.start == "partial":
-        fresh = untrained(name, recipe.training.seed)
-        renew(student, fresh, recipe.student.renewed, recipe.training.seed)
-    return student
 
 
 def profile_images(

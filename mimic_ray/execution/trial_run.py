@@ -20,7 +20,7 @@ from mimic_ray.base.errors import MimicError
 from mimic_ray.base.progress import ignore_progress
 from mimic_ray.execution.distill_job import DistillJob
 from mimic_ray.execution.export import write_student
-from mimic_ray.execution.setup import Precomputed, profile_images, with_weights
+from mimic_ray.execution.setup import Precomputed, profile_images
 from mimic_ray.execution.shared_inputs import TrialInputs
 from mimic_ray.execution.training_control import LocalControl, TrialControl
 from mimic_ray.execution.trial_scores import Scorer
@@ -30,6 +30,7 @@ from mimic_ray.method.mi_profile import Profile, estimate_settings, reselected
 from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.student_start import with_weights
 from mimic_ray.search.trial import Trial, Value
 from mimic_ray.store.metrics_log import MetricsLog
 from mimic_ray.store.study_store import StudyStore, open_study

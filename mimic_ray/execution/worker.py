@@ -25,16 +25,15 @@ from mimic_ray.execution.setup import (
     Precomputed,
     cache_teacher,
     cached_side,
-    first_student,
     make_strategy,
     profile_images,
-    with_weights,
 )
 from mimic_ray.execution.training_control import LocalControl, TrainingControl
 from mimic_ray.method.loop import Distillation, Row
 from mimic_ray.method.losses.weighted_terms import reads_taps
 from mimic_ray.method.mi_profile import Profile
 from mimic_ray.method.process_group import ProcessGroup
+from mimic_ray.method.student_start import first_student, with_weights
 from mimic_ray.method.teacher_cache import TeacherCache, teacher_cache_key
 from mimic_ray.store.checkpoint import Committed, latest
 from mimic_ray.store.metrics_log import MetricsLog

@@ -40,7 +40,8 @@ class StudentStart(FrozenModel):
     renewed: Annotated[
         float,
         setting(
-            'For start = "partial": share of each layer\'s output channels that is re-initialised.',
+            'For start = "partial": probability with which each entry of a weight or bias is '
+            "re-initialised; norms and embeddings stay.",
             ge=0,
             le=1,
         ),

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mimic_ray.base import seeds
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.method.batch_norm import batch_norms, read_statistics, repeat_update
 from mimic_ray.method.projector import make_projector
@@ -59,21 +58,6 @@ def encoder_weights(student_state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for key, weight in student_state.items()
         if key.startswith(prefix)
     }
-
-
-def renew(encoder: Encoder, fresh: Encoder, share: float, seed: int) -> None:
-    """Replaces a random `share` of each weight's output channels by those of `fresh`, in place.
-
-    Between a random student and the teacher's weights (as BCU does, Pang et al., CVPR 2023).
-    One-dimensional parameters (biases, norms) and buffers stay.
-    """
-    state, other = encoder.net.state_dict(), fresh.net.state_dict()
-    for name, weight in state.items():
-        if weight.ndim < 2:
-            continue
-        draws = seeds.uniform(seeds.keys(seed, "renew", name), weight.shape[0])
-        chosen = (draws < share).to(weight.device)
-        weight[chosen] = other[name].to(weight.device)[chosen]
 
 
 def cosine(left: Tensor, right: Tensor) -> float:

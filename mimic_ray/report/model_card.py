@@ -90,7 +90,7 @@ def _what_was_done(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:
     start = {
         "teacher": "the weights of the suspect encoder (the teacher)",
         "partial": "the teacher's weights, "
-        f"{100 * recipe.student.renewed:g} % of each layer's channels reinitialised",
+        f"{100 * recipe.student.renewed:g} % of the entries of its weights reinitialised",
         "random": "random weights",
     }[recipe.student.start]
     views = (

@@ -16,19 +16,9 @@ from mimic_ray.base import files
 from mimic_ray.base.errors import RecipeError, UnknownNameError, UsageError, option
 from mimic_ray.base.storage import local_copy
 from mimic_ray.base.text import near_names, plain
+from mimic_ray.method.named_recipes import RECIPES, recipe_for, recipe_names
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.recipe_keys import join_key, parse_recipe, set_key
-
-_FOLDER = Path(__file__).resolve().parents[1] / "configs"
-
-
-# Between CIFAR's and STL's sizes, for which `default` was found, and ImageNet's.
-_LARGE_SIDE = 96
-
-
-def recipe_names() -> list[str]:
-    """The recipes that come with the package."""
-    return sorted(file.stem for file in _FOLDER.glob("*.toml"))
 
 
 def load_recipe(
@@ -71,19 +61,14 @@ def write_recipe(path: Path, recipe: Recipe, comment: str = "") -> None:
     files.write_text(path, head + tomli_w.dumps(recipe.model_dump(mode="json")))
 
 
-def recipe_for(side: int | None) -> str:
-    """What "auto" means: "imagenet" for images of 96 pixels and more, else "default"."""
-    return "imagenet" if side and side >= _LARGE_SIDE else "default"
-
-
 def _find(name_or_path: str) -> Path:
     path = local_copy(name_or_path)
     if path.suffix == ".toml" or "/" in name_or_path:
         if not path.is_file():
             raise UsageError(f"There is no recipe file {path}.")
         return path
-    if (_FOLDER / f"{name_or_path}.toml").is_file():
-        return _FOLDER / f"{name_or_path}.toml"
+    if (RECIPES / f"{name_or_path}.toml").is_file():
+        return RECIPES / f"{name_or_path}.toml"
     names = recipe_names()
     near = near_names(name_or_path, ["auto", *names]) or ["auto", *names]
     raise UnknownNameError("recipe", name_or_path, near, "A file is named by its path.")

@@ -23,7 +23,7 @@ from mimic_ray.data.views import centre, to_float
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.evaluation.features import features
-from mimic_ray.execution.setup import cache_teacher, cached_side, profile_images, untrained
+from mimic_ray.execution.setup import cache_teacher, cached_side, profile_images
 from mimic_ray.execution.shared_inputs import (
     ArrayImages,
     OracleInputs,
@@ -33,6 +33,7 @@ from mimic_ray.execution.shared_inputs import (
 )
 from mimic_ray.method.mi_profile import estimate_settings
 from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.student_start import untrained
 from mimic_ray.method.teacher_cache import teacher_cache_key
 from mimic_ray.search.objectives.objective_registry import SearchInputs, objectives
 from mimic_ray.workflows.evaluate_images import Backdoor, EvaluationImages

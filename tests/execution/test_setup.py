@@ -3,63 +3,24 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.execution.setup import (
     Precomputed,
     cached_side,
-    first_student,
     make_strategy,
     teacher_cache_pays,
-    untrained,
-    with_weights,
 )
 from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe_keys import parse_recipe
 from mimic_ray.method.strategy import Replicated, SingleWorker
+from mimic_ray.method.student_start import untrained
 
 NAME = "tiny_resnet"
 
 
-def state(encoder):
-    return encoder.net.state_dict()
-
-
-def equal(left, right):
-    return all(torch.equal(left[key], right[key]) for key in right)
-
-
 def recipe(**sections):
     return parse_recipe({"training": {"steps": 100, "batch": 8}, **sections})
-
-
-def test_random_weights_depend_on_the_seed_alone():
-    torch.manual_seed(1)
-    first = state(untrained(NAME, 5))
-    torch.manual_seed(2)
-    assert equal(first, state(untrained(NAME, 5)))
-    assert not equal(first, state(untrained(NAME, 6)))
-
-
-@pytest.mark.parametrize(
-    ("start", "share_kept"), [("teacher", (1, 1)), ("partial", (0.7, 0.99)), ("random", (0, 0.01))]
-)
-def test_a_student_starts_from_as_much_of_the_teacher_as_the_recipe_says(start, share_kept):
-    teacher = state(untrained(NAME, 3))
-    student = state(first_student(NAME, teacher, recipe(student={"start": start})))
-    weights = [key for key, value in teacher.items() if value.ndim == 4]
-    kept = sum((teacher[key] == student[key]).sum().item() for key in weights)
-    low, high = share_kept
-    assert low <= kept / sum(teacher[key].numel() for key in weights) <= high
-
-
-def test_weights_are_copied_into_the_encoder():
-    teacher = state(untrained(NAME, 3))
-    made = with_weights(NAME, teacher)
-    with torch.no_grad():
-        next(made.net.parameters()).zero_()
-    assert equal(teacher, state(untrained(NAME, 3)))
 
 
 def test_images_are_kept_larger_than_the_input_only_where_views_crop_them():

@@ -9,13 +9,14 @@ import torch
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.evaluation.features import features
-from mimic_ray.execution.setup import profile_images, untrained
+from mimic_ray.execution.setup import profile_images
 from mimic_ray.execution.shared_inputs import ArrayImages, OracleInputs, TrialInputs
 from mimic_ray.execution.training_control import LocalControl
 from mimic_ray.execution.trial_run import TrialTask, run_trial
 from mimic_ray.method import loop
 from mimic_ray.method.mi_profile import estimate_settings
 from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.student_start import untrained
 from mimic_ray.method.teacher_cache import fill_teacher_cache, teacher_cache_key
 from mimic_ray.search.objectives import suspicion_objective
 from mimic_ray.search.relevance import trial_id

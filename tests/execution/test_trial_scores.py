@@ -10,9 +10,9 @@ from mimic_ray.attacks.triggers.trigger import make_trigger
 from mimic_ray.base.devices import Compute
 from mimic_ray.evaluation.features import features
 from mimic_ray.execution import trial_scores
-from mimic_ray.execution.setup import untrained
 from mimic_ray.execution.shared_inputs import ArrayImages, OracleInputs
 from mimic_ray.execution.trial_scores import Scorer
+from mimic_ray.method.student_start import untrained
 from mimic_ray.search.objectives import suspicion_objective
 
 COMPUTE = Compute("cpu", "fp32", 1)

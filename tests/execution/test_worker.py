@@ -9,10 +9,10 @@ import torch
 
 from mimic_ray.base.errors import RunFolderError, TrainingError
 from mimic_ray.execution.distill_job import DistillJob
-from mimic_ray.execution.setup import untrained
 from mimic_ray.execution.training_control import LocalControl
 from mimic_ray.execution.worker import open_worker, train
 from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.student_start import untrained
 from mimic_ray.store.checkpoint import latest
 from mimic_ray.store.metrics_log import read_metrics
 from mimic_ray.store.run_folder import RunFolder

@@ -14,10 +14,10 @@ import torch
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.evaluation.features import features
-from mimic_ray.execution.setup import untrained
 from mimic_ray.execution.shared_inputs import ArrayImages
 from mimic_ray.execution.trial_scores import Scorer
 from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.student_start import untrained
 from mimic_ray.report.study_report import write_study_report
 from mimic_ray.report.tables import front_table
 from mimic_ray.search.front import choose, pareto_front, rule

@@ -1,0 +1,69 @@
+"""A distillation by a recipe as a defence: profile where the loss reads taps, student, steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from mimic_ray.base.devices import Compute
+from mimic_ray.data.views import centre, to_float
+from mimic_ray.defences.defence_registry import DefenceInputs, Defended
+from mimic_ray.defences.training_loop import defended, seeded, suspect_as_teacher
+from mimic_ray.encoders.taps import chosen_taps
+from mimic_ray.method.estimators.estimator_registry import ESTIMATORS
+from mimic_ray.method.loop import Distillation
+from mimic_ray.method.losses.weighted_terms import reads_taps, uses_second_view, weighted_terms
+from mimic_ray.method.mi_profile import score_taps, select
+from mimic_ray.method.named_recipes import recipe_tables
+from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.recipe_keys import parse_recipe, set_key
+from mimic_ray.method.student import encoder_weights
+from mimic_ray.method.student_start import first_student, untrained, with_weights
+
+
+def recipe_with(name: str, changes: Mapping[str, Any]) -> Recipe:
+    """A recipe of the package with some keys changed, as "training.steps"."""
+    tables = recipe_tables(name)
+    for key, value in changes.items():
+        set_key(tables, key, value)
+    return parse_recipe(tables, name)
+
+
+def distil_by_recipe(inputs: DefenceInputs, recipe: Recipe) -> Defended:
+    """Runs the recipe with the seed of the inputs, in its own precision if it states one."""
+    training = recipe.training
+    compute = inputs.compute
+    if training.precision != "auto":
+        compute = replace(compute, precision=training.precision)
+    weights = tap_weights(inputs, recipe, compute) if reads_taps(recipe.loss) else {}
+    state = inputs.suspect.net.state_dict()
+    student = first_student(inputs.architecture, state, recipe)
+    teacher = suspect_as_teacher(inputs)
+    with seeded(inputs.seed, compute.torch_device):
+        run = Distillation(student, teacher, inputs.images, recipe, weights, compute)
+        for row in run.run():
+            inputs.on_step(int(row["step"]), training.steps)
+        final = encoder_weights(run.state()["student"])
+    views = 2 if uses_second_view(weighted_terms(recipe.loss).values()) else 1
+    made = with_weights(inputs.architecture, {k: v.cpu() for k, v in final.items()})
+    return defended(made, views * training.steps * training.batch)
+
+
+def tap_weights(inputs: DefenceInputs, recipe: Recipe, compute: Compute) -> dict[str, float]:
+    """The weight of each kept tap, by the shares of the network that the recipe says."""
+    settings, side = recipe.mutual_information, inputs.suspect.spec.input_size
+    random = settings.of == "student"
+    deciding = untrained(inputs.architecture, inputs.seed) if random else suspect_as_teacher(inputs)
+    count = min(settings.images, len(inputs.images))
+    batches = [
+        centre(to_float(inputs.images.gather(chosen)), side)
+        for chosen in torch.arange(count).split(128)
+    ]
+    estimator = ESTIMATORS.resolve(settings.estimator, recipe.estimators.own(settings.estimator))
+    taps = chosen_taps(deciding.spec, settings.taps)
+    scores = score_taps(deciding, batches, estimator, compute, inputs.seed, taps)
+    selected = zip(taps, select(scores, settings), strict=True)
+    return {tap: weight for tap, (_, kept, weight) in selected if kept and weight > 0}
