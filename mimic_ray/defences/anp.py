@@ -17,6 +17,7 @@ layer norms and the hidden units of MLPs have masks too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import torch
@@ -25,7 +26,7 @@ from torch import Tensor
 from mimic_ray.base import seeds
 from mimic_ray.base.member_settings import setting
 from mimic_ray.defences.defence_registry import DefenceInputs, Defended, strengths
-from mimic_ray.defences.prunable_units import prune, rows, scaled_features
+from mimic_ray.defences.prunable_units import Rows, prune, rows, scaled_features
 from mimic_ray.defences.training_loop import (
     Batch,
     defended,
@@ -33,6 +34,7 @@ from mimic_ray.defences.training_loop import (
     suspect_as_teacher,
     train,
 )
+from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.method.losses.clone import clone_loss
 
 
@@ -51,50 +53,77 @@ def anp(
 
     Raises UsageError for an encoder with nothing to prune.
     """
-    pruned, compute = suspect_as_teacher(inputs), inputs.compute
+    pruned = suspect_as_teacher(inputs)
     found = rows(pruned, "anp")
-    masks = [torch.ones(r.units, device=compute.torch_device, requires_grad=True) for r in found]
+    masks = learnt_masks(
+        inputs, pruned, found, size=size, alpha=alpha, rate=rate, steps=steps, batch=batch
+    )
+    cut = prune(pruned, found, masks, threshold)
+    total = sum(each.units for each in found)
+    return defended(pruned, 3 * steps * batch, f"{cut} of {total} units were cut.")
 
-    def drawn(step: int, part: str) -> list[Tensor]:
-        """Disturbances in [-s, s], a leaf for each layer."""
-        leaves = []
-        for number, mask in enumerate(masks):
-            key = seeds.keys(inputs.seed, part, step, number)
-            start = (2 * seeds.uniform(key, len(mask)) - 1) * size
-            leaves.append(start.to(mask.device).requires_grad_())
-        return leaves
+
+def learnt_masks(
+    inputs: DefenceInputs,
+    encoder: Encoder,
+    found: Sequence[Rows],
+    *,
+    size: float,
+    alpha: float,
+    rate: float,
+    steps: int,
+    batch: int,
+) -> list[Tensor]:
+    """m [C] of each layer; the encoder is frozen and stays as it is."""
+    compute, device = inputs.compute, inputs.compute.torch_device
+    masks = [torch.ones(each.units, device=device, requires_grad=True) for each in found]
 
     def loss(images: Batch) -> Tensor:
         view = images.view()
         with torch.no_grad():
-            wanted = features(pruned, view, compute)
-        noise, bias_noise = drawn(images.step, "scale"), drawn(images.step, "shift")
+            wanted = features(encoder, view, compute)
 
-        def value(of_masks: list[Tensor], d: list[Tensor], e: list[Tensor]) -> Tensor:
-            scales = [m + each for m, each in zip(of_masks, d, strict=True)]
-            shifts = [1 + each for each in e]
-            return clone_loss(scaled_features(pruned, view, compute, found, scales, shifts), wanted)
+        def value(scales: Sequence[Tensor], shifts: Sequence[Tensor] | None = None) -> Tensor:
+            changed = scaled_features(encoder, view, compute, found, scales, shifts)
+            return clone_loss(changed, wanted)
 
-        raised = value([m.detach() for m in masks], noise, bias_noise)
-        gradients = torch.autograd.grad(raised, [*noise, *bias_noise], materialize_grads=True)
+        noise, bias_noise = (
+            disturbances(inputs.seed, part, images.step, masks, size) for part in ("d", "e")
+        )
+        raised = value(
+            [m.detach() + d for m, d in zip(masks, noise, strict=True)],
+            [1 + e for e in bias_noise],
+        )
+        leaves = [*noise, *bias_noise]
+        gradients = torch.autograd.grad(raised, leaves, materialize_grads=True)
         moved = [
             (leaf + size * gradient.sign()).detach()
-            for leaf, gradient in zip([*noise, *bias_noise], gradients, strict=True)
+            for leaf, gradient in zip(leaves, gradients, strict=True)
         ]
-        disturbed = value(masks, moved[: len(masks)], moved[len(masks) :])
-        plain = clone_loss(scaled_features(pruned, view, compute, found, masks), wanted)
-        return alpha * plain + (1 - alpha) * disturbed
+        disturbed = value(
+            [m + d for m, d in zip(masks, moved[: len(masks)], strict=True)],
+            [1 + e for e in moved[len(masks) :]],
+        )
+        return alpha * value(masks) + (1 - alpha) * disturbed
 
-    optimiser = torch.optim.SGD(masks, rate, momentum=0.9)
     train(
         inputs,
-        optimiser,
+        torch.optim.SGD(masks, rate, momentum=0.9),
         loss,
         steps=steps,
         batch=batch,
         schedule="constant",
         after_step=lambda: [mask.data.clamp_(0, 1) for mask in masks],
     )
-    cut = prune(pruned, found, masks, threshold)
-    total = sum(each.units for each in found)
-    return defended(pruned, 3 * steps * batch, f"{cut} of {total} units were cut.")
+    return masks
+
+
+def disturbances(
+    seed: int, part: str, step: int, masks: Sequence[Tensor], size: float
+) -> list[Tensor]:
+    """Numbers in [-size, size], a leaf [C] for each layer."""
+    leaves = []
+    for number, mask in enumerate(masks):
+        draws = seeds.uniform(seeds.keys(seed, part, step, number), len(mask))
+        leaves.append(((2 * draws - 1) * size).to(mask.device).requires_grad_())
+    return leaves

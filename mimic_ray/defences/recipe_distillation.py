@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from mimic_ray.base.devices import Compute
+from mimic_ray.data.epoch import EpochPlan
 from mimic_ray.data.views import centre, to_float
 from mimic_ray.defences.defence_registry import DefenceInputs, Defended
 from mimic_ray.defences.training_loop import defended, seeded, suspect_as_teacher
@@ -38,17 +39,19 @@ def distil_by_recipe(inputs: DefenceInputs, recipe: Recipe) -> Defended:
     compute = inputs.compute
     if training.precision != "auto":
         compute = replace(compute, precision=training.precision)
-    weights = tap_weights(inputs, recipe, compute) if reads_taps(recipe.loss) else {}
+    # Too few images are refused before a profile takes minutes.
+    EpochPlan(len(inputs.images), training.batch, training.seed)
     state = inputs.suspect.net.state_dict()
-    student = first_student(inputs.architecture, state, recipe)
-    teacher = suspect_as_teacher(inputs)
     with seeded(inputs.seed, compute.torch_device):
+        weights = tap_weights(inputs, recipe, compute) if reads_taps(recipe.loss) else {}
+        student = first_student(inputs.architecture, state, recipe)
+        teacher = suspect_as_teacher(inputs)
         run = Distillation(student, teacher, inputs.images, recipe, weights, compute)
         for row in run.run():
             inputs.on_step(int(row["step"]), training.steps)
         final = encoder_weights(run.state()["student"])
+        made = with_weights(inputs.architecture, {k: v.cpu() for k, v in final.items()})
     views = 2 if uses_second_view(weighted_terms(recipe.loss).values()) else 1
-    made = with_weights(inputs.architecture, {k: v.cpu() for k, v in final.items()})
     return defended(made, views * training.steps * training.batch)
 
 

@@ -6,8 +6,8 @@
 3. Prune: units of f with m < threshold get the weight 0.
 
 Source: Li et al., "Reconstructive Neuron Pruning for Backdoor Defense", ICML 2023, arXiv
-2305.14876; code bboylyg/RNP: SGD 0.01, gradient length at most 20, until the accuracy is near chance; masks by
-SGD 0.2, momentum 0.9, 20 epochs.
+2305.14876; code bboylyg/RNP: SGD 0.01, gradient length at most 20, until the accuracy is near
+chance; masks by SGD 0.2, momentum 0.9, 20 epochs.
 Departures: clone loss instead of cross-entropy, whose gradient vanishes where u = f, so that u sees
 another view x' of the image and starts with 1 % weight noise; layer norms and the hidden units of
 MLPs have masks too.

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mimic_ray.defences.par import par_loss
+
+
+def restated(g: torch.Tensor, f: torch.Tensor, push: float, tau: float) -> float:
+    count, kept = len(g), 0.0
+    for i in range(count):
+        others = [j for j in range(count) if j != i]
+        p, q = (torch.softmax(torch.stack([h[i] @ h[j] for j in others]) / 0.07, 0) for h in (f, g))
+        kept += float((p * (p / q).log()).sum()) / count
+    distance = float(((g - f) ** 2).sum()) / count
+    return kept - (push * distance if distance <= tau else 0)
+
+
+@pytest.mark.parametrize("tau", [0.01, 4.0])
+def test_relations_are_kept_and_the_push_ends_at_tau(tau):
+    torch.manual_seed(0)
+    g, f = (torch.nn.functional.normalize(torch.randn(5, 4), dim=1) for _ in range(2))
+    assert par_loss(g, f, 0.7, tau).item() == pytest.approx(restated(g, f, 0.7, tau), rel=1e-4)
+
+
+def test_a_turned_space_keeps_its_relations():
+    torch.manual_seed(0)
+    f = torch.nn.functional.normalize(torch.randn(5, 4), dim=1)
+    turn = torch.linalg.qr(torch.randn(4, 4)).Q
+    assert par_loss(f @ turn, f, 1.0, 1e-9).item() == pytest.approx(0, abs=1e-5)

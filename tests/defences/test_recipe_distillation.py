@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mimic_ray.data.views import centre, to_float
+from mimic_ray.defences.recipe_distillation import recipe_with, tap_weights
+from mimic_ray.method.mi_profile import profile
+from mimic_ray.method.student_start import untrained
+from mimic_ray.store.recipe_file import load_recipe
+from tests.support.small_defence_inputs import defence_inputs, pixels
+
+
+def test_a_recipe_of_the_package_is_changed_in_the_named_keys_only():
+    assert recipe_with("official", {}) == load_recipe("official")
+    changed = recipe_with("official", {"training.steps": 7, "mutual_information.of": "teacher"})
+    assert changed == load_recipe(
+        "official", ["training.steps=7", 'mutual_information.of="teacher"']
+    )
+
+
+@pytest.mark.parametrize("of", ["teacher", "student"])
+def test_taps_have_the_weights_of_a_profile(of):
+    inputs = replace(defence_inputs(), seed=2)
+    recipe = recipe_with(
+        "default",
+        {"loss.attention.weight": 1.0, "mutual_information.of": of, "training.seed": 2},
+    )
+    found = tap_weights(inputs, recipe, inputs.compute)
+    images = [centre(to_float(pixels()), 32)]
+    expected = profile(inputs.suspect, untrained("tiny_resnet", 2), images, recipe, inputs.compute)
+    assert found == pytest.approx(expected.weights())
+    assert torch.tensor([*found.values()]).sum().item() == pytest.approx(1, abs=1e-5)
