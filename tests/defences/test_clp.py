@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -44,8 +46,6 @@ def test_only_a_planted_channel_is_cut():
 
 
 def test_an_encoder_with_nothing_to_prune_is_refused():
-    from dataclasses import replace
-
     own = encoder_of(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 8)))
-    with pytest.raises(UsageError, match="nothing|no norm"):
+    with pytest.raises(UsageError, match="mine has no norm and no MLP"):
         clp(replace(defence_inputs(), suspect=own, architecture="mine"))

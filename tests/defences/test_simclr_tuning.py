@@ -15,7 +15,7 @@ def test_the_projector_is_trained_alone_at_first():
     inputs = defence_inputs()
     encoder = suspect_as_student(inputs)
 
-    def on_step(done: int, total: int) -> None:
+    def on_step(_: int, total: int) -> None:
         assert total == simclr_steps(11) == 13
         weights.append(encoder.net.conv1.weight.detach().clone())
         means.append(encoder.net.bn1.running_mean.clone())
