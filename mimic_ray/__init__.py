@@ -32,6 +32,7 @@ Functions, in the order of use:
     purify        the main step: a suspect checkpoint and clean images -> a purified encoder
     load_encoder  the encoder of a finished run
     evaluate      accuracy and attack success of encoders, with labels and a known trigger
+    compare       defences in one table, each at the strength that one rule chooses for all
     profile       how strongly each layer depends on the feature (mutual information)
     tune          a search for the recipe that purifies an encoder best
     plan          memory, time and cost of a run on GPUs, before it starts
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from mimic_ray.method.recipe import Recipe
     from mimic_ray.report.progress_display import show_progress
     from mimic_ray.workflows.attack import attack
+    from mimic_ray.workflows.compare import compare
     from mimic_ray.workflows.evaluate import evaluate
     from mimic_ray.workflows.inspect import inspect
     from mimic_ray.workflows.plan import plan
@@ -110,6 +112,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "attack",
+    "compare",
     "evaluate",
     "inspect",
     "load_encoder",
@@ -130,6 +133,7 @@ _MODULES = {
     "Resources": "base.resources",
     "Spec": "encoders.encoder",
     "attack": "workflows.attack",
+    "compare": "workflows.compare",
     "evaluate": "workflows.evaluate",
     "inspect": "workflows.inspect",
     "load_encoder": "execution.export",

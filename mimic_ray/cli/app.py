@@ -22,6 +22,7 @@ COMMANDS = {
     "profile": "mimic_ray.cli.profile_command",
     "tune": "mimic_ray.cli.tune_command",
     "evaluate": "mimic_ray.cli.evaluate_command",
+    "compare": "mimic_ray.cli.compare_command",
     "attack": "mimic_ray.cli.attack_command",
     "shards": "mimic_ray.cli.shards_command",
     "plan": "mimic_ray.cli.plan_command",

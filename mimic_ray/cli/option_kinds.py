@@ -36,6 +36,7 @@ class Kind(Enum):
     NAMED_CHECKPOINT = auto()  # NAME=PATH of a file or run, or the path alone
     IMAGES = auto()  # any location that data.image_source.open_images accepts
     TRIGGER = auto()  # a name or file.py:function, optionally with settings, or an npz file
+    DEFENCE = auto()  # a name or file.py:function, optionally with settings
     REFERENCES = auto()  # a number, or a file of images
     OUTPUT = auto()  # a folder to create, or its address
     RECIPE = auto()  # a name, or a TOML file, which is uploaded with a job
@@ -86,10 +87,10 @@ def read_value(kind: Kind, text: str) -> Value:
         case Kind.NAMED_CHECKPOINT:
             name, path = split_name(text)
             return Value(Use.INPUT, path, before=f"{name}=")
-        case Kind.TRIGGER:
-            if text.endswith(".npz"):
+        case Kind.TRIGGER | Kind.DEFENCE:
+            if kind is Kind.TRIGGER and text.endswith(".npz"):
                 return Value(Use.INPUT, text)
-            name, _ = split_settings(text)
+            name, _ = split_settings(text, kind.name.lower())
             path = name.rpartition(":")[0]
             return Value(Use.UPLOAD, path, after=text[len(path) :]) if is_user_code(name) else word
         case Kind.REFERENCES:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mimic_ray.base import seeds
 from mimic_ray.base.errors import DataError
-from mimic_ray.data.cache import open_pixels
+from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.data.image_source import open_images
 from mimic_ray.method.teacher_cache import TeacherCache
@@ -27,6 +27,8 @@ Pixels8 = NDArray[np.uint8]
 
 # With fewer, scores say little; more cost time in every trial and say no more.
 LEAST_HELD_OUT, MOST_HELD_OUT = 32, 1000
+# Larger sets are not sent to other processes; each machine opens the images itself.
+_SENT_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,16 @@ class PlacedImages:
     @cached_property
     def _opened(self) -> DecodedImages:
         return open_pixels(open_images(self.data), self.side, memory_limit_bytes=0)
+
+
+def array_or_placed(pixels: Pixels, rows: Tensor, data: str) -> ArrayImages | PlacedImages:
+    """Some of the images at `data`, in a form that other processes can take."""
+    if len(rows) * 3 * pixels.side**2 > _SENT_BYTES:
+        return PlacedImages(
+            data, pixels.side, rows.numpy(), pixels.fingerprint, list(pixels.broken)
+        )
+    gathered = np.concatenate([pixels.gather(part).numpy() for part in rows.split(256)])
+    return ArrayImages(gathered, pixels.fingerprint, list(pixels.broken))
 
 
 def split(

@@ -101,7 +101,21 @@ def legend(drawing: Figure, handles: Sequence[object]) -> None:
 
 
 def save(drawing: Figure, path: Path) -> None:
-    """Writes a PNG file atomically."""
+    """Writes a PNG, PDF or SVG file, by its ending, atomically."""
+    from matplotlib import rc_context
+
     buffer = io.BytesIO()
-    drawing.savefig(buffer, format="png")
+    # Text stays text: it can be searched, and edited for a paper. Equal figures give equal files.
+    with rc_context({"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "mimic-ray"}):
+        facts = {"png": None, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+        kind = path.suffix[1:]
+        drawing.savefig(buffer, format=kind, metadata=facts[kind])
     files.write_bytes(path, buffer.getvalue())
+
+
+def save_as(drawing: Figure, folder: Path, name: str) -> list[str]:
+    """Writes NAME.png, NAME.pdf and NAME.svg into `folder`, and returns their names."""
+    names = [f"{name}.{kind}" for kind in ("png", "pdf", "svg")]
+    for each in names:
+        save(drawing, folder / each)
+    return names

@@ -27,8 +27,8 @@ from mimic_ray.execution.setup import cache_teacher, cached_side, profile_images
 from mimic_ray.execution.shared_inputs import (
     ArrayImages,
     OracleInputs,
-    PlacedImages,
     TrialInputs,
+    array_or_placed,
     split,
 )
 from mimic_ray.method.mi_profile import estimate_settings
@@ -39,8 +39,6 @@ from mimic_ray.search.objectives.objective_registry import SearchInputs, objecti
 from mimic_ray.workflows.evaluate_images import Backdoor, EvaluationImages
 from mimic_ray.workflows.search_request import Oracle, SearchRequest, SearchSpec
 
-# Larger sets are not sent to the trials; each machine opens the images itself.
-_SENT_BYTES = 2 << 30
 _ORACLE_TRAIN, _ORACLE_TEST = 5000, 2000
 
 
@@ -95,7 +93,7 @@ def _prepare_search(
         rows, held_out_rows = split(
             pixels, request.held_out, base.training.seed, base.training.batch
         )
-        images = _images(pixels, rows, request.data)
+        images = array_or_placed(pixels, rows, request.data)
         held_out = _resized(pixels, held_out_rows, side)
         # Opened before the long work, because its images may be unusable.
         oracle = _oracle_inputs(request.oracle, side, on_progress) if request.oracle else None
@@ -163,15 +161,6 @@ class _Counted:
 
     def __call__(self, module: object, inputs: tuple[Tensor, ...]) -> None:  # noqa: ARG002
         self.images += len(inputs[0])
-
-
-def _images(pixels: Pixels, rows: Tensor, data: str) -> ArrayImages | PlacedImages:
-    if len(rows) * 3 * pixels.side**2 > _SENT_BYTES:
-        return PlacedImages(
-            data, pixels.side, rows.numpy(), pixels.fingerprint, list(pixels.broken)
-        )
-    gathered = np.concatenate([pixels.gather(part).numpy() for part in rows.split(256)])
-    return ArrayImages(gathered, pixels.fingerprint, list(pixels.broken))
 
 
 def _resized(pixels: Pixels, rows: Tensor, side: int) -> np.ndarray:

@@ -7,8 +7,8 @@ import torch
 
 from mimic_ray.data.cache import open_pixels
 from mimic_ray.data.image_source import open_images
+from mimic_ray.execution import shared_inputs
 from mimic_ray.execution.shared_inputs import ArrayImages, PlacedImages
-from mimic_ray.workflows import prepare_search
 
 
 @pytest.fixture
@@ -19,10 +19,10 @@ def pixels(case, monkeypatch, tmp_path):
 
 def test_sets_that_are_too_large_to_send_are_opened_where_they_are_used(case, pixels, monkeypatch):
     rows = torch.tensor([3, 7, 8, 20, 31])
-    sent = prepare_search._images(pixels, rows, str(case / "images"))
+    sent = shared_inputs.array_or_placed(pixels, rows, str(case / "images"))
     assert isinstance(sent, ArrayImages)
-    monkeypatch.setattr(prepare_search, "_SENT_BYTES", 0)
-    images = prepare_search._images(pixels, rows, str(case / "images"))
+    monkeypatch.setattr(shared_inputs, "_SENT_BYTES", 0)
+    images = shared_inputs.array_or_placed(pixels, rows, str(case / "images"))
     assert isinstance(images, PlacedImages)
     there = pickle.loads(pickle.dumps(images))
     assert len(there) == len(sent) == 5
@@ -32,7 +32,7 @@ def test_sets_that_are_too_large_to_send_are_opened_where_they_are_used(case, pi
 
 
 def test_such_a_set_is_pickled_without_its_pixels(case, pixels, monkeypatch):
-    monkeypatch.setattr(prepare_search, "_SENT_BYTES", 0)
-    images = prepare_search._images(pixels, torch.arange(40), str(case / "images"))
+    monkeypatch.setattr(shared_inputs, "_SENT_BYTES", 0)
+    images = shared_inputs.array_or_placed(pixels, torch.arange(40), str(case / "images"))
     images.gather(torch.tensor([1]))  # opens the pixels, which must not be pickled
     assert len(pickle.dumps(images)) < 3000

@@ -42,7 +42,7 @@ from mimic_ray.base.registry import Registry
 if TYPE_CHECKING:
     from torch import Tensor
 
-_USER_TRIGGER = re.compile(r"(.*?\.py:[^:]*)(?::(.*))?", re.DOTALL)
+_USER_PART = re.compile(r"(.*?\.py:[^:]*)(?::(.*))?", re.DOTALL)
 
 
 class Pattern(Protocol):
@@ -51,18 +51,19 @@ class Pattern(Protocol):
     def __call__(self, side: int, /) -> tuple[Tensor, Tensor]: ...
 
 
-def split_settings(text: str) -> tuple[str, dict[str, str]]:
+def split_settings(text: str, kind: str = "trigger") -> tuple[str, dict[str, str]]:
     """`patch:side=12,gap=0` as a name and its settings, which are still text.
 
-    Raises UsageError for a part that has no "=".
+    Also of a defence, which is named in the same way. Raises UsageError, which names the `kind`,
+    for a part that has no "=".
     """
-    found = _USER_TRIGGER.fullmatch(text)
+    found = _USER_PART.fullmatch(text)
     name, settings = (found[1], found[2] or "") if found else text.partition(":")[::2]
     values = {}
     for part in filter(None, settings.split(",")):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals:
-            raise UsageError(f'trigger {name}: "{part}" is not a setting; expected KEY=VALUE.')
+            raise UsageError(f'{kind} {name}: "{part}" is not a setting; expected KEY=VALUE.')
         values[key] = value
     return name, values
 

@@ -1,0 +1,142 @@
+"""The results of a comparison of defences as plain data, for tables, plots and comparison.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from importlib.util import find_spec
+from typing import Any
+
+from mimic_ray.base.text import duration
+from mimic_ray.evaluation.results import Proportion
+
+SUSPECT, REFERENCE = "suspect", "reference"
+
+_MEASURED = ("acc", "asr", "asr_b", "acc_distilled", "asr_distilled", "acc_tuned", "asr_tuned")
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """One defence at one strength: means over its seeds. None means not measured.
+
+    Attributes:
+        defence: Its name, or `suspect` and `reference` for those encoders themselves.
+        strength: The setting that makes it stronger with its value, such as `rate=0.001`; "" for
+            the defence's own settings.
+        value: This value.
+        chosen: Whether this is the strength that the comparison reports, or a point of the curve.
+        reached: Whether its cosine is no lower than that of `default`; None without the rule.
+        seeds: Purifications that ended with an encoder.
+        cosine: Mean cosine to the suspect encoder on held-out clean images.
+        cosines: That of each seed.
+        overlap: Mean share of the 10 nearest neighbours that are kept on these images.
+        acc: Accuracy of new heads.
+        asr: Attack success of new heads.
+        asr_b: That of an encoder that was never attacked: the floor.
+        acc_distilled: ACC after plain distillation steps from the suspect encoder.
+        asr_distilled: ASR after them.
+        acc_tuned: ACC of a user's model, the encoder fine-tuned on few labelled images.
+        asr_tuned: ASR of it.
+        images_seen: Images that went through the encoder, counted with repetition.
+        seconds: Of one purification.
+        clock: What was counted: CPU or GPU seconds.
+        notes: Sentences about the row.
+        failure: Why there is no encoder, or not of every seed.
+    """
+
+    defence: str
+    strength: str = ""
+    value: float | None = None
+    chosen: bool = True
+    reached: bool | None = None
+    seeds: int = 0
+    cosine: float | None = None
+    cosines: tuple[float, ...] = ()
+    overlap: float | None = None
+    acc: Proportion | None = None
+    asr: Proportion | None = None
+    asr_b: Proportion | None = None
+    acc_distilled: Proportion | None = None
+    asr_distilled: Proportion | None = None
+    acc_tuned: Proportion | None = None
+    asr_tuned: Proportion | None = None
+    images_seen: float | None = None
+    seconds: float | None = None
+    clock: str = ""
+    notes: tuple[str, ...] = ()
+    failure: str = ""
+
+    def is_defence(self) -> bool:
+        return self.defence not in (SUSPECT, REFERENCE)
+
+    def cost(self) -> str:
+        """`8.2 min CPU`."""
+        return "" if self.seconds is None else f"{duration(self.seconds)} {self.clock}"
+
+    def flat(self) -> dict[str, Any]:
+        """One value for each column: shares in [0, 1] with `_low` and `_high` for the interval."""
+        found: dict[str, Any] = {}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name in _MEASURED:
+                found[each.name] = value.share if value else None
+                found[f"{each.name}_low"] = value.low if value else None
+                found[f"{each.name}_high"] = value.high if value else None
+            elif each.name == "cosines":
+                found["cosine_min"] = min(value, default=None)
+                found["cosine_max"] = max(value, default=None)
+            else:
+                found[each.name] = " ".join(value) if isinstance(value, tuple) else value
+        return found
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> ComparisonRow:
+        """Raises KeyError or TypeError for content that `asdict` did not write."""
+        measured = {k: Proportion(**content[k]) if content[k] else None for k in _MEASURED}
+        lists = {k: tuple(content[k]) for k in ("cosines", "notes")}
+        return cls(**{**content, **measured, **lists})
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Defences on one suspect encoder and one set of clean images.
+
+    Attributes:
+        rows: The suspect encoder, the reference, and each defence; with curves one for each
+            strength.
+        settings: What was compared: the rule, the images, and how ACC and ASR were measured.
+        folder: Where the tables, the figure and all purified encoders are; an address if `out` was.
+    """
+
+    rows: tuple[ComparisonRow, ...]
+    settings: dict[str, str] = field(default_factory=dict)
+    folder: str = ""
+
+    def chosen(self) -> tuple[ComparisonRow, ...]:
+        """The rows of the table, without other points of the curves."""
+        return tuple(row for row in self.rows if row.chosen)
+
+    def row(self, defence: str) -> ComparisonRow:
+        """The chosen row of a defence. Raises KeyError if it was not compared."""
+        for row in self.chosen():
+            if row.defence == defence:
+                return row
+        raise KeyError(defence)
+
+    def to_frame(self) -> Any:
+        """All rows as a pandas DataFrame, or a pyarrow Table if pandas is not installed."""
+        import pyarrow as pa
+
+        flat = [row.flat() for row in self.rows]
+        names = dict.fromkeys(name for row in flat for name in row)
+        table = pa.table({name: pa.array([row[name] for row in flat]) for name in names})
+        return table.to_pandas() if find_spec("pandas") else table
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Comparison:
+        """Raises KeyError or TypeError for content that `to_json` did not write."""
+        rows = tuple(ComparisonRow.from_json(row) for row in content["rows"])
+        return cls(rows, dict(content["settings"]), content["folder"])

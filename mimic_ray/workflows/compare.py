@@ -1,0 +1,268 @@
+"""Compares defences on one suspect encoder: one blind stop rule, one table, one figure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mimic_ray.base import devices, files, user_code
+from mimic_ray.base.errors import RESUME_ADVICE, MimicError, StoppedError
+from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
+from mimic_ray.base.signals import StopRequests, stop_requests
+from mimic_ray.data.image_source import open_images
+from mimic_ray.defences.stop_rule import Contest
+from mimic_ray.encoders.load import load_checkpoint
+from mimic_ray.evaluation.comparison_results import Comparison
+from mimic_ray.report.comparison_report import write_comparison_report
+from mimic_ray.store.comparison_store import (
+    ComparisonRecord,
+    ComparisonStore,
+    check_same,
+    open_comparison,
+)
+from mimic_ray.workflows.compare_request import (
+    Labels,
+    check_labels,
+    contest,
+    held_out_number,
+    named_defences,
+)
+from mimic_ray.workflows.compare_runs import (
+    Results,
+    blind_inputs,
+    cosines,
+    run_here,
+    stopped,
+    stored_results,
+)
+from mimic_ray.workflows.comparison_rows import blind_rows, judged_rows
+from mimic_ray.workflows.judge_defences import check_sources, load_reference, open_judge
+from mimic_ray.workflows.python_call import python_call
+
+
+def compare(
+    encoder: str,
+    teacher: str | Path,
+    data: str | Path,
+    out: str | Path,
+    *,
+    defences: Sequence[str] = (),
+    train: str | Path | None = None,
+    test: str | Path | None = None,
+    trigger: str | None = None,
+    target: str | None = None,
+    count_target: bool = False,
+    reference: str | Path | None = None,
+    seeds: int = 3,
+    head: str = "mlp",
+    head_seeds: int = 3,
+    lasting: bool = True,
+    stop_rule: bool = True,
+    curves: bool = False,
+    held_out: float = 0.1,
+    train_limit: int | None = None,
+    test_limit: int | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    threads: int = 0,
+    on_progress: ProgressCallback = ignore_progress,
+    command: str | None = None,
+) -> Comparison:
+    """Compares defences on one suspect encoder and one set of clean, unlabelled images.
+
+    Each defence is reported at the strongest of its declared strengths whose encoder has, on
+    held-out clean images, a mean cosine to the suspect encoder no lower than that of `default`.
+    This choice sees no label, trigger or target class: it ends before labelled images are decoded.
+
+    Args:
+        encoder: Architecture, as for `purify`.
+        teacher: Checkpoint file of the suspect encoder, or its address.
+        data: Clean images, as for `purify`.
+        out: The folder to create, or its address.
+        defences: Names, optionally with settings as in `nad:steps=100`, or your own as
+            `file.py:function`. By default all built-in ones; `default` always runs.
+        train: Labelled images to train heads on. Without them, only fidelity and cost are measured.
+        test: Other labelled images of the same classes to test heads on.
+        trigger: The trigger, for ASR, as for `evaluate`.
+        target: Its target class: name or index.
+        count_target: Count images of the target class in ASR too.
+        reference: A run or checkpoint that was never attacked. Its ASR is ASR-B, the floor.
+        seeds: Purifications by each defence, with seeds 0, 1, ...
+        head: Kind of the heads: `mlp`, `linear`, `knn` or `badencoder`.
+        head_seeds: Heads trained on each purified encoder.
+        lasting: Also measure ACC and ASR after 60 plain distillation steps, and of a model that a
+            user fine-tuned on 1 % of the labelled images.
+        stop_rule: Choose strengths by the rule above. Otherwise defences have their own settings.
+        curves: Run all declared strengths.
+        held_out: Share of the clean images that only measures fidelity: 32 to 500 images.
+        train_limit: Use this many images of `train`, evenly spaced.
+        test_limit: Use this many images of `test`, evenly spaced.
+        resume: Continue the comparison in `out`; runs that ended are kept.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        threads: CPU threads; 0 uses all.
+        on_progress: Called with a `Progress` regularly.
+        command: The command to record in comparison.json; by default this call.
+
+    Returns:
+        `rows`, one for each defence; `to_frame()` gives them as a table.
+
+    Raises:
+        MimicError: UsageError, CheckpointError, DataError, RunFolderError, StorageError or
+            ResourceError for invalid arguments and inputs, before any defence runs.
+        TrainingError: `default` failed, so that there is no bound. Failures of other defences are
+            in their rows.
+        StoppedError: Ctrl-C or SIGTERM; runs that ended are kept.
+
+    Example:
+        found = mimic_ray.compare(
+            "resnet50", "suspect.pth", "images", "compared", defences=["fine_tuning"], seeds=1
+        )
+        for row in found.rows:
+            print(row.defence, row.strength, row.cosine)
+    """
+    command = command or python_call(compare, locals())
+    train, test, reference = (None if x is None else str(x) for x in (train, test, reference))
+    check_labels(train, test, trigger, target, reference, count_target, head_seeds)
+    named = named_defences(defences)
+    competition = contest(named, seeds, stop_rule=stop_rule, curves=curves)
+    labels = None
+    if train and test:
+        labels = Labels(
+            train,
+            test,
+            trigger=trigger,
+            target=target,
+            count_target=count_target,
+            reference=reference,
+            head=head,
+            head_seeds=head_seeds,
+            lasting=lasting,
+            train_limit=train_limit,
+            test_limit=test_limit,
+        )
+    with closing(open_comparison(out)) as store:
+        if not resume:
+            store.require_free()
+        loaded = load_checkpoint(teacher, encoder)
+        source = open_images(data)
+        number = held_out_number(len(source), held_out, source.location)
+        if labels:
+            check_sources(labels, loaded.encoder.spec.input_size)
+        clean = load_reference(labels, encoder) if labels else None
+        compute = devices.choose(device, "auto", threads)
+        record = ComparisonRecord(
+            command=command,
+            encoder=encoder,
+            teacher=str(teacher),
+            teacher_sha256=loaded.checkpoint.sha256,
+            data=str(data),
+            data_fingerprint=source.fingerprint,
+            images=len(source),
+            held_out=held_out,
+            defences={label: dict(each.settings) for label, each in named.items()},
+            seeds=list(competition.seeds),
+            stop_rule=stop_rule,
+            curves=curves,
+            user_code=user_code.checksums([encoder, *(each.name for each in named.values())]),
+            compute=compute.facts(),
+        )
+        if resume:
+            record = _continued(store, record)
+        start = time.monotonic()
+        with stop_requests() as requests, files.disk_errors(store.folder / "runs", RESUME_ADVICE):
+            store.write_record(record)
+            try:
+                blind = blind_inputs(loaded, encoder, source, number, named, compute, on_progress)
+                results = run_here(
+                    competition,
+                    blind,
+                    store,
+                    stored_results(store, competition),
+                    on_progress,
+                    should_stop=lambda: requests.count,
+                )
+                # From here on nothing is chosen any more.
+                record = replace(record, choices=_choices(competition, results))
+                store.write_record(record)
+                rows = blind_rows(competition, results, named)
+                found, settings = [row for row, _ in rows], _described(record, number)
+                if labels:
+                    judge = open_judge(
+                        store,
+                        blind,
+                        labels,
+                        on_progress,
+                        stop_if_asked=partial(_stop_if_asked, requests, len(results)),
+                    )
+                    found = judged_rows(judge, rows, clean)
+                    settings |= judge.described
+                comparison = Comparison(tuple(found), settings, str(store.store.location()))
+                on_progress(Progress("report", 0, 1))
+                store.publish(*write_comparison_report(store.folder, comparison))
+            except BaseException as error:
+                _note_failure(store, record, error, time.monotonic() - start)
+                if isinstance(error, StoppedError):
+                    raise StoppedError(error.template, requests.signal_number) from error
+                raise
+            record = replace(record, settings=settings, rows=comparison.to_json()["rows"])
+            store.write_record(record.ended("finished", time.monotonic() - start))
+    return comparison
+
+
+def _continued(store: ComparisonStore, record: ComparisonRecord) -> ComparisonRecord:
+    """The new record with the time that the earlier command took. Raises RunFolderError."""
+    store.fetch()
+    with store.store.errors_at_location():
+        earlier = store.read_record()
+    check_same(earlier, record)
+    return replace(
+        record,
+        defences={**earlier.defences, **record.defences},
+        started_at=earlier.started_at,
+        seconds=earlier.seconds,
+    )
+
+
+def _choices(competition: Contest, results: Results) -> dict[str, dict[str, Any]]:
+    """Of each defence the strength, and whether it reaches the bound."""
+    known = cosines(results)
+    chosen = {label: competition.choice(label, known) for label in competition.strengths}
+    return {label: asdict(choice) for label, choice in chosen.items() if choice}
+
+
+def _described(record: ComparisonRecord, held_out: int) -> dict[str, str]:
+    """What was compared, in words."""
+    rule = (
+        "the strongest strength whose mean cosine to the suspect encoder on held-out clean images "
+        "is no lower than that of default, with the first seed of both"
+    )
+    return {
+        "suspect": f"{record.teacher} ({record.encoder})",
+        "clean images": f"{record.data}, {record.images - held_out} used, {held_out} held out",
+        "strength": rule if record.stop_rule else "each defence's own settings",
+        "seeds": f"0 to {len(record.seeds) - 1}",
+        "device": f"{record.compute['device']}, {record.compute['precision']}",
+    }
+
+
+def _stop_if_asked(requests: StopRequests, ended: int) -> None:
+    if requests.count:
+        raise stopped(ended)
+
+
+def _note_failure(
+    store: ComparisonStore, record: ComparisonRecord, error: BaseException, seconds: float
+) -> None:
+    """Records the error, which must not be hidden by another one."""
+    store.store.shorten_timeouts()
+    with suppress(MimicError, OSError):
+        if isinstance(error, StoppedError):
+            store.write_record(record.ended("stopped", seconds))
+            return
+        words = error.message if isinstance(error, MimicError) else repr(error)
+        store.write_record(record.ended("failed", seconds, words))

@@ -1,0 +1,128 @@
+"""The arguments of a comparison, checked before any work and before heavy imports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mimic_ray.attacks.triggers.trigger_registry import split_settings
+from mimic_ray.base.errors import DataError, UnknownNameError, UsageError, option
+from mimic_ray.base.text import count, near_names
+from mimic_ray.defences.defence_registry import DEFENCES, declared_strengths
+from mimic_ray.defences.stop_rule import BASELINE, Contest
+from mimic_ray.execution.defence_run import Named
+
+# Of the clean images; fewer say little about a cosine, more take images from the defences.
+LEAST_HELD_OUT, MOST_HELD_OUT = 32, 500
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What only the evaluation may know, after all strengths are chosen."""
+
+    train: str
+    test: str
+    trigger: str | None = None
+    target: str | None = None
+    count_target: bool = False
+    reference: str | None = None
+    head: str = "mlp"
+    head_seeds: int = 3
+    lasting: bool = True
+    train_limit: int | None = None
+    test_limit: int | None = None
+
+
+def check_labels(
+    train: str | None,
+    test: str | None,
+    trigger: str | None,
+    target: str | None,
+    reference: str | None,
+    count_target: bool,
+    head_seeds: int,
+) -> None:
+    """Raises UsageError for labels, trigger and reference that do not go together."""
+    if (train is None) != (test is None):
+        raise UsageError(f"{option('train')} and {option('test')} must be given together.")
+    if (trigger is None) != (target is None):
+        raise UsageError(f"{option('trigger')} and {option('target')} must be given together.")
+    for name, value in (("trigger", trigger), ("reference", reference)):
+        if value is not None and train is None:
+            raise UsageError(f"{option(name)} needs {option('train')} and {option('test')}.")
+    for name, given in (("reference", reference is not None), ("count_target", count_target)):
+        if given and trigger is None:
+            raise UsageError(f"{option(name)} needs {option('trigger')} and {option('target')}.")
+    if head_seeds < 1:
+        raise UsageError(f"{option('head_seeds', head_seeds)} must be at least 1.")
+
+
+def named_defences(texts: Sequence[str]) -> dict[str, Named]:
+    """Label -> defence; all built-in ones without any text, and `default` always first.
+
+    A text is a name, or a name with settings: `nad:steps=100`. Raises UnknownNameError with the
+    list of defences, UsageError for settings that a defence does not take or a name given twice.
+    """
+    found: dict[str, Named] = {}
+    for text in texts or list(DEFENCES):
+        if text in found:
+            raise UsageError(f"{option('defence', text)} is given twice: remove one.")
+        found[text] = _named(text)
+    first = next((label for label in found if _name_of(label) == BASELINE), BASELINE)
+    if first not in found:
+        found[first] = _named(first)
+    return {first: found[first], **found}
+
+
+def contest(
+    defences: dict[str, Named], seeds: int, *, stop_rule: bool = True, curves: bool = False
+) -> Contest:
+    """Who competes. Raises UsageError for no seed."""
+    if seeds < 1:
+        raise UsageError(f"{option('seeds', seeds)} must be at least 1.")
+    strengths = {label: _strengths(label, named) for label, named in defences.items()}
+    baseline = next(iter(defences))
+    return Contest(baseline, strengths, tuple(range(seeds)), stop_rule=stop_rule, curves=curves)
+
+
+def held_out_number(images: int, share: float, location: str) -> int:
+    """How many of the clean images measure fidelity, between 32 and 500.
+
+    Raises UsageError for a share outside 0..1, DataError for too few images.
+    """
+    if not 0 < share < 1:
+        raise UsageError(f"{option('held_out', f'{share:g}')} must be between 0 and 1.")
+    number = min(max(round(share * images), LEAST_HELD_OUT), MOST_HELD_OUT)
+    if images < number + LEAST_HELD_OUT:
+        raise DataError(
+            f"{location} has {count(images, 'image')}: the stop rule needs {number} that no "
+            f"defence sees, and the defences at least {LEAST_HELD_OUT}. Give more images."
+        )
+    return number
+
+
+def _named(text: str) -> Named:
+    name, settings = split_settings(text, "defence")
+    if not DEFENCES.takes(name):
+        listed = f"There are {', '.join(DEFENCES)}, and your own as file.py:NAME."
+        raise UnknownNameError("defence", name, near_names(name, DEFENCES), listed)
+    resolved = DEFENCES.settings(name, settings)
+    declared = declared_strengths(DEFENCES.member(name))
+    if declared and declared.setting not in resolved:
+        raise UsageError(
+            f"Defence {name} declares the strength {declared.setting}, which is none of its "
+            f"settings ({', '.join(resolved) or 'it has none'})."
+        )
+    return Named(name, resolved, declared.setting if declared else "")
+
+
+def _strengths(label: str, named: Named) -> tuple[float, ...]:
+    """None where the user set the strength."""
+    declared = declared_strengths(DEFENCES.member(named.name))
+    if declared is None or declared.setting in split_settings(label, "defence")[1]:
+        return ()
+    return declared.values
+
+
+def _name_of(label: str) -> str:
+    return split_settings(label, "defence")[0]

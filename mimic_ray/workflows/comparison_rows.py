@@ -1,0 +1,128 @@
+"""The rows of a comparison, from its runs and from the outcomes of its encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import Any
+
+from mimic_ray.base.text import count
+from mimic_ray.defences.stop_rule import Choice, Contest, Unit
+from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.encoders.encoder_registry import build
+from mimic_ray.evaluation.comparison_results import REFERENCE, SUSPECT, ComparisonRow
+from mimic_ray.evaluation.outcomes import Outcomes, acc_over, asr_over
+from mimic_ray.evaluation.results import Proportion
+from mimic_ray.execution.defence_run import Named, UnitResult
+from mimic_ray.store.comparison_store import ComparisonStore, run_name
+from mimic_ray.workflows.compare_runs import Results, cosines
+from mimic_ray.workflows.judge_defences import DISTILLED, NOW, TUNED, Judge
+
+
+def blind_rows(
+    contest: Contest, results: Results, defences: dict[str, Named]
+) -> list[tuple[ComparisonRow, list[UnitResult]]]:
+    """A row for each defence (with curves for each strength) and its runs, without labels."""
+    known = cosines(results)
+    found = []
+    for label in contest.strengths:
+        choice = contest.choice(label, known)
+        for strength in contest.points(label, known):
+            units = [Unit(label, strength, seed) for seed in contest.seeds]
+            runs = [results[unit] for unit in units if unit in results]
+            setting = defences[label].strength_setting
+            row = ComparisonRow(
+                label,
+                strength=f"{setting}={strength:g}" if strength is not None else "",
+                value=strength,
+                chosen=choice is not None and choice.strength == strength,
+                **_facts(runs),
+            )
+            if row.chosen and choice is not None:
+                row = _with_choice(row, choice, contest, known)
+            found.append((row, runs))
+    return found
+
+
+def judged_rows(
+    judge: Judge,
+    rows: Sequence[tuple[ComparisonRow, list[UnitResult]]],
+    reference: Encoder | None,
+) -> list[ComparisonRow]:
+    """The same rows with ACC and ASR, below those of the suspect encoder and of the reference."""
+    lasting = judge.labels.lasting
+    suspect = judge.blind.suspect_encoder
+    after = (NOW, TUNED) if lasting else (NOW,)
+    outcomes = judge.outcomes(SUSPECT, suspect, 0, after)
+    floor: Proportion | None = None
+    first = [_with_outcomes(ComparisonRow(SUSPECT, seeds=1), [outcomes])]
+    if reference is not None:
+        measured = judge.outcomes(REFERENCE, lambda: reference, 0, (NOW,))
+        row = _with_outcomes(ComparisonRow(REFERENCE, seeds=1), [measured])
+        floor = row.asr  # of an encoder that was never attacked it is the floor, not an ASR
+        first.append(replace(row, asr=None))
+    measured_rows = []
+    for row, runs in rows:
+        ended = [run for run in runs if not run.failure]
+        wanted = (NOW, DISTILLED, TUNED) if lasting and row.chosen else (NOW,)
+        found = []
+        for run in ended:
+            name = run_name(run.defence, run.strength, run.seed)
+            load = _loader(judge.store, name, judge.blind.architecture)
+            found.append(judge.outcomes(name, load, run.seed, wanted))
+        measured_rows.append(_with_outcomes(row, found) if found else row)
+    return [replace(row, asr_b=floor) for row in (*first, *measured_rows)]
+
+
+def _facts(runs: list[UnitResult]) -> dict[str, Any]:
+    ended = [run for run in runs if run.cosine is not None]
+    failed = [run for run in runs if run.failure]
+    facts: dict[str, Any] = {"seeds": len(ended)}
+    if failed:
+        which = f"{len(failed)} of {count(len(runs), 'seed')} failed: " if ended else "failed: "
+        facts["failure"] = which + failed[0].failure
+    if ended:
+        facts["cosines"] = tuple(run.cosine for run in ended if run.cosine is not None)
+        facts["cosine"] = fmean(facts["cosines"])
+        facts["overlap"] = fmean(run.overlap or 0.0 for run in ended)
+        facts["images_seen"] = fmean(run.images_seen for run in ended)
+        facts["seconds"] = fmean(run.seconds for run in ended)
+        facts["clock"] = ended[0].clock
+        facts["notes"] = tuple(dict.fromkeys(note for run in ended for note in run.notes))
+    return facts
+
+
+def _with_choice(
+    row: ComparisonRow, choice: Choice, contest: Contest, known: dict[Unit, float | None]
+) -> ComparisonRow:
+    notes = row.notes
+    if choice.reached is False and row.cosine is not None:
+        several = len(contest.strengths[row.defence]) > 1
+        which = "no strength reaches" if several else "it does not reach"
+        shown = "; this is the weakest" if several else ""
+        notes += (f"{which} the cosine of {contest.baseline}{shown}.",)
+    seeds = [known.get(Unit(contest.baseline, None, seed)) for seed in contest.seeds]
+    of_baseline = [cosine for cosine in seeds if cosine is not None]
+    if choice.reached and row.cosine is not None and row.cosine < fmean(of_baseline):
+        notes += (f"its first seed reaches the cosine of {contest.baseline}, the mean does not.",)
+    return replace(row, reached=choice.reached, notes=notes)
+
+
+def _with_outcomes(row: ComparisonRow, found: list[dict[str, Outcomes]]) -> ComparisonRow:
+    measured: dict[str, Any] = {}
+    for name, suffix in ((NOW, ""), (DISTILLED, "_distilled"), (TUNED, "_tuned")):
+        if name in found[0]:
+            outcomes = [each[name] for each in found]
+            measured[f"acc{suffix}"] = acc_over(outcomes)
+            measured[f"asr{suffix}"] = asr_over(outcomes)
+    return replace(row, **measured)
+
+
+def _loader(store: ComparisonStore, run: str, architecture: str) -> Callable[[], Encoder]:
+    def load() -> Encoder:
+        encoder = build(architecture)
+        encoder.net.load_state_dict(store.read_weights(run))
+        return encoder.eval().requires_grad_(False)
+
+    return load

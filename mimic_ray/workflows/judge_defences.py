@@ -1,0 +1,168 @@
+"""The evaluation of a comparison, with labels and the trigger, after all strengths are chosen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mimic_ray.attacks.triggers.trigger import make_trigger
+from mimic_ray.base.devices import Compute
+from mimic_ray.base.errors import DataError, UnknownNameError, option
+from mimic_ray.base.progress import Progress, ProgressCallback
+from mimic_ray.base.text import near_names, plain
+from mimic_ray.data.labelled import open_some
+from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.encoders.load import load_checkpoint
+from mimic_ray.evaluation.heads import HEADS
+from mimic_ray.evaluation.outcomes import LabelledTest, Outcomes
+from mimic_ray.evaluation.revival import (
+    FineTuning,
+    PlainDistillation,
+    distilled_again,
+    fine_tuned,
+)
+from mimic_ray.execution.defence_run import BlindInputs
+from mimic_ray.execution.export import load_encoder
+from mimic_ray.store.comparison_store import ComparisonStore
+from mimic_ray.store.run_store import is_run
+from mimic_ray.workflows.compare_request import Labels
+from mimic_ray.workflows.evaluate_images import Backdoor, EvaluationImages
+
+# Names of the outcomes of one encoder: as it is, after plain distillation, after fine-tuning.
+NOW, DISTILLED, TUNED = "now", "distilled", "tuned"
+
+
+def check_sources(labels: Labels, side: int) -> None:
+    """Refuses labelled sets and triggers that cannot be used, before any defence runs.
+
+    Decodes no image and returns nothing that a choice could depend on. Raises DataError,
+    UsageError, UnknownNameError.
+    """
+    HEADS.resolve(labels.head)
+    train = open_some(labels.train, labels.train_limit)
+    test = open_some(labels.test, labels.test_limit)
+    if train.fingerprint == test.fingerprint:
+        raise DataError(
+            f"{option('train')} and {option('test')} are the same images, so ACC would be that of "
+            "images that the head has seen: give other test images."
+        )
+    for source in (train, test):
+        if source.labels is None:
+            raise DataError(
+                f"{source.location} has no labels: give shards with .cls members, one folder per "
+                "class, or an npz file with y."
+            )
+    if labels.trigger is None or labels.target is None:
+        return
+    make_trigger(labels.trigger, side)
+    classes, number = test.classes or [], max(test.labels or [0]) + 1
+    by_index = labels.target.isdecimal() and int(labels.target) < max(number, len(classes))
+    if labels.target not in classes and not by_index:
+        some = f": {', '.join(plain(name, 40) for name in classes[:10])}" if classes else ""
+        raise UnknownNameError(
+            "class",
+            plain(labels.target),
+            near_names(labels.target, classes),
+            f"{test.location} has {max(number, len(classes))} classes{some}.",
+        )
+
+
+def load_reference(labels: Labels, architecture: str) -> Encoder | None:
+    """The encoder that was never attacked, None if none was given. Raises CheckpointError."""
+    if labels.reference is None:
+        return None
+    if is_run(labels.reference):
+        return load_encoder(labels.reference)
+    return load_checkpoint(labels.reference, architecture).encoder
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Measures encoders and stores the outcomes, so that a resumed comparison need not.
+
+    `blind` holds the clean images and the suspect encoder, for the plain distillation.
+    """
+
+    store: ComparisonStore
+    blind: BlindInputs
+    labels: Labels
+    test: LabelledTest
+    described: dict[str, str]
+    compute: Compute
+    on_progress: ProgressCallback
+    stop_if_asked: Callable[[], None]
+
+    def outcomes(
+        self, run: str, encoder: Callable[[], Encoder], seed: int, wanted: tuple[str, ...]
+    ) -> dict[str, Outcomes]:
+        """The `wanted` outcomes of an encoder, kept below `run` in the store."""
+        of = json.dumps(self.described, sort_keys=True)
+        stored = self.store.read_outcomes(run, of)
+        arrays = dict(stored)
+        for number, name in enumerate(wanted):
+            if f"{name}.correct" in arrays:
+                continue
+            self.stop_if_asked()
+            self.on_progress(Progress(f"{run}: evaluate", number, len(wanted)))
+            found = self._measured(name, encoder(), seed)
+            arrays[f"{name}.correct"] = found.correct
+            if found.hits is not None:
+                arrays[f"{name}.hits"] = found.hits
+        if arrays.keys() != stored.keys():
+            self.store.write_outcomes(run, of, arrays)
+        return {
+            name: Outcomes(arrays[f"{name}.correct"], arrays.get(f"{name}.hits")) for name in wanted
+        }
+
+    def _measured(self, name: str, encoder: Encoder, seed: int) -> Outcomes:
+        head = HEADS.resolve(self.labels.head)
+        if name == TUNED:
+            test = self.test
+            tuned = fine_tuned(
+                encoder, test.train, test.train_labels, test.classes, self.compute, seed
+            )
+            return test.with_heads(tuned.encoder, [tuned.head], self.compute)
+        if name == DISTILLED:
+            suspect = self.blind.suspect_encoder()
+            encoder = distilled_again(encoder, suspect, self.blind.images, self.compute, seed)
+        return self.test.with_new_heads(encoder, head, self.labels.head_seeds, self.compute)
+
+
+def open_judge(
+    store: ComparisonStore,
+    blind: BlindInputs,
+    labels: Labels,
+    on_progress: ProgressCallback,
+    stop_if_asked: Callable[[], None],
+) -> Judge:
+    """Decodes the labelled images. Call it when the choices are recorded. Raises DataError."""
+    backdoor = (
+        Backdoor(labels.trigger, labels.target, labels.count_target)
+        if labels.trigger and labels.target
+        else None
+    )
+    images = EvaluationImages(
+        labels.train, labels.test, labels.train_limit, labels.test_limit, backdoor, on_progress
+    )
+    sets = images.at(blind.suspect_encoder().spec.input_size)
+    test = LabelledTest(
+        train=sets.train.pixels,
+        train_labels=sets.train.labels,
+        test=sets.test.pixels,
+        test_labels=sets.test.labels,
+        classes=sets.train.class_count(),
+        triggered=sets.trigger.apply if sets.trigger else None,
+        target=sets.target,
+        count_target=sets.count_target,
+    )
+    described = {
+        **images.described(),
+        "head": f"{labels.head}: {HEADS.resolve(labels.head).described()}",
+        "head seeds": f"0 to {labels.head_seeds - 1}",
+        "after distillation": f"plain distillation from the suspect encoder, "
+        f"{PlainDistillation().described()}; new heads",
+        "after fine-tuning": f"encoder and linear head on {FineTuning().described()}; this head",
+    }
+    compute = blind.compute
+    return Judge(store, blind, labels, test, described, compute, on_progress, stop_if_asked)

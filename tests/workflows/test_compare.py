@@ -1,0 +1,255 @@
+"""A whole comparison on toy images with toy defences: choice, failures, resuming, blindness."""
+
+from __future__ import annotations
+
+import json
+import signal
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import mimic_ray
+from mimic_ray.base.errors import RunFolderError, StoppedError, TrainingError
+from mimic_ray.defences.defence_registry import DEFENCES
+from mimic_ray.evaluation import revival
+from mimic_ray.execution import defence_run
+from mimic_ray.workflows import compare as workflow
+from mimic_ray.workflows import compare_runs, judge_defences
+from tests.cli.toy_images import content_of, save_checkpoint, save_images
+from tests.support import toy_defences
+
+FILE = Path(toy_defences.__file__)
+NOISE, TOO_MUCH, FAILS = (f"{FILE}:{name}" for name in ("noise", "too_much", "fails"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _toy_default():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(DEFENCES._members, "default", "tests.support.toy_defences:default")
+        # Shorter, because here it only matters that they are done.
+        distil = partial(revival.distilled_again, settings=revival.PlainDistillation(steps=2))
+        tune = partial(revival.fine_tuned, settings=revival.FineTuning(epochs=1))
+        patch.setattr(judge_defences, "distilled_again", distil)
+        patch.setattr(judge_defences, "fine_tuned", tune)
+        yield
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("toy")
+    for seed, name in enumerate(("images", "train", "test")):
+        save_images(folder / name, each=24, seed=seed)
+    save_checkpoint(folder / "suspect.safetensors", seed=0)
+    save_checkpoint(folder / "clean.safetensors", seed=1)
+    return folder
+
+
+def compare(toy, out, *defences, labels=False, **options):
+    if labels:
+        options = {
+            "train": toy / "train",
+            "test": toy / "test",
+            "trigger": "patch",
+            "target": "red",
+            "head": "linear",
+            "head_seeds": 2,
+        } | options
+    options = {"seeds": 2, "threads": 1} | options
+    return mimic_ray.compare(
+        "tiny_resnet",
+        toy / "suspect.safetensors",
+        toy / "images",
+        out,
+        defences=defences,
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def blind(toy, tmp_path_factory):
+    """Four defences without labels: the result and its folder."""
+    out = tmp_path_factory.mktemp("blind") / "compared"
+    return compare(toy, out, NOISE, TOO_MUCH, FAILS), out
+
+
+@pytest.fixture(scope="module")
+def judged(toy, tmp_path_factory):
+    """One defence with labels, the trigger and a reference."""
+    out = tmp_path_factory.mktemp("judged") / "compared"
+    return compare(toy, out, NOISE, labels=True, reference=toy / "clean.safetensors"), out
+
+
+def test_each_defence_is_at_the_strongest_strength_that_keeps_default_s_cosine(blind):
+    found, _ = blind
+    row, bound = found.row(NOISE), found.row("default")
+    assert row.strength == "scale=0.05"  # default has 0.1, the next is 0.5
+    assert row.reached is True
+    assert row.cosines[0] >= bound.cosines[0]
+    assert (row.seeds, len(row.cosines)) == (2, 2)
+    assert (bound.strength, bound.reached) == ("", None)
+    assert row.notes == ("noise was added.",)
+
+
+def test_a_defence_that_never_keeps_it_is_at_its_weakest_and_the_row_says_so(blind):
+    row = blind[0].row(TOO_MUCH)
+    assert (row.strength, row.reached) == ("scale=2", False)
+    assert row.notes == ("no strength reaches the cosine of default; this is the weakest.",)
+
+
+def test_a_defence_that_fails_has_a_row_with_the_reason_and_the_others_go_on(blind):
+    row = blind[0].row(FAILS)
+    assert row.cosine is None
+    assert row.failure.startswith("failed: fails failed with RuntimeError: no idea about seed 0")
+    assert [each.defence for each in blind[0].rows] == ["default", NOISE, TOO_MUCH, FAILS]
+
+
+def test_without_labels_there_are_fidelity_and_cost_only(blind):
+    row = blind[0].row(NOISE)
+    assert (row.acc, row.asr) == (None, None)
+    assert (row.images_seen, row.clock) == (100, "CPU")
+    assert row.seconds > 0
+
+
+def test_the_folder_has_the_record_the_tables_and_every_encoder(blind):
+    found, out = blind
+    names = {path.name for path in out.iterdir()}
+    assert names == {"comparison.json", "comparison.csv", "comparison.md", "comparison.tex", "runs"}
+    record = json.loads((out / "comparison.json").read_text())
+    assert record["status"] == "finished"
+    assert record["choices"][NOISE] == {"strength": 0.05, "reached": True}
+    assert len(record["rows"]) == len(found.rows)
+    assert "32 held out" in found.settings["clean images"]
+    # default: 2 seeds; noise: 2, 0.5 and 0.05 with 2 seeds; too_much: 4 and 2 with 2 seeds.
+    assert len([*out.rglob("student.safetensors")]) == 2 + 4 + 3
+
+
+def test_labels_give_acc_and_asr_with_intervals_and_what_lasts(judged):
+    found, out = judged
+    assert [row.defence for row in found.rows] == ["suspect", "reference", "default", NOISE]
+    row = found.row(NOISE)
+    for name in ("acc", "asr", "acc_distilled", "asr_distilled", "acc_tuned", "asr_tuned"):
+        share = getattr(row, name)
+        assert share.low <= share.share <= share.high, name
+    assert (row.acc.total, row.asr.total) == (72, 48)
+    assert row.acc.share > 0.9  # colours are easy
+    reference = found.row("reference")
+    assert reference.asr is None
+    assert row.asr_b == reference.asr_b
+    assert found.row("suspect").asr_distilled is None
+    assert {f"comparison.{end}" for end in ("png", "pdf", "svg", "csv", "tex", "md")} <= {
+        path.name for path in out.iterdir()
+    }
+
+
+def test_a_resumed_comparison_does_only_what_is_missing(toy, judged, monkeypatch):
+    _, out = judged
+    before = content_of(out / "runs")
+    missing = out / "runs" / "default" / "own" / "seed-1" / "run.json"
+    missing.unlink()
+    ran = []
+    monkeypatch.setattr(
+        compare_runs,
+        "run_unit",
+        lambda inputs, unit, on_step: (ran.append(unit), defence_run.run_unit(inputs, unit))[1],
+    )
+    measured = []
+    monkeypatch.setattr(
+        "mimic_ray.workflows.judge_defences.Judge._measured",
+        lambda *args: measured.append(args) or pytest.fail("measured again"),
+    )
+    again = compare(toy, out, NOISE, labels=True, reference=toy / "clean.safetensors", resume=True)
+    assert [(unit.defence, unit.seed) for unit in ran] == [("default", 1)]
+    assert measured == []
+    assert again.row(NOISE) == judged[0].row(NOISE)
+    after = content_of(out / "runs")
+    assert {k for k in after if after[k] != before[k]} <= {missing}  # its CPU seconds
+
+
+def test_other_labels_change_neither_a_choice_nor_an_encoder(toy, judged, tmp_path):
+    """The trigger, the target class, the labels themselves: nothing that is chosen sees them."""
+    save_images(tmp_path / "images", each=24, seed=5)
+    (tmp_path / "images" / "red").rename(tmp_path / "images" / "x")
+    (tmp_path / "images" / "blue").rename(tmp_path / "images" / "red")
+    (tmp_path / "images" / "x").rename(tmp_path / "images" / "blue")
+    out = tmp_path / "other"
+    compare(toy, out, NOISE, labels=True, train=tmp_path / "images", trigger="sine", target="green")
+
+    def chosen(folder):
+        encoders = {
+            str(path.relative_to(folder)): path.read_bytes()
+            for path in folder.rglob("student.safetensors")
+        }
+        return json.loads((folder / "comparison.json").read_text())["choices"], encoders
+
+    assert chosen(out) == chosen(judged[1])
+
+
+def test_choices_are_recorded_before_a_labelled_image_is_decoded(toy, tmp_path, monkeypatch):
+    seen = {}
+
+    def open_judge(store, *_, stop_if_asked):
+        stop_if_asked()
+        seen.update(json.loads((store.folder / "comparison.json").read_text()))
+        raise TrainingError("enough")
+
+    monkeypatch.setattr(workflow, "open_judge", open_judge)
+    out = tmp_path / "compared"
+    with pytest.raises(TrainingError, match="enough"):
+        compare(toy, out, NOISE, labels=True)
+    assert seen["choices"][NOISE] == {"strength": 0.05, "reached": True}
+    record = json.loads((out / "comparison.json").read_text())
+    assert (record["status"], record["error"]) == ("failed", "enough")
+
+
+def test_another_teacher_or_other_settings_are_refused(toy, judged):
+    _, out = judged
+    before = content_of(out)
+    with pytest.raises(RunFolderError, match=r"is 0\.5 now"):
+        compare(toy, out, NOISE, labels=True, held_out=0.5, resume=True)
+    with pytest.raises(RunFolderError, match="holds another comparison"):
+        compare(toy, out, NOISE, labels=True)
+    assert content_of(out) == before
+
+
+def test_curves_have_a_row_for_each_strength(toy, tmp_path):
+    found = compare(toy, tmp_path / "out", NOISE, curves=True, seeds=1)
+    rows = [row for row in found.rows if row.defence == NOISE]
+    assert [row.value for row in rows] == [0.02, 0.05, 0.5, 2.0]
+    assert [row.chosen for row in rows] == [False, True, False, False]
+    cosines = [row.cosine for row in rows]
+    assert cosines == sorted(cosines, reverse=True)
+    assert len(found.chosen()) == 2
+
+
+def test_without_the_rule_defences_have_their_own_settings(toy, tmp_path):
+    found = compare(toy, tmp_path / "out", NOISE, stop_rule=False, seeds=1)
+    row = found.row(NOISE)
+    assert (row.strength, row.reached) == ("", None)
+    assert row.cosine < found.row("default").cosine
+
+
+def test_if_default_fails_there_is_no_bound(toy, tmp_path, monkeypatch):
+    monkeypatch.setitem(DEFENCES._members, "default", "tests.support.toy_defences:fails")
+    with pytest.raises(TrainingError, match=r"default failed.*no idea.*stop_rule=False"):
+        compare(toy, tmp_path / "out", NOISE)
+
+
+def test_ctrl_c_keeps_what_ended(toy, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    done = []
+
+    def run_unit(inputs, unit, on_step):
+        if len(done) == 3:
+            signal.raise_signal(signal.SIGINT)
+        done.append(unit)
+        return defence_run.run_unit(inputs, unit, on_step)
+
+    monkeypatch.setattr(compare_runs, "run_unit", run_unit)
+    with pytest.raises(StoppedError, match="Stopped after 3 runs") as raised:
+        compare(toy, out, NOISE)
+    assert raised.value.exit_code == 130
+    assert len([*out.rglob("run.json")]) == 3
+    assert json.loads((out / "comparison.json").read_text())["status"] == "stopped"
+    monkeypatch.setattr(compare_runs, "run_unit", defence_run.run_unit)
+    assert compare(toy, out, NOISE, resume=True).row(NOISE).seeds == 2
