@@ -41,6 +41,8 @@ RESULTS = [
     "evaluation.results.Evaluation",
     "evaluation.results.EvaluationRow",
     "evaluation.results.Proportion",
+    "evaluation.comparison_results.Comparison",
+    "evaluation.comparison_results.ComparisonRow",
     "method.mi_profile.Profile",
     "method.mi_profile.TapScore",
     "workflows.study_outcome.Tuned",

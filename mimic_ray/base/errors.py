@@ -53,12 +53,13 @@ INTERRUPTED = 128 + 2  # SIGINT
 # Control characters, which base.text.plain removes from any other text. The first precedes a
 # parameter's name; the second follows a name without a value, the third a name with a value.
 _BEFORE, _ALONE, _VALUE = "\x1d", "\x1e", "\x1f"
-_MARKED = re.compile(f"{_BEFORE}([a-z_]+)([{_ALONE}{_VALUE}])(True\\b)?")
+_MARKED = re.compile(f"{_BEFORE}([a-z_]+)([{_ALONE}{_VALUE}])(True\\b|False\\b)?")
 # Parameters whose command line option has another name.
 _OPTION_NAMES = {
     "heads": "head",
     "settings": "set",
     "trackers": "track",
+    "defences": "defence",
     "capacity_timeout_s": "wait-for-capacity",
 }
 
@@ -67,7 +68,8 @@ def option(name: str, value: object = None) -> str:
     """A parameter in an error message, with its value if one is given.
 
     `option("workers", 4)` reads `workers=4` in Python and `--workers 4` on the command line;
-    for a flag, write `option("resume", True)`: `resume=True` and `--resume`.
+    for a flag, write `option("resume", True)`: `resume=True` and `--resume`, and
+    `option("lasting", False)`: `lasting=False` and `--no-lasting`.
     """
     return f"{_BEFORE}{name}" + (_ALONE if value is None else f"{_VALUE}{value}")
 
@@ -106,6 +108,8 @@ class MimicError(Exception):
 
 def _as_option(found: re.Match[str]) -> str:
     name = _OPTION_NAMES.get(found[1], found[1]).replace("_", "-")
+    if found[3] == "False":
+        return f"--no-{name}"
     return f"--{name}" + (" " if found[2] == _VALUE and not found[3] else "")
 
 

@@ -17,54 +17,29 @@ _MEASURED = ("acc", "asr", "asr_b", "acc_distilled", "asr_distilled", "acc_tuned
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One defence at one strength: means over its seeds. None means not measured.
+    """One defence at one strength: means over its seeds. None means not measured."""
 
-    Attributes:
-        defence: Its name, or `suspect` and `reference` for those encoders themselves.
-        strength: The setting that makes it stronger with its value, such as `rate=0.001`; "" for
-            the defence's own settings.
-        value: This value.
-        chosen: Whether this is the strength that the comparison reports, or a point of the curve.
-        reached: Whether its cosine is no lower than that of `default`; None without the rule.
-        seeds: Purifications that ended with an encoder.
-        cosine: Mean cosine to the suspect encoder on held-out clean images.
-        cosines: That of each seed.
-        overlap: Mean share of the 10 nearest neighbours that are kept on these images.
-        acc: Accuracy of new heads.
-        asr: Attack success of new heads.
-        asr_b: That of an encoder that was never attacked: the floor.
-        acc_distilled: ACC after plain distillation steps from the suspect encoder.
-        asr_distilled: ASR after them.
-        acc_tuned: ACC of a user's model, the encoder fine-tuned on few labelled images.
-        asr_tuned: ASR of it.
-        images_seen: Images that went through the encoder, counted with repetition.
-        seconds: Of one purification.
-        clock: What was counted: CPU or GPU seconds.
-        notes: Sentences about the row.
-        failure: Why there is no encoder, or not of every seed.
-    """
-
-    defence: str
-    strength: str = ""
-    value: float | None = None
-    chosen: bool = True
-    reached: bool | None = None
-    seeds: int = 0
-    cosine: float | None = None
-    cosines: tuple[float, ...] = ()
-    overlap: float | None = None
-    acc: Proportion | None = None
-    asr: Proportion | None = None
-    asr_b: Proportion | None = None
-    acc_distilled: Proportion | None = None
-    asr_distilled: Proportion | None = None
-    acc_tuned: Proportion | None = None
-    asr_tuned: Proportion | None = None
-    images_seen: float | None = None
-    seconds: float | None = None
-    clock: str = ""
-    notes: tuple[str, ...] = ()
-    failure: str = ""
+    defence: str  # its name, or "suspect" and "reference" for those encoders themselves
+    strength: str = ""  # the setting that makes it stronger with its value: "rate=0.001"
+    value: float | None = None  # this value
+    chosen: bool = True  # whether the comparison reports it; otherwise it is a point of a curve
+    reached: bool | None = None  # whether its cosine reaches that of default; None without a rule
+    seeds: int = 0  # purifications that ended with an encoder
+    cosine: float | None = None  # mean cosine to the suspect encoder on held-out clean images
+    cosines: tuple[float, ...] = ()  # that of each seed
+    overlap: float | None = None  # share of the 10 nearest neighbours that are kept on them
+    acc: Proportion | None = None  # accuracy of new heads
+    asr: Proportion | None = None  # attack success of new heads
+    asr_b: Proportion | None = None  # that of an encoder that was never attacked: the floor
+    acc_distilled: Proportion | None = None  # ACC after plain distillation from the suspect
+    asr_distilled: Proportion | None = None  # ASR after it
+    acc_tuned: Proportion | None = None  # ACC of a user's model, fine-tuned on few labelled images
+    asr_tuned: Proportion | None = None  # ASR of it
+    images_seen: float | None = None  # images through the encoder, counted with repetition
+    seconds: float | None = None  # of one purification
+    clock: str = ""  # what they count: "CPU" (all threads) or "GPU"
+    notes: tuple[str, ...] = ()  # sentences about the row
+    failure: str = ""  # why there is no encoder, or not of every seed
 
     def is_defence(self) -> bool:
         return self.defence not in (SUSPECT, REFERENCE)
@@ -101,16 +76,13 @@ class ComparisonRow:
 class Comparison:
     """Defences on one suspect encoder and one set of clean images.
 
-    Attributes:
-        rows: The suspect encoder, the reference, and each defence; with curves one for each
-            strength.
-        settings: What was compared: the rule, the images, and how ACC and ASR were measured.
-        folder: Where the tables, the figure and all purified encoders are; an address if `out` was.
+    `rows` has the suspect encoder and the reference first if labels were given, then each defence;
+    with curves, one row for each strength.
     """
 
-    rows: tuple[ComparisonRow, ...]
-    settings: dict[str, str] = field(default_factory=dict)
-    folder: str = ""
+    rows: tuple[ComparisonRow, ...]  # `chosen()` gives those of the table
+    settings: dict[str, str] = field(default_factory=dict)  # the rule, the images, the measures
+    folder: str = ""  # tables, figure and all purified encoders; an address if `out` was one
 
     def chosen(self) -> tuple[ComparisonRow, ...]:
         """The rows of the table, without other points of the curves."""

@@ -47,6 +47,11 @@ class Named:
         changed = {} if strength is None else {self.strength_setting: strength}
         return {**self.settings, **changed}
 
+    def value_at(self, strength: float | None) -> float | None:
+        """The value of the setting that makes it stronger; None if it has none."""
+        value = self.at(strength).get(self.strength_setting)
+        return float(value) if isinstance(value, int | float) else None
+
 
 @dataclass(frozen=True)
 class BlindInputs:

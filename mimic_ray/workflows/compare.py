@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mimic_ray.base import devices, files, user_code
+from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.errors import RESUME_ADVICE, MimicError, StoppedError
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.base.signals import StopRequests, stop_requests
@@ -45,6 +46,7 @@ from mimic_ray.workflows.judge_defences import check_sources, load_reference, op
 from mimic_ray.workflows.python_call import python_call
 
 
+@checked_arguments
 def compare(
     encoder: str,
     teacher: str | Path,

@@ -66,7 +66,7 @@ def named_defences(texts: Sequence[str]) -> dict[str, Named]:
     found: dict[str, Named] = {}
     for text in texts or list(DEFENCES):
         if text in found:
-            raise UsageError(f"{option('defence', text)} is given twice: remove one.")
+            raise UsageError(f"{option('defences', text)} is given twice: remove one.")
         found[text] = _named(text)
     first = next((label for label in found if _name_of(label) == BASELINE), BASELINE)
     if first not in found:
@@ -82,6 +82,9 @@ def contest(
         raise UsageError(f"{option('seeds', seeds)} must be at least 1.")
     strengths = {label: _strengths(label, named) for label, named in defences.items()}
     baseline = next(iter(defences))
+    # It runs at its own settings anyway.
+    own = defences[baseline].value_at(None)
+    strengths[baseline] = tuple(value for value in strengths[baseline] if value != own)
     return Contest(baseline, strengths, tuple(range(seeds)), stop_rule=stop_rule, curves=curves)
 
 

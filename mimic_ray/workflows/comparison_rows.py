@@ -31,11 +31,11 @@ def blind_rows(
         for strength in contest.points(label, known):
             units = [Unit(label, strength, seed) for seed in contest.seeds]
             runs = [results[unit] for unit in units if unit in results]
-            setting = defences[label].strength_setting
+            value = defences[label].value_at(strength)
             row = ComparisonRow(
                 label,
-                strength=f"{setting}={strength:g}" if strength is not None else "",
-                value=strength,
+                strength="" if value is None else f"{defences[label].strength_setting}={value:g}",
+                value=value,
                 chosen=choice is not None and choice.strength == strength,
                 **_facts(runs),
             )

@@ -22,6 +22,7 @@ SMALLER = {
         '"purified", settings=["training.steps=2"], on_progress=on_progress, '
         "resources=mimic_ray.Resources(local=True)"
     ),
+    'defences=["fine_tuning"]': 'defences=["default:steps=2", "fine_tuning:steps=2"]',
     "trials=2)": 'trials=2, held_out=0.5, settings=["training.steps=4", "training.batch=16"])',
 }
 
@@ -94,6 +95,12 @@ def test_purify_load_encoder_and_evaluate_work_on_one_run_and_change_nothing_els
     rows = capsys.readouterr().out.splitlines()[-2:]
     assert [row.split()[0] for row in rows] == ["suspect", "purified"]
     assert surroundings() == before
+
+
+def test_compare_gives_each_defence_a_row(run_example, capsys):
+    found = run_example("compare")["found"]
+    assert [row.defence for row in found.rows] == ["default:steps=2", "fine_tuning:steps=2"]
+    assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 def test_profile_scores_each_layer(run_example, capsys):

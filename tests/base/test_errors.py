@@ -24,6 +24,8 @@ def test_a_flag_has_a_value_in_python_only():
     error = MimicError(f"Use {option('resume', True)}; not {option('out', 'Truest')}.")
     assert str(error) == "Use resume=True; not out=Truest."
     assert error.for_command_line() == "Use --resume; not --out Truest."
+    error = MimicError(f"Use {option('stop_rule', False)}.")
+    assert (str(error), error.for_command_line()) == ("Use stop_rule=False.", "Use --no-stop-rule.")
 
 
 def test_a_disk_error_keeps_problem_and_advice_in_a_pickle():

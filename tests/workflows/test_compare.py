@@ -225,7 +225,7 @@ def test_curves_have_a_row_for_each_strength(toy, tmp_path):
 def test_without_the_rule_defences_have_their_own_settings(toy, tmp_path):
     found = compare(toy, tmp_path / "out", NOISE, stop_rule=False, seeds=1)
     row = found.row(NOISE)
-    assert (row.strength, row.reached) == ("", None)
+    assert (row.strength, row.reached) == ("scale=0.5", None)
     assert row.cosine < found.row("default").cosine
 
 
