@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import mimic_ray
+from mimic_ray.defences.defence_registry import DEFENCES
 from tests.cli.toy_images import save_checkpoint, save_images
 
 # What readers see -> what runs in seconds.
@@ -22,7 +23,7 @@ SMALLER = {
         '"purified", settings=["training.steps=2"], on_progress=on_progress, '
         "resources=mimic_ray.Resources(local=True)"
     ),
-    'defences=["fine_tuning"]': 'defences=["default:steps=2", "fine_tuning:steps=2"]',
+    'defences=["fine_tuning"]': 'defences=["fine_tuning:steps=2"]',
     "trials=2)": 'trials=2, held_out=0.5, settings=["training.steps=4", "training.batch=16"])',
 }
 
@@ -97,9 +98,10 @@ def test_purify_load_encoder_and_evaluate_work_on_one_run_and_change_nothing_els
     assert surroundings() == before
 
 
-def test_compare_gives_each_defence_a_row(run_example, capsys):
+def test_compare_gives_each_defence_a_row(run_example, capsys, monkeypatch):
+    monkeypatch.setitem(DEFENCES._members, "default", "tests.support.toy_defences:default")
     found = run_example("compare")["found"]
-    assert [row.defence for row in found.rows] == ["default:steps=2", "fine_tuning:steps=2"]
+    assert [row.defence for row in found.rows] == ["default", "fine_tuning:steps=2"]
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
