@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
-from mimic_ray.base.errors import TrainingError
+from mimic_ray.base.errors import DivergedError
 from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.data.epoch import EpochPlan
 from mimic_ray.data.views import flip_and_shift, to_float
@@ -82,7 +82,7 @@ def distilled_again(
 ) -> Encoder:
     """The student after a few plain steps: L = 1 - cos(student(x), suspect(x)).
 
-    Raises TrainingError if the loss is not finite.
+    Raises DivergedError if the loss is not finite.
     """
     settings = settings or PlainDistillation()
     device = compute.torch_device
@@ -112,7 +112,7 @@ def fine_tuned(
 ) -> FineTuned:
     """Encoder and linear head, trained together by cross-entropy on few of the labelled images.
 
-    `labels` int64 [N] belong to `images`. Raises TrainingError if the loss is not finite.
+    `labels` int64 [N] belong to `images`. Raises DivergedError if the loss is not finite.
     """
     settings = settings or FineTuning()
     device = compute.torch_device
@@ -162,7 +162,7 @@ def _step(
     optimiser: torch.optim.Optimizer, loss: Tensor, rates: tuple[float, ...], done: float
 ) -> None:
     if not loss.isfinite():
-        raise TrainingError(f"The loss is {loss.item()} after {100 * done:.0f} % of the steps.")
+        raise DivergedError(f"The loss is {loss.item()} after {100 * done:.0f} % of the steps.")
     for group, rate in zip(optimiser.param_groups, rates, strict=True):
         group["lr"] = 0.5 * rate * (1 + math.cos(math.pi * done))
     optimiser.zero_grad()

@@ -28,7 +28,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from mimic_ray.base import files
-from mimic_ray.base.errors import RunFolderError, option
+from mimic_ray.base.errors import RunFolderError, WrongFolderError, option
 from mimic_ray.base.redact import redact
 from mimic_ray.base.user_code import is_user_code
 from mimic_ray.store.agreement import differences
@@ -86,7 +86,7 @@ class ComparisonRecord:
 
 
 def check_same(recorded: ComparisonRecord, wanted: ComparisonRecord) -> None:
-    """Raises RunFolderError naming all that would make it another comparison.
+    """Raises WrongFolderError naming all that would make it another comparison.
 
     Defences, seeds and curves may be added: the runs that are there keep their meaning.
     """
@@ -100,7 +100,7 @@ def check_same(recorded: ComparisonRecord, wanted: ComparisonRecord) -> None:
         before = recorded.defences.get(label, settings)
         problems += differences(label, before, settings)
     if problems:
-        raise RunFolderError(
+        raise WrongFolderError(
             f"This is not the comparison that was started: {'; '.join(problems)}. Resume it with "
             f"the same inputs, or start a new one with another {option('out')}."
         )
@@ -117,7 +117,7 @@ class ComparisonStore:
         return str(self.store)
 
     def require_free(self) -> None:
-        """Raises RunFolderError if anything is stored there already."""
+        """Raises WrongFolderError if anything is stored there already."""
         require_free(self.store, RECORD, "comparison")
 
     def fetch(self) -> None:
@@ -129,7 +129,7 @@ class ComparisonStore:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunFolderError(
+            raise WrongFolderError(
                 f"Cannot make {self.folder} ({error.strerror}): set another {option('out')}."
             ) from error
         files.write_json(self.folder / RECORD, redact(asdict(record)))
@@ -141,7 +141,7 @@ class ComparisonStore:
         try:
             return TypeAdapter(ComparisonRecord).validate_json(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
-            raise RunFolderError(
+            raise WrongFolderError(
                 f"{self} is not a comparison: it has no {RECORD}. Give the folder that mimic-ray "
                 f"compare wrote as its {option('out')}."
             ) from None

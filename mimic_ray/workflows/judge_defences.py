@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mimic_ray.attacks.triggers.trigger import make_trigger
 from mimic_ray.base.devices import Compute
-from mimic_ray.base.errors import DataError, UnknownNameError, option
+from mimic_ray.base.errors import DataError, UnknownNameError, UsageError, option
 from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.base.text import near_names, plain
 from mimic_ray.data.labelled import open_some
@@ -43,7 +43,7 @@ def check_sources(labels: Labels, side: int) -> None:
     train = open_some(labels.train, labels.train_limit)
     test = open_some(labels.test, labels.test_limit)
     if train.fingerprint == test.fingerprint:
-        raise DataError(
+        raise UsageError(
             f"{option('train')} and {option('test')} are the same images, so ACC would be that of "
             "images that the head has seen: give other test images."
         )

@@ -72,11 +72,11 @@ def test_json_is_the_only_output_on_stdout(arguments, capsys, toy):
         (["LABELS", "--trigger", "patch", "--target", "gren"], 2, ['"gren"', "green"]),
         (["LABELS", "--trigger", "pach", "--target", "red"], 2, ['"pach"', "patch"]),
         (["LABELS", "--head", "mpl"], 2, ['"mpl"', "mlp"]),
-        (["LABELS", "--reference", "no.pth"], 1, ["no.pth does not exist"]),
-        (["--train", "TEST", "--test", "TEST"], 1, ["--train and --test are the same images"]),
+        (["LABELS", "--reference", "no.pth"], 2, ["no.pth does not exist"]),
+        (["--train", "TEST", "--test", "TEST"], 2, ["--train and --test are the same images"]),
         (["--train", "TRAIN", "--test", "UNLABELLED"], 1, ["has no labels"]),
-        (["--resume"], 1, ["is not a comparison: it has no comparison.json"]),
-        (["--teacher", "none.pth"], 1, ["none.pth does not exist"]),
+        (["--resume"], 2, ["is not a comparison: it has no comparison.json"]),
+        (["--teacher", "none.pth"], 2, ["none.pth does not exist"]),
     ],
 )
 def test_what_cannot_be_compared_is_refused_before_any_work(
@@ -99,6 +99,6 @@ def test_a_folder_that_is_taken_is_refused_and_left_alone(arguments, capsys, tmp
     (tmp_path / "compared").mkdir()
     (tmp_path / "compared" / "mine.txt").write_text("mine")
     before = content_of(tmp_path / "compared")
-    assert run(arguments) == 1
+    assert run(arguments) == 2
     assert "--out" in capsys.readouterr().err
     assert content_of(tmp_path / "compared") == before
