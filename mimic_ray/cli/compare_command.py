@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mimic_ray.base.resources import Resources
 from mimic_ray.cli import console, options
 from mimic_ray.cli.option_kinds import Kind
 
@@ -110,6 +111,22 @@ def command(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the comparison in --out.")
     ] = False,
+    cpus_per_worker: Annotated[
+        int,
+        typer.Option(min=1, rich_help_panel="Where", help="CPUs for one run on a cluster."),
+        Kind.CPUS_PER_WORKER,
+    ] = 1,
+    gpus_per_worker: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            rich_help_panel="Where",
+            help="GPUs for one run on a cluster; below 1, runs share a GPU.",
+        ),
+        Kind.GPUS_PER_WORKER,
+    ] = None,
+    address: options.Address = None,
+    wait_for_capacity: options.WaitForCapacity = 0,
     device: options.Device = "auto",
     threads: options.Threads = 0,
     json: options.Json = False,
@@ -121,6 +138,13 @@ def command(
     """
     from mimic_ray.workflows.compare import compare
 
+    resources = Resources(
+        cpus_per_worker=cpus_per_worker,
+        gpus_per_worker=gpus_per_worker,
+        address=address,
+        local=address is None,
+        capacity_timeout_s=wait_for_capacity,
+    )
     with console.progress() as on_progress:
         found = compare(
             encoder,
@@ -141,6 +165,7 @@ def command(
             stop_rule=stop_rule,
             curves=curves,
             held_out=held_out,
+            resources=resources,
             train_limit=train_limit,
             test_limit=test_limit,
             resume=resume,

@@ -14,9 +14,11 @@ from mimic_ray.base import devices, files, user_code
 from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.errors import RESUME_ADVICE, MimicError, StoppedError
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
+from mimic_ray.base.resources import Resources
 from mimic_ray.base.signals import StopRequests, stop_requests
 from mimic_ray.data.image_source import open_images
 from mimic_ray.defences.stop_rule import Contest
+from mimic_ray.distributed.defence_tasks import Placement
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.comparison_results import Comparison
 from mimic_ray.report.comparison_report import write_comparison_report
@@ -29,6 +31,7 @@ from mimic_ray.store.comparison_store import (
 from mimic_ray.workflows.compare_request import (
     Labels,
     check_labels,
+    check_placement,
     contest,
     held_out_number,
     named_defences,
@@ -38,6 +41,7 @@ from mimic_ray.workflows.compare_runs import (
     blind_inputs,
     cosines,
     run_here,
+    run_on_ray,
     stopped,
     stored_results,
 )
@@ -67,6 +71,7 @@ def compare(
     stop_rule: bool = True,
     curves: bool = False,
     held_out: float = 0.1,
+    resources: Resources | None = None,
     train_limit: int | None = None,
     test_limit: int | None = None,
     resume: bool = False,
@@ -102,6 +107,8 @@ def compare(
         stop_rule: Choose strengths by the rule above. Otherwise defences have their own settings.
         curves: Run all declared strengths.
         held_out: Share of the clean images that only measures fidelity: 32 to 500 images.
+        resources: CPUs and GPUs of one run of a defence, and the cluster: runs are Ray tasks, as
+            many at a time as fit. By default they run one after another in this process.
         train_limit: Use this many images of `train`, evenly spaced.
         test_limit: Use this many images of `test`, evenly spaced.
         resume: Continue the comparison in `out`; runs that ended are kept.
@@ -130,6 +137,7 @@ def compare(
     command = command or python_call(compare, locals())
     train, test, reference = (None if x is None else str(x) for x in (train, test, reference))
     check_labels(train, test, trigger, target, reference, count_target, head_seeds)
+    check_placement(resources or Resources())
     named = named_defences(defences)
     competition = contest(named, seeds, stop_rule=stop_rule, curves=curves)
     labels = None
@@ -180,14 +188,15 @@ def compare(
             store.write_record(record)
             try:
                 blind = blind_inputs(loaded, encoder, source, number, named, compute, on_progress)
-                results = run_here(
-                    competition,
-                    blind,
-                    store,
-                    stored_results(store, competition),
-                    on_progress,
-                    should_stop=lambda: requests.count,
-                )
+                results = stored_results(store, competition)
+                runs = (competition, blind, store, results)
+                if resources is not None and not resources.local:
+                    log = store.folder / "ray.log"
+                    cpus = threads or resources.cpus_per_worker or 1
+                    place = Placement(resources, device, cpus, log)
+                    results = run_on_ray(*runs, place, on_progress, lambda: requests.count)
+                else:
+                    results = run_here(*runs, on_progress, lambda: requests.count)
                 # From here on nothing is chosen any more.
                 record = replace(record, choices=_choices(competition, results))
                 store.write_record(record)

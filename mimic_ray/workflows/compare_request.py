@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mimic_ray.attacks.triggers.trigger_registry import split_settings
 from mimic_ray.base.errors import DataError, UnknownNameError, UsageError, option
+from mimic_ray.base.resources import Resources
 from mimic_ray.base.text import count, near_names
 from mimic_ray.defences.defence_registry import DEFENCES, declared_strengths
 from mimic_ray.defences.stop_rule import BASELINE, Contest
@@ -55,6 +56,16 @@ def check_labels(
             raise UsageError(f"{option(name)} needs {option('trigger')} and {option('target')}.")
     if head_seeds < 1:
         raise UsageError(f"{option('head_seeds', head_seeds)} must be at least 1.")
+
+
+def check_placement(resources: Resources) -> None:
+    """Raises UsageError for resources of a run with workers, which a defence does not have."""
+    defaults = Resources()
+    names = ("workers", "min_workers", "strategy", "teacher_placement", "max_failures")
+    for name in names:
+        value = getattr(resources, name)
+        if value != getattr(defaults, name):
+            raise UsageError(f"{option(name, value)} does not apply to a comparison: remove it.")
 
 
 def named_defences(texts: Sequence[str]) -> dict[str, Named]:

@@ -1,4 +1,4 @@
-"""The runs of a comparison: what they share, and which are done one after another in this process.
+"""The runs of a comparison: what they share, done one after another here or together on Ray.
 
 Nothing in here takes a label, a trigger or a target class, so no strength can be chosen by one.
 """
@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mimic_ray.base import seeds, user_code
 from mimic_ray.base.devices import Compute
@@ -20,6 +21,7 @@ from mimic_ray.base.text import count
 from mimic_ray.data.cache import open_pixels
 from mimic_ray.data.image_source import ImageSource
 from mimic_ray.defences.stop_rule import Contest, Unit
+from mimic_ray.distributed.defence_tasks import Placement, run_as_tasks
 from mimic_ray.encoders.load import Loaded
 from mimic_ray.execution.defence_run import BlindInputs, Named, UnitResult, run_unit
 from mimic_ray.execution.shared_inputs import ArrayImages, array_or_placed
@@ -101,12 +103,39 @@ def run_here(
         result, encoder = run_unit(inputs, unit, on_step)
         if should_stop():
             raise stopped(len(results))
-        store.write_run(
-            run_name(unit.defence, unit.strength, unit.seed),
-            asdict(result),
-            encoder.net.state_dict() if encoder else {},
-        )
+        _store(store, result, encoder.net.state_dict() if encoder else {})
         results[unit] = result
+    require_bound(contest, results)
+    return results
+
+
+def run_on_ray(
+    contest: Contest,
+    inputs: BlindInputs,
+    store: ComparisonStore,
+    results: Results,
+    place: Placement,
+    on_progress: ProgressCallback,
+    should_stop: Callable[[], int],
+) -> Results:
+    """The same as Ray tasks, as many at a time as fit. Raises ResourceError too."""
+    results = dict(results)
+
+    def on_end(result: UnitResult, weights: Mapping[str, Tensor]) -> None:
+        _store(store, result, weights)
+        results[result.unit] = result
+
+    run_as_tasks(
+        inputs,
+        lambda: contest.wanted(cosines(results)),
+        on_end,
+        place,
+        contest.most(),
+        on_progress,
+        should_stop,
+    )
+    if should_stop():
+        raise stopped(len(results))
     require_bound(contest, results)
     return results
 
@@ -127,6 +156,11 @@ def stopped(ended: int) -> StoppedError:
         f"Stopped after {count(ended, 'run')}, which are kept: continue with the same command and "
         f"{option('resume', True)}."
     )
+
+
+def _store(store: ComparisonStore, result: UnitResult, weights: Mapping[str, Tensor]) -> None:
+    name = run_name(result.defence, result.strength, result.seed)
+    store.write_run(name, asdict(result), weights)
 
 
 def _words(inputs: BlindInputs, unit: Unit) -> str:

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from mimic_ray.base.errors import DataError, UnknownNameError, UsageError
+from mimic_ray.base.resources import Resources
 from mimic_ray.defences.defence_registry import DEFENCES
 from mimic_ray.workflows.compare_request import (
     check_labels,
+    check_placement,
     contest,
     held_out_number,
     named_defences,
@@ -112,6 +114,12 @@ def test_labels_that_go_together_are_accepted():
     labels()
     labels(**BOTH)
     labels(**BOTH, trigger="patch", target="3", reference="c.pth", count_target=True)
+
+
+def test_resources_of_a_run_with_workers_are_refused():
+    check_placement(Resources(cpus_per_worker=2, gpus_per_worker=0.5, address="auto"))
+    with pytest.raises(UsageError, match="workers=2 does not apply to a comparison"):
+        check_placement(Resources(workers=2))
 
 
 def test_a_seed_is_needed():
