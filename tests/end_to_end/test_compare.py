@@ -11,7 +11,7 @@ from PIL import Image
 from mimic_ray.workflows.demo import DATA
 from tests.cli.toy_images import run
 
-SHORT = ["default:steps=3,batch=32", "fine_tuning:steps=3,batch=32", "batch_norm"]
+SHORT = ["default:steps=3,batch=32", "fine_tuning:steps=3,batch=32", "clp"]
 
 
 def arguments(out, *defences):
