@@ -2,6 +2,7 @@
 
     reference/commands/NAME.md   Typer's help of a command
     reference/recipe.md          its line `<!-- recipe keys -->` becomes the tables of keys
+    reference/defences.md        its line `<!-- defences -->` becomes their table and sections
     reference/commands/index.md  its line `<!-- commands -->` becomes the table of commands
     reference/python.md          `<!-- python api -->`: an entry for each public name
     explanation/architecture.md  `<!-- layers -->`: a diagram of the import contract
@@ -79,11 +80,12 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Fills in the parts that a page leaves to the code."""
-    from tools import command_pages, layers_diagram, recipe_page
+    from tools import command_pages, defences_page, layers_diagram, recipe_page
 
     parts: dict[str, tuple[str, Callable[[], str]]] = {
         f"{COMMANDS}/index.md": ("commands", command_pages.overview),
         "reference/recipe.md": ("recipe keys", recipe_page.page),
+        "reference/defences.md": ("defences", defences_page.page),
         "reference/python.md": ("python api", python_api),
         "explanation/architecture.md": (
             "layers",

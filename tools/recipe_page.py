@@ -17,21 +17,23 @@ def page() -> str:
         for key in keys:
             if key.key.partition(".")[0] == section:
                 values = f"{key.kind}, {key.bounds}" if key.bounds else key.kind
-                default = f"`{_toml(key.default)}`"
-                lines.append(_row([f"`{key.key}`", values, key.unit, default, key.description]))
+                default = f"`{toml(key.default)}`"
+                lines.append(row([f"`{key.key}`", values, key.unit, default, key.description]))
         lines.append("")
     return "\n".join(lines)
 
 
-def _row(cells: list[str]) -> str:
+def row(cells: list[str]) -> str:
+    """A row of a Markdown table."""
     return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
 
 
-def _toml(value: Any) -> str:
+def toml(value: Any) -> str:
+    """A value as a TOML file has it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
         return f'"{value}"'
     if isinstance(value, tuple | list):
-        return "[" + ", ".join(_toml(each) for each in value) + "]"
+        return "[" + ", ".join(toml(each) for each in value) + "]"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
