@@ -32,9 +32,9 @@ def _explanation(name: str) -> str:
     """The text of the file: formula, source, departures."""
     text = inspect.getdoc(sys.modules[DEFENCES.member(name).__module__])
     assert text
-    return text.replace("\nSource: ", "\n**Source:** ").replace(
-        "Departures: ", "\n**Departures:** "
-    )
+    for word in ("Source", "Departures", "Departure"):
+        text = text.replace(f"{word}: ", f"\n**{word}:** ")
+    return text
 
 
 def _settings(name: str) -> Iterator[str]:
