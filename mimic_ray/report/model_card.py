@@ -15,6 +15,7 @@ from mimic_ray.base.text import count, plain
 from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS
 from mimic_ray.evaluation.results import Evaluation
 from mimic_ray.method.adversary import BASES
+from mimic_ray.method.losses.weighted_terms import surely_reads_no_tap
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.report.fidelity_text import fidelity_sentence
 from mimic_ray.report.tables import evaluation_markdown, markdown_text, profile_markdown
@@ -36,7 +37,7 @@ def write_model_card(folder: RunFolder, record: RunRecord, address: str = "") ->
         _summary(name, record, recipe),
         _what_was_done(folder, record, recipe),
         _imitated(recipe),
-        _measured(folder, record),
+        _measured(folder, record, recipe),
         _not_measured(),
         _how_to_load(folder, name, record),
         _how_to_reproduce(record),
@@ -108,6 +109,8 @@ def _what_was_done(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:
         f"A student that started from {start} was distilled for {count(record.step, 'step')} of "
         f"{recipe.training.batch} images. {views} Weights of the loss terms: {terms}. All settings "
         "are in `recipe.toml`.",
+        "",
+        _mutual_information(recipe),
     ]
     if rows := read_metrics(folder):
         first, last = rows[0], rows[-1]
@@ -119,6 +122,20 @@ def _what_was_done(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:
     if folder.loss_plot.exists():
         lines += ["", f"![loss by step]({folder.loss_plot.name})"]
     return "\n".join(lines)
+
+
+def _mutual_information(recipe: Recipe) -> str:
+    """Whether the recipe uses what the method is named after."""
+    if surely_reads_no_tap(recipe.loss):
+        return (
+            "Mutual information was not used: no term of the loss reads a layer, so the profile of "
+            "the teacher below had no effect on the student."
+        )
+    estimator = plain(recipe.mutual_information.estimator)
+    return (
+        "The profile below chose the layers that the loss reads and weighted them "
+        f"(`mutual_information.estimator`: {estimator})."
+    )
 
 
 def _imitated(recipe: Recipe) -> str:
@@ -152,7 +169,7 @@ def _words(perturbation: str) -> str:
     return markdown_text(words[0].lower() + words[1:])
 
 
-def _measured(folder: RunFolder, record: RunRecord) -> str:
+def _measured(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:
     lines = ["## What was measured", ""]
     if record.fidelity:
         lines += [
@@ -184,18 +201,19 @@ def _measured(folder: RunFolder, record: RunRecord) -> str:
             "`mimic-ray evaluate` measures accuracy with labels, and attack success with a trigger."
         )
     if folder.profile.exists():
-        lines += ["", "### Profile of the teacher", "", _profile(folder)]
+        weights = not surely_reads_no_tap(recipe.loss)
+        lines += ["", "### Profile of the teacher", "", _profile(folder, weights=weights)]
     return "\n".join(lines)
 
 
-def _profile(folder: RunFolder) -> str:
+def _profile(folder: RunFolder, *, weights: bool) -> str:
     profile = read_profile(folder.profile)
     lines = [
         "How strongly the feature depends on each tap: the score of one estimator "
         f"({profile.estimator}, {profile.images:,} images). Compare taps with each other and with "
         "the same network untrained; the score is not the true mutual information.",
         "",
-        profile_markdown(profile),
+        profile_markdown(profile, weights=weights),
     ]
     if folder.profile_plot.exists():
         lines += ["", f"![score by tap]({folder.profile_plot.name})"]

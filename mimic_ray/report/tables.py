@@ -64,9 +64,11 @@ def profile_table(profile: Profile) -> Table:
     return _rich_table(header, lines, _estimate(profile))
 
 
-def profile_markdown(profile: Profile) -> str:
-    """The same as a Markdown table."""
-    return _markdown_table(*_profile_cells(profile))
+def profile_markdown(profile: Profile, *, weights: bool = True) -> str:
+    """The same as a Markdown table; without `weights`, for a loss that reads no tap."""
+    header, lines = _profile_cells(profile)
+    shown = len(header) if weights else len(header) - 1
+    return _markdown_table(header[:shown], [line[:shown] for line in lines])
 
 
 def _evaluation_cells(rows: Sequence[EvaluationRow]) -> tuple[list[str], list[list[str]]]:

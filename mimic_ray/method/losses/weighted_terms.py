@@ -34,6 +34,12 @@ def reads_taps(loss: Loss) -> bool:
     return uses_taps(weighted_terms(loss).values())
 
 
+def surely_reads_no_tap(loss: Loss) -> bool:
+    """Whether all terms are built-in ones that read no tap. Runs no file of the user."""
+    terms = weighted_terms(loss, with_user_code=False)
+    return len(terms) == len(loss.active()) and not uses_taps(terms.values())
+
+
 def uses_taps(terms: Iterable[WeightedTerm]) -> bool:
     """Whether a term reads maps of the taps."""
     return any(term.compute.uses_taps for term in terms)
