@@ -1,4 +1,4 @@
-"""Plots of a run as PNG files: profile, loss curves, evaluation."""
+"""Plots of a run: profile, loss curves, evaluation."""
 
 from __future__ import annotations
 
@@ -11,14 +11,28 @@ from mimic_ray.base.text import plain
 from mimic_ray.evaluation.results import EvaluationRow, Proportion
 from mimic_ray.method.estimators.estimator_registry import score_unit
 from mimic_ray.method.mi_profile import Profile
-from mimic_ray.report.style import BLUE, GREEN, GREY, INK, ORANGE, figure, legend, save, title
+from mimic_ray.report.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    figure,
+    legend,
+    save,
+    save_as,
+    title,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def plot_profile(profile: Profile, path: Path) -> None:
-    """The score of each tap and of the untrained network; labels are shares of the sum."""
+def plot_profile(profile: Profile, path: Path, *, vector: bool = False) -> None:
+    """The score of each tap and of the untrained network; labels are shares of the sum.
+
+    With `vector`, as PDF and SVG too.
+    """
     count = len(profile.taps)
     drawing, axes = figure(max(5.0, 1.6 + 0.8 * count), 3.8)
     for position, tap in enumerate(profile.taps):
@@ -45,7 +59,10 @@ def plot_profile(profile: Profile, path: Path) -> None:
         handles.append(Patch(facecolor="white", edgecolor=BLUE, label="below the threshold"))
     handles.append(Patch(color=GREY, label="random weights"))
     legend(drawing, handles)
-    save(drawing, path)
+    if vector:
+        save_as(drawing, path.parent, path.stem)
+    else:
+        save(drawing, path)
 
 
 def plot_losses(rows: Sequence[Mapping[str, float]], path: Path) -> None:
@@ -86,7 +103,10 @@ def loss_terms(rows: Sequence[Mapping[str, float]]) -> list[str]:
 
 
 def plot_evaluation(rows: Sequence[EvaluationRow], path: Path) -> None:
-    """ACC, ASR and ASR-B in percent with 95 % intervals, one group of bars for each encoder."""
+    """ACC, ASR and ASR-B in percent with 95 % intervals, one group of bars for each encoder.
+
+    As PNG at `path`, and as PDF and SVG beside it.
+    """
     drawing, axes = figure(max(5.0, 1.8 + 1.6 * len(rows)), 4.0)
     kinds = [("ACC", BLUE), ("ASR", ORANGE), ("ASR-B", GREY)]
     measured = [kind for kind in kinds if any(_measure(row, kind[0]) for row in rows)]
@@ -108,7 +128,7 @@ def plot_evaluation(rows: Sequence[EvaluationRow], path: Path) -> None:
     axes.set_ylabel("percent")
     title(axes, "Accuracy and attack success", "bars with 95 % intervals")
     legend(drawing, handles)
-    save(drawing, path)
+    save_as(drawing, path.parent, path.stem)
 
 
 def _measure(row: EvaluationRow, kind: str) -> Proportion | None:

@@ -1,4 +1,7 @@
-"""Plots of a search: Pareto front, settings, kept layers and, in an oracle study, the ASR."""
+"""Plots of a search: Pareto front, settings, kept layers and, in an oracle study, the ASR.
+
+Each is written as PNG, PDF and SVG; the paths are those of the PNG files.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mimic_ray.base.text import plain
-from mimic_ray.report.style import BLUE, GREEN, GREY, ORANGE, figure, legend, save, title
+from mimic_ray.report.style import BLUE, GREEN, GREY, ORANGE, figure, legend, save_as, title
 from mimic_ray.search.front import pareto_front
 from mimic_ray.search.importance import LEAST_TRIALS, importance
 from mimic_ray.search.objectives.objective_registry import OBJECTIVES
@@ -122,7 +125,7 @@ def plot_parallel(path: Path, trials: Sequence[Trial], chosen: Trial | None, ora
         label.set_horizontalalignment("right")
     detail = "orange: chosen; darker: better scores; gap: the setting had no effect in that trial"
     _mark(axes, "Settings and scores", detail, oracle)
-    save(drawing, path)
+    save_as(drawing, path.parent, path.stem)
 
 
 def plot_importance(path: Path, trials: Sequence[Trial], oracle: bool) -> None:
@@ -215,7 +218,7 @@ def plot_oracle(path: Path, trials: Sequence[Trial], name: str) -> None:
     axes.set_ylabel("ASR (%)")
     axes.set_ylim(-3, 103)
     title(axes, f"ORACLE: does {name} rank attack success?", ranking_words(known, name, "asr"))
-    save(drawing, path)
+    save_as(drawing, path.parent, path.stem)
 
 
 def with_oracle(trials: Sequence[Trial]) -> list[Trial]:
@@ -300,7 +303,7 @@ def _label(axes: Axes, x: float, y: float, text: str) -> None:
 def _finish(drawing: Figure, handles: Sequence[object], path: Path) -> None:
     if handles:
         legend(drawing, handles)
-    save(drawing, path)
+    save_as(drawing, path.parent, path.stem)
 
 
 def _short(key: str) -> str:

@@ -39,8 +39,8 @@ def write_into(run: RunStore, evaluation: Evaluation) -> None:
     files.write_json(folder.evaluation, evaluation.to_json())
     address = str(run) if run.store.is_remote else ""
     write_report(folder, read_record(folder.record), address)
-    written = (folder.evaluation, folder.evaluation_plot, folder.card)
-    run.store.publish(*(path.name for path in written), checksums.NAME)
+    written = sorted(path.name for path in folder.path.glob(f"{folder.evaluation.stem}.*"))
+    run.store.publish(*written, folder.card.name, checksums.NAME)
 
 
 def check_into(into: str | Path | None) -> None:

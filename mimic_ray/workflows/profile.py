@@ -48,7 +48,8 @@ def profile(
         encoder: Architecture, as for `purify`.
         teacher: Checkpoint file of the encoder, or its address.
         data: Clean images, as for `purify`: at least 8, preferably several hundred.
-        out: A new folder, or an address, for profile.parquet and profile.png.
+        out: A new folder, or an address, for profile.parquet and profile.png, .pdf and
+            .svg.
         recipe: Its `mutual_information` section has the settings of the estimate.
         settings: Changes to the recipe, such as `mutual_information.estimator=infonce`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
@@ -88,5 +89,5 @@ def profile(
     if target:
         with target.new_folder() as unfinished:
             write_profile(unfinished / "profile.parquet", found)
-            plot_profile(found, unfinished / "profile.png")
+            plot_profile(found, unfinished / "profile.png", vector=True)
     return found

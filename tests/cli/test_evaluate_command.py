@@ -98,7 +98,9 @@ def test_out_contains_the_numbers_and_the_plot(toy, command, tmp_path, capsys):
     kept = Evaluation.from_json(json.loads((out / "evaluation.json").read_text()))
     assert f"{100 * kept.rows[0].acc.share:.1f} %" in shown
     assert (out / "evaluation.png").read_bytes().startswith(b"\x89PNG")
-    assert {path.name for path in out.iterdir()} == {"evaluation.json", "evaluation.png"}
+    assert (out / "evaluation.pdf").read_bytes().startswith(b"%PDF")
+    written = {f"evaluation.{ending}" for ending in ("json", "png", "pdf", "svg")}
+    assert {path.name for path in out.iterdir()} == written
 
 
 def test_limits_keep_every_class(toy, command, capsys):

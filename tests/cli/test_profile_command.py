@@ -16,6 +16,8 @@ def test_each_layer_has_a_row_and_out_has_the_same_numbers(case, tmp_path, capsy
     assert {path.name for path in (tmp_path / "new").iterdir()} == {
         "profile.parquet",
         "profile.png",
+        "profile.pdf",
+        "profile.svg",
     }
     assert run([*words, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -14,7 +14,10 @@ from tests.docs.pages import ROOT, blocks, commands
 PAGE = ROOT / "docs/tutorial.md"
 FILES = ROOT / "docs/reference/files.md"
 # Listed, but not written by the commands of the tutorial as they run here, without Ray.
-ELSEWHERE = {"metrics.jsonl", "evaluation.json", "evaluation.png", "ray.log"}
+ELSEWHERE = {
+    *("metrics.jsonl", "ray.log"),
+    *(f"evaluation.{ending}" for ending in ("json", "png", "pdf", "svg")),
+}
 MODEL_CARD = ROOT / "docs/how-to/model-card.md"
 DEMO = Path(mimic_ray.__path__[0]) / "demo_data"
 # What makes each command short; all else is as in the page.
