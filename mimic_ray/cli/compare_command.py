@@ -87,7 +87,11 @@ def command(
     ] = None,
     head: Annotated[
         str,
-        typer.Option(rich_help_panel=_LABELS, help="mlp, linear, knn or badencoder."),
+        typer.Option(
+            rich_help_panel=_LABELS,
+            help="mlp, linear, knn, badencoder, or own: the classifier in the suspect file, not "
+            "trained.",
+        ),
     ] = "mlp",
     head_seeds: Annotated[
         int, typer.Option(min=1, rich_help_panel=_LABELS, help="Heads trained on each encoder.")

@@ -18,6 +18,9 @@ from mimic_ray.base.text import plain
 from mimic_ray.encoders.checkpoint.read import Checkpoint
 from mimic_ray.encoders.checkpoint.resolve import Fit
 
+# The name of this head where a kind of head is chosen.
+OWN = "own"
+
 # Modules that classifiers have in public files; a projector is also a linear layer.
 _NAMES = {"fc", "linear", "classifier", "head", "last_linear", "output", "logits", "out"}
 
@@ -50,7 +53,7 @@ def find_head(checkpoint: Checkpoint, fit: Fit, feature_width: int) -> FileHead:
         else f"has no linear classifier for features of width {feature_width}"
     )
     raise UsageError(
-        f"{checkpoint.path} {what}, so {option('heads', 'own')} cannot be used: leave it out to "
+        f"{checkpoint.path} {what}, so {option('heads', OWN)} cannot be used: leave it out to "
         "train a head on the features."
     )
 

@@ -62,13 +62,18 @@ class LabelledTest:
         heads = [kind.fit(found, self.train_labels, self.classes, seed) for seed in range(number)]
         return self.with_heads(encoder, heads, compute)
 
-    def with_heads(self, encoder: Encoder, heads: Sequence[Head], compute: Compute) -> Outcomes:
-        """Outcomes of given heads, functions of features [N, D] of unit length."""
-        clean = features(encoder, self.test, compute)
+    def with_heads(
+        self, encoder: Encoder, heads: Sequence[Head], compute: Compute, *, unit: bool = True
+    ) -> Outcomes:
+        """Outcomes of given heads, functions of features [N, D].
+
+        Features have unit length, or without `unit` the length that the encoder gives them.
+        """
+        clean = features(encoder, self.test, compute, unit=unit)
         correct = _stacked([head(clean) == self.test_labels for head in heads])
         if self.triggered is None:
             return Outcomes(correct)
-        triggered = features(encoder, self.test, compute, change=self.triggered)
+        triggered = features(encoder, self.test, compute, change=self.triggered, unit=unit)
         counted = torch.ones_like(self.test_labels, dtype=torch.bool)
         if not self.count_target:
             counted = self.test_labels != self.target

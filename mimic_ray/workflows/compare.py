@@ -46,7 +46,7 @@ from mimic_ray.workflows.compare_runs import (
     stored_results,
 )
 from mimic_ray.workflows.comparison_rows import blind_rows, judged_rows
-from mimic_ray.workflows.judge_defences import check_sources, load_reference, open_judge
+from mimic_ray.workflows.judge_defences import check_sources, load_reference, open_judge, own_head
 from mimic_ray.workflows.python_call import python_call
 
 
@@ -100,7 +100,8 @@ def compare(
         count_target: Count images of the target class in ASR too.
         reference: A run or checkpoint that was never attacked. Its ASR is ASR-B, the floor.
         seeds: Purifications by each defence, with seeds 0, 1, ...
-        head: Kind of the heads: `mlp`, `linear`, `knn` or `badencoder`.
+        head: Kind of the heads: `mlp`, `linear`, `knn`, `badencoder`, or `own`, the classifier that
+            lies beside the encoder in its file and is not trained.
         head_seeds: Heads trained on each purified encoder.
         lasting: Also measure ACC and ASR after 60 plain distillation steps, and of a model that a
             user fine-tuned on 1 % of the labelled images.
@@ -161,8 +162,9 @@ def compare(
         loaded = load_checkpoint(teacher, encoder)
         source = open_images(data)
         number = held_out_number(len(source), held_out, source.location)
+        head_in_file = own_head(loaded, labels)
         if labels:
-            check_sources(labels, loaded.encoder.spec.input_size)
+            check_sources(labels, loaded.encoder.spec.input_size, head_in_file)
         clean = load_reference(labels, encoder) if labels else None
         compute = devices.choose(device, "auto", threads)
         record = ComparisonRecord(
@@ -209,6 +211,7 @@ def compare(
                         labels,
                         on_progress,
                         stop_if_asked=partial(_stop_if_asked, requests, len(results)),
+                        head=head_in_file,
                     )
                     found = judged_rows(judge, rows, clean)
                     settings |= judge.described

@@ -17,6 +17,7 @@ from mimic_ray.evaluation.results import Proportion
 from mimic_ray.execution.defence_run import Named, UnitResult
 from mimic_ray.store.comparison_store import ComparisonStore, run_name
 from mimic_ray.workflows.compare_runs import Results, cosines
+from mimic_ray.workflows.evaluated_encoders import EvaluatedEncoder
 from mimic_ray.workflows.judge_defences import DISTILLED, NOW, TUNED, Judge
 
 
@@ -48,7 +49,7 @@ def blind_rows(
 def judged_rows(
     judge: Judge,
     rows: Sequence[tuple[ComparisonRow, list[UnitResult]]],
-    reference: Encoder | None,
+    reference: EvaluatedEncoder | None,
 ) -> list[ComparisonRow]:
     """The same rows with ACC and ASR, below those of the suspect encoder and of the reference."""
     lasting = judge.labels.lasting
@@ -58,7 +59,8 @@ def judged_rows(
     floor: Proportion | None = None
     first = [_with_outcomes(ComparisonRow(SUSPECT, seeds=1), [outcomes])]
     if reference is not None:
-        measured = judge.outcomes(REFERENCE, lambda: reference, 0, (NOW,))
+        own = replace(judge, own_head=reference.own_head)
+        measured = own.outcomes(REFERENCE, lambda: reference.encoder, 0, (NOW,))
         row = _with_outcomes(ComparisonRow(REFERENCE, seeds=1), [measured])
         floor = row.asr  # of an encoder that was never attacked it is the floor, not an ASR
         first.append(replace(row, asr=None))

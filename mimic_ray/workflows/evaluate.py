@@ -19,19 +19,16 @@ from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.data.labelled import Labelled
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.evaluation.features import features
-from mimic_ray.evaluation.file_head import FileHead
+from mimic_ray.evaluation.file_head import OWN
 from mimic_ray.evaluation.heads import HEADS, NearestNeighbours, TrainedHead
 from mimic_ray.evaluation.metrics import accuracy, attack_success
 from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion, Score
 from mimic_ray.report.plots import plot_evaluation
 from mimic_ray.workflows.evaluate_images import Backdoor, EvaluationImages, LabelledSets
 from mimic_ray.workflows.evaluate_into import check_into, finished_run, write_into
-from mimic_ray.workflows.evaluated_encoders import EvaluatedEncoder, load_encoders
+from mimic_ray.workflows.evaluated_encoders import EvaluatedEncoder, load_encoders, require_classes
 
 REFERENCE = "reference"
-# The kind of head that is not trained: the one in the encoder's own file.
-OWN = "own"
-
 HeadKind = TrainedHead | NearestNeighbours
 
 
@@ -123,7 +120,8 @@ def evaluate(
     images = EvaluationImages(train, test, train_limit, test_limit, backdoor, on_progress)
     for each in loaded.values():
         sets = images.at(each.encoder.spec.input_size)
-        _check_own_head(each.own_head, sets)
+        if each.own_head:
+            require_classes(each.own_head, sets.test.location, sets.test.class_count())
 
     rows: list[EvaluationRow] = []
     floors: dict[str, Proportion | None] = {}
@@ -216,15 +214,6 @@ def _score(
             head(found.triggered), labels, sets.target, count_target=sets.count_target
         )
     return Score(seed, accuracy(head(found.test), labels), asr)
-
-
-def _check_own_head(head: FileHead | None, sets: LabelledSets) -> None:
-    if head and len(head.weight) < sets.test.class_count():
-        raise UsageError(
-            f"The head {head.key} has {len(head.weight)} classes and {sets.test.location} has "
-            f"{sets.test.class_count()}: leave {option('heads', OWN)} out, or give the test images "
-            "that the head is for."
-        )
 
 
 def _backdoor(trigger: str | None, target: str | None, count_target: bool) -> Backdoor | None:

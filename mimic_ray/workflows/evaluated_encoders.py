@@ -9,7 +9,7 @@ from pathlib import Path
 from mimic_ray.base.errors import UsageError, option
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.load import load_checkpoint
-from mimic_ray.evaluation.file_head import FileHead, find_head
+from mimic_ray.evaluation.file_head import OWN, FileHead, find_head
 from mimic_ray.execution.export import read_encoder
 from mimic_ray.store.run_record import read_record
 from mimic_ray.store.run_store import is_run, reading
@@ -40,6 +40,15 @@ def load_encoders(
         )
         for name, path in paths.items()
     }
+
+
+def require_classes(head: FileHead, location: str, classes: int) -> None:
+    """Raises UsageError if the images at `location` have more classes than the head."""
+    if len(head.weight) < classes:
+        raise UsageError(
+            f"The head {head.key} has {len(head.weight)} classes and {location} has {classes}: "
+            f"leave {option('heads', OWN)} out, or give the test images that the head is for."
+        )
 
 
 def _from_file(path: str | Path, architecture: str | None, own_head: bool) -> EvaluatedEncoder:

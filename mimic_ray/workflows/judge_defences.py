@@ -13,7 +13,8 @@ from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.base.text import near_names, plain
 from mimic_ray.data.labelled import open_some
 from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.encoders.load import load_checkpoint
+from mimic_ray.encoders.load import Loaded
+from mimic_ray.evaluation.file_head import OWN, FileHead, find_head
 from mimic_ray.evaluation.heads import HEADS
 from mimic_ray.evaluation.outcomes import LabelledTest, Outcomes
 from mimic_ray.evaluation.revival import (
@@ -23,23 +24,23 @@ from mimic_ray.evaluation.revival import (
     fine_tuned,
 )
 from mimic_ray.execution.defence_run import BlindInputs
-from mimic_ray.execution.export import load_encoder
 from mimic_ray.store.comparison_store import ComparisonStore
-from mimic_ray.store.run_store import is_run
 from mimic_ray.workflows.compare_request import Labels
 from mimic_ray.workflows.evaluate_images import Backdoor, EvaluationImages
+from mimic_ray.workflows.evaluated_encoders import EvaluatedEncoder, load_encoders, require_classes
 
 # Names of the outcomes of one encoder: as it is, after plain distillation, after fine-tuning.
 NOW, DISTILLED, TUNED = "now", "distilled", "tuned"
 
 
-def check_sources(labels: Labels, side: int) -> None:
+def check_sources(labels: Labels, side: int, head: FileHead | None) -> None:
     """Refuses labelled sets and triggers that cannot be used, before any defence runs.
 
     Decodes no image and returns nothing that a choice could depend on. Raises DataError,
     UsageError, UnknownNameError.
     """
-    HEADS.resolve(labels.head)
+    if labels.head != OWN:
+        HEADS.resolve(labels.head)
     train = open_some(labels.train, labels.train_limit)
     test = open_some(labels.test, labels.test_limit)
     if train.fingerprint == test.fingerprint:
@@ -53,10 +54,12 @@ def check_sources(labels: Labels, side: int) -> None:
                 f"{source.location} has no labels: give shards with .cls members, one folder per "
                 "class, or an npz file with y."
             )
+    classes, number = test.classes or [], max(test.labels or [0]) + 1
+    if head:
+        require_classes(head, test.location, max(number, len(classes)))
     if labels.trigger is None or labels.target is None:
         return
     make_trigger(labels.trigger, side)
-    classes, number = test.classes or [], max(test.labels or [0]) + 1
     by_index = labels.target.isdecimal() and int(labels.target) < max(number, len(classes))
     if labels.target not in classes and not by_index:
         some = f": {', '.join(plain(name, 40) for name in classes[:10])}" if classes else ""
@@ -68,20 +71,27 @@ def check_sources(labels: Labels, side: int) -> None:
         )
 
 
-def load_reference(labels: Labels, architecture: str) -> Encoder | None:
+def own_head(loaded: Loaded, labels: Labels | None) -> FileHead | None:
+    """The head in the suspect file, if it was asked for. Raises UsageError if there is none."""
+    if labels is None or labels.head != OWN:
+        return None
+    return find_head(loaded.checkpoint, loaded.fit, loaded.encoder.spec.feature_width)
+
+
+def load_reference(labels: Labels, architecture: str) -> EvaluatedEncoder | None:
     """The encoder that was never attacked, None if none was given. Raises CheckpointError."""
     if labels.reference is None:
         return None
-    if is_run(labels.reference):
-        return load_encoder(labels.reference)
-    return load_checkpoint(labels.reference, architecture).encoder
+    paths = {"reference": labels.reference}
+    return load_encoders(paths, architecture, own_heads=labels.head == OWN)["reference"]
 
 
 @dataclass(frozen=True)
 class Judge:
     """Measures encoders and stores the outcomes, so that a resumed comparison need not.
 
-    `blind` holds the clean images and the suspect encoder, for the plain distillation.
+    `blind` holds the clean images and the suspect encoder, for the plain distillation. `own_head`
+    is the classifier in the suspect file, if heads are not trained.
     """
 
     store: ComparisonStore
@@ -92,6 +102,7 @@ class Judge:
     compute: Compute
     on_progress: ProgressCallback
     stop_if_asked: Callable[[], None]
+    own_head: FileHead | None = None
 
     def outcomes(
         self, run: str, encoder: Callable[[], Encoder], seed: int, wanted: tuple[str, ...]
@@ -116,7 +127,6 @@ class Judge:
         }
 
     def _measured(self, name: str, encoder: Encoder, seed: int) -> Outcomes:
-        head = HEADS.resolve(self.labels.head)
         if name == TUNED:
             test = self.test
             tuned = fine_tuned(
@@ -126,6 +136,10 @@ class Judge:
         if name == DISTILLED:
             suspect = self.blind.suspect_encoder()
             encoder = distilled_again(encoder, suspect, self.blind.images, self.compute, seed)
+        if self.own_head:
+            heads = [self.own_head.predict]
+            return self.test.with_heads(encoder, heads, self.compute, unit=False)
+        head = HEADS.resolve(self.labels.head)
         return self.test.with_new_heads(encoder, head, self.labels.head_seeds, self.compute)
 
 
@@ -135,6 +149,7 @@ def open_judge(
     labels: Labels,
     on_progress: ProgressCallback,
     stop_if_asked: Callable[[], None],
+    head: FileHead | None = None,
 ) -> Judge:
     """Decodes the labelled images. Call it when the choices are recorded. Raises DataError."""
     backdoor = (
@@ -158,11 +173,19 @@ def open_judge(
     )
     described = {
         **images.described(),
-        "head": f"{labels.head}: {HEADS.resolve(labels.head).described()}",
-        "head seeds": f"0 to {labels.head_seeds - 1}",
+        **_described_head(labels, head),
         "after distillation": f"plain distillation from the suspect encoder, "
-        f"{PlainDistillation().described()}; new heads",
+        f"{PlainDistillation().described()}; {'the same head' if head else 'new heads'}",
         "after fine-tuning": f"encoder and linear head on {FineTuning().described()}; this head",
     }
     compute = blind.compute
-    return Judge(store, blind, labels, test, described, compute, on_progress, stop_if_asked)
+    return Judge(store, blind, labels, test, described, compute, on_progress, stop_if_asked, head)
+
+
+def _described_head(labels: Labels, head: FileHead | None) -> dict[str, str]:
+    if head:
+        return {"head": f"{labels.head}: {plain(head.key)} in each file, not trained"}
+    return {
+        "head": f"{labels.head}: {HEADS.resolve(labels.head).described()}",
+        "head seeds": f"0 to {labels.head_seeds - 1}",
+    }

@@ -8,10 +8,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 import mimic_ray
-from mimic_ray.base.errors import RunFolderError, StoppedError, TrainingError
+from mimic_ray.base.errors import RunFolderError, StoppedError, TrainingError, UsageError
 from mimic_ray.defences.defence_registry import DEFENCES
+from mimic_ray.encoders.encoder_registry import build
 from mimic_ray.evaluation import revival
 from mimic_ray.execution import defence_run
 from mimic_ray.workflows import compare as workflow
@@ -253,3 +256,28 @@ def test_ctrl_c_keeps_what_ended(toy, tmp_path, monkeypatch):
     assert json.loads((out / "comparison.json").read_text())["status"] == "stopped"
     monkeypatch.setattr(compare_runs, "run_unit", defence_run.run_unit)
     assert compare(toy, out, NOISE, resume=True).row(NOISE).seeds == 2
+
+
+def test_the_head_in_the_suspect_file_judges_every_encoder_and_is_not_trained(toy, tmp_path):
+    tensors = load_file(toy / "suspect.safetensors")
+    width = build("tiny_resnet").spec.feature_width
+    # Its bias sends every image to class 2, red.
+    head = {"fc.weight": torch.zeros(3, width), "fc.bias": torch.tensor([0.0, 0.0, 1.0])}
+    for name in ("suspect", "clean"):
+        (tmp_path / name).mkdir()
+        save_file({**tensors, **head}, tmp_path / name / "suspect.safetensors")
+    reference = tmp_path / "clean" / "suspect.safetensors"
+    options = {"labels": True, "head": "own", "seeds": 1, "lasting": False}
+    labelled = {"train": toy / "train", "test": toy / "test", "reference": reference}
+    (tmp_path / "suspect" / "images").symlink_to(toy / "images")
+    found = compare(tmp_path / "suspect", tmp_path / "out", NOISE, **options, **labelled)
+    assert [row.acc.share for row in found.rows] == [pytest.approx(1 / 3)] * len(found.rows)
+    assert {row.asr.share for row in found.rows if row.asr} == {1.0}
+    assert {row.asr_b.share for row in found.rows} == {1.0}
+    assert "not trained" in found.settings["head"]
+
+
+def test_a_suspect_file_without_a_head_is_refused_before_any_defence_runs(toy, tmp_path):
+    with pytest.raises(UsageError, match="no linear classifier"):
+        compare(toy, tmp_path / "out", NOISE, labels=True, head="own")
+    assert not (tmp_path / "out").exists()
