@@ -29,6 +29,7 @@ with data):
 Functions, in the order of use:
 
     inspect       the content of a weight file, and which architectures fit it
+    scan          signs of a backdoor in an encoder, without its trigger
     purify        the main step: a suspect checkpoint and clean images -> a purified encoder
     load_encoder  the encoder of a finished run
     evaluate      accuracy and attack success of encoders, with labels and a known trigger
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from mimic_ray.workflows.plan import plan
     from mimic_ray.workflows.profile import profile
     from mimic_ray.workflows.purify import purify
+    from mimic_ray.workflows.scan import scan
     from mimic_ray.workflows.search_request import Oracle
     from mimic_ray.workflows.tune import tune
 
@@ -119,6 +121,7 @@ __all__ = [
     "plan",
     "profile",
     "purify",
+    "scan",
     "show_progress",
     "tune",
 ]
@@ -140,6 +143,7 @@ _MODULES = {
     "plan": "workflows.plan",
     "profile": "workflows.profile",
     "purify": "workflows.purify",
+    "scan": "workflows.scan",
     "show_progress": "report.progress_display",
     "tune": "workflows.tune",
 }

@@ -33,6 +33,8 @@ Exit codes of every command:
          work, or problems reported by `shards verify` and `cluster validate`
     2    a wrong command: an invalid option, name, setting or recipe, an input that does not exist,
          an output that is taken, inputs that do not belong together; nothing was started
+    3    `scan`: the encoder is suspect
+    4    `scan`: it cannot tell
     130  stopped by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP
 
 Errors cross process boundaries (Ray, the checkpoint reader's child), so each one can be pickled:

@@ -18,6 +18,7 @@ from mimic_ray.cli.option_kinds import CheckedCommand
 COMMANDS = {
     "demo": "mimic_ray.cli.demo_command",
     "inspect": "mimic_ray.cli.inspect_command",
+    "scan": "mimic_ray.cli.scan_command",
     "purify": "mimic_ray.cli.purify_command",
     "profile": "mimic_ray.cli.profile_command",
     "tune": "mimic_ray.cli.tune_command",
@@ -75,7 +76,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done; 1 failed; 2 wrong command, nothing was started; 130 Ctrl-C.",
+    epilog="Exit codes: 0 done; 1 failed; 2 wrong command, nothing was started; 130 Ctrl-C; of "
+    "scan also 3 suspect, 4 cannot tell.",
 )
 
 

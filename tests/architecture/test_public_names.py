@@ -13,7 +13,7 @@ import mimic_ray
 
 FUNCTIONS = [
     *("inspect", "purify", "load_encoder", "evaluate", "profile", "tune", "plan", "attack"),
-    "compare",
+    *("compare", "scan"),
     "show_progress",
 ]
 # Required arguments that are no text.
@@ -79,7 +79,7 @@ def test_a_wrong_type_is_refused_with_the_name_of_the_argument(name, parameter):
         function(**{**needed, parameter: object()})
 
 
-@pytest.mark.parametrize("name", ["purify", "tune", "profile", "attack", "compare"])
+@pytest.mark.parametrize("name", ["purify", "tune", "profile", "attack", "compare", "scan"])
 def test_functions_that_read_a_checkpoint_begin_alike(name):
     first = [*inspect.signature(getattr(mimic_ray, name)).parameters][:4]
     assert first == ["encoder", "teacher", "data", "out"]

@@ -56,7 +56,7 @@ def unknown_options(words: list[str]) -> list[str]:
 def test_an_option_that_does_not_exist_would_be_found():
     assert unknown_options(["purify", "--datta", "x", "--encoder", "y"]) == ["--datta"]
     assert unknown_options(["submit", "--wait", "--", "tune", "--trails", "3"]) == ["--trails"]
-    assert unknown_options(["scan"]) == ["scan"]
+    assert unknown_options(["scann"]) == ["scann"]
 
 
 @pytest.mark.parametrize("page", sorted({block.page for block in SHELL}))

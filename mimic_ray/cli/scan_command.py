@@ -1,0 +1,108 @@
+"""mimic-ray scan: signs of a backdoor in an encoder, without its trigger."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from mimic_ray.cli import console, options
+from mimic_ray.cli.option_kinds import Kind
+
+# `mimic-ray submit` can send this command to a cluster.
+CAN_BE_A_JOB = True
+
+# Exit codes by verdict: a script can act on them.
+EXIT_CODES = {"no evidence": 0, "suspect": 3, "cannot tell": 4}
+
+
+class Effort(StrEnum):
+    quick = "quick"
+    full = "full"
+
+
+def command(
+    encoder: options.Encoder,
+    teacher: Annotated[
+        str,
+        typer.Option(
+            help="The suspect encoder: a checkpoint or a run, or its address s3://bucket/file."
+        ),
+        Kind.CHECKPOINT_OR_RUN,
+    ],
+    data: options.Data,
+    student: Annotated[
+        str | None,
+        typer.Option(
+            help="A finished purification of this encoder: shows which openings it closed. No part "
+            "of the verdict."
+        ),
+        Kind.CHECKPOINT_OR_RUN,
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="A trusted encoder of the same kind, a checkpoint or a run. The verdict then "
+            "rests on what the suspect answers to and the reference does not."
+        ),
+        Kind.CHECKPOINT_OR_RUN,
+    ] = None,
+    reference_encoder: Annotated[
+        str | None,
+        typer.Option(help="Architecture of the reference, if it is another one."),
+        Kind.ENCODER,
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            help="New folder for scan.html, scan.png and scan.json, or s3://bucket/folder."
+        ),
+        Kind.OUTPUT,
+    ] = None,
+    effort: Annotated[
+        Effort, typer.Option(help="quick takes about a third of the time.")
+    ] = Effort.full,
+    seed: Annotated[int, typer.Option(help="Of the search.")] = 0,
+    device: options.Device = "auto",
+    threads: options.Threads = 0,
+    json: options.Json = False,
+) -> int:
+    """Look for signs of a backdoor in an encoder, with clean images and without its trigger.
+
+    The verdict is suspect (exit code 3), no evidence (0) or cannot tell (4). None of them calls an
+    encoder clean.
+
+    Example: mimic-ray scan --encoder cifar_resnet20 --teacher suspect.pth --data images/
+    --out scanned
+    """
+    from mimic_ray.workflows.scan import scan
+
+    with console.progress() as on_progress:
+        found = scan(
+            encoder,
+            teacher,
+            data,
+            out,
+            student=student,
+            reference=reference,
+            reference_encoder=reference_encoder,
+            effort=effort.value,
+            seed=seed,
+            device=device,
+            threads=threads,
+            on_progress=on_progress,
+        )
+    if json:
+        console.print_json(found.to_json())
+        return EXIT_CODES[found.verdict.value]
+    from mimic_ray.report.scan_words import openings_table, sentences
+
+    verdict, *others = sentences(found)
+    console.out.print(f"[bold]{verdict}[/]")
+    for sentence in others:
+        console.out.print(sentence, markup=False)
+    console.out.print(openings_table(found))
+    if out:
+        console.out.print(f"Written to {out}", soft_wrap=True)
+    return EXIT_CODES[found.verdict.value]

@@ -1,0 +1,42 @@
+"""scan.html: the verdict of a scan, what was found, and what it means, in one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mimic_ray.base import files
+from mimic_ray.report.html_page import document, inline, table, text
+from mimic_ray.report.scan_words import HEADS, cells, sentences
+from mimic_ray.scanning.scan_result import ScanResult
+
+_COLUMNS = (
+    (
+        "gathering",
+        "mean cosine between the centred features of different held-out images with the change: "
+        "about 0 for plain images, near 1 if all images look the same to the encoder",
+    ),
+    ("one place", "share of held-out images whose feature falls into one cluster of real images"),
+    ("score", "distance of the gathering from that of benign encoders, in their spreads"),
+    ("reference, student", "gathering of those encoders under the same change"),
+)
+
+
+def write_scan_page(result: ScanResult, picture: Path, path: Path) -> None:
+    """Writes the page; the picture becomes part of it."""
+    verdict, *others = sentences(result)
+    facts = [(name, str(value)) for name, value in result.settings.items() if value is not None]
+    population = [(name, str(value)) for name, value in result.calibration["population"].items()]
+    separation = result.calibration.get("separation") or {}
+    body = [
+        f"<h1>{text(verdict)}</h1>",
+        *(f"<p>{text(sentence)}</p>" for sentence in others),
+        "<h2>What the encoder answers to</h2>",
+        f'<img alt="changes on three images" src="{inline(picture)}">',
+        table(HEADS, [cells(row) for row in result.openings]),
+        table(("", ""), _COLUMNS),
+        "<h2>Calibration</h2>",
+        table(("", ""), [*population, *((k, f"{v}") for k, v in separation.items())]),
+        "<h2>Scan</h2>",
+        table(("", ""), [*facts, ("CPU seconds", f"{result.seconds:.0f}")]),
+    ]
+    files.write_text(path, document(f"Scan: {result.verdict.value}", body))

@@ -1,0 +1,69 @@
+"""How an encoder answers to one change of all images.
+
+    g(x) = n(n(f(x)) - m)      n: division by the length; m: mean of n(f) over clean images
+    gathering = mean of g(x') . g(y') over pairs of different images    clean images: about 0
+    landing   = largest cosine of the mean of g(x') with g of a real image
+
+A trigger gives a gathering near 1 and lands on the images that the attacker chose as target. The
+centre m matters: features behind a ReLU have a large cosine with each other anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mimic_ray.base.devices import Compute
+from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.evaluation.suspicion.frozen import batch_size, concentration, unit_features
+from mimic_ray.scanning.changes import Change, apply
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A frozen encoder with the centre of its features: images -> g, differentiable."""
+
+    encoder: Encoder
+    centre: Tensor  # [D]
+    compute: Compute
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """[B, 3, S, S] in [0, 1] -> [B, D] of unit length."""
+        return F.normalize(unit_features(self.encoder, images, self.compute) - self.centre, dim=1)
+
+
+def sight(encoder: Encoder, images: Tensor, compute: Compute) -> tuple[Sight, Tensor]:
+    """The encoder centred on clean images [N, 3, S, S], and their g [N, D]."""
+    with torch.no_grad():
+        parts = [unit_features(encoder, part, compute) for part in images.split(batch_size(images))]
+    features = torch.cat(parts)
+    centre = features.mean(dim=0)
+    return Sight(encoder, centre, compute), F.normalize(features - centre, dim=1)
+
+
+@torch.no_grad()
+def moved(look: Sight, images: Tensor, changes: Sequence[Change]) -> Tensor:
+    """g of the changed images, [K, N, D] for K changes of N images."""
+    gathered = []
+    step = max(1, batch_size(images) // len(images))
+    for start in range(0, len(changes), step):
+        some = changes[start : start + step]
+        masks = torch.stack([change.mask for change in some]).to(images)
+        canvases = torch.stack([change.canvas for change in some]).to(images)
+        changed = apply(images[None], masks[:, None], canvases[:, None])
+        gathered.append(look(changed.flatten(0, 1)).unflatten(0, (len(some), len(images))))
+    return torch.cat(gathered)
+
+
+def gathering(found: Tensor) -> Tensor:
+    """g [..., N, D] of N changed images -> [...]; N >= 2."""
+    return concentration(found)
+
+
+def landing(found: Tensor, real: Tensor) -> Tensor:
+    """g [..., N, D] of changed images, g [M, D] of real ones -> [...]."""
+    return (F.normalize(found.mean(dim=-2), dim=-1) @ real.T).amax(dim=-1)

@@ -1,0 +1,172 @@
+"""What a score means: the limits of a scan, set on encoders where the truth is known.
+
+calibration.json holds, for each effort, two scales: `alone` for a suspect by itself, and
+`reference` for what it answers to beyond a reference encoder. A scale has the median and the spread
+of each family's score over benign encoders. The score of a scan is the largest deviation over
+families, in spreads. benchmarks/scan_calibration.py writes the file.
+
+Without a reference, the limits hold for the architectures of the population only: how much an
+ordinary encoder answers to a change depends on its architecture.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from mimic_ray.scanning.openings import Effort
+from mimic_ray.scanning.scan_result import Verdict
+from mimic_ray.scanning.scanner import Findings
+
+# How far outside of the population's range the mean cosine between features may lie.
+_MARGIN = 0.1
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The scores of benign encoders, and two limits.
+
+    Attributes:
+        benign: Median and spread of each family's score over benign encoders.
+        suspect_from: The deviation from which on an encoder is suspect.
+        no_evidence_below: The deviation below which there is no evidence.
+        facts: How well the limits separated the population: AUROC, TPR and FPR.
+    """
+
+    benign: Mapping[str, tuple[float, float]]
+    suspect_from: float
+    no_evidence_below: float
+    facts: Mapping[str, Any]
+
+    def deviation(self, family: str, score: float) -> float:
+        """How far a score lies above the median of benign encoders, in their spreads."""
+        median, spread = self.benign[family]
+        return (score - median) / spread
+
+    def total(self, scores: Mapping[str, float]) -> float:
+        """The largest deviation over families."""
+        return max(self.deviation(family, scores[family]) for family in self.benign)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The population, and the scales that it gave for one effort."""
+
+    architectures: tuple[str, ...]
+    alike: tuple[float, float]  # range of the mean cosine between features of clean images
+    population: Mapping[str, Any]
+    alone: Scale
+    reference: Scale
+
+    def covers(self, architecture: str, findings: Findings) -> bool:
+        """Whether the limits without a reference hold for this encoder."""
+        low, high = self.alike
+        return (
+            architecture in self.architectures and low - _MARGIN <= findings.alike <= high + _MARGIN
+        )
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict with its reason, and the score and scale behind it, if there are any."""
+
+    verdict: Verdict
+    reason: str
+    score: float | None = None
+    scale: Scale | None = None
+    scale_of: str = ""  # alone or reference
+
+
+def judge(architecture: str, findings: Findings, calibration: Calibration) -> Judgement:
+    """The verdict on an encoder."""
+    if findings.reference:
+        name, scale, scores = "reference", calibration.reference, findings.excess()
+        than = "than with the reference"
+    elif calibration.covers(architecture, findings):
+        name, scale, scores = "alone", calibration.alone, findings.scores()
+        than = "than with benign encoders"
+    else:
+        return Judgement(Verdict.CANNOT_TELL, _not_covered(architecture, findings, calibration))
+    score = scale.total(scores)
+    if score >= scale.suspect_from:
+        verdict = Verdict.SUSPECT
+        reason = f"One change of all images gathers their features far more {than}."
+    elif score < scale.no_evidence_below:
+        verdict = Verdict.NO_EVIDENCE
+        reason = f"No change that was tried gathers the features of all images more {than}."
+    else:
+        verdict = Verdict.CANNOT_TELL
+        reason = (
+            f"Some change gathers the features of all images a little more {than}; backdoored and "
+            "benign encoders both have such scores."
+        )
+    return Judgement(verdict, reason, score, scale, name)
+
+
+def deviation(findings: Findings, number: int, judged: Judgement) -> float | None:
+    """The deviation of one opening on the scale of the verdict, or None without a scale."""
+    if judged.scale is None:
+        return None
+    opening = findings.openings[number]
+    beyond = findings.reference[number] if judged.scale_of == "reference" else 0.0
+    family = opening.change.family
+    if family not in judged.scale.benign:
+        return None
+    return judged.scale.deviation(family, opening.gathering - beyond)
+
+
+def by_meaning(findings: Findings, judged: Judgement) -> list[int]:
+    """The numbers of the openings, what speaks most against the encoder first."""
+
+    def weight(number: int) -> tuple[float, float]:
+        found = deviation(findings, number, judged)
+        gathering = findings.openings[number].gathering
+        return (gathering if found is None else found, gathering)
+
+    return sorted(range(len(findings.openings)), key=weight, reverse=True)
+
+
+def _not_covered(architecture: str, findings: Findings, calibration: Calibration) -> str:
+    if architecture not in calibration.architectures:
+        return (
+            f"The limits were set on {', '.join(calibration.architectures)} and do not hold for "
+            f"{architecture}: give a trusted encoder of the same kind as a reference."
+        )
+    low, high = calibration.alike
+    return (
+        f"The features of different images have a mean cosine of {findings.alike:.2f}, and the "
+        f"limits were set on encoders with {low:.2f} to {high:.2f}: give a trusted encoder of the "
+        "same kind as a reference."
+    )
+
+
+@cache
+def calibration(effort: Effort) -> Calibration:
+    """The calibration in the package."""
+    content = json.loads(files(__package__).joinpath("calibration.json").read_text())
+    return read_calibration(content, effort)
+
+
+def read_calibration(content: Mapping[str, Any], effort: Effort) -> Calibration:
+    """The calibration of one effort from the content of calibration.json."""
+    scales = {
+        name: Scale(
+            benign={family: (values[0], values[1]) for family, values in each["benign"].items()},
+            suspect_from=each["suspect_from"],
+            no_evidence_below=each["no_evidence_below"],
+            facts=each["facts"],
+        )
+        for name, each in content["efforts"][effort].items()
+    }
+    low, high = content["alike"]
+    return Calibration(
+        tuple(content["architectures"]),
+        (low, high),
+        content["population"],
+        alone=scales["alone"],
+        reference=scales["reference"],
+    )

@@ -1,0 +1,182 @@
+"""Openings: changes of all images alike that gather an encoder's features.
+
+The search has two parts. A grid of waves and squares needs forward passes only, and finds what
+gradient ascent misses; ascent then refines the best squares and waves, and looks for patterns that
+no grid contains. Candidates are chosen on some images and measured on others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mimic_ray.base import seeds
+from mimic_ray.scanning import ascent
+from mimic_ray.scanning.answers import Sight, gathering, landing, moved
+from mimic_ray.scanning.changes import Change, patches, wave, waves
+
+Effort = Literal["quick", "full"]
+FAMILIES = ("wave", "patch", "free patch", "pixels")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much is tried. A ResNet-20 takes about 20 CPU seconds with `full`, 6 with `quick`."""
+
+    screened_on: int  # images for each change of the grids
+    ascended_on: int  # images for each start of an ascent
+    starts: int
+    steps: int
+    kept: int  # of each family, measured on held-out images
+    every: int  # every n-th change of the grids
+
+
+BUDGETS: dict[Effort, Budget] = {
+    "quick": Budget(screened_on=6, ascended_on=8, starts=2, steps=10, kept=2, every=3),
+    "full": Budget(screened_on=8, ascended_on=12, starts=4, steps=20, kept=4, every=1),
+}
+_FREE_EDGES = (5, 8)  # thirty-seconds of the side
+_FAINT = (0.02, 0.04)  # largest change of a pixel
+_COLOURS = {
+    "grey": (1.0, 1.0, 1.0),
+    "red": (1.6, 0.0, 0.0),
+    "green": (0.0, 1.6, 0.0),
+    "blue": (0.0, 0.0, 1.6),
+}
+
+
+@dataclass(frozen=True)
+class Images:
+    """The parts of a clean set, float [N, 3, S, S] in [0, 1], on the device."""
+
+    bank: Tensor  # to find the centre and the clusters; an opening is explained by their like
+    search: Tensor
+    held_out: Tensor
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A change and the answer of an encoder to it on held-out images."""
+
+    change: Change
+    gathering: float
+    landing: float
+    sent: float  # share of held-out images that land in one cluster of real images
+    cluster: int
+    nearest: tuple[int, ...]  # rows of the bank: the real images nearest to where all land
+
+
+def find_openings(
+    look: Sight,
+    real: Tensor,
+    centres: Tensor,
+    images: Images,
+    seed: int,
+    effort: Effort,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Opening]:
+    """The strongest changes of each family, the strongest first within a family.
+
+    real [N, D] and centres [K, D]: g of the bank, and its clusters.
+    """
+    budget, side = BUDGETS[effort], images.search.shape[-1]
+    steps = 4 + len(_FREE_EDGES) + len(_FAINT)
+    done = 0
+
+    def next_step() -> None:
+        nonlocal done
+        done += 1
+        on_step(done, steps)
+
+    screened = images.search[: budget.screened_on]
+    best_waves = strongest(look, screened, waves(side)[:: budget.every], budget.kept)
+    next_step()
+    best_waves = _coloured(look, screened, best_waves, budget.kept)
+    next_step()
+    best_patches = strongest(look, screened, patches(side)[:: budget.every], budget.kept)
+    next_step()
+    found = {"wave": best_waves, "patch": best_patches, "free patch": [], "pixels": []}
+    ascended = images.search[-budget.ascended_on :]
+    for part in _FREE_EDGES:
+        edge = max(2, round(side * part / 32))
+        places = _places(best_patches, edge, side, budget.starts, seed)
+        found["free patch"] += ascent.free_patches(
+            look, ascended, seed, edge=edge, places=places, steps=budget.steps
+        )
+        next_step()
+    for size in _FAINT:
+        starts = torch.cat(
+            [
+                torch.stack([change.canvas for change in best_waves[:1]]),
+                ascent.noise_starts(seed, max(1, budget.starts // 2), size, side),
+            ]
+        )
+        found["pixels"] += ascent.pixels(look, ascended, starts, size=size, steps=budget.steps)
+        next_step()
+    openings = [
+        opening
+        for changes in found.values()
+        for opening in measured(look, real, centres, images.held_out, changes)
+    ]
+    next_step()
+    return openings
+
+
+def strongest(look: Sight, images: Tensor, changes: Sequence[Change], kept: int) -> list[Change]:
+    """The `kept` changes under which the features of images [N, 3, S, S] gather most."""
+    reached = gathering(moved(look, images, changes)).cpu()
+    # A stable sort, so that equal answers give the same changes on every machine.
+    order = reached.argsort(descending=True, stable=True)[:kept]
+    return [changes[number] for number in order.tolist()]
+
+
+def measured(
+    look: Sight, real: Tensor, centres: Tensor, held_out: Tensor, changes: Sequence[Change]
+) -> list[Opening]:
+    """The openings of the changes on held-out images, the strongest first."""
+    found = moved(look, held_out, changes)
+    gathered, landed = gathering(found), landing(found, real)
+    places = (found @ centres.T).argmax(dim=-1)  # [K, N]
+    near = (found.mean(dim=1) @ real.T).topk(min(5, len(real)), dim=1).indices
+    openings = []
+    for number, change in enumerate(changes):
+        counts = places[number].bincount(minlength=len(centres))
+        openings.append(
+            Opening(
+                change,
+                gathered[number].item(),
+                landed[number].item(),
+                counts.max().item() / len(held_out),
+                int(counts.argmax()),
+                tuple(near[number].tolist()),
+            )
+        )
+    return sorted(openings, key=lambda opening: -opening.gathering)
+
+
+def _coloured(look: Sight, images: Tensor, best: Sequence[Change], kept: int) -> list[Change]:
+    """The best waves in several colours, of which the strongest are kept."""
+    side = images.shape[-1]
+    tried = [
+        wave(*change.place, side, colour=colour, name=name)
+        for change in best
+        for name, colour in _COLOURS.items()
+    ]
+    return strongest(look, images, tried, kept)
+
+
+def _places(
+    best: Sequence[Change], edge: int, side: int, count: int, seed: int
+) -> list[tuple[int, int]]:
+    """Where free patches start: at the best squares of the grid, then at random."""
+    free = side - edge
+    places = [(min(top, free), min(left, free)) for top, left in (change.place for change in best)][
+        : count // 2
+    ]
+    draws = seeds.uniform(seeds.keys(seed, "free patch place", torch.arange(count)), 2)
+    drawn = (draws * (free + 1)).long().tolist()
+    return [*places, *((top, left) for top, left in drawn[len(places) :])]

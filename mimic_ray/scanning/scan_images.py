@@ -1,0 +1,50 @@
+"""The clean images of a scan: checked, and divided into parts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mimic_ray.base.errors import DataError, option
+from mimic_ray.base.text import count, plain
+from mimic_ray.scanning.openings import Images
+
+LEAST, MOST = 64, 336
+_HELD_OUT, _SEARCH = 48, 32
+# A standard deviation below half a grey level: equal up to the losses of JPEG.
+_NOTHING = 0.5 / 255
+
+
+def require_images(number: int, location: str) -> None:
+    """Raises DataError for fewer images than a scan needs; before they are decoded."""
+    if number < LEAST:
+        raise DataError(
+            f"A scan needs at least {LEAST} clean images, because it searches on some and measures "
+            f"on others; {plain(location)} has {count(number, 'image')}."
+        )
+
+
+def divided(images: Tensor, location: str) -> tuple[Images, Tensor]:
+    """float [N, 3, S, S] in [0, 1], N >= 64 -> its parts, and the rows of the bank.
+
+    Images alternate between the parts, so that all parts have all classes of sorted images. Raises
+    DataError if the images are all equal or each of one colour.
+    """
+    require_images(len(images), location)
+    if images.flatten(2).std(dim=2).max() < _NOTHING:
+        raise DataError(
+            f"Each image of {plain(location)} has a single colour, so they tell nothing about an "
+            f"encoder: give real images with {option('data')}."
+        )
+    if images.std(dim=0).mean() < _NOTHING:
+        raise DataError(
+            f"The images of {plain(location)} are all equal, so no change can make their features "
+            f"more alike: give different images with {option('data')}."
+        )
+    held_out, search = min(_HELD_OUT, len(images) // 4), min(_SEARCH, len(images) // 4)
+    order = torch.arange(len(images))
+    measured = order[:: len(images) // held_out][:held_out]
+    rest = order[~torch.isin(order, measured)]
+    searched = rest[:: len(rest) // search][:search]
+    bank = rest[~torch.isin(rest, searched)]
+    return Images(images[bank], images[searched], images[measured]), bank

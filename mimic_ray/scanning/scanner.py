@@ -1,0 +1,103 @@
+"""The scan of one encoder: openings, their scores, and what others make of the same changes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from mimic_ray.base.devices import Compute
+from mimic_ray.base.errors import CheckpointError
+from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.evaluation.suspicion.frozen import concentration, frozen, unit_features
+from mimic_ray.scanning.answers import gathering, moved, sight
+from mimic_ray.scanning.clusters import clusters
+from mimic_ray.scanning.openings import FAMILIES, Effort, Images, Opening, find_openings
+
+_CLUSTERS = 10
+# A mean cosine between features above this is one feature for all images, up to rounding.
+_SAME = 0.9999
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a scan found on one encoder. `reference` and `student`: gatherings of other encoders
+    under the same changes, in the order of `openings`; empty without such an encoder.
+    """
+
+    openings: list[Opening]
+    alike: float  # mean cosine between the features of different clean images
+    seconds: float  # CPU time
+    reference: list[float] = field(default_factory=list)
+    student: list[float] = field(default_factory=list)
+
+    def scores(self) -> dict[str, float]:
+        """The strongest gathering of each family."""
+        return {
+            family: max(o.gathering for o in self.openings if o.change.family == family)
+            for family in FAMILIES
+        }
+
+    def excess(self) -> dict[str, float]:
+        """The largest gathering of each family beyond the reference's. Needs a reference."""
+        pairs = list(zip(self.openings, self.reference, strict=True))
+        return {
+            family: max(o.gathering - r for o, r in pairs if o.change.family == family)
+            for family in FAMILIES
+        }
+
+
+def scan_encoder(
+    encoder: Encoder,
+    images: Images,
+    compute: Compute,
+    seed: int,
+    effort: Effort = "full",
+    *,
+    reference: Encoder | None = None,
+    student: Encoder | None = None,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
+) -> Findings:
+    """Scans an encoder on divided images on the device. No encoder is changed.
+
+    Raises CheckpointError for an encoder that gives all images one feature, or features that are
+    not finite.
+    """
+    start = time.process_time()
+    with frozen(encoder, compute):
+        alike = _alike(encoder, images.bank, compute)
+        look, real = sight(encoder, images.bank, compute)
+        centres = clusters(real, _CLUSTERS, seed)
+        openings = find_openings(look, real, centres, images, seed, effort, on_step)
+    changes = [opening.change for opening in openings]
+
+    def answers(other: Encoder | None) -> list[float]:
+        if other is None:
+            return []
+        with frozen(other, compute):
+            _alike(other, images.bank, compute)
+            view, _ = sight(other, images.bank, compute)
+            found: list[float] = gathering(moved(view, images.held_out, changes)).tolist()
+            return found
+
+    compared = {"reference": answers(reference), "student": answers(student)}
+    return Findings(openings, alike, time.process_time() - start, **compared)
+
+
+@torch.no_grad()
+def _alike(encoder: Encoder, images: Tensor, compute: Compute) -> float:
+    features = torch.cat([unit_features(encoder, part, compute) for part in images.split(64)])
+    if not features.isfinite().all():
+        raise CheckpointError(
+            f"{encoder.spec.name} gives features that are not finite, so it cannot be scanned."
+        )
+    alike = concentration(features).item()
+    if alike > _SAME or not features.any():
+        raise CheckpointError(
+            f"{encoder.spec.name} gives all images the same feature, so there is nothing to scan: "
+            "check that the file belongs to this architecture."
+        )
+    return alike

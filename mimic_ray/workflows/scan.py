@@ -1,0 +1,200 @@
+"""The scan of a suspect encoder for universal changes that it answers to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import torch
+
+from mimic_ray.base import devices, files
+from mimic_ray.base.errors import UnknownNameError, UsageError, option
+from mimic_ray.base.output_folder import Out
+from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
+from mimic_ray.base.text import near_names
+from mimic_ray.data.cache import open_pixels
+from mimic_ray.data.labelled import open_some
+from mimic_ray.data.views import to_float
+from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.encoders.load import load_checkpoint
+from mimic_ray.execution.export import load_encoder
+from mimic_ray.report.scan_page import write_scan_page
+from mimic_ray.report.scan_picture import draw_scan
+from mimic_ray.scanning.calibration import (
+    Judgement,
+    by_meaning,
+    calibration,
+    deviation,
+    judge,
+)
+from mimic_ray.scanning.openings import Effort, Images, Opening
+from mimic_ray.scanning.scan_images import MOST, divided, require_images
+from mimic_ray.scanning.scan_result import OpeningRow, ScanResult
+from mimic_ray.scanning.scanner import Findings, scan_encoder
+from mimic_ray.store.run_store import is_run
+
+_SHOWN = 6  # openings in the result
+
+
+def scan(
+    encoder: str,
+    teacher: str | Path,
+    data: str | Path,
+    out: str | Path | None = None,
+    *,
+    student: str | Path | None = None,
+    reference: str | Path | None = None,
+    reference_encoder: str | None = None,
+    effort: Effort = "full",
+    seed: int = 0,
+    device: str = "auto",
+    threads: int = 0,
+    on_progress: ProgressCallback = ignore_progress,
+) -> ScanResult:
+    """Looks for signs of a backdoor in an encoder, with clean images and without its trigger.
+
+    A trigger is one change that gives all images the same feature. The scan tries many changes and
+    measures how far they gather the features of images that it did not search on. Ordinary encoders
+    answer to some changes as well, so the verdict compares: with benign encoders of the same
+    architecture, or with a reference. No verdict calls an encoder clean.
+
+    Args:
+        encoder: Architecture of the suspect encoder, as for `purify`.
+        teacher: The suspect encoder: a checkpoint file or a run, or the address of either.
+        data: Clean images, at least 64; labels are not used.
+        out: A new folder, or an address, for a page, a picture and scan.json.
+        student: The run folder of a purification of this encoder: shows which openings it closed.
+            It has no part in the verdict.
+        reference: A trusted encoder of the same kind, a checkpoint or a run. Then the verdict rests
+            on what the suspect answers to and the reference does not.
+        reference_encoder: Architecture of the reference, if it is another one.
+        effort: `full`, or `quick` for about a third of the time.
+        seed: Of the search. The same seed gives the same result.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        threads: CPU threads; 0 uses all.
+        on_progress: Called with a `Progress` regularly.
+
+    Returns:
+        The verdict with its reason, the openings, and the calibration; `to_frame()` gives the
+        openings as a table.
+
+    Raises:
+        MimicError: UsageError, CheckpointError, DataError, StorageError or RunFolderError for
+            invalid arguments and inputs.
+
+    Example:
+        found = mimic_ray.scan("resnet50", "suspect.pth", "images")
+        print(found.verdict, found.reason)
+        print(found.to_frame())
+    """
+    if effort not in get_args(Effort):
+        raise UnknownNameError("effort", str(effort), near_names(str(effort), get_args(Effort)))
+    if reference_encoder and not reference:
+        raise UsageError(
+            f"{option('reference_encoder')} has no effect without {option('reference')}."
+        )
+    folder = Out(out) if out else None
+    compute = devices.choose(device, "auto", threads)
+    suspect, sha256 = _load(teacher, encoder)
+    side = suspect.spec.input_size
+    trusted = _other(reference, reference_encoder or encoder, side, "reference")
+    purified = _other(student, encoder, side, "student")
+    source = open_some(data, MOST)
+    require_images(len(source), source.location)
+    pixels = open_pixels(
+        source, side, progress=lambda done, total: on_progress(Progress("decode", done, total))
+    )
+    pictures = to_float(pixels.gather(torch.arange(len(pixels)))).to(compute.torch_device)
+    images, rows = divided(pictures, source.location)
+
+    findings = scan_encoder(
+        suspect,
+        images,
+        compute,
+        seed,
+        effort,
+        reference=trusted,
+        student=purified,
+        on_step=lambda done, total: on_progress(Progress("scan", done, total)),
+    )
+    limits = calibration(effort)
+    judged = judge(suspect.spec.name, findings, limits)
+    order = by_meaning(findings, judged)[:_SHOWN]
+    keys = [source.keys[pixels.source_rows[row]] for row in rows.tolist()]
+    scale = judged.scale
+    result = ScanResult(
+        judged.verdict,
+        judged.reason,
+        judged.score,
+        scale.suspect_from if scale else None,
+        scale.no_evidence_below if scale else None,
+        tuple(_row(findings, number, judged, keys) for number in order),
+        calibration={
+            "population": dict(limits.population),
+            **({"separation": dict(scale.facts)} if scale else {}),
+        },
+        settings={
+            "encoder": encoder,
+            "teacher": str(teacher),
+            "sha256": sha256,
+            "data": source.location,
+            "fingerprint": source.fingerprint,
+            "images": len(pixels),
+            "reference": str(reference) if reference else None,
+            "student": str(student) if student else None,
+            "effort": effort,
+            "seed": seed,
+            "compute": compute.facts(),
+        },
+        seconds=findings.seconds,
+        folder=str(folder) if folder else "",
+    )
+    if folder:
+        shown = [findings.openings[number] for number in order]
+        _write(folder, result, shown, images)
+    return result
+
+
+def _row(findings: Findings, number: int, judged: Judgement, keys: Sequence[str]) -> OpeningRow:
+    opening = findings.openings[number]
+    return OpeningRow(
+        family=opening.change.family,
+        change=opening.change.words,
+        gathering=opening.gathering,
+        landing=opening.landing,
+        sent=opening.sent,
+        score=deviation(findings, number, judged),
+        reference=findings.reference[number] if findings.reference else None,
+        student=findings.student[number] if findings.student else None,
+        nearest=tuple(keys[row] for row in opening.nearest),
+    )
+
+
+def _write(folder: Out, result: ScanResult, openings: Sequence[Opening], images: Images) -> None:
+    with folder.new_folder() as unfinished:
+        picture = unfinished / "scan.png"
+        draw_scan(openings, images, picture)
+        write_scan_page(result, picture, unfinished / "scan.html")
+        files.write_json(unfinished / "scan.json", result.to_json())
+
+
+def _other(path: str | Path | None, architecture: str, side: int, name: str) -> Encoder | None:
+    """A reference or student, or None. Raises UsageError for one of another image size."""
+    if path is None:
+        return None
+    other = _load(path, architecture)[0]
+    if other.spec.input_size != side:
+        raise UsageError(
+            f"{option(name, str(path))} takes images of {other.spec.input_size} pixels and the "
+            f"suspect encoder of {side}: both must see the same images."
+        )
+    return other
+
+
+def _load(path: str | Path, architecture: str) -> tuple[Encoder, str]:
+    """The encoder of a run or a checkpoint, and the checksum of its file."""
+    if is_run(path):
+        return load_encoder(path), ""
+    loaded = load_checkpoint(path, architecture)
+    return loaded.encoder, loaded.checkpoint.sha256

@@ -1,0 +1,96 @@
+"""Limits and figures of a calibration, on scores whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.scan_calibration import (
+    Scanned,
+    auroc,
+    calibrated,
+    fitted,
+    leave_one_kind_out,
+    separation,
+    tpr_at,
+)
+from benchmarks.scan_population import KINDS
+from mimic_ray.scanning.openings import FAMILIES
+
+
+def population(pairs=40, *, gap=0.5):
+    """Attacked encoders lie `gap` higher in one family, benign ones vary by 0.05."""
+    draw = np.random.default_rng(0)
+    made = []
+    for pair in range(pairs):
+        for attacked in (True, False):
+            values = {family: 0.4 + 0.05 * draw.normal() for family in FAMILIES}
+            if attacked:
+                values[FAMILIES[pair % len(FAMILIES)]] += gap
+            kind = KINDS[pair % len(KINDS)] if attacked else "control"
+            made.append(
+                Scanned(
+                    f"{pair}-{attacked}",
+                    pair,
+                    attacked,
+                    kind,
+                    "cifar_resnet20",
+                    100.0,
+                    0.6,
+                    values,
+                    values,
+                    1.0,
+                )
+            )
+    return made
+
+
+def test_auroc_is_the_share_of_ordered_pairs():
+    assert auroc([0, 1], [2, 3]) == 1
+    assert auroc([2, 3], [0, 1]) == 0
+    assert auroc([1, 1], [1, 1]) == 0.5
+    assert auroc([0, 2], [1, 3]) == 0.75
+
+
+def test_tpr_counts_what_lies_above_the_allowed_false_alarms():
+    benign = list(range(20))
+    assert tpr_at(benign, [19.5, 18.5, 17.5], 0.05) == pytest.approx(2 / 3)
+    assert tpr_at(benign, [19.5, 18.5, 17.5], 0.01) == pytest.approx(1 / 3)
+
+
+def test_limits_keep_false_alarms_below_five_percent_on_their_own_encoders():
+    encoders = population()
+    scale = fitted(encoders, "alone")
+    benign = [scale.total(each.alone) for each in encoders if not each.attacked]
+    assert np.mean([total >= scale.suspect_from for total in benign]) <= 0.05
+    assert scale.no_evidence_below <= scale.suspect_from
+
+
+def test_a_gap_is_seen_with_its_kind_left_out_and_noise_is_not():
+    clear = separation(leave_one_kind_out(population(), "alone"))
+    assert clear["auroc"] > 0.98
+    assert clear["attacked_suspect"] > 0.9
+    assert clear["auroc_low"] <= clear["auroc"] <= clear["auroc_high"]
+    nothing = separation(leave_one_kind_out(population(gap=0.0), "alone"))
+    assert 0.3 < nothing["auroc"] < 0.7
+
+
+def test_each_encoder_is_judged_once_and_without_its_own_kind():
+    encoders = population()
+    judged = leave_one_kind_out(encoders, "reference")
+    assert sorted(each.encoder.name for each in judged) == sorted(e.name for e in encoders)
+    # A kind that only has huge scores must not move its own scale.
+    changed = [
+        Scanned(**{**vars(e), "alone": dict.fromkeys(FAMILIES, 9.0)}) if e.kind == KINDS[0] else e
+        for e in encoders
+    ]
+    before = {e.encoder.name: e.total for e in leave_one_kind_out(encoders, "alone")}
+    for each in leave_one_kind_out(changed, "alone"):
+        if each.encoder.kind != KINDS[0]:
+            assert each.total == pytest.approx(before[each.encoder.name])
+
+
+def test_the_content_of_the_file_has_both_scales():
+    content = calibrated(population())
+    assert set(content) == {"alone", "reference"}
+    assert set(content["alone"]["benign"]) == set(FAMILIES)

@@ -1,0 +1,84 @@
+"""The search finds a planted opening, measures it on other images, and repeats itself."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mimic_ray.base.devices import Compute
+from mimic_ray.scanning.answers import sight
+from mimic_ray.scanning.changes import patch, wave
+from mimic_ray.scanning.clusters import clusters
+from mimic_ray.scanning.openings import BUDGETS, FAMILIES, Images, find_openings, measured
+from tests.evaluation.suspicion.planted import encoder, images
+
+CPU = Compute("cpu", "fp32", 1)
+EVERY = images(96)
+PARTS = Images(EVERY[::3], EVERY[1::3], EVERY[2::3])
+
+
+def searched(strength, seed=0, effort="quick"):
+    look, real = sight(encoder(strength).requires_grad_(False), PARTS.bank, CPU)
+    steps = []
+    found = find_openings(
+        look,
+        real,
+        clusters(real, 4, seed),
+        PARTS,
+        seed,
+        effort,
+        lambda done, total: steps.append((done, total)),
+    )
+    return found, steps
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return searched(40.0)
+
+
+def best(found, family):
+    return max(o.gathering for o in found if o.change.family == family)
+
+
+def test_each_family_has_as_many_openings_as_the_budget_keeps(planted):
+    found, steps = planted
+    kept = BUDGETS["quick"].kept
+    counts = {f: sum(o.change.family == f for o in found) for f in FAMILIES}
+    assert counts["wave"] == counts["patch"] == kept
+    assert all(counts.values())
+    assert steps == [(n + 1, steps[0][1]) for n in range(steps[0][1])], "every step is reported"
+
+
+def test_a_planted_square_stands_out_as_a_patch_and_not_as_a_wave(planted):
+    found, _ = planted
+    clean, _ = searched(0.0)
+    assert best(found, "patch") > 0.9
+    assert best(found, "patch") > best(clean, "patch") + 0.3
+    assert best(found, "free patch") > 0.9
+    assert abs(best(found, "wave") - best(clean, "wave")) < 0.2
+
+
+def test_an_opening_tells_where_images_go(planted):
+    found, _ = planted
+    strongest = max(found, key=lambda o: o.gathering)
+    assert strongest.sent > 0.9
+    assert len(set(strongest.nearest)) == 5
+    assert all(0 <= row < len(PARTS.bank) for row in strongest.nearest)
+
+
+def test_the_same_seed_finds_the_same(planted):
+    again, _ = searched(40.0)
+    assert [(o.change.words, o.gathering) for o in again] == [
+        (o.change.words, o.gathering) for o in planted[0]
+    ]
+
+
+def test_openings_are_sorted_and_measured_on_held_out_images_only():
+    look, real = sight(encoder(40.0).requires_grad_(False), PARTS.bank, CPU)
+    changes = [wave(0, 2, 32), patch(4, 4, 8, 32, 1.0, "white")]
+    strong, weak = measured(look, real, clusters(real, 4, 0), PARTS.held_out, changes)
+    assert (strong.change.family, weak.change.family) == ("patch", "wave")
+    other = measured(look, real, clusters(real, 4, 0), PARTS.held_out.flip(0), changes)
+    assert other[0].gathering == pytest.approx(strong.gathering, abs=1e-5)
+    assert torch.tensor([strong.sent, weak.sent]).ge(0.25).all(), "one of four clusters is largest"

@@ -1,0 +1,28 @@
+"""A result as JSON and as a table."""
+
+from __future__ import annotations
+
+import json
+
+from mimic_ray.scanning.scan_result import OpeningRow, ScanResult, Verdict
+
+ROWS = (
+    OpeningRow("patch", "a white square", 0.97, 0.9, 1.0, 12.5, 0.1, None, ("a.png", "b.png")),
+    OpeningRow("wave", "a wave", 0.6, 0.5, 0.4),
+)
+RESULT = ScanResult(Verdict.SUSPECT, "Because.", 12.5, 4.0, 2.0, ROWS, {"population": {}})
+
+
+def test_json_holds_everything_in_plain_types():
+    content = json.loads(json.dumps(RESULT.to_json()))
+    assert content["verdict"] == "suspect"
+    assert [row["gathering"] for row in content["openings"]] == [0.97, 0.6]
+    assert content["openings"][0]["nearest"] == ["a.png", "b.png"]
+
+
+def test_a_frame_has_one_line_for_each_opening():
+    frame = RESULT.to_frame()
+    columns = list(frame.columns) if hasattr(frame, "iloc") else frame.column_names
+    assert columns == list(OpeningRow.__dataclass_fields__)
+    values = frame["family"].tolist() if hasattr(frame, "iloc") else frame["family"].to_pylist()
+    assert values == ["patch", "wave"]
