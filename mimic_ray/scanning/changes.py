@@ -68,10 +68,10 @@ def wave(
 def patches(side: int) -> list[Change]:
     """White, grey and black squares of 4 to 10 thirty-seconds of the side on a grid of places."""
     found = []
-    for part in (4, 6, 8, 10):
+    for part in (4, 7, 10):
         edge = max(1, round(side * part / 32))
         free = side - edge
-        places = [round(free * share) for share in (0.04, 0.35, 0.65, 0.96)]
+        places = [round(free * share) for share in (0.04, 0.5, 0.96)]
         for top in places:
             for left in places:
                 for value, colour in ((1.0, "white"), (0.5, "grey"), (0.0, "black")):

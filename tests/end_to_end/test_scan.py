@@ -1,0 +1,50 @@
+"""A scan of real encoders on real images: one with a backdoor, and the public one it came from."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import mimic_ray
+from mimic_ray.workflows.demo import DATA
+from tests.cli.toy_images import run
+
+CLEAN = DATA / "resnet20-cifar10.th"
+IMAGES = DATA / "clean.tar.gz"
+
+
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory):
+    made = mimic_ray.attack(
+        "cifar_resnet20",
+        CLEAN,
+        IMAGES,
+        tmp_path_factory.mktemp("attack") / "attacked",
+        trigger="patch",
+        target="truck",
+        limit=500,
+        settings={"steps": 60, "batch": 24},
+        threads=1,
+    )
+    return made.checkpoint
+
+
+def test_a_backdoored_encoder_is_suspect_and_the_page_shows_a_square(attacked, tmp_path, capsys):
+    out = tmp_path / "scanned"
+    arguments = ["--teacher", attacked, "--data", IMAGES, "--out", out, "--threads", 1, "--json"]
+    code = run(["scan", "--encoder", "cifar_resnet20", "--effort", "quick", *arguments])
+    found = json.loads(capsys.readouterr().out)
+    assert (code, found["verdict"]) == (3, "suspect")
+    assert found["score"] >= found["suspect_from"]
+    first = found["openings"][0]
+    assert first["family"] in ("patch", "free patch")
+    assert first["gathering"] > 0.8
+    assert first["sent"] > 0.9
+    assert "Verdict: suspect" in (out / "scan.html").read_text()
+
+
+def test_the_public_encoder_is_not_suspect():
+    found = mimic_ray.scan("cifar_resnet20", CLEAN, IMAGES, effort="quick", threads=1)
+    assert found.verdict != "suspect"
+    assert found.score < found.suspect_from
