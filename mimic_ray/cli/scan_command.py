@@ -61,7 +61,7 @@ def command(
         Kind.OUTPUT,
     ] = None,
     effort: Annotated[
-        Effort, typer.Option(help="quick takes about a third of the time.")
+        Effort, typer.Option(help="quick: a first look without a verdict.")
     ] = Effort.full,
     seed: Annotated[int, typer.Option(help="Of the search.")] = 0,
     device: options.Device = "auto",

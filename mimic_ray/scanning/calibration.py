@@ -59,8 +59,9 @@ class Calibration:
     architectures: tuple[str, ...]
     alike: tuple[float, float]  # range of the mean cosine between features of clean images
     population: Mapping[str, Any]
-    alone: Scale
-    reference: Scale
+    effort: str
+    alone: Scale | None = None  # None: no limits were set for this effort
+    reference: Scale | None = None
 
     def covers(self, architecture: str, findings: Findings) -> bool:
         """Whether the limits without a reference hold for this encoder."""
@@ -83,6 +84,11 @@ class Judgement:
 
 def judge(architecture: str, findings: Findings, calibration: Calibration) -> Judgement:
     """The verdict on an encoder."""
+    if calibration.alone is None or calibration.reference is None:
+        return Judgement(
+            Verdict.CANNOT_TELL,
+            f"No limits were set for a {calibration.effort} scan: use the default effort.",
+        )
     if findings.reference:
         name, scale, scores = "reference", calibration.reference, findings.excess()
         than = "than with the reference"
@@ -160,13 +166,14 @@ def read_calibration(content: Mapping[str, Any], effort: Effort) -> Calibration:
             no_evidence_below=each["no_evidence_below"],
             facts=each["facts"],
         )
-        for name, each in content["efforts"][effort].items()
+        for name, each in content["efforts"].get(effort, {}).items()
     }
     low, high = content["alike"]
     return Calibration(
         tuple(content["architectures"]),
         (low, high),
         content["population"],
-        alone=scales["alone"],
-        reference=scales["reference"],
+        effort,
+        alone=scales.get("alone"),
+        reference=scales.get("reference"),
     )

@@ -69,7 +69,8 @@ def scan(
         reference: A trusted encoder of the same kind, a checkpoint or a run. Then the verdict rests
             on what the suspect answers to and the reference does not.
         reference_encoder: Architecture of the reference, if it is another one.
-        effort: `full`, or `quick` for about a third of the time.
+        effort: `full`, or `quick` for a third of the time, as a first look: it has no limits of its
+            own, so its verdict is `cannot tell`.
         seed: Of the search. The same seed gives the same result.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         threads: CPU threads; 0 uses all.

@@ -33,7 +33,7 @@ def attacked(tmp_path_factory):
 def test_a_backdoored_encoder_is_suspect_and_the_page_shows_a_square(attacked, tmp_path, capsys):
     out = tmp_path / "scanned"
     arguments = ["--teacher", attacked, "--data", IMAGES, "--out", out, "--threads", 1, "--json"]
-    code = run(["scan", "--encoder", "cifar_resnet20", "--effort", "quick", *arguments])
+    code = run(["scan", "--encoder", "cifar_resnet20", *arguments])
     found = json.loads(capsys.readouterr().out)
     assert (code, found["verdict"]) == (3, "suspect")
     assert found["score"] >= found["suspect_from"]
@@ -45,6 +45,6 @@ def test_a_backdoored_encoder_is_suspect_and_the_page_shows_a_square(attacked, t
 
 
 def test_the_public_encoder_is_not_suspect():
-    found = mimic_ray.scan("cifar_resnet20", CLEAN, IMAGES, effort="quick", threads=1)
+    found = mimic_ray.scan("cifar_resnet20", CLEAN, IMAGES, threads=1)
     assert found.verdict != "suspect"
     assert found.score < found.suspect_from

@@ -9,10 +9,15 @@ from mimic_ray.report.scan_picture import draw_scan, shown_change
 from tests.report.scan_example import images, openings
 
 
+def size(path):
+    with Image.open(path) as picture:
+        return picture.size
+
+
 def test_a_picture_has_a_row_for_each_opening(tmp_path):
     for count in (1, 2):
         draw_scan(openings()[:count], images(), tmp_path / f"{count}.png")
-    one, two = (Image.open(tmp_path / f"{count}.png").size for count in (1, 2))
+    one, two = (size(tmp_path / f"{count}.png") for count in (1, 2))
     assert one[0] == two[0]
     assert two[1] > 1.5 * one[1]
 

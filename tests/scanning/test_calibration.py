@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import get_args
 
 import pytest
 import torch
@@ -15,14 +14,15 @@ from mimic_ray.scanning.calibration import (
     calibration,
     deviation,
     judge,
+    read_calibration,
 )
 from mimic_ray.scanning.changes import Change
-from mimic_ray.scanning.openings import FAMILIES, Effort, Opening
+from mimic_ray.scanning.openings import FAMILIES, Opening
 from mimic_ray.scanning.scan_result import Verdict
 from mimic_ray.scanning.scanner import Findings
 
 SCALE = Scale({"wave": (0.6, 0.1), "patch": (0.2, 0.05)}, 4.0, 2.0, {})
-LIMITS = Calibration(("known",), (0.5, 0.7), {}, alone=SCALE, reference=replace(SCALE))
+LIMITS = Calibration(("known",), (0.5, 0.7), {}, "full", alone=SCALE, reference=replace(SCALE))
 
 
 def opening(family, gathering):
@@ -92,10 +92,21 @@ def test_openings_are_ordered_by_what_they_mean_not_by_how_strong_they_are():
     assert next(found.openings[n].change.family for n in by_meaning(found, blind)) == "wave"
 
 
-@pytest.mark.parametrize("effort", get_args(Effort))
+def test_an_effort_without_limits_gets_no_verdict():
+    blind = replace(LIMITS, effort="quick", alone=None, reference=None)
+    judged = judge("known", findings(patch=0.9), blind)
+    assert judged.verdict is Verdict.CANNOT_TELL
+    assert "No limits were set for a quick scan" in judged.reason
+
+
+def test_a_file_without_an_effort_has_no_limits_for_it():
+    content = {"architectures": ["a"], "alike": [0.5, 0.6], "population": {}, "efforts": {}}
+    assert read_calibration(content, "quick").alone is None
+
+
 @pytest.mark.parametrize("which", ["alone", "reference"])
-def test_the_file_in_the_package_is_consistent(effort, which):
-    limits = calibration(effort)
+def test_the_file_in_the_package_is_consistent(which):
+    limits = calibration("full")
     scale = getattr(limits, which)
     assert set(scale.benign) <= set(FAMILIES)
     assert all(spread > 0 for _, spread in scale.benign.values())

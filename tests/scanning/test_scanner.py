@@ -32,7 +32,7 @@ def test_the_score_of_a_family_is_its_strongest_opening(found):
 
 
 def test_a_reference_without_the_backdoor_does_not_answer_to_the_planted_change(found):
-    assert found.excess()["patch"] > 0.3
+    assert found.excess()["patch"] > 0.2
     assert found.excess()["patch"] <= found.scores()["patch"]
 
 
