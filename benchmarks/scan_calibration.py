@@ -162,11 +162,13 @@ def tpr_at(benign: Sequence[float], attacked: Sequence[float], fpr: float) -> fl
 
 def separation(judged: Sequence[Left], seed: int = 0) -> dict[str, Any]:
     """AUROC with a 95 % bootstrap interval over encoders, TPR, and the shares of each verdict."""
-    benign = np.array([each.total for each in judged if not each.encoder.attacked])
-    attacked = np.array([each.total for each in judged if each.encoder.attacked])
+    benign = [each.total for each in judged if not each.encoder.attacked]
+    attacked = [each.total for each in judged if each.encoder.attacked]
     draw = np.random.default_rng(seed)
     repeats = [
-        auroc(draw.choice(benign, len(benign)), draw.choice(attacked, len(attacked)))
+        auroc(
+            draw.choice(benign, len(benign)).tolist(), draw.choice(attacked, len(attacked)).tolist()
+        )
         for _ in range(1000)
     ]
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 import torch
 
 from mimic_ray.base import devices, files
-from mimic_ray.base.errors import UnknownNameError, UsageError, option
+from mimic_ray.base.argument_types import checked_arguments
+from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.output_folder import Out
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
-from mimic_ray.base.text import near_names
 from mimic_ray.data.cache import open_pixels
 from mimic_ray.data.labelled import open_some
 from mimic_ray.data.views import to_float
@@ -37,6 +36,7 @@ from mimic_ray.store.run_store import is_run
 _SHOWN = 6  # openings in the result
 
 
+@checked_arguments
 def scan(
     encoder: str,
     teacher: str | Path,
@@ -89,8 +89,6 @@ def scan(
         print(found.verdict, found.reason)
         print(found.to_frame())
     """
-    if effort not in get_args(Effort):
-        raise UnknownNameError("effort", str(effort), near_names(str(effort), get_args(Effort)))
     if reference_encoder and not reference:
         raise UsageError(
             f"{option('reference_encoder')} has no effect without {option('reference')}."

@@ -106,8 +106,8 @@ def test_bad_input_is_refused_in_a_sentence_before_work(command, toy, tmp_path, 
         assert not (tmp_path / "never").exists()
 
     refused(1, "at least 64 clean images", data, toy / "few")
-    refused(1, "does not exist", data, toy / "absent")
-    refused(1, "does not exist", teacher, toy / "absent.pth")
+    refused(2, "does not exist", data, toy / "absent")
+    refused(2, "does not exist", teacher, toy / "absent.pth")
     refused(1, "gives all images the same feature", teacher, tmp_path / "constant.pth")
     refused(2, "--reference-encoder has no effect", more=["--reference-encoder", "tiny_vit"])
     refused(2, "effort", more=["--effort", "enormous"])
