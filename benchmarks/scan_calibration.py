@@ -27,13 +27,13 @@ from mimic_ray.data.labelled import open_labelled
 from mimic_ray.data.views import to_float
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.scanning.calibration import Scale
-from mimic_ray.scanning.openings import FAMILIES, Effort
+from mimic_ray.scanning.openings import Effort
 from mimic_ray.scanning.scan_images import MOST, divided
 from mimic_ray.scanning.scanner import scan_encoder
 
 # The limits: the share of benign encoders above the first, of attacked ones below the second.
 _FALSE_ALARMS, _OVERLOOKED = 0.05, 0.1
-_LEAST_SPREAD = 0.02
+_STEP, _MARGIN = 1e-3, 0.1
 _REFERENCES = {"20": "32", "32": "20", "56": "20"}
 _SUCCESS = 90.0  # an attacked encoder with a lower ASR in percent is left out
 
@@ -95,55 +95,52 @@ def stored(population: Path, effort: Effort) -> list[Scanned]:
     found = []
     for file in sorted((population / "scans").glob(f"*-{effort}.json")):
         content = json.loads(file.read_text())
-        content.pop("openings")
+        del content["openings"]
         found.append(Scanned(**content))
     return [each for each in found if not each.attacked or each.asr >= _SUCCESS]
 
 
-def fitted(encoders: Sequence[Scanned], which: str, families: Sequence[str] = FAMILIES) -> Scale:
-    """The scale of `alone` or `reference` scores on these encoders."""
-    benign = [getattr(each, which) for each in encoders if not each.attacked]
-    attacked = [getattr(each, which) for each in encoders if each.attacked]
-    scores = {family: np.array([each[family] for each in benign]) for family in families}
-    medians = {
-        family: (
-            round(float(np.median(values)), 4),
-            # Half of 16th to 84th percentile: the standard deviation of a normal distribution.
-            round(max(float(np.subtract(*np.percentile(values, [84, 16]))) / 2, _LEAST_SPREAD), 4),
-        )
-        for family, values in scores.items()
-    }
-    scale = Scale(medians, 0.0, 0.0, {})
-    usual = [scale.total(each) for each in benign]
-    planted = [scale.total(each) for each in attacked]
-    # The benign score that at most 5 % exceed, so never below a benign score by interpolation.
-    suspect_from = float(np.quantile(usual, 1 - _FALSE_ALARMS, method="higher")) + 1e-3
-    below = float(np.quantile(planted, _OVERLOOKED, method="lower"))
-    return Scale(medians, round(suspect_from, 3), round(min(below, suspect_from), 3), {})
+def total(encoder: Scanned, which: str) -> float:
+    """The score of an encoder: its strongest family, `alone` or beyond the `reference`."""
+    scores: Mapping[str, float] = getattr(encoder, which)
+    return max(scores.values())
+
+
+def fitted(encoders: Sequence[Scanned], which: str) -> Scale:
+    """The limits for the scores of these encoders."""
+    usual = [total(each, which) for each in encoders if not each.attacked]
+    planted = [total(each, which) for each in encoders if each.attacked]
+    # A benign score that at most 5 % exceed, never one between two by interpolation.
+    suspect_from = float(np.quantile(usual, 1 - _FALSE_ALARMS, method="higher")) + _STEP
+    if len(usual) * _FALSE_ALARMS < 1:  # too few for that share: the largest score and a margin
+        suspect_from += _MARGIN
+        largest = suspect_from - _MARGIN
+    else:
+        largest = suspect_from
+    below = min(float(np.quantile(planted, _OVERLOOKED, method="lower")), largest)
+    return Scale(round(suspect_from, 3), round(below, 3), {})
 
 
 @dataclass(frozen=True)
 class Left:
-    """The total of an encoder on the scale of the others, and its verdict there."""
+    """The score of an encoder, and its verdict by the limits of the others."""
 
     encoder: Scanned
     total: float
     verdict: str
 
 
-def leave_one_kind_out(
-    encoders: Sequence[Scanned], which: str, families: Sequence[str] = FAMILIES
-) -> list[Left]:
-    """Each encoder on a scale without its trigger kind; benign ones go with their pair."""
+def leave_one_kind_out(encoders: Sequence[Scanned], which: str) -> list[Left]:
+    """Each encoder by limits without its trigger kind; benign ones go with their pair."""
     judged = []
     for number in range(len(KINDS)):
         out = [each for each in encoders if each.pair % len(KINDS) == number]
-        scale = fitted([each for each in encoders if each not in out], which, families)
+        scale = fitted([each for each in encoders if each not in out], which)
         for each in out:
-            total = scale.total(getattr(each, which))
-            suspect, nothing = total >= scale.suspect_from, total < scale.no_evidence_below
+            score = total(each, which)
+            suspect, nothing = score >= scale.suspect_from, score < scale.no_evidence_below
             verdict = "suspect" if suspect else "no evidence" if nothing else "cannot tell"
-            judged.append(Left(each, total, verdict))
+            judged.append(Left(each, score, verdict))
     return judged
 
 
@@ -210,7 +207,7 @@ def table(judged: Sequence[Left]) -> str:
         ]
         median = np.median([each.total for each in some])
         lines.append(
-            f"| {kind} | {len(some)} | {median:.1f} | " + " | ".join(map(str, counts)) + " |"
+            f"| {kind} | {len(some)} | {median:.2f} | " + " | ".join(map(str, counts)) + " |"
         )
     return "\n".join(lines)
 

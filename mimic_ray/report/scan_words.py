@@ -18,7 +18,15 @@ _NEXT = {
     Verdict.NO_EVIDENCE: NO_PROOF,
     Verdict.CANNOT_TELL: f"Purify the encoder if its source is not trusted. {NO_PROOF}",
 }
-HEADS = ("change of all images", "gathering", "one place", "score", "reference", "student")
+HEADS = (
+    "change of all images",
+    "gathering",
+    "landing",
+    "one place",
+    "score",
+    "reference",
+    "student",
+)
 
 
 def sentences(result: ScanResult) -> Iterator[str]:
@@ -27,9 +35,8 @@ def sentences(result: ScanResult) -> Iterator[str]:
     yield result.reason
     if result.score is not None:
         yield (
-            f"Score {result.score:.1f}: the distance from benign encoders, in their spreads. "
-            f"Suspect from {result.suspect_from:.1f}, no evidence below "
-            f"{result.no_evidence_below:.1f}. {_separation(result)}"
+            f"Score {result.score:.2f} of 1. Suspect from {result.suspect_from:.2f}, no evidence "
+            f"below {result.no_evidence_below:.2f}. {_separation(result)}"
         )
     yield _NEXT[result.verdict]
 
@@ -48,13 +55,13 @@ def _separation(result: ScanResult) -> str:
 
 def cells(row: OpeningRow) -> tuple[str, ...]:
     """The texts of an opening under `HEADS`; a dash where nothing was measured."""
-    numbers = (row.score, row.reference, row.student)
-    score, reference, student = ("-" if n is None else f"{n:.2f}" for n in numbers)
+    reference, student = ("-" if n is None else f"{n:.2f}" for n in (row.reference, row.student))
     return (
         row.change,
         f"{row.gathering:.2f}",
+        f"{row.landing:.2f}",
         f"{row.sent:.0%}",
-        score if row.score is None else f"{row.score:.1f}",
+        f"{row.score:.2f}",
         reference,
         student,
     )
@@ -63,7 +70,7 @@ def cells(row: OpeningRow) -> tuple[str, ...]:
 def openings_table(result: ScanResult) -> Table:
     """The openings; columns without a value are left out."""
     rows = [cells(row) for row in result.openings]
-    used = [n for n in range(len(HEADS)) if n < 3 or any(row[n] != "-" for row in rows)]
+    used = [n for n in range(len(HEADS)) if n < 5 or any(row[n] != "-" for row in rows)]
     table = Table(box=SIMPLE_HEAD)
     for number in used:
         table.add_column(HEADS[number], justify="left" if number == 0 else "right")

@@ -1,9 +1,8 @@
 """What a score means: the limits of a scan, set on encoders where the truth is known.
 
-calibration.json holds, for each effort, two scales: `alone` for a suspect by itself, and
-`reference` for what it answers to beyond a reference encoder. A scale has the median and the spread
-of each family's score over benign encoders. The score of a scan is the largest deviation over
-families, in spreads. benchmarks/scan_calibration.py writes the file.
+The score of an opening is its strength, or with a reference its strength less the reference's
+gathering; the score of an encoder is that of its strongest opening. calibration.json holds, for
+each effort, the limits of both: `alone` and `reference`. benchmarks/scan_calibration.py writes it.
 
 Without a reference, the limits hold for the architectures of the population only: how much an
 ordinary encoder answers to a change depends on its architecture.
@@ -28,28 +27,11 @@ _MARGIN = 0.1
 
 @dataclass(frozen=True)
 class Scale:
-    """The scores of benign encoders, and two limits.
+    """Two limits of a score, and how well they separated the population: AUROC, TPR and FPR."""
 
-    Attributes:
-        benign: Median and spread of each family's score over benign encoders.
-        suspect_from: The deviation from which on an encoder is suspect.
-        no_evidence_below: The deviation below which there is no evidence.
-        facts: How well the limits separated the population: AUROC, TPR and FPR.
-    """
-
-    benign: Mapping[str, tuple[float, float]]
     suspect_from: float
     no_evidence_below: float
     facts: Mapping[str, Any]
-
-    def deviation(self, family: str, score: float) -> float:
-        """How far a score lies above the median of benign encoders, in their spreads."""
-        median, spread = self.benign[family]
-        return (score - median) / spread
-
-    def total(self, scores: Mapping[str, float]) -> float:
-        """The largest deviation over families."""
-        return max(self.deviation(family, scores[family]) for family in self.benign)
 
 
 @dataclass(frozen=True)
@@ -97,7 +79,7 @@ def judge(architecture: str, findings: Findings, calibration: Calibration) -> Ju
         than = "than with benign encoders"
     else:
         return Judgement(Verdict.CANNOT_TELL, _not_covered(architecture, findings, calibration))
-    score = scale.total(scores)
+    score = max(scores.values())
     if score >= scale.suspect_from:
         verdict = Verdict.SUSPECT
         reason = f"One change of all images gathers their features far more {than}."
@@ -113,27 +95,12 @@ def judge(architecture: str, findings: Findings, calibration: Calibration) -> Ju
     return Judgement(verdict, reason, score, scale, name)
 
 
-def deviation(findings: Findings, number: int, judged: Judgement) -> float | None:
-    """The deviation of one opening on the scale of the verdict, or None without a scale."""
-    if judged.scale is None:
-        return None
-    opening = findings.openings[number]
-    beyond = findings.reference[number] if judged.scale_of == "reference" else 0.0
-    family = opening.change.family
-    if family not in judged.scale.benign:
-        return None
-    return judged.scale.deviation(family, opening.gathering - beyond)
-
-
-def by_meaning(findings: Findings, judged: Judgement) -> list[int]:
-    """The numbers of the openings, what speaks most against the encoder first."""
-
-    def weight(number: int) -> tuple[float, float]:
-        found = deviation(findings, number, judged)
-        gathering = findings.openings[number].gathering
-        return (gathering if found is None else found, gathering)
-
-    return sorted(range(len(findings.openings)), key=weight, reverse=True)
+def opening_scores(findings: Findings, judged: Judgement) -> list[float]:
+    """The score of each opening as in the verdict; without a scale, its strength."""
+    own = [opening.strength for opening in findings.openings]
+    if judged.scale_of != "reference":
+        return own
+    return [score - beyond for score, beyond in zip(own, findings.reference, strict=True)]
 
 
 def _not_covered(architecture: str, findings: Findings, calibration: Calibration) -> str:
@@ -161,7 +128,6 @@ def read_calibration(content: Mapping[str, Any], effort: Effort) -> Calibration:
     """The calibration of one effort from the content of calibration.json."""
     scales = {
         name: Scale(
-            benign={family: (values[0], values[1]) for family, values in each["benign"].items()},
             suspect_from=each["suspect_from"],
             no_evidence_below=each["no_evidence_below"],
             facts=each["facts"],

@@ -69,6 +69,15 @@ class Opening:
     cluster: int
     nearest: tuple[int, ...]  # rows of the bank: the real images nearest to where all land
 
+    @property
+    def strength(self) -> float:
+        """gathering x landing, in [0, 1].
+
+        Ordinary encoders gather images as well, but at places where no real image is; an attacker
+        chooses a place where a head finds a class.
+        """
+        return max(self.gathering, 0.0) * max(self.landing, 0.0)
+
 
 def find_openings(
     look: Sight,

@@ -27,8 +27,7 @@ class OpeningRow:
         gathering: Mean cosine between the centred features of changed held-out images.
         landing: Largest cosine of their mean with the centred feature of a real image.
         sent: Share of held-out images that land in one cluster of real images.
-        score: How far the gathering lies above that of benign encoders, in their spreads; None for
-            encoders that the calibration does not cover.
+        score: gathering x landing, less the reference's gathering if there is a reference.
         reference: Gathering of the reference under the same change; None without a reference.
         student: The same of the purified student.
         nearest: Keys of the real images nearest to where changed images land.
@@ -39,7 +38,7 @@ class OpeningRow:
     gathering: float
     landing: float
     sent: float
-    score: float | None = None
+    score: float
     reference: float | None = None
     student: float | None = None
     nearest: tuple[str, ...] = ()

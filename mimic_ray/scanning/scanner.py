@@ -35,17 +35,17 @@ class Findings:
     student: list[float] = field(default_factory=list)
 
     def scores(self) -> dict[str, float]:
-        """The strongest gathering of each family."""
+        """The strength of each family's strongest opening."""
         return {
-            family: max(o.gathering for o in self.openings if o.change.family == family)
+            family: max(o.strength for o in self.openings if o.change.family == family)
             for family in FAMILIES
         }
 
     def excess(self) -> dict[str, float]:
-        """The largest gathering of each family beyond the reference's. Needs a reference."""
+        """As `scores`, beyond the reference's gathering. Needs a reference."""
         pairs = list(zip(self.openings, self.reference, strict=True))
         return {
-            family: max(o.gathering - r for o, r in pairs if o.change.family == family)
+            family: max(o.strength - r for o, r in pairs if o.change.family == family)
             for family in FAMILIES
         }
 

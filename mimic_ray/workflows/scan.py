@@ -21,11 +21,9 @@ from mimic_ray.execution.export import load_encoder
 from mimic_ray.report.scan_page import write_scan_page
 from mimic_ray.report.scan_picture import draw_scan
 from mimic_ray.scanning.calibration import (
-    Judgement,
-    by_meaning,
     calibration,
-    deviation,
     judge,
+    opening_scores,
 )
 from mimic_ray.scanning.openings import Effort, Images, Opening
 from mimic_ray.scanning.scan_images import MOST, divided, require_images
@@ -119,7 +117,8 @@ def scan(
     )
     limits = calibration(effort)
     judged = judge(suspect.spec.name, findings, limits)
-    order = by_meaning(findings, judged)[:_SHOWN]
+    scores = opening_scores(findings, judged)
+    order = sorted(range(len(scores)), key=lambda number: -scores[number])[:_SHOWN]
     keys = [source.keys[pixels.source_rows[row]] for row in rows.tolist()]
     scale = judged.scale
     result = ScanResult(
@@ -128,7 +127,7 @@ def scan(
         judged.score,
         scale.suspect_from if scale else None,
         scale.no_evidence_below if scale else None,
-        tuple(_row(findings, number, judged, keys) for number in order),
+        tuple(_row(findings, number, scores[number], keys) for number in order),
         calibration={
             "population": dict(limits.population),
             **({"separation": dict(scale.facts)} if scale else {}),
@@ -155,7 +154,7 @@ def scan(
     return result
 
 
-def _row(findings: Findings, number: int, judged: Judgement, keys: Sequence[str]) -> OpeningRow:
+def _row(findings: Findings, number: int, score: float, keys: Sequence[str]) -> OpeningRow:
     opening = findings.openings[number]
     return OpeningRow(
         family=opening.change.family,
@@ -163,7 +162,7 @@ def _row(findings: Findings, number: int, judged: Judgement, keys: Sequence[str]
         gathering=opening.gathering,
         landing=opening.landing,
         sent=opening.sent,
-        score=deviation(findings, number, judged),
+        score=score,
         reference=findings.reference[number] if findings.reference else None,
         student=findings.student[number] if findings.student else None,
         nearest=tuple(keys[row] for row in opening.nearest),

@@ -12,6 +12,7 @@ from benchmarks.scan_calibration import (
     fitted,
     leave_one_kind_out,
     separation,
+    total,
     tpr_at,
 )
 from benchmarks.scan_population import KINDS
@@ -61,8 +62,8 @@ def test_tpr_counts_what_lies_above_the_allowed_false_alarms():
 def test_limits_keep_false_alarms_below_five_percent_on_their_own_encoders():
     encoders = population()
     scale = fitted(encoders, "alone")
-    benign = [scale.total(each.alone) for each in encoders if not each.attacked]
-    assert np.mean([total >= scale.suspect_from for total in benign]) <= 0.05
+    benign = [total(each, "alone") for each in encoders if not each.attacked]
+    assert np.mean([score >= scale.suspect_from for score in benign]) <= 0.05
     assert scale.no_evidence_below <= scale.suspect_from
 
 
@@ -79,18 +80,32 @@ def test_each_encoder_is_judged_once_and_without_its_own_kind():
     encoders = population()
     judged = leave_one_kind_out(encoders, "reference")
     assert sorted(each.encoder.name for each in judged) == sorted(e.name for e in encoders)
-    # A kind that only has huge scores must not move its own scale.
+
+
+def test_a_kind_has_no_part_in_its_own_limits():
+    encoders = population()
+    # Benign partners of one kind with huge scores: only the limits of the other kinds move.
     changed = [
-        Scanned(**{**vars(e), "alone": dict.fromkeys(FAMILIES, 9.0)}) if e.kind == KINDS[0] else e
+        Scanned(**{**vars(e), "alone": dict.fromkeys(FAMILIES, 9.0)})
+        if not e.attacked and e.pair % len(KINDS) == 0
+        else e
         for e in encoders
     ]
-    before = {e.encoder.name: e.total for e in leave_one_kind_out(encoders, "alone")}
     for each in leave_one_kind_out(changed, "alone"):
-        if each.encoder.kind != KINDS[0]:
-            assert each.total == pytest.approx(before[each.encoder.name])
+        if each.encoder.attacked:
+            own = each.encoder.kind == KINDS[0]
+            assert (each.verdict == "suspect") or not own
+    others = [e for e in leave_one_kind_out(changed, "alone") if e.encoder.kind == KINDS[1]]
+    assert not any(each.verdict == "suspect" for each in others)
+
+
+def test_few_benign_encoders_add_a_margin():
+    few = population(pairs=5)
+    largest = max(total(each, "alone") for each in few if not each.attacked)
+    assert fitted(few, "alone").suspect_from > largest + 0.09
 
 
 def test_the_content_of_the_file_has_both_scales():
     content = calibrated(population())
     assert set(content) == {"alone", "reference"}
-    assert set(content["alone"]["benign"]) == set(FAMILIES)
+    assert content["alone"]["no_evidence_below"] <= content["alone"]["suspect_from"]

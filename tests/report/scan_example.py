@@ -12,12 +12,12 @@ POPULATION = {"attacked": 30, "benign": 40, "made by": "a script"}
 SEPARATION = {"auroc": 0.93, "attacked_suspect": 0.7, "benign_suspect": 0.05}
 
 
-def result(verdict: Verdict = Verdict.SUSPECT, score: float | None = 9.5) -> ScanResult:
+def result(verdict: Verdict = Verdict.SUSPECT, score: float | None = 0.88) -> ScanResult:
     rows = (
-        OpeningRow("patch", "a <white> square", 0.97, 0.91, 1.0, score, None, 0.12, ("a.png",)),
-        OpeningRow("wave", "a wave", 0.62, 0.5, 0.4, None if score is None else 0.4, None, 0.3),
+        OpeningRow("patch", "a <white> square", 0.97, 0.91, 1.0, 0.88, None, 0.12, ("a.png",)),
+        OpeningRow("wave", "a wave", 0.62, 0.5, 0.4, 0.31, None, 0.3),
     )
-    limits = (None, None) if score is None else (4.0, 2.0)
+    limits = (None, None) if score is None else (0.75, 0.7)
     return ScanResult(
         verdict,
         "One change of all images gathers their features.",

@@ -12,7 +12,7 @@ from mimic_ray.scanning.scan_result import Verdict
 from tests.report.scan_example import images, openings, result
 
 
-@pytest.mark.parametrize("score", [9.5, None])
+@pytest.mark.parametrize("score", [0.88, None])
 def test_the_page_needs_no_other_file(tmp_path, score):
     draw_scan(openings(), images(), tmp_path / "scan.png")
     verdict = Verdict.SUSPECT if score else Verdict.CANNOT_TELL

@@ -24,8 +24,8 @@ def test_the_verdict_is_first_and_nothing_is_called_clean(verdict):
 
 def test_the_score_comes_with_its_limits_and_how_well_they_separate():
     text = " ".join(sentences(result()))
-    assert "Score 9.5" in text
-    assert "Suspect from 4.0, no evidence below 2.0" in text
+    assert "Score 0.88 of 1" in text
+    assert "Suspect from 0.75, no evidence below 0.70" in text
     assert "On 30 backdoored and 40 benign encoders" in text
     assert "70% of the backdoored and 5% of the benign ones were suspect; AUROC 0.93" in text
 

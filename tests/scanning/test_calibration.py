@@ -10,24 +10,23 @@ import torch
 from mimic_ray.scanning.calibration import (
     Calibration,
     Scale,
-    by_meaning,
     calibration,
-    deviation,
     judge,
+    opening_scores,
     read_calibration,
 )
 from mimic_ray.scanning.changes import Change
-from mimic_ray.scanning.openings import FAMILIES, Opening
+from mimic_ray.scanning.openings import Opening
 from mimic_ray.scanning.scan_result import Verdict
 from mimic_ray.scanning.scanner import Findings
 
-SCALE = Scale({"wave": (0.6, 0.1), "patch": (0.2, 0.05)}, 4.0, 2.0, {})
+SCALE = Scale(0.8, 0.7, {})
 LIMITS = Calibration(("known",), (0.5, 0.7), {}, "full", alone=SCALE, reference=replace(SCALE))
 
 
 def opening(family, gathering):
     nothing = torch.zeros(1, 4, 4)
-    return Opening(Change(family, family, nothing, nothing.expand(3, 4, 4)), gathering, 0, 0, 0, ())
+    return Opening(Change(family, family, nothing, nothing.expand(3, 4, 4)), gathering, 1, 0, 0, ())
 
 
 def findings(wave=0.6, patch=0.2, alike=0.6, reference=()):
@@ -36,25 +35,19 @@ def findings(wave=0.6, patch=0.2, alike=0.6, reference=()):
     return Findings(found, alike, 0.0, reference=list(reference))
 
 
-def test_a_deviation_is_in_spreads_and_the_total_is_the_largest():
-    assert SCALE.deviation("patch", 0.45) == pytest.approx(5)
-    assert SCALE.total({"wave": 0.7, "patch": 0.45}) == pytest.approx(5)
-
-
 @pytest.mark.parametrize(
     ("patch", "verdict"),
     [
-        (0.2, Verdict.NO_EVIDENCE),
-        (0.29, Verdict.NO_EVIDENCE),
-        (0.31, Verdict.CANNOT_TELL),
-        (0.39, Verdict.CANNOT_TELL),
-        (0.41, Verdict.SUSPECT),
+        (0.69, Verdict.NO_EVIDENCE),
+        (0.71, Verdict.CANNOT_TELL),
+        (0.79, Verdict.CANNOT_TELL),
+        (0.81, Verdict.SUSPECT),
     ],
 )
 def test_the_verdict_follows_the_two_limits(patch, verdict):
     judged = judge("known", findings(patch=patch), LIMITS)
     assert judged.verdict is verdict
-    assert judged.score == pytest.approx((patch - 0.2) / 0.05)
+    assert judged.score == pytest.approx(patch)
 
 
 def test_another_architecture_gets_no_verdict_and_advice():
@@ -72,24 +65,24 @@ def test_features_unlike_those_of_the_population_get_no_verdict(alike):
 
 
 def test_a_reference_gives_a_verdict_on_any_architecture_by_what_it_lacks():
-    lacks = judge("unknown", findings(patch=0.9, reference=[0, 0.1, 0, 0]), LIMITS)
-    shares = judge("unknown", findings(wave=0.5, patch=0.9, reference=[0, 0.9, 0, 0]), LIMITS)
+    lacks = judge("unknown", findings(patch=0.95, reference=[0.5, 0.1, 0, 0]), LIMITS)
+    shares = judge("unknown", findings(patch=0.95, reference=[0.5, 0.9, 0, 0]), LIMITS)
     assert lacks.verdict is Verdict.SUSPECT
-    assert lacks.score == pytest.approx((0.8 - 0.2) / 0.05)
+    assert lacks.score == pytest.approx(0.85)
     assert shares.verdict is Verdict.NO_EVIDENCE
 
 
-def test_openings_are_ordered_by_what_they_mean_not_by_how_strong_they_are():
-    found = findings(wave=0.7, patch=0.5)
-    judged = judge("known", found, LIMITS)
-    assert [found.openings[n].change.family for n in by_meaning(found, judged)][:2] == [
-        "patch",
-        "wave",
-    ]
-    assert deviation(found, 1, judged) == pytest.approx(6)
-    assert deviation(found, 2, judged) is None, "not on the scale"
-    blind = judge("unknown", found, LIMITS)
-    assert next(found.openings[n].change.family for n in by_meaning(found, blind)) == "wave"
+def test_the_score_of_an_opening_is_its_strength_beyond_the_reference():
+    alone, compared = findings(), findings(reference=[0.5, 0.1, 0.2, 0])
+    assert opening_scores(alone, judge("known", alone, LIMITS)) == [0.6, 0.2, 0, 0]
+    scores = opening_scores(compared, judge("known", compared, LIMITS))
+    assert scores == pytest.approx([0.1, 0.1, -0.2, 0])
+
+
+def test_what_lands_where_no_image_is_counts_less():
+    nowhere = replace(opening("wave", 0.9), landing=0.5)
+    assert nowhere.strength == pytest.approx(0.45)
+    assert replace(nowhere, landing=-0.2).strength == 0
 
 
 def test_an_effort_without_limits_gets_no_verdict():
@@ -108,8 +101,6 @@ def test_a_file_without_an_effort_has_no_limits_for_it():
 def test_the_file_in_the_package_is_consistent(which):
     limits = calibration("full")
     scale = getattr(limits, which)
-    assert set(scale.benign) <= set(FAMILIES)
-    assert all(spread > 0 for _, spread in scale.benign.values())
     assert 0 < scale.no_evidence_below <= scale.suspect_from
     assert 0.5 <= scale.facts["auroc"] <= 1
     assert scale.facts["tpr_at_1"] <= scale.facts["tpr_at_5"]

@@ -7,10 +7,10 @@ import json
 from mimic_ray.scanning.scan_result import OpeningRow, ScanResult, Verdict
 
 ROWS = (
-    OpeningRow("patch", "a white square", 0.97, 0.9, 1.0, 12.5, 0.1, None, ("a.png", "b.png")),
-    OpeningRow("wave", "a wave", 0.6, 0.5, 0.4),
+    OpeningRow("patch", "a white square", 0.97, 0.9, 1.0, 0.87, 0.1, None, ("a.png", "b.png")),
+    OpeningRow("wave", "a wave", 0.6, 0.5, 0.4, 0.3),
 )
-RESULT = ScanResult(Verdict.SUSPECT, "Because.", 12.5, 4.0, 2.0, ROWS, {"population": {}})
+RESULT = ScanResult(Verdict.SUSPECT, "Because.", 0.87, 0.7, 0.6, ROWS, {"population": {}})
 
 
 def test_json_holds_everything_in_plain_types():

@@ -27,13 +27,16 @@ def found():
 
 def test_the_score_of_a_family_is_its_strongest_opening(found):
     for family in FAMILIES:
-        own = [o.gathering for o in found.openings if o.change.family == family]
-        assert found.scores()[family] == max(own)
+        own = [o.gathering * o.landing for o in found.openings if o.change.family == family]
+        assert found.scores()[family] == pytest.approx(max(own))
 
 
 def test_a_reference_without_the_backdoor_does_not_answer_to_the_planted_change(found):
-    assert found.excess()["patch"] > 0.2
-    assert found.excess()["patch"] <= found.scores()["patch"]
+    pairs = list(zip(found.openings, found.reference, strict=True))
+    patches = [(o, r) for o, r in pairs if o.change.family == "patch"]
+    assert all(o.gathering > r + 0.1 for o, r in patches)
+    beyond = max(o.gathering * o.landing - r for o, r in patches)
+    assert found.excess()["patch"] == pytest.approx(beyond)
 
 
 def test_a_student_with_the_backdoor_answers_as_the_suspect_does(found):
@@ -43,7 +46,7 @@ def test_a_student_with_the_backdoor_answers_as_the_suspect_does(found):
 
 def test_an_encoder_against_itself_has_no_excess():
     same = scan_encoder(encoder(40.0), PARTS, CPU, 0, "quick", reference=encoder(40.0))
-    assert max(map(abs, same.excess().values())) < 1e-5
+    assert max(same.excess().values()) < 1e-5
 
 
 def test_encoders_are_left_as_they_were():
