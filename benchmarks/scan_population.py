@@ -75,7 +75,7 @@ def _pair(pair: int, seed: int) -> tuple[Member, Member]:
     key = seeds.keys(seed, "scan population", pair)
     draws = seeds.uniform(key, 12).tolist()
     kind = KINDS[pair % len(KINDS)]
-    depth = _ARCHITECTURES[(pair // len(KINDS) + pair) % len(_ARCHITECTURES)]
+    depth = _ARCHITECTURES[sum(divmod(pair, len(KINDS))) % len(_ARCHITECTURES)]
     attacked = Member(
         name=f"{pair:03d}-attacked",
         pair=pair,
