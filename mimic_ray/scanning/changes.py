@@ -61,7 +61,7 @@ def wave(
 ) -> Change:
     """A wave of u half periods down and v across, in these shares of red, green and blue."""
     canvas = height * torch.tensor(colour).view(3, 1, 1) * dct_basis(u, v, side)
-    words = f"a faint {name} wave, {u / 2:g} periods down and {v / 2:g} across"
+    words = f"a {name} wave of height {height:.2f}, {u / 2:g} periods down and {v / 2:g} across"
     return Change("wave", words, torch.zeros(1, side, side), canvas, (u, v))
 
 

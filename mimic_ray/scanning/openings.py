@@ -17,7 +17,7 @@ from torch import Tensor
 from mimic_ray.base import seeds
 from mimic_ray.scanning import ascent
 from mimic_ray.scanning.answers import Sight, gathering, landing, moved
-from mimic_ray.scanning.changes import Change, patches, wave, waves
+from mimic_ray.scanning.changes import WAVE_HEIGHT, Change, patches, wave, waves
 
 Effort = Literal["quick", "full"]
 FAMILIES = ("wave", "patch", "free patch", "pixels")
@@ -41,6 +41,7 @@ BUDGETS: dict[Effort, Budget] = {
 }
 _FREE_EDGES = (5, 8)  # thirty-seconds of the side
 _FAINT = (0.02, 0.04)  # largest change of a pixel
+_HEIGHTS = (WAVE_HEIGHT, 0.1)
 _COLOURS = {
     "grey": (1.0, 1.0, 1.0),
     "red": (1.6, 0.0, 0.0),
@@ -102,11 +103,11 @@ def find_openings(
         on_step(done, steps)
 
     screened = images.search[: budget.screened_on]
-    best_waves = strongest(look, screened, waves(side)[:: budget.every], budget.kept)
+    best_waves = strongest(look, real, screened, waves(side)[:: budget.every], budget.kept)
     next_step()
-    best_waves = _coloured(look, screened, best_waves, budget.kept)
+    best_waves = _varied(look, real, screened, best_waves, budget.kept)
     next_step()
-    best_patches = strongest(look, screened, patches(side)[:: budget.every], budget.kept)
+    best_patches = strongest(look, real, screened, patches(side)[:: budget.every], budget.kept)
     next_step()
     found = {"wave": best_waves, "patch": best_patches, "free patch": [], "pixels": []}
     ascended = images.search[-budget.ascended_on :]
@@ -135,9 +136,12 @@ def find_openings(
     return openings
 
 
-def strongest(look: Sight, images: Tensor, changes: Sequence[Change], kept: int) -> list[Change]:
-    """The `kept` changes under which the features of images [N, 3, S, S] gather most."""
-    reached = gathering(moved(look, images, changes)).cpu()
+def strongest(
+    look: Sight, real: Tensor, images: Tensor, changes: Sequence[Change], kept: int
+) -> list[Change]:
+    """The `kept` changes with the largest strength on images [N, 3, S, S]."""
+    found = moved(look, images, changes)
+    reached = (gathering(found).clamp_min(0) * landing(found, real).clamp_min(0)).cpu()
     # A stable sort, so that equal answers give the same changes on every machine.
     order = reached.argsort(descending=True, stable=True)[:kept]
     return [changes[number] for number in order.tolist()]
@@ -167,15 +171,18 @@ def measured(
     return sorted(openings, key=lambda opening: -opening.gathering)
 
 
-def _coloured(look: Sight, images: Tensor, best: Sequence[Change], kept: int) -> list[Change]:
-    """The best waves in several colours, of which the strongest are kept."""
+def _varied(
+    look: Sight, real: Tensor, images: Tensor, best: Sequence[Change], kept: int
+) -> list[Change]:
+    """The best waves in several colours and heights, of which the strongest are kept."""
     side = images.shape[-1]
     tried = [
-        wave(*change.place, side, colour=colour, name=name)
+        wave(*change.place, side, height, colour=colour, name=name)
         for change in best
         for name, colour in _COLOURS.items()
+        for height in _HEIGHTS
     ]
-    return strongest(look, images, tried, kept)
+    return strongest(look, real, images, tried, kept)
 
 
 def _places(

@@ -23,13 +23,13 @@ def attacked(tmp_path_factory):
         tmp_path_factory.mktemp("attack") / "attacked",
         trigger="patch",
         target="truck",
-        limit=500,
-        settings={"steps": 60, "batch": 24},
+        settings={"steps": 200},
         threads=1,
     )
     return made.checkpoint
 
 
+@pytest.mark.slow
 def test_a_backdoored_encoder_is_suspect_and_the_page_shows_a_square(attacked, tmp_path, capsys):
     out = tmp_path / "scanned"
     arguments = ["--teacher", attacked, "--data", IMAGES, "--out", out, "--threads", 1, "--json"]

@@ -50,13 +50,12 @@ def test_each_family_has_as_many_openings_as_the_budget_keeps(planted):
     assert steps == [(n + 1, steps[0][1]) for n in range(steps[0][1])], "every step is reported"
 
 
-def test_a_planted_square_stands_out_as_a_patch_and_not_as_a_wave(planted):
+def test_a_planted_square_stands_out_as_a_patch(planted):
     found, _ = planted
     clean, _ = searched(0.0)
     assert best(found, "patch") > 0.9
     assert best(found, "patch") > best(clean, "patch") + 0.2
     assert best(found, "free patch") > 0.9
-    assert abs(best(found, "wave") - best(clean, "wave")) < 0.2
 
 
 def test_an_opening_tells_where_images_go(planted):
