@@ -5,7 +5,8 @@ gathering; the score of an encoder is that of its strongest opening. calibration
 each effort, the limits of both: `alone` and `reference`. benchmarks/scan_calibration.py writes it.
 
 Without a reference, the limits hold for the architectures of the population only: how much an
-ordinary encoder answers to a change depends on its architecture.
+ordinary encoder answers to a change depends on its architecture. With one, another architecture
+can be suspect, but a low score means nothing.
 """
 
 from __future__ import annotations
@@ -83,6 +84,13 @@ def judge(architecture: str, findings: Findings, calibration: Calibration) -> Ju
     if score >= scale.suspect_from:
         verdict = Verdict.SUSPECT
         reason = f"One change of all images gathers their features far more {than}."
+    elif not calibration.covers(architecture, findings):
+        # An architecture whose features lie further apart has lower scores, backdoored or not.
+        verdict = Verdict.CANNOT_TELL
+        reason = (
+            f"No change stands out against the reference, but scores of {architecture} may lie "
+            f"below those of {', '.join(calibration.architectures)}, which the limits are for."
+        )
     elif score < scale.no_evidence_below:
         verdict = Verdict.NO_EVIDENCE
         reason = f"No change that was tried gathers the features of all images more {than}."

@@ -74,11 +74,11 @@ def test_the_same_seed_gives_the_same_result(command, capsys):
     assert found[0] == found[1]
 
 
-def test_an_encoder_compared_with_itself_is_no_evidence(command, toy, capsys):
+def test_an_encoder_compared_with_itself_has_no_score_beyond_it(command, toy, capsys):
     full = [word for word in command if word not in ("--effort", "quick")]
-    assert run([*full, "--reference", toy / "suspect.safetensors", "--json"]) == 0
+    assert run([*full, "--reference", toy / "suspect.safetensors", "--json"]) == 4
     shown = json.loads(capsys.readouterr().out)
-    assert shown["verdict"] == "no evidence"
+    assert shown["score"] < 0.1
     for row in shown["openings"]:
         assert row["gathering"] == pytest.approx(row["reference"], abs=0.02)
 

@@ -66,10 +66,13 @@ def test_features_unlike_those_of_the_population_get_no_verdict(alike):
 
 def test_a_reference_gives_a_verdict_on_any_architecture_by_what_it_lacks():
     lacks = judge("unknown", findings(patch=0.95, reference=[0.5, 0.1, 0, 0]), LIMITS)
-    shares = judge("unknown", findings(patch=0.95, reference=[0.5, 0.9, 0, 0]), LIMITS)
+    shares = judge("known", findings(patch=0.95, reference=[0.5, 0.9, 0, 0]), LIMITS)
     assert lacks.verdict is Verdict.SUSPECT
     assert lacks.score == pytest.approx(0.85)
     assert shares.verdict is Verdict.NO_EVIDENCE
+    blind = judge("unknown", findings(patch=0.95, reference=[0.5, 0.9, 0, 0]), LIMITS)
+    assert blind.verdict is Verdict.CANNOT_TELL
+    assert "scores of unknown may lie below" in blind.reason
 
 
 def test_the_score_of_an_opening_is_its_strength_beyond_the_reference():
