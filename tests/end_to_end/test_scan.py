@@ -23,7 +23,7 @@ def attacked(tmp_path_factory):
         tmp_path_factory.mktemp("attack") / "attacked",
         trigger="patch",
         target="truck",
-        settings={"steps": 200},
+        settings={"steps": 120, "batch": 24},
         threads=1,
     )
     return made.checkpoint
