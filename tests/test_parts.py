@@ -4,12 +4,13 @@ import torch
 
 from mimic_ray import parts
 from mimic_ray.base import member_settings, seeds
+from mimic_ray.defences import defence_registry
 
 
-def test_every_name_is_the_function_that_built_in_parts_use():
+def test_every_name_is_the_one_that_built_in_parts_use():
+    homes = (member_settings, seeds, defence_registry)
     for name in parts.__all__:
-        home = member_settings if name == "setting" else seeds
-        assert getattr(parts, name) is getattr(home, name)
+        assert any(getattr(parts, name) is getattr(home, name, None) for home in homes), name
         assert f"`{name}`" in (parts.__doc__ or "") or f"`{name}(" in (parts.__doc__ or "")
 
 

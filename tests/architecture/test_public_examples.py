@@ -105,6 +105,12 @@ def test_compare_gives_each_defence_a_row(run_example, capsys, monkeypatch):
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
+def test_scan_says_that_it_cannot_tell(run_example, capsys):
+    found = run_example("scan")["found"]
+    assert found.verdict == "cannot tell"
+    assert "cannot tell" in capsys.readouterr().out
+
+
 def test_profile_scores_each_layer(run_example, capsys):
     found = run_example("profile")["found"]
     assert len(capsys.readouterr().out.splitlines()) == len(found.taps)

@@ -29,7 +29,7 @@ LOCAL_INPUTS = {
 }
 TRAVELLING = {Kind.RECIPE: "mine.toml", Kind.ENCODER: "net.py:build"}
 ELSEWHERE = (Kind.ADDRESS, Kind.NOT_IN_A_JOB)
-SENDABLE = ("purify", "profile", "tune", "evaluate", "compare", "attack badencoder")
+SENDABLE = ("scan", "purify", "profile", "tune", "evaluate", "compare", "attack badencoder")
 PURIFY = required("purify")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -58,3 +59,8 @@ def wait_for_step(run: Path, step: int, process: subprocess.Popen[str]) -> None:
     """Returns when the metrics of the run have a row of that step."""
     log = run / "metrics.jsonl"
     wait_until(lambda: len(log.read_text().splitlines()) >= step, process)
+
+
+def without_trial_note(stderr: str) -> str:
+    """What a command said beside the note that so few images and steps purify little."""
+    return re.sub(r"note: \d+ images and \d+ steps of \d+ purify little: .*\n", "", stderr)

@@ -84,7 +84,7 @@ def test_a_recipe_survives_pickling():
             r'no key "perturbations\.pach" \(did you mean',
         ),
         ({"loss": {"clone": 0}}, "recipe: loss: all weights are 0"),
-        ({"training": 3}, "recipe: training = 3: input should be a valid dictionary"),
+        ({"training": 3}, "recipe: training = 3: must be a table"),
     ],
 )
 def test_a_wrong_recipe_in_python_raises_the_error_of_a_recipe_file(tables, words):
@@ -96,7 +96,7 @@ def test_a_wrong_recipe_in_python_raises_the_error_of_a_recipe_file(tables, word
 
 
 def test_a_recipe_from_something_else_than_tables_is_refused():
-    with pytest.raises(RecipeError, match="recipe = 3: input should be a valid dictionary"):
+    with pytest.raises(RecipeError, match="recipe = 3: must be a table"):
         Recipe.model_validate(3)
 
 

@@ -65,9 +65,9 @@ def test_loss_terms_are_only_drawn_if_there_are_several():
 
 
 def test_the_same_numbers_give_the_same_file(tmp_path):
-    for name in "ab":
+    for name in ("a.png", "b.png"):
         plots.plot_losses(ROWS, tmp_path / name)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_drawing_does_not_change_global_state(tmp_path):

@@ -191,8 +191,9 @@ def test_other_labels_change_neither_a_choice_nor_an_encoder(toy, judged, tmp_pa
 def test_choices_are_recorded_before_a_labelled_image_is_decoded(toy, tmp_path, monkeypatch):
     seen = {}
 
-    def open_judge(store, *_, stop_if_asked):
+    def open_judge(store, *_, stop_if_asked, head):
         stop_if_asked()
+        assert head is None
         seen.update(json.loads((store.folder / "comparison.json").read_text()))
         raise TrainingError("enough")
 

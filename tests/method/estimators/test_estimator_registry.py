@@ -87,7 +87,10 @@ def test_the_example_of_the_documentation_profiles(tmp_path, monkeypatch):
     ("code", "words"),
     [
         ("def mine(maps): ...", "is of type function; estimators are classes with"),
-        ("class mine:\n    def estimate(self): ...", r"mine failed with AttributeError.*mine\.py"),
+        (
+            "class mine:\n    def estimate(self): ...",
+            r"mine has no method reduce\(maps\), which estimators need",
+        ),
     ],
 )
 def test_a_users_estimator_of_another_form_is_refused(tmp_path, code, words):
