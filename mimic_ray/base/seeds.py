@@ -77,8 +77,11 @@ def generator(seed: int, *parts: int | str) -> torch.Generator:
 
 
 @contextmanager
-def torch_seeded(seed: int) -> Iterator[None]:
-    """Seeds torch's global generator, which layers and dropout use, and restores it afterwards."""
-    with torch.random.fork_rng(devices=[]):
+def torch_seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Seeds torch's global generators, which layers and dropout use, and restores them afterwards.
+
+    Without `device` that of a GPU is seeded too, but not restored.
+    """
+    with torch.random.fork_rng(devices=[device] if device and device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

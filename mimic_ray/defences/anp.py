@@ -32,7 +32,7 @@ from mimic_ray.defences.training_loop import (
     defended,
     features,
     suspect_as_teacher,
-    train,
+    train_masks,
 )
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.method.losses.clone import clone_loss
@@ -106,15 +106,7 @@ def learnt_masks(
         )
         return alpha * value(masks) + (1 - alpha) * disturbed
 
-    train(
-        inputs,
-        torch.optim.SGD(masks, rate, momentum=0.9),
-        loss,
-        steps=steps,
-        batch=batch,
-        schedule="constant",
-        after_step=lambda: [mask.data.clamp_(0, 1) for mask in masks],
-    )
+    train_masks(inputs, masks, loss, rate=rate, steps=steps, batch=batch)
     return masks
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
+from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
 from mimic_ray.data.epoch import EpochPlan
 from mimic_ray.data.views import centre, to_float
 from mimic_ray.defences.defence_registry import DefenceInputs, Defended
-from mimic_ray.defences.training_loop import defended, seeded, suspect_as_teacher
+from mimic_ray.defences.training_loop import defended, suspect_as_teacher
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.method.estimators.estimator_registry import ESTIMATORS
 from mimic_ray.method.loop import Distillation
@@ -42,7 +43,7 @@ def distil_by_recipe(inputs: DefenceInputs, recipe: Recipe) -> Defended:
     # Too few images are refused before a profile takes minutes.
     EpochPlan(len(inputs.images), training.batch, training.seed)
     state = inputs.suspect.net.state_dict()
-    with seeded(inputs.seed, compute.torch_device):
+    with seeds.torch_seeded(inputs.seed, compute.torch_device):
         weights = tap_weights(inputs, recipe, compute) if reads_taps(recipe.loss) else {}
         student = first_student(inputs.architecture, state, recipe)
         teacher = suspect_as_teacher(inputs)

@@ -32,6 +32,7 @@ from mimic_ray.defences.training_loop import (
     suspect_as_student,
     suspect_as_teacher,
     train,
+    train_masks,
 )
 from mimic_ray.method.losses.clone import clone_loss
 
@@ -89,15 +90,7 @@ def rnp(
         recovered = scaled_features(unlearnt, view, compute, found, masks)
         return _RECOVERY_WEIGHT * clone_loss(recovered, wanted)
 
-    train(
-        second,
-        torch.optim.SGD(masks, rate, momentum=0.9),
-        recover,
-        steps=steps,
-        batch=batch,
-        schedule="constant",
-        after_step=lambda: [mask.data.clamp_(0, 1) for mask in masks],
-    )
+    train_masks(second, masks, recover, rate=rate, steps=steps, batch=batch)
     cut = prune(pruned, found, masks, threshold)
     total = sum(each.units for each in found)
     return defended(pruned, (taken + steps) * batch, f"{cut} of {total} units were cut.")

@@ -27,7 +27,6 @@ from mimic_ray.defences.training_loop import (
     defended,
     features,
     phases,
-    seeded,
     suspect_as_student,
     train,
 )
@@ -65,7 +64,7 @@ def continue_simclr(
     Leaves it in train mode. Returns how many images went through it.
     """
     device = inputs.compute.torch_device
-    with seeded(int(seeds.keys(inputs.seed, "projector")), device):
+    with seeds.torch_seeded(int(seeds.keys(inputs.seed, "projector")), device):
         projector = make_projector(encoder.spec.feature_width).to(device).train()
     alone, together = phases(inputs, simclr_steps(steps) - steps, steps)
 

@@ -8,8 +8,8 @@ The rule compares the first seed of both, and goes from the strongest strength d
 that passes. So it needs no assumption about how the cosine depends on the strength, as a bisection
 would. The other seeds run at the chosen strength only.
 
-Everything here is a function of cosines. It says which runs are still needed; whoever does them
-(this process, or tasks on Ray) calls it again with what was found.
+Everything here is a function of cosines. It says which runs are still needed. The caller does them,
+in this process or as Ray tasks, and calls it again with the results.
 """
 
 from __future__ import annotations

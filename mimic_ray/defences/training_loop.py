@@ -8,8 +8,7 @@ adds its loss, a function of a `Batch`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -88,7 +87,7 @@ def train(
     """
     peaks = [group["lr"] for group in optimiser.param_groups]
     # Dropout, if the encoder has any, draws from torch's generator.
-    with seeded(inputs.seed, inputs.compute.torch_device):
+    with seeds.torch_seeded(inputs.seed, inputs.compute.torch_device):
         for each in batches(inputs, steps, batch):
             for group, peak in zip(optimiser.param_groups, peaks, strict=True):
                 group["lr"] = learning_rate(each.step, steps, peak, schedule, warmup)
@@ -111,12 +110,25 @@ def train(
     return steps
 
 
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Inside it, torch's own random numbers depend on the seed alone; outside, they do not move."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
+def train_masks(
+    inputs: DefenceInputs,
+    masks: Sequence[Tensor],
+    loss: Callable[[Batch], Tensor],
+    *,
+    rate: float,
+    steps: int,
+    batch: int,
+) -> None:
+    """Minimises `loss` over masks in [0, 1], by SGD with momentum 0.9 at a constant rate."""
+    train(
+        inputs,
+        torch.optim.SGD(masks, rate, momentum=0.9),
+        loss,
+        steps=steps,
+        batch=batch,
+        schedule="constant",
+        after_step=lambda: [mask.data.clamp_(0, 1) for mask in masks],
+    )
 
 
 def phases(inputs: DefenceInputs, *steps: int) -> list[DefenceInputs]:

@@ -90,7 +90,7 @@ def distilled_again(
     suspect = suspect.to(device).eval()
     optimiser = torch.optim.Adam(again.parameters(), lr=settings.rate)
     plan = EpochPlan(len(images), min(settings.batch, len(images)), seed)
-    with seeds.torch_seeded(seed), torch.enable_grad():
+    with seeds.torch_seeded(seed, device), torch.enable_grad():
         for step in range(settings.steps):
             views = _views(images, plan.batch(step), seed, step).to(device)
             with compute.autocast():
@@ -120,7 +120,7 @@ def fine_tuned(
     tuned = copy.deepcopy(encoder).to(device).train().requires_grad_(True)
     plan = EpochPlan(len(few), min(settings.batch, len(few)), seed)
     steps = settings.epochs * plan.steps_per_epoch
-    with seeds.torch_seeded(seed), torch.enable_grad():
+    with seeds.torch_seeded(seed, device), torch.enable_grad():
         head = nn.Linear(encoder.spec.feature_width, classes).to(device)
         rates = (settings.rate, settings.head_rate)
         parameters = ({"params": tuned.parameters()}, {"params": head.parameters()})

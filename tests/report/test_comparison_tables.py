@@ -66,7 +66,7 @@ def test_a_wide_terminal_gets_one_table_and_a_narrow_one_paragraphs():
     assert printed(ROWS, 60).count("ACC, %") == 2  # of the two rows that have it
 
 
-def test_columns_that_nobody_has_are_left_out():
+def test_columns_without_a_value_are_left_out():
     blind = [ComparisonRow("nad", cosine=0.9, images_seen=100)]
     text = printed(blind, 100)
     assert "ACC" not in text
