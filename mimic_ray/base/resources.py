@@ -6,12 +6,12 @@ A worker is one process and never spans two nodes. This module only calculates;
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mimic_ray.base.argument_types import check_fields
 from mimic_ray.base.errors import ResourceError, UsageError, option
+from mimic_ray.base.machine_limits import usable_cpus
 from mimic_ray.base.text import count, plain
 
 STRATEGIES = ("ddp", "fsdp")
@@ -32,10 +32,12 @@ class Resources:
         min_workers: Elastic: start and continue with at least this many workers. None requires
             `workers`.
         cpus_per_worker: 0 divides the available CPUs evenly in a run, and means 1 in a search.
-        gpus_per_worker: None uses no GPU in a run; in a search it uses one if there are any. Below
-            1, trials share a GPU.
-        address: A Ray cluster. None starts a private Ray on this machine.
-        local: Run in this process, without Ray.
+        gpus_per_worker: None uses a GPU for each worker if this machine has as many, and on a
+            cluster none; in a search it uses one if there are any. Below 1, trials share a GPU.
+        address: A Ray cluster. None uses this machine alone: a run of one worker is in this
+            process, any other has a private Ray.
+        local: Run in this process, or fail if that is not possible.
+        ray: Start a private Ray for one worker too.
         strategy: With several workers, `ddp`: a copy of the student on each; `fsdp`: a shard.
         teacher_placement: With fsdp, whether the teacher is `replicated` or `sharded`.
         max_failures: How often lost workers are restarted from the last checkpoint. None means 3
@@ -54,6 +56,7 @@ class Resources:
     gpus_per_worker: float | None = None
     address: str | None = None
     local: bool = False
+    ray: bool = False
     strategy: str = "ddp"
     teacher_placement: str = "replicated"
     max_failures: int | None = None
@@ -67,6 +70,14 @@ class Resources:
     def required_workers(self) -> int:
         """The fewest workers that a run starts and continues with."""
         return self.workers if self.min_workers is None else self.min_workers
+
+    @property
+    def in_process(self) -> bool:
+        """Whether a run needs no Ray: one worker on this machine that nothing restarts."""
+        needs_ray = (
+            self.ray or self.workers > 1 or self.address is not None or (self.max_failures or 0) > 0
+        )
+        return self.local or not needs_ray
 
     @property
     def restarts(self) -> int:
@@ -89,6 +100,12 @@ class Resources:
                 return replace(self, cpus_per_worker=cpus)
         return replace(self, cpus_per_worker=1)
 
+    def with_gpus(self, node: Amounts) -> Resources:
+        """With `gpus_per_worker` of a run on one machine, if it is None."""
+        if self.gpus_per_worker is not None:
+            return self
+        return replace(self, gpus_per_worker=float(node.get("GPU", 0) >= self.workers))
+
     def for_trials(self, nodes: Sequence[Amounts]) -> Resources:
         """With the defaults of a search: one CPU, and one GPU if there are any."""
         gpus = self.gpus_per_worker
@@ -98,10 +115,10 @@ class Resources:
 
 
 def this_machine() -> Amounts:
-    """The CPUs and GPUs of this machine."""
+    """The CPUs and GPUs of this machine that this process may use."""
     import torch
 
-    return {"CPU": float(os.cpu_count() or 1), "GPU": float(torch.cuda.device_count())}
+    return {"CPU": float(usable_cpus()), "GPU": float(torch.cuda.device_count())}
 
 
 def worker_slots(nodes: Sequence[Amounts], needs: Amounts) -> int:
@@ -145,6 +162,10 @@ def check_resources(resources: Resources) -> None:
         raise UsageError(
             f"{option('local', True)} runs in one process: remove it or {option('workers')}."
         )
+    if resources.local and resources.ray:
+        raise UsageError(
+            f"{option('local', True)} and {option('ray', True)} contradict each other: remove one."
+        )
     if resources.strategy == "fsdp" and resources.workers == 1:
         raise UsageError(
             f"{option('strategy', 'fsdp')} needs several workers: set {option('workers', 2)} or "
@@ -167,11 +188,11 @@ def _check_name(setting: str, name: str, known: tuple[str, ...]) -> None:
 def _check_this_machine(resources: Resources) -> None:
     workers = count(resources.required_workers, "worker")
     cpus = max(1, resources.cpus_per_worker)
-    have, need = os.cpu_count() or 1, resources.required_workers * cpus
+    have, need = usable_cpus(), resources.required_workers * cpus
     if need > have:
         raise ResourceError(
-            f"{workers} of {count(cpus, 'CPU')} need {need} CPUs, and this machine has {have}: "
-            f"lower {option('workers')}."
+            f"{workers} of {count(cpus, 'CPU')} need {need} CPUs, and this machine has {have} for "
+            f"this process: lower {option('workers')} or {option('cpus_per_worker')}."
         )
     if resources.gpus_per_worker and not resources.local:
         gpus = this_machine()["GPU"]

@@ -9,6 +9,7 @@ import typer
 from mimic_ray.base.resources import Resources
 from mimic_ray.cli import console, options
 from mimic_ray.cli.option_kinds import Kind
+from mimic_ray.cli.place_note import with_place_note
 
 _RULE = "Strength"
 _LABELS = "Labels and trigger (research)"
@@ -175,7 +176,7 @@ def command(
             resume=resume,
             device=device,
             threads=threads,
-            on_progress=on_progress,
+            on_progress=with_place_note(on_progress, resources),
             command=console.mode.command,
         )
     if json:

@@ -57,9 +57,10 @@ TriggerName = Annotated[
 Address = Annotated[
     str | None,
     typer.Option(
-        envvar="RAY_ADDRESS",
         rich_help_panel=_WHERE,
-        help="Address of a running Ray cluster, or auto.",
+        help="Ray cluster to run on: HOST:PORT of its head, or auto for the one in RAY_ADDRESS or "
+        "of the last `ray start` on this machine. Default: this machine alone.",
+        show_default=False,
     ),
     Kind.ADDRESS,
 ]
@@ -79,7 +80,18 @@ Insecure = Annotated[
 JobName = Annotated[str, typer.Argument(metavar="ID", help="The job's name.")]
 Local = Annotated[
     bool,
-    typer.Option("--local", rich_help_panel=_WHERE, help="Run in this process, without Ray."),
+    typer.Option(
+        "--local",
+        rich_help_panel=_WHERE,
+        help="Run in this process or not at all. Default for one worker on this machine.",
+    ),
+    Kind.NOT_IN_A_JOB,
+]
+Ray = Annotated[
+    bool,
+    typer.Option(
+        "--ray", rich_help_panel=_WHERE, help="Start a private Ray on this machine for one worker."
+    ),
     Kind.NOT_IN_A_JOB,
 ]
 CpusPerWorker = Annotated[
@@ -92,8 +104,14 @@ CpusPerWorker = Annotated[
     Kind.CPUS_PER_WORKER,
 ]
 GpusPerWorker = Annotated[
-    int,
-    typer.Option(min=0, rich_help_panel=_WHERE, help="GPUs per worker; 0 trains on CPUs."),
+    int | None,
+    typer.Option(
+        min=0,
+        rich_help_panel=_WHERE,
+        help="GPUs per worker; 0 trains on CPUs. Default: one if this machine has enough; on a "
+        "cluster 0.",
+        show_default=False,
+    ),
     Kind.GPUS_PER_WORKER,
 ]
 WorkerRange = Annotated[
@@ -102,8 +120,8 @@ WorkerRange = Annotated[
         "--workers",
         metavar="N or MIN-MAX",
         rich_help_panel=_SCALE,
-        help="Ray Train workers. With a range, the run starts with as many as fit the cluster, and "
-        "continues with the remaining ones when a worker dies.",
+        help="Processes, on Ray if there are several. With a range, the run starts with as many "
+        "as fit the cluster, and continues with the remaining ones when a worker dies.",
     ),
     Kind.WORKERS,
 ]

@@ -9,6 +9,7 @@ import typer
 from mimic_ray.base.resources import Resources
 from mimic_ray.cli import console, options
 from mimic_ray.cli.option_kinds import Kind
+from mimic_ray.cli.place_note import with_place_note
 from mimic_ray.cli.worker_numbers import parse_worker_range
 
 # `mimic-ray submit` can send this command to a cluster.
@@ -37,8 +38,9 @@ def command(
     max_failures: options.MaxFailures = None,
     wait_for_capacity: options.WaitForCapacity = 0,
     local: options.Local = False,
+    ray: options.Ray = False,
     cpus_per_worker: options.CpusPerWorker = 0,
-    gpus_per_worker: options.GpusPerWorker = 0,
+    gpus_per_worker: options.GpusPerWorker = None,
     address: options.Address = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,
@@ -58,6 +60,7 @@ def command(
         gpus_per_worker=gpus_per_worker,
         address=address,
         local=local,
+        ray=ray,
         strategy=strategy,
         teacher_placement=teacher_placement,
         max_failures=max_failures,
@@ -77,7 +80,7 @@ def command(
             device=device,
             threads=threads,
             commit_every=commit_every,
-            on_progress=on_progress,
+            on_progress=with_place_note(on_progress, resources),
             command=console.mode.command,
         )
     for warning in result.warnings:

@@ -11,6 +11,7 @@ from mimic_ray.base.errors import UsageError
 from mimic_ray.base.resources import Resources
 from mimic_ray.cli import console, options
 from mimic_ray.cli.option_kinds import Kind
+from mimic_ray.cli.place_note import with_place_note
 
 _SPACE = "Search space"
 _ORACLE = "Oracle (research)"
@@ -135,6 +136,14 @@ def command(
     from mimic_ray.workflows.search_request import Oracle
     from mimic_ray.workflows.tune import tune
 
+    resources = Resources(
+        workers=workers,
+        cpus_per_worker=cpus_per_worker,
+        gpus_per_worker=gpus_per_worker,
+        address=address,
+        capacity_timeout_s=wait_for_capacity,
+        concurrent_trials=concurrent_trials,
+    )
     with ExitStack() as preparing, shown_study() as show:
         on_progress = preparing.enter_context(console.progress())
 
@@ -154,14 +163,7 @@ def command(
             trials=trials,
             held_out=held_out,
             seed=seed,
-            resources=Resources(
-                workers=workers,
-                cpus_per_worker=cpus_per_worker,
-                gpus_per_worker=gpus_per_worker,
-                address=address,
-                capacity_timeout_s=wait_for_capacity,
-                concurrent_trials=concurrent_trials,
-            ),
+            resources=resources,
             resume=resume,
             early_stopping=early_stopping,
             failed_share=failed_share,
@@ -170,7 +172,7 @@ def command(
             trackers=track or [],
             device=device,
             threads=threads,
-            on_progress=on_progress,
+            on_progress=with_place_note(on_progress, resources, can_be_in_process=False),
             on_search_progress=on_search_progress,
             command=console.mode.command,
         )

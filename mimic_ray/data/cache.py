@@ -22,6 +22,7 @@ from torch import Tensor
 
 from mimic_ray.base.cache_dir import cache_dir
 from mimic_ray.base.errors import BrokenImageError
+from mimic_ray.base.machine_limits import usable_cpus
 from mimic_ray.data.broken_images import check_broken
 from mimic_ray.data.cache_eviction import limit_bytes
 from mimic_ray.data.decode import Pixels8, decode
@@ -35,7 +36,7 @@ from mimic_ray.data.pixel_store import (
     RowNumbers,
 )
 from mimic_ray.data.resize import centre_square
-from mimic_ray.data.threads import map_in_order, usable_cpus
+from mimic_ray.data.threads import map_in_order
 
 Progress = Callable[[int, int], None]
 

@@ -21,6 +21,7 @@ import simplejpeg
 
 from mimic_ray.base import files
 from mimic_ray.base.errors import BrokenImageError, option
+from mimic_ray.base.machine_limits import usable_cpus
 from mimic_ray.data import manifest
 from mimic_ray.data.broken_images import check_broken
 from mimic_ray.data.decode import decode, format_of
@@ -28,7 +29,7 @@ from mimic_ray.data.image_source import ImageSource
 from mimic_ray.data.manifest import CLASSES, MANIFEST, SET, Entry, SetFacts, ShardFacts
 from mimic_ray.data.names import IMAGE_SUFFIXES, suffix_of
 from mimic_ray.data.resize import centre_square
-from mimic_ray.data.threads import map_in_order, usable_cpus
+from mimic_ray.data.threads import map_in_order
 
 _CHUNK = 64
 _BLOCK = 512

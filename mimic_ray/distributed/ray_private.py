@@ -1,8 +1,8 @@
-"""All uses of Ray interfaces that are not documented as stable.
+"""All uses of Ray interfaces that are not documented as stable, with ray_private_node.py.
 
 A new minor release of Ray may break any of them. Each item has a test in
 tests/distributed/test_ray_private.py that fails if Ray changes it. To support a new release: run
-these tests, adapt this file, raise `SUPPORTED_RAY` and the range in pyproject.toml.
+these tests, adapt both files, raise `SUPPORTED_RAY` and the range in pyproject.toml.
 
 Imports Ray only inside functions: the job commands and the checks before a run do not need it.
 """
@@ -55,6 +55,8 @@ SESSION_VARIABLES = {
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # A thread that outlives the session would connect again, or start another Ray.
+    "RAY_ENABLE_AUTO_CONNECT": "0",
 }
 SEARCH_VARIABLES = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",

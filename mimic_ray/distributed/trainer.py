@@ -5,7 +5,6 @@ torch_trainer.py builds the trainer and starts the workers; watched_fit.py waits
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from mimic_ray.base.errors import MimicError, StoppedError, TrainingError, option
+from mimic_ray.base.machine_limits import usable_cpus
 from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.base.resources import Resources, check_capacity, this_machine
 from mimic_ray.base.storage_address import below
@@ -69,7 +69,7 @@ def train_on_ray(
     if resources.address is None:
         resources = resources.with_cpus([this_machine()])
         each = resources.cpus_per_worker
-        cpus = min(resources.workers * each, max(os.cpu_count() or 1, each))
+        cpus = min(resources.workers * each, max(usable_cpus(), each))
     if resources.capacity_timeout_s:
         # New nodes take minutes to start.
         variables[START_TIMEOUT_VARIABLE] = str(resources.capacity_timeout_s)

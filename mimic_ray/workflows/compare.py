@@ -18,6 +18,7 @@ from mimic_ray.base.resources import Resources
 from mimic_ray.base.signals import StopRequests, stop_requests
 from mimic_ray.data.image_source import open_images
 from mimic_ray.defences.stop_rule import Contest
+from mimic_ray.distributed.cluster_address import find_cluster
 from mimic_ray.distributed.defence_tasks import Placement
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.comparison_results import Comparison
@@ -139,6 +140,8 @@ def compare(
     train, test, reference = (None if x is None else str(x) for x in (train, test, reference))
     check_labels(train, test, trigger, target, reference, count_target, head_seeds)
     check_placement(resources or Resources())
+    if resources is not None and resources.address is not None:
+        find_cluster(resources.address)
     named = named_defences(defences)
     competition = contest(named, seeds, stop_rule=stop_rule, curves=curves)
     labels = None

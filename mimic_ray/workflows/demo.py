@@ -68,7 +68,7 @@ def demo(
             threads=_THREADS,
             on_progress=on_progress,
         )
-        on_part("2/3  Purify: 2,000 unlabelled images (4 %), on Ray Train, trigger unknown")
+        on_part("2/3  Purify: 2,000 unlabelled images (4 %), in this process, trigger unknown")
         purified = purify(
             ENCODER,
             attacked.checkpoint,

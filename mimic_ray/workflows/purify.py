@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -13,7 +12,6 @@ from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.errors import (
     RESUME_ADVICE,
     DataError,
-    DiskFullError,
     DivergedError,
     MimicError,
     ResourceError,
@@ -26,27 +24,31 @@ from mimic_ray.base.locations import absolute
 from mimic_ray.base.progress import ProgressCallback, ignore_progress, starting
 from mimic_ray.base.resources import Resources, check_resources, this_machine
 from mimic_ray.base.signals import StopRequests, stop_requests
-from mimic_ray.base.text import count, plain
-from mimic_ray.data.image_source import ImageSource, open_images, require_batch
+from mimic_ray.base.text import plain
+from mimic_ray.data.image_source import open_images, require_batch
 from mimic_ray.data.image_subset import hold_out
-from mimic_ray.encoders import encoder_registry
+from mimic_ray.distributed.cluster_address import find_cluster
 from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.execution.distill_job import DistillJob, Outcome
 from mimic_ray.execution.lifecycle import begin_run, continue_run, note_end, withdraw
 from mimic_ray.execution.training_control import LocalControl
 from mimic_ray.execution.worker import train
-from mimic_ray.method.recipe import LARGEST_SEED, Recipe, check_recipe, user_members
+from mimic_ray.method.recipe import Recipe
 from mimic_ray.store.checksums import check_sums
 from mimic_ray.store.progress_file import end_progress
-from mimic_ray.store.recipe_file import load_recipe
 from mimic_ray.store.run_record import RunRecord
 from mimic_ray.store.run_store import RunStore, open_run
 from mimic_ray.workflows.finish_run import finish_run
+from mimic_ray.workflows.purify_request import (
+    check_disk,
+    check_workers,
+    new_record,
+    on_this_machine,
+    resolved_recipe,
+    too_little,
+)
 from mimic_ray.workflows.python_call import python_call
-
-# Below these a run is a trial of the command, not a purification. See docs/measurements.
-_FEWEST_IMAGES, _FEWEST_SEEN = 500, 100 * 64
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ def purify(
             `Recipe`.
         settings: Changes to the recipe, each `KEY=VALUE`.
         seed: Short for `training.seed=...`. The same seed gives the same result.
-        resources: Workers, CPUs, GPUs and cluster. By default one worker on this machine.
+        resources: Workers, CPUs, GPUs and cluster. By default one worker in this process. Several
+            workers, and those of a cluster, run on Ray.
         resume: Continue the run in `out` from its last checkpoint.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         threads: CPU threads of a worker; 0 uses all.
@@ -125,36 +128,33 @@ def purify(
             "images",
             "purified",
             settings=["training.steps=300"],
-            resources=mimic_ray.Resources(local=True),  # in this process, without Ray
+            resources=mimic_ray.Resources(cpus_per_worker=1),
         )
         print(result.export, result.record.train_s)
     """
     settings = list(settings)
     command = command or python_call(purify, locals())
     resources = resources or Resources()
-    if seed is not None and not 0 <= seed <= LARGEST_SEED:
-        raise UsageError(f"{option('seed', seed)} must be between 0 and {LARGEST_SEED}.")
-    overrides = [*settings, *([f"training.seed={seed}"] if seed is not None else [])]
-    side = encoder_registry.input_size(encoder) if recipe == "auto" else None
-    resolved = load_recipe(recipe, overrides, side)
+    resolved = resolved_recipe(encoder, recipe, settings, seed)
     run = open_run(out, "driver")
     if not resume:
         run.require_free()
     check_resources(resources)
-    for world_size in {resources.required_workers, resources.workers}:
-        check_recipe(resolved, world_size)
+    if resources.address is not None:
+        find_cluster(resources.address)
+    check_workers(resolved, resources)
     loaded = load_checkpoint(teacher, encoder)
     chosen_taps(loaded.encoder.spec, resolved.mutual_information.taps)
     source = open_images(data)
     require_batch(hold_out(source)[0], resolved.training.batch)
-    _check_disk(run.folder.path, loaded)
+    check_disk(run.folder.path, loaded)
 
     with closing(run):
         with stop_requests() as requests:
             if resources.address is None:
-                resources = resources.with_cpus([this_machine()])
+                resources, device = on_this_machine(resources, device)
             cpus = threads or resources.cpus_per_worker
-            record = _new_record(
+            record = new_record(
                 command, encoder, teacher, data, source, loaded, resolved, resources, device, cpus
             )
             warnings: list[str] = []
@@ -191,7 +191,9 @@ def purify(
             "cpu" if resources.address else device, resolved.training.precision, cpus
         )
         record = finish_run(run, loaded, source, compute, outcome, on_progress)
-        warnings += [*_too_little(resolved, outcome.images), *loaded.fit.notes]
+        if resources.in_process and (gpus := this_machine()["GPU"]) > 1:
+            warnings.append(f"One of {gpus:g} GPUs was used; as many workers would use them all.")
+        warnings += [*too_little(resolved, outcome.images), *loaded.fit.notes]
         if copies := loaded.fit.also_fits:
             warnings.append(
                 f"The file has another copy of the encoder at {', '.join(map(plain, copies))}, "
@@ -213,7 +215,7 @@ def _train(
     try:
         state = loaded.encoder.net.state_dict()
         with files.disk_errors(run.folder.checkpoints, RESUME_ADVICE):
-            if resources.local:
+            if resources.in_process:
                 control = LocalControl(on_progress, lambda: requests.count > 0)
                 outcome = train(job, state, control=control)
             else:
@@ -259,61 +261,6 @@ def _train(
     run.write_record(ended)
     end_progress(run.store, "stopped")
     return outcome
-
-
-def _new_record(
-    command: str,
-    encoder: str,
-    teacher: str | Path,
-    data: str | Path,
-    source: ImageSource,
-    loaded: Loaded,
-    recipe: Recipe,
-    resources: Resources,
-    device: str,
-    threads: int,
-) -> RunRecord:
-    # The driver of a GPU cluster may have no GPU. Then the workers' facts replace these.
-    requested = "cpu" if resources.address else device
-    return RunRecord(
-        command=command,
-        encoder=encoder,
-        teacher=str(teacher),
-        teacher_sha256=loaded.checkpoint.sha256,
-        data=str(data),
-        data_fingerprint=source.fingerprint,
-        images=len(source),
-        seed=recipe.training.seed,
-        compute=devices.choose(requested, recipe.training.precision, threads).facts(),
-        workers=resources.workers,
-        user_code=user_code.checksums([encoder, *user_members(recipe)]),
-        strategy=resources.strategy,
-    )
-
-
-def _too_little(recipe: Recipe, images: int) -> list[str]:
-    """A warning for a run that is too short, or has too few images, to remove a backdoor."""
-    seen = recipe.training.steps * recipe.training.batch
-    if images >= _FEWEST_IMAGES and seen >= _FEWEST_SEEN:
-        return []
-    return [
-        f"{count(images, 'image')} and {count(recipe.training.steps, 'step')} of "
-        f"{recipe.training.batch} purify little: a backdoor is probably still there. Removal was "
-        "measured with 2,000 images and 200 steps of 64 or more."
-    ]
-
-
-def _check_disk(out: Path, loaded: Loaded) -> None:
-    """Needs space for the weights, gradient moments, three checkpoints and two exports."""
-    weights = sum(t.numel() * 4 for t in loaded.encoder.net.state_dict().values())
-    needed = 11 * weights + (64 << 20)
-    folder = next(p for p in (out.resolve(), *out.resolve().parents) if p.exists())
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise DiskFullError(
-            f"{folder} has {free >> 20:,} MiB free and the run needs about {needed >> 20:,} MiB.",
-            f"Free some space, or set {option('out')} to a folder on another disk.",
-        )
 
 
 def _result(run: RunStore, record: RunRecord, warnings: list[str]) -> Purified:

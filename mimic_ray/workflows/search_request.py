@@ -187,7 +187,7 @@ def _check_tracker(tracker: str) -> None:
 def _refuse_settings_of_runs(resources: Resources) -> None:
     """Trials have a fixed number of workers, each with a copy of student and teacher."""
     defaults = Resources()
-    for name in ("min_workers", "local", "strategy", "teacher_placement", "max_failures"):
+    for name in ("min_workers", "local", "ray", "strategy", "teacher_placement", "max_failures"):
         value = getattr(resources, name)
         if value != getattr(defaults, name):
             raise UsageError(f"{option(name, value)} does not apply to a search: remove it.")

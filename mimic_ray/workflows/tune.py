@@ -16,6 +16,7 @@ from mimic_ray.base.progress import ProgressCallback, ignore_progress, starting
 from mimic_ray.base.resources import Resources
 from mimic_ray.base.signals import stop_requests
 from mimic_ray.data.image_source import ImageSource, open_images, require_batch
+from mimic_ray.distributed.cluster_address import find_cluster
 from mimic_ray.distributed.tuner import search_cluster
 from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
@@ -134,6 +135,8 @@ def tune(
         threads=threads,
     )
     request.check()
+    if request.resources.address is not None:
+        find_cluster(request.resources.address)
     spec = search_spec(request)
     with closing(open_study(out, "driver")) as study:
         earlier = _earlier_record(study) if resume else None

@@ -66,6 +66,7 @@ def test_workers_that_do_not_fit_are_refused_unless_nodes_may_be_added():
         (Resources(workers=0), "workers=0 must be at least 1"),
         (Resources(workers=2, min_workers=3), "workers=2"),
         (Resources(workers=2, local=True), "local=True runs in one process"),
+        (Resources(local=True, ray=True), "local=True and ray=True contradict"),
         (Resources(strategy="fsdp"), "needs several workers: set workers=2 or more"),
         (Resources(strategy="fsdp", local=True), "and remove local=True"),
         (Resources(strategy="dpd"), 'Invalid strategy="dpd": expected ddp or fsdp'),
@@ -79,7 +80,7 @@ def test_contradictory_settings_are_refused(resources, words):
 
 
 def test_more_cpus_than_this_machine_has_are_refused(monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    monkeypatch.setattr("mimic_ray.base.resources.usable_cpus", lambda: 4)
     check_resources(Resources(workers=2, cpus_per_worker=2))
     with pytest.raises(ResourceError, match=r"3 workers of 2 CPUs need 6 CPUs, .* has 4"):
         check_resources(Resources(workers=3, cpus_per_worker=2))
@@ -92,6 +93,31 @@ def test_more_gpus_than_this_machine_has_are_refused(monkeypatch):
     check_resources(Resources(gpus_per_worker=1))
     with pytest.raises(ResourceError, match=r"1 worker of 2 GPU need 2 GPU, .* has 1"):
         check_resources(Resources(gpus_per_worker=2))
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        (Resources(), True),
+        (Resources(gpus_per_worker=1, cpus_per_worker=4), True),
+        (Resources(local=True), True),
+        (Resources(ray=True), False),
+        (Resources(workers=2), False),
+        (Resources(workers=2, min_workers=1), False),
+        (Resources(max_failures=1), False),  # only Ray restarts a worker
+        (Resources(max_failures=0), True),
+        (Resources(address="auto"), False),
+    ],
+)
+def test_only_a_run_of_one_worker_on_this_machine_needs_no_ray(resources, expected):
+    assert resources.in_process == expected
+
+
+def test_each_worker_has_a_gpu_if_the_machine_has_as_many():
+    assert Resources(workers=2).with_gpus(GPUS).gpus_per_worker == 1
+    assert Resources(workers=8).with_gpus(GPUS).gpus_per_worker == 0
+    assert Resources(workers=2).with_gpus(HEAD).gpus_per_worker == 0
+    assert Resources(workers=2, gpus_per_worker=2).with_gpus(GPUS).gpus_per_worker == 2
 
 
 @pytest.mark.parametrize(

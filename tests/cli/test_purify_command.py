@@ -12,13 +12,19 @@ from tests.cli.toy_images import run
 @pytest.fixture
 def purify(case, tmp_path):
     words = ["purify", "--encoder", "tiny_resnet", "--teacher", case / "teacher.pth"]
-    words += ["--data", case / "images", "--out", tmp_path / "run", "--local", "--threads", 1]
+    words += ["--data", case / "images", "--out", tmp_path / "run", "--threads", 1]
     return [*words, "--set", "training.steps=2", "--set", "training.batch=8"]
 
 
-def test_the_location_of_the_result_and_the_next_commands_are_printed(purify, tmp_path, capsys):
+def test_the_location_of_the_result_and_the_next_commands_are_printed(
+    purify, tmp_path, capsys, monkeypatch
+):
+    # Left over from a cluster that is gone: only --address auto uses it.
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     assert run([*purify, "--seed", 7]) == 0
     shown = capsys.readouterr()
+    assert shown.err.startswith("One worker runs in this process, without Ray; --ray starts one.\n")
+    assert "RAY_ADDRESS is 127.0.0.1:1 and not used" in shown.err
     lines = [line.split(maxsplit=1) for line in shown.out.splitlines()]
     assert shown.out.startswith("Purified in ")
     assert ["checkpoint", str(tmp_path / "run" / "export" / "teacher.pth")] in lines
@@ -34,6 +40,9 @@ def test_the_location_of_the_result_and_the_next_commands_are_printed(purify, tm
         f"Fidelity: cosine {record['fidelity']['cosine']:.3f}"
         in (tmp_path / "run" / "README.md").read_text()
     )
+    assert run([*purify, "--seed", 7, "--resume", "--address", "auto"]) == 1
+    refused = capsys.readouterr().err
+    assert refused.startswith("error: No Ray cluster answers at 127.0.0.1:1 (from RAY_ADDRESS)")
     # The second time there is nothing to do: a note, not an error.
     assert run([*purify, "--seed", 7, "--resume", "--json"]) == 0
     again = capsys.readouterr()

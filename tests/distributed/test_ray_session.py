@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
 
-from mimic_ray.base.errors import ResourceError
+from mimic_ray.base.errors import ResourceError, TrainingError
 from mimic_ray.distributed import ray_private
+from mimic_ray.distributed import ray_session as ray_session_module
 from mimic_ray.distributed.ray_session import ray_session
 
 PROGRAM = """
@@ -92,6 +94,67 @@ def test_output_of_ray_goes_to_the_log_and_ours_to_the_terminal(session):
 def test_a_killed_process_of_ray_is_recognised_with_its_node(session):
     assert session.reason.startswith("its process was killed")
     assert session.address == session.node
+
+
+@pytest.fixture
+def start(monkeypatch, tmp_path):
+    """Starts a session whose `ray.init` raises `error`; returns the error that users see."""
+
+    def started(error, address=None):
+        calls = []
+
+        def init(**options):
+            calls.append(options)
+            raise error
+
+        monkeypatch.setattr("ray.init", init)
+        monkeypatch.setattr(ray_session_module, "local_ray_options", dict)
+        with pytest.raises(ResourceError) as caught, ray_session(address, tmp_path / "ray.log"):
+            pass
+        return caught.value.message, calls
+
+    return started
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("validate_socket_filename failed: AF_UNIX path length"),
+        PermissionError(13, "Permission denied", "/tmp/ray"),
+        FileNotFoundError(2, "No such file or directory", "/dev/shm"),
+        Exception("Something else"),
+    ],
+)
+def test_whatever_ray_raises_at_its_start_is_one_sentence_with_the_way_out(start, tmp_path, error):
+    message, _ = start(error)
+    assert message == (
+        f"Could not start Ray on this machine: {error}. Ray's log is {tmp_path / 'ray.log'}. A "
+        "purification by one worker runs without Ray."
+    )
+
+
+def test_a_machine_that_is_too_busy_is_called_so(start):
+    message, _ = start(Exception("The current node timed out during startup. This could happen."))
+    assert "it did not start within 180 s. The machine is busy (load " in message
+    assert "run the command again when it is less so" in message
+
+
+def test_a_cluster_that_accepts_connections_and_no_driver_is_named(start):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        message, calls = start(ConnectionError("Failed to connect to GCS"), address)
+    assert f"The Ray cluster at {address} accepts connections, but not this command" in message
+    assert calls[0]["address"] == address
+
+
+def test_an_error_of_ray_in_a_session_is_one_sentence(monkeypatch, tmp_path):
+    import ray
+
+    monkeypatch.setattr("ray.init", lambda **_: None)
+    monkeypatch.setattr(ray_session_module, "local_ray_options", dict)
+    failed = pytest.raises(TrainingError, match=r"Ray's controller for this run died: .*ray\.log")
+    with failed, ray_session(None, tmp_path / "ray.log"):
+        raise ray.exceptions.ActorDiedError
 
 
 def test_an_unsupported_ray_is_refused_before_anything_starts(tmp_path, monkeypatch):

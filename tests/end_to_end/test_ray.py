@@ -48,7 +48,7 @@ def same(left: Path, right: Path) -> bool:
 @pytest.fixture(scope="module")
 def ray_run(tmp_path_factory, purify_arguments):
     out = tmp_path_factory.mktemp("ray") / "run"
-    process = start(str(out), purify_arguments(out))
+    process = start(str(out), purify_arguments(out, "--ray"))
     stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 0, stderr
     return SimpleNamespace(out=out, stdout=stdout, stderr=stderr, remaining=started_by(str(out)))
@@ -58,7 +58,7 @@ def ray_run(tmp_path_factory, purify_arguments):
 def terminated(tmp_path_factory, purify_arguments):
     """SIGTERM to the command alone, as a job scheduler sends it."""
     out = tmp_path_factory.mktemp("terminated") / "run"
-    arguments = purify_arguments(out, steps=STEPS)
+    arguments = purify_arguments(out, "--ray", steps=STEPS)
     return stopped_run(out, arguments, lambda process: process.send_signal(signal.SIGTERM))
 
 
@@ -154,7 +154,7 @@ def test_ctrl_c_reaches_every_process_and_two_workers_commit(tmp_path, purify_ar
 @pytest.mark.slow
 def test_a_signal_while_ray_starts_stops_the_run_as_well(tmp_path, purify_arguments):
     out = tmp_path / "run"
-    process = start(str(out), purify_arguments(out, steps=STEPS))
+    process = start(str(out), purify_arguments(out, "--ray", steps=STEPS))
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and "raylet" not in " ".join(started_by(str(out)).values()):
         time.sleep(0.05)

@@ -19,6 +19,7 @@ def request(**fields):
         ({"trials": 0}, "trials=0 must be at least 1"),
         ({"failed_share": 1.5}, "failed_share=1.5 must be between 0 and 1"),
         ({"resources": Resources(local=True)}, "local=True does not apply to a search"),
+        ({"resources": Resources(ray=True)}, "ray=True does not apply to a search"),
         ({"resources": Resources(strategy="fsdp", workers=2)}, "strategy=fsdp does not apply"),
         ({"resources": Resources(min_workers=1, workers=2)}, "min_workers=1 does not apply"),
     ],

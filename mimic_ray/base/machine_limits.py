@@ -1,0 +1,57 @@
+"""The CPUs that this process may use, which a container or a scheduler may limit.
+
+`nproc` and torch see the CPUs of the machine. A quota (`docker --cpus`, a limit of Kubernetes) does
+not hide the others: with more threads than the quota allows, the kernel stops all of them for most
+of each period.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+_CGROUPS, _OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+
+
+def usable_cpus(cgroups: Path = _CGROUPS, own_cgroup: Path = _OWN_CGROUP) -> int:
+    """The fewest of the machine's CPUs, the process's affinity and its quota; at least 1.
+
+    `cgroups` is where the hierarchy is mounted (version 1 or 2), `own_cgroup` lists the groups of
+    this process. A fraction of a CPU is not counted.
+    """
+    cpus = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cpus = len(os.sched_getaffinity(0))
+    quotas = [quota for folder in _folders(cgroups, own_cgroup) for quota in _quotas(folder)]
+    return max(1, int(min([cpus, *quotas])))
+
+
+def _folders(cgroups: Path, own_cgroup: Path) -> Iterator[Path]:
+    """The group of this process and all above it, up to the mounted one.
+
+    In a container, the names in /proc may be those outside of it and then do not exist.
+    """
+    lines: list[str] = []
+    with suppress(OSError):
+        lines = own_cgroup.read_text().splitlines()
+    for line in ["0::/", "0:cpu:/", *lines]:
+        _, controllers, name = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = cgroups / controllers
+        below = Path(name.lstrip("/"))
+        for part in (below, *below.parents):
+            yield top / part
+
+
+def _quotas(folder: Path) -> Iterator[float]:
+    """CPUs by version 2 (`cpu.max`: quota or "max", and period) and by version 1 (-1: none)."""
+    with suppress(OSError, ValueError, ZeroDivisionError):
+        quota, period = (folder / "cpu.max").read_text().split()
+        yield float(quota) / float(period)
+    with suppress(OSError, ValueError, ZeroDivisionError):
+        quota = (folder / "cpu.cfs_quota_us").read_text()
+        if float(quota) > 0:
+            yield float(quota) / float((folder / "cpu.cfs_period_us").read_text())

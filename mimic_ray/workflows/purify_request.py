@@ -1,0 +1,102 @@
+"""The request of a purification: what is checked before any work, and its record."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from mimic_ray.base import devices, user_code
+from mimic_ray.base.errors import DiskFullError, UsageError, option
+from mimic_ray.base.resources import Resources, this_machine
+from mimic_ray.base.text import count
+from mimic_ray.data.image_source import ImageSource
+from mimic_ray.encoders import encoder_registry
+from mimic_ray.encoders.load import Loaded
+from mimic_ray.method.recipe import LARGEST_SEED, Recipe, check_recipe, user_members
+from mimic_ray.store.recipe_file import load_recipe
+from mimic_ray.store.run_record import RunRecord
+
+# Below these a run is a trial of the command, not a purification. See docs/measurements.
+_FEWEST_IMAGES, _FEWEST_SEEN = 500, 100 * 64
+
+
+def resolved_recipe(
+    encoder: str, recipe: str | Path | Recipe, settings: Iterable[str], seed: int | None
+) -> Recipe:
+    """The recipe with all changes. Raises UsageError or RecipeError."""
+    if seed is not None and not 0 <= seed <= LARGEST_SEED:
+        raise UsageError(f"{option('seed', seed)} must be between 0 and {LARGEST_SEED}.")
+    overrides = [*settings, *([f"training.seed={seed}"] if seed is not None else [])]
+    side = encoder_registry.input_size(encoder) if recipe == "auto" else None
+    return load_recipe(recipe, overrides, side)
+
+
+def check_workers(recipe: Recipe, resources: Resources) -> None:
+    """Raises UsageError if a batch cannot be shared out, at any number of workers of the run."""
+    for world_size in {resources.required_workers, resources.workers}:
+        check_recipe(recipe, world_size)
+
+
+def on_this_machine(resources: Resources, device: str) -> tuple[Resources, str]:
+    """With CPUs and GPUs for each worker, and the device for a run in this process."""
+    here = {**this_machine(), "GPU": 0.0} if device == "cpu" else this_machine()
+    resources = resources.with_gpus(here).with_cpus([here])
+    if device == "auto" and not resources.gpus_per_worker:
+        device = "cpu"
+    return resources, device
+
+
+def new_record(
+    command: str,
+    encoder: str,
+    teacher: str | Path,
+    data: str | Path,
+    source: ImageSource,
+    loaded: Loaded,
+    recipe: Recipe,
+    resources: Resources,
+    device: str,
+    threads: int,
+) -> RunRecord:
+    # The driver of a GPU cluster may have no GPU. Then the workers' facts replace these.
+    requested = "cpu" if resources.address else device
+    return RunRecord(
+        command=command,
+        encoder=encoder,
+        teacher=str(teacher),
+        teacher_sha256=loaded.checkpoint.sha256,
+        data=str(data),
+        data_fingerprint=source.fingerprint,
+        images=len(source),
+        seed=recipe.training.seed,
+        compute=devices.choose(requested, recipe.training.precision, threads).facts(),
+        workers=resources.workers,
+        user_code=user_code.checksums([encoder, *user_members(recipe)]),
+        strategy=resources.strategy,
+    )
+
+
+def too_little(recipe: Recipe, images: int) -> list[str]:
+    """A warning for a run that is too short, or has too few images, to remove a backdoor."""
+    seen = recipe.training.steps * recipe.training.batch
+    if images >= _FEWEST_IMAGES and seen >= _FEWEST_SEEN:
+        return []
+    return [
+        f"{count(images, 'image')} and {count(recipe.training.steps, 'step')} of "
+        f"{recipe.training.batch} purify little: a backdoor is probably still there. Removal was "
+        "measured with 2,000 images and 200 steps of 64 or more."
+    ]
+
+
+def check_disk(out: Path, loaded: Loaded) -> None:
+    """Needs space for the weights, gradient moments, three checkpoints and two exports."""
+    weights = sum(t.numel() * 4 for t in loaded.encoder.net.state_dict().values())
+    needed = 11 * weights + (64 << 20)
+    folder = next(p for p in (out.resolve(), *out.resolve().parents) if p.exists())
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DiskFullError(
+            f"{folder} has {free >> 20:,} MiB free and the run needs about {needed >> 20:,} MiB.",
+            f"Free some space, or set {option('out')} to a folder on another disk.",
+        )
