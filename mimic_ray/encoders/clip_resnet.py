@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.encoders.normalisation import CLIP
 from mimic_ray.encoders.sizes import require_whole_patches
+from mimic_ray.encoders.traits import Traits
 
 TAPS = ("layer1", "layer2", "layer3", "layer4")
 SIDE = 224
@@ -128,5 +129,6 @@ def clip_rn50(size: int = SIDE) -> Encoder:
         std=CLIP.std,
         taps=TAPS,
         blocks=("layer*.*",),
+        traits=Traits(2048 // HEAD_WIDTH, pooling="attention"),
     )
     return Encoder(spec, ClipResnet(size=size), run)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.encoders.normalisation import CLIP
 from mimic_ray.encoders.sizes import require_whole_patches
+from mimic_ray.encoders.traits import Traits
 
 SIDE = 224
 HEAD_WIDTH = 64
@@ -105,5 +106,6 @@ def _encoder(name: str, patch: int, size: int) -> Encoder:
         std=CLIP.std,
         taps=tuple(f"block{index}" for index in range(12)),
         blocks=("transformer.resblocks.*",),
+        traits=Traits(768 // HEAD_WIDTH, "QuickGELU", "class token", norm_epsilon=1e-5),
     )
     return Encoder(spec, ClipVit(patch, size=size), run)

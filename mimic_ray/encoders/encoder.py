@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mimic_ray.base.argument_types import check_fields, checked_arguments
+from mimic_ray.encoders.traits import NO_TRAITS, Traits
 
 # Each family provides it: (net, normalised images, requested taps) -> (features [B, D], maps).
 Run = Callable[[nn.Module, Tensor, frozenset[str]], tuple[Tensor, dict[str, Tensor]]]
@@ -32,6 +33,7 @@ class Spec:
         blocks: Paths in the network of its repeated blocks, which are sharded, compiled or
             recomputed one at a time; `*` stands for one part of a path, as in `layer*.*`. Empty:
             they are found by structure, see `encoders/blocks.py`.
+        traits: What the names and shapes of its weights do not tell, such as attention heads.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Spec:
     std: tuple[float, float, float]
     taps: tuple[str, ...]
     blocks: tuple[str, ...] = ()
+    traits: Traits = NO_TRAITS
 
     def __post_init__(self) -> None:
         check_fields(self)

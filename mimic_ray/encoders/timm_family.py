@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.encoders.sizes import require_whole_patches
+from mimic_ray.encoders.traits import Traits
 
 # timm's modules of ResNets and of transformers with a single patch grid, and the models taken.
 MODULES = {
@@ -84,6 +85,7 @@ def encoder(name: str, net: Any, input_size: int, mean: Any, std: Any) -> Encode
         tuple(std),
         taps=tuple(indices),
         blocks=_blocks(net),
+        traits=_traits(net),
     )
     return Encoder(spec, net, partial(run, indices=indices))
 
@@ -102,6 +104,22 @@ def _blocks(net: Any) -> tuple[str, ...]:
     if hasattr(net, "layer1"):
         return ("layer*.*",)
     return ("stages.*.blocks.*",) if hasattr(net.stages[0], "blocks") else ("stages.*.*",)
+
+
+def _traits(net: Any) -> Traits:
+    """Of a transformer; the keys and shapes of a ResNet tell all."""
+    if not _has_patches(net):
+        return Traits()
+    block = net.blocks[0]
+    activation = getattr(getattr(block, "mlp", None), "act", None)
+    pooling = getattr(net, "global_pool", "")
+    return Traits(
+        heads=getattr(block.attn, "num_heads", 0),
+        activation=type(activation).__name__ if activation is not None else "",
+        pooling={"token": "class token", "avg": "mean", "map": "attention"}.get(pooling, pooling),
+        registers=getattr(net, "num_reg_tokens", 0),
+        norm_epsilon=getattr(getattr(block, "norm1", None), "eps", 0.0),
+    )
 
 
 def _has_patches(net: Any) -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.encoders.normalisation import IMAGENET
 from mimic_ray.encoders.sizes import require_whole_patches
+from mimic_ray.encoders.traits import Traits
 
 SIDE = 224
 
@@ -65,5 +66,6 @@ def _encoder(name: str, make: Callable[..., Any], patch: int, size: int) -> Enco
         std=IMAGENET.std,
         taps=tuple(f"block{index}" for index in range(len(net.encoder.layers))),
         blocks=("encoder.layers.*",),
+        traits=Traits(net.encoder.layers[0].num_heads, "GELU", "class token", norm_epsilon=1e-6),
     )
     return Encoder(spec, net, run)

@@ -2,11 +2,16 @@ from __future__ import annotations
 
 import copy
 import pickle
+from functools import partial
 
 import pytest
+import timm
 import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
-from mimic_ray.encoders import encoder_registry
+from mimic_ray.encoders import encoder_registry, timm_family
+from mimic_ray.encoders.traits import Traits
 
 
 def test_timms_resnet50_equals_torchvisions() -> None:
@@ -90,3 +95,23 @@ def test_every_name_builds_and_declares_its_shapes() -> None:
             features, maps = encoder(torch.rand(2, 3, side, side), encoder.spec.taps)
         assert features.shape == (2, encoder.spec.feature_width), name
         assert all(tap.ndim == 4 and tap.shape[2] == tap.shape[3] for tap in maps), name
+
+
+def test_the_traits_are_those_of_the_network():
+    net = VisionTransformer(
+        img_size=32,
+        patch_size=8,
+        embed_dim=32,
+        depth=1,
+        num_heads=4,
+        act_layer="quick_gelu",
+        global_pool="avg",
+        reg_tokens=2,
+        norm_layer=partial(nn.LayerNorm, eps=1e-4),
+        num_classes=0,
+    )
+    half = (0.5, 0.5, 0.5)
+    found = timm_family.encoder("mine", net, 32, half, half).spec.traits
+    assert found == Traits(4, "QuickGELU", "mean", 2, 1e-4)
+    resnet = timm.create_model("resnet18", num_classes=0)
+    assert timm_family.encoder("mine", resnet, 32, half, half).spec.traits == Traits()
