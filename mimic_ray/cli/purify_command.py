@@ -32,6 +32,14 @@ def command(
         bool, typer.Option("--resume", help="Continue the run in --out from its last checkpoint.")
     ] = False,
     commit_every: Annotated[int, typer.Option(min=1, help="Steps between two checkpoints.")] = 100,
+    scan: Annotated[
+        bool | None,
+        typer.Option(
+            "--scan/--no-scan",
+            help="Scan the suspect and the student at the end, without labels and trigger. By "
+            "default after a run on this machine that is long enough to purify.",
+        ),
+    ] = None,
     workers: options.WorkerRange = "1",
     strategy: options.Strategy = "ddp",
     teacher_placement: options.TeacherPlacement = "replicated",
@@ -80,6 +88,7 @@ def command(
             device=device,
             threads=threads,
             commit_every=commit_every,
+            scan=scan,
             on_progress=with_place_note(on_progress, resources),
             command=console.mode.command,
         )
@@ -98,6 +107,11 @@ def command(
         console.out.print(
             f"  fidelity    {fidelity_sentence(result.record.fidelity)}", soft_wrap=True
         )
+    if result.record.scan:
+        from mimic_ray.report.run_scan_text import scan_lines
+
+        for number, line in enumerate(scan_lines(result.record.scan)):
+            console.out.print(f"  {'' if number else 'scan':<10}  {line}", soft_wrap=True)
     console.out.print(
         "No recipe removes every kind of trigger: the model card lists those that were imitated.",
         soft_wrap=True,

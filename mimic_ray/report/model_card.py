@@ -18,6 +18,7 @@ from mimic_ray.method.adversary import BASES
 from mimic_ray.method.losses.weighted_terms import surely_reads_no_tap
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.report.fidelity_text import fidelity_sentence
+from mimic_ray.report.run_scan_text import scan_section
 from mimic_ray.report.tables import evaluation_markdown, markdown_text, profile_markdown
 from mimic_ray.store.metrics_log import read_metrics
 from mimic_ray.store.profile_file import read_profile
@@ -179,6 +180,8 @@ def _measured(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:
             "not whether a backdoor is gone.",
             "",
         ]
+    if record.scan:
+        lines += [*scan_section(record.scan, folder.scan_picture.name), ""]
     evaluation = read_evaluation(folder)
     if evaluation and evaluation.rows:
         lines += [

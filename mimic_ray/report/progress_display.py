@@ -24,6 +24,7 @@ _PHASES = {
     "teacher": "Teacher outputs",
     "trusted": "Trusted encoders",
     "distil": "Distilling",
+    "scan": "Scanning",
     # Seconds without a step, and the number after which the run is ended.
     "silent": "No step for (s)",
 }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mimic_ray.base import files
 from mimic_ray.report.html_page import document, inline, table, text
+from mimic_ray.report.scan_picture import draw_scan
 from mimic_ray.report.scan_words import HEADS, cells, sentences
+from mimic_ray.scanning.openings import Images, Opening
 from mimic_ray.scanning.scan_result import ScanResult
 
 _COLUMNS = (
@@ -20,6 +23,16 @@ _COLUMNS = (
     ("score", "gathering x landing, less the gathering of the reference if there is one"),
     ("reference, student", "gathering of those encoders under the same change"),
 )
+
+
+def write_scan(
+    folder: Path, result: ScanResult, openings: Sequence[Opening], images: Images
+) -> None:
+    """Writes scan.png, scan.html and scan.json; `openings` are those of the result's rows."""
+    picture = folder / "scan.png"
+    draw_scan(openings, images, picture)
+    write_scan_page(result, picture, folder / "scan.html")
+    files.write_json(folder / "scan.json", result.to_json())
 
 
 def write_scan_page(result: ScanResult, picture: Path, path: Path) -> None:

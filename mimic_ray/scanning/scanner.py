@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -14,6 +14,7 @@ from mimic_ray.base.errors import CheckpointError
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.evaluation.suspicion.frozen import concentration, frozen, unit_features
 from mimic_ray.scanning.answers import gathering, moved, sight
+from mimic_ray.scanning.changes import Change
 from mimic_ray.scanning.clusters import clusters
 from mimic_ray.scanning.openings import FAMILIES, Effort, Images, Opening, find_openings
 
@@ -73,18 +74,22 @@ def scan_encoder(
         centres = clusters(real, _CLUSTERS, seed)
         openings = find_openings(look, real, centres, images, seed, effort, on_step)
     changes = [opening.change for opening in openings]
-
-    def answers(other: Encoder | None) -> list[float]:
-        if other is None:
-            return []
-        with frozen(other, compute):
-            _alike(other, images.bank, compute)
-            view, _ = sight(other, images.bank, compute)
-            found: list[float] = gathering(moved(view, images.held_out, changes)).tolist()
-            return found
-
-    compared = {"reference": answers(reference), "student": answers(student)}
+    compared = {
+        name: answers(other, images, changes, compute) if other else []
+        for name, other in (("reference", reference), ("student", student))
+    }
     return Findings(openings, alike, time.process_time() - start, **compared)
+
+
+def answers(
+    encoder: Encoder, images: Images, changes: Sequence[Change], compute: Compute
+) -> list[float]:
+    """How far an encoder gathers the held-out images under each change. Raises CheckpointError."""
+    with frozen(encoder, compute):
+        _alike(encoder, images.bank, compute)
+        view, _ = sight(encoder, images.bank, compute)
+        found: list[float] = gathering(moved(view, images.held_out, changes)).tolist()
+        return found
 
 
 @torch.no_grad()

@@ -72,6 +72,10 @@ class RunFolder:
         return self.path / "evaluation.png"
 
     @property
+    def scan_picture(self) -> Path:
+        return self.path / "scan.png"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / CHECKPOINTS
 

@@ -73,6 +73,8 @@ class RunRecord:
     broken: list[tuple[str, str]] = field(default_factory=list)
     # Of the student on clean images, without labels; see execution/fidelity_check.py.
     fidelity: dict[str, Any] = field(default_factory=dict)
+    # Of the suspect and the student, without a trigger; see execution/scan_check.py.
+    scan: dict[str, Any] = field(default_factory=dict)
     status: Status = "running"
     error: str = ""
     diverged: bool = False  # a resume from the last checkpoint would lead there again

@@ -79,6 +79,7 @@ def purify(
     device: str = "auto",
     threads: int = 0,
     commit_every: int = 100,
+    scan: bool | None = None,
     on_progress: ProgressCallback = ignore_progress,
     command: str | None = None,
 ) -> Purified:
@@ -106,6 +107,8 @@ def purify(
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         threads: CPU threads of a worker; 0 uses all.
         commit_every: Steps between two checkpoints.
+        scan: Scan the suspect and the student at the end. None: after a run on this machine that
+            is long enough to purify, where it takes about a tenth of the time.
         on_progress: Called with a `Progress` regularly.
         command: The command to record in run.json; by default this call.
 
@@ -190,7 +193,9 @@ def purify(
         compute = devices.choose(
             "cpu" if resources.address else device, resolved.training.precision, cpus
         )
-        record = finish_run(run, loaded, source, compute, outcome, on_progress)
+        if scan is None:
+            scan = not resources.address and not too_little(resolved, outcome.images)
+        record = finish_run(run, loaded, source, compute, outcome, on_progress, with_scan=scan)
         if resources.in_process and (gpus := this_machine()["GPU"]) > 1:
             warnings.append(f"One of {gpus:g} GPUs was used; as many workers would use them all.")
         warnings += [*too_little(resolved, outcome.images), *loaded.fit.notes]

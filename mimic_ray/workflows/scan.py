@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from mimic_ray.base import devices, files
+from mimic_ray.base import devices
 from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.output_folder import Out
@@ -18,20 +17,13 @@ from mimic_ray.data.views import to_float
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.execution.export import load_encoder
-from mimic_ray.report.scan_page import write_scan_page
-from mimic_ray.report.scan_picture import draw_scan
-from mimic_ray.scanning.calibration import (
-    calibration,
-    judge,
-    opening_scores,
-)
-from mimic_ray.scanning.openings import Effort, Images, Opening
+from mimic_ray.report.scan_page import write_scan
+from mimic_ray.scanning.openings import Effort
 from mimic_ray.scanning.scan_images import MOST, divided, require_images
-from mimic_ray.scanning.scan_result import OpeningRow, ScanResult
-from mimic_ray.scanning.scanner import Findings, scan_encoder
+from mimic_ray.scanning.scan_outcome import scan_outcome
+from mimic_ray.scanning.scan_result import ScanResult
+from mimic_ray.scanning.scanner import scan_encoder
 from mimic_ray.store.run_store import is_run
-
-_SHOWN = 6  # openings in the result
 
 
 @checked_arguments
@@ -115,66 +107,27 @@ def scan(
         student=purified,
         on_step=lambda done, total: on_progress(Progress("scan", done, total)),
     )
-    limits = calibration(effort)
-    judged = judge(suspect.spec.name, findings, limits)
-    scores = opening_scores(findings, judged)
-    order = sorted(range(len(scores)), key=lambda number: -scores[number])[:_SHOWN]
     keys = [source.keys[pixels.source_rows[row]] for row in rows.tolist()]
-    scale = judged.scale
-    result = ScanResult(
-        judged.verdict,
-        judged.reason,
-        judged.score,
-        scale.suspect_from if scale else None,
-        scale.no_evidence_below if scale else None,
-        tuple(_row(findings, number, scores[number], keys) for number in order),
-        calibration={
-            "population": dict(limits.population),
-            **({"separation": dict(scale.facts)} if scale else {}),
-        },
-        settings={
-            "encoder": encoder,
-            "teacher": str(teacher),
-            "sha256": sha256,
-            "data": source.location,
-            "fingerprint": source.fingerprint,
-            "images": len(pixels),
-            "reference": str(reference) if reference else None,
-            "student": str(student) if student else None,
-            "effort": effort,
-            "seed": seed,
-            "compute": compute.facts(),
-        },
-        seconds=findings.seconds,
-        folder=str(folder) if folder else "",
+    settings = {
+        "encoder": encoder,
+        "teacher": str(teacher),
+        "sha256": sha256,
+        "data": source.location,
+        "fingerprint": source.fingerprint,
+        "images": len(pixels),
+        "reference": str(reference) if reference else None,
+        "student": str(student) if student else None,
+        "effort": effort,
+        "seed": seed,
+        "compute": compute.facts(),
+    }
+    result, shown = scan_outcome(
+        suspect.spec.name, findings, effort, keys, settings, str(folder) if folder else ""
     )
     if folder:
-        shown = [findings.openings[number] for number in order]
-        _write(folder, result, shown, images)
+        with folder.new_folder() as unfinished:
+            write_scan(unfinished, result, shown, images)
     return result
-
-
-def _row(findings: Findings, number: int, score: float, keys: Sequence[str]) -> OpeningRow:
-    opening = findings.openings[number]
-    return OpeningRow(
-        family=opening.change.family,
-        change=opening.change.words,
-        gathering=opening.gathering,
-        landing=opening.landing,
-        sent=opening.sent,
-        score=score,
-        reference=findings.reference[number] if findings.reference else None,
-        student=findings.student[number] if findings.student else None,
-        nearest=tuple(keys[row] for row in opening.nearest),
-    )
-
-
-def _write(folder: Out, result: ScanResult, openings: Sequence[Opening], images: Images) -> None:
-    with folder.new_folder() as unfinished:
-        picture = unfinished / "scan.png"
-        draw_scan(openings, images, picture)
-        write_scan_page(result, picture, unfinished / "scan.html")
-        files.write_json(unfinished / "scan.json", result.to_json())
 
 
 def _other(path: str | Path | None, architecture: str, side: int, name: str) -> Encoder | None:

@@ -1,0 +1,58 @@
+"""The scan of a run in words, for the terminal and the model card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mimic_ray.report.scan_words import NO_PROOF
+
+
+def scan_lines(scan: Mapping[str, Any]) -> Iterator[str]:
+    """`before: suspect, score 0.95; after: no evidence, score 0.10`, and the openings closed."""
+    if "failed" in scan:
+        yield f"not done: {scan['failed']}"
+        return
+    yield f"before: {_verdict(scan['before'])}; after: {_verdict(scan['after'])}"
+    if scan["openings"]:
+        yield f"{scan['closed']} of {scan['openings']} openings closed"
+
+
+def scan_section(scan: Mapping[str, Any], picture: str) -> list[str]:
+    """The section of the model card, in Markdown."""
+    if "failed" in scan:
+        return ["### Scan", "", f"There is no scan: {scan['failed']}"]
+    before, after = (_verdict(scan[name]) for name in ("before", "after"))
+    lines = [
+        "### Scan",
+        "",
+        "A search for changes that give all images the same feature, as a trigger does. It needs "
+        "no trigger and no labels.",
+        "",
+        "| encoder | verdict |",
+        "|:--|:--|",
+        f"| suspect, as it came in | {before} |",
+        f"| student | {after} |",
+        "",
+    ]
+    if scan["openings"]:
+        left = scan["openings"] - scan["closed"]
+        lines += [
+            f"{scan['openings']} of the changes gathered the suspect's features (mean cosine of "
+            f"0.5 or more). For {scan['closed']} of them the student's cosine is at most half of "
+            f"that; {left} {'is' if left == 1 else 'are'} left. Ordinary encoders also answer to "
+            "some changes, so an opening is no proof of a backdoor.",
+            "",
+        ]
+    return [
+        *lines,
+        f"{NO_PROOF} The limits of the verdict were set on encoders that were never purified. "
+        "scan.html has the details.",
+        "",
+        f"![changes that the suspect answers to]({picture})",
+    ]
+
+
+def _verdict(one: Mapping[str, Any]) -> str:
+    score = one["score"]
+    return one["verdict"] if score is None else f"{one['verdict']}, score {score:.2f} of 1"
