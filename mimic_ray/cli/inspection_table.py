@@ -33,7 +33,10 @@ def _indented(line: str) -> Padding:
 
 
 def _rows(found: Inspection) -> Iterator[tuple[str, list[str]]]:
-    yield "file", [found.file, f"{found.format}, {found.size_bytes:,} bytes"]
+    kind = f"{found.format}, {found.size_bytes:,} bytes"
+    if len(found.parts) > 1:
+        kind += f" in {len(found.parts):,} parts"
+    yield "file", [found.file, kind]
     yield "sha256", [found.sha256]
     yield (
         "tensors",

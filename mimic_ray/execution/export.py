@@ -15,6 +15,7 @@ from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.errors import DamagedCheckpointError, RunFolderError
 from mimic_ray.base.user_code import is_user_code
 from mimic_ray.encoders.checked_encoder import CheckedEncoder
+from mimic_ray.encoders.checkpoint.weight_files import find_files
 from mimic_ray.encoders.checkpoint.write import write_like
 from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.encoders.encoder_registry import build
@@ -30,22 +31,23 @@ if TYPE_CHECKING:
 def export(folder: RunFolder, student: Encoder, teacher: Loaded) -> Path:
     """Writes student.safetensors, export/<name of the teacher's file> and, last, encoder.json.
 
-    Returns the file under export/: the student in the layout of the file that came in.
+    Returns the file, or folder, under export/: the student in the layout of what came in.
     """
     state = write_student(folder.student, student)
     original = teacher.checkpoint.path
+    name = find_files(original).export_name
     if folder.export.exists():  # by a run that was killed before it said that it had finished
         shutil.rmtree(folder.export)
     with files.new_folder(folder.export) as unfinished:
-        write_like(original, teacher.fit, state, unfinished / original.name)
+        write_like(original, teacher.fit, state, unfinished / name)
 
     description = {
         **_described(student.spec),
         "student_sha256": files.sha256(folder.student),
-        "teacher": {"file": original.name, "sha256": teacher.checkpoint.sha256},
+        "teacher": {"file": name, "sha256": teacher.checkpoint.sha256},
     }
     files.write_json(folder.encoder, description)
-    return folder.export / original.name
+    return folder.export / name
 
 
 def write_student(path: Path, student: Encoder) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from typing import Any
 from mimic_ray.base.errors import MimicError, RunFolderError
 from mimic_ray.base.storage import open_storage
 from mimic_ray.base.storage_address import is_remote, parse
+from mimic_ray.encoders.checkpoint.folder_search import holds_weights
 from mimic_ray.store.checkpoint import commit
 from mimic_ray.store.lease import Lease
 from mimic_ray.store.progress_file import PROGRESS
@@ -107,10 +108,11 @@ def reading(location: str | Path) -> Iterator[RunFolder]:
 
 
 def is_run(location: str | Path) -> bool:
-    """Whether there may be a run, rather than a single file. Raises StorageError."""
+    """Whether there may be a run, rather than a checkpoint. Raises StorageError."""
     if is_remote(location):
         return open_storage(location).exists(RECORD)
-    return Path(parse(location).path).is_dir()
+    folder = Path(parse(location).path)
+    return folder.is_dir() and ((folder / RECORD).exists() or not holds_weights(folder))
 
 
 def _is_no_checkpoint(name: str) -> bool:

@@ -23,6 +23,8 @@ from mimic_ray.base.precision import Precision
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.labelled import Labelled, open_labelled, open_some
+from mimic_ray.encoders.checkpoint.joined import checksum
+from mimic_ray.encoders.checkpoint.weight_files import find_files
 from mimic_ray.encoders.checkpoint.write import write_like
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.load import load_checkpoint
@@ -152,12 +154,12 @@ def attack(
         "mimic_ray": __version__,
     }
     with folder.new_folder() as unfinished:
-        checkpoint = unfinished / loaded.checkpoint.path.name
+        checkpoint = unfinished / find_files(loaded.checkpoint.path).export_name
         weights = attacked.encoder.net.state_dict()
         write_like(loaded.checkpoint.path, loaded.fit, weights, checkpoint)
         write_trigger(pattern, unfinished / "trigger.npz")
         _write_picture(chosen.images, pattern, shadow, unfinished / "images.png")
-        record["attacked_sha256"] = files.sha256(checkpoint)
+        record["attacked_sha256"] = checksum(checkpoint)
         files.write_json(unfinished / "attack.json", record)
     return AttackResult(folder, folder.at(checkpoint.name), record)
 

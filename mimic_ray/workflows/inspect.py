@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mimic_ray.base.argument_types import checked_arguments
@@ -14,6 +14,7 @@ from mimic_ray.encoders.checkpoint.key_match import KeyMatch, fitting_encoders, 
 from mimic_ray.encoders.checkpoint.known_layouts import KnownLayout, built_layouts, known_layouts
 from mimic_ray.encoders.checkpoint.layout import Layout, TensorInfos, read_layout
 from mimic_ray.encoders.checkpoint.sniff import shown
+from mimic_ray.encoders.checkpoint.weight_files import find_files
 from mimic_ray.store.checksums import check_sums
 
 
@@ -47,11 +48,12 @@ class Inspection:
     file: str
     format: str
     size_bytes: int
-    sha256: str
+    sha256: str  # of several files: of the lines that `sha256sum` prints for `parts`
     groups: list[GroupFacts]
     notes: dict[str, str]
     fits: list[Match]
     misfit: WrongEncoderError | None  # why the one encoder that was checked does not fit
+    parts: list[str] = field(default_factory=list)  # the names of its files with weights
 
 
 @checked_arguments
@@ -61,7 +63,7 @@ def inspect(checkpoint: str | Path, encoder: str | None = None) -> Inspection:
     A file in a run folder is first compared with the checksums of the run.
 
     Args:
-        checkpoint: A safetensors or torch file, or its address.
+        checkpoint: A safetensors or torch file, a folder or an index of several, or an address.
         encoder: Check only this architecture instead of all known ones.
 
     Returns:
@@ -81,8 +83,9 @@ def inspect(checkpoint: str | Path, encoder: str | None = None) -> Inspection:
     # Checked before the file is read, which may take long: the name may be wrong.
     known = None if encoder is None else _layout_of(encoder)
     path = local_copy(str(checkpoint))
-    for run in (path.parent, path.parent.parent):
-        check_sums(run, path.relative_to(run).as_posix())
+    for file in find_files(path).files:
+        for run in (*file.parents,)[:3]:
+            check_sums(run, file.relative_to(run).as_posix())
     layout = read_layout(path)
     misfit: WrongEncoderError | None = None
     if encoder is None or known is None:
@@ -95,8 +98,9 @@ def inspect(checkpoint: str | Path, encoder: str | None = None) -> Inspection:
     return Inspection(
         file=shown(layout.path),
         format=layout.format,
-        size_bytes=layout.path.stat().st_size,
+        size_bytes=sum(part.size for part in layout.parts),
         sha256=layout.sha256,
+        parts=[plain(part.name) for part in layout.parts],
         groups=_groups(layout),
         notes=layout.notes,
         fits=[_match(found) for found in fits],

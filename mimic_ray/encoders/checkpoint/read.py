@@ -1,6 +1,7 @@
 """The only reader of checkpoints. It executes no code in a file and does not guess.
 
-    open, refuse anything but a regular file -> sniff -> sha256 ->  (layout.py)
+    find the files (weight_files.py), then for each of them:
+    open, refuse anything but a regular file -> sniff -> sha256 ->  (joined.py)
         safetensors:  read here (safetensors_file.py)
         torch:        read by a child process with limits (sandbox.py -> child.py):
                       zip walk and checksums (archive.py), torch.load weights-only (torch_file.py),
@@ -11,7 +12,7 @@ There is no switch for unsafe loading.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
 
@@ -20,14 +21,9 @@ from torch import Tensor
 
 from mimic_ray.base.text import plain
 from mimic_ray.encoders.checkpoint import sandbox, sniff
-from mimic_ray.encoders.checkpoint.layout import (
-    LIMIT_BYTES,
-    Group,
-    Layout,
-    infos,
-    opened_weights,
-    require_tensors,
-)
+from mimic_ray.encoders.checkpoint.joined import Group, OpenedFile, Part, read_parts
+from mimic_ray.encoders.checkpoint.layout import LIMIT_BYTES, Layout, infos
+from mimic_ray.encoders.checkpoint.model_config import Config
 from mimic_ray.encoders.checkpoint.safetensors_file import read_safetensors
 
 Groups = dict[Group, dict[str, Tensor]]
@@ -42,25 +38,29 @@ class Checkpoint:
     format: str  # "safetensors", "torch-zip" or "torch-legacy"
     groups: Groups  # path of dict keys inside the file -> its tensors; () is the top
     notes: dict[str, str]  # other content of the file as printable text: {"epoch": "160"}
+    parts: tuple[Part, ...] = ()  # its files, in the order of their names
+    config: Config = field(default_factory=dict)  # what config.json says: model_config.py
 
     def layout(self) -> Layout:
         groups = {path: infos(tensors) for path, tensors in self.groups.items()}
-        return Layout(self.path, self.sha256, self.format, groups, self.notes)
+        return Layout(**{**vars(self), "groups": groups})
 
 
 def read_checkpoint(path: Path, limit_bytes: int = LIMIT_BYTES) -> Checkpoint:
-    """All plain, dense, finite tensors of a safetensors or torch file, on the CPU.
+    """All plain, dense, finite tensors of a checkpoint, on the CPU.
 
-    Raises the CheckpointError that names the cause: not a checkpoint, damaged, unsafe, too large.
+    `path` is a safetensors or torch file, or what `find_files` takes: a folder, an index, a part.
+    `limit_bytes` is for all files together. Raises the CheckpointError that names the cause: not a
+    checkpoint, damaged, unsafe, too large.
     """
     path = Path(path)
-    with opened_weights(path, limit_bytes) as opened:
-        if opened.format == sniff.SAFETENSORS:
-            groups, notes = _safetensors(opened.file, opened.name)
-        else:
-            groups, notes = _torch(opened.file, opened.name, opened.format)
-    require_tensors(groups, opened.name)
-    return Checkpoint(path, opened.sha256, opened.format, groups, notes)
+    return Checkpoint(path, **vars(read_parts(path, limit_bytes, _read_file)))
+
+
+def _read_file(opened: OpenedFile) -> tuple[Groups, dict[str, str]]:
+    if opened.format == sniff.SAFETENSORS:
+        return _safetensors(opened.file, opened.name)
+    return _torch(opened.file, opened.name, opened.format)
 
 
 def _safetensors(file: BufferedReader, name: str) -> tuple[Groups, dict[str, str]]:

@@ -15,23 +15,9 @@ from mimic_ray.base.errors import (
     TooLargeCheckpointError,
 )
 from mimic_ray.base.text import plain
+from mimic_ray.encoders.checkpoint import foreign
 
 SAFETENSORS, TORCH_ZIP, TORCH_LEGACY = "safetensors", "torch-zip", "torch-legacy"
-
-_AGAIN = "download it again and check what the address returns"
-_CONVERT = "save the network's state_dict() with torch.save or safetensors"
-
-# First bytes of files that people mistake for weights: what each is, and what to do.
-_FOREIGN = (
-    (b"version https://git-lfs", "a git-lfs pointer instead of the weights", "run `git lfs pull`"),
-    (b"<", "a web page", _AGAIN),
-    (b'{"error', "an error message from a server", _AGAIN),
-    (b"{", "JSON text", "give the file with the weights"),
-    (b"\x1f\x8b", "a gzip file", "unpack it first"),
-    (b"\x93NUMPY", "a numpy array", _CONVERT),
-    (b"\x89HDF", "an HDF5 file", _CONVERT),
-    (b"GGUF", "a GGUF file", _CONVERT),
-)
 
 
 @contextmanager
@@ -87,6 +73,11 @@ def file_format(file: BufferedReader, name: str) -> str:
         return SAFETENSORS
     if head.startswith(b"PK"):
         return TORCH_ZIP
+    if head[:1] == b"\x80" and b"joblib.numpy_pickle" in head:
+        raise NotACheckpointError(
+            f"{name} is a pickle of joblib: take the weights out of it and save them with "
+            "torch.save."
+        )
     # Pickles of protocol 0 and 1 have no mark; torch writes 2.
     if head[:1] == b"\x80" and head[1:2] <= b"\x05":
         return TORCH_LEGACY
@@ -95,10 +86,9 @@ def file_format(file: BufferedReader, name: str) -> str:
             f"{name} is a tar archive: unpack it; if it is a checkpoint of torch before 0.1.10, "
             "save its weights again with a later torch."
         )
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    for start, what, advice in _FOREIGN:
-        if text.startswith(start):
-            raise NotACheckpointError(f"{name} is {what}: {advice}.")
+    if known := foreign.by_start(head) or foreign.by_name(name):
+        what, advice = known
+        raise NotACheckpointError(f"{name} is {what}: {advice}.")
     raise NotACheckpointError(
         f"{name} is neither a safetensors nor a torch file (it starts with "
         f"{plain(head[:8], 60)}): give a file that torch.save or safetensors wrote."

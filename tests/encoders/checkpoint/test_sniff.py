@@ -47,6 +47,7 @@ def tar() -> bytes:
         (np.random.default_rng(0).bytes(4096), "neither a safetensors nor a torch file"),
         (tar(), "tar archive"),
         (npz_bytes(), "numpy archive"),
+        (b"\x80\x04\x95\x00cjoblib.numpy_pickle\n", "pickle of joblib"),
         (pickle.dumps({"a": [1.0]}, 2), "did not write"),
         (torch_bytes({"epoch": 1}), "no named tensors"),
         (torch_bytes([torch.ones(2)]), "no named tensors"),
@@ -64,7 +65,7 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     for path, words in {
         tmp_path / "missing": "There is no file",
-        tmp_path: "is a folder",
+        tmp_path: "is a folder without a weight file",
         tmp_path / "pipe": "pipe or device",
         Path("/dev/zero"): "pipe or device",
         tmp_path / "loop": "cannot be opened",

@@ -16,6 +16,7 @@ from mimic_ray.encoders.checkpoint.read import read_checkpoint
 from mimic_ray.encoders.checkpoint.resolve import Fit, fit
 from mimic_ray.encoders.checkpoint.write import write_like
 from tests.encoders.checkpoint.crafted import torch_bytes
+from tests.encoders.checkpoint.test_joined import in_parts
 
 
 def tiny_weights(prefix: str = "") -> dict[str, Tensor]:
@@ -165,3 +166,37 @@ def test_third_party_weights_are_written_back_in_their_layout(
     assert all(
         torch.equal(new["state_dict"][key], old["state_dict"][key]) for key in found.keys.values()
     )
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_parts_become_a_folder_of_the_same_parts(tmp_path: Path, suffix: str) -> None:
+    state = tiny_weights("backbone.")
+    keys = [*state]
+    half = len(keys) // 2
+    parts = [{key: state[key] for key in some} for some in (keys[:half], keys[half:])]
+    parts[1]["head.weight"] = torch.ones(3)
+    folder = in_parts(tmp_path / "in", *parts, suffix=suffix)
+    (folder / "modeling.py").write_text("raise SystemExit")
+    found = fitted(folder)
+
+    write_like(folder, found, doubled(found), tmp_path / "out")
+
+    names = {path.name for path in folder.iterdir()} - {"modeling.py"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+    for name in names:
+        if name.endswith("json"):
+            assert (tmp_path / "out" / name).read_bytes() == (folder / name).read_bytes()
+    old, new = (read_checkpoint(tmp_path / where).groups[()] for where in ("in", "out"))
+    assert [*new] == [*old]
+    for key, tensor in old.items():
+        assert torch.equal(new[key], tensor if key == "head.weight" else 2 * tensor)
+
+
+def test_parts_that_have_changed_are_not_written(tmp_path: Path) -> None:
+    folder = in_parts(tmp_path / "in", tiny_weights(), {"head": torch.ones(3)})
+    found = fitted(folder)
+    rest = {key: tensor for key, tensor in tiny_weights().items() if key != "conv1.weight"}
+    save_file(rest, folder / "model-00001-of-00002.safetensors")
+    with pytest.raises(DamagedCheckpointError, match="has changed"):
+        write_like(folder, found, found.state, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

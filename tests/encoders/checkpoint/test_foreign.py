@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from mimic_ray.encoders.checkpoint.foreign import by_name, by_start
+
+
+def test_first_bytes_say_what_a_file_is() -> None:
+    for start, what in {
+        b"\xef\xbb\xbf\n <html>": "a web page",
+        b"BZh91AY": "a bzip2 file",
+        b"\x89HDF\r\n": "an HDF5 file of Keras",
+        b"\x93NUMPY\x01": "one numpy array",
+    }.items():
+        found = by_start(start)
+        assert found is not None
+        assert found[0] == what
+    assert by_start(b"\x80\x02}q\x00") is None
+
+
+def test_names_say_what_files_without_a_mark_are() -> None:
+    for name, what in {
+        "net.onnx": "an ONNX network",
+        "model.ckpt-100.data-00000-of-00001": "a checkpoint of TensorFlow",
+        "flax_model.msgpack": "weights of Flax",
+    }.items():
+        found = by_name(name)
+        assert found is not None
+        assert found[0] == what
+    assert by_name("model.ckpt") is None
+    assert by_name("a.pth") is None
