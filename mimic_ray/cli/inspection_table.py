@@ -35,7 +35,7 @@ def _indented(line: str) -> Padding:
 def _rows(found: Inspection) -> Iterator[tuple[str, list[str]]]:
     kind = f"{found.format}, {found.size_bytes:,} bytes"
     if len(found.parts) > 1:
-        kind += f" in {len(found.parts):,} parts"
+        kind += f", sharded in {len(found.parts):,} files"
     yield "file", [found.file, kind]
     yield "sha256", [found.sha256]
     yield (

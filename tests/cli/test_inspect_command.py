@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from mimic_ray.cli.app import main
 from mimic_ray.encoders import encoder_registry
+from tests.encoders.checkpoint.test_joined import in_parts
 
 
 @pytest.fixture
@@ -55,6 +56,31 @@ def test_json_has_the_same_facts_as_the_table(
         value.numel() for value in encoder_registry.build("tiny_resnet").net.state_dict().values()
     )
     assert found["groups"][0]["numbers"] == numbers + 320
+
+
+@pytest.mark.parametrize("name", ["", "model.safetensors.index.json"])
+def test_a_folder_of_several_files_is_one_checkpoint(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = encoder_registry.build("tiny_resnet").net.state_dict()
+    parts = [{key: state[key]} for key in state]
+    folder = in_parts(tmp_path / "hub", *parts)
+    assert run("inspect", folder / name) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "bytes, sharded in 43 files" in text
+    assert "config.json: vit, width 2" in text
+    assert "fits tiny_resnet" in text
+
+
+def test_a_file_of_a_finished_run_is_compared_with_its_checksums_also_in_a_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = in_parts(tmp_path / "export" / "hub", {"w": torch.ones(3)})
+    (tmp_path / "SHA256SUMS").write_text(
+        f"{'0' * 64}  export/hub/model-00001-of-00001.safetensors\n"
+    )
+    assert run("inspect", folder) == 1
+    assert "not the one in SHA256SUMS" in " ".join(capsys.readouterr().err.split())
 
 
 def test_an_encoder_that_does_not_fit_is_one_sentence(

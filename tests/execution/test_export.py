@@ -21,6 +21,7 @@ def encoder():
     Path(__file__).with_name("was_run").touch()
     return tiny_resnet()
 """
+from tests.encoders.checkpoint.test_joined import in_parts
 
 
 @pytest.fixture
@@ -88,6 +89,16 @@ def test_the_users_file_keeps_its_layout_and_gets_the_students_weights(
     for key, value in {**wrapped, **own}.items():
         assert torch.equal(content["state_dict"][key], value)
         assert content["state_dict"][key].dtype == value.dtype
+
+
+def test_a_folder_comes_back_as_a_folder(folder, student, tmp_path, wrapped):
+    parts = in_parts(tmp_path / "hub", {key: wrapped[key] for key in wrapped})
+    written = export(folder, student, load_checkpoint(parts, "tiny_resnet"))
+    assert written == folder.export / "hub"
+    again = load_checkpoint(written, "tiny_resnet").fit.state
+    for key, value in student.net.state_dict().items():
+        assert torch.equal(again[key], value)
+    assert json.loads(folder.encoder.read_text())["teacher"]["file"] == "hub"
 
 
 def test_encoder_json_says_what_the_weights_are(folder, student, teacher):

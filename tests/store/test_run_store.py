@@ -38,6 +38,16 @@ def test_a_run_is_found_by_others(run, location, record):
     assert read_record(another(location).folder.record).error == "The disk is full."
 
 
+def test_a_folder_of_weights_is_no_run(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / "model.safetensors").write_bytes(b"x")
+    assert is_run(tmp_path / "empty")
+    assert not is_run(tmp_path / "hub")
+    (tmp_path / "hub" / "run.json").write_text("{}")
+    assert is_run(tmp_path / "hub")
+
+
 def test_a_location_with_a_run_is_refused_with_a_summary(run, location):
     with pytest.raises(
         RunFolderError, match=r"another run \(running, tiny_resnet.*resume=True.*out="

@@ -173,7 +173,7 @@ def _names(folder: Path, *, folders: bool = False) -> list[str]:
             found = sorted(
                 entry.name
                 for entry in islice(entries, ENTRY_LIMIT)
-                if entry.is_dir() == folders and (folders or entry.is_file())
+                if (Path.is_dir if folders else Path.is_file)(Path(entry.path))
             )
     except OSError as error:
         raise NotACheckpointError(f"{plain(folder)} cannot be read: {error.strerror}.") from error
@@ -195,7 +195,9 @@ def _nothing(folder: Path) -> NotACheckpointError:
             what, advice = known
             return NotACheckpointError(f"{plain(folder)} holds {what} ({plain(name)}): {advice}.")
     if not names and not below:
-        return NotACheckpointError(f"{plain(folder)} is an empty folder: give the weight file.")
+        return NotACheckpointError(
+            f"{plain(folder)} is a folder without files: give the weight file."
+        )
     there = [count(len(names), "other file")] if names else []
     there += [count(len(below), "folder")] if below else []
     such = ", ".join(plain(name, 60) for name in [*names, *below][:3])

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from mimic_ray.base.text import plain
 from mimic_ray.encoders.checkpoint import sandbox, sniff
-from mimic_ray.encoders.checkpoint.joined import Group, OpenedFile, Part, read_parts
+from mimic_ray.encoders.checkpoint.joined import Group as Group
+from mimic_ray.encoders.checkpoint.joined import OpenedFile, Part, read_parts
 from mimic_ray.encoders.checkpoint.model_config import Config
 
 if TYPE_CHECKING:

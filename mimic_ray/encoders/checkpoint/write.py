@@ -32,7 +32,8 @@ def write_like(original: Path, fit: Fit, state: Mapping[str, Tensor], destinatio
 
     A checkpoint of several files becomes a folder of files with the same names, with the JSON and
     text files beside them, so that the library that wrote it loads it. `original` is read again, as
-    safely as the first time; `destination` has either the old content or the complete new one. Raises a CheckpointError if `original` has changed.
+    safely as the first time; `destination` has either the old content or the complete new one.
+    Raises a CheckpointError if `original` has changed.
     """
     found = find_files(original)
     new = savable({fit.keys[key]: tensor for key, tensor in state.items() if key in fit.keys})

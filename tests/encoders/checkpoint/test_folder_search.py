@@ -58,7 +58,7 @@ def test_parts_without_an_index_are_one_checkpoint(tmp_path: Path) -> None:
     [
         (["a.pth", "b.pt"], r"holds 2 checkpoints: a\.pth, b\.pt\. Give one"),
         (["x/a.pth", "y/b.pth"], r"holds 2 checkpoints: x/, y/\. Give one"),
-        ([], "is an empty folder"),
+        ([], "is a folder without files"),
         (["a.jpg", "b.jpg", "sub/c.jpg"], "only 2 other files and 1 folder, such as a.jpg"),
         (["optimizer.bin"], "only 1 other file, such as optimizer.bin"),
         (["saved_model.pb", "variables/v.index"], "SavedModel of TensorFlow"),

@@ -65,7 +65,7 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     for path, words in {
         tmp_path / "missing": "There is no file",
-        tmp_path: "is a folder without a weight file",
+        tmp_path: "is a folder without files",
         tmp_path / "pipe": "pipe or device",
         Path("/dev/zero"): "pipe or device",
         tmp_path / "loop": "cannot be opened",
