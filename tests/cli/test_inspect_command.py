@@ -67,7 +67,7 @@ def test_a_folder_of_several_files_is_one_checkpoint(
     folder = in_parts(tmp_path / "hub", *parts)
     assert run("inspect", folder / name) == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "bytes, sharded in 43 files" in text
+    assert "bytes, sharded in 42 files" in text
     assert "config.json: vit, width 2" in text
     assert "fits tiny_resnet" in text
 

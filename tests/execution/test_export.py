@@ -12,6 +12,7 @@ from mimic_ray.base.errors import DamagedCheckpointError, DataError, RunFolderEr
 from mimic_ray.encoders.encoder_registry import build
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.execution.export import export, load_encoder, read_encoder
+from tests.encoders.checkpoint.test_joined import in_parts
 
 USER_CODE = """
 from pathlib import Path
@@ -21,7 +22,6 @@ def encoder():
     Path(__file__).with_name("was_run").touch()
     return tiny_resnet()
 """
-from tests.encoders.checkpoint.test_joined import in_parts
 
 
 @pytest.fixture
