@@ -26,7 +26,7 @@ SECOND = {"b.weight": torch.full((4,), 7.0).half()}
 
 def in_parts(folder: Path, *parts: dict[str, torch.Tensor], suffix: str = "safetensors") -> Path:
     """A folder as transformers writes it: parts, their index and config.json."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     stem = "model" if suffix == "safetensors" else "pytorch_model"
     table = {}
     for number, part in enumerate(parts, 1):
