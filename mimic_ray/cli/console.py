@@ -8,6 +8,7 @@ stdout: {"error": {"kind", "message", "exit_code"}}.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shlex
 import sys
@@ -54,6 +55,13 @@ def note(text: str) -> None:
     """Prints a line to stderr unless `--quiet` is set."""
     if not mode.quiet:
         err.print(text, markup=False, soft_wrap=True)
+
+
+class _Notes(logging.Handler):
+    """What the library logs for its user: how images are read, and which are left out."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        note(f"note: {record.getMessage()}")
 
 
 def is_interactive() -> bool:
@@ -126,6 +134,8 @@ def reported_errors(arguments: Sequence[str]) -> Iterator[None]:
     # Set before the command line is parsed, because parsing may fail. Arguments after "--" belong
     # to the command that `submit` sends.
     mode.json = "--json" in takewhile(lambda word: word != "--", arguments)
+    logger = logging.getLogger("mimic_ray")
+    logger.handlers, logger.propagate = [_Notes()], False
     try:
         with quiet_exit():
             yield

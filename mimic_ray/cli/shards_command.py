@@ -48,7 +48,8 @@ def build(
         )
     facts = built.facts
     if json:
-        console.print_json({"folder": built.folder, "broken": built.broken, **asdict(facts)})
+        rest = {key: value for key, value in asdict(built).items() if key != "facts"}
+        console.print_json({**rest, **asdict(facts)})
         return
     for key, reason in built.broken:
         console.note(f"left out: {plain(key)} ({reason})")

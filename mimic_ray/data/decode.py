@@ -16,22 +16,15 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from mimic_ray.base.errors import BrokenImageError
 from mimic_ray.base.text import plain
+from mimic_ray.data.names import IMAGE_FORMATS, START_BYTES, image_format
 
 Pixels8 = NDArray[np.uint8]
 
 # Part of the identity of cached pixels, because other versions may differ in the last bit.
-DECODER = f"decode 1, simplejpeg {simplejpeg.__version__}, pillow {PIL.__version__}"
+DECODER = f"decode 2, simplejpeg {simplejpeg.__version__}, pillow {PIL.__version__}"
 
 # By default Pillow also tries EPS, which starts Ghostscript.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-_STARTS = {
-    b"\xff\xd8": "jpg",
-    b"\x89PNG": "png",
-    b"GIF8": "gif",
-    b"BM": "bmp",
-    b"II": "tif",
-    b"MM": "tif",
-}
+_FORMATS = tuple(sorted(set(IMAGE_FORMATS.values())))
 _BACKGROUND = (255, 255, 255, 255)
 # EXIF orientation -> (quarter turns to the left, then mirrored left to right).
 _UPRIGHT = {
@@ -69,10 +62,13 @@ def decode(content: bytes, pixel_limit: int = 50_000_000) -> Pixels8:
 
 
 def format_of(content: bytes) -> str:
-    """The suffix of an image's format: "jpg", "png", "webp", "gif", "bmp" or "tif"."""
-    if content[8:12] == b"WEBP":
-        return "webp"
-    return next(suffix for start, suffix in _STARTS.items() if content.startswith(start))
+    """The suffix of the format of an image that decodes: "jpg", "png", "webp", ..."""
+    loose = {b"II": "tif", b"MM": "tif", b"BM": "bmp", b"P": "ppm"}
+    return (
+        image_format(content[:START_BYTES])
+        or ("avif" if content[4:8] == b"ftyp" else "")
+        or next((suffix for start, suffix in loose.items() if content.startswith(start)), "jpg")
+    )
 
 
 def _decode_jpeg(content: bytes, pixel_limit: int) -> Pixels8:
@@ -113,8 +109,9 @@ def _turned(pixels: Pixels8, orientation: int) -> Pixels8:
 
 def _rgb(image: Image.Image) -> Pixels8:
     """The pixels of an image that Pillow opened, [H, W, 3]."""
-    if image.mode.startswith("I;16"):
-        # Pillow's own conversion clips everything above 255 to white.
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
+        # Pillow scales a PGM of more than 8 bits to 16, and its own conversion clips everything
+        # above 255 to white.
         grey = (np.asarray(image).astype(np.uint32) + 128) // 257
         return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
     if image.mode in ("I", "F"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,6 +48,16 @@ def file_digests(root: Path, paths: Mapping[str, Path]) -> dict[str, str]:
     if found != known:
         remember(memory, json.dumps(found).encode())
     return {key: sha256 for key, (_, sha256) in found.items()}
+
+
+def cached_digests(identity: str, make: Callable[[], list[str]]) -> list[str]:
+    """The digests that `make` returns, cached under `identity`."""
+    memory = cache_dir() / "digests" / f"{identity}.json"
+    with suppress(OSError, ValueError):
+        return [str(digest) for digest in json.loads(memory.read_text())]
+    digests = make()
+    remember(memory, json.dumps(digests).encode())
+    return digests
 
 
 def remember(path: Path, content: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,8 +38,10 @@ def is_gzip(path: Path) -> bool:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def unpacked(path: Path) -> Path:
+def unpacked(path: Path, unpack: Callable[[Path, Path], None] | None = None) -> Path:
     """The plain tar of a gzip file, unpacked to the cache folder on first use.
+
+    `unpack` writes the unpacked form of another kind of file to its second argument.
 
     Call `tars_in_use()` first, and keep the descriptor open while the tar is used. Raises DataError
     for a file that is damaged or exceeds `limit_bytes`; DiskFullError.
@@ -54,7 +57,7 @@ def unpacked(path: Path) -> Path:
             plain_tar.parent.mkdir(parents=True, exist_ok=True)
             temporary = plain_tar.with_suffix(f".tmp-{os.getpid()}")
             try:
-                _unpack(path, temporary)
+                (unpack or _unpack)(path, temporary)
                 temporary.replace(plain_tar)
             finally:
                 temporary.unlink(missing_ok=True)

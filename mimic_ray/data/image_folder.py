@@ -1,97 +1,79 @@
-"""A folder of image files, searched recursively."""
+"""A folder of image files, with the files below it."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
 from mimic_ray.base.errors import BrokenImageError, DataError
-from mimic_ray.base.text import count, plain
+from mimic_ray.data.class_folders import require_one_split
 from mimic_ray.data.fingerprint import file_digests, set_fingerprint
-from mimic_ray.data.names import (
-    IMAGE_LIMIT_BYTES,
-    IMAGE_SUFFIXES,
-    OVER_LIMIT,
-    as_key,
-    is_hidden,
-    suffix_of,
-)
+from mimic_ray.data.folder_survey import Survey
+from mimic_ray.data.labels_beside import Labels, labels_of
+from mimic_ray.data.names import IMAGE_LIMIT_BYTES, OVER_LIMIT, as_key
 
 
 class ImageFolder:
-    """The images below `root`, sorted by their relative names, which are the keys.
+    """The images of a survey, sorted by their relative names, which are the keys.
 
-    If all images are in sub-folders, and there are several, these are the classes. Hidden files and
-    folders are skipped, and links to folders are not followed. Raises DataError without images.
+    Raises DataError for images of several splits.
     """
 
     remote = False
 
-    def __init__(self, root: Path) -> None:
-        self.location = str(root)
-        self._root = root
-        found = {as_key(name): root / name for name in sorted(_image_names(root))}
-        if not found:
-            raise DataError(f"{root} contains no images and no .tar shards{_what_else(root)}.")
-        self.keys = list(found)
-        self._paths = list(found.values())
+    def __init__(self, location: str, found: Survey) -> None:
+        self.location = location
+        self._root, self._names, self._others = found.root, found.images, found.others
+        self.left_out = found.beside_images()
+        self.notes: list[str] = []
+        self.keys = [as_key(name) for name in found.images]
+        require_one_split(str(found.root), self.keys)
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def read(self, index: int) -> bytes:
-        try:
-            with self._paths[index].open("rb") as file:
-                content = file.read(IMAGE_LIMIT_BYTES + 1)
-        except OSError as error:
-            raise BrokenImageError(f"cannot be read: {error.strerror or error}") from error
-        if len(content) > IMAGE_LIMIT_BYTES:
-            raise BrokenImageError(OVER_LIMIT)
-        return content
+        return read_image(self._root / self._names[index])
 
     @cached_property
     def fingerprint(self) -> str:
-        paths = dict(zip(self.keys, self._paths, strict=True))
+        paths = {key: self._root / name for key, name in zip(self.keys, self._names, strict=True)}
         return set_fingerprint(file_digests(self._root, paths).items())
 
-    @cached_property
-    def classes(self) -> list[str] | None:
-        folders = {key.partition("/")[0] for key in self.keys if "/" in key}
-        everywhere = all("/" in key for key in self.keys)
-        return sorted(folders) if everywhere and len(folders) > 1 else None
-
-    @cached_property
+    @property
     def labels(self) -> list[int] | None:
-        if self.classes is None:
-            return None
-        number = {name: label for label, name in enumerate(self.classes)}
-        return [number[key.partition("/")[0]] for key in self.keys]
+        """As `labels_of` finds them."""
+        return self._labels[0]
+
+    @property
+    def classes(self) -> list[str] | None:
+        return self._labels[1]
+
+    @cached_property
+    def _labels(self) -> Labels:
+        labels, classes = labels_of(
+            self._names, set(self._others), lambda name, most: _small(self._root / name, most)
+        )
+        return labels, classes and list(map(as_key, classes))
 
 
-def _image_names(root: Path) -> Iterator[str]:
-    """Relative names of the image files, with "/" between folders."""
-    for name in _file_names(root):
-        if suffix_of(name) in IMAGE_SUFFIXES:
-            yield name
+def read_image(path: Path) -> bytes:
+    """The content of an image file. Raises BrokenImageError."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(IMAGE_LIMIT_BYTES + 1)
+    except OSError as error:
+        raise BrokenImageError(f"cannot be read: {error.strerror or error}") from error
+    if len(content) > IMAGE_LIMIT_BYTES:
+        raise BrokenImageError(OVER_LIMIT)
+    return content
 
 
-def _file_names(root: Path) -> Iterator[str]:
-    def fail(error: OSError) -> None:
-        raise DataError(f"{error.filename} cannot be read: {error.strerror}.") from error
-
-    for folder, subfolders, names in os.walk(root, onerror=fail):
-        subfolders[:] = [name for name in subfolders if not is_hidden(name)]
-        inside = Path(folder).relative_to(root)
-        for name in names:
-            # Reading a pipe or a device would block.
-            if not is_hidden(name) and Path(folder, name).is_file():
-                yield (inside / name).as_posix()
-
-
-def _what_else(root: Path) -> str:
-    others = sorted(_file_names(root))
-    if not others:
-        return ": it is empty"
-    return f": only {count(len(others), 'other file')}, such as {plain(others[0])}"
+def _small(path: Path, most: int) -> bytes:
+    """The content of a file of at most `most` bytes, else nothing."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    return content if len(content) <= most else b""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 
 from mimic_ray.base.errors import BrokenImageError
 from mimic_ray.data.image_source import ImageSource, read_many
@@ -19,15 +20,22 @@ class ImageSubset:
     def __init__(self, source: ImageSource, chosen: Sequence[int]) -> None:
         self._source, self._chosen = source, chosen
         self.keys = [source.keys[index] for index in chosen]
-        labels = source.labels
-        self.labels = None if labels is None else [labels[index] for index in chosen]
-        self.classes = source.classes
         self.location, self.remote = source.location, source.remote
+        self.left_out, self.notes = source.left_out, source.notes
         positions = hashlib.sha256(repr(list(chosen)).encode()).hexdigest()[:8]
         self.fingerprint = f"{source.fingerprint} ({len(chosen)} of {len(source)}: {positions})"
 
     def __len__(self) -> int:
         return len(self._chosen)
+
+    @cached_property
+    def labels(self) -> list[int] | None:
+        labels = self._source.labels
+        return None if labels is None else [labels[index] for index in self._chosen]
+
+    @property
+    def classes(self) -> list[str] | None:
+        return self._source.classes
 
     def read(self, index: int) -> bytes:
         return self._source.read(self._chosen[index])

@@ -12,7 +12,7 @@ from torch import Tensor
 from mimic_ray.base.errors import DataError, UnknownNameError
 from mimic_ray.base.text import near_names, plain
 from mimic_ray.data.cache import Pixels, open_pixels
-from mimic_ray.data.image_source import ImageSource, open_images
+from mimic_ray.data.image_source import ImageSource, open_announced
 from mimic_ray.data.image_subset import ImageSubset
 
 
@@ -60,9 +60,9 @@ def open_labelled(
     source = open_some(location, limit)
     if source.labels is None:
         raise DataError(
-            f"{source.location} has no labels{_lone_labels(source.location)}: give a folder that "
-            "has a sub-folder for each class and all images in these (cat/1.jpg, dog/2.jpg), .tar "
-            "shards with a .cls member for each image, or an npz file with y."
+            f"{source.location} has no labels: give a folder that has a sub-folder for each "
+            "class and all images in these (cat/1.jpg, dog/2.jpg), images with a .cls, .json or "
+            ".txt of the same name, as files or in .tar shards, or an npz file with y."
         )
     # Without broken images, because a replacement would count another image twice.
     pixels = open_pixels(source, side, progress=progress).without_broken(progress)
@@ -71,21 +71,12 @@ def open_labelled(
     return Labelled(source.location, source.fingerprint, keys, pixels, labels, source.classes)
 
 
-def _lone_labels(location: str) -> str:
-    """Names a .cls file beside the images of a folder, which its owner takes for a label."""
-    folder = Path(location)
-    found = next(folder.rglob("*.cls"), None) if folder.is_dir() else None
-    if found is None:
-        return ""
-    return f" ({plain(found.name)} is not read: .cls counts in .tar shards only)"
-
-
 def open_some(location: str | Path, limit: int | None) -> ImageSource:
     """All images at `location`, or `limit` of them, evenly spaced.
 
     They are evenly spaced because the first images of a sorted folder belong to one class.
     """
-    source = open_images(location)
+    source = open_announced(location)
     if limit is None or limit >= len(source):
         return source
     return ImageSubset(source, [number * len(source) // limit for number in range(limit)])

@@ -11,7 +11,7 @@ from mimic_ray.base.errors import BrokenImageError, DataError
 from mimic_ray.base.locks import release
 from mimic_ray.data.fingerprint import file_identity, path_id
 from mimic_ray.data.gzip_tar import is_gzip, tars_in_use, unpacked
-from mimic_ray.data.manifest import Entry
+from mimic_ray.data.manifest import Entry, Index
 from mimic_ray.data.names import IMAGE_LIMIT_BYTES, OVER_LIMIT, as_key
 from mimic_ray.data.shard_index import INDEX_VERSION, cached_index, index_tar
 
@@ -62,7 +62,7 @@ class LocalShards:
         except OSError as error:
             raise _unreadable(path, error) from error
 
-    def index(self, name: str) -> list[Entry]:
+    def index(self, name: str) -> Index:
         path, shard = self._folder / name, as_key(name)
         try:
             identity = path_id(path, f"{file_identity(path)} {INDEX_VERSION}")
@@ -77,10 +77,14 @@ class LocalShards:
         """The tar itself, or its unpacked form, which stays while this object exists."""
         if not is_gzip(path):
             return path
+        self._keep_unpacked()
+        return unpacked(path)
+
+    def _keep_unpacked(self) -> None:
+        """Keeps files that are unpacked from now on, as long as this object exists."""
         if self._eviction_lock < 0:
             self._eviction_lock = tars_in_use()
             weakref.finalize(self, release, self._eviction_lock)
-        return unpacked(path)
 
     def _read(self, entry: Entry) -> bytes | BrokenImageError:
         if entry.size > IMAGE_LIMIT_BYTES:

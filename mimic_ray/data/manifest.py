@@ -18,10 +18,12 @@ from pyarrow import parquet
 from mimic_ray.base.errors import DataError
 from mimic_ray.base.text import plain
 from mimic_ray.data.fingerprint import set_fingerprint
+from mimic_ray.data.left_out import LeftOut, Omissions
 
 MANIFEST = "manifest.parquet"
 SET = "set.json"
 CLASSES = "classes.json"
+_LEFT_OUT = b"left_out"
 
 _SCHEMA = pa.schema(
     [
@@ -36,6 +38,7 @@ _SCHEMA = pa.schema(
         pa.field("label", pa.int64()),
         pa.field("source_key", pa.string()),
         pa.field("source_sha256", pa.string()),
+        pa.field("class_name", pa.string()),
     ]
 )
 
@@ -57,6 +60,14 @@ class Entry(NamedTuple):
     label: int | None = None
     source_key: str | None = None
     source_sha256: str | None = None
+    class_name: str | None = None  # where a label is a name and not a number
+
+
+class Index(NamedTuple):
+    """The images of a tar, and the members that are not read as images."""
+
+    entries: list[Entry]
+    left_out: Omissions
 
 
 @dataclass(frozen=True)
@@ -81,8 +92,11 @@ class SetFacts:
     shards: list[ShardFacts]
 
 
-def to_parquet(entries: Sequence[Entry]) -> bytes:
+def to_parquet(entries: Sequence[Entry], left_out: Omissions | None = None) -> bytes:
     table = pa.Table.from_pylist([entry._asdict() for entry in entries], schema=_SCHEMA)
+    if left_out:
+        rows = {reason: [found.count, found.first] for reason, found in left_out.items()}
+        table = table.replace_schema_metadata({_LEFT_OUT: json.dumps(rows)})
     sink = io.BytesIO()
     parquet.write_table(table, sink, compression="zstd")
     return sink.getvalue()
@@ -91,6 +105,13 @@ def to_parquet(entries: Sequence[Entry]) -> bytes:
 def read_manifest(path: Path) -> list[Entry]:
     """The entries in order. Raises DataError for a damaged table and for paths in it."""
     return _entries(path, str(path))
+
+
+def read_index(path: Path) -> Index:
+    """An index as `to_parquet` wrote it. Raises DataError if it is damaged."""
+    entries = read_manifest(path)
+    rows = json.loads((parquet.read_schema(path).metadata or {}).get(_LEFT_OUT, b"{}"))
+    return Index(entries, Omissions({reason: LeftOut(*row) for reason, row in rows.items()}))
 
 
 def parse_manifest(content: bytes, shown: str) -> list[Entry]:
@@ -159,9 +180,3 @@ def by_shard(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
 
 def fingerprint(entries: Sequence[Entry]) -> str:
     return set_fingerprint((entry.key, entry.sha256) for entry in entries)
-
-
-def labels(entries: Sequence[Entry]) -> list[int] | None:
-    """The label of each image, None unless all images have one."""
-    known = [entry.label for entry in entries if entry.label is not None]
-    return known if len(known) == len(entries) else None

@@ -16,6 +16,7 @@ from PIL import Image
 from mimic_ray.base.errors import DataError
 from mimic_ray.base.text import plain
 from mimic_ray.data.fingerprint import set_fingerprint
+from mimic_ray.data.left_out import Omissions
 
 # Limit of the unpacked arrays. A small file may unpack to a thousand times its size.
 _LIMIT_BYTES = 8 << 30
@@ -31,6 +32,8 @@ class NpzFile:
 
     def __init__(self, path: Path) -> None:
         self.location = str(path)
+        self.left_out = Omissions()
+        self.notes: list[str] = []
         arrays = _load(path)
         if "x" not in arrays:
             there = ", ".join(map(plain, arrays)) or "nothing"

@@ -11,7 +11,7 @@ from mimic_ray.base.errors import BrokenImageError, DataError
 from mimic_ray.base.storage import open_storage
 from mimic_ray.base.storage_address import Address
 from mimic_ray.data.gzip_tar import GZIP_MAGIC
-from mimic_ray.data.manifest import Entry
+from mimic_ray.data.manifest import Entry, Index
 from mimic_ray.data.names import IMAGE_LIMIT_BYTES, OVER_LIMIT
 from mimic_ray.data.remote_file import sequential
 from mimic_ray.data.shard_index import INDEX_VERSION, cached_index, index_file
@@ -47,12 +47,12 @@ class RemoteShards:
     def open(self, name: str) -> int | None:
         return self._sizes.get(name)
 
-    def index(self, name: str) -> list[Entry]:
+    def index(self, name: str) -> Index:
         shown, size = self.shown(name), self._sizes[name]
         what = f"{shown}\0{size}\0{self._storage.version(name)}\0{INDEX_VERSION}"
         identity = hashlib.sha256(what.encode(errors="replace")).hexdigest()[:32]
 
-        def make() -> list[Entry]:
+        def make() -> Index:
             if self._storage.read_range(name, 0, 2) == GZIP_MAGIC:
                 raise DataError(
                     f"{shown} is compressed and cannot be read in parts: store it as a plain .tar "

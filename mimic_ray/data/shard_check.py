@@ -13,6 +13,7 @@ from mimic_ray.base.text import count, plain
 from mimic_ray.data import manifest
 from mimic_ray.data.gzip_tar import is_gzip, unpacked
 from mimic_ray.data.image_source import open_images
+from mimic_ray.data.left_out import LeftOut, announce, sentences
 from mimic_ray.data.manifest import MANIFEST, SET, Entry, SetFacts
 from mimic_ray.data.names import is_shard
 from mimic_ray.data.shard_index import index_tar
@@ -40,6 +41,7 @@ class ShardSummary:
     labelled: bool
     classes: list[str] | None
     fingerprint: str
+    left_out: dict[str, LeftOut]
 
     def lines(self) -> dict[str, str]:
         """The summary as labelled lines of text."""
@@ -51,6 +53,7 @@ class ShardSummary:
             "formats": kinds,
             "sides": f"{self.sides[0]} to {self.sides[1]} pixels" if self.sides else "unknown",
             "labels": labels if self.labelled else "none",
+            "left out": "; ".join(sentences(self.left_out)) or "nothing",
             "fingerprint": self.fingerprint,
         }
 
@@ -96,12 +99,14 @@ def summary(location: str) -> ShardSummary:
         labelled=source.labels is not None,
         classes=source.classes,
         fingerprint=source.fingerprint,
+        left_out=dict(source.left_out),
     )
 
 
 def _structure(path: Path) -> list[ShardProblem]:
     try:
-        index_tar(unpacked(path) if is_gzip(path) else path, path.name)
+        index = index_tar(unpacked(path) if is_gzip(path) else path, path.name)
+        announce(path.name, index.left_out)
     except DataError as error:
         return [ShardProblem(path.name, error.message)]
     return []
@@ -117,7 +122,7 @@ def _shard(path: Path, listed: Sequence[Entry], facts: SetFacts | None) -> list[
         how = "truncated" if size < built.bytes else "longer than it was"
         return [ShardProblem(path.name, f"is {how}: {size:,} bytes, built with {built.bytes:,}")]
     try:
-        found = {entry.key: entry for entry in index_tar(path, path.name)}
+        found = {entry.key: entry for entry in index_tar(path, path.name).entries}
     except DataError as error:
         return [ShardProblem(path.name, error.message)]
     differ = [e.key for e in listed if not _same(e, found.pop(e.key, None))]

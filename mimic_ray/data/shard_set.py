@@ -13,8 +13,13 @@ from typing import Protocol
 from mimic_ray.base.errors import BrokenImageError, DataError, MissingDataError
 from mimic_ray.base.text import count, plain
 from mimic_ray.data import manifest
-from mimic_ray.data.manifest import CLASSES, MANIFEST, SET, Entry
-from mimic_ray.data.names import is_shard
+from mimic_ray.data.archives import ARCHIVE, is_archive, why_not_read
+from mimic_ray.data.fingerprint import set_fingerprint
+from mimic_ray.data.left_out import Omissions, sentences
+from mimic_ray.data.manifest import CLASSES, MANIFEST, SET, Entry, Index
+from mimic_ray.data.names import IMAGE_SUFFIXES, UNREAD_IMAGES, is_shard, suffix_of
+from mimic_ray.data.samples import numbered
+from mimic_ray.data.splits import require_one_split
 
 
 class ShardFolder(Protocol):
@@ -38,7 +43,7 @@ class ShardFolder(Protocol):
         """The size of a plain tar in bytes, None if it does not exist. Call before `read_many`."""
         ...
 
-    def index(self, name: str) -> list[Entry]:
+    def index(self, name: str) -> Index:
         """The images of a tar that no manifest lists. Reads the whole tar on first use."""
         ...
 
@@ -52,11 +57,11 @@ class ShardSet:
 
     `parts` are folders with the names of their tars; None means all tars that the folder's manifest
     lists, or all tars in the folder if it has no manifest. Images are located by the manifest,
-    whose sizes are checked. The index of any other tar is computed on first use and cached. Members
-    that are not regular files with an image suffix are skipped.
+    whose sizes are checked. The index of any other tar is computed on first use and cached.
+    `left_out` counts what is not read. Keys that occur in several tars get the name of their tar.
 
-    Raises DataError for a tar that is missing, damaged or not a tar, for a key that occurs twice,
-    and if there are no images; StorageError.
+    Raises DataError for a tar that is missing, damaged or not a tar, and if there are no images;
+    StorageError.
     """
 
     def __init__(
@@ -64,18 +69,21 @@ class ShardSet:
     ) -> None:
         self.location = location
         self.entries: list[Entry] = []
+        self.left_out = Omissions()
+        self.notes: list[str] = []
         self._folders: list[ShardFolder] = []  # of each entry
         tars = 0
         for folder, names in parts:
-            for found in _entries(folder, names):
+            for found in _indexes(folder, names, self.left_out):
                 tars += 1
-                self.entries += found
-                self._folders += [folder] * len(found)
-        self.keys = [entry.key for entry in self.entries]
-        if not self.keys:
-            raise DataError(f"{location} contains {count(tars, 'tar')} but no images.")
-        if len(set(self.keys)) < len(self.keys):
-            raise _duplicate_key(self.entries)
+                self.entries += found.entries
+                self.left_out.add_all(found.left_out)
+                self._folders += [folder] * len(found.entries)
+        if not self.entries:
+            raise DataError(
+                f"{location} contains {count(tars, 'tar')} but no images{_inside(self.left_out)}."
+            )
+        self.keys = _unique_keys(self.entries)
         self.remote = any(folder.remote for folder, _ in parts)
         self._single = parts[0][0] if len(parts) == 1 else None
         self._first = parts[0][0]
@@ -97,28 +105,38 @@ class ShardSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        return manifest.fingerprint(self.entries)
+        sums = (entry.sha256 for entry in self.entries)
+        return set_fingerprint(zip(self.keys, sums, strict=True))
 
-    @cached_property
+    @property
     def labels(self) -> list[int] | None:
-        return manifest.labels(self.entries)
+        return self._labels[0]
 
     @cached_property
     def classes(self) -> list[str] | None:
         content = self._first.read_file(CLASSES)
-        return None if content is None else manifest.parse_classes(content)
+        listed = None if content is None else manifest.parse_classes(content)
+        return listed or self._labels[1]
+
+    @cached_property
+    def _labels(self) -> tuple[list[int] | None, list[str] | None]:
+        return numbered(e.class_name if e.label is None else e.label for e in self.entries)
 
 
-def has_shards(folder: ShardFolder) -> bool:
-    """Whether a folder contains shards, rather than image files."""
-    return any(name == MANIFEST or is_shard(name) for name in folder.names())
-
-
-def _entries(folder: ShardFolder, names: Sequence[str] | None) -> list[list[Entry]]:
-    """The images of each tar."""
+def _indexes(folder: ShardFolder, names: Sequence[str] | None, left_out: Omissions) -> list[Index]:
+    """The images of each tar. Adds to `left_out` what else is in a folder that is read whole."""
     listed, built_sizes = _manifest(folder)
     if names is None:
         names = list(listed) or [name for name in folder.names() if is_shard(name)]
+        if not listed:
+            require_one_split(folder.shown(), names, "tar")
+        for name in sorted(set(folder.names()) - set(names)):
+            if is_shard(name):
+                left_out.add(f"a tar that {MANIFEST} does not list", name)
+            elif is_archive(name) or suffix_of(name) in UNREAD_IMAGES:
+                left_out.add(why_not_read(name), name)
+            elif suffix_of(name) in IMAGE_SUFFIXES:
+                left_out.add("an image beside shards", name)
     if not names:
         there = folder.names()
         what = f"only {count(len(there), 'other file')}" if there else "nothing"
@@ -143,7 +161,8 @@ def _entries(folder: ShardFolder, names: Sequence[str] | None) -> list[list[Entr
             )
         if name in listed:
             _check_reach(folder.shown(name), size, listed[name])
-        found.append(listed.get(name) or folder.index(name))
+        known = listed.get(name)
+        found.append(Index(known, Omissions()) if known else folder.index(name))
     return found
 
 
@@ -171,14 +190,27 @@ def _check_reach(shown: str, size: int, listed: Sequence[Entry]) -> None:
         )
 
 
-def _duplicate_key(entries: Sequence[Entry]) -> DataError:
-    seen: dict[str, str] = {}
-    for entry in entries:
-        if entry.key in seen:
-            break
-        seen[entry.key] = entry.shard
-    where = f"{plain(seen[entry.key])} and {plain(entry.shard)}"
-    return DataError(
-        f"The key {plain(entry.key)} occurs twice, in {where}. If these are two sets, select one "
-        'with a pattern such as "train-*.tar".'
+def _unique_keys(entries: Sequence[Entry]) -> list[str]:
+    """The keys, each after the name of its tar if one of them occurs in several tars.
+
+    Writers that run beside each other count from 0 in each of their shards.
+    """
+    keys = [entry.key for entry in entries]
+    if len(set(keys)) == len(keys):
+        return keys
+    keys = [f"{entry.shard.partition('.')[0]}/{entry.key}" for entry in entries]
+    if len(set(keys)) == len(keys):
+        return keys
+    # Tars of the same name in several folders.
+    return [f"{row:09}/{key}" for row, key in enumerate(keys)]
+
+
+def _inside(left_out: Omissions) -> str:
+    """What the tars contain instead of images, with the way out."""
+    archives = left_out.get(ARCHIVE)
+    if archives is None:
+        return f": {'; '.join(sentences(left_out))}" if left_out else ""
+    return (
+        f", but {count(archives.count, 'archive')}, such as {plain(archives.first)}. Unpack the "
+        "outer tar: tar -xf FILE -C FOLDER, and give that FOLDER"
     )

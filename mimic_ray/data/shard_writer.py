@@ -26,6 +26,7 @@ from mimic_ray.data import manifest
 from mimic_ray.data.broken_images import check_broken
 from mimic_ray.data.decode import decode, format_of
 from mimic_ray.data.image_source import ImageSource
+from mimic_ray.data.left_out import LeftOut
 from mimic_ray.data.manifest import CLASSES, MANIFEST, SET, Entry, SetFacts, ShardFacts
 from mimic_ray.data.names import IMAGE_SUFFIXES, suffix_of
 from mimic_ray.data.resize import centre_square
@@ -40,11 +41,12 @@ _LONGEST_KEY = 90
 
 @dataclass(frozen=True)
 class BuiltShards:
-    """A new set, and the (key, reason) of the skipped images."""
+    """A new set, the (key, reason) of the skipped images, and what the source left out."""
 
     folder: Path
     facts: SetFacts
     broken: list[tuple[str, str]]
+    left_out: dict[str, LeftOut]
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def build(
         files.write_json(folder / SET, asdict(facts))
         if source.classes:
             files.write_json(folder / CLASSES, source.classes)
-    return BuiltShards(out, facts, broken)
+    return BuiltShards(out, facts, broken, dict(source.left_out))
 
 
 class _SetWriter:

@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from mimic_ray.base.errors import DataError
 from mimic_ray.base.text import plain
+from mimic_ray.data.archives import way_out
 
 _BLOCK = 512
 _ZEROS = bytes(_BLOCK)
 _REGULAR = b"0\x007"
+_HARD_LINK, _FOLDER = b"1", b"5"
 _WITHOUT_CONTENT = b"123456"  # links, devices, folders, pipes: their size field is ignored
 _EXTENDED = b"xgLKSV"
 _CHECKSUM = slice(148, 156)
@@ -31,31 +33,37 @@ _PADDING_LIMIT = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A regular file with `size` bytes of content at `offset`."""
+    """A file with `size` bytes of content at `offset`, or why it cannot be read by offset.
+
+    A hard link has the content of the earlier member that it names.
+    """
 
     name: str
     offset: int
     size: int
+    problem: str = ""
 
 
 def read_members(path: Path) -> list[Member]:
-    """The regular files of a tar in order; links, devices and folders are skipped.
+    """The files of a tar in order; symbolic links, devices and folders are skipped.
 
     Raises DataError, with the byte offset, for anything but a complete tar.
     """
     try:
         with path.open("rb") as file:
-            return list(members_of(file, path.stat().st_size, str(path)))
+            members = members_of(file, path.stat().st_size, str(path))
+            return [member for member in members if not member.problem]
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def members_of(file: BinaryIO, total: int, path: str) -> Iterator[Member]:
-    """Yields the regular files of an open tar of `total` bytes; `path` is its name in messages.
+    """Yields the files of an open tar of `total` bytes; `path` is its name in messages.
 
     Between two members, the caller may read the content of the last one from `file`.
     """
     _refuse_foreign(path, file)
+    earlier: dict[str, Member] = {}
     offset = 0
     while True:
         file.seek(offset)
@@ -70,27 +78,60 @@ def members_of(file: BinaryIO, total: int, path: str) -> Iterator[Member]:
         _verify_checksum(path, header, offset)
         kind = header[156:157]
         if kind in _EXTENDED or header[124] & 0x80:
-            yield from _by_tarfile(path, file, total, offset)
+            yield from _by_tarfile(path, file, total, offset, earlier)
             return
         size = 0 if kind in _WITHOUT_CONTENT else _octal(path, header[124:136], offset)
         content = offset + _BLOCK
         name = _name(header)
         _check_size(path, name, content, size, total)
         # Old programs only mark a folder with a trailing slash.
-        if kind in _REGULAR and not name.endswith("/"):
-            yield Member(name, content, size)
+        if not (kind == _FOLDER or name.endswith("/")):
+            if kind in _REGULAR:
+                member = Member(name, content, size)
+            else:
+                member = _linked(name, kind, _text(header[157:257]), earlier)
+            earlier[name] = member
+            yield member
         offset = content + _padded(size)
 
 
-def _by_tarfile(path: str, file: BinaryIO, total: int, start: int) -> Iterator[Member]:
+def _linked(name: str, kind: bytes, target: str, earlier: dict[str, Member]) -> Member:
+    """A member without content of its own."""
+    if kind == _HARD_LINK and target in earlier:
+        return replace(earlier[target], name=name)
+    what = {_HARD_LINK: "a hard link to a file that is not in the tar", b"2": "a symbolic link"}
+    return Member(name, 0, 0, what.get(kind, "a device or a pipe"))
+
+
+def _sparse(info: tarfile.TarInfo) -> Member:
+    """A file stored without its runs of zeros. It can be read if those are all at its end."""
+    stored: Any = info.sparse or ()  # (place in the file, bytes)
+    parts = [(place, size) for place, size in stored if size]
+    if len(parts) == 1 and parts[0][0] == 0:
+        return Member(info.name, info.offset_data, parts[0][1])
+    return Member(info.name, 0, 0, "a sparse file with holes: unpack the tar")
+
+
+def _by_tarfile(
+    path: str, file: BinaryIO, total: int, start: int, earlier: dict[str, Member]
+) -> Iterator[Member]:
     """The members from the header at `start` to the end."""
     file.seek(start)
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
             for info in tar:
-                if info.isreg() and not info.issparse():
+                if info.isdir():
+                    continue
+                if info.issparse():
+                    member = _sparse(info)
+                    _check_size(path, info.name, member.offset, member.size, total)
+                elif info.isreg():
                     _check_size(path, info.name, info.offset_data, info.size, total)
-                    yield Member(info.name, info.offset_data, info.size)
+                    member = Member(info.name, info.offset_data, info.size)
+                else:
+                    member = _linked(info.name, info.type, info.linkname, earlier)
+                earlier[info.name] = member
+                yield member
             end = tar.offset
     except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"{path} is damaged: {plain(error)}.") from error
@@ -127,10 +168,14 @@ def _octal(path: str, field: bytes, offset: int) -> int:
 
 
 def _name(header: bytes) -> str:
-    name = header[:100].split(b"\0", 1)[0]
+    name = _text(header[:100])
     if header[257:263] == b"ustar\0" and header[345]:
-        name = header[345:500].split(b"\0", 1)[0] + b"/" + name
-    return name.decode("utf-8", "surrogateescape")
+        name = f"{_text(header[345:500])}/{name}"
+    return name
+
+
+def _text(field: bytes) -> str:
+    return field.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
 
 
 def _check_size(path: str, name: str, content: int, size: int, total: int) -> None:
@@ -157,6 +202,8 @@ def _refuse_foreign(path: str, file: BinaryIO) -> None:
         raise DataError(f"{path} is a git-lfs pointer, not a tar: run git lfs pull.")
     if start.lstrip()[:1] == b"<" and b"\0" not in start:
         raise DataError(f"{path} is a web page, not a tar: download it again.")
+    if advice := way_out(path, start) if not _has_checksum(start) else "":
+        raise DataError(f"{path} is not a tar: it {advice}")
     if start != _ZEROS and len(start) == _BLOCK and not _has_checksum(start):
         raise DataError(f"{path} is not a tar: it starts with {plain(start[:16])}.")
 

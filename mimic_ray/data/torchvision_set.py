@@ -11,6 +11,7 @@ from typing import Any
 from mimic_ray.base.errors import DataError, MissingDataError, UnknownNameError, UsageError
 from mimic_ray.base.text import near_names, plain
 from mimic_ray.data.fingerprint import set_fingerprint
+from mimic_ray.data.left_out import Omissions
 from mimic_ray.data.npz_file import as_png
 
 
@@ -39,6 +40,8 @@ class TorchvisionSet:
 
     def __init__(self, location: str) -> None:
         self.location = location
+        self.left_out = Omissions()
+        self.notes: list[str] = []
         name, root, split = _parts(location)
         self._images = _open(name, root, split)
         self.keys = [f"{row:06}" for row in range(len(self._images))]

@@ -63,6 +63,8 @@ def _summary(name: str, record: RunRecord, recipe: Recipe) -> str:
     broken = (
         f", {count(record.broken_images, 'broken image')} skipped" if record.broken_images else ""
     )
+    if omitted := sum(found.count for found in record.left_out.values()):
+        broken += f", {count(omitted, 'other file')} left out"
     resumed = ", ".join(map(str, record.resumed_from))
     lines = [
         f"| | {markdown_text(name)} |",

@@ -18,6 +18,7 @@ from mimic_ray.base import files
 from mimic_ray.base.errors import RunFolderError, WrongFolderError, option
 from mimic_ray.base.member_settings import in_words
 from mimic_ray.base.redact import redact
+from mimic_ray.data.left_out import LeftOut
 
 Status = Literal["running", "stopped", "failed", "finished"]
 
@@ -69,6 +70,7 @@ class RunRecord:
     # Checksums of the user's own files that encoder and recipe name, by `file.py:name`.
     user_code: dict[str, str] = field(default_factory=dict)
     strategy: str = "ddp"  # how several workers share the student; see base/resources.py
+    left_out: dict[str, LeftOut] = field(default_factory=dict)  # reason -> files that are not read
     broken_images: int = 0
     broken: list[tuple[str, str]] = field(default_factory=list)
     # Of the student on clean images, without labels; see execution/fidelity_check.py.

@@ -16,7 +16,7 @@ from mimic_ray.base.errors import RESUME_ADVICE, MimicError, StoppedError
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.base.resources import Resources
 from mimic_ray.base.signals import StopRequests, stop_requests
-from mimic_ray.data.image_source import open_images
+from mimic_ray.data.image_source import open_announced
 from mimic_ray.defences.stop_rule import Contest
 from mimic_ray.distributed.cluster_address import find_cluster
 from mimic_ray.distributed.defence_tasks import Placement
@@ -163,7 +163,7 @@ def compare(
         if not resume:
             store.require_free()
         loaded = load_checkpoint(teacher, encoder)
-        source = open_images(data)
+        source = open_announced(data)
         number = held_out_number(len(source), held_out, source.location)
         head_in_file = own_head(loaded, labels)
         if labels:

@@ -12,7 +12,7 @@ from mimic_ray.base.output_folder import Out
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.base.text import count
 from mimic_ray.data.cache import open_pixels
-from mimic_ray.data.image_source import open_images
+from mimic_ray.data.image_source import open_announced
 from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
@@ -74,7 +74,7 @@ def profile(
     target = Out(out) if out else None
     loaded = load_checkpoint(teacher, encoder)
     chosen_taps(loaded.encoder.spec, resolved.mutual_information.taps)
-    source = open_images(data)
+    source = open_announced(data)
     compute = devices.choose(device, "fp32", threads)
     side = cached_side(resolved, loaded.encoder.spec.input_size)
     images = open_pixels(

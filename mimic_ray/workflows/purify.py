@@ -25,7 +25,7 @@ from mimic_ray.base.progress import ProgressCallback, ignore_progress, starting
 from mimic_ray.base.resources import Resources, check_resources, this_machine
 from mimic_ray.base.signals import StopRequests, stop_requests
 from mimic_ray.base.text import plain
-from mimic_ray.data.image_source import open_images, require_batch
+from mimic_ray.data.image_source import open_announced, require_batch
 from mimic_ray.data.image_subset import hold_out
 from mimic_ray.distributed.cluster_address import find_cluster
 from mimic_ray.encoders.load import Loaded, load_checkpoint
@@ -148,7 +148,7 @@ def purify(
     check_workers(resolved, resources)
     loaded = load_checkpoint(teacher, encoder)
     chosen_taps(loaded.encoder.spec, resolved.mutual_information.taps)
-    source = open_images(data)
+    source = open_announced(data)
     require_batch(hold_out(source)[0], resolved.training.batch)
     check_disk(run.folder.path, loaded)
 

@@ -69,6 +69,7 @@ def new_record(
         data=str(data),
         data_fingerprint=source.fingerprint,
         images=len(source),
+        left_out=dict(source.left_out),
         seed=recipe.training.seed,
         compute=devices.choose(requested, recipe.training.precision, threads).facts(),
         workers=resources.workers,

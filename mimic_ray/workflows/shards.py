@@ -9,7 +9,7 @@ from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.base.storage_address import parse
 from mimic_ray.data import shard_check, shard_writer
-from mimic_ray.data.image_source import open_images
+from mimic_ray.data.image_source import open_announced
 from mimic_ray.data.shard_check import ShardProblem, ShardSummary
 from mimic_ray.data.shard_writer import BuiltShards
 
@@ -39,7 +39,7 @@ def build_shards(
         raise UsageError(f"{option('quality', quality)} must be between 1 and 100.")
     folder = _local(out, option("out", out), "aws s3 cp --recursive FOLDER ADDRESS uploads it")
     return shard_writer.build(
-        open_images(sources),
+        open_announced(sources),
         folder,
         per_shard=per_shard,
         side=side,

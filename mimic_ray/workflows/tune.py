@@ -15,7 +15,7 @@ from mimic_ray.base.errors import RESUME_ADVICE, StoppedError
 from mimic_ray.base.progress import ProgressCallback, ignore_progress, starting
 from mimic_ray.base.resources import Resources
 from mimic_ray.base.signals import stop_requests
-from mimic_ray.data.image_source import ImageSource, open_images, require_batch
+from mimic_ray.data.image_source import ImageSource, open_announced, require_batch
 from mimic_ray.distributed.cluster_address import find_cluster
 from mimic_ray.distributed.tuner import search_cluster
 from mimic_ray.encoders.load import Loaded, load_checkpoint
@@ -143,7 +143,7 @@ def tune(
         if earlier is None:
             study.require_free()
         loaded = load_checkpoint(teacher, encoder)
-        source = open_images(data)
+        source = open_announced(data)
         _check_fit(loaded, source, spec.base, request.resources)
         record = _new_record(command, request, spec, loaded, source)
         if earlier is not None:

@@ -44,15 +44,15 @@ def jpeg_claiming(width: int, height: int) -> bytes:
     return bytes(content)
 
 
-@pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF", "GIF", "WEBP", "JPEG"])
+@pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF", "GIF", "WEBP", "JPEG", "PPM", "AVIF"])
 def test_every_allowed_format_decodes_to_its_pixels(form):
-    options = {"lossless": True} if form == "WEBP" else {"quality": 95} if form == "JPEG" else {}
-    content = saved(Image.fromarray(gradient()), form, **options)
+    options = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95}, "AVIF": {"quality": 100}}
+    content = saved(Image.fromarray(gradient()), form, **options.get(form, {}))
     decoded = decode(content)
     assert decoded.dtype == np.uint8
     assert decoded.shape == (16, 24, 3)
     # A GIF has 256 colours, a JPEG of quality 95 rounds.
-    allowed = {"GIF": 40, "JPEG": 12}.get(form, 0)
+    allowed = {"GIF": 40, "JPEG": 12, "AVIF": 8}.get(form, 0)
     assert np.abs(decoded.astype(int) - gradient()).max() <= allowed
     assert format_of(content) in {"PNG": "png", "JPEG": "jpg", "TIFF": "tif"}.get(
         form, form.lower()

@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from mimic_ray.base.errors import BrokenImageError
+from mimic_ray.data.decode import decode
 from mimic_ray.data.image_source import open_images
 
 
@@ -28,9 +29,25 @@ def test_an_image_outside_the_class_folders_means_no_classes(image_folder, encod
     assert source.classes is None
 
 
-def test_links_to_folders_are_not_followed(image_folder):
-    (image_folder / "cat" / "loop").symlink_to(image_folder)
-    assert len(open_images(image_folder)) == 12
+def test_an_official_folder_of_gtsrb_has_the_labels_of_its_table(tmp_path, encoded):
+    for number in range(3):
+        (tmp_path / f"{number:05}.ppm").write_bytes(encoded(number, "PPM"))
+    (tmp_path / "GT-final_test.csv").write_text(
+        "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId\n"
+        + "".join(f"{n:05}.ppm;12;10;1;1;9;9;{label}\n" for n, label in enumerate((16, 1, 38)))
+    )
+    source = open_images(tmp_path)
+    assert (source.labels, source.classes) == ([16, 1, 38], None)
+    assert decode(source.read(2)).shape == (10, 12, 3)
+
+
+def test_a_label_can_be_beside_its_image(tmp_path, encoded):
+    for number, text in enumerate(("2", "0", "1")):
+        (tmp_path / f"{number}.png").write_bytes(encoded(number))
+        (tmp_path / f"{number}.cls").write_text(text)
+    source = open_images(tmp_path)
+    assert source.labels == [2, 0, 1]
+    assert source.left_out == {}
 
 
 def test_an_image_over_the_size_limit_is_broken(image_folder, monkeypatch):

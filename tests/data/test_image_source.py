@@ -7,8 +7,8 @@ import os
 import pytest
 
 from mimic_ray.base.errors import BrokenImageError, DataError, UsageError
-from mimic_ray.data import image_source
-from mimic_ray.data.image_source import open_images, read_many
+from mimic_ray.data import folder_source
+from mimic_ray.data.image_source import open_announced, open_images, read_many
 from mimic_ray.data.shard_set import ShardSet
 
 
@@ -40,17 +40,8 @@ def test_tars_of_several_folders_are_one_set_in_the_order_of_the_list(
     assert source.read_many(range(12)) == [encoded(number) for number in range(12)]
 
 
-def test_numbers_in_braces_keep_their_zeros(tmp_path, samples, write_tar):
-    for number in range(8, 12):
-        write_tar(tmp_path / f"a-{number:04}.tar", samples([number]))
-    source = open_images(tmp_path / "a-{0008..0011}.tar")
-    assert source.keys == ["000008", "000009", "000010", "000011"]
-    with pytest.raises(DataError, match=r"a-0012\.tar does not exist"):
-        open_images(tmp_path / "a-{0008..0012}.tar")
-
-
 def test_more_tars_than_may_stay_open_can_be_read(shards, encoded, monkeypatch):
-    monkeypatch.setattr(image_source, "_OPEN_TARS", 1)
+    monkeypatch.setattr(folder_source, "_OPEN_TARS", 1)
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     source = open_images([shards / "train-0.tar", shards / "train-1.tar"])
     assert source.read(11) == encoded(11)
@@ -66,6 +57,16 @@ def test_a_location_without_images_is_named_in_the_error(tmp_path, name):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DataError, match=name.replace("*", r"\*")):
         open_images(tmp_path / name)
+
+
+def test_what_is_left_out_is_logged_once_for_the_user(image_folder, caplog):
+    open_images(image_folder)
+    assert caplog.messages == []
+    assert len(open_announced(image_folder)) == 12
+    assert caplog.messages == [
+        f"Left out of {image_folder}: 2 files (hidden), such as .git.",
+        f"Left out of {image_folder}: 1 file (not an image): notes.txt.",
+    ]
 
 
 def test_a_pipe_address_is_not_executed(tmp_path):

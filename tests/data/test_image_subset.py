@@ -7,12 +7,14 @@ import itertools
 import pytest
 
 from mimic_ray.data.image_subset import ImageSubset, hold_out
+from mimic_ray.data.left_out import Omissions
 
 
 class Source:
     """Images that are their own number."""
 
     location, fingerprint, remote, classes = "images", "f", False, None
+    left_out, notes = Omissions(), []
 
     def __init__(self, count: int, labels: list[int] | None = None) -> None:
         self.keys = [f"{number:06}" for number in range(count)]

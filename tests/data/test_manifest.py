@@ -5,13 +5,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from mimic_ray.base.errors import DataError
+from mimic_ray.data.left_out import LeftOut, Omissions
 from mimic_ray.data.manifest import (
     Entry,
     fingerprint,
-    labels,
     parse_classes,
     parse_manifest,
     parse_set,
+    read_index,
     read_manifest,
     to_parquet,
 )
@@ -55,9 +56,18 @@ def test_class_names_are_strings_or_objects_with_a_name(content, names):
     assert parse_classes(content) == names
 
 
-def test_labels_need_one_for_each_image():
-    assert labels(ENTRIES) is None
-    assert labels(ENTRIES[:1]) == [1]
+def test_an_index_keeps_what_was_left_out(tmp_path):
+    left_out = Omissions()
+    left_out.add("hidden", "._a.png")
+    left_out.add("hidden", "._b.png")
+    (tmp_path / "index.parquet").write_bytes(to_parquet(ENTRIES, left_out))
+    assert read_index(tmp_path / "index.parquet") == (ENTRIES, {"hidden": LeftOut(2, "._a.png")})
+
+
+def test_a_manifest_without_the_column_of_class_names_is_read(tmp_path):
+    table = pq.read_table(pa.BufferReader(to_parquet(ENTRIES))).drop_columns("class_name")
+    pq.write_table(table, tmp_path / "manifest.parquet")
+    assert read_manifest(tmp_path / "manifest.parquet") == ENTRIES
 
 
 def test_the_fingerprint_depends_on_keys_hashes_and_order_only():

@@ -11,6 +11,7 @@ import pytest
 
 from mimic_ray.base.errors import DataError
 from mimic_ray.data.image_source import open_images
+from mimic_ray.data.left_out import LeftOut
 from mimic_ray.data.manifest import MANIFEST, SET
 from mimic_ray.data.shard_writer import build
 
@@ -40,17 +41,61 @@ def test_a_missing_or_invalid_label_means_no_labels(tmp_path, samples, write_tar
     assert open_images(write_tar(tmp_path / "a.tar", members)).labels is None
 
 
-def test_a_key_in_two_shards_is_refused_with_both_names(tmp_path, samples, write_tar):
-    write_tar(tmp_path / "train-0.tar", samples(range(3)))
-    write_tar(tmp_path / "test-0.tar", samples(range(2, 4)))
-    with pytest.raises(DataError, match=r"000002 .* test-0\.tar and train-0\.tar.*train-\*\.tar"):
+def test_keys_that_start_again_in_every_shard_get_its_name(tmp_path, encoded, write_tar):
+    """Writers that run beside each other count from 0."""
+    for shard in range(3):
+        members = {f"{i}.png": encoded(10 * shard + i) for i in range(2)}
+        members |= {f"{i}.cls": str(shard).encode() for i in range(2)}
+        write_tar(tmp_path / f"a-{shard}.tar", members)
+    source = open_images(tmp_path)
+    assert source.keys == [f"a-{shard}/{i}" for shard in range(3) for i in range(2)]
+    assert source.read_many(range(6)) == [encoded(n) for n in (0, 1, 10, 11, 20, 21)]
+    assert source.labels == [0, 0, 1, 1, 2, 2]
+
+
+def test_tars_of_the_same_name_in_two_folders_keep_their_images_apart(tmp_path, samples, write_tar):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        write_tar(tmp_path / name / "0.tar", samples(range(2)))
+    assert len(set(open_images(tmp_path / "*/0.tar").keys)) == 4
+
+
+def test_shards_of_two_splits_are_not_read_as_one_set(tmp_path, samples, write_tar):
+    for name in ("train-0", "train-1", "val-0"):
+        write_tar(tmp_path / f"{name}.tar", samples(range(3)))
+    with pytest.raises(DataError, match=r"2 tars of train and 1 tar of val.*train-\*\.tar"):
         open_images(tmp_path)
-    assert len(open_images(tmp_path / "train-*.tar")) == 3
+    assert len(open_images(tmp_path / "train-*.tar")) == 6
 
 
-def test_shards_without_images_are_refused(tmp_path, write_tar):
-    with pytest.raises(DataError, match="1 tar but no images"):
+def test_shards_without_images_are_refused_with_what_they_contain(tmp_path, write_tar):
+    with pytest.raises(DataError, match=r"1 tar but no images: 1 file \(not an image\): a\.txt"):
         open_images(write_tar(tmp_path / "a.tar", {"a.txt": b"text"}))
+
+
+def test_a_tar_of_tars_is_named_with_the_way_out(tmp_path, samples, write_tar):
+    inner = write_tar(tmp_path / "n01.tar", samples(range(2))).read_bytes()
+    outer = write_tar(tmp_path / "outer.tar", {"n01.tar": inner, "n02.tar": inner})
+    with pytest.raises(DataError, match=r"2 archives, such as n01\.tar\. Unpack .* tar -xf"):
+        open_images(outer)
+
+
+def test_class_names_in_text_are_numbered_in_order(tmp_path, encoded, write_tar):
+    names = ["owl", "cat", "owl", "cat"]
+    members = {}
+    for number, name in enumerate(names):
+        members |= {f"{number}.png": encoded(number), f"{number}.cls": name.encode()}
+    source = open_images(write_tar(tmp_path / "a.tar", members))
+    assert (source.labels, source.classes) == ([1, 0, 1, 0], ["cat", "owl"])
+
+
+def test_files_beside_shards_are_counted(shards):
+    (shards / "more.tar.xz").write_bytes(b"")
+    (shards / "preview.heic").write_bytes(b"")
+    assert list(open_images(shards).left_out) == [
+        "an archive, which is not read in this place: unpack it",
+        "an image format that is not read: convert it to PNG or JPEG",
+    ]
 
 
 def test_names_with_parent_folders_are_only_keys(tmp_path, encoded, write_tar):
@@ -79,7 +124,9 @@ def test_a_pattern_selects_part_of_a_set_with_a_manifest(built):
 
 def test_a_shard_that_the_manifest_does_not_list_is_not_part_of_the_set(built, write_tar, encoded):
     write_tar(built / "extra.tar", {"x.png": encoded(1)})
-    assert len(open_images(built)) == 12
+    source = open_images(built)
+    assert len(source) == 12
+    assert source.left_out == {"a tar that manifest.parquet does not list": LeftOut(1, "extra.tar")}
 
 
 def test_opening_a_set_finds_missing_and_truncated_shards(built):

@@ -131,7 +131,7 @@ def test_keys_that_do_not_suit_a_tar_become_numbers(tmp_path, encoded, write_tar
     build(source, tmp_path / "set")
     assert open_images(tmp_path / "set").keys == ["000000000", "000000001"]
     table = pq.read_table(tmp_path / "set" / MANIFEST).to_pylist()
-    assert [row["source_key"] for row in table] == ["../../etc/a", "x y.2021"]
+    assert [row["source_key"] for row in table] == ["../../etc/a", "x y"]
 
 
 def test_broken_images_are_skipped_up_to_the_limit(image_folder, tmp_path):

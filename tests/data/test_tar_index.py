@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mimic_ray.base.errors import DataError
-from mimic_ray.data.tar_index import Member, read_members
+from mimic_ray.data.tar_index import Member, members_of, read_members
 
 FORMS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
 SIZES = (0, 1, 511, 512, 513, 3000)
@@ -59,6 +59,52 @@ def test_links_devices_and_folders_are_skipped(tmp_path):
         header.size = 4
         tar.addfile(header, io.BytesIO(b"real"))
     assert [member.name for member in read_members(path)] == ["real.png"]
+    with path.open("rb") as file:
+        problems = [member.problem for member in members_of(file, path.stat().st_size, "a.tar")]
+    assert problems == [
+        "a symbolic link",
+        "a hard link to a file that is not in the tar",
+        "a device or a pipe",
+        "a device or a pipe",
+        "",
+    ]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=["ustar", "gnu", "pax"])
+def test_a_hard_link_has_the_content_of_its_target(tmp_path, form):
+    with tarfile.open(tmp_path / "a.tar", "w", format=form) as tar:
+        header = tarfile.TarInfo("1.png")
+        header.size = 4
+        tar.addfile(header, io.BytesIO(b"real"))
+        link = tarfile.TarInfo("l" * (120 if form != tarfile.USTAR_FORMAT else 20))
+        link.type, link.linkname = tarfile.LNKTYPE, "1.png"
+        tar.addfile(link)
+    first, second = read_members(tmp_path / "a.tar")
+    assert (second.name, second.offset, second.size) == (link.name, first.offset, 4)
+
+
+def test_of_a_sparse_file_the_part_before_its_hole_is_read(tmp_path):
+    """The GNU format of `tar -S`: a map of places and bytes, then the bytes that are stored."""
+
+    def octal(number: int) -> bytes:
+        return b"%011o\0" % number
+
+    def tar_of(parts: list[tuple[int, int]], content: bytes) -> bytes:
+        header = bytearray(tarfile.TarInfo("1.png").tobuf(tarfile.GNU_FORMAT))
+        header[156:157] = tarfile.GNUTYPE_SPARSE
+        header[124:136] = octal(len(content))
+        header[386 : 386 + 24 * len(parts)] = b"".join(octal(p) + octal(n) for p, n in parts)
+        header[483:495] = octal(1 << 20)  # the size of the file itself
+        header[148:156] = b" " * 8
+        header[148:156] = b"%06o\0 " % sum(header)
+        return bytes(header) + content.ljust(512, b"\0") + bytes(10240)
+
+    (tmp_path / "a.tar").write_bytes(tar_of([(0, 4), (1 << 20, 0)], b"real"))
+    assert read_members(tmp_path / "a.tar") == [Member("1.png", 512, 4)]
+    (tmp_path / "b.tar").write_bytes(tar_of([(0, 2), (4096, 2)], b"real"))
+    with (tmp_path / "b.tar").open("rb") as file:
+        (member,) = members_of(file, 11264, "b.tar")
+    assert member.problem == "a sparse file with holes: unpack the tar"
 
 
 def test_a_tar_of_zeros_has_no_members(tmp_path):
@@ -113,10 +159,15 @@ def test_a_second_tar_after_the_first_is_refused(plain_tar):
         (b"", "is empty"),
         (b"<!DOCTYPE html><html><body>404</body></html>" * 40, "web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "git lfs pull"),
-        (b"PK\x03\x04" + bytes(range(256)) * 8, "not a tar"),
+        (
+            b"PK\x03\x04" + bytes(range(256)) * 8,
+            r"it is a zip archive. Unpack it: unzip",
+        ),
+        (b"BZh9" + bytes(range(256)) * 8, r"bzip2 archive. Unpack it: tar -xf \S+ -C FOLDER"),
+        (b"junk" + bytes(range(1, 256)) * 8, "not a tar: it starts with"),
         (b"short", "truncated inside a header"),
     ],
-    ids=["empty", "html", "lfs", "zip", "short"],
+    ids=["empty", "html", "lfs", "zip", "bzip2", "junk", "short"],
 )
 def test_a_file_that_is_not_a_tar_is_identified(tmp_path, content, message):
     (tmp_path / "a.tar").write_bytes(content)

@@ -1,0 +1,53 @@
+"""Training, validation and test images in one place: the user must say which are meant."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
+
+from mimic_ray.base.errors import DataError
+from mimic_ray.base.text import count, plain
+
+_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val"}
+_WORDS |= {"validation": "val", "test": "test", "testing": "test"}
+
+
+def require_one_split(folder: str, names: Iterable[str], what: str) -> None:
+    """Raises DataError for files of several splits, as train-000.tar and val-000.tar.
+
+    A split is a word of a name: cc3m-train-0000.tar. Files without such a word count to none.
+    """
+    found: dict[str, list[str]] = {}
+    for name in names:
+        words = (_WORDS.get(word) for word in re.split(r"[^a-z]+", name.lower()))
+        if split := next(filter(None, words), None):
+            found.setdefault(split, []).append(name)
+    if len(found) > 1:
+        listed = " and ".join(f"{count(len(each), what)} of {key}" for key, each in found.items())
+        raise DataError(
+            f"{folder} contains {listed}. Choose one: "
+            f"{' or '.join(_pattern(folder, each) for each in found.values())}."
+        )
+
+
+def require_one_split_folder(root: str, folders: Mapping[str, int]) -> None:
+    """Raises DataError for two or more folders called like splits; `folders` have their images.
+
+    One alone is not refused: a class can be called "train".
+    """
+    found = [name for name in folders if name.lower() in _WORDS]
+    if len({_WORDS[name.lower()] for name in found}) > 1:
+        listed = " and ".join(f"{plain(name)} ({count(folders[name], 'image')})" for name in found)
+        choices = " or ".join(plain(os.path.join(root, name)) for name in found)  # noqa: PTH118
+        raise DataError(f"{root} contains {listed}. Choose one: {choices}.")
+
+
+def _pattern(folder: str, names: Sequence[str]) -> str:
+    """The pattern of these files: "train-*.tar"."""
+    start = re.split(r"[^A-Za-z_-]", names[0])[0]
+    if not all(name.startswith(start) for name in names):
+        start = ""
+    suffix = PurePosixPath(names[0]).suffix
+    return f'"{folder.rstrip("/")}/{plain(names[0] if len(names) == 1 else f"{start}*{suffix}")}"'

@@ -1,0 +1,23 @@
+import pytest
+
+from mimic_ray.base.errors import DataError
+from mimic_ray.data.splits import require_one_split
+
+
+@pytest.mark.parametrize(
+    ("names", "patterns"),
+    [
+        (["train-00.tar", "train-10.tar", "val-0.tar"], ['"d/train-*.tar"', '"d/val-0.tar"']),
+        (["a_train0.parquet", "a_test0.parquet"], ["1 file of train", "1 file of test"]),
+        (["cc3m-validation-0.tar", "cc3m-training-0.tar"], ["of val", "of train"]),
+    ],
+)
+def test_two_splits_are_refused_with_a_pattern_for_each(names, patterns):
+    with pytest.raises(DataError) as caught:
+        require_one_split("d", names, "file")
+    assert all(pattern in caught.value.message for pattern in patterns)
+
+
+def test_other_names_are_one_set():
+    require_one_split("d", ["train-0.tar", "train-1.tar", "extra.tar"], "tar")
+    require_one_split("d", ["latest-0.tar", "trainer-0.tar", "valley.tar"], "tar")
