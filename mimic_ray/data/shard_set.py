@@ -211,6 +211,6 @@ def _inside(left_out: Omissions) -> str:
     if archives is None:
         return f": {'; '.join(sentences(left_out))}" if left_out else ""
     return (
-        f", but {count(archives.count, 'archive')}, such as {plain(archives.first)}. Unpack the "
-        "outer tar: tar -xf FILE -C FOLDER, and give that FOLDER"
+        f": it contains {count(archives.count, 'archive')}, such as {plain(archives.first)}. "
+        "Unpack it: tar -xf FILE -C FOLDER, and give that FOLDER"
     )
