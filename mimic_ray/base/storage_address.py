@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from mimic_ray.base.errors import UsageError
+from mimic_ray.base.hub_address import download_advice
 from mimic_ray.base.redact import redact
 from mimic_ray.base.text import plain
 
@@ -71,7 +72,8 @@ def parse(text: str | Path) -> Address:
     parts = urlsplit(str(text), allow_fragments=False)
     scheme = parts.scheme.lower()
     if scheme not in _SCHEMES:
-        raise UsageError(f"{shown}: no storage is called {scheme}://; give s3://, gs:// or a path.")
+        advice = download_advice(str(text)) or "Give s3://, gs:// or a path."
+        raise UsageError(f"{shown}: no storage is called {scheme}://. {advice}")
     if "@" in parts.netloc:
         raise UsageError(
             f"{shown} holds a secret, and others can see command lines: leave it out and set "

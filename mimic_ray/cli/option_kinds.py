@@ -22,6 +22,7 @@ from mimic_ray.base.errors import (
     MissingDataError,
     UsageError,
 )
+from mimic_ray.base.hub_address import download_advice, is_hub, parse_hub
 from mimic_ray.base.locations import is_missing
 from mimic_ray.base.storage_address import is_remote, parse
 from mimic_ray.base.text import plain
@@ -168,7 +169,8 @@ def _check(name: str, kind: Kind, text: str) -> None:
     value = checked_value(name, kind, text)
     if value.use in (Use.INPUT, Use.UPLOAD) and is_missing(value.path):
         error = UsageError if value.use is Use.UPLOAD else _MISSING.get(kind, MissingDataError)
-        raise error(f"{name}: {plain(value.path)} does not exist.")
+        advice = download_advice(value.path) if kind in _MISSING else ""
+        raise error(f"{name}: {plain(value.path)} does not exist. {advice}".rstrip())
 
 
 def checked_value(name: str, kind: Kind, text: str) -> Value:
@@ -176,6 +178,8 @@ def checked_value(name: str, kind: Kind, text: str) -> Value:
     if not text.strip():
         raise UsageError(f"{name} is empty.")
     value = read_value(kind, text)
-    if value.use is not Use.WORD:
+    if kind in _MISSING and is_hub(value.path):
+        parse_hub(value.path)
+    elif value.use is not Use.WORD:
         parse(value.path)
     return value

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mimic_ray.base.storage import local_copy
+from mimic_ray.encoders.checkpoint.fetch import at_hand
+from mimic_ray.encoders.checkpoint.layout import LIMIT_BYTES
 from mimic_ray.encoders.checkpoint.read import Checkpoint, read_checkpoint
 from mimic_ray.encoders.checkpoint.resolve import Fit, fit
 from mimic_ray.encoders.encoder import Encoder
@@ -28,7 +29,7 @@ def load_checkpoint(location: str | Path, encoder_name: str) -> Loaded:
     the file, StorageError if it cannot be fetched.
     """
     encoder = build(encoder_name)  # first, so a wrong name is found before a large file is read
-    checkpoint = read_checkpoint(local_copy(str(location)))
+    checkpoint = read_checkpoint(at_hand(location, LIMIT_BYTES))
     fitted = fit(checkpoint, encoder)
     encoder.net.load_state_dict(fitted.state)
     encoder.eval().requires_grad_(False)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mimic_ray.base.errors import MimicError, RunFolderError
+from mimic_ray.base.hub_address import is_hub
 from mimic_ray.base.storage import open_storage
 from mimic_ray.base.storage_address import is_remote, parse
 from mimic_ray.encoders.checkpoint.folder_search import holds_weights
@@ -109,6 +110,8 @@ def reading(location: str | Path) -> Iterator[RunFolder]:
 
 def is_run(location: str | Path) -> bool:
     """Whether there may be a run, rather than a checkpoint. Raises StorageError."""
+    if is_hub(location):
+        return False
     if is_remote(location):
         return open_storage(location).exists(RECORD)
     folder = Path(parse(location).path)

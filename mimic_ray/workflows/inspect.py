@@ -8,11 +8,11 @@ from pathlib import Path
 
 from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.errors import WrongEncoderError
-from mimic_ray.base.storage import local_copy
 from mimic_ray.base.text import plain
+from mimic_ray.encoders.checkpoint.fetch import at_hand
 from mimic_ray.encoders.checkpoint.key_match import KeyMatch, fitting_encoders, require_match
 from mimic_ray.encoders.checkpoint.known_layouts import KnownLayout, built_layouts, known_layouts
-from mimic_ray.encoders.checkpoint.layout import Layout, TensorInfos, read_layout
+from mimic_ray.encoders.checkpoint.layout import LIMIT_BYTES, Layout, TensorInfos, read_layout
 from mimic_ray.encoders.checkpoint.sniff import shown
 from mimic_ray.encoders.checkpoint.weight_files import find_files
 from mimic_ray.store.checksums import check_sums
@@ -82,7 +82,7 @@ def inspect(checkpoint: str | Path, encoder: str | None = None) -> Inspection:
     """
     # Checked before the file is read, which may take long: the name may be wrong.
     known = None if encoder is None else _layout_of(encoder)
-    path = local_copy(str(checkpoint))
+    path = at_hand(checkpoint, LIMIT_BYTES)
     for file in find_files(path).files:
         for run in (*file.parents,)[:3]:
             check_sums(run, file.relative_to(run).as_posix())

@@ -40,7 +40,17 @@ STANDARD = (
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.bin",
 )
-_LIKELY = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pth.tar", ".pt.tar", ".th", ".t7")
+WEIGHT_SUFFIXES = (
+    ".safetensors",
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".bin",
+    ".pth.tar",
+    ".pt.tar",
+    ".th",
+    ".t7",
+)
 # Read where nothing else lies there, because they are rarely weights.
 _UNLIKELY = (".npz", ".pkl", ".pickle", ".tar")
 # What trainers save beside the weights.
@@ -90,7 +100,7 @@ def _directly_in(folder: Path) -> WeightFiles | None:
         return deepspeed
     sets = _sets(folder, names)
     standard = [name for name in STANDARD if name in sets]
-    likely = [name for name in sets if name.lower().endswith(_LIKELY)]
+    likely = [name for name in sets if name.lower().endswith(WEIGHT_SUFFIXES)]
     chosen = standard[:1] or likely or [*sets]
     if not chosen:
         return None
@@ -108,7 +118,7 @@ def _sets(folder: Path, names: list[str]) -> dict[str, Callable[[], WeightFiles]
     """Name of the whole -> its files: of single files, of indexes and of parts without an index."""
     sets: dict[str, Callable[[], WeightFiles]] = {}
     for name in names:
-        single = name.lower().endswith((*_LIKELY, *_UNLIKELY)) and not part_of(name)
+        single = name.lower().endswith((*WEIGHT_SUFFIXES, *_UNLIKELY)) and not part_of(name)
         if single and not _no_weights(name):
             sets[name] = partial(WeightFiles, (folder / name,))
     for name in filter(is_index, names):

@@ -23,7 +23,7 @@ from mimic_ray.encoders.checkpoint.weight_parts import WeightFiles, part_of
 LIMIT_BYTES = 1 << 20
 _DEPTH = 4
 _LIST_LIMIT = 64
-_BESIDE = (*CONFIGS, "preprocessor_config.json")
+BESIDE = (*CONFIGS, "preprocessor_config.json")
 # Shown by inspect where the config has them, in this order.
 _SHOWN = {
     "model_type": "{}",
@@ -49,7 +49,7 @@ def config_of(files: WeightFiles) -> dict[str, Any]:
     if files.folder is None and (part_of(first.name) or first.name) not in STANDARD:
         return {}
     found: dict[str, Any] = {}
-    for name in _BESIDE:
+    for name in BESIDE:
         found = {**dict(_flat(_content(first.with_name(name)))), **found}
     return found
 

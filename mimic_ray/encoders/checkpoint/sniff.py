@@ -14,6 +14,7 @@ from mimic_ray.base.errors import (
     NotACheckpointError,
     TooLargeCheckpointError,
 )
+from mimic_ray.base.hub_address import download_advice
 from mimic_ray.base.text import plain
 from mimic_ray.encoders.checkpoint import foreign
 
@@ -32,7 +33,8 @@ def opened(path: Path, limit_bytes: int) -> Iterator[BufferedReader]:
         # O_NONBLOCK, because opening a pipe would wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise MissingCheckpointError(f"There is no file {name}: check the path.") from None
+        advice = download_advice(path) or "Check the path."
+        raise MissingCheckpointError(f"There is no file {name}. {advice}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise NotACheckpointError(f"{name} cannot be opened: {reason}.") from None
