@@ -12,9 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from mimic_ray.base.text import count
+from mimic_ray.encoders.checkpoint.contents import Contents, listed
 
 if TYPE_CHECKING:
     from mimic_ray.workflows.inspect import Inspection, Match
+
+_LISTS = ("left out", "the same memory, purified with it", "other copy, purified with --all-copies")
 
 
 def inspection_table(found: Inspection) -> Table:
@@ -51,18 +54,31 @@ def _rows(found: Inspection) -> Iterator[tuple[str, list[str]]]:
     for (path, prefix, *lists, notes), same in groupby(sorted(found.fits, key=_where), _where):
         lines = [", ".join(match.encoder for match in same)]
         lines.append(f"  at {path or '(top)'}, keys {prefix}*")
-        for word, names in zip(("left out", "other copy, not used"), lists, strict=True):
+        for word, names in zip(_LISTS, lists, strict=True):
             if names:
                 lines.append(f"  {word}: {', '.join(_few(names))}")
         lines += [f"  {note}" for note in notes]
         yield "fits", lines
     if not found.fits and not found.misfit:
         yield "fits", ["no known encoder; try --encoder with a timm name or file.py:function"]
-    yield "safe", ["to load: it contains numbers and no code. It may still be backdoored."]
+    yield from _safety(found.contents)
 
 
-def _where(match: Match) -> tuple[str, str, list[str], list[str], list[str]]:
-    return match.path, match.prefix, match.left_out, match.also_fits, match.notes
+def _safety(contents: Contents) -> Iterator[tuple[str, list[str]]]:
+    """What loading the file the ordinary way would do; here nothing of it was done."""
+    if contents.harmless:
+        yield "objects", [f"not built: {listed(contents.harmless)}"]
+    if finding := contents.finding():
+        yield "unsafe", [finding, "Its numbers were read without that. They may be backdoored."]
+    elif contents.harmless:
+        yield "safe", ["to read here: only its numbers were read. It may still be backdoored."]
+    else:
+        yield "safe", ["to load: it contains numbers and no code. It may still be backdoored."]
+
+
+def _where(match: Match) -> tuple[str, str, list[str], list[str], list[str], list[str]]:
+    lists = match.left_out, match.tied, match.also_fits
+    return match.path, match.prefix, *lists, match.notes
 
 
 def _few(lines: Iterable[str], limit: int = 6) -> list[str]:

@@ -31,6 +31,13 @@ def command(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --out from its last checkpoint.")
     ] = False,
+    all_copies: Annotated[
+        bool,
+        typer.Option(
+            "--all-copies",
+            help="Purify every copy of the encoder in the file, such as a teacher's.",
+        ),
+    ] = False,
     commit_every: Annotated[int, typer.Option(min=1, help="Steps between two checkpoints.")] = 100,
     scan: Annotated[
         bool | None,
@@ -85,6 +92,7 @@ def command(
             seed=seed,
             resources=resources,
             resume=resume,
+            all_copies=all_copies,
             device=device,
             threads=threads,
             commit_every=commit_every,

@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from mimic_ray.encoders.load import Loaded
 
 
-def export(folder: RunFolder, student: Encoder, teacher: Loaded) -> Path:
+def export(folder: RunFolder, student: Encoder, teacher: Loaded, all_copies: bool = False) -> Path:
     """Writes student.safetensors, export/<name of the teacher's file> and, last, encoder.json.
 
-    Returns the file, or folder, under export/: the student in the layout of what came in.
+    With `all_copies`, other copies of the encoder in the file become the student, too. Returns the
+    file, or folder, under export/: the student in the layout of what came in.
     """
     state = write_student(folder.student, student)
     original = teacher.checkpoint.path
@@ -39,7 +40,7 @@ def export(folder: RunFolder, student: Encoder, teacher: Loaded) -> Path:
     if folder.export.exists():  # by a run that was killed before it said that it had finished
         shutil.rmtree(folder.export)
     with files.new_folder(folder.export) as unfinished:
-        write_like(original, teacher.fit, state, unfinished / name)
+        write_like(original, teacher.fit, state, unfinished / name, all_copies)
 
     description = {
         **_described(student.spec),

@@ -47,6 +47,7 @@ def finish_run(
     on_progress: ProgressCallback,
     *,
     with_scan: bool,
+    all_copies: bool = False,
 ) -> RunRecord:
     """Writes the results. A failure is recorded in run.json, and a resumed run repeats them."""
     try:
@@ -54,7 +55,7 @@ def finish_run(
             # First, while `loaded.encoder` is still the teacher.
             check = FidelityCheck(source, loaded.encoder, compute, on_progress)
             scan = _Scan(run, source, loaded, compute, on_progress) if with_scan else None
-            return _write_results(run, loaded, check, scan, outcome)
+            return _write_results(run, loaded, check, scan, outcome, all_copies)
     except MimicError as error:
         with suppress(MimicError, OSError):
             record = read_record(run.folder.record)
@@ -63,7 +64,12 @@ def finish_run(
 
 
 def _write_results(
-    run: RunStore, loaded: Loaded, check: FidelityCheck, scan: _Scan | None, outcome: Outcome
+    run: RunStore,
+    loaded: Loaded,
+    check: FidelityCheck,
+    scan: _Scan | None,
+    outcome: Outcome,
+    all_copies: bool,
 ) -> RunRecord:
     """Writes all results of the last checkpoint, and the status "finished" last."""
     run.lease.check(run.lease.token)
@@ -75,7 +81,7 @@ def _write_results(
         raise RunFolderError(f"{run} has no checkpoint: start again with another {option('out')}.")
     student = loaded.encoder
     student.net.load_state_dict(encoder_weights(committed.state["distillation"]["student"]))
-    export(folder, student, loaded)
+    export(folder, student, loaded, all_copies)
     write_profile(folder.profile, Profile.from_json(outcome.profile))
     MetricsLog(folder, outcome.step).to_parquet()
     # train_s is in the record already.

@@ -9,6 +9,7 @@ from pathlib import Path
 from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.errors import WrongEncoderError
 from mimic_ray.base.text import plain
+from mimic_ray.encoders.checkpoint.contents import Contents
 from mimic_ray.encoders.checkpoint.fetch import at_hand
 from mimic_ray.encoders.checkpoint.key_match import KeyMatch, fitting_encoders, require_match
 from mimic_ray.encoders.checkpoint.known_layouts import KnownLayout, built_layouts, known_layouts
@@ -38,6 +39,7 @@ class Match:
     prefix: str
     left_out: list[str]  # keys of the group that it does not use, such as heads and projectors
     also_fits: list[str]  # other groups and prefixes with a copy of the encoder
+    tied: list[str]  # other names of the same memory: purified together
     notes: list[str]  # what was adapted
 
 
@@ -51,6 +53,7 @@ class Inspection:
     sha256: str  # of several files: of the lines that `sha256sum` prints for `parts`
     groups: list[GroupFacts]
     notes: dict[str, str]
+    contents: Contents  # what the file would call or import if it were loaded the ordinary way
     fits: list[Match]
     misfit: WrongEncoderError | None  # why the one encoder that was checked does not fit
     parts: list[str] = field(default_factory=list)  # the names of its files with weights
@@ -67,11 +70,12 @@ def inspect(checkpoint: str | Path, encoder: str | None = None) -> Inspection:
         encoder: Check only this architecture instead of all known ones.
 
     Returns:
-        Format, size and SHA-256 of the file; its groups of tensors; `fits`, the architectures
-        that fit it; `misfit`, why `encoder` does not fit. All texts are escaped.
+        Format, size and SHA-256 of the file; its groups of tensors; `contents`, what the file
+        would call or import if it were loaded the ordinary way; `fits`, the architectures that
+        fit it; `misfit`, why `encoder` does not fit. All texts are escaped.
 
     Raises:
-        CheckpointError: The file is missing, damaged or too large, or contains code.
+        CheckpointError: The file is missing, damaged or too large.
         UnknownNameError: There is no such `encoder`.
         StorageError: The address cannot be read.
 
@@ -103,6 +107,7 @@ def inspect(checkpoint: str | Path, encoder: str | None = None) -> Inspection:
         parts=[plain(part.name) for part in layout.parts],
         groups=_groups(layout),
         notes=layout.notes,
+        contents=layout.contents,
         fits=[_match(found) for found in fits],
         misfit=misfit,
     )
@@ -137,5 +142,6 @@ def _match(found: KeyMatch) -> Match:
         prefix=plain(found.prefix),
         left_out=[plain(key, 80) for key in found.left_out],
         also_fits=found.also_fits,
+        tied=found.tied,
         notes=found.notes,
     )

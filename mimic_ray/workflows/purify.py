@@ -24,10 +24,10 @@ from mimic_ray.base.locations import absolute
 from mimic_ray.base.progress import ProgressCallback, ignore_progress, starting
 from mimic_ray.base.resources import Resources, check_resources, this_machine
 from mimic_ray.base.signals import StopRequests, stop_requests
-from mimic_ray.base.text import plain
 from mimic_ray.data.image_source import open_announced, require_batch
 from mimic_ray.data.image_subset import hold_out
 from mimic_ray.distributed.cluster_address import find_cluster
+from mimic_ray.encoders.checkpoint.export_notes import export_notes
 from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.execution.distill_job import DistillJob, Outcome
@@ -76,6 +76,7 @@ def purify(
     seed: int | None = None,
     resources: Resources | None = None,
     resume: bool = False,
+    all_copies: bool = False,
     device: str = "auto",
     threads: int = 0,
     commit_every: int = 100,
@@ -104,6 +105,8 @@ def purify(
         resources: Workers, CPUs, GPUs and cluster. By default one worker in this process. Several
             workers, and those of a cluster, run on Ray.
         resume: Continue the run in `out` from its last checkpoint.
+        all_copies: Write the purified weights to every copy of the encoder in the teacher's file,
+            such as a momentum encoder. Names that share memory are one copy in any case.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         threads: CPU threads of a worker; 0 uses all.
         commit_every: Steps between two checkpoints.
@@ -195,15 +198,20 @@ def purify(
         )
         if scan is None:
             scan = not resources.address and not too_little(resolved, outcome.images)
-        record = finish_run(run, loaded, source, compute, outcome, on_progress, with_scan=scan)
+        record = finish_run(
+            run,
+            loaded,
+            source,
+            compute,
+            outcome,
+            on_progress,
+            with_scan=scan,
+            all_copies=all_copies,
+        )
         if resources.in_process and (gpus := this_machine()["GPU"]) > 1:
             warnings.append(f"One of {gpus:g} GPUs was used; as many workers would use them all.")
         warnings += [*too_little(resolved, outcome.images), *loaded.fit.notes]
-        if copies := loaded.fit.also_fits:
-            warnings.append(
-                f"The file has another copy of the encoder at {', '.join(map(plain, copies))}, "
-                "which is unchanged in the export."
-            )
+        warnings += export_notes(loaded.fit, loaded.checkpoint.contents, all_copies)
         return _result(run, record, warnings)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 from pathlib import Path
@@ -100,20 +101,41 @@ def test_the_error_of_an_unknown_name_suggests_similar_names(
     assert "tiny_resnet" in capsys.readouterr().err
 
 
-def test_a_hostile_file_is_refused_and_not_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_hostile_file_is_read_and_not_run(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    canary = checkpoint.with_name("canary")
+
     class Hostile:
         def __reduce__(self) -> object:
-            return os.system, (f"touch {tmp_path / 'canary'}",)
+            return os.system, (f"touch {canary}",)
 
-    torch.save({"state_dict": {"w": torch.ones(2)}, "x": Hostile()}, tmp_path / "hostile.pt")
-    assert run("inspect", tmp_path / "hostile.pt", "--json") == 1
-    shown = capsys.readouterr()
-    assert json.loads(shown.out)["error"]["kind"] == "UnsafeCheckpointError"
-    assert "would run posix.system" in shown.err
-    assert "Traceback" not in shown.err
-    assert not (tmp_path / "canary").exists()
+    hostile = {**torch.load(checkpoint), "x": Hostile(), "args": argparse.Namespace(lr=0.1)}
+    torch.save(hostile, checkpoint)
+    assert run("inspect", checkpoint) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "fits tiny_resnet at state_dict" in text
+    assert "Loading this file the ordinary way would call posix.system('touch" in text
+    assert "objects not built: argparse.Namespace" in text
+    assert "no code" not in text
+    assert run("inspect", checkpoint, "--json") == 0
+    contents = json.loads(capsys.readouterr().out)["contents"]
+    assert contents["commands"] == [f"posix.system('touch {canary}')"]
+    assert contents["harmless"] == ["argparse.Namespace"]
+    assert not canary.exists()
+
+
+def test_only_the_weights_of_the_encoder_must_be_finite(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = torch.load(checkpoint)
+    content["state_dict"]["attn_mask"] = torch.full((2, 2), float("-inf"))
+    torch.save(content | {"best_score": torch.tensor(float("inf"))}, checkpoint)
+    assert run("inspect", checkpoint, "--encoder", "tiny_resnet") == 0
+    content["state_dict"]["module.conv1.weight"][0, 0] = float("nan")
+    torch.save(content, checkpoint)
+    assert run("inspect", checkpoint, "--encoder", "tiny_resnet") == 1
+    assert '"state_dict.module.conv1.weight" has NaN' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,15 @@ from io import StringIO
 from rich.console import Console
 
 from mimic_ray.cli.inspection_table import inspection_table
+from mimic_ray.encoders.checkpoint.contents import Contents
 from mimic_ray.workflows.inspect import GroupFacts, Inspection, Match
 
+CONTENTS = Contents()
 NET = GroupFacts("model", 2, 2000, ["float32", "int64"], ["a"])
-FOUND = Inspection("f.pth", "torch-zip", 12_345, "0" * 64, [NET], {"epoch": "[bold]3"}, [], None)
-FITS = Match("resnet50", "model", "module.", ["fc.weight"], ["ema"], ["a note"])
+FOUND = Inspection(
+    "f.pth", "torch-zip", 12_345, "0" * 64, [NET], {"epoch": "[bold]3"}, CONTENTS, [], None
+)
+FITS = Match("resnet50", "model", "module.", ["fc.weight"], ["ema"], ["online"], ["a note"])
 
 
 def shown(found: Inspection) -> str:
@@ -29,7 +33,8 @@ def test_encoders_at_the_same_location_share_a_row():
     text = shown(replace(FOUND, fits=[FITS, replace(FITS, encoder="wide")]))
     assert "fits resnet50, wide at model, keys module.*" in text
     assert text.count("left out: fc.weight") == 1
-    assert "other copy, not used: ema a note" in text
+    assert "the same memory, purified with it: online" in text
+    assert "other copy, purified with --all-copies: ema a note" in text
 
 
 def test_the_table_of_a_file_that_no_encoder_fits_suggests_options():
@@ -53,3 +58,11 @@ def test_a_long_note_is_indented_as_a_whole():
     assert last > first
     indents = {len(line) - len(line.lstrip()) for line in lines[first : last + 1]}
     assert indents == {len("tensors  ") + 2}
+
+
+def test_what_a_file_would_run_stands_in_place_of_its_safety():
+    assert "safe to load: it contains numbers and no code" in shown(FOUND)
+    text = shown(replace(FOUND, contents=Contents(["posix.system('[x]')"], ["a.B"], ["c.D"])))
+    assert "unsafe Loading this file the ordinary way would call posix.system('[x]')." in text
+    assert "objects not built: c.D" in text
+    assert "safe to" not in text

@@ -149,4 +149,4 @@ def test_a_second_copy_in_the_file_is_named_because_it_is_not_purified(
     arguments = purify_arguments(tmp_path / "run", "--local", steps=2)
     arguments[arguments.index("--teacher") + 1] = str(tmp_path / "both.pth")
     assert run(arguments) == 0
-    assert "another copy of the encoder at state_dict" in capsys.readouterr().err
+    assert "Its other copies are unchanged in the export" in capsys.readouterr().err

@@ -6,13 +6,14 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from mimic_ray.base import files
 from mimic_ray.base.errors import (
+    CheckpointError,
     DamagedCheckpointError,
     NotACheckpointError,
     TooLargeCheckpointError,
@@ -20,6 +21,7 @@ from mimic_ray.base.errors import (
 )
 from mimic_ray.base.text import plain
 from mimic_ray.encoders.checkpoint import sandbox, sniff
+from mimic_ray.encoders.checkpoint.contents import Contents
 from mimic_ray.encoders.checkpoint.model_config import Config, config_of, described
 from mimic_ray.encoders.checkpoint.weight_files import find_files
 from mimic_ray.encoders.checkpoint.weight_parts import WeightFiles
@@ -37,6 +39,15 @@ class OpenedFile:
     name: str
     format: str
     sha256: str
+
+
+@dataclass(frozen=True)
+class ReadFile(Generic[T]):
+    """What is in one file."""
+
+    groups: Groups[T]
+    notes: dict[str, str]
+    contents: Contents = field(default_factory=Contents)
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,7 @@ class Joined(Generic[T]):
     notes: dict[str, str]
     parts: tuple[Part, ...]
     config: Config
+    contents: Contents
 
 
 def sha256_of(parts: Sequence[Part]) -> str:
@@ -83,7 +95,7 @@ def checksum(path: Path) -> str:
 
 
 def read_parts(
-    path: Path, limit_bytes: int, read: Callable[[OpenedFile], tuple[Groups[T], dict[str, str]]]
+    path: Path, limit_bytes: int, read: Callable[[OpenedFile], ReadFile[T]]
 ) -> Joined[T]:
     """The checkpoint at `path`, whose files `read` reads one after the other.
 
@@ -99,16 +111,17 @@ def read_parts(
         notes["config.json"] = words
     groups: Groups[T] = {}
     home: dict[tuple[Group, str], str] = {}
-    parts, formats = [], set()
+    parts, formats, contents = [], set(), []
     with sandbox.shared() if len(whole.files) > 1 else nullcontext():
         for file in whole.files:
             with opened_weights(file, limit_bytes) as opened:
-                found, others = read(opened)
+                found = read(opened)
                 size = os.fstat(opened.file.fileno()).st_size
             parts.append(Part(file.name, size, opened.sha256))
             formats.add(opened.format)
-            notes |= others
-            for group, tensors in found.items():
+            notes |= found.notes
+            contents.append(found.contents)
+            for group, tensors in found.groups.items():
                 _require_new(home, group, tensors, file)
                 groups.setdefault(group, {}).update(tensors)
     for key, part in whole.index.items():
@@ -117,11 +130,22 @@ def read_parts(
                 f'{sniff.shown(whole.files[0].with_name(part))} lacks "{plain(key)}", which the '
                 "index says it has: download or copy all parts again."
             )
+    together = Contents.together(contents)
     if not groups:
-        raise NotACheckpointError(
-            f"{sniff.shown(path)} contains no named tensors: save the network's state_dict()."
+        raise _no_weights(sniff.shown(path), together)
+    file_format = "+".join(sorted(formats))
+    return Joined(sha256_of(parts), file_format, groups, notes, tuple(parts), config, together)
+
+
+def _no_weights(name: str, contents: Contents) -> CheckpointError:
+    if contents.commands:
+        return UnsafeCheckpointError(
+            f"{name} has no weights. {contents.finding()} Nothing in it was run. Do not load it "
+            "with other programs."
         )
-    return Joined(sha256_of(parts), "+".join(sorted(formats)), groups, notes, tuple(parts), config)
+    return NotACheckpointError(
+        f"{name} contains no named tensors: save the network's state_dict()."
+    )
 
 
 @contextmanager

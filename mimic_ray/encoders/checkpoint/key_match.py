@@ -9,7 +9,9 @@ like one of the encoder's is a candidate. It fits if
 - no weight in the encoder's own modules is unused, because a ResNet-34 has all keys of a ResNet-18.
 
 If several fit, averaged copies and teachers come first (as in the loaders of DINO and timm),
-students and momentum copies last, then the shortest prefix; `also_fits` lists the others.
+students and momentum copies last, then the shortest prefix; `also_fits` lists the others, without
+those that are the same memory under another name (`tied`). Only the weights of the first must be
+finite.
 
 The position embeddings of a transformer may have another length if the encoder's name includes a
 size (`vit_b16@384`): they are interpolated, with a note.
@@ -24,18 +26,30 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from mimic_ray.base.errors import WrongEncoderError, option
+from mimic_ray.base.errors import DamagedCheckpointError, WrongEncoderError, option
 from mimic_ray.base.text import plain
 from mimic_ray.encoders import positions, sizes
 from mimic_ray.encoders.checkpoint import sniff
 from mimic_ray.encoders.checkpoint.known_layouts import known_layouts
-from mimic_ray.encoders.checkpoint.layout import Group, Layout, TensorInfos
+from mimic_ray.encoders.checkpoint.layout import Group, Layout, TensorInfos, not_finite_message
 
 _FIRST = {"ema", "teacher"}
 _LAST = {"student", "k", "key", "momentum", "target"}
 
+# Floating-point buffers that profilers (thop) leave in every module.
+_COUNTERS = ("total_ops", "total_params")
+
 # Limits the work for a key with a million dots.
 _PREFIX_DEPTH = 8
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A location with weights of the encoder."""
+
+    group: Group
+    prefix: str
+    keys: dict[str, str]  # our key -> full key in its group
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,8 @@ class KeyMatch:
     keys: dict[str, str]  # our key -> full key in its group
     left_out: list[str]  # full keys of the group that are not part of the encoder
     also_fits: list[str]  # other locations with a copy of the encoder
+    copies: list[Copy]  # the same locations
+    tied: list[str]  # other names of the same memory
     resized: list[str]  # our keys of position embeddings to interpolate
     notes: list[str]  # sentences for the user
 
@@ -89,8 +105,23 @@ class _Candidate:
             ours = key.removeprefix(self.prefix) if key.startswith(self.prefix) else ""
             # Heads are outside the encoder's modules; integer tensors are only indices.
             inside = ours.partition(".")[0] in modules and ours not in expected
+            inside = inside and not ours.endswith(_COUNTERS)
             if inside and tensor.is_float:
                 yield f'"{plain(key)}" is in the file, but not in {name}'
+
+    def keys(self, expected: TensorInfos) -> dict[str, str]:
+        """Our keys with those of the file."""
+        found = {key: self.prefix + key for key in expected}
+        return {key: theirs for key, theirs in found.items() if theirs in self.tensors}
+
+    def is_tied(self, other: _Candidate, expected: TensorInfos) -> bool:
+        """Whether both are the same memory, as in a network that has one module twice."""
+        pairs = [
+            (self.tensors[key].memory, other.tensors[other.prefix + ours].memory)
+            for ours, key in self.keys(expected).items()
+            if not _is_batch_count(ours)
+        ]
+        return all(one == two != "" for one, two in pairs)
 
     def tables(self, expected: TensorInfos) -> dict[str, tuple[int, int]]:
         """Our keys of position embeddings to interpolate: patches per side, found and expected."""
@@ -117,8 +148,18 @@ def find_match(
         return None
     chosen, *others = sorted(fitting, key=_preference)
     tensors, tables = chosen.tensors, chosen.tables(expected)
-    keys = {key: chosen.prefix + key for key in expected if chosen.prefix + key in tensors}
-    taken = set(keys.values())
+    keys = chosen.keys(expected)
+    for key in keys.values():
+        if wrong := tensors[key].not_finite:
+            named = plain(".".join([*chosen.group, key]))
+            numbers = tensors[key].numbers
+            raise DamagedCheckpointError(
+                not_finite_message(sniff.shown(layout.path), named, wrong, numbers)
+            )
+    tied = [other for other in others if other.is_tied(chosen, expected)]
+    others = [other for other in others if other not in tied]
+    own = [keys, *(other.keys(expected) for other in tied if other.group == chosen.group)]
+    taken = {key for each in own for key in each.values()}
     return KeyMatch(
         encoder=name,
         group=chosen.group,
@@ -126,6 +167,8 @@ def find_match(
         keys=keys,
         left_out=[key for key in tensors if key not in taken],
         also_fits=[str(other) for other in others],
+        copies=[Copy(other.group, other.prefix, other.keys(expected)) for other in others],
+        tied=[str(other) for other in tied],
         resized=[*tables],
         notes=[_note(keys[key], *sides, resize_to or 0) for key, sides in tables.items()],
     )

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mimic_ray.base.text import plain
 from mimic_ray.encoders.checkpoint import sandbox, sniff
+from mimic_ray.encoders.checkpoint.contents import Contents
 from mimic_ray.encoders.checkpoint.joined import Group as Group
-from mimic_ray.encoders.checkpoint.joined import OpenedFile, Part, read_parts
+from mimic_ray.encoders.checkpoint.joined import OpenedFile, Part, ReadFile, read_parts
 from mimic_ray.encoders.checkpoint.model_config import Config
 
 if TYPE_CHECKING:
@@ -23,15 +24,15 @@ if TYPE_CHECKING:
 
 LIMIT_BYTES = 16 << 30
 
-Notes = dict[str, str]
-
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """Shape and type of one tensor; `dtype` as in "float32"."""
+    """Shape and type of one tensor; `dtype` as in "float32", or "sparse float32" if not plain."""
 
     shape: tuple[int, ...]
     dtype: str
+    not_finite: int = 0  # values that are NaN or infinity
+    memory: str = ""  # equal for tensors that share their memory; "" if unknown
 
     @property
     def is_float(self) -> bool:
@@ -56,6 +57,7 @@ class Layout:
     notes: dict[str, str]  # other content of the file as printable text: {"epoch": "160"}
     parts: tuple[Part, ...] = ()  # its files, in the order of their names
     config: Config = field(default_factory=dict)  # what config.json says: model_config.py
+    contents: Contents = field(default_factory=Contents)
 
 
 def infos(tensors: Mapping[str, Tensor]) -> dict[str, TensorInfo]:
@@ -66,6 +68,24 @@ def infos(tensors: Mapping[str, Tensor]) -> dict[str, TensorInfo]:
     }
 
 
+def checked_infos(tensors: Mapping[str, Tensor]) -> dict[str, TensorInfo]:
+    """The same with the number of values that are not finite."""
+    # Imported here because it imports torch.
+    from mimic_ray.encoders.checkpoint.tensors import not_finite
+
+    return {
+        key: replace(info, not_finite=not_finite(tensors[key]))
+        for key, info in infos(tensors).items()
+    }
+
+
+def not_finite_message(name: str, key: str, wrong: int, numbers: int) -> str:
+    return (
+        f'{name}: "{key}" has NaN or infinity in {wrong:,} of {numbers:,} values. '
+        "Use an earlier checkpoint of the same network."
+    )
+
+
 def read_layout(path: str | Path, limit_bytes: int = LIMIT_BYTES) -> Layout:
     """Checks a checkpoint as `read_checkpoint` does. Raises the CheckpointError that names the
     cause."""
@@ -74,24 +94,27 @@ def read_layout(path: str | Path, limit_bytes: int = LIMIT_BYTES) -> Layout:
     return Layout(path, **vars(found))
 
 
-def _layout_of_file(opened: OpenedFile) -> tuple[dict[Group, dict[str, TensorInfo]], Notes]:
+def _layout_of_file(opened: OpenedFile) -> ReadFile[TensorInfo]:
     if opened.format != sniff.SAFETENSORS:
-        return _described(opened)
-    # Imported here because it imports torch, to check that all values are finite.
+        with sandbox.working_folder() as folder:
+            reply = sandbox.run(
+                "describe", opened.file, folder, name=opened.name, format=opened.format
+            )
+        return ReadFile(infos_of(reply, opened), reply["notes"], Contents.of(reply))
+    # Imported here because it imports torch, to check the values.
     from mimic_ray.encoders.checkpoint.safetensors_file import read_safetensors
 
     tensors, metadata = read_safetensors(opened.file, opened.name)
     notes = {plain(key): plain(value) for key, value in metadata.items()}
-    return ({(): infos(tensors)} if tensors else {}), notes
+    return ReadFile({(): checked_infos(tensors)} if tensors else {}, notes)
 
 
-def _described(opened: OpenedFile) -> tuple[dict[Group, dict[str, TensorInfo]], Notes]:
-    with sandbox.working_folder() as folder:
-        reply = sandbox.run("describe", opened.file, folder, name=opened.name, format=opened.format)
-    groups = {
+def infos_of(reply: Mapping[str, Any], opened: OpenedFile) -> dict[Group, dict[str, TensorInfo]]:
+    """The tensors in a reply of the child process that read the file."""
+    return {
         tuple(group["path"]): {
-            key: TensorInfo(tuple(shape), dtype) for key, (shape, dtype) in group["tensors"].items()
+            key: TensorInfo(tuple(shape), dtype, wrong, f"{memory} of {opened.name}")
+            for key, (shape, dtype, wrong, memory) in group["tensors"].items()
         }
         for group in reply["groups"]
     }
-    return groups, reply["notes"]

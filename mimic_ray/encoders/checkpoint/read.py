@@ -4,25 +4,36 @@
     open, refuse anything but a regular file -> sniff -> sha256 ->  (joined.py)
         safetensors:  read here (safetensors_file.py)
         torch:        read by a child process with limits (sandbox.py -> child.py):
-                      zip walk and checksums (archive.py), torch.load weights-only (torch_file.py),
-                      walk through the result (walk.py), check of each tensor (tensors.py)
+                      zip walk and checksums (archive.py), pickle machine that builds descriptions
+                      instead of objects (pickle_machine.py, torch_objects.py), plain containers of
+                      it (plain_tree.py), walk through them (walk.py), values by position
+                      (storages.py)
 
 There is no switch for unsafe loading.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from io import BufferedReader
 from pathlib import Path
+from typing import NamedTuple
 
 from safetensors.torch import load_file
 from torch import Tensor
 
 from mimic_ray.base.text import plain
 from mimic_ray.encoders.checkpoint import sandbox, sniff
-from mimic_ray.encoders.checkpoint.joined import Group, OpenedFile, Part, read_parts
-from mimic_ray.encoders.checkpoint.layout import LIMIT_BYTES, Layout, infos
+from mimic_ray.encoders.checkpoint.contents import Contents
+from mimic_ray.encoders.checkpoint.joined import Group, OpenedFile, Part, ReadFile, read_parts
+from mimic_ray.encoders.checkpoint.layout import (
+    LIMIT_BYTES,
+    Layout,
+    TensorInfo,
+    TensorInfos,
+    checked_infos,
+    infos_of,
+)
 from mimic_ray.encoders.checkpoint.model_config import Config
 from mimic_ray.encoders.checkpoint.safetensors_file import read_safetensors
 
@@ -40,44 +51,63 @@ class Checkpoint:
     notes: dict[str, str]  # other content of the file as printable text: {"epoch": "160"}
     parts: tuple[Part, ...] = ()  # its files, in the order of their names
     config: Config = field(default_factory=dict)  # what config.json says: model_config.py
+    contents: Contents = field(default_factory=Contents)
+    infos: Mapping[Group, TensorInfos] | None = None  # also of tensors that `groups` lacks
 
     def layout(self) -> Layout:
-        groups = {path: infos(tensors) for path, tensors in self.groups.items()}
-        return Layout(**{**vars(self), "groups": groups})
+        infos = self.infos or {path: checked_infos(group) for path, group in self.groups.items()}
+        known = {**vars(self), "groups": infos}
+        del known["infos"]
+        return Layout(**known)
+
+
+class _Stored(NamedTuple):
+    """A tensor in a file; `values` is None if it is not plain and dense."""
+
+    info: TensorInfo
+    values: Tensor | None
 
 
 def read_checkpoint(path: Path, limit_bytes: int = LIMIT_BYTES) -> Checkpoint:
-    """All plain, dense, finite tensors of a checkpoint, on the CPU.
+    """All plain, dense tensors of a checkpoint, on the CPU. Those that share memory in a torch file
+    are one tensor here.
 
     `path` is a safetensors or torch file, or what `find_files` takes: a folder, an index, a part.
     `limit_bytes` is for all files together. Raises the CheckpointError that names the cause: not a
     checkpoint, damaged, unsafe, too large.
     """
     path = Path(path)
-    return Checkpoint(path, **vars(read_parts(path, limit_bytes, _read_file)))
+    read = vars(read_parts(path, limit_bytes, _read_file))
+    stored: dict[Group, dict[str, _Stored]] = read["groups"]
+    groups = {
+        path: {key: each.values for key, each in tensors.items() if each.values is not None}
+        for path, tensors in stored.items()
+    }
+    infos = {
+        path: {key: each.info for key, each in tensors.items()} for path, tensors in stored.items()
+    }
+    return Checkpoint(path, **{**read, "groups": groups}, infos=infos)
 
 
-def _read_file(opened: OpenedFile) -> tuple[Groups, dict[str, str]]:
-    if opened.format == sniff.SAFETENSORS:
-        return _safetensors(opened.file, opened.name)
-    return _torch(opened.file, opened.name, opened.format)
+def _read_file(opened: OpenedFile) -> ReadFile[_Stored]:
+    return _safetensors(opened) if opened.format == sniff.SAFETENSORS else _torch(opened)
 
 
-def _safetensors(file: BufferedReader, name: str) -> tuple[Groups, dict[str, str]]:
-    tensors, metadata = read_safetensors(file, name)
+def _safetensors(opened: OpenedFile) -> ReadFile[_Stored]:
+    tensors, metadata = read_safetensors(opened.file, opened.name)
     notes = {plain(key): plain(value) for key, value in metadata.items()}
-    return ({(): tensors} if tensors else {}), notes
+    group = {key: _Stored(info, tensors[key]) for key, info in checked_infos(tensors).items()}
+    return ReadFile({(): group} if group else {}, notes)
 
 
-def _torch(file: BufferedReader, name: str, file_format: str) -> tuple[Groups, dict[str, str]]:
+def _torch(opened: OpenedFile) -> ReadFile[_Stored]:
     with sandbox.working_folder() as folder:
-        reply = sandbox.run("read", file, folder, name=name, format=file_format)
-        if not reply["groups"]:
-            return {}, reply["notes"]
+        reply = sandbox.run("read", opened.file, folder, name=opened.name, format=opened.format)
         # The tensors stay mapped to our temporary file, whose space is freed with them.
         tensors = load_file(folder / sandbox.TENSORS)
+    infos = infos_of(reply, opened)
     groups = {
-        tuple(group["path"]): {key: tensors[number] for key, number in group["tensors"].items()}
-        for group in reply["groups"]
+        path: {key: _Stored(info, tensors.get(numbers.get(key, ""))) for key, info in group.items()}
+        for (path, group), numbers in zip(infos.items(), reply["numbers"], strict=True)
     }
-    return groups, reply["notes"]
+    return ReadFile(groups, reply["notes"], Contents.of(reply))

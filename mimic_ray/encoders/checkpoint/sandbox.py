@@ -1,9 +1,9 @@
 """Reads untrusted torch files in a child process with limits on memory and time.
 
-weights_only=True prevents code, but does not limit resources: a file of 1 kB can request gigabytes
-or never finish loading. The limits grow with the file: 10 s plus 1 s per 20 MB; 512 MB of memory
-plus twice the size to read it, or five times the size to write a copy (the old tensors, the new
-ones in full precision, and the new ones converted).
+The reader runs no code of a file, but a file can be made to need much memory or time. The limits
+grow with the file: 10 s plus 1 s per 20 MB; 512 MB of memory plus twice the size to read it, or
+five times the size to write a copy (the old tensors, the new ones in full precision, and the new
+ones converted).
 """
 
 from __future__ import annotations

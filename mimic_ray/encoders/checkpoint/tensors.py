@@ -1,4 +1,4 @@
-"""Checks the tensors of an untrusted file: plain, dense, on the CPU, finite."""
+"""Checks the values of tensors, and prepares them for files."""
 
 from __future__ import annotations
 
@@ -8,48 +8,16 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mimic_ray.base.errors import (
-    CheckpointError,
-    DamagedCheckpointError,
-    UnsafeCheckpointError,
-)
+from mimic_ray.base.errors import DamagedCheckpointError
+from mimic_ray.encoders.checkpoint.layout import not_finite_message
 from mimic_ray.encoders.positions import grids
 
 
-def check_tensor(tensor: Tensor, key: str, name: str) -> int:
-    """The tensor's size in bytes; `key` and the file's `name` are for messages.
-
-    Raises UnsafeCheckpointError for a size that is not backed by memory, DamagedCheckpointError for
-    NaN or infinity, CheckpointError for anything but a plain dense tensor.
-    """
-    # This check comes first, because the others need data.
-    if tensor.device.type != "cpu":
-        raise UnsafeCheckpointError(
-            f'{name}: "{key}" is a {tensor.device.type} tensor of shape {_short(tensor)} without '
-            "data. Ask its author for a file with the weights."
-        )
-    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_complex():
-        kind = (
-            "quantized" if tensor.is_quantized else "complex" if tensor.is_complex() else "sparse"
-        )
-        raise CheckpointError(
-            f'{name}: "{key}" is a {kind} tensor, and only plain dense ones are read: save it '
-            "dense, in float32 or half precision."
-        )
-    size = tensor.numel() * tensor.element_size()
-    if size > tensor.untyped_storage().nbytes() or _repeats(tensor):
-        raise UnsafeCheckpointError(
-            f'{name}: "{key}" claims shape {_short(tensor)} with '
-            f"{tensor.untyped_storage().nbytes():,} bytes of data. Ask its author for the "
-            "weights as contiguous tensors."
-        )
-    if tensor.is_floating_point() and not _is_finite(tensor):
-        wrong = int((~torch.isfinite(tensor.float())).sum())
-        raise DamagedCheckpointError(
-            f'{name}: "{key}" has NaN or infinity in {wrong:,} of {tensor.numel():,} values. '
-            "Use an earlier checkpoint of the same network."
-        )
-    return size
+def not_finite(tensor: Tensor) -> int:
+    """How many values are NaN or infinity."""
+    if not tensor.is_floating_point() or _is_finite(tensor):
+        return 0
+    return int((~torch.isfinite(tensor.float())).sum())
 
 
 def replacement(old: Tensor, new: Tensor, key: str, name: str, resized: bool = False) -> Tensor:
@@ -66,7 +34,8 @@ def replacement(old: Tensor, new: Tensor, key: str, name: str, resized: bool = F
             "restore the original file."
         )
     cast = new.detach().to(old.dtype)
-    check_tensor(cast, key, name)
+    if wrong := not_finite(cast):
+        raise DamagedCheckpointError(not_finite_message(name, key, wrong, cast.numel()))
     return cast
 
 
@@ -81,13 +50,6 @@ def savable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         storages.add(own.untyped_storage().data_ptr())
         ready[key] = own
     return ready
-
-
-def _repeats(tensor: Tensor) -> bool:
-    return any(
-        stride == 0 and length > 1
-        for stride, length in zip(tensor.stride(), tensor.shape, strict=True)
-    )
 
 
 def _is_finite(tensor: Tensor) -> bool:

@@ -1,122 +1,118 @@
-"""Calls torch.load with weights_only=True and explains its errors.
+"""Reads what torch.save and torch.jit.save wrote, without torch and without running any of it.
 
-Runs only in the child process (see sandbox.py). There is no fallback and no switch, because an
-attacker chooses which error a file raises. Requires torch >= 2.10 (CVE-2025-32434, CVE-2026-24747).
+A zip has the pickle in data.pkl and each storage in a record. A legacy file is five pickles (magic
+number, protocol, system, content, keys of the storages) and then the storages, each after the
+number of its elements. TorchScript is a zip with code beside data.pkl; the code is not read.
+
+Runs only in the child process (see sandbox.py). There is no other way to read a torch file and no
+switch, because an attacker chooses which error a file raises.
 """
 
 from __future__ import annotations
 
-import pickle
-import pickletools
-import re
-import warnings
+import io
+import mmap
+import struct
+from collections import Counter
+from dataclasses import dataclass
 from io import BufferedReader
 from typing import Any
 
-import torch
-
 from mimic_ray.base.errors import (
+    CheckpointError,
     DamagedCheckpointError,
-    MimicError,
     NotACheckpointError,
     UnsafeCheckpointError,
 )
 from mimic_ray.base.text import plain
-from mimic_ray.encoders.checkpoint.archive import check_archive
+from mimic_ray.encoders.checkpoint.archive import Archive, check_archive
+from mimic_ray.encoders.checkpoint.contents import Contents
+from mimic_ray.encoders.checkpoint.inert import ITEM_BYTES
+from mimic_ray.encoders.checkpoint.pickle_machine import PickleError, run_pickle
+from mimic_ray.encoders.checkpoint.plain_tree import plain_tree
 from mimic_ray.encoders.checkpoint.sniff import TORCH_ZIP
+from mimic_ray.encoders.checkpoint.storages import Storages
+from mimic_ray.encoders.checkpoint.torch_objects import TorchObjects
 
-# The five pickles of a legacy file: magic number, protocol, system, content, storage keys.
-_LEGACY_PICKLES = 5
-_LEGACY_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
-
-_RUNS_COMMANDS = re.compile(
-    r"(os|posix|nt|subprocess|sys|pty|shutil|socket|runpy|importlib|ctypes|code|commands|webbrowser"
-    r"|pickle|_pickle)\."
-    r"|(builtins|__builtin__)\.(eval|exec|compile|open|getattr|setattr|__import__|breakpoint|input)"
-)
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY_PROTOCOL = 1001
 
 
-def load_torch(file: BufferedReader, name: str, file_format: str, size: int) -> Any:
-    """The object that torch.save wrote, on the CPU. Raises a CheckpointError for any bad bytes."""
-    if file_format == TORCH_ZIP:
-        check_archive(file, name, size)
+@dataclass(frozen=True)
+class TorchContent:
+    """The content of a torch file.
+
+    `tree`: dictionaries, lists, tuples and plain values, with a TensorRef for each tensor.
+    `changed`: the kinds of objects in the file that the tree has as plain values or not at all.
+    `foreign`: what loading it the ordinary way would import and call, by kind.
+    """
+
+    tree: Any
+    storages: Storages
+    changed: Counter[str]
+    foreign: dict[str, list[str]]
+
+
+def load_torch(file: BufferedReader, name: str, file_format: str, size: int) -> TorchContent:
+    """The content of a torch file, checked. Raises a CheckpointError for any bad bytes."""
+    archive = check_archive(file, name, size) if file_format == TORCH_ZIP else None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.load(file, weights_only=True, map_location="cpu")
-    except pickle.UnpicklingError as error:
-        raise _refusal(file, name, file_format, error) from error
-    except MemoryError:
+        objects = TorchObjects()
+        read = _of_zip(archive, objects) if archive else _of_legacy(file, objects, name)
+        content, storages = read
+        storages.check(objects.storages)
+        tree, changed = plain_tree(content, name)
+    except (CheckpointError, MemoryError):
         raise
     except Exception as error:  # untrusted bytes can raise anything
-        raise _damage(file, name, file_format, error) from error
+        reason = plain(str(error) or type(error).__name__)
+        raise DamagedCheckpointError(
+            f"{name} is damaged ({reason}): download or copy it again."
+        ) from error
+    return TorchContent(tree, storages, changed, objects.foreign.findings())
 
 
-def _refusal(file: BufferedReader, name: str, file_format: str, error: Exception) -> MimicError:
-    """The error for a pickle that needs more than weights."""
-    found = _globals(file, file_format) or re.findall(r"GLOBAL ([\w.]+)", str(error))
-    if not found:
-        return _damage(file, name, file_format, error)
-    listed = ", ".join(plain(one, 80) for one in sorted(found)[:4])
-    if len(found) > 4:
-        listed += f" and {len(found) - 4} more"
-    if any(_RUNS_COMMANDS.match(one) for one in found):
+def _of_zip(archive: Archive, objects: TorchObjects) -> tuple[Any, Storages]:
+    if archive.small("byteorder", b"little") != b"little":
+        raise PickleError("it was written by a machine of the other byte order")
+    content = run_pickle(io.BytesIO(archive.small("data.pkl")), objects)
+    places = {
+        record.removeprefix("data/"): place
+        for record, place in archive.places.items()
+        if record.startswith("data/")
+    }
+    return content, Storages(archive.descriptor, places)
+
+
+def _of_legacy(file: BufferedReader, objects: TorchObjects, name: str) -> tuple[Any, Storages]:
+    # Mapped, because the pickles stand at the start of a large file.
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
+        if run_pickle(stream, objects) != _LEGACY_MAGIC:
+            raise _not_of_torch(objects, name)
+        protocol, system = run_pickle(stream, objects), run_pickle(stream, objects)
+        if protocol != _LEGACY_PROTOCOL or not isinstance(system, dict):
+            raise PickleError("an unknown protocol")
+        if system.get("little_endian") is not True:
+            raise PickleError("it was written by a machine of the other byte order")
+        content, keys = run_pickle(stream, objects), run_pickle(stream, objects)
+        places = {}
+        for key in keys:
+            storage = objects.storages[str(key)]
+            (numbers,) = struct.unpack("<q", stream.read(8))
+            length = numbers * ITEM_BYTES[storage.dtype]
+            start = stream.tell()
+            if not 0 <= length <= len(stream) - start:
+                raise PickleError("it ends early")
+            places[storage.key] = start, length
+            stream.seek(start + length)
+    return content, Storages(file.fileno(), places)
+
+
+def _not_of_torch(objects: TorchObjects, name: str) -> CheckpointError:
+    found = Contents.of_names(objects.foreign.findings())
+    told = f"{name} is a pickle that torch.save did not write"
+    if found.commands:
         return UnsafeCheckpointError(
-            f"{name} would run {listed} when it is loaded. Nothing in it was run. Do not load it "
-            "with other programs."
+            f"{told}. {found.finding()} Nothing in it was run. Do not load it with other programs."
         )
-    if any(one.startswith("torch.nn.modules.") for one in found):
-        return UnsafeCheckpointError(
-            f"{name} contains a network as Python objects ({listed}), which is code: ask its "
-            "author for model.state_dict()."
-        )
-    return UnsafeCheckpointError(
-        f"{name} contains Python objects besides its weights ({listed}), which is code: ask its "
-        "author for the weights, or save them again if you trust the file."
-    )
-
-
-def _damage(file: BufferedReader, name: str, file_format: str, error: Exception) -> MimicError:
-    # torch's message starts with advice to load the file unsafely; the reason follows.
-    reason = str(error).split("WeightsUnpickler error:")[-1].strip().split("\n")[0]
-    reason = plain(reason or type(error).__name__)
-    if "allocate memory" in str(error):
-        raise MemoryError(reason)
-    file.seek(0)
-    if file_format != TORCH_ZIP and not file.read(32).startswith(_LEGACY_MAGIC):
-        return NotACheckpointError(
-            f"{name} is a pickle that torch.save did not write: save its weights with torch.save "
-            "or safetensors."
-        )
-    return DamagedCheckpointError(f"{name} is damaged ({reason}): download or copy it again.")
-
-
-def _globals(file: BufferedReader, file_format: str) -> list[str]:
-    """The globals in the pickle that weights-only loading forbids, found without running it."""
-    file.seek(0)
-    try:
-        if file_format == TORCH_ZIP:
-            return torch.serialization.get_unsafe_globals_in_checkpoint(file)
-        return _globals_of_legacy(file)
-    except MemoryError:
-        raise
-    except Exception:  # torch's own message is used instead
-        return []
-
-
-def _globals_of_legacy(file: BufferedReader) -> list[str]:
-    allowed = torch._weights_only_unpickler._get_allowed_globals()
-    named: set[str] = set()
-    for _ in range(_LEGACY_PICKLES):
-        texts: list[str] = []
-        try:
-            for code, argument, _place in pickletools.genops(file):
-                if code.name in ("GLOBAL", "INST"):
-                    named.add(str(argument).replace(" ", "."))
-                elif code.name == "STACK_GLOBAL":
-                    named.add(".".join(texts[-2:]))
-                elif isinstance(argument, str):
-                    texts.append(argument)
-        except ValueError:  # the end of the file or of its last pickle
-            break
-    return [one for one in named if one not in allowed]
+    return NotACheckpointError(f"{told}: save its weights with torch.save or safetensors.")

@@ -63,9 +63,9 @@ def test_a_folder_as_checkpoint_is_refused(purify_refused, tmp_path):
     purify_refused(["--teacher", tmp_path], tmp_path, code=1)
 
 
-def test_code_in_a_checkpoint_is_refused_and_not_run(purify_refused, tmp_path):
+def test_code_instead_of_weights_is_refused_and_not_run(purify_refused, tmp_path):
     path, canary = tmp_path / "suspect.pth", tmp_path / "canary"
-    path.write_bytes(crafted.torch_bytes({"state_dict": net_state(), "x": crafted.shell(canary)}))
+    path.write_bytes(crafted.torch_bytes({"x": crafted.shell(canary)}))
     purify_refused(["--teacher", path], path, "system", code=1)
     assert not canary.exists()
 

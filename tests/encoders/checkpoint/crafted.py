@@ -22,6 +22,8 @@ from torch import Tensor
 
 from mimic_ray.base.errors import CheckpointError
 from mimic_ray.encoders.checkpoint.read import read_checkpoint
+from mimic_ray.encoders.checkpoint.sniff import file_format
+from mimic_ray.encoders.checkpoint.torch_file import TorchContent, load_torch
 
 
 def refused(content: bytes, folder: Path, kind: type[CheckpointError]) -> str:
@@ -48,6 +50,15 @@ def torch_bytes(content: object, legacy: bool = False) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.save(content, buffer, _use_new_zipfile_serialization=not legacy)
+    return buffer.getvalue()
+
+
+def scripted(net: torch.nn.Module) -> bytes:
+    """What torch.jit.save writes."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecated, but files contain it
+        torch.jit.save(torch.jit.script(net), buffer)
     return buffer.getvalue()
 
 
@@ -142,3 +153,45 @@ def safetensors_bytes(header: Mapping[str, Any] | bytes, data: bytes = b"") -> b
 
 def entry(shape: list[int], start: int, end: int, dtype: str = "F32") -> dict[str, Any]:
     return {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+
+
+def loaded(content: bytes, folder: Path) -> TorchContent:
+    """What load_torch makes of a file with this content, in this process."""
+    path = folder / "loaded.pth"
+    path.write_bytes(content)
+    with path.open("rb") as file:
+        return load_torch(file, str(path), file_format(file, str(path)), len(content))
+
+
+def opcodes(canary: Path) -> dict[str, bytes]:
+    """Pickles that each create the file `canary` when they are loaded the ordinary way, or end in
+    an error, by the opcode that would do it."""
+    command = f"touch {canary}"
+    name = b"cposix\nsystem\n"
+    argument = text(command)
+    stack_name = text("posix") + text("system") + pickle.STACK_GLOBAL
+    code = f"open({str(canary)!r}, 'w').close()"
+    return {
+        "REDUCE": name + argument + b"\x85R",
+        "GLOBAL and BUILD": name + text("posix") + b"b",
+        "STACK_GLOBAL": stack_name + argument + b"\x85R",
+        "INST": b"(" + argument + b"iposix\nsystem\n",
+        "OBJ": b"(" + name + argument + b"o",
+        "NEWOBJ": name + argument + b"\x85\x81",
+        "NEWOBJ_EX": name + argument + b"\x85}\x92",
+        "EXT1": b"\x82\x01" + argument + b"\x85R",
+        "EXT2": b"\x83\x01\x01" + argument + b"\x85R",
+        "EXT4": b"\x84\x01\x01\x01\x01" + argument + b"\x85R",
+        "PERSID": b"P" + command.encode() + b"\n",
+        "BINPERSID": name + argument + b"\x85RQ",
+        "NEXT_BUFFER": b"\x97\x98" + argument + b"\x85R",
+        "eval": b"cbuiltins\nexec\n" + text(code) + b"\x85R",
+        "call of a call": b"cbuiltins\ngetattr\n" + name + text("__call__") + b"\x86R" + b")R",
+        "state of a call": b"cargparse\nNamespace\n)R" + name + argument + b"\x85Rb",
+        "key": b"}" + name + argument + b"\x85R" + b"K\x01s",
+        "item of a set": b"\x8f(" + name + argument + b"\x85R" + b"\x90",
+        "arguments of a tensor": b"ctorch._utils\n_rebuild_parameter\n"
+        + (name + argument + b"\x85R")
+        + b"\x88N\x87R",
+        "hooks of a tensor": b"ccollections\nOrderedDict\n" + name + argument + b"\x85R\x85R",
+    }

@@ -16,6 +16,7 @@ from mimic_ray.base.errors import (
     UnsafeCheckpointError,
 )
 from mimic_ray.encoders.checkpoint import safetensors_file
+from mimic_ray.encoders.checkpoint.layout import read_layout
 from mimic_ray.encoders.checkpoint.read import read_checkpoint
 from tests.encoders.checkpoint.crafted import entry, refused, safetensors_bytes, weights
 
@@ -83,9 +84,12 @@ def test_the_suffix_does_not_make_a_safetensors_file(tmp_path: Path, content: by
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf")])
-def test_nan_and_infinity_are_refused_by_name(tmp_path: Path, value: float) -> None:
-    content = save({"good": torch.zeros(2), "bad\n": torch.tensor([1.0, value])})
-    assert '"bad\\n" has NaN' in refused(content, tmp_path, DamagedCheckpointError)
+def test_values_that_are_not_finite_are_counted(tmp_path: Path, value: float) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(save({"good": torch.zeros(2), "bad": torch.tensor([1.0, value])}))
+    infos = read_checkpoint(path).layout().groups[()]
+    assert {key: info.not_finite for key, info in infos.items()} == {"good": 0, "bad": 1}
+    assert read_layout(path).groups[()] == infos
 
 
 def test_two_tensors_with_the_same_name_are_refused(tmp_path: Path) -> None:

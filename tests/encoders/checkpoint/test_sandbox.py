@@ -59,8 +59,10 @@ def test_memory_over_the_limit_is_refused_and_not_allocated(
 ) -> None:
     monkeypatch.setattr(sandbox, "MEMORY_BYTES", 64 << 20)
     read_checkpoint(file)
-    file.write_bytes(torch_bytes([crafted.Calls(bytearray, 80 << 20)]))
-    with pytest.raises(UnsafeCheckpointError, match="needs more than 67,"):
+    # 64 bytes of memory for each byte of the file.
+    many = b"\x80\x02]" + b"(" + b"}" * 2_000_000 + b"e."
+    file.write_bytes(crafted.with_pickle(lambda _: many))
+    with pytest.raises(UnsafeCheckpointError, match="needs more than 7"):
         read_checkpoint(file)
 
 
@@ -112,9 +114,12 @@ def test_a_file_that_never_finishes_loading_is_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sandbox, "SECONDS", 1.0)
-    # As a key of a dictionary, because its hash visits all 2^40 leaves.
-    tuple_pickle = pickle.dumps(crafted.endless_tuple(), 2)[2:-1]
-    content = crafted.with_pickle(lambda _: b"\x80\x02}" + tuple_pickle + b"K\x00s.")
+    # 2^24 calls that each make a dictionary of as many entries as the one before, plus one.
+    grows = b"ccollections\nCounter\n" + pickle.BINPUT + b"\x00" + b"}" + pickle.BINPUT + b"\x01"
+    pairs = b"".join(
+        b"h\x00h\x01J" + number.to_bytes(4, "little") + b"K\x00s\x85R0" for number in range(1 << 16)
+    )
+    content = crafted.with_pickle(lambda _: b"\x80\x02" + grows + pairs + b".")
     assert "took more than" in refused(content, tmp_path, UnsafeCheckpointError)
 
 
