@@ -52,13 +52,13 @@ def ray_session(
             raise
         except Exception as error:  # Ray raises plain Exception, OSError and others
             raise _not_connected(address, error, log) from error
-        try:
-            with ray_private.ray_logs_to(log):
+        with ray_private.ray_logs_to(log):
+            try:
                 yield
-        except ray.exceptions.RayError as error:
-            raise to_mimic_error(error, log) from error
-        finally:
-            ray.shutdown()
+            except ray.exceptions.RayError as error:
+                raise to_mimic_error(error, log) from error
+            finally:
+                ray.shutdown()
 
 
 def _connect(address: str | None, cpus: int | None) -> None:

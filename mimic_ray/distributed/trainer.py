@@ -74,7 +74,8 @@ def train_on_ray(
         # New nodes take minutes to start.
         variables[START_TIMEOUT_VARIABLE] = str(resources.capacity_timeout_s)
     end_after_s = max(END_AFTER_S, resources.capacity_timeout_s + GRACE_S)
-    watchdog = Watchdog(on_progress, end_after_s=end_after_s)
+    on_cluster = resources.address is not None
+    watchdog = Watchdog(on_progress, on_cluster=on_cluster, end_after_s=end_after_s)
     for attempts_left in reversed(range(resources.restarts + 1)):
         _check_not_stopped(should_stop)
         try:

@@ -21,16 +21,19 @@ END_AFTER_S = 1800.0
 
 class Watchdog:
     """Measures the time since the last message. While it is too long, `on_progress` gets a Progress
-    of the phase "silent"; when messages arrive again, it gets one with 0 s."""
+    of the phase "silent", or "busy" where all workers are on this machine; when messages arrive
+    again, it gets one with 0 s."""
 
     def __init__(
         self,
         on_progress: ProgressCallback,
         *,
+        on_cluster: bool = True,
         end_after_s: float = END_AFTER_S,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._on_progress, self._now, self._end_after_s = on_progress, now, end_after_s
+        self._on_cluster = on_cluster
         self._last_message, self._step = now(), 0
         self._reported_s = 0
 
@@ -46,10 +49,15 @@ class Watchdog:
         """Raises TrainingError if there was no message for longer than any step takes."""
         silent_s = self._now() - self._last_message
         if silent_s > self._end_after_s:
+            reason = (
+                "a node or the network hangs, or the cluster never had the capacity for them (see "
+                "`ray status`)"
+            )
+            if not self._on_cluster:
+                reason = "they hang, or this machine is too busy"
             raise TrainingError(
                 f"The workers have sent nothing for {self._end_after_s / 60:.0f} minutes, since "
-                f"step {self._step}: a node or the network hangs, or the cluster never had the "
-                f"capacity for them (see `ray status`). {RESUME_ADVICE}"
+                f"step {self._step}: {reason}. {RESUME_ADVICE}"
             )
         # Once a second is enough for a display.
         if silent_s > WARN_AFTER_S and int(silent_s) > self._reported_s:
@@ -57,4 +65,5 @@ class Watchdog:
 
     def _report(self, seconds: int) -> None:
         self._reported_s = seconds
-        self._on_progress(Progress("silent", seconds, int(self._end_after_s)))
+        phase = "silent" if self._on_cluster else "busy"
+        self._on_progress(Progress(phase, seconds, int(self._end_after_s)))

@@ -27,6 +27,12 @@ _PHASES = {
     "scan": "Scanning",
     # Seconds without a step, and the number after which the run is ended.
     "silent": "No step for (s)",
+    "busy": "No step for (s)",
+}
+# Why there may be no step, on a cluster and where all workers are on one machine.
+_NO_STEP = {
+    "silent": "a node or the network may not respond",
+    "busy": "this machine may be busy",
 }
 _NOT_A_TERM = ("step", "learning_rate")
 LINE_EVERY_S = 30.0
@@ -98,11 +104,11 @@ def progress_lines(
 
     def on_progress(progress: Progress) -> None:
         nonlocal silent, printed_at
-        if progress.phase == "silent":
+        if progress.phase in _NO_STEP:
             if bool(progress.done) != silent:
                 silent = bool(progress.done)
                 console.print(
-                    f"No step for {progress.done} s: a node or the network may not respond."
+                    f"No step for {progress.done} s: {_NO_STEP[progress.phase]}."
                     if silent
                     else "Steps continue."
                 )

@@ -41,6 +41,6 @@ def use_local_ray(patch: pytest.MonkeyPatch) -> None:
     node = SimpleNamespace(get_node_id=lambda: "0" * 56)
     patch.setattr("ray.get_runtime_context", lambda: node)
     patch.setattr("ray.remote", lambda *_, **__: _Remote)
-    patch.setattr("ray.get", lambda reference: reference)
+    patch.setattr("ray.get", lambda reference, **_: reference)
     patch.setattr("ray.put", lambda value: value)
     patch.setattr("ray.wait", lambda references, **_: (references, []))

@@ -41,7 +41,7 @@ def ray(monkeypatch):
     def remote(*arguments, **options):
         return Task(arguments[0]) if arguments else actors(**options)
 
-    def get(reference):
+    def get(reference, **_):
         if isinstance(reference, Exception):
             raise reference
         return reference

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pickle
+from types import SimpleNamespace
 
 import pytest
 
 from mimic_ray.base.errors import DataError, TrainingError
+from mimic_ray.distributed import run_control
 from mimic_ray.distributed.run_control import ControlActor, RunControl, WorkerControl
 from tests.distributed.local_ray import use_local_ray
 
@@ -70,8 +72,69 @@ def test_only_the_newest_group_may_commit(control):
 def test_an_error_that_would_repeat_is_raised_in_the_driver(control):
     control.raise_failure()
     control.for_worker().give_up(DataError("no images"))
+    assert control.messages() == []
     with pytest.raises(DataError, match="no images"):
         control.raise_failure()
+
+
+@pytest.fixture
+def away(monkeypatch, control):
+    """Makes calls of the actor fail, as after a kill: `away.calls` of them, then a new actor
+    answers. `away.now` is the driver's clock."""
+    from ray.exceptions import ActorUnavailableError
+
+    world = SimpleNamespace(calls=0, now=0.0)
+    control._now, control._answered = (lambda: world.now), 0.0
+
+    def get(reference, **_):
+        if world.calls > 0:
+            world.calls -= 1
+            control._actor.state = ControlActor()
+            raise ActorUnavailableError("killed", bytes(16))
+        return reference
+
+    monkeypatch.setattr("ray.get", get)
+    monkeypatch.setattr(run_control, "_RETRY_S", 0.0)
+    return world
+
+
+def test_a_killed_actor_loses_messages_but_neither_a_stop_nor_who_is_current(control, away):
+    stale, current = control.for_worker(), control.for_worker()
+    stale.begin()
+    current.begin()
+    control.request_stop()
+    away.calls = 1
+    assert control.messages() == []
+    current.post("step")  # not yet known to be asked to stop
+    assert control.messages() == ["step"]
+    current.check_current()
+    with pytest.raises(TrainingError, match="taken over"):
+        stale.check_current()
+    current.post("step")
+    assert current.should_stop()
+
+
+def test_a_worker_waits_for_a_new_actor(control, away):
+    worker = control.for_worker()
+    away.calls = 3
+    worker.begin()
+    away.calls = 2
+    worker.check_current()
+    worker.post("step")
+    away.calls = 1
+    assert not worker.should_stop()  # the reply is lost, the worker goes on
+    worker.give_up(DataError("no images"))
+    control.messages()
+    with pytest.raises(DataError):
+        control.raise_failure()
+
+
+def test_an_actor_that_does_not_come_back_ends_the_run_with_the_way_to_continue(control, away):
+    away.calls = 10
+    assert control.messages() == []
+    away.now = run_control._AWAY_S + 1
+    with pytest.raises(TrainingError, match=r"messages .* was killed.*resume=True"):
+        control.messages()
 
 
 def test_the_control_of_a_worker_can_be_pickled():

@@ -196,6 +196,7 @@ def test_a_mimic_error_in_a_worker_reaches_the_driver_immediately(monkeypatch):
     control, start = worker(monkeypatch, 0, train)
     with pytest.raises(DataError):
         start()
+    control.messages()
     with pytest.raises(DataError):
         control.raise_failure()
 

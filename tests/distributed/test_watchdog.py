@@ -55,6 +55,16 @@ def test_a_silence_beyond_the_limit_ends_the_run_and_names_the_step(watchdog, cl
         watchdog.check()
 
 
+def test_on_one_machine_the_network_is_not_suspected(clock, shown):
+    watchdog = Watchdog(shown.append, on_cluster=False, now=clock)
+    clock.now += WARN_AFTER_S + 1
+    watchdog.check()
+    assert shown[-1].phase == "busy"
+    clock.now += END_AFTER_S
+    with pytest.raises(TrainingError, match="they hang, or this machine is too busy"):
+        watchdog.check()
+
+
 def test_the_limits_are_ordered_with_time_between_them():
     """First a warning, then the timeout of the all-reduce, with time to restart the workers."""
     from mimic_ray.distributed import torch_config

@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import StringIO
 from itertools import count
 
+import pytest
 from rich.console import Console
 
 from mimic_ray.base.progress import Progress
@@ -59,10 +60,14 @@ def test_a_phase_that_begins_again_is_printed_again():
     assert lines(1000, *steps) == ["Distilling: 1 of 600", "Distilling: 40 of 600"]
 
 
-def test_a_stop_and_the_continuation_of_steps_are_each_printed_once():
-    silent, going = Progress("silent", 60, 600), Progress("silent", 0, 600)
+@pytest.mark.parametrize(
+    ("phase", "reason"),
+    [("silent", "a node or the network may not respond"), ("busy", "this machine may be busy")],
+)
+def test_a_stop_and_the_continuation_of_steps_are_each_printed_once(phase, reason):
+    silent, going = Progress(phase, 60, 600), Progress(phase, 0, 600)
     assert lines(NEVER, silent, silent, going, *STEPS) == [
-        "No step for 60 s: a node or the network may not respond.",
+        f"No step for 60 s: {reason}.",
         "Steps continue.",
     ]
 
