@@ -7,6 +7,7 @@ stdout: {"error": {"kind", "message", "exit_code"}}.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -24,6 +25,7 @@ from rich.markup import escape
 
 from mimic_ray.base.errors import INTERRUPTED, MimicError, StoppedError, UsageError
 from mimic_ray.base.progress import ProgressCallback, ignore_progress
+from mimic_ray.base.text import plain
 
 
 class _Console(Console):
@@ -148,6 +150,10 @@ def reported_errors(arguments: Sequence[str]) -> Iterator[None]:
             error.exit_code,
             asked_for=isinstance(error, StoppedError),
         )
+    except OSError as error:
+        if mode.debug:
+            traceback.print_exc()
+        _end(type(error).__name__, _refused_by_the_system(error), 1)
     except Exception as error:
         if mode.debug:
             raise
@@ -157,6 +163,31 @@ def reported_errors(arguments: Sequence[str]) -> Iterator[None]:
             "command with `mimic-ray --debug ...` and report what it prints.",
             1,
         )
+
+
+def _refused_by_the_system(error: OSError) -> str:
+    """A sentence about a file, a connection or a process that the operating system refused."""
+    reason = (error.strerror or str(error) or type(error).__name__).rstrip(".")
+    where = f"{plain(error.filename)}: " if error.filename is not None else ""
+    return f"{where}{reason}. {_ADVICE.get(error.errno or 0, _OTHER_ADVICE)}"
+
+
+_OTHER_ADVICE = "The operating system refused this; `mimic-ray --debug ...` shows where."
+_PERMISSION = (
+    "This user may not do that: check the owner and the permissions of the file and its folder, or "
+    "use another path."
+)
+_ADVICE = {
+    errno.EACCES: _PERMISSION,
+    errno.EPERM: _PERMISSION,
+    errno.EROFS: "Use a path on a disk that can be written.",
+    errno.ENOENT: "It was moved or deleted while the command ran, or a program is not installed.",
+    errno.ENAMETOOLONG: "Use a shorter path.",
+    errno.EMFILE: "Raise the limit of open files: `ulimit -n 4096`.",
+    errno.ENOMEM: "The machine or the container has too little memory: end other programs or raise "
+    "the limit.",
+    errno.EAGAIN: "The limit of processes is reached: raise it with `ulimit -u`.",
+}
 
 
 def _end(kind: str, sentence: str, code: int, *, asked_for: bool = False) -> None:

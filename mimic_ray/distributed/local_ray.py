@@ -38,6 +38,12 @@ def local_ray_options(
     return options
 
 
+def home_variable() -> dict[str, str]:
+    """HOME, which Ray needs, for a user without one (an arbitrary user of a container); else {}."""
+    has_home = os.path.expanduser("~") != "~"  # noqa: PTH111 - Path.expanduser raises
+    return {} if has_home else {"HOME": tempfile.gettempdir()}
+
+
 def _other_folders() -> list[Path]:
     user = os.getuid()
     return [

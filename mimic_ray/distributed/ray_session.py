@@ -15,7 +15,7 @@ from mimic_ray.base.errors import MimicError, ResourceError
 from mimic_ray.base.machine_limits import usable_cpus
 from mimic_ray.distributed import ray_private, ray_private_node
 from mimic_ray.distributed.cluster_address import find_cluster
-from mimic_ray.distributed.local_ray import local_ray_options
+from mimic_ray.distributed.local_ray import home_variable, local_ray_options
 from mimic_ray.distributed.ray_errors import last_line, to_mimic_error
 
 # How long a private Ray may take to start. A few seconds, but minutes on a machine that is busy.
@@ -42,6 +42,7 @@ def ray_session(
     defaults = {**ray_private.SESSION_VARIABLES, **ray_private.authentication_variables(address)}
     # Values set by the user have precedence over our defaults.
     ours = {name: value for name, value in defaults.items() if name not in os.environ}
+    ours |= home_variable()
     with _environment({**ours, **(variables or {})}), ray_private.descriptors_to(log):
         import ray
 

@@ -99,6 +99,26 @@ def test_an_unexpected_error_is_reported_as_a_bug_and_ends_with_1(fails, capsys)
     assert json.loads(shown.out)["error"]["kind"] == "ZeroDivisionError"
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PermissionError(13, "Permission denied", "/r/a"), "/r/a: Permission denied. This user"),
+        (OSError(24, "Too many open files"), "error: Too many open files. Raise the limit"),
+        (OSError(12, "Cannot allocate memory"), "too little memory"),
+        (FileNotFoundError(2, "No such file or directory", "/r"), "/r: No such file or directory."),
+        (OSError("something of a library"), "something of a library. The operating system"),
+        (TimeoutError(), "TimeoutError. The operating system refused this"),
+    ],
+)
+def test_what_the_operating_system_refuses_is_no_bug_of_ours(fails, capsys, error, words):
+    assert fails(error, "--json") == 1
+    shown = capsys.readouterr()
+    assert words in shown.err
+    assert shown.err.count("\n") == 1
+    assert "bug in mimic-ray" not in shown.err
+    assert json.loads(shown.out)["error"]["kind"] == type(error).__name__
+
+
 def test_ctrl_c_ends_with_130(fails, capsys):
     assert fails(KeyboardInterrupt(), "--json") == 130
     shown = capsys.readouterr()

@@ -9,7 +9,7 @@ import pytest
 
 from mimic_ray.base.errors import ResourceError
 from mimic_ray.distributed import local_ray
-from mimic_ray.distributed.local_ray import local_ray_options
+from mimic_ray.distributed.local_ray import home_variable, local_ray_options
 
 LONG = "slurm_jobdir_" + "x" * 40
 
@@ -74,3 +74,11 @@ def test_without_shared_memory_objects_are_kept_in_a_folder(short, tmp_path):
     found = options(short, shared_memory=tmp_path / "shm")
     assert found["_plasma_directory"] == str(short / "ray")
     assert found["object_store_memory"] >= 75 << 20  # Ray's minimum
+
+
+def test_a_user_without_a_home_gets_one_for_ray(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert home_variable() == {}
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", lambda _: {}[0])  # an unknown user: KeyError
+    assert Path(home_variable()["HOME"]).is_dir()
