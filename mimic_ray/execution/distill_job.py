@@ -20,7 +20,7 @@ class DistillJob:
         recipe: Complete recipe.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         threads: CPU threads of a worker; 0 uses all.
-        commit_every: Steps between two checkpoints.
+        commit_every: Steps between two checkpoints; 0 lets their measured cost decide.
         memory_limit_bytes: Decoded images up to this size are kept in memory by a single worker.
         strategy: How several workers share the student, see base/resources.py.
         teacher_placement: With fsdp, whether they share the teacher too.
@@ -34,7 +34,7 @@ class DistillJob:
     recipe: Recipe
     device: str = "auto"
     threads: int = 0
-    commit_every: int = 100
+    commit_every: int = 0
     memory_limit_bytes: int = 4 << 30
     strategy: str = "ddp"
     teacher_placement: str = "replicated"

@@ -61,7 +61,7 @@ class TrialTask:
     rungs: tuple[int, ...]
     device: str = "auto"
     threads: int = 0
-    commit_every: int = 100
+    commit_every: int = 0
     code_folder: str = ""
     base: bool = False
 

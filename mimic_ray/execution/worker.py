@@ -19,6 +19,7 @@ from mimic_ray.data.decoded_images import IdentifiedImages
 from mimic_ray.data.image_source import open_images
 from mimic_ray.data.image_subset import hold_out
 from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.execution.background_commit import BackgroundCommit
 from mimic_ray.execution.distill_job import DistillJob, Outcome
 from mimic_ray.execution.image_rate import ImageRate
 from mimic_ray.execution.setup import (
@@ -72,7 +73,12 @@ def open_worker(
     try:
         with user_code.relative_to(job.code_folder):
             control = control or LocalControl()
-            yield DistillWorker(run, job, teacher_state, group, control, precomputed)
+            worker = DistillWorker(run, job, teacher_state, group, control, precomputed)
+            try:
+                yield worker
+            except Exception:
+                worker.commits.settle()
+                raise
     finally:
         run.store.close()
 
@@ -91,6 +97,7 @@ class DistillWorker:
     ) -> None:
         self.run, self.job, self.group, self.control = run, job, group, control
         self._is_first = group.rank == 0
+        self.commits = BackgroundCommit(self._write_checkpoint)
         self._setup(teacher_state, precomputed)
 
     def _setup(self, teacher_state: Mapping[str, Tensor], precomputed: Precomputed | None) -> None:
@@ -140,10 +147,11 @@ class DistillWorker:
                 step = self.distillation.step
                 yield step
                 stopping = not self.finished and self._must_stop()
-                if self.finished or stopping or step % self.job.commit_every == 0:
+                if self.finished or stopping or self._commit_is_due():
                     self._commit()
                 if stopping:
-                    return
+                    break
+            self._wait_for_commit()
 
     @property
     def finished(self) -> bool:
@@ -171,6 +179,8 @@ class DistillWorker:
         if not self._is_first:
             return
         training = self.job.recipe.training
+        if (committed := self.commits.check()) is not None:
+            self._progress_file.committed(committed)
         for row in rows:
             images_per_s = self._image_rate.step_done()
             self._metrics.append({**row, "images_per_s": round(images_per_s, 1)})
@@ -180,8 +190,17 @@ class DistillWorker:
                 step = int(row["step"])
                 self.control.post(Progress("distil", step, training.steps, row, images_per_s))
 
+    def _commit_is_due(self) -> bool:
+        """The same answer for all workers, who take part in a commit."""
+        step, every = self.distillation.step, self.job.commit_every
+        if every:
+            return step % every == 0
+        if self.group.world_size > 1 and step % _CHECK_STOP_EVERY_STEPS:
+            return False
+        return self.group.any(self._is_first and self.commits.due())
+
     def _commit(self) -> None:
-        """Writes a checkpoint. All workers take part: the student may be split among them."""
+        """Begins to write a checkpoint. All workers take part: the student may be split."""
         self._log(self.distillation.settle())
         state: dict[str, Any] = {
             "distillation": self.distillation.state(),
@@ -190,10 +209,20 @@ class DistillWorker:
         if not self._is_first:
             return
         state["metrics"] = self._metrics.flush()
+        self.commits.start(self.distillation.step, state)
+
+    def _write_checkpoint(self, step: int, state: Mapping[str, Any]) -> None:
+        """In the thread of `commits`."""
         self.control.check_current()
         self.run.lease.check(self.job.lease)
-        self.run.commit(self.distillation.step, state)
-        self._progress_file.committed(self.distillation.step)
+        self.run.commit(step, state)
+
+    def _wait_for_commit(self) -> None:
+        """At the end of the steps: what was begun is committed."""
+        if not self._is_first:
+            return
+        self.commits.wait()
+        self._log([])
 
     def _must_stop(self) -> bool:
         """The same answer for all workers."""

@@ -97,11 +97,8 @@ def _write_step(folder: RunFolder, step: int, state: Mapping[str, Any]) -> bytes
         shutil.rmtree(target)
     files.make_folder(folder.checkpoints)
     with files.new_folder(target) as unfinished:
-        state_file.write_state(unfinished, state)
-        written = {
-            path.name: {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
-            for path in sorted(unfinished.iterdir())
-        }
+        found = state_file.write_state(unfinished, state)
+        written = {name: facts._asdict() for name, facts in found.items()}
         manifest = json.dumps({"step": step, "files": written}, indent=2).encode()
         files.write_bytes(unfinished / MANIFEST, manifest)
     return manifest

@@ -1,5 +1,7 @@
 """Training state <-> two files without pickle: tensors in safetensors, everything else in JSON.
 
+Files are hashed while they are written, so that a commit reads nothing back.
+
 The state is a nest of dicts (keys: text or whole numbers, as in an optimizer's state), lists and
 tuples; its leaves are tensors, numbers, text, booleans and None. What is read equals what was
 written, bit for bit, down to the memory format of a tensor: with another one, elementwise
@@ -14,20 +16,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
+
+from mimic_ray.store.tensor_writer import HashedFile, write_hashed, write_tensors
 
 TENSORS = "tensors.safetensors"
 VALUES = "state.json"
 
 
-def write_state(folder: Path, state: Mapping[str, Any]) -> None:
-    """Writes both files into `folder`. Raises TypeError for any other leaf, with its path."""
+def write_state(folder: Path, state: Mapping[str, Any]) -> dict[str, HashedFile]:
+    """Writes both files into `folder`; returns their sizes and checksums by name.
+
+    Raises TypeError for any other leaf, with its path.
+    """
     tensors: dict[str, Tensor] = {}
-    values = _encode(state, (), tensors)
-    save_file(_without_shared_memory(tensors), folder / TENSORS)
-    with (folder / VALUES).open("w", encoding="ascii") as file:
-        file.write(json.dumps(values))
+    values = json.dumps(_encode(state, (), tensors)).encode("ascii")
+    return {
+        TENSORS: write_tensors(tensors, folder / TENSORS),
+        VALUES: write_hashed([values], folder / VALUES),
+    }
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -70,21 +78,6 @@ def _decode(value: Any, tensors: Mapping[str, Tensor]) -> Any:
         return {key: _decode(item, tensors) for key, item in content}
     items = [_decode(item, tensors) for item in content]
     return items if kind == "list" else tuple(items)
-
-
-def _without_shared_memory(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous CPU tensors, each with memory of its own, as safetensors demands."""
-    separate = {}
-    seen = set()
-    for name, tensor in tensors.items():
-        dense = tensor.cpu().contiguous()
-        memory = dense.untyped_storage().data_ptr()
-        # A copy only for tied weights and views: a second optimizer state in memory is much.
-        if memory in seen or dense.untyped_storage().nbytes() != dense.nbytes:
-            dense = dense.clone()
-        seen.add(memory)
-        separate[name] = dense
-    return separate
 
 
 def _is_channels_last(tensor: Tensor) -> bool:

@@ -33,7 +33,7 @@ from mimic_ray.report import run_report  # noqa: F401
 from mimic_ray.store import run_store, state_file
 from mimic_ray.store.metrics_log import MetricsLog
 from mimic_ray.store.run_folder import RunFolder
-from mimic_ray.workflows import purify
+from mimic_ray.workflows import finish_run
 from tests.store.commit_forever import commit_in_place
 from tests.store.faulty_disk import FaultyDisk
 from tests.store.small_disk import fill
@@ -54,8 +54,8 @@ def signal_in(patch: pytest.MonkeyPatch, number: int, phase: str, times: int) ->
         "folder": (RunFolder, "create"),
         "profile": (worker, "profile_images"),
         "step": (MetricsLog, "append"),
-        "commit": (state_file, "save_file"),
-        "result": (purify, "export"),
+        "commit": (state_file, "write_tensors"),
+        "result": (finish_run, "export"),
     }[phase]
     before = getattr(place, name)
     left = iter(range(5 if phase == "step" else 1, 0, -1))

@@ -14,8 +14,6 @@ from typing import Any
 
 import pytest
 
-from mimic_ray.store import state_file
-
 # What pathlib, shutil and tempfile come down to.
 _CALLS = ("open", "fsync", "replace", "rename", "mkdir", "unlink", "rmdir", "truncate")
 
@@ -43,9 +41,6 @@ class FaultyDisk:
         for name in _CALLS:
             patch.setattr(os, name, self._counted(name, getattr(os, name)))
         patch.setattr(io, "open", self._open)
-        # Rust writes this file: its operations are not Python's.
-        self._save_file = state_file.save_file
-        patch.setattr(state_file, "save_file", self._save)
 
     def _check(self, name: str, path: Any, torn: Callable[[], Any] = lambda: None) -> None:
         if not self._is_below(path):
@@ -89,15 +84,6 @@ class FaultyDisk:
 
         file.write = counted_write
         return file
-
-    def _save(self, tensors: Any, path: Path) -> None:
-        def half() -> None:
-            self._save_file(tensors, path)
-            with self._io_open(path, "r+b") as file:
-                file.truncate(path.stat().st_size // 2)
-
-        self._check("write", path, half)
-        self._save_file(tensors, path)
 
 
 def path_of(descriptor: int) -> Path:

@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 
-from mimic_ray.store import state_file
 from tests.store.faulty_disk import path_of
 
 PAGE = 4096
@@ -104,11 +103,10 @@ class LossyDisk:
         self.root, self.honours = root, honours
         self.tree, self.promised = Folder(), 0
         self.moments: list[Moment] = []
-        self._io_open, self._save_file = io.open, state_file.save_file
+        self._io_open = io.open
         for name in ("fsync", "replace", "rename", "mkdir", "unlink", "rmdir"):
             patch.setattr(os, name, self._noted(name, getattr(os, name)))
         patch.setattr(io, "open", self._open)
-        patch.setattr(state_file, "save_file", self._save)
 
     def _noted(self, name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
         def noted(path: Any, *args: Any, **options: Any) -> Any:
@@ -176,7 +174,3 @@ class LossyDisk:
 
         file.write = noted_write
         return file
-
-    def _save(self, tensors: Any, path: Path) -> None:
-        self._save_file(tensors, path)
-        self._written(path)
