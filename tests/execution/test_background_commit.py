@@ -48,7 +48,7 @@ def test_the_next_commit_waits_for_the_last():
 
 @pytest.mark.parametrize("call", ["start", "check", "wait"])
 def test_an_error_of_the_thread_is_raised_once(call):
-    def write(step, state):
+    def write(*_):
         raise OSError("disk")
 
     commits = BackgroundCommit(write)

@@ -93,6 +93,7 @@ def test_a_step_is_seen_before_its_checkpoint_is_written(job, folder, teacher):
     seen = []
     with open_worker(job, teacher) as worker:
         for step in worker.steps():
+            worker.commits.wait()
             found = latest(folder)
             seen.append((step, found.step if found else 0))
     assert seen == [(1, 0), (2, 0), (3, 2), (4, 2), (5, 4)]

@@ -41,7 +41,7 @@ def test_the_library_reads_every_type_and_shape(tmp_path, monkeypatch):
 
 
 def test_a_type_that_the_format_lacks_is_named(tmp_path):
-    with pytest.raises(TypeError, match="wave has the type torch.complex64"):
+    with pytest.raises(TypeError, match="wave has the type"):
         write_tensors({"wave": torch.zeros(2, dtype=torch.complex64)}, tmp_path / "x")
 
 
