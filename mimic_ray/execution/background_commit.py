@@ -111,8 +111,8 @@ def _copy(value: Any, reusable: Any) -> Any:
         before = reusable if isinstance(reusable, Mapping) else {}
         return {key: _copy(item, before.get(key)) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        before = reusable if isinstance(reusable, list | tuple) else ()
-        pairs = zip(value, [*before, *[None] * len(value)], strict=False)
+        earlier = reusable if isinstance(reusable, list | tuple) else ()
+        pairs = zip(value, [*earlier, *[None] * len(value)], strict=False)
         return type(value)(_copy(item, old) for item, old in pairs)
     return value
 

@@ -79,4 +79,4 @@ def write_hashed(parts: Iterable[bytes | memoryview], path: Path) -> HashedFile:
 def _bytes(tensor: Tensor) -> memoryview:
     """The bytes in row-major order, without a copy where they lie so."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy())
+    return flat.view(torch.uint8).numpy().data
