@@ -2,6 +2,8 @@
 
     reference/commands/NAME.md   Typer's help of a command
     reference/recipe.md          its line `<!-- recipe keys -->` becomes the tables of keys
+    reference/encoders.md        its line `<!-- encoders -->` becomes their table,
+                                 and `<!-- normalisations -->` that of `--normalise`
     reference/defences.md        its line `<!-- defences -->` becomes their table and sections
     reference/commands/index.md  its line `<!-- commands -->` becomes the table of commands
     reference/python.md          `<!-- python api -->`: an entry for each public name
@@ -18,6 +20,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,25 +86,26 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Fills in the parts that a page leaves to the code."""
-    from tools import command_pages, defences_page, layers_diagram, recipe_page
+    from tools import command_pages, defences_page, encoders_page, layers_diagram, recipe_page
 
-    parts: dict[str, tuple[str, Callable[[], str]]] = {
-        f"{COMMANDS}/index.md": ("commands", command_pages.overview),
-        "reference/recipe.md": ("recipe keys", recipe_page.page),
-        "reference/defences.md": ("defences", defences_page.page),
-        "reference/python.md": ("python api", python_api),
-        "explanation/architecture.md": (
-            "layers",
-            lambda: layers_diagram.diagram(layers_diagram.layers(ROOT / "pyproject.toml")),
-        ),
-        "explanation/decisions.md": ("decisions", lambda: _list_of("decisions")),
-        "explanation/measurements.md": ("measurements", lambda: _list_of("measurements")),
+    layers = partial(layers_diagram.diagram, layers_diagram.layers(ROOT / "pyproject.toml"))
+    parts: dict[str, dict[str, Callable[[], str]]] = {
+        f"{COMMANDS}/index.md": {"commands": command_pages.overview},
+        "reference/recipe.md": {"recipe keys": recipe_page.page},
+        "reference/encoders.md": {
+            "encoders": encoders_page.encoders,
+            "normalisations": encoders_page.normalisations,
+        },
+        "reference/defences.md": {"defences": defences_page.page},
+        "reference/python.md": {"python api": python_api},
+        "explanation/architecture.md": {"layers": layers},
+        "explanation/decisions.md": {"decisions": partial(_list_of, "decisions")},
+        "explanation/measurements.md": {"measurements": partial(_list_of, "measurements")},
     }
     uri = page.file.src_uri
     if uri in PROJECT_FILES:
         return markdown
-    if uri in parts:
-        name, make = parts[uri]
+    for name, make in parts.get(uri, {}).items():
         markdown = markdown.replace(f"<!-- {name} -->", make())
     return links_to_root(markdown, uri)
 

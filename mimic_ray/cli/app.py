@@ -18,6 +18,7 @@ from mimic_ray.cli.option_kinds import CheckedCommand
 COMMANDS = {
     "demo": "mimic_ray.cli.demo_command",
     "inspect": "mimic_ray.cli.inspect_command",
+    "encoders": "mimic_ray.cli.encoders_command",
     "scan": "mimic_ray.cli.scan_command",
     "purify": "mimic_ray.cli.purify_command",
     "profile": "mimic_ray.cli.profile_command",

@@ -54,7 +54,8 @@ class AttackCommand(CheckedCommand):
 
 def command(
     context: typer.Context,
-    encoder: options.Encoder,
+    *,
+    encoder: options.Encoder = None,
     teacher: Annotated[
         str,
         typer.Option(help="Checkpoint of the clean encoder: a file or s3://bucket/file."),
@@ -90,6 +91,9 @@ def command(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Use this many images of --data.")
     ] = None,
+    normalise: options.Normalise = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
     device: options.Device = "auto",
     precision: Annotated[
         Precision,
@@ -102,7 +106,7 @@ def command(
 
     with console.progress() as on_progress:
         made = attack(
-            encoder,
+            options.with_statistics(encoder, normalise, mean, std),
             teacher,
             data,
             out,

@@ -19,7 +19,8 @@ CAN_BE_A_JOB = True
 
 
 def command(
-    encoder: options.Encoder,
+    *,
+    encoder: options.Encoder = None,
     teacher: options.Teacher,
     data: options.Data,
     out: Annotated[str, typer.Option(help="Folder to create, or s3://bucket/folder."), Kind.OUTPUT],
@@ -132,6 +133,9 @@ def command(
     ] = None,
     address: options.Address = None,
     wait_for_capacity: options.WaitForCapacity = 0,
+    normalise: options.Normalise = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,
     json: options.Json = False,
@@ -152,7 +156,7 @@ def command(
     )
     with console.progress() as on_progress:
         found = compare(
-            encoder,
+            options.with_statistics(encoder, normalise, mean, std),
             teacher,
             data,
             out,

@@ -14,6 +14,7 @@ import os
 import shlex
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from mimic_ray.base.assumptions import AssumptionWarning
 from mimic_ray.base.errors import INTERRUPTED, MimicError, StoppedError, UsageError
 from mimic_ray.base.progress import ProgressCallback, ignore_progress
 from mimic_ray.base.text import plain
@@ -139,7 +141,7 @@ def reported_errors(arguments: Sequence[str]) -> Iterator[None]:
     logger = logging.getLogger("mimic_ray")
     logger.handlers, logger.propagate = [_Notes()], False
     try:
-        with quiet_exit():
+        with quiet_exit(), _printed_assumptions():
             yield
     except MimicError as error:
         if mode.debug:
@@ -188,6 +190,25 @@ _ADVICE = {
     "the limit.",
     errno.EAGAIN: "The limit of processes is reached: raise it with `ulimit -u`.",
 }
+
+
+@contextmanager
+def _printed_assumptions() -> Iterator[None]:
+    """Prints each assumption once, as a note."""
+    printed: set[str] = set()
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_or_note(message: Any, category: type[Warning], *others: Any) -> None:
+            if not issubclass(category, AssumptionWarning):
+                show(message, category, *others)
+            elif str(message) not in printed:
+                printed.add(str(message))
+                note(f"note: {message}")
+
+        warnings.showwarning = show_or_note  # type: ignore[assignment]
+        warnings.simplefilter("always", AssumptionWarning)
+        yield
 
 
 def _end(kind: str, sentence: str, code: int, *, asked_for: bool = False) -> None:

@@ -29,8 +29,8 @@ def command(
     encoder: Annotated[
         str | None,
         typer.Option(
-            help="Architecture of the checkpoint files. Runs need it only if your own code builds "
-            "their encoder."
+            help="Architecture of the checkpoint files. Default: the one that fits. Runs need it "
+            "only if your own code builds their encoder."
         ),
         Kind.ENCODER,
     ] = None,
@@ -89,6 +89,9 @@ def command(
         typer.Option(help="A finished run whose model card gets the table."),
         Kind.CHECKPOINT_OR_RUN,
     ] = None,
+    normalise: options.Normalise = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,
     json: options.Json = False,
@@ -105,7 +108,7 @@ def command(
             _by_name(encoders),
             train,
             test,
-            encoder=encoder,
+            encoder=options.with_statistics(encoder, normalise, mean, std),
             reference=reference,
             trigger=trigger,
             target=target,

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mimic_ray.base.text import count
+from mimic_ray.encoders.checkpoint.alternatives import STATISTICS
 from mimic_ray.encoders.checkpoint.contents import Contents, listed
 
 if TYPE_CHECKING:
@@ -52,13 +53,15 @@ def _rows(found: Inspection) -> Iterator[tuple[str, list[str]]]:
     if found.notes:
         yield "other", _few(f"{key}: {note}" for key, note in found.notes.items())
     for (path, prefix, *lists, notes), same in groupby(sorted(found.fits, key=_where), _where):
-        lines = [", ".join(match.encoder for match in same)]
+        lines = [*_names(found, [*same])]
         lines.append(f"  at {path or '(top)'}, keys {prefix}*")
         for word, names in zip(_LISTS, lists, strict=True):
             if names:
                 lines.append(f"  {word}: {', '.join(_few(names))}")
         lines += [f"  {note}" for note in notes]
         yield "fits", lines
+    if len(found.fits) > 1 and found.differs:
+        yield "", [_advice(found)]
     if not found.fits and not found.misfit:
         yield "fits", ["no known encoder; try --encoder with a timm name or file.py:function"]
     yield from _safety(found.contents)
@@ -74,6 +77,28 @@ def _safety(contents: Contents) -> Iterator[tuple[str, list[str]]]:
         yield "safe", ["to read here: only its numbers were read. It may still be backdoored."]
     else:
         yield "safe", ["to load: it contains numbers and no code. It may still be backdoored."]
+
+
+def _names(found: Inspection, matches: list[Match]) -> Iterator[str]:
+    """A line for the encoders with the same features: their names, and what sets them apart."""
+    shown = dict.fromkeys([STATISTICS, *found.differs])
+
+    def words(match: Match) -> str:
+        return ", ".join(f"{fact} {match.facts[fact]}" for fact in shown if fact in match.facts)
+
+    for facts, same in groupby(matches, words):
+        names = ", ".join(match.encoder for match in same)
+        yield f"{names}: {facts}" if facts else names
+
+
+def _advice(found: Inspection) -> str:
+    names = " or ".join(name for group in found.likely for name in group)
+    if found.sign:
+        return f"The file has {found.sign}, so it is probably {names}."
+    return (
+        f"The weights do not tell {' and '.join(found.differs)}: say which encoder it is with "
+        "--encoder, or state the statistics with --normalise."
+    )
 
 
 def _where(match: Match) -> tuple[str, str, list[str], list[str], list[str], list[str]]:

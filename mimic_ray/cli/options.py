@@ -8,21 +8,47 @@ import typer
 
 from mimic_ray.attacks.triggers.trigger_registry import TRIGGERS
 from mimic_ray.cli.option_kinds import Kind
+from mimic_ray.encoders import encoder_name
+from mimic_ray.encoders.normalisation import NORMALISATIONS
 
-_WHERE, _SCALE = "Where", "Scale"
+_WHERE, _SCALE, _INPUT = "Where", "Scale", "Input of the encoder"
 TRIGGER_HELP = (
     f"{', '.join(TRIGGERS)} or file.py:function, with settings as in patch:side=12,gap=0; or an "
     "npz file."
 )
 
 Encoder = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="Architecture: resnet50, vit_b16, clip_rn50, cifar_resnet20, simclr_resnet18, any "
-        "timm ResNet or ViT, with an input size as in vit_b16@384, or file.py:function. "
-        "`mimic-ray inspect FILE` shows which ones fit."
+        help="Architecture: a name of `mimic-ray encoders`, any timm name, with an input size as "
+        "in vit_b16@384, or file.py:function. Default: the one that fits the file, if all that fit "
+        "are equal; `mimic-ray inspect FILE` shows them.",
+        show_default=False,
     ),
     Kind.ENCODER,
+]
+Normalise = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=_INPUT,
+        help="Statistics of the input in the training of the encoder, instead of those of its "
+        f"name: {', '.join(NORMALISATIONS)} (0.5).",
+    ),
+]
+Mean = Annotated[
+    str | None,
+    typer.Option(
+        metavar="R,G,B",
+        rich_help_panel=_INPUT,
+        help="Other statistics: the mean of values in [0, 1]; one number for all three, or three.",
+    ),
+]
+Std = Annotated[
+    str | None,
+    typer.Option(
+        metavar="R,G,B", rich_help_panel=_INPUT, help="Their standard deviation, with --mean."
+    ),
 ]
 Teacher = Annotated[
     str,
@@ -162,3 +188,11 @@ Threads = Annotated[
     int, typer.Option(min=0, rich_help_panel=_WHERE, help="CPU threads per worker; 0 uses all.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def with_statistics(
+    encoder: str | None, normalise: str | None, mean: str | None, std: str | None
+) -> str | None:
+    """The name of the encoder with the statistics of these options, as in
+    "resnet50:normalise=none". Raises UsageError for invalid ones."""
+    return encoder_name.joined(encoder, encoder_name.statistics(normalise, mean, std))

@@ -7,13 +7,21 @@ from typing import Annotated
 import typer
 
 from mimic_ray.cli import console, options
+from mimic_ray.cli.option_kinds import Kind
 
 _GPUS = "a100, a100_40, h100, h200, l4, l40s, a10g, t4, v100 or rtx4090."
 _SCALE, _LOADER = "Scale", "Loader"
 
 
 def command(
-    encoder: options.Encoder,
+    encoder: Annotated[
+        str,
+        typer.Option(
+            help="Architecture: a name of `mimic-ray encoders`, any timm name, with an input size "
+            "as in vit_b16@384, or file.py:function."
+        ),
+        Kind.ENCODER,
+    ],
     gpus: Annotated[int, typer.Option(help="Number of GPUs, one worker each.")] = 1,
     gpu: Annotated[str, typer.Option(help=_GPUS)] = "h100",
     images: Annotated[int, typer.Option(help="Number of clean images.")] = 50_000,

@@ -14,7 +14,8 @@ CAN_BE_A_JOB = True
 
 
 def command(
-    encoder: options.Encoder,
+    *,
+    encoder: options.Encoder = None,
     teacher: options.Teacher,
     data: options.Data,
     out: Annotated[
@@ -24,6 +25,9 @@ def command(
     ] = None,
     recipe: options.RecipeName = "auto",
     setting: options.Setting = None,
+    normalise: options.Normalise = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,
     json: options.Json = False,
@@ -36,7 +40,7 @@ def command(
 
     with console.progress() as on_progress:
         found = profile(
-            encoder,
+            options.with_statistics(encoder, normalise, mean, std),
             teacher,
             data,
             out,

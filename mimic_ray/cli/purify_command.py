@@ -17,7 +17,8 @@ CAN_BE_A_JOB = True
 
 
 def command(
-    encoder: options.Encoder,
+    *,
+    encoder: options.Encoder = None,
     teacher: options.Teacher,
     data: options.Data,
     out: Annotated[
@@ -64,6 +65,9 @@ def command(
     cpus_per_worker: options.CpusPerWorker = 0,
     gpus_per_worker: options.GpusPerWorker = None,
     address: options.Address = None,
+    normalise: options.Normalise = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,
     json: options.Json = False,
@@ -90,7 +94,7 @@ def command(
     )
     with console.progress() as on_progress:
         result = purify(
-            encoder,
+            options.with_statistics(encoder, normalise, mean, std),
             teacher,
             data,
             out,

@@ -23,7 +23,8 @@ class Effort(StrEnum):
 
 
 def command(
-    encoder: options.Encoder,
+    *,
+    encoder: options.Encoder = None,
     teacher: Annotated[
         str,
         typer.Option(
@@ -64,6 +65,9 @@ def command(
         Effort, typer.Option(help="quick: a first look without a verdict.")
     ] = Effort.full,
     seed: Annotated[int, typer.Option(help="Of the search.")] = 0,
+    normalise: options.Normalise = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,
     json: options.Json = False,
@@ -80,7 +84,7 @@ def command(
 
     with console.progress() as on_progress:
         found = scan(
-            encoder,
+            options.with_statistics(encoder, normalise, mean, std),
             teacher,
             data,
             out,

@@ -21,7 +21,8 @@ CAN_BE_A_JOB = True
 
 
 def command(
-    encoder: options.Encoder,
+    *,
+    encoder: options.Encoder = None,
     teacher: options.Teacher,
     data: options.Data,
     out: Annotated[
@@ -96,6 +97,9 @@ def command(
     ] = 0,
     address: options.Address = None,
     wait_for_capacity: options.WaitForCapacity = 0,
+    normalise: options.Normalise = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,
     oracle: Annotated[
@@ -152,7 +156,7 @@ def command(
             show(progress)
 
         found = tune(
-            encoder,
+            options.with_statistics(encoder, normalise, mean, std),
             teacher,
             data,
             out,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,11 @@ class Spec:
     def __post_init__(self) -> None:
         check_fields(self)
 
+    @property
+    def input(self) -> dict[str, Any]:
+        """Size and statistics of the images, as records have them."""
+        return {"size": self.input_size, "mean": list(self.mean), "std": list(self.std)}
+
 
 class Encoder(nn.Module):
     """A network image -> feature vector, without its classifier head or projector.
@@ -87,6 +92,10 @@ class Encoder(nn.Module):
         self._run = run
         self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1), persistent=False)
+
+    def with_spec(self, spec: Spec) -> Encoder:
+        """The same network under another name or with other statistics of the input."""
+        return Encoder(spec, self.net, self._run)
 
     @overload
     def forward(self, images: Tensor, taps: None = None) -> Tensor: ...

@@ -13,7 +13,7 @@ from mimic_ray.base.errors import UnknownNameError, UsageError
 from mimic_ray.base.registry import Registry
 from mimic_ray.base.text import near_names
 from mimic_ray.base.user_code import is_user_code
-from mimic_ray.encoders import sizes
+from mimic_ray.encoders import encoder_name, sizes
 from mimic_ray.encoders.aliases import TIMM_ALIASES
 
 if TYPE_CHECKING:
@@ -58,9 +58,10 @@ def names() -> list[str]:
 def build(name: str) -> Encoder:
     """The encoder of that name with random weights, in train mode on the current device.
 
-    The name may end in a size: `resnet50@96`, `vit_b16@384`. `file.py:function` runs the user's
-    code, so only pass a name that the user has typed. Raises UnknownNameError with similar names,
-    and UsageError for a user's file that cannot be used or an invalid size.
+    The name may state a size and other statistics of the input: `resnet50@96`,
+    `vit_b16@384:normalise=half`. `file.py:function` runs the user's code, so only pass a name that
+    the user has typed. Raises UnknownNameError with similar names, and UsageError for a user's file
+    that cannot be used, an invalid size or invalid statistics.
     """
     # Imported on use, because it needs torch, and timm alone takes 2 s.
     from mimic_ray.encoders import user_module
@@ -72,14 +73,15 @@ def build(name: str) -> Encoder:
                 "build it for that size there, and remove the size here."
             )
         return user_module.build(name)
-    base, size = sizes.split(name)
+    sized, statistics = encoder_name.split(name)
+    base, size = sizes.split(sized)
     if base in ENCODERS:
         make = ENCODERS.resolve(base)
         encoder = make() if size is None else make(size)
     else:
         encoder = _build_timm(base, size)
-    encoder.spec = replace(encoder.spec, name=name)
-    return encoder
+    mean, std = statistics or (encoder.spec.mean, encoder.spec.std)
+    return encoder.with_spec(replace(encoder.spec, name=name, mean=mean, std=std))
 
 
 def input_size(name: str) -> int:
@@ -91,7 +93,7 @@ def input_size(name: str) -> int:
 
     if is_user_code(name):
         return build(name).spec.input_size
-    base, size = sizes.split(name)
+    base, size = sizes.split(encoder_name.split(name)[0])
     if size is not None:
         return size
     if base in ENCODERS:

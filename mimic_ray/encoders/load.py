@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from mimic_ray.base.assumptions import assume
+from mimic_ray.base.user_code import is_user_code
+from mimic_ray.encoders.checkpoint.alternatives import facts_of_spec
+from mimic_ray.encoders.checkpoint.choice import assumption
 from mimic_ray.encoders.checkpoint.fetch import at_hand
 from mimic_ray.encoders.checkpoint.layout import LIMIT_BYTES
 from mimic_ray.encoders.checkpoint.read import Checkpoint, read_checkpoint
@@ -20,6 +24,7 @@ class Loaded:
     encoder: Encoder
     checkpoint: Checkpoint
     fit: Fit
+    assumed: str = ""  # what the file does not tell and was taken from the name, as a sentence
 
 
 def load_checkpoint(location: str | Path, encoder_name: str) -> Loaded:
@@ -33,4 +38,15 @@ def load_checkpoint(location: str | Path, encoder_name: str) -> Loaded:
     fitted = fit(checkpoint, encoder)
     encoder.net.load_state_dict(fitted.state)
     encoder.eval().requires_grad_(False)
-    return Loaded(encoder, checkpoint, fitted)
+    assumed = _assumed(checkpoint, encoder, fitted)
+    if assumed:
+        assume(assumed)
+    return Loaded(encoder, checkpoint, fitted, assumed)
+
+
+def _assumed(checkpoint: Checkpoint, encoder: Encoder, fitted: Fit) -> str:
+    if is_user_code(
+        encoder.spec.name
+    ):  # whoever wrote the network knows what the weights do not tell
+        return ""
+    return assumption(checkpoint.layout(), fitted, facts_of_spec(encoder.spec))

@@ -7,6 +7,7 @@ length depends on the size; positions.py interpolates the table of a checkpoint 
 from __future__ import annotations
 
 from mimic_ray.base.errors import UsageError
+from mimic_ray.encoders.encoder_name import without_statistics
 
 SIGN = "@"
 
@@ -32,12 +33,14 @@ def split(name: str) -> tuple[str, int | None]:
 
 def is_stated(name: str) -> bool:
     """Whether a name includes a size."""
-    return name.rpartition(SIGN)[2].isdigit() and SIGN in name
+    base = without_statistics(name)
+    return base.rpartition(SIGN)[2].isdigit() and SIGN in base
 
 
 def joined(name: str, size: int) -> str:
     """The name of the encoder at a size, replacing any size in `name`."""
-    return f"{name.rpartition(SIGN)[0] or name}{SIGN}{size}"
+    base = without_statistics(name)
+    return f"{base.rpartition(SIGN)[0] or base}{SIGN}{size}{name.removeprefix(base)}"
 
 
 def require_whole_patches(name: str, size: int, patch: int) -> None:

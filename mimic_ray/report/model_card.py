@@ -13,6 +13,7 @@ from mimic_ray.base.errors import RunFolderError
 from mimic_ray.base.redact import redact
 from mimic_ray.base.text import count, plain
 from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS
+from mimic_ray.encoders.normalisation import name_of
 from mimic_ray.evaluation.results import Evaluation
 from mimic_ray.method.adversary import BASES
 from mimic_ray.method.losses.weighted_terms import surely_reads_no_tap
@@ -71,6 +72,7 @@ def _summary(name: str, record: RunRecord, recipe: Recipe) -> str:
         "|:--|:--|",
         f"| Status | {record.status}, {count(record.step, 'step')} of {recipe.training.steps:,} |",
         f"| Encoder | {markdown_text(record.encoder)} |",
+        *_input(record),
         f"| Teacher | {markdown_text(record.teacher)}, sha256 `{plain(record.teacher_sha256)}` |",
         f"| Images | {record.images:,} unlabelled{broken}; {markdown_text(record.data)}, "
         f"fingerprint `{plain(record.data_fingerprint)}` |",
@@ -88,6 +90,21 @@ def _summary(name: str, record: RunRecord, recipe: Recipe) -> str:
             *lines,
         ]
     )
+
+
+def _input(record: RunRecord) -> list[str]:
+    """The rows about the images that the encoder takes; none for a record of an earlier version."""
+    if not record.input:
+        return []
+    side, mean, std = (record.input[key] for key in ("size", "mean", "std"))
+    name = name_of(tuple(mean), tuple(std))
+    numbers = f"mean {' '.join(f'{x:g}' for x in mean)}, std {' '.join(f'{x:g}' for x in std)}"
+    rows = [
+        f"| Input | {markdown_text(str(side))} pixels, {numbers}{f' ({name})' if name else ''} |"
+    ]
+    if record.assumed:
+        rows.append(f"| Assumed | {markdown_text(record.assumed)} |")
+    return rows
 
 
 def _what_was_done(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:

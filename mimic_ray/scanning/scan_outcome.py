@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mimic_ray.encoders.encoder_name import without_statistics
 from mimic_ray.scanning.calibration import calibration, judge, opening_scores
 from mimic_ray.scanning.openings import Effort, Opening
 from mimic_ray.scanning.scan_result import OpeningRow, ScanResult
@@ -23,7 +24,7 @@ def scan_outcome(
 ) -> tuple[ScanResult, list[Opening]]:
     """The judged result, and the openings of its rows. `keys`: names of the images of the bank."""
     limits = calibration(effort)
-    judged = judge(architecture, findings, limits)
+    judged = judge(without_statistics(architecture), findings, limits)
     scores = opening_scores(findings, judged)
     order = sorted(range(len(scores)), key=lambda number: -scores[number])[:_SHOWN]
     scale = judged.scale

@@ -73,6 +73,9 @@ class RunRecord:
     left_out: dict[str, LeftOut] = field(default_factory=dict)  # reason -> files that are not read
     broken_images: int = 0
     broken: list[tuple[str, str]] = field(default_factory=list)
+    # Size and statistics of the images, and what the teacher's file did not tell of its encoder.
+    input: dict[str, Any] = field(default_factory=dict)
+    assumed: str = ""
     # Of the student on clean images, without labels; see execution/fidelity_check.py.
     fidelity: dict[str, Any] = field(default_factory=dict)
     # Of the suspect and the student, without a trigger; see execution/scan_check.py.

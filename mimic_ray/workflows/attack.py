@@ -23,6 +23,7 @@ from mimic_ray.base.precision import Precision
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.labelled import Labelled, open_labelled, open_some
+from mimic_ray.encoders.checkpoint.choice import chosen_encoder
 from mimic_ray.encoders.checkpoint.joined import checksum
 from mimic_ray.encoders.checkpoint.weight_files import find_files
 from mimic_ray.encoders.checkpoint.write import write_like
@@ -42,7 +43,7 @@ class AttackResult:
 
 @checked_arguments
 def attack(
-    encoder: str,
+    encoder: str | None,
     teacher: str | Path,
     data: str | Path,
     out: str | Path,
@@ -64,7 +65,7 @@ def attack(
     The attack maps images with the trigger to the feature of reference images of the target class.
 
     Args:
-        encoder: Architecture, as for `purify`.
+        encoder: Architecture, as for `purify`; None finds it in the file.
         teacher: Checkpoint file of the clean encoder, or its address.
         data: Shadow set: images. Their labels are only used to select references.
         out: A new folder, or an address.
@@ -106,6 +107,7 @@ def attack(
     implant = ATTACKS.resolve(name, chosen_settings)
     folder = Out(out)
     make = devices.choose(device, precision, threads)
+    encoder = chosen_encoder(teacher, encoder)
     loaded = load_checkpoint(teacher, encoder)
     clean = loaded.encoder
     side = clean.spec.input_size

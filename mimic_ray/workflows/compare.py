@@ -20,6 +20,7 @@ from mimic_ray.data.image_source import open_announced
 from mimic_ray.defences.stop_rule import Contest
 from mimic_ray.distributed.cluster_address import find_cluster
 from mimic_ray.distributed.defence_tasks import Placement
+from mimic_ray.encoders.checkpoint.choice import chosen_encoder
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.comparison_results import Comparison
 from mimic_ray.report.comparison_report import write_comparison_report
@@ -53,7 +54,7 @@ from mimic_ray.workflows.python_call import python_call
 
 @checked_arguments
 def compare(
-    encoder: str,
+    encoder: str | None,
     teacher: str | Path,
     data: str | Path,
     out: str | Path,
@@ -88,7 +89,7 @@ def compare(
     This choice sees no label, trigger or target class: it ends before labelled images are decoded.
 
     Args:
-        encoder: Architecture, as for `purify`.
+        encoder: Architecture, as for `purify`; None finds it in the file.
         teacher: Checkpoint file of the suspect encoder, or its address.
         data: Clean images, as for `purify`.
         out: The folder to create, or its address.
@@ -162,6 +163,7 @@ def compare(
     with closing(open_comparison(out)) as store:
         if not resume:
             store.require_free()
+        encoder = chosen_encoder(teacher, encoder)
         loaded = load_checkpoint(teacher, encoder)
         source = open_announced(data)
         number = held_out_number(len(source), held_out, source.location)

@@ -24,9 +24,15 @@ from mimic_ray.evaluation.heads import HEADS, NearestNeighbours, TrainedHead
 from mimic_ray.evaluation.metrics import accuracy, attack_success
 from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion, Score
 from mimic_ray.report.plots import plot_evaluation
+from mimic_ray.store.run_store import is_run
 from mimic_ray.workflows.evaluate_images import Backdoor, EvaluationImages, LabelledSets
 from mimic_ray.workflows.evaluate_into import check_into, finished_run, write_into
-from mimic_ray.workflows.evaluated_encoders import EvaluatedEncoder, load_encoders, require_classes
+from mimic_ray.workflows.evaluated_encoders import (
+    EvaluatedEncoder,
+    load_encoders,
+    refuse_statistics_of_runs,
+    require_classes,
+)
 
 REFERENCE = "reference"
 HeadKind = TrainedHead | NearestNeighbours
@@ -65,8 +71,9 @@ def evaluate(
         train: Labelled images to train heads on: a folder with a sub-folder for each class, shards
             with labels, an npz file with `x` and `y`, or `torchvision:NAME:ROOT`.
         test: Labelled images of the same classes to test heads on.
-        encoder: Architecture of the checkpoint files. Not needed for runs, except for a run whose
-            encoder your own code builds: naming that code here allows it to run.
+        encoder: Architecture of the checkpoint files; None finds it in each file. Not needed for
+            runs, except for a run whose encoder your own code builds: naming that code here allows
+            it to run.
         reference: A run or checkpoint that was never attacked. It has the first row.
         trigger: A trigger's name, with settings as in `patch:side=12`, or an npz file.
         target: The target class of the trigger: name or index.
@@ -115,6 +122,8 @@ def evaluate(
             )
         encoders = {REFERENCE: reference, **encoders}
     check_into(into)
+    if all(map(is_run, encoders.values())):
+        refuse_statistics_of_runs(encoder)
     loaded = load_encoders(encoders, encoder, own_heads=OWN in heads)
     compute = devices.choose(device, "fp32", threads)
     images = EvaluationImages(train, test, train_limit, test_limit, backdoor, on_progress)

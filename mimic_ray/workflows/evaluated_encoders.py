@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimic_ray.base.errors import UsageError, option
+from mimic_ray.encoders.checkpoint.choice import chosen_encoder
 from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.encoders.encoder_name import without_statistics
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.file_head import OWN, FileHead, find_head
 from mimic_ray.execution.export import read_encoder
@@ -28,9 +30,9 @@ def load_encoders(
 ) -> dict[str, EvaluatedEncoder]:
     """The encoder of each path: a run folder, a checkpoint file, or the address of either.
 
-    `architecture` is that of the checkpoint files. A run whose encoder was built by a user's own
-    code needs it too, since naming the code is the permission to run it. Raises UsageError for a
-    file without an architecture, or with `own_heads` without a head.
+    `architecture` is that of the checkpoint files; None finds it in each file. A run whose encoder
+    was built by a user's own code needs it too, since naming the code is the permission to run it.
+    Raises UsageError for a file that fits several, or with `own_heads` without a head.
     """
     return {
         name: (
@@ -40,6 +42,15 @@ def load_encoders(
         )
         for name, path in paths.items()
     }
+
+
+def refuse_statistics_of_runs(architecture: str | None) -> None:
+    """Raises UsageError if a name states statistics of the input and no file could have them."""
+    if architecture and without_statistics(architecture) != architecture:
+        raise UsageError(
+            "The statistics of the input belong to checkpoint files, and a run states its own: "
+            f"leave {option('normalise')}, {option('mean')} and {option('std')} out."
+        )
 
 
 def require_classes(head: FileHead, location: str, classes: int) -> None:
@@ -52,12 +63,7 @@ def require_classes(head: FileHead, location: str, classes: int) -> None:
 
 
 def _from_file(path: str | Path, architecture: str | None, own_head: bool) -> EvaluatedEncoder:
-    if architecture is None:
-        raise UsageError(
-            f"{path} is a checkpoint file: give its architecture with {option('encoder')} "
-            "(mimic-ray inspect FILE shows which ones fit)."
-        )
-    loaded = load_checkpoint(path, architecture)
+    loaded = load_checkpoint(path, chosen_encoder(path, architecture))
     width = loaded.encoder.spec.feature_width
     head = find_head(loaded.checkpoint, loaded.fit, width) if own_head else None
     return EvaluatedEncoder(loaded.encoder, head)

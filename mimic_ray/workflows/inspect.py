@@ -9,6 +9,16 @@ from pathlib import Path
 from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.errors import WrongEncoderError
 from mimic_ray.base.text import plain
+from mimic_ray.encoders.checkpoint.alternatives import (
+    PLACE,
+    Alternative,
+    Facts,
+    alternatives,
+    differing,
+    facts,
+)
+from mimic_ray.encoders.checkpoint.choice import assumption
+from mimic_ray.encoders.checkpoint.clues import narrowed
 from mimic_ray.encoders.checkpoint.contents import Contents
 from mimic_ray.encoders.checkpoint.fetch import at_hand
 from mimic_ray.encoders.checkpoint.key_match import KeyMatch, fitting_encoders, require_match
@@ -32,7 +42,11 @@ class GroupFacts:
 
 @dataclass(frozen=True)
 class Match:
-    """An encoder that fits the file."""
+    """An encoder that fits the file.
+
+    `facts` are what the names and shapes of weights do not tell: input statistics, attention heads,
+    activation, pooling.
+    """
 
     encoder: str
     path: str  # of the group that contains it
@@ -41,6 +55,7 @@ class Match:
     also_fits: list[str]  # other groups and prefixes with a copy of the encoder
     tied: list[str]  # other names of the same memory: purified together
     notes: list[str]  # what was adapted
+    facts: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,9 +69,13 @@ class Inspection:
     groups: list[GroupFacts]
     notes: dict[str, str]
     contents: Contents  # what the file would call or import if it were loaded the ordinary way
-    fits: list[Match]
+    fits: list[Match]  # the likely ones first
     misfit: WrongEncoderError | None  # why the one encoder that was checked does not fit
     parts: list[str] = field(default_factory=list)  # the names of its files with weights
+    # Those that the rest of the file does not contradict; names in one list give the same features.
+    likely: list[list[str]] = field(default_factory=list)
+    differs: list[str] = field(default_factory=list)  # the facts in which all that fit differ
+    sign: str = ""  # what in the file tells which of them are likely
 
 
 @checked_arguments
@@ -72,7 +91,8 @@ def inspect(checkpoint: str | Path, encoder: str | None = None) -> Inspection:
     Returns:
         Format, size and SHA-256 of the file; its groups of tensors; `contents`, what the file
         would call or import if it were loaded the ordinary way; `fits`, the architectures that
-        fit it; `misfit`, why `encoder` does not fit. All texts are escaped.
+        fit it, with what sets them apart; `misfit`, why `encoder` does not fit. All texts are
+        escaped.
 
     Raises:
         CheckpointError: The file is missing, damaged or too large.
@@ -93,12 +113,18 @@ def inspect(checkpoint: str | Path, encoder: str | None = None) -> Inspection:
     layout = read_layout(path)
     misfit: WrongEncoderError | None = None
     if encoder is None or known is None:
-        fits = fitting_encoders(layout)
+        matches = fitting_encoders(layout)
+        found = alternatives(matches)
     else:
         try:
-            fits = [require_match(layout, encoder, known.side, known.tensors)]
+            matches = [require_match(layout, encoder, known.side, known.tensors)]
+            own = facts(known.side, known.mean, known.std, known.traits)
+            if assumed := assumption(layout, matches[0], own):
+                matches[0].notes.append(assumed)
+            found = [Alternative((encoder,), own)]
         except WrongEncoderError as error:
-            fits, misfit = [], error
+            matches, found, misfit = [], [], error
+    likely, sign = narrowed(layout, found)
     return Inspection(
         file=shown(layout.path),
         format=layout.format,
@@ -108,7 +134,10 @@ def inspect(checkpoint: str | Path, encoder: str | None = None) -> Inspection:
         groups=_groups(layout),
         notes=layout.notes,
         contents=layout.contents,
-        fits=[_match(found) for found in fits],
+        fits=_fits(matches, found, likely),
+        likely=[[*each.names] for each in likely],
+        differs=differing(found),
+        sign=sign,
         misfit=misfit,
     )
 
@@ -135,7 +164,19 @@ def _facts(group: tuple[str, ...], tensors: TensorInfos) -> GroupFacts:
     )
 
 
-def _match(found: KeyMatch) -> Match:
+def _fits(
+    matches: list[KeyMatch], found: list[Alternative], likely: list[Alternative]
+) -> list[Match]:
+    """The likely ones first, then in the order of the alternatives."""
+    first = {name for each in likely for name in each.names}
+    by_name = {name: (rank, each) for rank, each in enumerate(found) for name in each.names}
+    matches = sorted(
+        matches, key=lambda each: (each.encoder not in first, by_name[each.encoder][0])
+    )
+    return [_match(each, by_name[each.encoder][1].facts) for each in matches]
+
+
+def _match(found: KeyMatch, known: Facts) -> Match:
     return Match(
         encoder=found.encoder,
         path=plain(".".join(found.group)),
@@ -144,4 +185,5 @@ def _match(found: KeyMatch) -> Match:
         also_fits=found.also_fits,
         tied=found.tied,
         notes=found.notes,
+        facts={fact: value for fact, value in known.items() if fact != PLACE},
     )

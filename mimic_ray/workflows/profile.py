@@ -14,6 +14,7 @@ from mimic_ray.base.text import count
 from mimic_ray.data.cache import open_pixels
 from mimic_ray.data.image_source import open_announced
 from mimic_ray.encoders import encoder_registry
+from mimic_ray.encoders.checkpoint.choice import chosen_encoder
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.execution.setup import cached_side, profile_images
@@ -28,7 +29,7 @@ _FEWEST_IMAGES = 8
 
 @checked_arguments
 def profile(
-    encoder: str,
+    encoder: str | None,
     teacher: str | Path,
     data: str | Path,
     out: str | Path | None = None,
@@ -45,7 +46,7 @@ def profile(
     and each layer with the same network untrained. Scores of different networks are not comparable.
 
     Args:
-        encoder: Architecture, as for `purify`.
+        encoder: Architecture, as for `purify`; None finds it in the file.
         teacher: Checkpoint file of the encoder, or its address.
         data: Clean images, as for `purify`: at least 8, preferably several hundred.
         out: A new folder, or an address, for profile.parquet and profile.png, .pdf and
@@ -68,6 +69,7 @@ def profile(
         for layer in found.taps:
             print(layer.tap, layer.score, layer.untrained)
     """
+    encoder = chosen_encoder(teacher, encoder)
     side = encoder_registry.input_size(encoder) if recipe == "auto" else None
     resolved = load_recipe(recipe, settings, side)
     check_recipe(resolved)

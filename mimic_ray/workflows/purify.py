@@ -27,6 +27,7 @@ from mimic_ray.base.signals import StopRequests, stop_requests
 from mimic_ray.data.image_source import open_announced, require_batch
 from mimic_ray.data.image_subset import hold_out
 from mimic_ray.distributed.cluster_address import find_cluster
+from mimic_ray.encoders.checkpoint.choice import chosen_encoder
 from mimic_ray.encoders.checkpoint.export_notes import export_notes
 from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
@@ -66,7 +67,7 @@ class Purified:
 
 @checked_arguments
 def purify(
-    encoder: str,
+    encoder: str | None,
     teacher: str | Path,
     data: str | Path,
     out: str | Path,
@@ -93,7 +94,9 @@ def purify(
     Args:
         encoder: Architecture: `resnet50`, `vit_b16`, `clip_rn50`, `simclr_resnet18`, any ResNet or
             ViT of timm, with an input size as in `vit_b16@384`, or your own `file.py:function`.
-            `inspect` shows which ones fit a file.
+            `inspect` shows which ones fit a file. None takes the one that fits, if all that fit
+            give the same features. Statistics of the input other than those of the name follow it:
+            `resnet50:normalise=none`, `resnet50:mean=0.5/0.5/0.5,std=0.2/0.2/0.2`.
         teacher: Checkpoint file of the suspect encoder, or its address (s3://bucket/file).
         data: Clean images: a folder of images or of .tar shards, a tar, an npz file, a pattern
             such as `train-{000..007}.tar`, `torchvision:NAME:ROOT` or an address.
@@ -142,6 +145,7 @@ def purify(
     settings = list(settings)
     command = command or python_call(purify, locals())
     resources = resources or Resources()
+    encoder = chosen_encoder(teacher, encoder)
     resolved = resolved_recipe(encoder, recipe, settings, seed)
     run = open_run(out, "driver")
     if not resume:

@@ -75,6 +75,8 @@ def new_record(
         workers=resources.workers,
         user_code=user_code.checksums([encoder, *user_members(recipe)]),
         strategy=resources.strategy,
+        input=loaded.encoder.spec.input,
+        assumed=loaded.assumed,
     )
 
 

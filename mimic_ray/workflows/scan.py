@@ -14,6 +14,7 @@ from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.data.cache import open_pixels
 from mimic_ray.data.labelled import open_some
 from mimic_ray.data.views import to_float
+from mimic_ray.encoders.checkpoint.choice import chosen_encoder
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.execution.export import load_encoder
@@ -24,11 +25,12 @@ from mimic_ray.scanning.scan_outcome import scan_outcome
 from mimic_ray.scanning.scan_result import ScanResult
 from mimic_ray.scanning.scanner import scan_encoder
 from mimic_ray.store.run_store import is_run
+from mimic_ray.workflows.evaluated_encoders import refuse_statistics_of_runs
 
 
 @checked_arguments
 def scan(
-    encoder: str,
+    encoder: str | None,
     teacher: str | Path,
     data: str | Path,
     out: str | Path | None = None,
@@ -50,7 +52,8 @@ def scan(
     architecture, or with a reference. No verdict calls an encoder clean.
 
     Args:
-        encoder: Architecture of the suspect encoder, as for `purify`.
+        encoder: Architecture of the suspect encoder, as for `purify`; None finds it in the file. A
+            run states its own.
         teacher: The suspect encoder: a checkpoint file or a run, or the address of either.
         data: Clean images, at least 64; labels are not used.
         out: A new folder, or an address, for a page, a picture and scan.json.
@@ -85,7 +88,10 @@ def scan(
         )
     folder = Out(out) if out else None
     compute = devices.choose(device, "auto", threads)
+    if is_run(teacher):
+        refuse_statistics_of_runs(encoder)
     suspect, sha256 = _load(teacher, encoder)
+    encoder = suspect.spec.name
     side = suspect.spec.input_size
     trusted = _other(reference, reference_encoder or encoder, side, "reference")
     purified = _other(student, encoder, side, "student")
@@ -143,9 +149,9 @@ def _other(path: str | Path | None, architecture: str, side: int, name: str) -> 
     return other
 
 
-def _load(path: str | Path, architecture: str) -> tuple[Encoder, str]:
+def _load(path: str | Path, architecture: str | None) -> tuple[Encoder, str]:
     """The encoder of a run or a checkpoint, and the checksum of its file."""
     if is_run(path):
         return load_encoder(path), ""
-    loaded = load_checkpoint(path, architecture)
+    loaded = load_checkpoint(path, chosen_encoder(path, architecture))
     return loaded.encoder, loaded.checkpoint.sha256

@@ -18,6 +18,7 @@ from mimic_ray.base.signals import stop_requests
 from mimic_ray.data.image_source import ImageSource, open_announced, require_batch
 from mimic_ray.distributed.cluster_address import find_cluster
 from mimic_ray.distributed.tuner import search_cluster
+from mimic_ray.encoders.checkpoint.choice import chosen_encoder
 from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.method.recipe import Recipe, check_recipe
@@ -40,7 +41,7 @@ from mimic_ray.workflows.study_outcome import (
 
 @checked_arguments
 def tune(
-    encoder: str,
+    encoder: str | None,
     teacher: str | Path,
     data: str | Path,
     out: str | Path,
@@ -71,7 +72,7 @@ def tune(
     student preserves the teacher's features, and suspicion, how much of a backdoor may remain.
 
     Args:
-        encoder: Architecture, as for `purify`.
+        encoder: Architecture, as for `purify`; None finds it in the file.
         teacher: Checkpoint file of the suspect encoder, or its address.
         data: Clean images, as for `purify`.
         out: The study folder to create, or its address.
@@ -114,6 +115,7 @@ def tune(
     """
     settings, search = list(settings), list(search)
     command = command or python_call(tune, locals())
+    encoder = chosen_encoder(teacher, encoder)
     request = SearchRequest(
         encoder=encoder,
         teacher=str(teacher),

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from mimic_ray.cli.app import main
 from mimic_ray.encoders import encoder_registry
 from tests.encoders.checkpoint.test_joined import in_parts
+from tests.support.tiny_half import two_that_fit  # noqa: F401 - a fixture
 
 
 @pytest.fixture
@@ -39,9 +40,26 @@ def test_the_table_shows_what_fits_and_what_is_not_used(
     text = " ".join(words)
     assert "state_dict: 43 tensors" in text
     assert "epoch: 160" in text
-    assert "fits tiny_resnet at state_dict, keys module.*" in text
+    assert "fits tiny_resnet: mean and std imagenet at state_dict, keys module.*" in text
     assert "left out: module.linear.weight" in text
     assert "no code" in text
+
+
+@pytest.mark.usefixtures("two_that_fit")
+def test_what_sets_encoders_apart_is_shown(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("inspect", checkpoint) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "tiny_resnet: mean and std imagenet tiny_half: mean and std half at state_dict" in text
+    assert "The weights do not tell mean and std: say which encoder it is with --encoder" in text
+    assert run("inspect", checkpoint, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["differs"] == ["mean and std"]
+    assert found["likely"] == [["tiny_resnet"], ["tiny_half"]]
+    assert [match["facts"]["mean and std"] for match in found["fits"]] == ["imagenet", "half"]
+    assert run("inspect", checkpoint, "--encoder", "tiny_half") == 0
+    assert "assumed tiny_half" in " ".join(capsys.readouterr().out.split())
 
 
 def test_json_has_the_same_facts_as_the_table(
@@ -114,7 +132,7 @@ def test_a_hostile_file_is_read_and_not_run(
     torch.save(hostile, checkpoint)
     assert run("inspect", checkpoint) == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "fits tiny_resnet at state_dict" in text
+    assert "fits tiny_resnet: mean and std imagenet at state_dict" in text
     assert "Loading this file the ordinary way would call posix.system('touch" in text
     assert "objects not built: argparse.Namespace" in text
     assert "no code" not in text

@@ -16,7 +16,7 @@ from tests.cli.command_lines import all_commands, marked_options, required, with
 # Text options whose values are not paths. A new text option must be marked or listed here.
 PLAIN_TEXT = {
     *("setting", "search", "track", "device", "strategy", "teacher_placement"),
-    *("target", "head"),
+    *("target", "head", "normalise", "mean", "std"),
 }
 LOCAL_INPUTS = {
     Kind.CHECKPOINT: "CWD/here.pth",
@@ -215,3 +215,11 @@ def test_a_job_waits_for_nodes_unless_the_command_line_says_how_long():
     assert option.startswith("--wait-for-")
     assert job_command([*PURIFY, f"{option}=60"]).capacity_option == ""
     assert job_command(required("evaluate")).capacity_option == ""
+
+
+def test_the_statistics_of_the_input_are_sent():
+    stated = ["--mean", "0.1,0.2,0.3", "--std", "0.4"]
+    sent = job_command(["profile", "--teacher", "s3://b/a.pth", "--data", "s3://b/c", *stated])
+    words = [*sent.words]
+    assert words[words.index("--mean") :][:4] == stated
+    assert "--encoder" not in sent.words

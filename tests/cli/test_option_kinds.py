@@ -117,5 +117,5 @@ def test_every_command_with_an_input_is_checked():
     checked = {name for name, _, _ in marked_options(INPUTS)}
     others = {name for name, _ in all_commands()} - checked
     assert not {name for name in others if not name.startswith(("cluster ", "bench "))} - {
-        *("demo", "submit", "status", "logs", "stop", "list"),
+        *("demo", "encoders", "submit", "status", "logs", "stop", "list"),
     }

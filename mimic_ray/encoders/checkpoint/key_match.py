@@ -30,6 +30,7 @@ from mimic_ray.base.errors import DamagedCheckpointError, WrongEncoderError, opt
 from mimic_ray.base.text import plain
 from mimic_ray.encoders import positions, sizes
 from mimic_ray.encoders.checkpoint import sniff
+from mimic_ray.encoders.checkpoint.alternatives import alternatives, differing
 from mimic_ray.encoders.checkpoint.known_layouts import known_layouts
 from mimic_ray.encoders.checkpoint.layout import Group, Layout, TensorInfos, not_finite_message
 
@@ -186,8 +187,12 @@ def require_match(layout: Layout, name: str, side: int, expected: TensorInfos) -
     own_size = resized[0] if resized else None
     fitting = _fitting_exactly(layout) or ([] if own_size else _fitting_resized(layout))
     if fitting:
-        called = [other.encoder for other in fitting]
-        advice = f"Every key fits {_or(called)}: use {option('encoder', called[0])}."
+        like = alternatives(fitting)
+        advice = f"Every key fits {_or([each.words(differing(like)) for each in like])}: "
+        if len(like) == 1:
+            advice += f"use {option('encoder', like[0].names[0])}."
+        else:
+            advice += f"say which one it is with {option('encoder')}."
     elif own_size:
         advice = (
             f"All other keys fit, so the weights are for another image size, {own_size} pixels: "

@@ -1,0 +1,57 @@
+"""mimic-ray encoders: the architectures that weight files are read as."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from mimic_ray.cli import console, options
+
+
+def command(
+    pattern: Annotated[
+        str,
+        typer.Argument(
+            help="Only names that match, as in 'dino*', or names and publishers with this part.",
+            show_default=False,
+        ),
+    ] = "",
+    json: options.Json = False,
+) -> None:
+    """List the encoders by name: parameters, image side, input statistics, and who publishes them.
+
+    Example: mimic-ray encoders 'dino*'
+    """
+    from mimic_ray.encoders.checkpoint.catalogue import catalogue
+    from mimic_ray.encoders.encoder_registry import HINT
+
+    entries = catalogue(pattern)
+    if json:
+        console.print_json([asdict(entry) for entry in entries])
+        return
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("name", "parameters", "features", "side", "mean and std", "network", "published"):
+        right = title in ("parameters", "features", "side")
+        table.add_column(
+            title,
+            justify="right" if right else "left",
+            no_wrap=title != "published",
+            overflow="fold",
+        )
+    for entry in entries:
+        table.add_row(
+            entry.name,
+            f"{entry.parameters / 1e6:.3g} M",
+            str(entry.feature_width),
+            str(entry.input_size),
+            entry.normalisation or "own",
+            entry.network(),
+            entry.publishers,
+        )
+    console.out.print(table)
+    if not pattern:
+        console.out.print(HINT, soft_wrap=True)

@@ -1,0 +1,117 @@
+"""The parts of an encoder's name: `resnet50@64:normalise=none` is resnet50 at 64 pixels, for images
+without normalisation.
+
+    NAME[@SIZE][:normalise=STATISTICS]
+    NAME[@SIZE][:mean=R/G/B,std=R/G/B]
+
+The statistics are part of the name, so whatever keeps the name keeps them: run.json, a study, the
+check of a resumed run, the workers, and the encoder of an exported run. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from mimic_ray.base.errors import UnknownNameError, UsageError, option
+from mimic_ray.base.text import near_names, plain
+from mimic_ray.base.user_code import is_user_code
+from mimic_ray.encoders.normalisation import NORMALISATIONS, Normalisation, Rgb, name_of
+
+_SETTINGS = re.compile(r":(?=(?:normalise|mean|std)=)")
+
+
+def split(name: str) -> tuple[str, Normalisation | None]:
+    """("resnet50@64", NONE) of "resnet50@64:normalise=none", ("resnet50", None) of "resnet50".
+
+    Raises UnknownNameError for unknown statistics, UsageError for invalid ones and for those of a
+    user's own network, whose function sets them.
+    """
+    base, *rest = _SETTINGS.split(name, maxsplit=1)
+    if not rest:
+        return name, None
+    given = dict(part.partition("=")[::2] for part in rest[0].split(","))
+    if unknown := given.keys() - {"normalise", "mean", "std"}:
+        raise UsageError(f'"{plain(unknown.pop())}" in {plain(name)} is not a setting of encoders.')
+    if is_user_code(base):
+        raise UsageError(
+            f"{plain(base)} is your own network: set the mean and std of its Spec in your function."
+        )
+    means, stds = (given.get(key, "").replace("/", ",") or None for key in ("mean", "std"))
+    return base, statistics(given.get("normalise"), means, stds)
+
+
+def without_statistics(name: str) -> str:
+    """The name of the architecture, with its size."""
+    return _SETTINGS.split(name, maxsplit=1)[0]
+
+
+def joined(name: str | None, chosen: Normalisation | None) -> str | None:
+    """The name with statistics. Without a name, which is then to be found in the file, the
+    statistics alone."""
+    if chosen is None:
+        return name
+    if name and without_statistics(name) != name:
+        raise UsageError(f"{plain(name)} states its statistics already: state them once.")
+    settings = f"normalise={known}" if (known := name_of(*chosen)) else _numbers(chosen)
+    full = f"{name or ''}:{settings}"
+    split(full)  # refuses a user's own network
+    return full
+
+
+def statistics(normalise: str | None, mean: str | None, std: str | None) -> Normalisation | None:
+    """The statistics of these three options; None if none is given.
+
+    Raises UnknownNameError for an unknown name, UsageError for invalid or contradicting values.
+    """
+    if normalise is not None:
+        if mean is not None or std is not None:
+            raise UsageError(
+                f"{option('normalise', plain(normalise))} is a mean and a std: leave "
+                f"{option('mean')} and {option('std')} out, or give only these."
+            )
+        if normalise not in NORMALISATIONS:
+            near = near_names(normalise, NORMALISATIONS)
+            hint = f"Known: {', '.join(NORMALISATIONS)}. Others: {option('mean')}, {option('std')}."
+            raise UnknownNameError("normalisation", plain(normalise), near, hint)
+        return NORMALISATIONS[normalise]
+    if mean is None and std is None:
+        return None
+    if mean is None or std is None:
+        given, missing = ("mean", "std") if std is None else ("std", "mean")
+        raise UsageError(
+            f"{option(given)} needs {option(missing)}: both come from the encoder's training."
+        )
+    return Normalisation(_three("mean", mean), _three("std", std))
+
+
+def _three(name: str, text: str) -> Rgb:
+    """Three values of "0.485,0.456,0.406", or three times that of "0.5"."""
+    shown = option(name, plain(text, 80))
+    try:
+        values = [float(word) for word in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) not in (1, 3):
+        raise UsageError(
+            f"{shown} is not three numbers: give one for red, green and blue, as in "
+            "0.485,0.456,0.406, or one for all."
+        )
+    if max(values) > 1:
+        raise UsageError(
+            f"{shown} is for values up to 255, and images have values in [0, 1]: divide it by 255."
+        )
+    if (
+        not all(map(math.isfinite, values))
+        or min(values) < 0
+        or (name == "std" and not all(values))
+    ):
+        low = "above 0" if name == "std" else "0 or more"
+        raise UsageError(f"{shown} is not possible: each value must be {low}, and at most 1.")
+    red, green, blue = values * (3 // len(values))
+    return red, green, blue
+
+
+def _numbers(chosen: Normalisation) -> str:
+    mean, std = ("/".join(f"{value!r}" for value in values) for values in chosen)
+    return f"mean={mean},std={std}"

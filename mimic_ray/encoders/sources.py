@@ -1,0 +1,26 @@
+"""Who publishes the weights of each encoder. Imports no torch."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+# Pattern of names -> publishers; the first that matches.
+_PUBLISHERS = {
+    "simclr_resnet*": "BadEncoder and SimCLR on CIFAR-10",
+    "cifar_resnet*": "akamaster/pytorch_resnet_cifar10, chenyaofo/pytorch-cifar-models",
+    "clip_*": "OpenAI CLIP",
+    "vit_?_??": "torchvision",
+    "vit_*": "Google's augreg weights in timm",
+    "deit_*": "DeiT",
+    "dino_*": "DINO",
+    "dinov2_*": "DINOv2",
+    "dinov3_*": "DINOv3",
+    "mae_*": "MAE",
+    "tiny_*": "for tests and first trials of a command",
+    "*": "torchvision, timm, and self-supervised training of torchvision's networks",
+}
+
+
+def publishers(name: str) -> str:
+    """Of a built-in encoder, without size and statistics."""
+    return next(text for pattern, text in _PUBLISHERS.items() if fnmatchcase(name, pattern))

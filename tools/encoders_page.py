@@ -1,0 +1,28 @@
+"""The tables of the reference page of encoders, from those that the commands use."""
+
+from __future__ import annotations
+
+from mimic_ray.encoders.checkpoint.catalogue import catalogue
+from mimic_ray.encoders.normalisation import NORMALISATIONS
+from tools.recipe_page import row
+
+
+def encoders() -> str:
+    lines = [
+        "| name | parameters | features | side | mean and std | network | published by |",
+        "|---|--:|--:|--:|---|---|---|",
+    ]
+    for entry in catalogue():
+        numbers = f"{entry.parameters / 1e6:.3g} M", str(entry.feature_width), str(entry.input_size)
+        statistics = entry.normalisation or f"{entry.mean}, {entry.std}"
+        cells = [f"`{entry.name}`", *numbers, statistics, entry.network(), entry.publishers]
+        lines.append(row(cells))
+    return "\n".join(lines)
+
+
+def normalisations() -> str:
+    lines = ["| `--normalise` | mean | std |", "|---|---|---|"]
+    for name, statistics in NORMALISATIONS.items():
+        cells = (", ".join(map(str, each)) for each in statistics)
+        lines.append(row([f"`{name}`", *cells]))
+    return "\n".join(lines)
