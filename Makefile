@@ -57,6 +57,7 @@ bench: install  ## compare speed with other implementations, and plans with real
 	$(RUN)/python -m benchmarks.mi_profile
 	$(RUN)/python -m benchmarks.image_loading
 	$(RUN)/python -m benchmarks.augmentation
+	$(RUN)/python -m benchmarks.batch_norm
 	$(RUN)/python -m benchmarks.plan_accuracy
 
 clean:  ## remove the environment and all build results

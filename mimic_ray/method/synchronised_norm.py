@@ -81,53 +81,69 @@ def _batch_norm(
     """`F.batch_norm` with the statistics of all workers where it would take the batch's."""
     if not training:
         return F.batch_norm(images, running_mean, running_var, weight, bias, False, momentum, eps)
-    normalised, mean, variance, images_seen = _Normalise.apply(images, eps)
+    out, mean, variance, images_seen = _Normalise.apply(images, weight, bias, eps)
     if running_mean is not None and running_var is not None:
         with torch.no_grad():
             # The running variance is the unbiased one, as everywhere in torch.
             unbiased = variance * (images_seen / (images_seen - 1).clamp_min(1))
             running_mean.lerp_(mean.to(running_mean.dtype), momentum)
             running_var.lerp_(unbiased.to(running_var.dtype), momentum)
-    shape = _channel_shape(images)
-    # A product always: what follows may work in place, and the backward pass needs it unscaled.
-    normalised = normalised * (1.0 if weight is None else weight.float().view(shape))
-    if bias is not None:
-        normalised = normalised + bias.float().view(shape)
-    return normalised.to(images.dtype)
+    result: Tensor = out
+    return result
 
 
 class _Normalise(torch.autograd.Function):
-    """[B, C, ...] -> float32 of mean 0 and variance 1 by channel over all workers; the two, n."""
+    """[B, C, ...] -> batch norm over all workers, mean and variance by channel, number of values.
+
+    Each pass over the images is one of torch's fused kernels, which take bf16 and any layout. With
+    the joint statistics given as running ones, these compute
+
+        forward    y  = w x_hat + b
+        backward   g  = w dy / sigma, and of this worker the sums of dy and of dy x_hat
+                   dx = g - w / sigma (sum dy / n + x_hat sum(dy x_hat) / n), sums over all workers
+    """
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        values, axes, shape = images.float(), _all_but_channels(images), _channel_shape(images)
-        own = values.mean(dim=axes)
-        squares = (values - own.view(shape)).square_().sum(dim=axes)
+    def forward(
+        ctx: Any, images: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        own, variances = torch.batch_norm_update_stats(images, None, None, 0.0)
+        own, variances = own.float(), variances.float()
         n = own.new_full((1,), images.numel() / images.shape[1])
         # Means and deviations from them: sums of squares would cancel in float32.
-        means, deviations, counts = _from_all(torch.cat([own, squares, n])).split(
+        means, deviations, counts = _from_all(torch.cat([own, n * variances, n])).split(
             [len(own), len(own), 1], dim=1
         )
         total = counts.sum()
         mean = (means * counts).sum(dim=0) / total
         variance = (deviations + counts * (means - mean).square()).sum(dim=0) / total
-        scale = (variance + eps).rsqrt()
-        normalised = (values - mean.view(shape)) * scale.view(shape)
-        ctx.save_for_backward(normalised, scale, total)
+        out = F.batch_norm(images, mean, variance, weight, bias, False, 0.0, eps)
+        ctx.save_for_backward(images, weight, mean, variance, total)
         ctx.mark_non_differentiable(mean, variance, total)
-        ctx.dtype = images.dtype
-        return normalised, mean, variance, total
+        ctx.eps, ctx.has_bias = eps, bias is not None
+        return out, mean, variance, total
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor, *_: Tensor | None) -> tuple[Tensor, None]:
-        normalised, scale, total = ctx.saved_tensors
-        axes, shape = _all_but_channels(normalised), _channel_shape(normalised)
-        sums = torch.cat([gradient.sum(dim=axes), (gradient * normalised).sum(dim=axes)])
+    def backward(
+        ctx: Any, gradient: Tensor, *_: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
+        images, weight, mean, variance, total = ctx.saved_tensors
+        back, along, plain = torch.ops.aten.native_batch_norm_backward(
+            gradient, images, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
+        )
+        sums = torch.cat([plain.float(), along.float()])
         dist.all_reduce(sums)
-        plain, along = (sums / total).view(2, *shape)
-        back = (gradient - plain - normalised * along) * scale.view(shape)
-        return back.to(ctx.dtype), None
+        factor = (variance + ctx.eps).rsqrt() / total
+        if weight is not None:
+            factor = factor * weight
+        offset, slope = (sums.view(2, -1) * factor).unbind()
+        common = F.batch_norm(images, mean, variance, slope, offset, False, 0.0, ctx.eps)
+        return (
+            back - common,
+            None if weight is None else along.to(weight.dtype),
+            plain if ctx.has_bias else None,
+            None,
+        )
 
 
 def _from_all(values: Tensor) -> Tensor:
@@ -135,11 +151,3 @@ def _from_all(values: Tensor) -> Tensor:
     gathered = [torch.empty_like(values) for _ in range(dist.get_world_size())]
     dist.all_gather(gathered, values)
     return torch.stack(gathered)
-
-
-def _all_but_channels(images: Tensor) -> list[int]:
-    return [axis for axis in range(images.ndim) if axis != 1]
-
-
-def _channel_shape(images: Tensor) -> list[int]:
-    return [1, images.shape[1], *[1] * (images.ndim - 2)]
