@@ -74,6 +74,7 @@ def _summary(name: str, record: RunRecord, recipe: Recipe) -> str:
         f"| Encoder | {markdown_text(record.encoder)} |",
         *_input(record),
         f"| Teacher | {markdown_text(record.teacher)}, sha256 `{plain(record.teacher_sha256)}` |",
+        *(f"| Its file | {markdown_text(note, 1000)} |" for note in record.teacher_notes),
         f"| Images | {record.images:,} unlabelled{broken}; {markdown_text(record.data)}, "
         f"fingerprint `{plain(record.data_fingerprint)}` |",
         f"| Time | {record.train_s:,.0f} s, started {plain(record.started_at)}"

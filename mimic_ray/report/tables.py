@@ -127,7 +127,7 @@ def _markdown_table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> st
     return "\n".join(f"| {' | '.join(line)} |" for line in [header, alignment, *escaped])
 
 
-def markdown_text(text: object) -> str:
+def markdown_text(text: object, limit: int = 200) -> str:
     """Text from outside, escaped so that it cannot become a table cell, link, image or HTML."""
-    shown = plain(text).replace("&", "&amp;").replace("<", "&lt;")
+    shown = plain(text, limit).replace("&", "&amp;").replace("<", "&lt;")
     return "".join(f"\\{c}" if c in "\\`*_[]|" else c for c in shown)

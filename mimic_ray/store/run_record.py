@@ -80,6 +80,8 @@ class RunRecord:
     fidelity: dict[str, Any] = field(default_factory=dict)
     # Of the suspect and the student, without a trigger; see execution/scan_check.py.
     scan: dict[str, Any] = field(default_factory=dict)
+    # Sentences on the teacher's file: encoders/checkpoint/export_notes.py.
+    teacher_notes: list[str] = field(default_factory=list)
     status: Status = "running"
     error: str = ""
     diverged: bool = False  # a resume from the last checkpoint would lead there again

@@ -19,6 +19,7 @@ from mimic_ray.base.errors import (
 )
 from mimic_ray.base.progress import ProgressCallback
 from mimic_ray.data.image_source import ImageSource
+from mimic_ray.encoders.checkpoint.export_notes import export_notes
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.load import Loaded
 from mimic_ray.execution.distill_job import Outcome
@@ -90,6 +91,7 @@ def _write_results(
         finished,
         fidelity=check.result(student),
         scan=scan.write(student, folder.path) if scan else {},
+        teacher_notes=export_notes(loaded.fit, loaded.checkpoint.contents, all_copies),
     )
     write_report(folder, finished, str(run) if run.store.is_remote else "")
     finished.write(folder.record)

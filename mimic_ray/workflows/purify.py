@@ -28,7 +28,6 @@ from mimic_ray.data.image_source import open_announced, require_batch
 from mimic_ray.data.image_subset import hold_out
 from mimic_ray.distributed.cluster_address import find_cluster
 from mimic_ray.encoders.checkpoint.choice import chosen_encoder
-from mimic_ray.encoders.checkpoint.export_notes import export_notes
 from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.execution.distill_job import DistillJob, Outcome
@@ -216,7 +215,7 @@ def purify(
         if resources.in_process and (gpus := this_machine()["GPU"]) > 1:
             warnings.append(f"One of {gpus:g} GPUs was used; as many workers would use them all.")
         warnings += [*too_little(resolved, outcome.images), *loaded.fit.notes]
-        warnings += export_notes(loaded.fit, loaded.checkpoint.contents, all_copies)
+        warnings += record.teacher_notes
         return _result(run, record, warnings)
 
 

@@ -42,6 +42,16 @@ def test_the_card_has_everything_to_reproduce_the_run(folder, record):
         assert fact in text
 
 
+def test_the_card_has_what_the_teachers_file_would_run(folder, record):
+    notes = ["Loading this file the ordinary way would call posix.system('|x').", "A copy."]
+    text = card(folder, dataclasses.replace(record, teacher_notes=notes))
+    assert (
+        "| Its file | Loading this file the ordinary way would call posix.system('\\|x'). |" in text
+    )
+    assert "| Its file | A copy. |" in text
+    assert "Its file" not in card(folder, record)
+
+
 def test_the_card_does_not_claim_that_the_encoder_is_clean(folder, record, evaluation):
     files.write_json(folder.evaluation, evaluation.to_json())
     text = card(folder, record).lower()
