@@ -139,9 +139,10 @@ class _Builder:
 
     def as_described(self, tensor: Tensor, ref: TensorRef) -> Tensor:
         """A parameter, or a tensor that wants gradients, where the file has one."""
-        if ref.is_parameter:
-            return torch.nn.Parameter(tensor, ref.requires_grad)
-        return tensor.requires_grad_(ref.requires_grad and tensor.is_floating_point())
+        wants = ref.requires_grad and (tensor.is_floating_point() or tensor.is_complex())
+        return (
+            torch.nn.Parameter(tensor, wants) if ref.is_parameter else tensor.requires_grad_(wants)
+        )
 
     def _storage(self, storage: StorageRef) -> torch.UntypedStorage:
         if storage.key not in self._read:

@@ -6,6 +6,7 @@ functions of the same name take (torch/_utils.py), and build descriptions instea
 
 from __future__ import annotations
 
+import re
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
@@ -52,6 +53,8 @@ _STORAGES = {
 # Other names of the same things: of Python 2, and of torch itself.
 _OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 _DTYPES = {"half": "float16", "float": "float32", "double": "float64", "long": "int64"}
+
+_DEVICE = re.compile(r"(cpu|cuda|mps|xpu|meta)(:[0-9]{1,2})?")
 
 
 class TorchObjects:
@@ -142,13 +145,13 @@ def _tensor(
     dtype = dtypes[0] if dtypes else storage.dtype
     item, numbers = ITEM_BYTES[dtype], _product(size)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if numbers and (last + 1) * item > storage.length:
+    if (numbers and (last + 1) * item > storage.length) or storage.start % item:
         raise PickleError("a tensor that exceeds its storage")
+    if dtype.startswith("q"):
+        return _without_data("quantized", Dtype(dtype), size)
     kind = ""
     if numbers * item > storage.length or len(size) > DIMENSION_LIMIT:
         kind = "repeated"
-    if dtype.startswith("q"):
-        kind = "quantized"
     shape = tuple(size)
     return TensorRef(storage, dtype, offset, shape, tuple(stride), requires_grad is True, kind=kind)
 
@@ -219,8 +222,9 @@ def _size(numbers: Any = ()) -> Any:
 
 
 def _device(*arguments: Any) -> Any:
-    plain = all(type(part) in (int, str) for part in arguments)
-    return Device(arguments) if plain and arguments else NotImplemented
+    name, *number = arguments or ("",)
+    known = isinstance(name, str) and _DEVICE.fullmatch(name)
+    return Device(arguments) if known and all(map(_is_count, number[:1])) else NotImplemented
 
 
 def _first(value: Any = None, *_: Any) -> Any:
