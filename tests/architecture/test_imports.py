@@ -46,3 +46,8 @@ def test_reading_a_layout_and_matching_it_need_no_torch():
         "known_layouts()"
     )
     assert not found & {"torch", "numpy"}
+
+
+def test_the_process_that_reads_torch_files_needs_no_torch():
+    found = imported_after("import mimic_ray.encoders.checkpoint.child")
+    assert not found & {"torch", "safetensors", "PIL"}

@@ -42,7 +42,8 @@ def described(content: TorchContent, found: FoundTensors) -> dict[str, Any]:
         fields = {}
         for key, ref in tensors.items():
             region = regions.setdefault(ref.region, len(regions))
-            dtype = f"{ref.kind} {ref.dtype}".strip()
+            kind = ref.kind or ("" if ref.dtype in _TYPES else "unsupported")
+            dtype = f"{kind} {ref.dtype}".strip()
             fields[key] = ref.shape, dtype, wrong.get(ref.region, 0), region
         groups.append({"path": path, "tensors": fields})
     return {

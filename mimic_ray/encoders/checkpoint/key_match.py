@@ -99,7 +99,9 @@ class _Candidate:
                     yield f"{shown_key} is missing"
             elif found.shape != info.shape and key not in tables:
                 yield f"{shown_key} is {[*found.shape]}, expected {[*info.shape]}"
-            elif found.is_float != info.is_float and not _is_batch_count(key):
+            elif not found.is_plain or (
+                found.is_float != info.is_float and not _is_batch_count(key)
+            ):
                 yield f"{shown_key} is {found.dtype}, expected {info.dtype}"
         modules = {key.partition(".")[0] for key in expected if "." in key}
         for key, tensor in self.tensors.items():

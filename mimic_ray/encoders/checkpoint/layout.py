@@ -39,6 +39,11 @@ class TensorInfo:
         return self.dtype.startswith(("float", "bfloat"))
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it is dense and can be read."""
+        return " " not in self.dtype
+
+    @property
     def numbers(self) -> int:
         return math.prod(self.shape)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mimic_ray.base.errors import WrongEncoderError
+from mimic_ray.base.errors import DamagedCheckpointError, WrongEncoderError
 from mimic_ray.encoders.checkpoint.key_match import KeyMatch, fitting_encoders, require_match
 from mimic_ray.encoders.checkpoint.known_layouts import known_layouts
 from mimic_ray.encoders.checkpoint.layout import Group, Layout, TensorInfo
@@ -135,3 +136,31 @@ def test_integer_weights_are_refused() -> None:
     raw = weights() | {"bn1.bias": info(8, dtype="int8")}
     with pytest.raises(WrongEncoderError, match=r'"bn1\.bias" is int8'):
         match({(): raw}, "tiny_resnet")
+
+
+def test_names_of_one_memory_are_one_copy() -> None:
+    net = {key: replace(each, memory=key) for key, each in weights().items()}
+    file = {prefix + key: each for prefix in ("net.", "online.net.") for key, each in net.items()}
+    found = match({(): {**file, **weights(prefix="target.net.")}}, "tiny_resnet")
+    assert found.prefix == "net."
+    assert found.tied == ["the top level of the file, keys online.net.*"]
+    assert found.also_fits == ["the top level of the file, keys target.net.*"]
+    assert [(copy.prefix, len(copy.keys)) for copy in found.copies] == [("target.net.", len(net))]
+    assert set(found.left_out) == weights(prefix="target.net.").keys()
+
+
+def test_only_the_weights_of_the_encoder_must_be_finite() -> None:
+    bad = info(8)
+    file = weights() | {"head.bias": replace(bad, not_finite=3), "layer1.total_ops": info(1)}
+    assert match({(): file}, "tiny_resnet").left_out == ["head.bias", "layer1.total_ops"]
+    file["bn1.bias"] = replace(file["bn1.bias"], not_finite=2)
+    with pytest.raises(DamagedCheckpointError, match=r'"bn1\.bias" has NaN or infinity in 2 of 8'):
+        match({(): file}, "tiny_resnet")
+
+
+@pytest.mark.parametrize("key", ["bn1.bias", "bn1.num_batches_tracked"])
+def test_weights_that_are_not_dense_are_refused(key: str) -> None:
+    file = weights()
+    file[key] = replace(file[key], dtype=f"sparse {file[key].dtype}")
+    with pytest.raises(WrongEncoderError, match=rf'"{key}" is sparse'):
+        match({(): file}, "tiny_resnet")
