@@ -25,14 +25,8 @@ STATISTICS = "mean and std"
 _SIDE, PLACE = "image side", "in"
 # They are shown with every result, and a size can be part of the name.
 UNDECISIVE = (_SIDE, PLACE)
-_WORDS = {
-    "heads": "heads",
-    "activation": "activation",
-    "pooling": "pooling",
-    "registers": "register tokens",
-    "norm_epsilon": "epsilon of norms",
-    "patch_order": "patch order",
-}
+# Traits that are not called by their own name.
+_WORDS = {"registers": "register tokens", "norm_epsilon": "epsilon of norms"}
 
 Facts = Mapping[str, str]  # what is not in the weights, in words: {"heads": "6"}
 
@@ -54,7 +48,10 @@ class Alternative:
 def facts(side: int, mean: Rgb, std: Rgb, traits: Traits) -> Facts:
     return {
         STATISTICS: statistics_words(mean, std),
-        **{_WORDS[name]: str(value) for name, value in traits.stated().items()},
+        **{
+            _WORDS.get(name, name.replace("_", " ")): str(value)
+            for name, value in traits.stated().items()
+        },
         _SIDE: str(side),
     }
 

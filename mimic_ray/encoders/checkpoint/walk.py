@@ -15,6 +15,15 @@ from mimic_ray.encoders.checkpoint.inert import Device, Dtype, TensorRef
 
 Path = tuple[str, ...]
 
+# Arguments of training code that tell an encoder from others with the same keys: see clues.py.
+TELLING = frozenset(
+    (
+        *("arch", "architecture", "model", "model_name", "backbone", "timm_name", "encoder"),
+        *("num_heads", "num_attention_heads", "hidden_act", "num_register_tokens"),
+        *("moco_m", "moco_t", "moco_dim", "teacher_temp"),
+    )
+)
+
 _ENTERED = (TensorRef, dict, list, tuple)
 
 
@@ -80,6 +89,15 @@ def _notes(content: dict[Any, Any], found: FoundTensors, unnamed: dict[str, int]
         if unnamed.get(top):
             words += f", {count(unnamed[top], 'tensor')}"
         yield plain(top), words
+        if isinstance(value, dict):
+            yield from _telling(plain(top), value)
+
+
+def _telling(top: str, arguments: dict[Any, Any]) -> Iterator[tuple[str, str]]:
+    """What the arguments of a training run tell about the encoder: ("args.arch", "vit_small")."""
+    for key in [key for key in arguments if isinstance(key, str) and key in TELLING]:
+        if isinstance(arguments[key], str | int | float):
+            yield f"{top}.{key}", _described(arguments[key])
 
 
 def _key(key: object) -> str:

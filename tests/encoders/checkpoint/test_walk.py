@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import collections
 import time
 from pathlib import Path
@@ -95,3 +96,12 @@ def test_the_attributes_of_a_dictionary_are_bounded_too(tmp_path: Path) -> None:
     ordered.hidden = crafted.endless_tuple()  # type: ignore[attr-defined]
     (tmp_path / "file").write_bytes(torch_bytes(ordered))
     assert read_checkpoint(tmp_path / "file").groups[()].keys() == weights().keys()
+
+
+def test_arguments_that_tell_the_architecture_are_notes(tmp_path: Path) -> None:
+    arguments = argparse.Namespace(arch="vit_small", lr=0.1, moco_m=0.99, model=[1, 2])
+    content = {"state_dict": weights(), "args": arguments}
+    (tmp_path / "file").write_bytes(torch_bytes(content))
+    notes = read_checkpoint(tmp_path / "file").notes
+    assert (notes["args.arch"], notes["args.moco_m"]) == ("vit_small", "0.99")
+    assert notes.keys() == {"args", "args.arch", "args.moco_m"}
