@@ -36,7 +36,7 @@ def seconds(net: nn.Module, precision: torch.dtype) -> float:
 
 def main() -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
     plain = build(_ENCODER).net
     synchronised = copy.deepcopy(plain)
     synchronise(synchronised, torch.device("cpu"))
