@@ -1,8 +1,8 @@
 """Finds the keys of an encoder in a file by name and shape, and accepts them only if all fit.
 
-A file may store weights in any group (`state_dict`, `model`, `teacher` ...) and under any prefix
-(`module.`, `module.encoder_q.`, `visual.`, `f.` ...). Every group and prefix under which a key ends
-like one of the encoder's is a candidate. It fits if
+A file may store weights in any group (`state_dict`, `model`, `teacher` ...), under any prefix
+(`module.`, `module.encoder_q.`, `visual.`, `f.` ...), with the words of wrappers anywhere in the
+keys (key_index.py) and under the names of several publishers (key_styles.py). It fits if
 
 - every key of the encoder is present with the right shape and kind (`num_batches_tracked`, which
   old files do not have, may be missing), and
@@ -22,8 +22,7 @@ Imports no torch: see layout.py.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mimic_ray.base.errors import DamagedCheckpointError, WrongEncoderError, option
@@ -31,17 +30,13 @@ from mimic_ray.base.text import plain
 from mimic_ray.encoders import positions, sizes
 from mimic_ray.encoders.checkpoint import sniff
 from mimic_ray.encoders.checkpoint.alternatives import alternatives, differing
+from mimic_ray.encoders.checkpoint.key_candidates import Candidate, candidates, nearest
+from mimic_ray.encoders.checkpoint.key_index import KeyView, key_views
 from mimic_ray.encoders.checkpoint.known_layouts import known_layouts
 from mimic_ray.encoders.checkpoint.layout import Group, Layout, TensorInfos, not_finite_message
 
 _FIRST = {"ema", "teacher"}
 _LAST = {"student", "k", "key", "momentum", "target"}
-
-# Floating-point buffers that profilers (thop) leave in every module.
-_COUNTERS = ("total_ops", "total_params")
-
-# Limits the work for a key with a million dots.
-_PREFIX_DEPTH = 8
 
 
 @dataclass(frozen=True)
@@ -69,75 +64,6 @@ class KeyMatch:
     notes: list[str]  # sentences for the user
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    """A location where the encoder may be: a prefix in one group of tensors."""
-
-    group: Group
-    tensors: TensorInfos
-    prefix: str
-    matching_keys: int  # required keys of the encoder that are present, with any shape
-
-    def __str__(self) -> str:
-        group = ".".join(self.group) or "the top level of the file"
-        return plain(f"{group}, keys {self.prefix}*" if self.prefix else group)
-
-    def fits(self, name: str, expected: TensorInfos, resize: bool = False) -> bool:
-        # Most candidates lack most keys, and counting is faster than comparing.
-        required = sum(not _is_batch_count(key) for key in expected)
-        return self.matching_keys == required and not any(self.problems(name, expected, resize))
-
-    def problems(self, name: str, expected: TensorInfos, resize: bool = False) -> Iterator[str]:
-        """The reasons why these tensors are not the encoder. With `resize`, position embeddings for
-        another image size are not a reason."""
-        tables = self.tables(expected) if resize else {}
-        for key, info in expected.items():
-            found = self.tensors.get(self.prefix + key)
-            shown_key = f'"{plain(self.prefix + key)}"'
-            if found is None:
-                if not _is_batch_count(key):
-                    yield f"{shown_key} is missing"
-            elif found.shape != info.shape and key not in tables:
-                yield f"{shown_key} is {[*found.shape]}, expected {[*info.shape]}"
-            elif not found.is_plain or (
-                found.is_float != info.is_float and not _is_batch_count(key)
-            ):
-                yield f"{shown_key} is {found.dtype}, expected {info.dtype}"
-        modules = {key.partition(".")[0] for key in expected if "." in key}
-        for key, tensor in self.tensors.items():
-            ours = key.removeprefix(self.prefix) if key.startswith(self.prefix) else ""
-            # Heads are outside the encoder's modules; integer tensors are only indices.
-            inside = ours.partition(".")[0] in modules and ours not in expected
-            inside = inside and not ours.endswith(_COUNTERS)
-            if inside and tensor.is_float:
-                yield f'"{plain(key)}" is in the file, but not in {name}'
-
-    def keys(self, expected: TensorInfos) -> dict[str, str]:
-        """Our keys with those of the file."""
-        found = {key: self.prefix + key for key in expected}
-        return {key: theirs for key, theirs in found.items() if theirs in self.tensors}
-
-    def is_tied(self, other: _Candidate, expected: TensorInfos) -> bool:
-        """Whether both are the same memory, as in a network that has one module twice."""
-        pairs = [
-            (self.tensors[key].memory, other.tensors[other.prefix + ours].memory)
-            for ours, key in self.keys(expected).items()
-            if not _is_batch_count(ours)
-        ]
-        return all(one == two != "" for one, two in pairs)
-
-    def tables(self, expected: TensorInfos) -> dict[str, tuple[int, int]]:
-        """Our keys of position embeddings to interpolate: patches per side, found and expected."""
-        table_keys = [key for key in expected if positions.is_table(key)]
-        tables = {key: self.tensors.get(self.prefix + key) for key in table_keys}
-        sides = {
-            key: positions.grids(table.shape, expected[key].shape)
-            for key, table in tables.items()
-            if table is not None and table.shape != expected[key].shape
-        }
-        return {key: pair for key, pair in sides.items() if pair is not None}
-
-
 def find_match(
     layout: Layout, name: str, expected: TensorInfos, resize_to: int | None = None
 ) -> KeyMatch | None:
@@ -145,13 +71,25 @@ def find_match(
 
     `resize_to` is its image side if position embeddings may be interpolated to it.
     """
-    resize = resize_to is not None
-    fitting = [each for each in _candidates(layout, expected) if each.fits(name, expected, resize)]
+    return _match(layout, key_views(layout), name, expected, resize_to)
+
+
+def _match(
+    layout: Layout,
+    views: Sequence[KeyView],
+    name: str,
+    expected: TensorInfos,
+    resize_to: int | None = None,
+) -> KeyMatch | None:
+    fitting: dict[tuple[Group, str], Candidate] = {}
+    for each in candidates(views, expected):
+        if each.fits(name, resize_to is not None):
+            # The same tensors may fit as they stand and without a wrapper's word.
+            fitting.setdefault((each.group, next(iter(each.keys.values()))), each)
     if not fitting:
         return None
-    chosen, *others = sorted(fitting, key=_preference)
-    tensors, tables = chosen.tensors, chosen.tables(expected)
-    keys = chosen.keys(expected)
+    chosen, *others = sorted(fitting.values(), key=_preference)
+    tensors, keys, tables = chosen.view.tensors, chosen.keys, chosen.tables()
     for key in keys.values():
         if wrong := tensors[key].not_finite:
             named = plain(".".join([*chosen.group, key]))
@@ -159,10 +97,13 @@ def find_match(
             raise DamagedCheckpointError(
                 not_finite_message(sniff.shown(layout.path), named, wrong, numbers)
             )
-    tied = [other for other in others if other.is_tied(chosen, expected)]
+    tied = [other for other in others if other.is_tied(chosen)]
     others = [other for other in others if other not in tied]
-    own = [keys, *(other.keys(expected) for other in tied if other.group == chosen.group)]
+    own = [keys, *(other.keys for other in tied if other.group == chosen.group)]
     taken = {key for each in own for key in each.values()}
+    notes = [_note(keys[key], *sides, resize_to or 0) for key, sides in tables.items()]
+    if chosen.style.name:
+        notes.append(f"Key names: {chosen.style.name}.")
     return KeyMatch(
         encoder=name,
         group=chosen.group,
@@ -170,10 +111,10 @@ def find_match(
         keys=keys,
         left_out=[key for key in tensors if key not in taken],
         also_fits=[str(other) for other in others],
-        copies=[Copy(other.group, other.prefix, other.keys(expected)) for other in others],
+        copies=[Copy(other.group, other.prefix, other.keys) for other in others],
         tied=[str(other) for other in tied],
         resized=[*tables],
-        notes=[_note(keys[key], *sides, resize_to or 0) for key, sides in tables.items()],
+        notes=notes,
     )
 
 
@@ -185,7 +126,7 @@ def require_match(layout: Layout, name: str, side: int, expected: TensorInfos) -
     found = find_match(layout, name, expected, side if sizes.is_stated(name) else None)
     if found is not None:
         return found
-    resized = _at_size_of_file(layout, name, side, expected)
+    resized = _at_size_of_file(key_views(layout), name, side, expected)
     own_size = resized[0] if resized else None
     fitting = _fitting_exactly(layout) or ([] if own_size else _fitting_resized(layout))
     if fitting:
@@ -224,16 +165,18 @@ def fitting_encoders(layout: Layout) -> list[KeyMatch]:
 
 
 def _fitting_exactly(layout: Layout) -> list[KeyMatch]:
-    tried = (find_match(layout, name, known.tensors) for name, known in known_layouts().items())
+    views = key_views(layout)
+    tried = (_match(layout, views, name, known.tensors) for name, known in known_layouts().items())
     return [found for found in tried if found is not None]
 
 
 def _fitting_resized(layout: Layout) -> list[KeyMatch]:
+    views = key_views(layout)
     found = []
     for name, known in known_layouts().items():
-        if resized := _at_size_of_file(layout, name, known.side, known.tensors):
+        if resized := _at_size_of_file(views, name, known.side, known.tensors):
             size, expected = resized
-            found.append(find_match(layout, sizes.joined(name, size), expected))
+            found.append(_match(layout, views, sizes.joined(name, size), expected))
     return [match for match in found if match is not None]
 
 
@@ -246,60 +189,41 @@ def _note(key: str, old: int, new: int, size: int) -> str:
 
 
 def _at_size_of_file(
-    layout: Layout, name: str, side: int, expected: TensorInfos
+    views: Sequence[KeyView], name: str, side: int, expected: TensorInfos
 ) -> tuple[int, TensorInfos] | None:
     """The image side of the file's weights and the encoder at that size, if only the position
     embeddings have another length."""
     if not any(map(positions.is_table, expected)):
         return None
-    for candidate in _candidates(layout, expected):
-        tables = candidate.tables(expected)
+    for candidate in candidates(views, expected):
+        tables = candidate.tables()
         image_sides = {side // new * old for old, new in tables.values()}
-        if len(image_sides) == 1 and candidate.fits(name, expected, resize=True):
-            in_file = {key: candidate.tensors[candidate.prefix + key] for key in tables}
+        if len(image_sides) == 1 and candidate.fits(name, resize=True):
+            in_file = {key: candidate.found(key) for key in tables}
             resized = {
-                key: replace(expected[key], shape=info.shape) for key, info in in_file.items()
+                key: replace(expected[key], shape=info.shape)
+                for key, info in in_file.items()
+                if info is not None
             }
             return image_sides.pop(), {**expected, **resized}
     return None
 
 
-def _candidates(layout: Layout, expected: TensorInfos) -> Iterator[_Candidate]:
-    """Every group and prefix under which a key ends like one of the encoder's."""
-    for group, tensors in layout.groups.items():
-        matching: Counter[str] = Counter()
-        for key in tensors:
-            start = 0
-            for _ in range(_PREFIX_DEPTH):
-                if key[start:] in expected:
-                    matching[key[:start]] += not _is_batch_count(key)
-                start = key.find(".", start) + 1
-                if start == 0:
-                    break
-        for prefix, number in matching.items():
-            yield _Candidate(group, tensors, prefix, number)
-
-
 def _reason(layout: Layout, name: str, expected: TensorInfos) -> str:
-    candidates = sorted(_candidates(layout, expected), key=lambda each: -each.matching_keys)
-    if not candidates:
+    candidate = nearest(key_views(layout), expected)
+    if candidate is None:
         group = max(layout.groups.values(), key=len)
         theirs = ", ".join(f'"{plain(key, 60)}"' for key in list(group)[:2])
         return f'its keys differ ({theirs} ..., expected "{next(iter(expected))}" ...)'
-    problems = [*candidates[0].problems(name, expected)]
+    problems = [*candidate.problems(name)]
     more = f" (and {len(problems) - 2:,} more)" if len(problems) > 2 else ""
     return "; ".join(problems[:2]) + more
 
 
-def _preference(candidate: _Candidate) -> tuple[int, int]:
+def _preference(candidate: Candidate) -> tuple[int, int]:
     words = set(re.split(r"[._]", ".".join([*candidate.group, candidate.prefix])))
     rank = 0 if words & _FIRST else 2 if words & _LAST else 1
     return rank, len(candidate.prefix)
-
-
-def _is_batch_count(key: str) -> bool:
-    """A batch norm's counter: missing in old files, a float if everything was cast."""
-    return key.endswith("num_batches_tracked")
 
 
 def _or(words: list[str]) -> str:

@@ -1,0 +1,153 @@
+"""The places in a file where an encoder may be: a prefix in one group of tensors, in one style."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from mimic_ray.base.text import plain
+from mimic_ray.encoders import positions
+from mimic_ray.encoders.checkpoint.key_index import KeyView
+from mimic_ray.encoders.checkpoint.key_styles import KeyStyle, styles_of
+from mimic_ray.encoders.checkpoint.layout import Group, TensorInfo, TensorInfos
+
+# Floating-point buffers that profilers (thop) leave in every module.
+_COUNTERS = ("total_ops", "total_params")
+
+# Limits the work for a key with a million dots.
+_PREFIX_DEPTH = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A location where the encoder with the keys `expected` may be."""
+
+    view: KeyView
+    prefix: str
+    style: KeyStyle
+    expected: TensorInfos
+    matching_keys: int = 0  # required keys that are present, with any shape; 0 if not counted
+
+    @property
+    def group(self) -> Group:
+        return self.view.group
+
+    def __str__(self) -> str:
+        group = ".".join(self.group) or "the top level of the file"
+        return plain(f"{group}, keys {self.prefix}*" if self.prefix else group)
+
+    @cached_property
+    def compared(self) -> dict[str, str]:
+        """Our keys -> the keys of the view."""
+        return {key: self.prefix + self.style.key(key) for key in self.expected}
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """Our keys -> the file's, of those that are there."""
+        files = self.view.files
+        return {key: files[theirs] for key, theirs in self.compared.items() if theirs in files}
+
+    def found(self, key: str) -> TensorInfo | None:
+        """The file's tensor for our key."""
+        return self.view.info(self.compared[key])
+
+    def fits(self, name: str, resize: bool = False) -> bool:
+        return not any(self.problems(name, resize))
+
+    def problems(self, name: str, resize: bool = False) -> Iterator[str]:
+        """The reasons why these tensors are not the encoder. With `resize`, position embeddings for
+        another image size are not a reason."""
+        tables = self.tables() if resize else {}
+        for key, info in self.expected.items():
+            found = self.found(key)
+            shown_key = f'"{plain(self.view.files.get(self.compared[key], self.compared[key]))}"'
+            if found is None:
+                if not is_batch_count(key):
+                    yield f"{shown_key} is missing"
+            elif found.shape != info.shape and key not in tables:
+                yield f"{shown_key} is {[*found.shape]}, expected {[*info.shape]}"
+            elif not found.is_plain or (
+                found.is_float != info.is_float and not is_batch_count(key)
+            ):
+                yield f"{shown_key} is {found.dtype}, expected {info.dtype}"
+        theirs = {key.removeprefix(self.prefix) for key in self.compared.values()}
+        modules = {key.partition(".")[0] for key in theirs if "." in key}
+        for key, original in self.view.files.items():
+            rest = key.removeprefix(self.prefix) if key.startswith(self.prefix) else ""
+            # Heads are outside the encoder's modules; integer tensors are only indices.
+            inside = rest.partition(".")[0] in modules and rest not in theirs
+            inside = inside and not rest.endswith(_COUNTERS)
+            if inside and self.view.tensors[original].is_float:
+                yield f'"{plain(original)}" is in the file, but not in {name}'
+
+    def is_tied(self, other: Candidate) -> bool:
+        """Whether both are the same memory, as in a network that has one module twice."""
+        theirs = other.keys
+        pairs = [
+            (self.view.tensors[key].memory, other.view.tensors[theirs[ours]].memory)
+            for ours, key in self.keys.items()
+            if not is_batch_count(ours)
+        ]
+        return all(one == two != "" for one, two in pairs)
+
+    def tables(self) -> dict[str, tuple[int, int]]:
+        """Our keys of position embeddings to interpolate: patches per side, found and expected."""
+        sides = {}
+        for key, info in self.expected.items():
+            table = self.found(key) if positions.is_table(key) else None
+            if table is not None and table.shape != info.shape:
+                sides[key] = positions.grids(table.shape, info.shape)
+        return {key: pair for key, pair in sides.items() if pair is not None}
+
+
+def candidates(views: Sequence[KeyView], expected: TensorInfos) -> Iterator[Candidate]:
+    """The locations that have one required key of the encoder, in its shape.
+
+    An encoder that the key names exclude costs one look-up a style.
+    """
+    probe = _probe(expected)
+    for style in styles_of(expected):
+        theirs = style.key(probe)
+        for view in views:
+            for prefix in view.prefixes(theirs):
+                found = view.info(prefix + theirs)
+                if found is not None and found.shape == expected[probe].shape:
+                    yield Candidate(view, prefix, style, expected)
+
+
+def _probe(expected: TensorInfos) -> str:
+    """A required key that few other networks have; no position embeddings, which may differ."""
+    fixed = [key for key in expected if not (is_batch_count(key) or positions.is_table(key))]
+    return max(fixed or [*expected], key=lambda key: key.count("."))
+
+
+def nearest(views: Sequence[KeyView], expected: TensorInfos) -> Candidate | None:
+    """The location with the most of the encoder's keys, in any shape."""
+    found = [
+        Candidate(view, prefix, style, expected, number)
+        for style in styles_of(expected)
+        for view in views
+        for prefix, number in _counted(view, {style.key(key) for key in expected}).items()
+    ]
+    return max(found, key=lambda each: each.matching_keys, default=None)
+
+
+def _counted(view: KeyView, theirs: set[str]) -> Counter[str]:
+    """The number of required keys under each prefix under which a key ends like one of them."""
+    matching: Counter[str] = Counter()
+    for key in view.files:
+        start = 0
+        for _ in range(_PREFIX_DEPTH):
+            if key[start:] in theirs:
+                matching[key[:start]] += not is_batch_count(key)
+            start = key.find(".", start) + 1
+            if start == 0:
+                break
+    return matching
+
+
+def is_batch_count(key: str) -> bool:
+    """A batch norm's counter: missing in old files, a float if everything was cast."""
+    return key.endswith("num_batches_tracked")

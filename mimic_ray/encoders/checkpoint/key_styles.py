@@ -1,0 +1,138 @@
+"""The key names under which publishers store a network that has the same layers as one of ours.
+
+A style renames our keys to the publisher's. The tensors are the same, so the features are, and an
+exported file has its own keys. Styles apply to every encoder that has their `mark`, by its keys and
+not by its name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+Rule = tuple[str, str | Callable[[re.Match[str]], str]]
+
+
+@dataclass(frozen=True)
+class KeyStyle:
+    """Our key -> a publisher's, by the first rule whose pattern matches at the start of the key.
+
+    Attributes:
+        name: Shown to users; "" for our own names.
+        mark: A key of the encoders that the style is for.
+        rules: (pattern, replacement) as for `re.sub`. A key without a match has our name.
+    """
+
+    name: str
+    mark: str = ""
+    rules: tuple[Rule, ...] = ()
+    _compiled: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = field(
+        init=False, repr=False, compare=False, default_factory=list
+    )
+
+    def __post_init__(self) -> None:
+        self._compiled.extend((re.compile(pattern), new) for pattern, new in self.rules)
+
+    def key(self, ours: str) -> str:
+        for pattern, new in self._compiled:
+            renamed, count = pattern.subn(new, ours, count=1)
+            if count:
+                return renamed
+        return ours
+
+
+OWN = KeyStyle("")
+
+
+def _children(bn1: int, layer1: int) -> tuple[Rule, ...]:
+    """A ResNet's parts by their numbers in one nn.Sequential; the first is the convolution."""
+    layers = [(rf"^layer{n}\.", f"{layer1 + n - 1}.") for n in (1, 2, 3, 4)]
+    return ((r"^conv1\.", "0."), (r"^bn1\.", f"{bn1}."), *layers)
+
+
+def _stage(rest: str, stages: str = "encoder.stages") -> Callable[[re.Match[str]], str]:
+    """Replaces (stage, block, ...): stages are counted from 0 there; `rest` may use {2} ..."""
+
+    def replace(match: re.Match[str]) -> str:
+        return f"{stages}.{int(match[1]) - 1}." + rest.format(*match.groups())
+
+    return replace
+
+
+def _part(word: str) -> Callable[[re.Match[str]], str]:
+    def replace(match: re.Match[str]) -> str:
+        stage, block, number = (int(part) for part in match.groups())
+        return f"encoder.stages.{stage - 1}.layers.{block}.layer.{number - 1}.{word}."
+
+    return replace
+
+
+_RESNET = "layer1.0.conv1.weight"
+_CONVNEXT = "stages.0.blocks.0.conv_dw.weight"
+
+STYLES = (
+    KeyStyle(
+        "the children of a torchvision ResNet in one nn.Sequential (lightly and others)",
+        _RESNET,
+        _children(bn1=1, layer1=4),
+    ),
+    KeyStyle(
+        "the children of a torchvision ResNet without its max-pooling in one nn.Sequential",
+        _RESNET,
+        _children(bn1=1, layer1=3),
+    ),
+    KeyStyle(
+        "kuangliu/pytorch-cifar and SupContrast",
+        "layer2.0.downsample.0.weight",
+        ((r"^(layer\d\.\d+)\.downsample\.", r"\1.shortcut."),),
+    ),
+    KeyStyle(
+        "Hugging Face ResNet",
+        _RESNET,
+        (
+            (r"^conv1\.", "embedder.embedder.convolution."),
+            (r"^bn1\.", "embedder.embedder.normalization."),
+            (r"^layer(\d)\.(\d+)\.conv(\d)\.", _part("convolution")),
+            (r"^layer(\d)\.(\d+)\.bn(\d)\.", _part("normalization")),
+            (r"^layer(\d)\.(\d+)\.downsample\.0\.", _stage("layers.{1}.shortcut.convolution.")),
+            (r"^layer(\d)\.(\d+)\.downsample\.1\.", _stage("layers.{1}.shortcut.normalization.")),
+        ),
+    ),
+    KeyStyle(
+        "facebookresearch/ConvNeXt",
+        _CONVNEXT,
+        (
+            (r"^stem\.", "downsample_layers.0."),
+            (r"^stages\.(\d)\.downsample\.", r"downsample_layers.\1."),
+            (r"^(stages\.\d)\.blocks\.(\d+)\.conv_dw\.", r"\1.\2.dwconv."),
+            (r"^(stages\.\d)\.blocks\.(\d+)\.mlp\.fc(\d)\.", r"\1.\2.pwconv\3."),
+            (r"^(stages\.\d)\.blocks\.", r"\1."),
+            (r"^head\.norm\.", "norm."),
+        ),
+    ),
+    KeyStyle(
+        "Hugging Face ConvNeXt",
+        _CONVNEXT,
+        (
+            (r"^stem\.0\.", "embeddings.patch_embeddings."),
+            (r"^stem\.1\.", "embeddings.layernorm."),
+            (r"^(stages\.\d)\.downsample\.", r"encoder.\1.downsampling_layer."),
+            (r"^(stages\.\d)\.blocks\.(\d+)\.conv_dw\.", r"encoder.\1.layers.\2.dwconv."),
+            (r"^(stages\.\d)\.blocks\.(\d+)\.norm\.", r"encoder.\1.layers.\2.layernorm."),
+            (r"^(stages\.\d)\.blocks\.(\d+)\.mlp\.fc(\d)\.", r"encoder.\1.layers.\2.pwconv\3."),
+            (
+                r"^(stages\.\d)\.blocks\.(\d+)\.gamma$",
+                r"encoder.\1.layers.\2.layer_scale_parameter",
+            ),
+            (r"^head\.norm\.", "layernorm."),
+        ),
+    ),
+    KeyStyle("BadEncoder's network alone", "f.0.weight", ((r"^f\.", ""),)),
+)
+
+
+def styles_of(keys: Iterable[str]) -> list[KeyStyle]:
+    """The styles of an encoder with these keys, our own first."""
+    known = keys if isinstance(keys, dict) else {*keys}
+    return [OWN, *(style for style in STYLES if style.mark in known)]
