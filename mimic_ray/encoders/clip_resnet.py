@@ -1,8 +1,8 @@
-"""CLIP's ResNet-50 in OpenAI's key layout (the keys below `visual.` in its files).
+"""CLIP's ResNets in OpenAI's key layout (the keys below `visual.` in its files).
 
-Differences from the usual ResNet-50: three stem convolutions, average pools instead of strides, and
-attention instead of the last average. The feature is the image embedding [B, 1024], before CLIP
-normalises its length.
+Differences from the usual ResNets: three stem convolutions, average pools instead of strides, and
+attention instead of the last average. The feature is the image embedding, before CLIP normalises
+its length.
 
 Source: Radford et al., arXiv 2103.00020, section 2.4; key names of openai/CLIP.
 """
@@ -15,13 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mimic_ray.encoders.encoder import Encoder, Spec
-from mimic_ray.encoders.normalisation import CLIP
-from mimic_ray.encoders.sizes import require_whole_patches
 from mimic_ray.encoders.traits import Traits
 
 TAPS = ("layer1", "layer2", "layer3", "layer4")
-SIDE = 224
 STRIDE = 32  # of the last map; the attention has a table of its positions
 HEAD_WIDTH = 64
 
@@ -80,20 +76,27 @@ class AttentionPool(nn.Module):
 
 
 class ClipResnet(nn.Module):
-    """Images [B, 3, S, S] -> embeddings [B, 1024]: ResNet-50 with three stem convolutions."""
+    """Images [B, 3, S, S] -> embeddings [B, embedding]; by default CLIP's ResNet-50."""
 
-    def __init__(self, width: int = 64, embedding: int = 1024, size: int = SIDE) -> None:
+    def __init__(
+        self,
+        width: int = 64,
+        embedding: int = 1024,
+        size: int = 224,
+        blocks: tuple[int, ...] = (3, 4, 6, 3),
+    ) -> None:
         super().__init__()
+        self.embedding = embedding
         self.conv1 = nn.Conv2d(3, width // 2, 3, stride=2, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width // 2)
         self.conv2 = nn.Conv2d(width // 2, width // 2, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width // 2)
         self.conv3 = nn.Conv2d(width // 2, width, 3, padding=1, bias=False)
         self.bn3 = nn.BatchNorm2d(width)
-        self.layer1 = _layer(3, width, width, stride=1)
-        self.layer2 = _layer(4, 4 * width, 2 * width, stride=2)
-        self.layer3 = _layer(6, 8 * width, 4 * width, stride=2)
-        self.layer4 = _layer(3, 16 * width, 8 * width, stride=2)
+        self.layer1 = _layer(blocks[0], width, width, stride=1)
+        self.layer2 = _layer(blocks[1], 4 * width, 2 * width, stride=2)
+        self.layer3 = _layer(blocks[2], 8 * width, 4 * width, stride=2)
+        self.layer4 = _layer(blocks[3], 16 * width, 8 * width, stride=2)
         self.attnpool = AttentionPool(size // STRIDE, 32 * width, embedding)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -119,16 +122,22 @@ def run(net: Any, images: Tensor, requested: frozenset[str]) -> tuple[Tensor, di
     return net.attnpool(x), maps
 
 
-def clip_rn50(size: int = SIDE) -> Encoder:
-    require_whole_patches("clip_rn50", size, STRIDE)
-    spec = Spec(
-        "clip_rn50",
-        feature_width=1024,
-        input_size=size,
-        mean=CLIP.mean,
-        std=CLIP.std,
-        taps=TAPS,
-        blocks=("layer*.*",),
-        traits=Traits(2048 // HEAD_WIDTH, pooling="attention"),
-    )
-    return Encoder(spec, ClipResnet(size=size), run)
+def make(size: int, **settings: Any) -> ClipResnet:
+    return ClipResnet(size=size, **settings)
+
+
+def feature_width(net: Any, size: int) -> int:  # noqa: ARG001 - for all sizes
+    width: int = net.embedding
+    return width
+
+
+def taps(net: Any) -> tuple[str, ...]:  # noqa: ARG001 - the same for all
+    return TAPS
+
+
+def blocks(net: Any) -> tuple[str, ...]:  # noqa: ARG001 - the same for all
+    return ("layer*.*",)
+
+
+def traits(net: Any) -> Traits:
+    return Traits(net.layer4[-1].conv3.out_channels // HEAD_WIDTH, pooling="attention")

@@ -1,4 +1,4 @@
-"""Every encoder by name: our own, aliases, all of timm's ResNets and ViTs, and the user's.
+"""Every encoder by name: our own, aliases, timm's, and the user's.
 
 A new family is one file, and one line per member here. Listing the names does not import torch.
 """
@@ -15,6 +15,7 @@ from mimic_ray.base.text import near_names
 from mimic_ray.base.user_code import is_user_code
 from mimic_ray.encoders import encoder_name, sizes
 from mimic_ray.encoders.aliases import TIMM_ALIASES
+from mimic_ray.encoders.conv_table import CONV_ENCODERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,11 +28,12 @@ ENCODERS: Registry[Callable[..., Encoder]] = Registry(
         "simclr_resnet18": "mimic_ray.encoders.simclr_resnet:simclr_resnet18",
         "simclr_resnet34": "mimic_ray.encoders.simclr_resnet:simclr_resnet34",
         "simclr_resnet50": "mimic_ray.encoders.simclr_resnet:simclr_resnet50",
+        "badencoder_stl10": "mimic_ray.encoders.simclr_resnet:badencoder_stl10",
         "cifar_resnet20": "mimic_ray.encoders.cifar_resnet:cifar_resnet20",
         "cifar_resnet32": "mimic_ray.encoders.cifar_resnet:cifar_resnet32",
         "cifar_resnet44": "mimic_ray.encoders.cifar_resnet:cifar_resnet44",
         "cifar_resnet56": "mimic_ray.encoders.cifar_resnet:cifar_resnet56",
-        "clip_rn50": "mimic_ray.encoders.clip_resnet:clip_rn50",
+        **{name: f"mimic_ray.encoders.conv_family:{name}" for name in CONV_ENCODERS},
         "clip_vit_b32": "mimic_ray.encoders.clip_vit:clip_vit_b32",
         "clip_vit_b16": "mimic_ray.encoders.clip_vit:clip_vit_b16",
         "vit_b_16": "mimic_ray.encoders.torchvision_vit:vit_b_16",
@@ -45,13 +47,13 @@ ENCODERS: Registry[Callable[..., Encoder]] = Registry(
 )
 
 HINT = (
-    "Any ResNet or vision transformer of timm works under its timm name (resnet*, vit_*, deit*, "
-    "beit*, eva*), and your own network as file.py:function."
+    "Any image model of timm works under its timm name (resnet*, vit_*, convnext*, swin*, "
+    "efficientnet* ...), and your own network as file.py:function."
 )
 
 
 def names() -> list[str]:
-    """Our own names and aliases, without the other 300 or so names of timm."""
+    """Our own names and aliases, without the other 1,200 or so names of timm."""
     return [*ENCODERS, *TIMM_ALIASES]
 
 

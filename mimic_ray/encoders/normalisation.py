@@ -19,6 +19,8 @@ NONE = Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # As published with BadEncoder and MIMIC; other sources give a std of about 0.247.
 CIFAR10 = Normalisation((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+# The standard deviation over all pixels, as in solo-learn.
+CIFAR10_EXACT = Normalisation((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 # Of the 50,000 images of the training set; used by most published trainings on CIFAR-100.
 CIFAR100 = Normalisation((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761))
 # As published with BadEncoder, for its encoder that was trained on STL-10.
@@ -33,6 +35,7 @@ NORMALISATIONS = {
     "imagenet": IMAGENET,
     "clip": CLIP,
     "cifar10": CIFAR10,
+    "cifar10_exact": CIFAR10_EXACT,
     "cifar100": CIFAR100,
     "stl10": STL10,
     "svhn": SVHN,

@@ -14,7 +14,7 @@ import torchvision
 from torch import Tensor, nn
 
 from mimic_ray.encoders.encoder import Encoder, Spec
-from mimic_ray.encoders.normalisation import CIFAR10
+from mimic_ray.encoders.normalisation import CIFAR10, STL10, Normalisation
 
 LAYERS = ("conv1", "bn1", "relu", "layer1", "layer2", "layer3", "layer4", "avgpool")
 TAPS = ("layer1", "layer2", "layer3", "layer4")
@@ -56,13 +56,18 @@ def simclr_resnet50(size: int = SIDE) -> Encoder:
     return _encoder("simclr_resnet50", torchvision.models.resnet50(weights=None), size)
 
 
-def _encoder(name: str, resnet: Any, size: int) -> Encoder:
+def badencoder_stl10(size: int = SIDE) -> Encoder:
+    """BadEncoder's encoder that was trained on STL-10, of 32 pixels."""
+    return _encoder("badencoder_stl10", torchvision.models.resnet18(weights=None), size, STL10)
+
+
+def _encoder(name: str, resnet: Any, size: int, statistics: Normalisation = CIFAR10) -> Encoder:
     spec = Spec(
         name,
         feature_width=resnet.fc.in_features,
         input_size=size,
-        mean=CIFAR10.mean,
-        std=CIFAR10.std,
+        mean=statistics.mean,
+        std=statistics.std,
         taps=TAPS,
         blocks=("f.*.*",),
     )

@@ -1,47 +1,48 @@
-"""Every ResNet and vision transformer of timm under its timm name, with or without a tag.
+"""Every image model of timm that gives its inner maps, under its timm name, with or without a tag.
 
 A tag (`vit_small_patch16_224.dino`) selects a publisher's weights, and with them the statistics of
-the input. Nothing is downloaded. Taps come from timm's `forward_intermediates`: `layer1` to
-`layer4` of a ResNet, and each `block<i>` of a transformer, whose patch tokens are the map.
+the input. Nothing is downloaded. Taps come from timm's `forward_intermediates`: each `block<i>` of
+a transformer with a single grid of patches, whose tokens are the map, and the last four maps of any
+other network as `layer1` to `layer4`.
 """
 
 from __future__ import annotations
 
+import sys
 from functools import cache, partial
 from typing import Any
 
 import timm
-from timm.models import get_pretrained_cfg
-from torch import Tensor
+from timm.models import get_pretrained_cfg, model_entrypoint
+from torch import Tensor, nn
 
+from mimic_ray.base.errors import UsageError
 from mimic_ray.encoders.encoder import Encoder, Spec
-from mimic_ray.encoders.sizes import require_whole_patches
+from mimic_ray.encoders.sizes import joined, require_whole_patches
 from mimic_ray.encoders.traits import Traits
 
-# timm's modules of ResNets and of transformers with a single patch grid, and the models taken.
-MODULES = {
-    "resnet": "*",
-    "resnetv2": "*",
-    "resnest": "*",
-    "res2net": "*",
-    "sknet": "*",
-    "byobnet": "resnet*",
-    "vision_transformer": "*",
-    "vision_transformer_hybrid": "*",
-    "vision_transformer_relpos": "*",
-    "deit": "*",
-    "beit": "*",
-    "eva": "*",
-}
+# Maps of a network without a single grid of patches: those of strides 4 to 32 in most.
+_MAPS = 4
 
 
 @cache
 def names(tagged: bool = False) -> tuple[str, ...]:
     """The names that `build` accepts, all without or all with tags. Square inputs only."""
-    listed = (
-        name for module in MODULES for name in timm.list_models(module=module, include_tags=tagged)
+    listed = timm.list_models(include_tags=tagged)
+    return tuple(name for name in listed if _gives_maps(name) and _is_square(name))
+
+
+def _gives_maps(name: str) -> bool:
+    """Whether the module of its network has a class with `forward_intermediates`."""
+    return _module_gives_maps(model_entrypoint(name.partition(".")[0]).__module__)
+
+
+@cache
+def _module_gives_maps(module: str) -> bool:
+    members = vars(sys.modules[module]).values()
+    return any(
+        isinstance(each, type) and hasattr(each, "forward_intermediates") for each in members
     )
-    return tuple(name for name in listed if _is_square(name))
 
 
 def _is_square(name: str) -> bool:
@@ -63,15 +64,28 @@ def build(timm_name: str, name: str, size: int | None = None) -> Encoder:
     """The encoder with random weights, for images of `size` pixels or its default size. `name` is
     the name that the user gave.
 
-    Raises UsageError if the size is not a multiple of the patches.
+    Raises UsageError if the size is not a multiple of the patches, or the network takes only its
+    own.
     """
     net = timm.create_model(timm_name, pretrained=False, num_classes=0)
     config = net.pretrained_cfg
     default_size = config["input_size"][1]
-    if size is not None and size != default_size and _has_patches(net):
-        require_whole_patches(name, size, default_size // net.patch_embed.grid_size[0])
-        net = timm.create_model(timm_name, pretrained=False, num_classes=0, img_size=size)
+    if size is not None and size != default_size:
+        if _has_patches(net):
+            require_whole_patches(name, size, default_size // net.patch_embed.grid_size[0])
+            net = timm.create_model(timm_name, pretrained=False, num_classes=0, img_size=size)
+        elif config.get("fixed_input_size"):
+            net = _at_size(timm_name, name, size, default_size)
     return encoder(name, net, size or default_size, config["mean"], config["std"])
+
+
+def _at_size(timm_name: str, name: str, size: int, default_size: int) -> Any:
+    try:
+        return timm.create_model(timm_name, pretrained=False, num_classes=0, img_size=size)
+    except (TypeError, ValueError, AssertionError, RuntimeError):
+        raise UsageError(
+            f"{name} cannot be built for {size} pixels: use {joined(name, default_size)}."
+        ) from None
 
 
 def encoder(name: str, net: Any, input_size: int, mean: Any, std: Any) -> Encoder:
@@ -94,8 +108,9 @@ def _tap_indices(net: Any) -> dict[str, int]:
     """Tap names and their indices among timm's intermediates."""
     if _has_patches(net):
         return {f"block{index}": index for index in range(len(net.blocks))}
-    # Index 0 is the stem.
-    return {f"layer{index}": index for index in (1, 2, 3, 4)}
+    count = len(net.feature_info)
+    kept = range(max(0, count - _MAPS), count)
+    return {f"layer{number}": index for number, index in enumerate(kept, 1)}
 
 
 def _blocks(net: Any) -> tuple[str, ...]:
@@ -103,13 +118,19 @@ def _blocks(net: Any) -> tuple[str, ...]:
         return ("blocks.*", "patch_embed.backbone.stages.*.blocks.*")
     if hasattr(net, "layer1"):
         return ("layer*.*",)
-    return ("stages.*.blocks.*",) if hasattr(net.stages[0], "blocks") else ("stages.*.*",)
+    for stages in ("stages", "layers"):
+        if hasattr(net, stages):
+            nested = hasattr(getattr(net, stages)[0], "blocks")
+            return (f"{stages}.*.blocks.*",) if nested else (f"{stages}.*.*",)
+    return ("blocks.*.*",) if hasattr(net, "blocks") else ()
 
 
 def _traits(net: Any) -> Traits:
-    """Of a transformer; the keys and shapes of a ResNet tell all."""
     if not _has_patches(net):
-        return Traits()
+        norm = next((m for m in net.modules() if isinstance(m, nn.BatchNorm2d)), None)
+        same = any("same" in type(module).__name__.lower() for module in net.modules())
+        epsilon = norm.eps if norm and norm.eps != nn.BatchNorm2d(1).eps else 0.0
+        return Traits(padding="same" if same else _stem_padding(net), norm_epsilon=epsilon)
     block = net.blocks[0]
     activation = getattr(getattr(block, "mlp", None), "act", None)
     pooling = getattr(net, "global_pool", "")
@@ -122,9 +143,15 @@ def _traits(net: Any) -> Traits:
     )
 
 
+def _stem_padding(net: Any) -> str:
+    """Of a ResNet, whose publishers differ in it."""
+    conv = getattr(net, "conv1", None)
+    return f"{conv.padding[0]} in the stem" if isinstance(conv, nn.Conv2d) else ""
+
+
 def _has_patches(net: Any) -> bool:
-    """Whether it is a transformer; a ResNet accepts any image size."""
-    return hasattr(net, "blocks")
+    """Whether it is a transformer with one grid of patches and a map after each block."""
+    return hasattr(net, "patch_embed") and len(getattr(net, "blocks", ())) == len(net.feature_info)
 
 
 def run(

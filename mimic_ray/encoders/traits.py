@@ -17,11 +17,12 @@ class Traits:
 
     Attributes:
         heads: Attention heads of each block.
-        activation: Between the two layers of a block's MLP: "GELU" or "QuickGELU".
+        activation: Between the two layers of a block's MLP: "GELU" or "QuickGELU"; of a VGG.
         pooling: How the feature is read from the last tokens or map: "class token", "mean".
         registers: Register tokens beside the class token.
-        norm_epsilon: Of the layer norms of the blocks.
+        norm_epsilon: Of the norms of the blocks.
         patch_order: Order of the values of a patch in a linear patch embedding.
+        padding: Of a ResNet's first convolution, or "same" where strides pad one side alone.
     """
 
     heads: int = 0
@@ -30,6 +31,7 @@ class Traits:
     registers: int = 0
     norm_epsilon: float = 0.0
     patch_order: str = ""
+    padding: str = ""
 
     def __post_init__(self) -> None:
         check_fields(self)

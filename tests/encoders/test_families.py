@@ -64,6 +64,8 @@ def small_clip_vit() -> Encoder:
 
 
 FAMILIES: dict[str, Callable[[], Encoder]] = {
+    "preact_resnet": lambda: encoder_registry.build("wrn16_1@16"),
+    "vgg": lambda: encoder_registry.build("vgg_small@16"),
     "cifar_resnet": lambda: encoder_registry.build("tiny_resnet"),
     "simclr_resnet": lambda: encoder_registry.build("simclr_resnet18@16"),
     "resnet, basic blocks": lambda: of_timm("resnet18", **RESNET),

@@ -8,7 +8,7 @@ not by its name.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 
 Rule = tuple[str, str | Callable[[re.Match[str]], str]]
@@ -45,25 +45,16 @@ class KeyStyle:
 OWN = KeyStyle("")
 
 
-def _children(bn1: int, layer1: int) -> tuple[Rule, ...]:
-    """A ResNet's parts by their numbers in one nn.Sequential; the first is the convolution."""
-    layers = [(rf"^layer{n}\.", f"{layer1 + n - 1}.") for n in (1, 2, 3, 4)]
-    return ((r"^conv1\.", "0."), (r"^bn1\.", f"{bn1}."), *layers)
+_PARTS = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
+_SEQUENTIAL: tuple[Rule, ...] = tuple((rf"^{part}\.", f"{n}.") for part, n in _PARTS.items())
 
 
-def _stage(rest: str, stages: str = "encoder.stages") -> Callable[[re.Match[str]], str]:
-    """Replaces (stage, block, ...): stages are counted from 0 there; `rest` may use {2} ..."""
+def _hugging_face(rest: str) -> Callable[[re.Match[str]], str]:
+    """The replacement for (layer, block, number): layers and numbers count from 0 there."""
 
     def replace(match: re.Match[str]) -> str:
-        return f"{stages}.{int(match[1]) - 1}." + rest.format(*match.groups())
-
-    return replace
-
-
-def _part(word: str) -> Callable[[re.Match[str]], str]:
-    def replace(match: re.Match[str]) -> str:
-        stage, block, number = (int(part) for part in match.groups())
-        return f"encoder.stages.{stage - 1}.layers.{block}.layer.{number - 1}.{word}."
+        layer, block, number = (int(part) for part in match.groups())
+        return f"encoder.stages.{layer - 1}.layers.{block}." + rest.format(number - 1)
 
     return replace
 
@@ -75,12 +66,7 @@ STYLES = (
     KeyStyle(
         "the children of a torchvision ResNet in one nn.Sequential (lightly and others)",
         _RESNET,
-        _children(bn1=1, layer1=4),
-    ),
-    KeyStyle(
-        "the children of a torchvision ResNet without its max-pooling in one nn.Sequential",
-        _RESNET,
-        _children(bn1=1, layer1=3),
+        _SEQUENTIAL,
     ),
     KeyStyle(
         "kuangliu/pytorch-cifar and SupContrast",
@@ -93,10 +79,10 @@ STYLES = (
         (
             (r"^conv1\.", "embedder.embedder.convolution."),
             (r"^bn1\.", "embedder.embedder.normalization."),
-            (r"^layer(\d)\.(\d+)\.conv(\d)\.", _part("convolution")),
-            (r"^layer(\d)\.(\d+)\.bn(\d)\.", _part("normalization")),
-            (r"^layer(\d)\.(\d+)\.downsample\.0\.", _stage("layers.{1}.shortcut.convolution.")),
-            (r"^layer(\d)\.(\d+)\.downsample\.1\.", _stage("layers.{1}.shortcut.normalization.")),
+            (r"^layer(\d)\.(\d+)\.conv(\d)\.", _hugging_face("layer.{}.convolution.")),
+            (r"^layer(\d)\.(\d+)\.bn(\d)\.", _hugging_face("layer.{}.normalization.")),
+            (r"^layer(\d)\.(\d+)\.downsample\.(0)\.", _hugging_face("shortcut.convolution.")),
+            (r"^layer(\d)\.(\d+)\.downsample\.(1)\.", _hugging_face("shortcut.normalization.")),
         ),
     ),
     KeyStyle(
@@ -128,11 +114,14 @@ STYLES = (
             (r"^head\.norm\.", "layernorm."),
         ),
     ),
-    KeyStyle("BadEncoder's network alone", "f.0.weight", ((r"^f\.", ""),)),
+    KeyStyle(
+        "the children of a ResNet without max-pooling in one nn.Sequential",
+        "f.0.weight",
+        ((r"^f\.", ""),),
+    ),
 )
 
 
-def styles_of(keys: Iterable[str]) -> list[KeyStyle]:
+def styles_of(keys: Container[str]) -> list[KeyStyle]:
     """The styles of an encoder with these keys, our own first."""
-    known = keys if isinstance(keys, dict) else {*keys}
-    return [OWN, *(style for style in STYLES if style.mark in known)]
+    return [OWN, *(style for style in STYLES if style.mark in keys)]

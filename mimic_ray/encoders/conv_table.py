@@ -1,0 +1,145 @@
+"""Convolutional encoders as a table: the network, its images, and who publishes such files.
+
+conv_family.py builds them. Listing the names imports no torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from mimic_ray.encoders.normalisation import (
+    CIFAR10,
+    CIFAR10_EXACT,
+    CLIP,
+    IMAGENET,
+    NONE,
+    Normalisation,
+)
+
+
+class ConvEncoder(NamedTuple):
+    """One encoder.
+
+    Attributes:
+        family: Module of this package with the network.
+        settings: Arguments of its `make`.
+        statistics: Of the images in the training of the publisher.
+        source: Who publishes such weights.
+        side: Of the images, in pixels.
+        patch: Every side is a multiple of it.
+    """
+
+    family: str
+    settings: dict[str, Any]
+    statistics: Normalisation
+    source: str
+    side: int = 32
+    patch: int = 1
+
+
+_BASIC, _BOTTLENECK = 1, 4
+_RESNETS = {
+    "18": ((2, 2, 2, 2), _BASIC),
+    "34": ((3, 4, 6, 3), _BASIC),
+    "50": ((3, 4, 6, 3), _BOTTLENECK),
+}
+_VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+_VGGS = {
+    "11": ((64,), (128,), (256, 256), (512, 512), (512, 512)),
+    "16": _VGG16,
+    "19": ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4),
+}
+_WIDE = {
+    "": ((16, 1), (16, 2), (16, 4), (16, 8), (28, 10), (34, 10), (40, 1), (40, 2), (40, 4)),
+    "_biased": ((16, 8), (28, 10), (40, 2)),
+}
+_CLIP = {
+    "clip_rn50": ((3, 4, 6, 3), 64, 1024, 224),
+    "clip_rn101": ((3, 4, 23, 3), 64, 512, 224),
+    "clip_rn50x4": ((4, 6, 10, 6), 80, 640, 288),
+    "clip_rn50x16": ((6, 8, 18, 8), 96, 768, 384),
+}
+
+
+def _resnet(
+    layers: str, statistics: Normalisation, source: str, side: int = 32, **settings: Any
+) -> ConvEncoder:
+    blocks, expansion = _RESNETS[layers]
+    settings = {"blocks": blocks, "expansion": expansion, **settings}
+    return ConvEncoder("resnet_family", settings, statistics, source, side)
+
+
+def _table() -> dict[str, ConvEncoder]:
+    rows: dict[str, ConvEncoder] = {}
+    for layers in _RESNETS:
+        rows[f"resnet{layers}_cifar"] = _resnet(
+            layers, CIFAR10, "3 x 3 stem: kuangliu/pytorch-cifar, SupContrast, SSL on CIFAR"
+        )
+    for layers in ("18", "50"):
+        rows[f"solo_resnet{layers}"] = _resnet(
+            layers, CIFAR10_EXACT, "solo-learn on CIFAR: stem padded by 2 pixels", stem=(3, 1, 2)
+        )
+        rows[f"lightly_resnet{layers}"] = _resnet(
+            layers,
+            IMAGENET,
+            "lightly's ResNetGenerator in one nn.Sequential: no activation after the stem",
+            stem=(3, 1, 1, False, False),
+            parts=("0", "1", "2", "3", "4", "5"),
+            shortcut="shortcut",
+        )
+    rows["badencoder_imagenet"] = _resnet(
+        "50",
+        NONE,
+        "BadEncoder's ImageNet encoder, SimCLR of Google",
+        side=224,
+        stem=(7, 2, 3, True),
+    )
+    for factor in (2, 4):
+        rows[f"resnet50w{factor}"] = _resnet(
+            "50",
+            IMAGENET,
+            "SwAV, VICReg and BYOL",
+            side=224,
+            stem=(7, 2, 3, True),
+            width=64 * factor,
+        )
+    for layers, (blocks, expansion) in _RESNETS.items():
+        widths = (64, *(2**number * 64 * expansion for number in range(4)))
+        rows[f"preact_resnet{layers}"] = ConvEncoder(
+            "preact_family",
+            {"blocks": blocks, "widths": widths, "layout": "preact", "expansion": expansion},
+            CIFAR10,
+            "kuangliu/pytorch-cifar, BackdoorBench, WaNet",
+        )
+    for layout, ending, source in (
+        ("wide", "", "xternalz/WideResNet-pytorch, TRADES, NAD"),
+        ("wide_biased", "_biased", "meliketoy/wide-resnet.pytorch: convolutions with a bias"),
+    ):
+        for depth, factor in _WIDE[ending]:
+            settings = {
+                "blocks": ((depth - 4) // 6,) * 3,
+                "widths": (16, 16 * factor, 32 * factor, 64 * factor),
+                "layout": layout,
+            }
+            name = f"wrn{depth}_{factor}{ending}"
+            rows[name] = ConvEncoder("preact_family", settings, CIFAR10, source)
+    for layers, groups in _VGGS.items():
+        rows[f"vgg{layers}_bn_cifar"] = ConvEncoder(
+            "vgg_family",
+            {"groups": groups},
+            CIFAR10,
+            "kuangliu/pytorch-cifar, chengyangfu/pytorch-vgg-cifar10",
+        )
+    rows["vgg_small"] = ConvEncoder(
+        "vgg_family",
+        {"groups": ((32, 32), (64, 64), (128, 128)), "dropout": (0.3, 0.4, 0.4), "elu": True},
+        NONE,
+        "YiZeng623/I-BAU",
+    )
+    for name, (blocks, width, embedding, side) in _CLIP.items():
+        settings = {"blocks": blocks, "width": width, "embedding": embedding}
+        rows[name] = ConvEncoder("clip_resnet", settings, CLIP, "OpenAI CLIP", side, patch=32)
+    return rows
+
+
+CONV_ENCODERS = _table()
