@@ -164,8 +164,8 @@ CASES = {
         ("classifier.weight", "classifier.bias"),
     ),
     "ConvNeXt": Case(
-        "convnext_atto_ols@64",
-        partial(published.convnext, depths=(2, 2, 6, 2), widths=(40, 80, 160, 320), hub=False),
+        "convnext_tiny@64",
+        partial(published.convnext, depths=(3, 3, 9, 3), widths=(96, 192, 384, 768), hub=False),
         IMAGENET,
         "",
         ("head.weight",),

@@ -84,6 +84,24 @@ def test_copied_and_pickled_encoders_give_the_same_features() -> None:
         assert torch.equal(twin(images, ["block1"])[1][0], encoder(images, ["block1"])[1][0])
 
 
+@pytest.mark.parametrize(
+    "name", ["convnext_atto", "mobilenetv3_small_050", "efficientnet_lite0", "regnetx_002"]
+)
+def test_the_feature_of_a_network_with_stages_is_the_same_with_its_maps(name: str) -> None:
+    torch.manual_seed(0)
+    encoder = encoder_registry.build(f"{name}@64").eval()
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        features, maps = encoder(images, encoder.spec.taps)
+        torch.testing.assert_close(features, encoder(images))
+    assert [64 // tap.shape[-1] for tap in maps] == [4, 8, 16, 32]
+
+
+def test_a_network_for_one_size_is_refused_at_another_by_name() -> None:
+    with pytest.raises(UsageError, match="cannot be built for 230 pixels: use crossvit_9_240@240"):
+        encoder_registry.build("crossvit_9_240@230")
+
+
 @pytest.mark.slow
 def test_every_name_builds_and_declares_its_shapes() -> None:
     from mimic_ray.encoders import timm_family
@@ -114,4 +132,5 @@ def test_the_traits_are_those_of_the_network():
     found = timm_family.encoder("mine", net, 32, half, half).spec.traits
     assert found == Traits(4, "QuickGELU", "mean", 2, 1e-4)
     resnet = timm.create_model("resnet18", num_classes=0)
-    assert timm_family.encoder("mine", resnet, 32, half, half).spec.traits == Traits()
+    found = timm_family.encoder("mine", resnet, 32, half, half).spec.traits
+    assert found == Traits(padding="3 in the stem")

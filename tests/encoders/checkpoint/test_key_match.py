@@ -33,8 +33,9 @@ def match(groups: dict[Group, dict[str, TensorInfo]], name: str = "tiny_resnet")
 def test_badencoders_file_fits_its_simclr_resnet() -> None:
     projector = {"g.0.weight": info(512, 512), "g.1.weight": info(512)}
     groups = {("state_dict",): weights("simclr_resnet18", "f.") | projector}
-    (found,) = fitting_encoders(layout(groups))
+    found, on_stl10 = fitting_encoders(layout(groups))
     assert (found.encoder, found.prefix) == ("simclr_resnet18", "f.")
+    assert (on_stl10.encoder, on_stl10.also_fits) == ("badencoder_stl10", [])
     assert found.keys["f.0.weight"] == "f.f.0.weight"
     assert found.left_out == list(projector)
 
