@@ -13,6 +13,7 @@ from functools import cache, partial
 from typing import Any
 
 import timm
+import torch
 from timm.models import get_pretrained_cfg, model_entrypoint
 from torch import Tensor, nn
 
@@ -80,12 +81,19 @@ def build(timm_name: str, name: str, size: int | None = None) -> Encoder:
 
 
 def _at_size(timm_name: str, name: str, size: int, default_size: int) -> Any:
-    try:
+    """A network with windows or tables for its default size, built for another and tried."""
+
+    def make() -> Any:
         return timm.create_model(timm_name, pretrained=False, num_classes=0, img_size=size)
-    except (TypeError, ValueError, AssertionError, RuntimeError):
+
+    try:
+        with torch.device("meta"), torch.no_grad():
+            make()(torch.empty(2, 3, size, size))
+    except Exception:  # each family has its own
         raise UsageError(
             f"{name} cannot be built for {size} pixels: use {joined(name, default_size)}."
         ) from None
+    return make()
 
 
 def encoder(name: str, net: Any, input_size: int, mean: Any, std: Any) -> Encoder:

@@ -10,6 +10,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
+from mimic_ray.base.errors import UsageError
 from mimic_ray.encoders import encoder_registry, timm_family
 from mimic_ray.encoders.traits import Traits
 
