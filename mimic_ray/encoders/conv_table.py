@@ -137,8 +137,8 @@ def _table() -> dict[str, ConvEncoder]:
         "YiZeng623/I-BAU",
     )
     for name, (blocks, width, embedding, side) in _CLIP.items():
-        settings = {"blocks": blocks, "width": width, "embedding": embedding}
-        rows[name] = ConvEncoder("clip_resnet", settings, CLIP, "OpenAI CLIP", side, patch=32)
+        of_clip: dict[str, Any] = {"blocks": blocks, "width": width, "embedding": embedding}
+        rows[name] = ConvEncoder("clip_resnet", of_clip, CLIP, "OpenAI CLIP", side, patch=32)
     return rows
 
 
