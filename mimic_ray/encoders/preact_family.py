@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from mimic_ray.encoders.traits import Traits
 
 
-class Layout(NamedTuple):
+class PreactLayout(NamedTuple):
     """What publishers do differently.
 
     Attributes:
@@ -36,17 +36,17 @@ class Layout(NamedTuple):
 
 
 LAYOUTS = {
-    "preact": Layout("layer{}", "shortcut.0", last_norm=False),
-    "wide": Layout("block{}.layer", "convShortcut"),
-    "wide_biased": Layout("layer{}", "shortcut.0", raw_shortcut=True, bias=True),
+    "preact": PreactLayout("layer{}", "shortcut.0", last_norm=False),
+    "wide": PreactLayout("block{}.layer", "convShortcut"),
+    "wide_biased": PreactLayout("layer{}", "shortcut.0", raw_shortcut=True, bias=True),
 }
 
 
-class Block(nn.Module):
+class PreactBlock(nn.Module):
     """[B, C, H, W] -> [B, channels, H / stride, W / stride], two convolutions or a bottleneck."""
 
     def __init__(
-        self, channels_in: int, channels: int, stride: int, expansion: int, layout: Layout
+        self, channels_in: int, channels: int, stride: int, expansion: int, layout: PreactLayout
     ) -> None:
         super().__init__()
         inside = channels // expansion
@@ -103,7 +103,7 @@ class PreactResnet(nn.Module):
             layer, channels = nn.Sequential(), widths[number - 1]
             for index in range(count):
                 stride = 2 if number > 1 and not index else 1
-                layer.append(Block(channels, widths[number], stride, expansion, published))
+                layer.append(PreactBlock(channels, widths[number], stride, expansion, published))
                 channels = widths[number]
             name, _, inner = published.layer.format(number).partition(".")
             self.add_module(name, nn.ModuleDict({inner: layer}) if inner else layer)

@@ -33,7 +33,7 @@ class Stem(NamedTuple):
 CIFAR_STEM = Stem(3, 1, 1)
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """[B, C, H, W] -> [B, expansion * width, H / stride, W / stride]; `shortcut` names its path."""
 
     def __init__(
@@ -97,7 +97,7 @@ class Resnet(nn.Module):
             inside, layer = width * 2**number, nn.Sequential()
             for index in range(count):
                 stride = 2 if number and not index else 1
-                layer.append(Block(channels, inside, stride, expansion, shortcut))
+                layer.append(ResidualBlock(channels, inside, stride, expansion, shortcut))
                 channels = expansion * inside
             self.add_module(parts[2 + number], layer)
         for module in self.modules():

@@ -126,11 +126,14 @@ def _blocks(net: Any) -> tuple[str, ...]:
         return ("blocks.*", "patch_embed.backbone.stages.*.blocks.*")
     if hasattr(net, "layer1"):
         return ("layer*.*",)
-    for stages in ("stages", "layers"):
+    for stages in ("stages", "layers", "blocks"):
         if hasattr(net, stages):
-            nested = hasattr(getattr(net, stages)[0], "blocks")
-            return (f"{stages}.*.blocks.*",) if nested else (f"{stages}.*.*",)
-    return ("blocks.*.*",) if hasattr(net, "blocks") else ()
+            first = getattr(net, stages)[0]
+            if hasattr(first, "blocks"):
+                return (f"{stages}.*.blocks.*",)
+            nested = isinstance(first, nn.Sequential | nn.ModuleList)
+            return (f"{stages}.*.*",) if nested else (f"{stages}.*",)
+    return ()
 
 
 def _traits(net: Any) -> Traits:
