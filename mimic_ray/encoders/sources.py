@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
+from mimic_ray.encoders.conv_table import CONV_ENCODERS
+
 # Pattern of names -> publishers; the first that matches.
 _PUBLISHERS = {
     "simclr_resnet*": "BadEncoder and SimCLR on CIFAR-10",
+    "badencoder_stl10": "BadEncoder's encoder of STL-10",
     "cifar_resnet*": "akamaster/pytorch_resnet_cifar10, chenyaofo/pytorch-cifar-models",
     "clip_*": "OpenAI CLIP",
     "vit_?_??": "torchvision",
@@ -23,4 +26,6 @@ _PUBLISHERS = {
 
 def publishers(name: str) -> str:
     """Of a built-in encoder, without size and statistics."""
+    if name in CONV_ENCODERS:
+        return CONV_ENCODERS[name].source
     return next(text for pattern, text in _PUBLISHERS.items() if fnmatchcase(name, pattern))
