@@ -27,14 +27,6 @@ _SIDE, PLACE = "image side", "in"
 UNDECISIVE = (_SIDE, PLACE)
 # Traits that are not called by their own name.
 _WORDS = {"registers": "register tokens", "norm_epsilon": "epsilon of norms"}
-_WORDS = {
-    "heads": "heads",
-    "activation": "activation",
-    "pooling": "pooling",
-    "registers": "register tokens",
-    "norm_epsilon": "epsilon of norms",
-    "patch_order": "patch order",
-    "padding": "padding",
 
 Facts = Mapping[str, str]  # what is not in the weights, in words: {"heads": "6"}
 
