@@ -46,8 +46,11 @@ CASES = {
         frozen=True,
         parts_alone=2,
     ),
+    # With another seed: with that of the others, rounding turns the sign of a gradient that is
+    # almost 0, which the adversary follows.
     "recomputed": Case(
-        {"loss": EVERYTHING, "training": {"checkpoint_activations": True}}, encoder="tiny_resnet"
+        {"loss": EVERYTHING, "training": {"checkpoint_activations": True, "seed": 1}},
+        encoder="tiny_resnet",
     ),
     "accumulated": Case(
         {"loss": {"attention": 1.0}, "training": {"accumulate": 2, "batch": 10}}, frozen=True
