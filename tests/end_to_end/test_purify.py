@@ -140,13 +140,27 @@ def test_a_run_killed_50_times_ends_bit_identical_after_its_resumes(
     assert [row["step"] for row in read_metrics(RunFolder.open(killed))] == list(range(1, 121))
 
 
-def test_a_second_copy_in_the_file_is_named_because_it_is_not_purified(
-    tmp_path, case, purify_arguments, capsys
+@pytest.mark.parametrize("all_copies", [False, True])
+def test_a_second_copy_in_the_file_is_named_and_purified_if_asked(
+    tmp_path, case, purify_arguments, capsys, all_copies
 ):
     both = torch.load(case / "teacher.pth", weights_only=True)
     both["state_dict_ema"] = {key: value.clone() for key, value in both["state_dict"].items()}
     torch.save(both, tmp_path / "both.pth")
     arguments = purify_arguments(tmp_path / "run", "--local", steps=2)
+    arguments += ["--all-copies"] if all_copies else []
     arguments[arguments.index("--teacher") + 1] = str(tmp_path / "both.pth")
     assert run(arguments) == 0
-    assert "Its other copies are unchanged in the export" in capsys.readouterr().err
+    fate = "have the same weights" if all_copies else "are unchanged"
+    assert f"Its other copies {fate} in the export" in capsys.readouterr().err
+    exported = torch.load(tmp_path / "run" / "export" / "both.pth", weights_only=True)
+    key = "module.conv1.weight"
+    old, new, ema = (
+        both["state_dict"][key],
+        exported["state_dict"][key],
+        exported["state_dict_ema"][key],
+    )
+    assert torch.equal(new, ema) == all_copies
+    # Averaged copies come first: without the option, the other one keeps its weights.
+    assert not torch.equal(ema, old)
+    assert torch.equal(new, old) != all_copies

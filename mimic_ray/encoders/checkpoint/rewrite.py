@@ -77,7 +77,7 @@ def rewrite(content: TorchContent, request: dict[str, Any], new: Path, written: 
 
 def _group(tree: Any, path: Group) -> dict[str, Any]:
     for step in path:
-        tree = tree[step]
+        tree = tree[int(step) if isinstance(tree, list | tuple) else step]
     group: dict[str, Any] = tree
     return group
 

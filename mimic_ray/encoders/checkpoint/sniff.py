@@ -20,6 +20,8 @@ from mimic_ray.encoders.checkpoint import foreign
 
 SAFETENSORS, TORCH_ZIP, TORCH_LEGACY = "safetensors", "torch-zip", "torch-legacy"
 
+_OLD_LEGACY = b"L119547037146038801333356L\n"
+
 
 @contextmanager
 def opened(path: Path, limit_bytes: int) -> Iterator[BufferedReader]:
@@ -80,8 +82,8 @@ def file_format(file: BufferedReader, name: str) -> str:
             f"{name} is a pickle of joblib: take the weights out of it and save them with "
             "torch.save."
         )
-    # Pickles of protocol 0 and 1 have no mark; torch writes 2.
-    if head[:1] == b"\x80" and head[1:2] <= b"\x05":
+    # Pickles of protocol 0 and 1 have no mark: torch's magic number as text.
+    if (head[:1] == b"\x80" and head[1:2] <= b"\x05") or head.startswith(_OLD_LEGACY):
         return TORCH_LEGACY
     if head[257:262] == b"ustar":
         raise NotACheckpointError(

@@ -29,7 +29,7 @@ _ENTERED = (TensorRef, dict, list, tuple)
 
 @dataclass
 class FoundTensors:
-    """`groups`: path of dict keys -> the tensors there by name, in the file's order.
+    """`groups`: path of dict keys and indices of lists -> the tensors there by name, in the file's order.
 
     `notes`: other content of the top level as printable text.
     """
@@ -42,7 +42,7 @@ class FoundTensors:
 class _Node:
     value: object
     path: Path
-    named: bool  # whether every step of the path is a string key of a dict
+    named: bool  # whether the path leads there: string keys, and dictionaries in lists
 
 
 def walk(content: object) -> FoundTensors:
@@ -76,7 +76,8 @@ def _children(node: _Node) -> Iterator[_Node]:
     elif isinstance(node.value, list | tuple):
         for index, value in enumerate(node.value):
             if isinstance(value, _ENTERED):
-                yield _Node(value, (*node.path, str(index)), False)
+                named = node.named and isinstance(value, dict)
+                yield _Node(value, (*node.path, str(index)), named)
 
 
 def _notes(content: dict[Any, Any], found: FoundTensors, unnamed: dict[str, int]) -> Iterator[Any]:

@@ -79,6 +79,16 @@ def test_all_copies_are_written_if_asked(tmp_path: Path, kind: str) -> None:
     assert factor(new, old, "") == {2.0}
 
 
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_weights_in_a_list_are_read_and_written(tmp_path: Path, kind: type) -> None:
+    old = fitted_state()
+    found, new = written({"models": kind([3, old])}, tmp_path)
+    assert found.group == ("models", "1")
+    assert isinstance(new, dict)
+    assert (type(new["models"]), new["models"][0]) == (kind, 3)
+    assert factor(new["models"][1], old, "") == {2.0}
+
+
 def test_a_flat_buffer_with_views_is_written(tmp_path: Path) -> None:
     state = fitted_state()
     floats = {key: tensor for key, tensor in state.items() if tensor.is_floating_point()}

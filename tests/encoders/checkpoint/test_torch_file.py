@@ -49,6 +49,18 @@ def test_a_plain_pickle_that_runs_a_command_is_not_executed(tmp_path: Path, prot
     assert not canary.exists()
 
 
+@pytest.mark.parametrize("protocol", range(1, 6))
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+def test_files_of_every_protocol_are_read(tmp_path: Path, legacy: bool, protocol: int) -> None:
+    content = {"state_dict": weights(), "args": argparse.Namespace(lr=0.1)}
+    path, zipped = tmp_path / "file", not legacy
+    torch.save(content, path, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
+    found = read_checkpoint(path)
+    read = found.groups["state_dict",]
+    assert all(torch.equal(read[key], value) for key, value in weights().items())
+    assert found.contents.harmless == ["argparse.Namespace"]
+
+
 def test_a_file_of_commands_alone_is_refused(tmp_path: Path) -> None:
     content = torch_bytes({"x": crafted.shell(tmp_path / "canary")})
     message = refused(content, tmp_path, UnsafeCheckpointError)
