@@ -29,7 +29,7 @@ _ENTERED = (TensorRef, dict, list, tuple)
 
 @dataclass
 class FoundTensors:
-    """`groups`: path of keys and indices of lists -> the tensors there by name, in the file's order.
+    """`groups`: path of keys and indices of lists -> the tensors there by name, in order.
 
     `notes`: other content of the top level as printable text.
     """
