@@ -43,8 +43,8 @@ TIMM_ALIASES = {
     "dinov2_s14": "vit_small_patch14_dinov2.lvd142m",
     "dinov2_b14": "vit_base_patch14_dinov2.lvd142m",
     "dinov2_l14": "vit_large_patch14_dinov2.lvd142m",
-    "dinov3_s16": "vit_small_patch16_dinov3.lvd1689m",
-    "dinov3_b16": "vit_base_patch16_dinov3.lvd1689m",
+    "dinov2_g14": "vit_giant_patch14_dinov2.lvd142m",
     "mae_b16": "vit_base_patch16_224.mae",
     "mae_l16": "vit_large_patch16_224.mae",
+    "mae_h14": "vit_huge_patch14_224.mae",
 }

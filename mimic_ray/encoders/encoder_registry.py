@@ -16,6 +16,7 @@ from mimic_ray.base.user_code import is_user_code
 from mimic_ray.encoders import encoder_name, sizes
 from mimic_ray.encoders.aliases import TIMM_ALIASES
 from mimic_ray.encoders.conv_table import CONV_ENCODERS
+from mimic_ray.encoders.vit_table import VIT_ENCODERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,8 +35,7 @@ ENCODERS: Registry[Callable[..., Encoder]] = Registry(
         "cifar_resnet44": "mimic_ray.encoders.cifar_resnet:cifar_resnet44",
         "cifar_resnet56": "mimic_ray.encoders.cifar_resnet:cifar_resnet56",
         **{name: f"mimic_ray.encoders.conv_family:{name}" for name in CONV_ENCODERS},
-        "clip_vit_b32": "mimic_ray.encoders.clip_vit:clip_vit_b32",
-        "clip_vit_b16": "mimic_ray.encoders.clip_vit:clip_vit_b16",
+        **{name: f"mimic_ray.encoders.vit_family:{name}" for name in VIT_ENCODERS},
         "vit_b_16": "mimic_ray.encoders.torchvision_vit:vit_b_16",
         "vit_b_32": "mimic_ray.encoders.torchvision_vit:vit_b_32",
         "vit_l_16": "mimic_ray.encoders.torchvision_vit:vit_l_16",

@@ -24,8 +24,8 @@ def is_table(key: str) -> bool:
 def grids(found: Sequence[int], expected: Sequence[int]) -> tuple[int, int] | None:
     """Patches per side in both shapes [..., rows, width]; None if one cannot become the other.
 
-    Rows beyond the largest square in `expected` belong to prefix tokens: at most the class token,
-    because timm gives register tokens no positions.
+    Rows beyond the largest square in `expected` belong to prefix tokens: at most the class token
+    and DeiT's distillation token, because register tokens have no positions.
     """
     if len(found) != len(expected) or len(expected) < 2 or found[-1] != expected[-1]:
         return None
@@ -34,7 +34,7 @@ def grids(found: Sequence[int], expected: Sequence[int]) -> tuple[int, int] | No
     side = math.isqrt(expected[-2])
     prefix = expected[-2] - side**2
     old_side = math.isqrt(max(found[-2] - prefix, 0))
-    if side == 0 or old_side == 0 or prefix > 1 or old_side**2 + prefix != found[-2]:
+    if side == 0 or old_side == 0 or prefix > 2 or old_side**2 + prefix != found[-2]:
         return None
     return old_side, side
 

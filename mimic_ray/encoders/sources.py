@@ -5,19 +5,18 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 from mimic_ray.encoders.conv_table import CONV_ENCODERS
+from mimic_ray.encoders.vit_table import VIT_ENCODERS
 
 # Pattern of names -> publishers; the first that matches.
 _PUBLISHERS = {
     "simclr_resnet*": "BadEncoder and SimCLR on CIFAR-10",
     "badencoder_stl10": "BadEncoder's encoder of STL-10",
     "cifar_resnet*": "akamaster/pytorch_resnet_cifar10, chenyaofo/pytorch-cifar-models",
-    "clip_*": "OpenAI CLIP",
     "vit_?_??": "torchvision",
     "vit_*": "Google's augreg weights in timm",
     "deit_*": "DeiT",
     "dino_*": "DINO",
     "dinov2_*": "DINOv2",
-    "dinov3_*": "DINOv3",
     "mae_*": "MAE",
     "tiny_*": "for tests and first trials of a command",
     "*": "torchvision, timm, and self-supervised training of torchvision's networks",
@@ -26,6 +25,6 @@ _PUBLISHERS = {
 
 def publishers(name: str) -> str:
     """Of a built-in encoder, without size and statistics."""
-    if name in CONV_ENCODERS:
-        return CONV_ENCODERS[name].source
+    if row := CONV_ENCODERS.get(name) or VIT_ENCODERS.get(name):
+        return row.source
     return next(text for pattern, text in _PUBLISHERS.items() if fnmatchcase(name, pattern))

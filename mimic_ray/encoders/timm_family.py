@@ -15,10 +15,12 @@ from typing import Any
 import timm
 import torch
 from timm.models import get_pretrained_cfg, model_entrypoint
+from timm.models.deit import VisionTransformerDistilled
 from torch import Tensor, nn
 
 from mimic_ray.base.errors import UsageError
 from mimic_ray.encoders.encoder import Encoder, Spec
+from mimic_ray.encoders.normalisation import Normalisation
 from mimic_ray.encoders.sizes import joined, require_whole_patches
 from mimic_ray.encoders.traits import Traits
 
@@ -61,23 +63,31 @@ def supports(timm_name: str) -> bool:
     return timm_name in names() or timm_name in names(tagged=True)
 
 
-def build(timm_name: str, name: str, size: int | None = None) -> Encoder:
+def build(
+    timm_name: str,
+    name: str,
+    size: int | None = None,
+    statistics: Normalisation | None = None,
+    **changes: Any,
+) -> Encoder:
     """The encoder with random weights, for images of `size` pixels or its default size. `name` is
-    the name that the user gave.
+    the name that the user gave, `changes` go to timm's constructor.
 
     Raises UsageError if the size is not a multiple of the patches, or the network takes only its
     own.
     """
-    net = timm.create_model(timm_name, pretrained=False, num_classes=0)
+    net = timm.create_model(timm_name, pretrained=False, num_classes=0, **changes)
     config = net.pretrained_cfg
     default_size = config["input_size"][1]
     if size is not None and size != default_size:
         if _has_patches(net):
             require_whole_patches(name, size, default_size // net.patch_embed.grid_size[0])
-            net = timm.create_model(timm_name, pretrained=False, num_classes=0, img_size=size)
+            changes["img_size"] = size
+            net = timm.create_model(timm_name, pretrained=False, num_classes=0, **changes)
         elif config.get("fixed_input_size"):
             net = _at_size(timm_name, name, size, default_size)
-    return encoder(name, net, size or default_size, config["mean"], config["std"])
+    mean, std = statistics or (config["mean"], config["std"])
+    return encoder(name, net, size or default_size, mean, std)
 
 
 def _at_size(timm_name: str, name: str, size: int, default_size: int) -> Any:
@@ -145,6 +155,8 @@ def _traits(net: Any) -> Traits:
     block = net.blocks[0]
     activation = getattr(getattr(block, "mlp", None), "act", None)
     pooling = getattr(net, "global_pool", "")
+    if type(net) is VisionTransformerDistilled:
+        pooling = "class and distillation token"
     return Traits(
         heads=getattr(block.attn, "num_heads", 0),
         activation=type(activation).__name__ if activation is not None else "",

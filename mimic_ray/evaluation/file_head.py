@@ -41,7 +41,7 @@ class FileHead:
 def find_head(checkpoint: Checkpoint, fit: Fit, feature_width: int) -> FileHead:
     """The classifier beside the encoder that `fit` found. Raises UsageError if there is none."""
     tensors = checkpoint.groups[fit.group]
-    used = set(fit.keys.values())
+    used = fit.used
     free = {key: tensor for key, tensor in tensors.items() if key not in used}
     found = [head for key in free if (head := _linear(free, key, feature_width))]
     named = [head for head in found if {*head.key.split(".")} & _NAMES]

@@ -19,6 +19,11 @@ def test_every_weight_has_a_counterpart_in_timms_network() -> None:
         for ours, theirs in (
             ("clip_vit_b32", "vit_base_patch32_clip_quickgelu_224.openai"),
             ("clip_vit_b16", "vit_base_patch16_clip_quickgelu_224.openai"),
+            ("clip_vit_l14", "vit_large_patch14_clip_quickgelu_224.openai"),
+            ("clip_vit_l14@336", "vit_large_patch14_clip_quickgelu_336.openai"),
+            ("openclip_vit_h14", "vit_huge_patch14_clip_224.laion2b"),
+            ("openclip_vit_g14", "vit_giant_patch14_clip_224.laion2b"),
+            ("openclip_vit_bigg14", "vit_gigantic_patch14_clip_224.laion2b"),
         ):
             net = timm.create_model(theirs, pretrained=False)
             converted = vit_from_openai(as_in_openais_files(encoder_registry.build(ours).net), net)
@@ -31,7 +36,7 @@ def test_it_computes_the_same_as_timms_network() -> None:
     from timm.models.vision_transformer import checkpoint_filter_fn as vit_from_openai
 
     torch.manual_seed(0)
-    ours = clip_vit.ClipVit(patch=32, width=128, depth=2, embedding=24).eval()
+    ours = clip_vit.ClipVit(clip_vit.Tower(32, 128, 2, heads=2, embedding=24)).eval()
     theirs = VisionTransformer(
         img_size=224, patch_size=32, embed_dim=128, depth=2, num_heads=2, num_classes=24,
         pre_norm=True, act_layer="quick_gelu", norm_layer=torch.nn.LayerNorm,

@@ -22,7 +22,7 @@ QUICK = {
     *("tiny_resnet", "tiny_vit", "cifar_resnet20", "cifar_resnet56", "simclr_resnet18"),
     *("resnet18", "vit_ti16", "clip_rn50", "wrn16_1", "vgg_small"),
 }
-LARGE = {name for name in NAMES if re.search(r"_(l|h)_?\d|101|dinov2_b|w4|x16", name)}
+LARGE = {name for name in NAMES if re.search(r"_(l|h|g|so400m|bigg)_?\d|101|dinov2_b|w4|x16", name)}
 WITH_VALUES = [
     pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
     for name in NAMES
@@ -31,8 +31,8 @@ WITH_VALUES = [
 
 # From the papers: channels of a residual layer, and the width and depth of a transformer.
 BASIC, BOTTLENECK = (64, 128, 256, 512), (256, 512, 1024, 2048)
-WIDTHS = {"ti": 192, "s": 384, "b": 768, "l": 1024, "h": 1280}
-DEPTHS = {"ti": 12, "s": 12, "b": 12, "l": 24, "h": 32}
+WIDTHS = {"ti": 192, "s": 384, "b": 768, "l": 1024, "h": 1280, "so400m": 1152, "bigg": 1664}
+DEPTHS = {"ti": 12, "s": 12, "b": 12, "l": 24, "h": 32, "so400m": 27, "bigg": 48, "g": 40}
 # The last blocks of the stages of stride 4 to 32, from the tables of the papers.
 MOBILE = {
     "efficientnet_b0": (24, 40, 112, 320),
@@ -52,9 +52,11 @@ def published_maps(name: str) -> list[tuple[int, int]]:
         return [(32, 8)] * 3
     if name.startswith("cifar_"):
         return [(16, 1), (32, 2), (64, 4)]
-    if transformer := re.search(r"_(ti|s|b|l|h)_?(\d+)$", name):
-        size, patch = transformer.groups()
-        return [(WIDTHS[size], int(patch))] * DEPTHS[size]
+    sizes = "|".join(DEPTHS)
+    if transformer := re.search(rf"_({sizes})_?(\d+)(plus|_timm|_[a-z]+|_reg4)*$", name):
+        size, patch = transformer[1], int(transformer[2])
+        giant = 1408 if "clip" in name else 1536
+        return [(WIDTHS.get(size, giant), patch)] * DEPTHS[size]
     if wide := re.match(r"wrn\d+_(\d+)", name):
         return [(16 * int(wide[1]) * stride, stride) for stride in (1, 2, 4)]
     if name == "vgg_small":

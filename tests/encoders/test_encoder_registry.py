@@ -40,6 +40,8 @@ def test_the_list_has_every_registered_name_once() -> None:
         *("vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32", "vit_h_14", "dinov2_s14", "dinov2_b14"),
         *("resnet18_cifar", "wrn28_10", "vgg_small", "badencoder_imagenet", "convnext_tiny"),
         *("clip_rn50", "clip_vit_b32", "clip_vit_b16", "tiny_resnet", "tiny_vit", "dino_s16"),
+        *("clip_vit_l14", "openclip_vit_h14", "dinov2_s14_reg4", "dinov3_s16", "siglip_b16"),
+        *("moco_vit_s16", "mae_b16_mean", "deit_s16_distilled", "deit_s16_distilled_class"),
     } <= set(names)
 
 

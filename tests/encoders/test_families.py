@@ -38,6 +38,13 @@ def of_timm(name: str, **small: object) -> Encoder:
     return timm_family.encoder(name, net, SIDE, IMAGENET.mean, IMAGENET.std)
 
 
+def of_variant(name: str, **settings: object) -> Encoder:
+    from mimic_ray.encoders import timm_family, vit_variants
+
+    net = getattr(vit_variants, name)(num_classes=0, **settings, **TRANSFORMER)
+    return timm_family.encoder(name, net, SIDE, IMAGENET.mean, IMAGENET.std)
+
+
 def small_torchvision_vit() -> Encoder:
     import torchvision
 
@@ -58,7 +65,7 @@ def small_clip_resnet() -> Encoder:
 
 
 def small_clip_vit() -> Encoder:
-    net = clip_vit.ClipVit(patch=8, width=64, depth=2, embedding=24, size=SIDE)
+    net = clip_vit.ClipVit(clip_vit.Tower(8, 64, 2, heads=1, embedding=24), SIDE)
     spec = Spec("clip_vit_b16", 24, SIDE, CLIP.mean, CLIP.std, ("block0", "block1"))
     return Encoder(spec, net, clip_vit.run)
 
@@ -76,6 +83,8 @@ FAMILIES: dict[str, Callable[[], Encoder]] = {
     "vision_transformer": lambda: of_timm("vit_small_patch16_224", **TRANSFORMER),
     "dinov2": lambda: of_timm("vit_small_patch14_dinov2", **TRANSFORMER),
     "dinov2, registers": lambda: of_timm("vit_small_patch14_reg4_dinov2", **TRANSFORMER),
+    "dinov2, registers of its publisher": lambda: of_variant("RegisteredVit", registers=4),
+    "deit, class token": lambda: of_variant("ClassTokenDeit"),
     "dinov3": lambda: of_timm("vit_small_patch16_dinov3", **TRANSFORMER),
     "clip in timm": lambda: of_timm("vit_base_patch16_clip_224", **TRANSFORMER),
     "deit, distilled": lambda: of_timm("deit_small_distilled_patch16_224", **TRANSFORMER),

@@ -10,8 +10,12 @@ from functools import cached_property
 from mimic_ray.base.text import plain
 from mimic_ray.encoders import positions
 from mimic_ray.encoders.checkpoint.key_index import KeyView
+from mimic_ray.encoders.checkpoint.key_sources import StoredWeight
 from mimic_ray.encoders.checkpoint.key_styles import KeyStyle, styles_of
 from mimic_ray.encoders.checkpoint.layout import Group, TensorInfo, TensorInfos
+
+# Tokens that a transformer attends to, beside its modules.
+_TOKENS = {"cls_token", "dist_token", "reg_token", "register_tokens", "storage_tokens"}
 
 # Floating-point buffers that profilers (thop) leave in every module.
 _COUNTERS = ("total_ops", "total_params")
@@ -49,6 +53,20 @@ class Candidate:
         files = self.view.files
         return {key: files[theirs] for key, theirs in self.compared.items() if theirs in files}
 
+    @property
+    def sources(self) -> dict[str, StoredWeight]:
+        """Our keys -> the file's tensors that hold them, of those that are there."""
+        sources, theirs = self.view.sources, self.compared
+        return {
+            key: sources.get(theirs[key]) or StoredWeight((full,))
+            for key, full in self.keys.items()
+        }
+
+    @property
+    def used(self) -> set[str]:
+        """The file's keys that hold the encoder."""
+        return {key for source in self.sources.values() for key in source.keys}
+
     def found(self, key: str) -> TensorInfo | None:
         """The file's tensor for our key."""
         return self.view.info(self.compared[key])
@@ -62,7 +80,7 @@ class Candidate:
         tables = self.tables() if resize else {}
         for key, info in self.expected.items():
             found = self.found(key)
-            shown_key = f'"{plain(self.view.files.get(self.compared[key], self.compared[key]))}"'
+            shown_key = f'"{self.view.shown(self.prefix, self.style.key(key))}"'
             if found is None:
                 if not is_batch_count(key):
                     yield f"{shown_key} is missing"
@@ -77,18 +95,19 @@ class Candidate:
         for key, original in self.view.files.items():
             rest = key.removeprefix(self.prefix) if key.startswith(self.prefix) else ""
             # Heads are outside the encoder's modules; integer tensors are only indices.
-            inside = rest.partition(".")[0] in modules and rest not in theirs
+            inside = rest not in theirs and (rest.partition(".")[0] in modules or rest in _TOKENS)
             inside = inside and not rest.endswith(_COUNTERS)
             if inside and self.view.tensors[original].is_float:
                 yield f'"{plain(original)}" is in the file, but not in {name}'
 
     def is_tied(self, other: Candidate) -> bool:
         """Whether both are the same memory, as in a network that has one module twice."""
-        theirs = other.keys
+        theirs = other.sources
         pairs = [
-            (self.view.tensors[key].memory, other.view.tensors[theirs[ours]].memory)
-            for ours, key in self.keys.items()
+            (self.view.tensors[one].memory, other.view.tensors[two].memory)
+            for ours, source in self.sources.items()
             if not is_batch_count(ours)
+            for one, two in zip(source.keys, theirs[ours].keys, strict=False)
         ]
         return all(one == two != "" for one, two in pairs)
 

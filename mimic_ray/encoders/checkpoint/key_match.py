@@ -31,9 +31,11 @@ from mimic_ray.encoders import positions, sizes
 from mimic_ray.encoders.checkpoint import sniff
 from mimic_ray.encoders.checkpoint.alternatives import alternatives, differing
 from mimic_ray.encoders.checkpoint.key_candidates import Candidate, candidates, nearest
-from mimic_ray.encoders.checkpoint.key_index import KeyView, key_views
+from mimic_ray.encoders.checkpoint.key_index import KeyView
+from mimic_ray.encoders.checkpoint.key_sources import StoredWeight
 from mimic_ray.encoders.checkpoint.known_layouts import known_layouts
 from mimic_ray.encoders.checkpoint.layout import Group, Layout, TensorInfos, not_finite_message
+from mimic_ray.encoders.checkpoint.publisher_views import key_views
 
 _FIRST = {"ema", "teacher"}
 _LAST = {"student", "k", "key", "momentum", "target"}
@@ -45,17 +47,24 @@ class Copy:
 
     group: Group
     prefix: str
-    keys: dict[str, str]  # our key -> full key in its group
+    sources: dict[str, StoredWeight]  # our key -> the tensors of the group that hold it
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """Our key -> full key in its group, the first if it is in several tensors."""
+        return {key: source.keys[0] for key, source in self.sources.items()}
+
+    @property
+    def used(self) -> set[str]:
+        """The full keys in the group that hold the encoder."""
+        return {key for source in self.sources.values() for key in source.keys}
 
 
 @dataclass(frozen=True)
-class KeyMatch:
+class KeyMatch(Copy):
     """The location of an encoder's weights in a file."""
 
     encoder: str
-    group: Group
-    prefix: str
-    keys: dict[str, str]  # our key -> full key in its group
     left_out: list[str]  # full keys of the group that are not part of the encoder
     also_fits: list[str]  # other locations with a copy of the encoder
     copies: list[Copy]  # the same locations
@@ -90,7 +99,7 @@ def _match(
         return None
     chosen, *others = sorted(fitting.values(), key=_preference)
     tensors, keys, tables = chosen.view.tensors, chosen.keys, chosen.tables()
-    for key in keys.values():
+    for key in chosen.used:
         if wrong := tensors[key].not_finite:
             named = plain(".".join([*chosen.group, key]))
             numbers = tensors[key].numbers
@@ -99,19 +108,20 @@ def _match(
             )
     tied = [other for other in others if other.is_tied(chosen)]
     others = [other for other in others if other not in tied]
-    own = [keys, *(other.keys for other in tied if other.group == chosen.group)]
-    taken = {key for each in own for key in each.values()}
+    own = [chosen, *(other for other in tied if other.group == chosen.group)]
+    taken = {key for each in own for key in each.used}
     notes = [_note(keys[key], *sides, resize_to or 0) for key, sides in tables.items()]
-    if chosen.style.name:
-        notes.append(f"Key names: {chosen.style.name}.")
+    publisher = chosen.view.publisher
+    if names := publisher.name if publisher else chosen.style.name:
+        notes.append(f"Key names: {names}.")
     return KeyMatch(
         encoder=name,
         group=chosen.group,
         prefix=chosen.prefix,
-        keys=keys,
+        sources=chosen.sources,
         left_out=[key for key in tensors if key not in taken],
         also_fits=[str(other) for other in others],
-        copies=[Copy(other.group, other.prefix, other.keys) for other in others],
+        copies=[Copy(other.group, other.prefix, other.sources) for other in others],
         tied=[str(other) for other in tied],
         resized=[*tables],
         notes=notes,
@@ -167,7 +177,7 @@ def fitting_encoders(layout: Layout) -> list[KeyMatch]:
 def _fitting_exactly(layout: Layout) -> list[KeyMatch]:
     views = key_views(layout)
     tried = (_match(layout, views, name, known.tensors) for name, known in known_layouts().items())
-    return [found for found in tried if found is not None]
+    return _widest([found for found in tried if found is not None])
 
 
 def _fitting_resized(layout: Layout) -> list[KeyMatch]:
@@ -177,7 +187,17 @@ def _fitting_resized(layout: Layout) -> list[KeyMatch]:
         if resized := _at_size_of_file(views, name, known.side, known.tensors):
             size, expected = resized
             found.append(_match(layout, views, sizes.joined(name, size), expected))
-    return [match for match in found if match is not None]
+    return _widest([match for match in found if match is not None])
+
+
+def _widest(matches: list[KeyMatch]) -> list[KeyMatch]:
+    """Without those that leave out a part of the network that another one in the same place has,
+    such as register tokens or CLIP's projection."""
+    return [
+        match
+        for match in matches
+        if not any(match.group == other.group and match.used < other.used for other in matches)
+    ]
 
 
 def _note(key: str, old: int, new: int, size: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -11,6 +12,8 @@ from torch import Tensor
 from mimic_ray.base.errors import DamagedCheckpointError
 from mimic_ray.encoders.checkpoint.layout import not_finite_message
 from mimic_ray.encoders.positions import grids
+
+K = TypeVar("K")
 
 
 def not_finite(tensor: Tensor) -> int:
@@ -39,9 +42,9 @@ def replacement(old: Tensor, new: Tensor, key: str, name: str, resized: bool = F
     return cast
 
 
-def savable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def savable(tensors: Mapping[K, Tensor]) -> dict[K, Tensor]:
     """The same values as safetensors accepts them: on the CPU, contiguous, not sharing memory."""
-    ready: dict[str, Tensor] = {}
+    ready: dict[K, Tensor] = {}
     storages: set[int] = set()
     for key, tensor in tensors.items():
         own = tensor.detach().cpu().contiguous()

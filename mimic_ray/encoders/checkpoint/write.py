@@ -20,9 +20,8 @@ from mimic_ray.base import files
 from mimic_ray.base.errors import DamagedCheckpointError
 from mimic_ray.base.text import plain
 from mimic_ray.encoders.checkpoint import sandbox, sniff
-from mimic_ray.encoders.checkpoint.joined import Group
 from mimic_ray.encoders.checkpoint.key_match import Copy
-from mimic_ray.encoders.checkpoint.resolve import Fit
+from mimic_ray.encoders.checkpoint.resolve import Fit, Place
 from mimic_ray.encoders.checkpoint.safetensors_file import read_safetensors
 from mimic_ray.encoders.checkpoint.tensors import replacement, savable
 from mimic_ray.encoders.checkpoint.weight_files import find_files
@@ -30,8 +29,7 @@ from mimic_ray.encoders.checkpoint.weight_files import find_files
 _TEXTS = {".json", ".txt"}
 _TEXT_LIMIT_BYTES = 16 << 20
 
-
-Places = set[tuple[Group, str]]  # groups and keys in a file
+New = Mapping[Place, Tensor]
 
 
 def write_like(
@@ -49,59 +47,52 @@ def write_like(
     Raises a CheckpointError if `original` has changed.
     """
     found = find_files(original)
-    new = savable({key: tensor for key, tensor in state.items() if key in fit.keys})
-    copies = [Copy(fit.group, fit.prefix, fit.keys), *(fit.copies if all_copies else [])]
+    copies: list[Copy] = [fit, *(fit.copies if all_copies else [])]
+    new = savable(
+        {place: tensor for copy in copies for place, tensor in fit.in_file(copy, state).items()}
+    )
+    resized = {(copy.group, copy.keys[ours]) for copy in copies for ours in fit.resized}
     if found.folder is None:
-        _write_file(found.files[0], fit, copies, new, destination, is_part=False)
+        _write_file(found.files[0], new, resized, destination, is_part=False)
         return
-    written: Places = set()
+    written: set[Place] = set()
     with files.new_folder(destination) as unfinished:
         for file in found.files:
             is_part = len(found.files) > 1
-            written |= _write_file(file, fit, copies, new, unfinished / file.name, is_part)
-        if written != _places(copies):
+            written |= _write_file(file, new, resized, unfinished / file.name, is_part)
+        if written != new.keys():
             raise _changed(sniff.shown(original))
         _copy_texts(found.folder, unfinished)
 
 
-def _places(copies: list[Copy]) -> Places:
-    return {(copy.group, key) for copy in copies for key in copy.keys.values()}
-
-
 def _write_file(
-    original: Path,
-    fit: Fit,
-    copies: list[Copy],
-    new: Mapping[str, Tensor],
-    destination: Path,
-    is_part: bool,
-) -> Places:
-    """Writes one file, which has all keys of `copies` or `is_part`; returns those that it has."""
+    original: Path, new: New, resized: set[Place], destination: Path, is_part: bool
+) -> set[Place]:
+    """Writes one file, which has all places of `new` or `is_part`; returns those that it has."""
     name = sniff.shown(original)
     # Its size was checked when it was read.
     with sniff.opened(original, limit_bytes=1 << 62) as file:
         file_format = sniff.file_format(file, name)
         if file_format == sniff.SAFETENSORS:
-            content, written = _safetensors_like(file, name, fit, copies, new)
+            content, written = _safetensors_like(file, name, new, resized)
         else:
-            content, written = _torch_like(file, name, file_format, fit, copies, new, is_part)
-    if not is_part and written != _places(copies):
+            content, written = _torch_like(file, name, file_format, new, resized, is_part)
+    if not is_part and written != new.keys():
         raise _changed(name)
     files.write_bytes(destination, content)
     return written
 
 
 def _safetensors_like(
-    file: BufferedReader, name: str, fit: Fit, copies: list[Copy], new: Mapping[str, Tensor]
-) -> tuple[bytes, Places]:
+    file: BufferedReader, name: str, new: New, resized: set[Place]
+) -> tuple[bytes, set[Place]]:
     tensors, metadata = read_safetensors(file, name)
-    written: Places = set()
-    for copy in copies:
-        for ours, key in copy.keys.items():
-            if key in tensors:
-                resized = ours in fit.resized
-                tensors[key] = replacement(tensors[key], new[ours], plain(key), name, resized)
-                written.add((copy.group, key))
+    written: set[Place] = set()
+    for place, tensor in new.items():
+        key = place[1]
+        if key in tensors:
+            tensors[key] = replacement(tensors[key], tensor, plain(key), name, place in resized)
+            written.add(place)
     return save(savable(tensors), metadata or None), written
 
 
@@ -109,21 +100,20 @@ def _torch_like(
     file: BufferedReader,
     name: str,
     file_format: str,
-    fit: Fit,
-    copies: list[Copy],
-    new: Mapping[str, Tensor],
+    new: New,
+    resized: set[Place],
     is_part: bool,
-) -> tuple[bytes, Places]:
+) -> tuple[bytes, set[Place]]:
     with sandbox.working_folder() as folder:
-        written = _places(copies)
+        written = {*new}
         if is_part:
             there = sandbox.run("describe", file, folder, name=name, format=file_format)
             written &= {
                 (tuple(group["path"]), key) for group in there["groups"] for key in group["tensors"]
             }
-        numbers = {ours: str(number) for number, ours in enumerate(new)}
+        numbers = {place: str(number) for number, place in enumerate(new)}
         with files.disk_errors(folder / sandbox.TENSORS):
-            save_file({numbers[ours]: new[ours] for ours in new}, folder / sandbox.TENSORS)
+            save_file({numbers[place]: new[place] for place in new}, folder / sandbox.TENSORS)
         sandbox.run(
             "write",
             file,
@@ -132,15 +122,11 @@ def _torch_like(
             format=file_format,
             places=[
                 {
-                    "group": copy.group,
-                    "keys": {
-                        key: numbers[ours]
-                        for ours, key in copy.keys.items()
-                        if (copy.group, key) in written
-                    },
-                    "resized": [copy.keys[ours] for ours in fit.resized],
+                    "group": group,
+                    "keys": {key: numbers[group, key] for own, key in written if own == group},
+                    "resized": [key for own, key in resized if own == group],
                 }
-                for copy in copies
+                for group in {group for group, _ in written}
             ],
         )
         return (folder / sandbox.WRITTEN).read_bytes(), written

@@ -6,7 +6,7 @@ from mimic_ray.encoders.checkpoint.key_match import KeyMatch
 
 
 def match(*also_fits: str) -> KeyMatch:
-    return KeyMatch("net", ("model",), "module.", {}, [], [*also_fits], [], [], [], [])
+    return KeyMatch(("model",), "module.", {}, "net", [], [*also_fits], [], [], [], [])
 
 
 def test_a_file_of_weights_alone_has_no_notes() -> None:
