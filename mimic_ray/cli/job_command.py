@@ -12,7 +12,16 @@ from mimic_ray.base.errors import UnknownNameError, UsageError
 from mimic_ray.base.locations import absolute
 from mimic_ray.base.resources import Resources
 from mimic_ray.base.text import near_names, plain
-from mimic_ray.cli.option_kinds import FILES, Kind, Use, checked_value, kinds_of, label, values_of
+from mimic_ray.cli.option_kinds import (
+    FILES,
+    Kind,
+    Use,
+    check_statistics,
+    checked_value,
+    kinds_of,
+    label,
+    values_of,
+)
 from mimic_ray.cli.worker_numbers import parse_worker_range
 from mimic_ray.jobs.job_request import JobCommand, JobLocation
 
@@ -64,6 +73,7 @@ def job_command(
     """
     path, command, rest = find_command(arguments)
     context = command.make_context(f"mimic-ray {' '.join(path)}", rest)
+    check_statistics(context.params)
     line = _CommandLine(command, context)
     line.refuse_what_a_job_sets()
     fewest, most = parse_worker_range(str(line.agreed(Kind.WORKERS, workers) or 1))

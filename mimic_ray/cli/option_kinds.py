@@ -27,6 +27,7 @@ from mimic_ray.base.locations import is_missing
 from mimic_ray.base.storage_address import is_remote, parse
 from mimic_ray.base.text import plain
 from mimic_ray.base.user_code import is_user_code
+from mimic_ray.encoders import encoder_name
 
 
 class Kind(Enum):
@@ -139,7 +140,15 @@ class CheckedCommand(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         for name, kind, text in _marked_values(self, ctx.params):
             _check(name, kind, text)
+        check_statistics(ctx.params)
         return super().invoke(ctx)
+
+
+def check_statistics(values: Mapping[str, Any]) -> None:
+    """Raises UsageError for invalid statistics of the encoder's input, in the values of a command
+    that takes them."""
+    normalise, mean, std = (values.get(name) for name in ("normalise", "mean", "std"))
+    encoder_name.joined(values.get("encoder"), encoder_name.statistics(normalise, mean, std))
 
 
 def _marked_values(command: Any, values: Mapping[str, Any]) -> Iterator[tuple[str, Kind, str]]:

@@ -10,6 +10,7 @@ import pytest
 import mimic_ray
 from mimic_ray.evaluation.results import Evaluation
 from tests.cli.toy_images import run, save_checkpoint, save_images
+from tests.support.tiny_half import two_that_fit  # noqa: F401 - a fixture
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +121,7 @@ def test_limits_keep_every_class(toy, command, capsys):
         (["reference={clean}", "--reference", "{other}"], 2, "rename the encoder"),
         (["{clean}", "--head", "mpl"], 2, "Did you mean mlp"),
         (["{clean}", "--trigger", "patch", "--target", "rde"], 2, "Did you mean red"),
-        (["{folder}"], 2, "run.json"),
+        (["{folder}"], 1, "holds 2 checkpoints"),
         (["{folder}/missing.pth"], 2, "missing.pth"),
     ],
 )
@@ -132,17 +133,17 @@ def test_an_error_is_one_sentence(arguments, code, sentence, toy, command, capsy
     assert captured.out == ""
 
 
-def test_a_checkpoint_without_an_architecture_is_refused(toy, capsys):
-    arguments = [
-        "evaluate",
-        toy / "clean.safetensors",
-        "--train",
-        toy / "train",
-        "--test",
-        toy / "test",
-    ]
-    assert run(arguments) == 2
-    assert "give its architecture with --encoder" in " ".join(capsys.readouterr().err.split())
+def test_the_architecture_of_a_checkpoint_is_found_and_said(toy, capsys):
+    images = ["--train", toy / "train", "--test", toy / "test", "--seeds", 1]
+    assert run(["evaluate", toy / "clean.safetensors", *images]) == 0
+    assert "clean.safetensors is read as tiny_resnet" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("two_that_fit")
+def test_a_checkpoint_that_fits_encoders_that_differ_is_refused_without_a_name(toy, capsys):
+    images = ["--train", toy / "train", "--test", toy / "test"]
+    assert run(["evaluate", toy / "clean.safetensors", *images]) == 2
+    assert "Say which one it is with --encoder" in capsys.readouterr().err
 
 
 def test_an_out_folder_that_is_not_empty_is_refused_first(toy, command, tmp_path, capsys):

@@ -55,22 +55,3 @@ def test_stated_statistics_are_recorded_and_kept_by_the_export(purify, tmp_path,
     assert "the encoder was tiny_resnet:normalise=stl10, is tiny_resnet now" in (
         capsys.readouterr().err
     )
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--normalise", "imagnet"], "Did you mean imagenet"),
-        (["--mean", "0.5"], "--mean needs --std"),
-        (["--mean", "123,116,103", "--std", "58,57,57"], "divide it by 255"),
-        (["--encoder", "mine.py:build", "--normalise", "none"], "in your function"),
-    ],
-)
-def test_statistics_that_cannot_be_are_refused_before_any_work(
-    purify, tmp_path, words, message, capsys
-):
-    (tmp_path / "mine.py").write_text("1 / 0")
-    words = [str(tmp_path / word) if word.endswith(":build") else word for word in words]
-    assert run([*purify, *words]) == 2
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()

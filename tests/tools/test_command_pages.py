@@ -17,7 +17,7 @@ def test_every_option_of_every_command_is_in_its_page():
 def test_a_row_has_the_default_the_bounds_and_the_variable():
     page = dict(command_pages.pages())["purify"]
     assert "| `--teacher` | text | required |" in page
-    assert "| `--commit-every` | int, at least 1 | `100` |" in page
+    assert "| `--threads` | int, at least 0 | `0` |" in page
     assert "Environment variable: `MIMIC_RAY_SHARED`." in dict(command_pages.pages())["submit"]
     assert "| `--resume` |  |  |" in page
 
