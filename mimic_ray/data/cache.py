@@ -26,7 +26,7 @@ from mimic_ray.base.machine_limits import usable_cpus
 from mimic_ray.data.broken_images import check_broken
 from mimic_ray.data.cache_eviction import limit_bytes
 from mimic_ray.data.decode import Pixels8, decode
-from mimic_ray.data.image_source import ImageSource, read_many
+from mimic_ray.data.image_source import FarSource, ImageSource, read_many
 from mimic_ray.data.pixel_store import (
     FileStore,
     Flags,
@@ -72,6 +72,8 @@ def open_pixels(
         pixels = Pixels(source, side, MemoryStore(len(source), side), broken_share)
         pixels.decode_all(progress)
         return pixels
+    if isinstance(source, FarSource):
+        source.bring()
     limit = limit_bytes() if disk_limit_bytes is None else disk_limit_bytes
     rows = min(len(source), limit // row_bytes)
     store: PixelStore = NoStore(side)

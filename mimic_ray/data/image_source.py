@@ -74,6 +74,15 @@ class BatchSource(Protocol):
     def read_many(self, indices: Sequence[int]) -> list[bytes | BrokenImageError]: ...
 
 
+@runtime_checkable
+class FarSource(Protocol):
+    """A source that may be read over a network, and can be fetched to local disk first."""
+
+    def bring(self) -> None:
+        """Fetches what all images need, in the background, if there is room. Returns at once."""
+        ...
+
+
 def read_many(source: ImageSource, indices: Sequence[int]) -> list[bytes | BrokenImageError]:
     """The encoded files in the given order, an error for each that cannot be read.
 

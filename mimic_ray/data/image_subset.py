@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from mimic_ray.base.errors import BrokenImageError
-from mimic_ray.data.image_source import ImageSource, read_many
+from mimic_ray.data.image_source import FarSource, ImageSource, read_many
 
 # One image in 20 is held out, at most 500: the standard error of a mean cosine is far below 0.01.
 # With fewer than 32 the number of common neighbours says little, and training needs every image.
@@ -36,6 +36,11 @@ class ImageSubset:
     @property
     def classes(self) -> list[str] | None:
         return self._source.classes
+
+    def bring(self) -> None:
+        """As of the source, if at least half of it is used: shards are fetched whole."""
+        if isinstance(self._source, FarSource) and 2 * len(self) >= len(self._source):
+            self._source.bring()
 
     def read(self, index: int) -> bytes:
         return self._source.read(self._chosen[index])

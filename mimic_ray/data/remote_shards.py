@@ -1,10 +1,11 @@
-"""Shards on object storage, read by byte ranges."""
+"""Shards on object storage, read by byte ranges or from copies on local disk."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from mimic_ray.base.errors import BrokenImageError, DataError
@@ -14,6 +15,7 @@ from mimic_ray.data.gzip_tar import GZIP_MAGIC
 from mimic_ray.data.manifest import Entry, Index
 from mimic_ray.data.names import IMAGE_LIMIT_BYTES, OVER_LIMIT
 from mimic_ray.data.remote_file import sequential
+from mimic_ray.data.shard_copies import ShardCopies, fits
 from mimic_ray.data.shard_index import INDEX_VERSION, cached_index, index_file
 
 # More threads than cores, because requests mostly wait for the network.
@@ -31,7 +33,8 @@ class RemoteShards:
 
     def __init__(self, address: Address) -> None:
         self._storage = open_storage(address)
-        self._sizes = {found.name: found.size for found in self._storage.list(recursive=False)}
+        self._found = {found.name: found for found in self._storage.list(recursive=False)}
+        self._copies: ShardCopies | None = None
         self._pool = ThreadPoolExecutor(_REQUESTS, "range requests")
         weakref.finalize(self, self._pool.shutdown, wait=False)
 
@@ -39,16 +42,26 @@ class RemoteShards:
         return self._storage.shown(name)
 
     def names(self) -> list[str]:
-        return list(self._sizes)
+        return list(self._found)
 
     def read_file(self, name: str) -> bytes | None:
-        return self._storage.read_bytes(name) if name in self._sizes else None
+        return self._storage.read_bytes(name) if name in self._found else None
 
     def open(self, name: str) -> int | None:
-        return self._sizes.get(name)
+        found = self._found.get(name)
+        return found.size if found else None
+
+    def bring(self, names: Collection[str]) -> None:
+        """Fetches these shards to local disk, if the cache folder has room for them.
+
+        Returns at once; from now on images are read from there.
+        """
+        shards = {name: self._found[name] for name in names}
+        if self._copies is None and fits(shards.values()):
+            self._copies = ShardCopies(self._storage, shards)
 
     def index(self, name: str) -> Index:
-        shown, size = self.shown(name), self._sizes[name]
+        shown, size = self.shown(name), self._found[name].size
         what = f"{shown}\0{size}\0{self._storage.version(name)}\0{INDEX_VERSION}"
         identity = hashlib.sha256(what.encode(errors="replace")).hexdigest()[:32]
 
@@ -64,7 +77,9 @@ class RemoteShards:
         return cached_index(identity, make)
 
     def read_many(self, entries: Sequence[Entry]) -> list[bytes | BrokenImageError]:
-        """Uses as few requests as possible, several in parallel."""
+        """From the copies; otherwise with as few requests as possible, several in parallel."""
+        if self._copies:
+            return self._copied(self._copies, entries)
         contents: dict[Entry, bytes | BrokenImageError] = {}
         for fetched in self._pool.map(self._fetch, _runs(set(entries))):
             contents.update(fetched)
@@ -80,10 +95,28 @@ class RemoteShards:
         fetched: dict[Entry, bytes | BrokenImageError] = {}
         for entry in run:
             image = content[entry.offset - start : entry.offset - start + entry.size]
-            # A shard that is replaced while in use would return other images.
-            same = hashlib.sha256(image).hexdigest() == entry.sha256
-            fetched[entry] = image if same else BrokenImageError("changed since it was indexed")
+            fetched[entry] = _checked(image, entry)
         return fetched
+
+    def _copied(
+        self, copies: ShardCopies, entries: Sequence[Entry]
+    ) -> list[bytes | BrokenImageError]:
+        contents: dict[Entry, bytes | BrokenImageError] = {}
+        for shard in {entry.shard for entry in entries}:
+            with copies.path(shard).open("rb") as file:
+                for entry in entries:
+                    if entry.shard == shard and entry.size > IMAGE_LIMIT_BYTES:
+                        contents[entry] = BrokenImageError(OVER_LIMIT)
+                    elif entry.shard == shard:
+                        image = os.pread(file.fileno(), entry.size, entry.offset)
+                        contents[entry] = _checked(image, entry)
+        return [contents[entry] for entry in entries]
+
+
+def _checked(image: bytes, entry: Entry) -> bytes | BrokenImageError:
+    """A shard that is replaced while in use would return other images."""
+    same = hashlib.sha256(image).hexdigest() == entry.sha256
+    return image if same else BrokenImageError("changed since it was indexed")
 
 
 def _runs(entries: set[Entry]) -> list[list[Entry]]:

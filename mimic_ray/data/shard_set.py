@@ -6,7 +6,7 @@ by offset from a disk (`local_shards`), by byte ranges from object storage (`rem
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Protocol
 
@@ -45,6 +45,10 @@ class ShardFolder(Protocol):
 
     def index(self, name: str) -> Index:
         """The images of a tar that no manifest lists. Reads the whole tar on first use."""
+        ...
+
+    def bring(self, names: Collection[str]) -> None:
+        """Fetches these shards to local disk, in the background. Called for remote folders."""
         ...
 
     def read_many(self, entries: Sequence[Entry]) -> list[bytes | BrokenImageError]:
@@ -102,6 +106,15 @@ class ShardSet:
         if self._single:
             return self._single.read_many([self.entries[index] for index in indices])
         return [self._folders[index].read_many([self.entries[index]])[0] for index in indices]
+
+    def bring(self) -> None:
+        """Fetches all shards of remote folders to local disk, in the background, if they fit."""
+        names: dict[ShardFolder, set[str]] = {}
+        for folder, entry in zip(self._folders, self.entries, strict=True):
+            if folder.remote:
+                names.setdefault(folder, set()).add(entry.shard)
+        for folder, shards in names.items():
+            folder.bring(shards)
 
     @cached_property
     def fingerprint(self) -> str:

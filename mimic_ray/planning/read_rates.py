@@ -1,4 +1,4 @@
-"""Read rates of encoded images from a disk or object storage."""
+"""Read rates of encoded images from a disk or object storage, in the first epoch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Source:
     """Bytes/s of one connection, seconds to its first byte, bytes per request, and the number of
-    requests that a worker has in progress."""
+    requests that a node has in progress."""
 
     name: str
     connection: float
@@ -16,8 +16,8 @@ class Source:
     request: float
     requests: int
 
-    def worker_bytes_s(self) -> float:
-        """For one worker that reads neighbouring images."""
+    def node_bytes_s(self) -> float:
+        """For a node that reads whole shards."""
         each = self.latency_s + self.request / self.connection
         return self.requests * self.request / each
 
@@ -28,21 +28,22 @@ SOURCES = {
         # One NVMe disk per node or a fast network file system: an assumption, not a data sheet.
         Source("local", 1e9, 1e-4, 8 << 20, 1),
         # Amazon S3 user guide, "Performance design patterns": 85 to 90 MB/s per connection and
-        # 100 to 200 ms to the first byte. Requests as in data/remote_shards.py.
-        Source("object", 87e6, 0.15, 8 << 20, 16),
+        # 100 to 200 ms to the first byte. Requests as in data/shard_copies.py.
+        Source("object", 87e6, 0.15, 32 << 20, 8),
     )
 }
 
 
-def reading_images_s(
-    source: Source, image_bytes: int, devices: int, per_node: int, node_mb_s: float = 0
-) -> float:
-    """Images per second read by all nodes together; `node_mb_s` if the rate of a node is known.
+def node_bytes_s(source: Source, node_mb_s: float = 0) -> float:
+    """What a node reads; `node_mb_s` if that is known."""
+    return node_mb_s * 1e6 or source.node_bytes_s()
 
-    Workers on a node share its disk, but each has its own connections to object storage.
+
+def reading_images_s(source: Source, image_bytes: int, nodes: int, node_mb_s: float = 0) -> float:
+    """Images per second that all nodes together have to train on in the first epoch.
+
+    From a disk, each node reads its own images. From object storage each node fetches the whole
+    set, so that later epochs need no request, and nodes do not add to each other.
     """
-    nodes = -(-devices // per_node)
-    if node_mb_s:
-        return nodes * node_mb_s * 1e6 / image_bytes
-    readers = devices if source.name == "object" else nodes
-    return readers * source.worker_bytes_s() / image_bytes
+    images_s = node_bytes_s(source, node_mb_s) / image_bytes
+    return images_s if source.name == "object" else nodes * images_s

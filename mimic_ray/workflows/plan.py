@@ -20,7 +20,7 @@ from mimic_ray.planning.advice import Changes, advice, largest_batch
 from mimic_ray.planning.hardware import Hardware
 from mimic_ray.planning.memory import STRATEGIES, memory
 from mimic_ray.planning.plan_request import PlanRequest
-from mimic_ray.planning.read_rates import SOURCES, reading_images_s
+from mimic_ray.planning.read_rates import SOURCES, node_bytes_s, reading_images_s
 from mimic_ray.planning.strategy_cost import (
     USABLE_MEMORY,
     Cluster,
@@ -161,9 +161,8 @@ def make_plan(request: PlanRequest, *, advise: bool = True) -> Plan:
     accumulate = recipe.training.accumulate
     part = -(-batch // accumulate)
     traced = trace(request.encoder, recipe, part, cluster.precision, cached_views > 0)
-    reading = reading_images_s(
-        SOURCES[request.source], request.image_bytes, gpus, card.per_node, request.read_mb_s
-    )
+    nodes, source = -(-gpus // card.per_node), SOURCES[request.source]
+    reading = reading_images_s(source, request.image_bytes, nodes, request.read_mb_s)
     workload = Workload(
         images=recipe.training.steps * batch * gpus,
         first_epoch=steps_per_epoch * batch * gpus,
@@ -181,7 +180,6 @@ def make_plan(request: PlanRequest, *, advise: bool = True) -> Plan:
         needed = min(cost.memory.total for cost in allowed)
         estimate = largest_batch(traced, needed, cluster.usable_memory, accumulate)
         changes = _advice(replace(request, batch=batch), recipe, cluster, estimate)
-    nodes = -(-gpus // card.per_node)
     side = cached_side(recipe, spec.input_size)
     return Plan(
         encoder=request.encoder,
@@ -212,7 +210,7 @@ def make_plan(request: PlanRequest, *, advise: bool = True) -> Plan:
             "decode_images_s_core": throughput.DECODE_JPEG,
             "gather_images_s_core": throughput.GATHER_DECODED,
             "image_bytes": request.image_bytes,
-            "read_mb_s_node": reading * request.image_bytes / 1e6 / nodes,
+            "read_mb_s_node": node_bytes_s(source, request.read_mb_s) / 1e6,
         },
     )
 

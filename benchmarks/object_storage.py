@@ -1,0 +1,143 @@
+"""Images/s of one worker from an S3 server with a delay before each answer, beside local disk.
+
+Needs moto (in the `dev` extra). Whole shards are copied to the cache folder; "ranges" is what
+happens where they do not fit: a request for each image, in every epoch.
+
+    python -m benchmarks.object_storage [--images 2000] [--delays 10,30,150]
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import torch
+from PIL import Image
+
+from mimic_ray.base.storage import open_storage
+from mimic_ray.data.cache import open_pixels
+from mimic_ray.data.epoch import EpochPlan
+from mimic_ray.data.image_source import open_images
+from mimic_ray.data.shard_writer import build
+from tests.support.local_s3 import create_bucket, local_s3
+
+_SIDE, _BATCH, _PER_SHARD = 224, 64, 2000
+
+
+class Delay(BaseHTTPRequestHandler):
+    """Passes requests on to a server after `seconds`, and counts them."""
+
+    protocol_version = "HTTP/1.1"
+    server_address = ""
+    seconds = 0.0
+    made = 0
+
+    def _pass_on(self) -> None:
+        Delay.made += 1
+        time.sleep(Delay.seconds)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        connection = HTTPConnection(Delay.server_address)
+        connection.request(self.command, self.path, body, dict(self.headers))
+        answer = connection.getresponse()
+        content = answer.read()
+        self.send_response_only(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in ("transfer-encoding", "connection"):
+                self.send_header(name, value)
+        if not answer.getheader("Content-Length"):
+            self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+        connection.close()
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _pass_on
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is printed."""
+
+
+@contextmanager
+def delayed(server: str) -> Iterator[str]:
+    """The URL of `Delay` before an S3 server."""
+    Delay.server_address = server.removeprefix("http://")
+    front = ThreadingHTTPServer(("127.0.0.1", 0), Delay)
+    front.daemon_threads = True
+    Thread(target=front.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{front.server_port}"
+    finally:
+        front.shutdown()
+
+
+def write_images(folder: Path, count: int) -> None:
+    """Smooth noise as JPEG, about 30 kB each."""
+    folder.mkdir()
+    noise = np.random.default_rng(0)
+    for number in range(count):
+        coarse = noise.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        picture = Image.fromarray(coarse).resize((320, 320), Image.Resampling.BICUBIC)
+        content = io.BytesIO()
+        picture.save(content, "JPEG", quality=92)
+        (folder / f"{number:06}.jpg").write_bytes(content.getvalue())
+
+
+def epochs(location: str, cache: Path, gib: str) -> tuple[list[float], list[int]]:
+    """Images/s and requests of two epochs, with an empty cache folder at the start."""
+    os.environ |= {"MIMIC_RAY_CACHE": str(cache), "MIMIC_RAY_CACHE_GIB": gib}
+    rates, requests = [], []
+    start, before = time.monotonic(), Delay.made
+    pixels = open_pixels(open_images(location), _SIDE, memory_limit_bytes=0)
+    plan = EpochPlan(len(pixels), _BATCH, 0)
+    for epoch in range(2):
+        for step in range(plan.steps_per_epoch):
+            pixels.gather(plan.share(epoch * plan.steps_per_epoch + step, 0, 1))
+        rates.append(plan.steps_per_epoch * _BATCH / (time.monotonic() - start))
+        requests.append(Delay.made - before)
+        start, before = time.monotonic(), Delay.made
+    return rates, requests
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--images", type=int, default=2000)
+    arguments.add_argument("--delays", default="10,30,150", help="milliseconds")
+    asked = arguments.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as made, local_s3() as environment:
+        os.environ |= environment
+        work = Path(made)
+        write_images(work / "images", asked.images)
+        build(open_images(work / "images"), work / "shards", per_shard=_PER_SHARD)
+        create_bucket("bucket")
+        storage = open_storage("s3://bucket/set")
+        for path in sorted((work / "shards").iterdir()):
+            storage.write(path.name, path)
+        size = sum(path.stat().st_size for path in (work / "shards").glob("*.tar"))
+        print(f"{asked.images} images, {size / asked.images / 1e3:.0f} kB each, {_SIDE} pixels")
+        print(f"{'source':<22}{'epoch 1':>10}{'epoch 2':>10}{'requests per 1,000 images':>28}")
+        _row("local disk", *epochs(str(work / "shards"), work / "local", "256"), asked.images)
+        with delayed(environment["AWS_ENDPOINT_URL"]) as os.environ["AWS_ENDPOINT_URL"]:
+            for delay in map(int, asked.delays.split(",")):
+                Delay.seconds = delay / 1e3
+                for name, gib in (("copies", "256"), ("ranges", "0")):
+                    found = epochs("s3://bucket/set", work / f"{name}-{delay}", gib)
+                    _row(f"{delay} ms, {name}", *found, asked.images)
+
+
+def _row(name: str, rates: list[float], requests: list[int], images: int) -> None:
+    shown = " / ".join(f"{1000 * number / images:.1f}" for number in requests)
+    print(f"{name:<22}{rates[0]:>10.0f}{rates[1]:>10.0f}{shown:>28}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
