@@ -143,7 +143,7 @@ def test_a_slow_source_lengthens_the_run(capsys):
     first_epoch_s = 4096 * 31_400 / 10e6
     assert slow["chosen"]["hours"] * 3600 > first_epoch_s > 5 * fast["chosen"]["hours"] * 3600
     _, out, _ = run(capsys, "--batch", "64", "--source", "object")
-    assert "object storage (which provides 545)" in " ".join(out.split())
+    assert "object storage (which provides 501)" in " ".join(out.split())
 
 
 def test_the_teacher_runs_once_on_fixed_views_if_a_run_caches_its_outputs(capsys):
