@@ -23,11 +23,11 @@ import torch
 
 from benchmarks.scan_population import KINDS
 from mimic_ray.base import devices, files
+from mimic_ray.base.effort import Effort
 from mimic_ray.data.labelled import open_labelled
 from mimic_ray.data.views import to_float
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.scanning.calibration import Scale
-from mimic_ray.scanning.openings import Effort
 from mimic_ray.scanning.scan_images import MOST, divided
 from mimic_ray.scanning.scanner import scan_encoder
 

@@ -47,6 +47,7 @@ Classes:
     Encoder, Spec your own architecture (see `help(mimic_ray.Encoder)`)
     Oracle        labels and trigger of a search for research; `oracle=` of `tune` takes it
     Progress      the argument of `on_progress`
+    Cost          the argument of `on_cost`: what a run will take on this machine
 
 All functions raise a `MimicError`, whose message says what is wrong and how to fix it, or one of
 its children: UsageError (a wrong argument; UnknownNameError and RecipeError are special cases),
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from mimic_ray.encoders.encoder import Encoder, Spec
     from mimic_ray.execution.export import load_encoder
     from mimic_ray.method.recipe import Recipe
+    from mimic_ray.planning.run_cost import Cost
     from mimic_ray.report.progress_display import show_progress
     from mimic_ray.workflows.attack import attack
     from mimic_ray.workflows.compare import compare
@@ -95,6 +97,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "CheckpointError",
+    "Cost",
     "DataError",
     "DiskError",
     "Encoder",
@@ -129,6 +132,7 @@ __all__ = [
 # Where the public names are defined. `import mimic_ray` alone imports neither torch nor ray.
 _MODULES = {
     **{name: "base.errors" for name in __all__ if name.endswith("Error")},
+    "Cost": "planning.run_cost",
     "Encoder": "encoders.encoder",
     "Oracle": "workflows.search_request",
     "Progress": "base.progress",

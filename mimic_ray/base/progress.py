@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from mimic_ray.base.errors import StoppedError
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -24,6 +26,8 @@ class Progress:
     # While distilling, the metrics of the last step: loss, clone ...
     row: Mapping[str, float] = field(default_factory=dict)
     images_per_s: float = 0.0
+    # Share of the time in which a step waited for its images, in [0, 1].
+    data_wait: float = 0.0
 
 
 ProgressCallback = Callable[[Progress], None]
@@ -39,6 +43,22 @@ def starting(on_progress: ProgressCallback) -> ProgressCallback:
         if not started:
             started = True
             on_progress(Progress("start", 1, 1))
+        on_progress(progress)
+
+    return report
+
+
+def stoppable(
+    on_progress: ProgressCallback, should_stop: Callable[[], int | bool], sentence: str
+) -> ProgressCallback:
+    """Reports progress, and raises StoppedError with the sentence after a stop request.
+
+    So work that reports its progress needs no other check.
+    """
+
+    def report(progress: Progress) -> None:
+        if should_stop():
+            raise StoppedError(sentence)
         on_progress(progress)
 
     return report

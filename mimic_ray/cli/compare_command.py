@@ -8,6 +8,7 @@ import typer
 
 from mimic_ray.base.resources import Resources
 from mimic_ray.cli import console, options
+from mimic_ray.cli.cost_question import can_ask, cost_question
 from mimic_ray.cli.option_kinds import Kind
 from mimic_ray.cli.place_note import with_place_note
 
@@ -138,6 +139,7 @@ def command(
     std: options.Std = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,
+    yes: options.Yes = False,
     json: options.Json = False,
 ) -> None:
     """Compare defences on one suspect encoder, under one rule for their strength.
@@ -180,7 +182,9 @@ def command(
             resume=resume,
             device=device,
             threads=threads,
+            yes=yes or can_ask(),
             on_progress=with_place_note(on_progress, resources),
+            on_cost=cost_question(yes),
             command=console.mode.command,
         )
     if json:

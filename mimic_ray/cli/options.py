@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -12,6 +13,15 @@ from mimic_ray.encoders import encoder_name
 from mimic_ray.encoders.normalisation import NORMALISATIONS
 
 _WHERE, _SCALE, _INPUT = "Where", "Scale", "Input of the encoder"
+
+
+class EffortName(StrEnum):
+    """The values of --effort."""
+
+    quick = "quick"
+    full = "full"
+
+
 TRIGGER_HELP = (
     f"{', '.join(TRIGGERS)} or file.py:function, with settings as in patch:side=12,gap=0; or an "
     "npz file."
@@ -74,6 +84,16 @@ RecipeName = Annotated[
 Setting = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the recipe; repeatable."),
+]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(help="Also log to mlflow or wandb; TensorBoard files are always written."),
+]
+Yes = Annotated[
+    bool,
+    typer.Option(
+        "--yes", help="Start even if it takes more than a day, or more memory than there is."
+    ),
 ]
 TriggerName = Annotated[
     str | None,

@@ -8,6 +8,7 @@ import typer
 
 from mimic_ray.base.resources import Resources
 from mimic_ray.cli import console, options
+from mimic_ray.cli.cost_question import can_ask, cost_question
 from mimic_ray.cli.option_kinds import Kind
 from mimic_ray.cli.place_note import with_place_note
 from mimic_ray.cli.worker_numbers import parse_worker_range
@@ -26,6 +27,10 @@ def command(
     ],
     recipe: options.RecipeName = "auto",
     setting: options.Setting = None,
+    effort: Annotated[
+        options.EffortName,
+        typer.Option(help="quick: a third of the recipe's steps, unless --set has them."),
+    ] = options.EffortName.full,
     seed: Annotated[
         int | None, typer.Option(help="Random seed; the same seed gives the same result.")
     ] = None,
@@ -55,6 +60,7 @@ def command(
             "default after a run on this machine that is long enough to purify.",
         ),
     ] = None,
+    track: options.Track = None,
     workers: options.WorkerRange = "1",
     strategy: options.Strategy = "ddp",
     teacher_placement: options.TeacherPlacement = "replicated",
@@ -70,6 +76,7 @@ def command(
     std: options.Std = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,
+    yes: options.Yes = False,
     json: options.Json = False,
 ) -> None:
     """Purify a suspect encoder with a few thousand clean, unlabelled images.
@@ -100,6 +107,7 @@ def command(
             out,
             recipe=recipe,
             settings=setting or [],
+            effort=effort.value,
             seed=seed,
             resources=resources,
             resume=resume,
@@ -108,7 +116,10 @@ def command(
             threads=threads,
             commit_every=commit_every,
             scan=scan,
+            trackers=track or [],
+            yes=yes or can_ask(),
             on_progress=with_place_note(on_progress, resources),
+            on_cost=cost_question(yes, effort.value),
             command=console.mode.command,
         )
     for warning in result.warnings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -15,11 +14,6 @@ CAN_BE_A_JOB = True
 
 # Exit codes by verdict: a script can act on them.
 EXIT_CODES = {"no evidence": 0, "suspect": 3, "cannot tell": 4}
-
-
-class Effort(StrEnum):
-    quick = "quick"
-    full = "full"
 
 
 def command(
@@ -62,8 +56,8 @@ def command(
         Kind.OUTPUT,
     ] = None,
     effort: Annotated[
-        Effort, typer.Option(help="quick: a first look without a verdict.")
-    ] = Effort.full,
+        options.EffortName, typer.Option(help="quick: a first look without a verdict.")
+    ] = options.EffortName.full,
     seed: Annotated[int, typer.Option(help="Of the search.")] = 0,
     normalise: options.Normalise = None,
     mean: options.Mean = None,

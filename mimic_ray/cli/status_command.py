@@ -91,9 +91,11 @@ def _rows(status: JobStatus) -> list[tuple[str, str]]:
         rows.append(("waits for", status.waits_for))
     if run is None:
         return [*rows, ("run", status.run_unread)]
-    is_study, running = run.phase == "search", run.status == "running"
+    is_study, running = run.study or run.phase == "search", run.status == "running"
     rows.append(("study" if is_study else "run", f"{job.out} ({run.status}, {run.phase})"))
     finished = " finished" if is_study else ""
+    if run.total and running:
+        rows.append(("preparing", f"{run.phase}: {run.done:,} of {run.total:,}"))
     rows.append(("trials" if is_study else "step", f"{run.step:,} of {run.steps:,}{finished}"))
     if run.loss is not None:
         rows.append(("loss", f"{run.loss:.4f}"))

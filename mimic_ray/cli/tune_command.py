@@ -10,6 +10,7 @@ import typer
 from mimic_ray.base.errors import UsageError
 from mimic_ray.base.resources import Resources
 from mimic_ray.cli import console, options
+from mimic_ray.cli.cost_question import can_ask, cost_question
 from mimic_ray.cli.option_kinds import Kind
 from mimic_ray.cli.place_note import with_place_note
 
@@ -29,10 +30,23 @@ def command(
         str, typer.Option(help="Study folder to create, or s3://bucket/study."), Kind.OUTPUT
     ],
     trials: Annotated[
-        int, typer.Option(min=1, help="Number of trials, including those of a resumed study.")
-    ] = 16,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Number of trials, including those of a resumed study. Default: 16, or 8 with "
+            "--effort quick.",
+            show_default=False,
+        ),
+    ] = None,
     recipe: options.RecipeName = "auto",
     setting: options.Setting = None,
+    effort: Annotated[
+        options.EffortName,
+        typer.Option(
+            help="quick: a third of the recipe's steps, 8 trials, scores with less effort; --set "
+            "and --trials are kept."
+        ),
+    ] = options.EffortName.full,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the search.")] = 0,
     resume: Annotated[
         bool,
@@ -71,10 +85,7 @@ def command(
         float,
         typer.Option(rich_help_panel=_SPACE, help="Share of failed trials to accept."),
     ] = 0.25,
-    track: Annotated[
-        list[str] | None,
-        typer.Option(help="Also log to mlflow or wandb; TensorBoard files are always written."),
-    ] = None,
+    track: options.Track = None,
     workers: Annotated[
         int,
         typer.Option(min=1, rich_help_panel="Where", help="Ray Train workers per trial."),
@@ -102,6 +113,7 @@ def command(
     std: options.Std = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,
+    yes: options.Yes = False,
     oracle: Annotated[
         bool,
         typer.Option(
@@ -164,6 +176,7 @@ def command(
             settings=setting or [],
             search=search or [],
             only_these=only_these,
+            effort=effort.value,
             trials=trials,
             held_out=held_out,
             seed=seed,
@@ -176,7 +189,9 @@ def command(
             trackers=track or [],
             device=device,
             threads=threads,
+            yes=yes or can_ask(),
             on_progress=with_place_note(on_progress, resources, can_be_in_process=False),
+            on_cost=cost_question(yes, effort.value),
             on_search_progress=on_search_progress,
             command=console.mode.command,
         )

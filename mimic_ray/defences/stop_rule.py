@@ -94,14 +94,15 @@ class Contest:
 
     def most(self) -> int:
         """The largest number of runs that may be needed."""
-        seeds, total = len(self.seeds), 0
-        for defence, declared in self.strengths.items():
-            known = defence == self.baseline or not self.stop_rule or not declared
-            if self.curves:
-                total += seeds * (len(declared) + (known and bool(declared)) or 1)
-            else:
-                total += seeds if known else len(declared) - 1 + seeds
-        return total
+        return sum(map(self.most_of, self.strengths))
+
+    def most_of(self, defence: str) -> int:
+        """The largest number of runs of one defence that may be needed."""
+        seeds, declared = len(self.seeds), self.strengths[defence]
+        known = defence == self.baseline or not self.stop_rule or not declared
+        if self.curves:
+            return seeds * (len(declared) + (known and bool(declared)) or 1)
+        return seeds if known else len(declared) - 1 + seeds
 
     def points(self, defence: str, cosines: Cosines) -> list[float | None]:
         """The strengths of which there are rows: the chosen one, or with curves all."""

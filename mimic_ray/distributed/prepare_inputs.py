@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mimic_ray.base.errors import MimicError, StoppedError
-from mimic_ray.base.progress import Progress, ProgressCallback
+from mimic_ray.base.progress import Progress, ProgressCallback, stoppable
 from mimic_ray.base.resources import Resources
 from mimic_ray.distributed.ray_errors import to_mimic_error
 from mimic_ray.distributed.run_control import RunControl, WorkerControl
 from mimic_ray.execution.shared_inputs import TrialInputs
 
 _POLL_S = 0.2
+_STOPPED = "Stopped before a trial had started: start again."
 
 Facts = TypeVar("Facts")
 # Computes the facts that the driver needs, and the shared inputs. Must be picklable.
@@ -39,7 +40,7 @@ def prepare_inputs(
     import ray
 
     if resources.address is None:
-        facts, inputs = prepare(on_progress)
+        facts, inputs = prepare(stoppable(on_progress, should_stop, _STOPPED))
         return facts, ray.put(inputs)
     control: RunControl[Progress] = RunControl()
     each = resources.each()
@@ -52,7 +53,7 @@ def prepare_inputs(
             on_progress(progress)
         if should_stop():
             ray.cancel(found, force=True)
-            raise StoppedError("Stopped before a trial had started: start again.")
+            raise StoppedError(_STOPPED)
     try:
         return ray.get(found), ray.put(ray.get(inputs))
     except Exception as error:

@@ -37,7 +37,7 @@ class SearchDriver:
         ended = [trial for trial in known if trial.status != "running"]
         self.progress = SearchProgress(plan.trials, ended, len(ended), concurrent=concurrent)
         self.control: RunControl[TrialMessage] = RunControl()
-        self.searcher = StudySearcher(plan, known, self.is_over, self._suggested)
+        self.searcher = StudySearcher(plan, known, self.is_over, self._suggested, concurrent)
         self._on_progress, self._should_stop = on_progress, should_stop
         self._tasks: dict[str, TrialTask] = {}  # by Tune's trial id
         self._started: dict[str, float] = {}
@@ -78,6 +78,7 @@ class SearchDriver:
                 seconds_left=self.progress.seconds_left(),
                 workers=len(self.progress.running),
                 phase="search",
+                study=True,
             )
             write_progress(self.study.store, progress)
 

@@ -1,4 +1,4 @@
-"""Suggests recipes: optuna's multi-objective TPE behind Ray Tune's Searcher interface.
+"""Suggests recipes: a designed start, then optuna's multi-objective TPE, as a Ray Tune Searcher.
 
 Ray's OptunaSearch starts a trial for every suggestion. Here a suggestion with a known canonical
 recipe gets the result of its record, so no trial runs twice. On a resume, optuna learns from the
@@ -19,6 +19,7 @@ from ray.tune.search import Searcher
 from mimic_ray.base import seeds
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.recipe_keys import parse_recipe, set_key
+from mimic_ray.search.design import space_filling
 from mimic_ray.search.objectives.objective_registry import OBJECTIVES, objectives
 from mimic_ray.search.relevance import canonical
 from mimic_ray.search.relevance import trial_id as id_of
@@ -27,6 +28,7 @@ from mimic_ray.search.trial import Trial, Value
 
 # After this many known suggestions in a row, the discrete space counts as exhausted.
 _MOST_TRIES = 200
+_LEAST_DESIGNED = 4
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,15 @@ class StudySearcher(Searcher):
         known: Sequence[Trial],
         is_over: Callable[[], bool],
         on_suggestion: Callable[[str, Suggestion], None],
+        concurrent: int = 1,
     ) -> None:
         super().__init__()
         self._plan, self._base = plan, plan.base.model_dump(mode="json")
         self._is_over, self._on_suggestion = is_over, on_suggestion
         self._known = {trial.id: trial for trial in known if trial.status != "running"}
         self._running: dict[str, tuple[optuna.trial.Trial, str]] = {}  # by Tune's trial id
+        # TPE needs results: the trials before them, and all that start at once, are designed.
+        self._designed = max(_LEAST_DESIGNED, plan.trials // 4, min(concurrent, plan.trials))
         self._next_number = 1 + max((trial.number for trial in known), default=-1)
         self._study = self._new_study()
         for trial in self._known.values():
@@ -65,8 +70,7 @@ class StudySearcher(Searcher):
         self._numbers = {trial.id: trial.number for trial in interrupted}
         for trial in interrupted:
             self._enqueue(trial.settings)
-        if not known:
-            self._enqueue({})  # the base recipe itself, for comparison
+        self._enqueue_design()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
         """Tune's config: the suggestion's id and settings."""
@@ -112,11 +116,10 @@ class StudySearcher(Searcher):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         # Another seed after a resume, because the first suggestions have been tried.
         seed = int(seeds.keys(self._plan.seed, "sampler", len(self._known))) % (1 << 31)
-        random_trials = max(4, self._plan.trials // 4)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = optuna.samplers.TPESampler(
-                seed=seed, n_startup_trials=random_trials, constant_liar=True
+                seed=seed, n_startup_trials=self._designed, constant_liar=True
             )
         return optuna.create_study(directions=_directions(), sampler=sampler)
 
@@ -140,6 +143,17 @@ class StudySearcher(Searcher):
         if point is not None:
             self._study.enqueue_trial(point)
         return point is not None
+
+    def _enqueue_design(self) -> None:
+        """The base recipe, for comparison, and a space-filling set, without what has run."""
+        points = space_filling(self._plan.space, self._base, self._designed - 1, self._plan.seed)
+        begun = {*self._known, *self._numbers}
+        missing = self._designed - len(begun)
+        for settings in ({}, *points):
+            recipe = canonical(parse_recipe(self._with(settings), "trial"), self._plan.shares)
+            if missing > 0 and id_of(recipe) not in begun:
+                self._enqueue(settings)
+                missing -= 1
 
     def _replay(self, trial: Trial) -> None:
         if self._enqueue(trial.settings):

@@ -13,6 +13,7 @@ from mimic_ray.base.errors import DataError
 from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.data.views import to_float
 from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.encoders.forward_batches import forward_batch
 
 _BATCH = 250
 
@@ -37,7 +38,8 @@ def features(
     encoder = encoder.to(device).to(memory_format=torch.channels_last).eval()
     found = []
     with torch.inference_mode(), compute.autocast():
-        for chosen in torch.arange(len(images)).split(_BATCH):
+        batch = forward_batch(_BATCH, encoder.spec.input_size, device)
+        for chosen in torch.arange(len(images)).split(batch):
             pixels = to_float(change(images.gather(chosen)).to(device))
             feature = encoder(pixels.contiguous(memory_format=torch.channels_last))
             found.append((F.normalize(feature.float(), dim=1) if unit else feature.float()).cpu())

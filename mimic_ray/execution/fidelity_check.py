@@ -36,8 +36,9 @@ class FidelityCheck:
         _, held_out = hold_out(source)
         self.held_out, self._compute = held_out is not None, compute
         side = teacher.spec.input_size
+        self._on_progress = on_progress
         self._images = _some(held_out or source, side, on_progress)
-        self._teacher = self._features(teacher)
+        self._teacher = self._features(teacher, 0)
 
     def result(self, student: Encoder) -> dict[str, Any]:
         """`cosine`, `overlap` and `score` as in evaluation/fidelity.py, `images` and `held_out`.
@@ -46,15 +47,28 @@ class FidelityCheck:
         """
         if len(self._images) < 3:
             return {}
-        found = fidelity(self._features(student), self._teacher)
+        found = fidelity(self._features(student, len(self._images)), self._teacher)
         return {**asdict(found), "images": len(self._images), "held_out": self.held_out}
 
-    def _features(self, encoder: Encoder) -> Tensor:
-        return features(encoder, self._images, self._compute)
+    def _features(self, encoder: Encoder, done_before: int) -> Tensor:
+        total = 2 * len(self._images)
+        return features(
+            encoder,
+            self._images,
+            self._compute,
+            on_progress=lambda done, _: self._on_progress(
+                Progress("check", done_before + done, total)
+            ),
+        )
+
+
+def most_checked(side: int) -> int:
+    """The largest number of images of `side` pixels that are checked."""
+    return min(_MOST_IMAGES, max(_FEWEST_IMAGES, _PIXELS // side**2))
 
 
 def _some(source: ImageSource, side: int, on_progress: ProgressCallback) -> Pixels:
-    most = min(_MOST_IMAGES, max(_FEWEST_IMAGES, _PIXELS // side**2))
+    most = most_checked(side)
     if len(source) > most:
         source = ImageSubset(source, [number * len(source) // most for number in range(most)])
     return open_pixels(

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from mimic_ray.base.errors import DiskError, MimicError, option
+from mimic_ray.method.quick_recipe import QUICK_IN_WORDS
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.store.agreement import agreement, check_agreement
 from mimic_ray.store.checkpoint import committed_step, latest
@@ -24,7 +25,8 @@ def begin_run(run: RunStore, record: RunRecord, recipe: Recipe) -> RunRecord:
     try:
         run.require_free()
         RunFolder.create(run.folder.path, record)
-        write_recipe(run.folder.recipe, recipe)
+        effort = f"effort quick: {QUICK_IN_WORDS}" if record.effort == "quick" else ""
+        write_recipe(run.folder.recipe, recipe, effort)
     except DiskError as error:
         run.store.clear()
         advice = f"Set {option('out')} to a folder on another disk. Nothing was started."

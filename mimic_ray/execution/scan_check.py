@@ -9,13 +9,14 @@ from typing import Any
 import torch
 
 from mimic_ray.base.devices import Compute
+from mimic_ray.base.effort import Effort
 from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.data.cache import open_pixels
 from mimic_ray.data.image_source import ImageSource
 from mimic_ray.data.image_subset import ImageSubset, hold_out
 from mimic_ray.data.views import to_float
 from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.scanning.openings import Effort, Images, Opening
+from mimic_ray.scanning.openings import Images, Opening
 from mimic_ray.scanning.scan_images import LEAST, MOST, divided, require_images
 from mimic_ray.scanning.scan_outcome import scan_outcome
 from mimic_ray.scanning.scan_result import ScanResult

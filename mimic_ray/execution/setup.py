@@ -11,6 +11,7 @@ from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.data.decoded_images import IdentifiedImages
 from mimic_ray.data.views import centre, to_float
 from mimic_ray.encoders.encoder import Encoder, Spec
+from mimic_ray.encoders.forward_batches import forward_batch
 from mimic_ray.method.mi_profile import Profile, profile
 from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe import Recipe
@@ -57,14 +58,18 @@ def profile_images(
 ) -> Profile:
     """The profile of `encoder`, called `name`, on centre crops of the first images."""
     chosen = torch.arange(min(recipe.mutual_information.images, len(images)))
-    on_progress(Progress("profile", 0, 1))
-    batches = [
-        centre(to_float(images.gather(rows)), encoder.spec.input_size) for rows in chosen.split(128)
-    ]
+    side = encoder.spec.input_size
+    rows = chosen.split(forward_batch(128, side, compute.torch_device))
+    batches = [centre(to_float(images.gather(some)), side) for some in rows]
     random = untrained(name, recipe.training.seed)
-    found = profile(encoder, random, batches, recipe, compute)
-    on_progress(Progress("profile", 1, 1))
-    return found
+    return profile(
+        encoder,
+        random,
+        batches,
+        recipe,
+        compute,
+        lambda done, total: on_progress(Progress("profile", done, total)),
+    )
 
 
 def make_strategy(name: str, teacher: str, group: ProcessGroup, compute: Compute) -> Strategy:

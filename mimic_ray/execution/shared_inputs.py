@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mimic_ray.base import seeds
+from mimic_ray.base.effort import Effort
 from mimic_ray.base.errors import DataError
 from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.decoded_images import DecodedImages
@@ -45,6 +46,7 @@ class TrialInputs:
     teacher_cache: TeacherCache | None
     prepared: Mapping[str, Any]  # by objective; see Objective.prepare
     oracle: OracleInputs | None = None
+    effort: Effort = "full"  # of the scores at the end of a trial
 
     def teacher_state(self) -> dict[str, Tensor]:
         """Copies: modules write into what they load, and these arrays are everybody's."""

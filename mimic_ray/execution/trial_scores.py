@@ -10,12 +10,13 @@ import torch
 
 from mimic_ray.attacks.triggers.trigger import Trigger
 from mimic_ray.base.devices import Compute
+from mimic_ray.base.effort import Effort
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.evaluation.features import features
 from mimic_ray.evaluation.heads import LINEAR
 from mimic_ray.evaluation.metrics import accuracy, attack_success
 from mimic_ray.execution.shared_inputs import ArrayImages, OracleInputs, TrialInputs
-from mimic_ray.search.objectives.objective_registry import Effort, StudentInputs, objectives
+from mimic_ray.search.objectives.objective_registry import StudentInputs, objectives
 
 
 class Scorer:
@@ -30,8 +31,8 @@ class Scorer:
         return self._objectives(student, "quick")
 
     def full(self, student: Encoder) -> dict[str, float]:
-        """All objectives, and ACC and ASR with an oracle."""
-        scores = self._objectives(student, "full")
+        """All objectives with the effort of the search, and ACC and ASR with an oracle."""
+        scores = self._objectives(student, self._inputs.effort)
         if self._inputs.oracle:
             scores |= _oracle(student, self._inputs.oracle, self._compute)
         return scores

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from mimic_ray.base import devices, user_code
+from mimic_ray.base.errors import StoppedError, option
 from mimic_ray.base.progress import Progress
 from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.decoded_images import IdentifiedImages
@@ -182,13 +183,17 @@ class DistillWorker:
         if (committed := self.commits.check()) is not None:
             self._progress_file.committed(committed)
         for row in rows:
-            images_per_s = self._image_rate.step_done()
-            self._metrics.append({**row, "images_per_s": round(images_per_s, 1)})
+            images_per_s = self._image_rate.step_done(self.distillation.waited_s)
+            data_wait = round(self._image_rate.data_wait, 4)
+            speed = {"images_per_s": round(images_per_s, 1), "data_wait": data_wait}
+            self._metrics.append({**row, **speed})
             self._progress_file.step(row, images_per_s, training.batch)
             if time.monotonic() - self._reported_at >= _REPORT_EVERY_S:
                 self._reported_at = time.monotonic()
                 step = int(row["step"])
-                self.control.post(Progress("distil", step, training.steps, row, images_per_s))
+                self.control.post(
+                    Progress("distil", step, training.steps, row, images_per_s, data_wait)
+                )
 
     def _commit_is_due(self) -> bool:
         """The same answer for all workers, who take part in a commit."""
@@ -231,9 +236,16 @@ class DistillWorker:
         return self.group.any(self._is_first and self.control.should_stop())
 
     def _report(self, progress: Progress) -> None:
-        if self._is_first:
-            self._progress_file.phase(progress.phase)
-            self.control.post(progress)
+        """Of the work before the first step. Raises StoppedError after a stop request."""
+        if not self._is_first:
+            return
+        self._progress_file.phase(progress.phase, progress.done, progress.total)
+        self.control.post(progress)
+        if self.control.should_stop():
+            raise StoppedError(
+                "Stopped before the first step. To continue, run the same command with "
+                f"{option('resume', True)}."
+            )
 
     def _open_images(self, input_size: int) -> Pixels:
         """Decoded images. Workers of one machine fill and read the same file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, nullcontext
 from functools import partial
@@ -74,6 +75,7 @@ class Distillation:
         self.strategy = strategy or (Replicated() if self.group.world_size > 1 else SingleWorker())
         self.teacher_cache = teacher_cache
         self.step = 0
+        self.waited_s = 0.0  # for the images of the steps taken in this process
         check_recipe(recipe, self.group.world_size)
         self.terms = _computable(weighted_terms(recipe.loss), tap_weights)
         self.tap_weights = dict(tap_weights) if uses_taps(self.terms.values()) else {}
@@ -131,7 +133,12 @@ class Distillation:
         batches = prefetch(self._gather, range(self.step, total), ahead=_PREFETCHED)
         # Closed with the generator, so no thread remains however the loop ends.
         with closing(batches):
-            for pixels in batches:
+            while True:
+                asked = time.monotonic()
+                pixels = next(batches, None)
+                if pixels is None:
+                    return
+                self.waited_s += time.monotonic() - asked
                 self._take_step(pixels)
                 last = self.step == total
                 yield self._rows(keep=0 if last else self._metrics.lag)

@@ -8,7 +8,7 @@ is shown beside the score of the same network with random weights, which gives t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -66,18 +66,29 @@ def profile(
     batches: Iterable[Tensor],
     recipe: Recipe,
     compute: Compute,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> Profile:
     """Scores the taps of `encoder` on images [B, 3, S, S] in [0, 1], each forwarded once.
 
     `untrained` is the same architecture with random weights. With `mutual_information.of` =
-    "student" its scores decide the weights, as in the MIMIC authors' code.
+    "student" its scores decide the weights, as in the MIMIC authors' code. `on_step` gets the
+    number of batches and estimates that are done, and of all.
     """
     settings, seed = recipe.mutual_information, recipe.training.seed
     batches = list(batches)
     estimator = ESTIMATORS.resolve(settings.estimator, recipe.estimators.own(settings.estimator))
     taps = chosen_taps(encoder.spec, settings.taps)
-    scores = score_taps(encoder, batches, estimator, compute, seed, taps)
-    untrained_scores = score_taps(untrained, batches, estimator, compute, seed, taps)
+    done, total = 0, 2 * (len(batches) + len(taps))
+
+    def one_more() -> None:
+        nonlocal done
+        done += 1
+        on_step(min(done, total - 1), total)
+
+    on_step(0, total)
+    scores = score_taps(encoder, batches, estimator, compute, seed, taps, one_more)
+    untrained_scores = score_taps(untrained, batches, estimator, compute, seed, taps, one_more)
+    on_step(total, total)
     deciding = untrained_scores if settings.of == "student" else scores
     return Profile(
         taps=tuple(
@@ -139,8 +150,9 @@ def score_taps(
     compute: Compute,
     seed: int,
     taps: Sequence[str] | None = None,
+    on_step: Callable[[], None] = lambda: None,
 ) -> list[float]:
-    """One forward pass per batch, then one estimate per tap (all if None)."""
+    """One forward pass per batch, then one estimate per tap (all if None); `on_step` after each."""
     taps = encoder.spec.taps if taps is None else taps
     if not estimator.needs_maps:
         nothing = torch.empty(0, 0)
@@ -154,6 +166,10 @@ def score_taps(
         features.append(F.normalize(feature, dim=1))
         for collected, tap_map in zip(reduced, maps, strict=True):
             collected.append(estimator.reduce(tap_map))
-    all_features = torch.cat(features)
+        on_step()
+    all_features, found = torch.cat(features), []
     with torch.enable_grad():  # the trained estimators learn a critic
-        return [estimator.estimate(torch.cat(rows), all_features, seed) for rows in reduced]
+        for rows in reduced:
+            found.append(estimator.estimate(torch.cat(rows), all_features, seed))
+            on_step()
+    return found

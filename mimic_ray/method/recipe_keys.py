@@ -111,6 +111,19 @@ def read_key(content: Mapping[str, Any], dotted: str) -> Any:
     return value
 
 
+def settings_by_key(recipe: Recipe) -> dict[str, Any]:
+    """Every key of a recipe with its value: `training.steps` -> 600."""
+
+    def entries(table: Mapping[str, Any], *parents: str) -> Iterator[tuple[str, Any]]:
+        for name, value in table.items():
+            if isinstance(value, Mapping):
+                yield from entries(value, *parents, name)
+            else:
+                yield join_key((*parents, name)), value
+
+    return dict(entries(recipe.model_dump(mode="json")))
+
+
 def known_keys() -> list[str]:
     """Every dotted key of a recipe, without those of a user's own members."""
     return [key.key for key in recipe_keys()]

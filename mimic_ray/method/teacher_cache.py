@@ -21,6 +21,7 @@ from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
 from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.encoders.forward_batches import forward_batch
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.student_teacher_views import view
 from mimic_ray.method.teacher import teacher_forward, view_keys
@@ -84,8 +85,9 @@ def fill_teacher_cache(
     count, side, turns = len(images), teacher.spec.input_size, recipe.views.fixed
     features = np.empty((turns, count, teacher.spec.feature_width), np.float32)
     maps: dict[str, NDArray[np.float16]] = {}
+    batch = forward_batch(_BATCH, side, compute.torch_device)
     for turn in range(turns):
-        for rows in torch.arange(count).split(_BATCH):
+        for rows in torch.arange(count).split(batch):
             on_progress(turn * count + int(rows[0]), turns * count)
             pixels = images.gather(rows).to(compute.torch_device)
             keys = seeds.keys(view_keys(recipe, turn, rows).to(compute.torch_device), "view", 1)

@@ -17,6 +17,7 @@ from mimic_ray.encoders.normalisation import name_of
 from mimic_ray.evaluation.results import Evaluation
 from mimic_ray.method.adversary import BASES
 from mimic_ray.method.losses.weighted_terms import surely_reads_no_tap
+from mimic_ray.method.quick_recipe import QUICK_IN_WORDS
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.report.fidelity_text import fidelity_sentence
 from mimic_ray.report.run_scan_text import scan_section
@@ -77,6 +78,7 @@ def _summary(name: str, record: RunRecord, recipe: Recipe) -> str:
         *(f"| Its file | {markdown_text(note, 1000)} |" for note in record.teacher_notes),
         f"| Images | {record.images:,} unlabelled{broken}; {markdown_text(record.data)}, "
         f"fingerprint `{plain(record.data_fingerprint)}` |",
+        *([f"| Effort | quick: {QUICK_IN_WORDS} |"] if record.effort == "quick" else []),
         f"| Time | {record.train_s:,.0f} s, started {plain(record.started_at)}"
         + (f", resumed after step {resumed}" if resumed else "")
         + " |",

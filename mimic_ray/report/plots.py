@@ -96,7 +96,7 @@ def plot_losses(rows: Sequence[Mapping[str, float]], path: Path) -> None:
 
 def loss_terms(rows: Sequence[Mapping[str, float]]) -> list[str]:
     """The columns to plot: the total loss and, if there are several terms, each term."""
-    not_losses = {"step", "learning_rate", "images_per_s", "loss"}
+    not_losses = {"step", "learning_rate", "images_per_s", "data_wait", "loss"}
     keys = dict.fromkeys(key for row in rows for key in row)
     parts = [key for key in keys if key not in not_losses]
     return ["loss", *parts] if len(parts) > 1 else ["loss"]

@@ -22,7 +22,9 @@ _PHASES = {
     "decode": "Decoding images",
     "profile": "Profiling the layers",
     "teacher": "Teacher outputs",
-    "trusted": "Trusted encoders",
+    "held out": "Held-out images",
+    "trusted": "Reference scores",
+    "check": "Checking fidelity",
     "distil": "Distilling",
     "scan": "Scanning",
     # Seconds without a step, and the number after which the run is ended.
@@ -60,7 +62,7 @@ def show_progress(every_s: float = LINE_EVERY_S) -> Iterator[ProgressCallback]:
 
 @contextmanager
 def progress_bars(console: Console) -> Iterator[ProgressCallback]:
-    """One bar for each phase."""
+    """One bar for each phase, from the first one on: before it the terminal is free."""
     bars = Bars(
         TextColumn("{task.description:<20}"),
         BarColumn(bar_width=24),
@@ -72,6 +74,7 @@ def progress_bars(console: Console) -> Iterator[ProgressCallback]:
     tasks: dict[str, TaskID] = {}
 
     def on_progress(progress: Progress) -> None:
+        bars.start()  # does nothing the second time
         if progress.phase not in tasks:
             name = _PHASES.get(progress.phase, progress.phase)
             tasks[progress.phase] = bars.add_task(name, total=progress.total, detail="")
@@ -79,8 +82,10 @@ def progress_bars(console: Console) -> Iterator[ProgressCallback]:
         task = tasks[progress.phase]
         bars.update(task, completed=progress.done, total=progress.total, detail=detail)
 
-    with bars:
+    try:
         yield on_progress
+    finally:
+        bars.stop()
 
 
 def progress_lines(
@@ -150,5 +155,6 @@ def _numbers(progress: Progress) -> list[str]:
     terms = [
         f"{name} {value:.4f}" for name, value in progress.row.items() if name not in _NOT_A_TERM
     ]
-    rate = progress.images_per_s
-    return [*terms, *([f"{rate:,.0f} images/s"] if rate else [])]
+    rate, wait = progress.images_per_s, progress.data_wait
+    speed = [f"{rate:,.0f} images/s"] if rate else []
+    return [*terms, *speed, *([f"{wait:.0%} waiting for data"] if wait >= 0.005 else [])]

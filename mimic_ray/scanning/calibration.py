@@ -18,7 +18,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from mimic_ray.scanning.openings import Effort
+from mimic_ray.base.effort import Effort
 from mimic_ray.scanning.scan_result import Verdict
 from mimic_ray.scanning.scanner import Findings
 

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from mimic_ray.base import seeds
+from mimic_ray.base.effort import Effort
 from mimic_ray.scanning import ascent
 from mimic_ray.scanning.answers import Sight, gathering, landing, moved
 from mimic_ray.scanning.changes import WAVE_HEIGHT, Change, patches, wave, waves
 
-Effort = Literal["quick", "full"]
 FAMILIES = ("wave", "patch", "free patch", "pixels")
 
 
@@ -39,6 +38,8 @@ BUDGETS: dict[Effort, Budget] = {
     "quick": Budget(screened_on=4, ascended_on=8, starts=2, steps=10, kept=2, every=2),
     "full": Budget(screened_on=6, ascended_on=12, starts=4, steps=15, kept=3, every=1),
 }
+# About what a scan takes in forward passes of one image, counted; one with a gradient counts as 3.
+SCAN_FORWARDS: dict[Effort, int] = {"quick": 4_200, "full": 12_700}
 _FREE_EDGES = (5, 8)  # thirty-seconds of the side
 _FAINT = (0.02, 0.04)  # largest change of a pixel
 _HEIGHTS = (WAVE_HEIGHT, 0.1)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mimic_ray.base.effort import Effort
 from mimic_ray.encoders.encoder_name import without_statistics
 from mimic_ray.scanning.calibration import calibration, judge, opening_scores
-from mimic_ray.scanning.openings import Effort, Opening
+from mimic_ray.scanning.openings import Opening
 from mimic_ray.scanning.scan_result import OpeningRow, ScanResult
 from mimic_ray.scanning.scanner import Findings
 

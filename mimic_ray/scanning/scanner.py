@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from mimic_ray.base.devices import Compute
+from mimic_ray.base.effort import Effort
 from mimic_ray.base.errors import CheckpointError
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.evaluation.suspicion.frozen import concentration, frozen, unit_features
 from mimic_ray.scanning.answers import gathering, moved, sight
 from mimic_ray.scanning.changes import Change
 from mimic_ray.scanning.clusters import clusters
-from mimic_ray.scanning.openings import FAMILIES, Effort, Images, Opening, find_openings
+from mimic_ray.scanning.openings import FAMILIES, Images, Opening, find_openings
 
 _CLUSTERS = 10
 # A mean cosine between features above this is one feature for all images, up to rounding.

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.base.storage import open_storage
 from mimic_ray.base.storage_address import is_remote
 from mimic_ray.store.store import Store
@@ -24,8 +25,8 @@ PROGRESS = "progress.json"
 class ProgressRecord:
     """`restarts` counts how often workers were started again since the command began.
 
-    In the record of a study, steps are trials, `workers` are running trials, and `committed_step`
-    is None.
+    In the record of a `study`, steps are trials, `workers` are running trials, and `committed_step`
+    is None. `done` of `total` units of the phase are done, where it has some.
     """
 
     steps: int
@@ -37,7 +38,10 @@ class ProgressRecord:
     restarts: int = 0
     committed_step: int | None = None
     status: str = "running"  # running, stopped, failed or finished
-    phase: str = "start"  # start, begin, decode, profile, record, distil; search of a study
+    phase: str = "start"  # start, begin, decode, profile, teacher, distil; search of a study
+    done: int = 0
+    total: int = 0
+    study: bool = False
     updated_at: float = 0.0  # seconds since 1970
 
     def content(self) -> bytes:
@@ -66,10 +70,10 @@ class ProgressWriter:
         self._written_at = 0.0
         self._write(self._now, now=True)
 
-    def phase(self, name: str) -> None:
-        """The run has reached another phase."""
-        if name != self._now.phase:
-            self._write(replace(self._now, phase=name), now=True)
+    def phase(self, name: str, done: int = 0, total: int = 0) -> None:
+        """The run has reached another phase, or is further in it."""
+        changed = name != self._now.phase
+        self._write(replace(self._now, phase=name, done=done, total=total), now=changed)
 
     def step(self, row: Mapping[str, float], images_per_s: float, global_batch: int) -> None:
         """A step is done; `row` has its number and loss."""
@@ -79,6 +83,8 @@ class ProgressWriter:
             replace(
                 self._now,
                 phase="distil",
+                done=0,
+                total=0,
                 step=step,
                 loss=row.get("loss"),
                 images_per_s=round(images_per_s, 1),
@@ -100,6 +106,22 @@ class ProgressWriter:
 def write_progress(store: Store, progress: ProgressRecord) -> None:
     """Stores progress.json. Does not wait and does not raise."""
     store.try_write(PROGRESS, progress.content())
+
+
+def recorded(on_progress: ProgressCallback, store: Store, trials: int) -> ProgressCallback:
+    """Reports the preparation of a study, and writes it to the study's progress file as well."""
+    phase, written_at = "", 0.0
+
+    def report(progress: Progress) -> None:
+        nonlocal phase, written_at
+        now = time.monotonic()
+        if progress.phase != phase or now - written_at >= store.progress_interval_s:
+            phase, written_at = progress.phase, now
+            known = ProgressRecord(trials, phase=phase, study=True)
+            write_progress(store, replace(known, done=progress.done, total=progress.total))
+        on_progress(progress)
+
+    return report
 
 
 def begin_progress(store: Store, steps: int, committed: int | None) -> None:

@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 import tomli_w
 
 from mimic_ray.base import files
+from mimic_ray.base.effort import Effort
 from mimic_ray.base.errors import RecipeError, UnknownNameError, UsageError, option
 from mimic_ray.base.storage import local_copy
 from mimic_ray.base.text import near_names, plain
 from mimic_ray.method.named_recipes import RECIPES, recipe_for, recipe_names
+from mimic_ray.method.quick_recipe import at_effort
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.recipe_keys import join_key, parse_recipe, set_key
 
@@ -25,19 +27,22 @@ def load_recipe(
     recipe: str | Path | Recipe = "default",
     overrides: Iterable[str] = (),
     side: int | None = None,
+    effort: Effort = "full",
 ) -> Recipe:
     """A recipe by name or from a TOML file, with `key=value` changes such as "training.steps=800".
 
-    "auto" depends on the encoder's input size, `side` pixels: see `recipe_for`. Raises
-    UnknownNameError, StorageError or RecipeError, the last with all mistakes at once.
+    "auto" depends on the encoder's input size, `side` pixels: see `recipe_for`. The changes apply
+    to the recipe for `effort` (see quick_recipe.py). Raises UnknownNameError, StorageError or
+    RecipeError, the last with all mistakes at once.
     """
-    return load_search(recipe, overrides, side)[0]
+    return load_search(recipe, overrides, side, effort)[0]
 
 
 def load_search(
     recipe: str | Path | Recipe = "default",
     overrides: Iterable[str] = (),
     side: int | None = None,
+    effort: Effort = "full",
 ) -> tuple[Recipe, dict[str, str]]:
     """The same, with the file's [search] table as key -> values; only `tune` looks at that."""
     if isinstance(recipe, Recipe):
@@ -46,6 +51,8 @@ def load_search(
         source = str(recipe)
         content = _read_tables(_find(recipe_for(side) if source == "auto" else source))
     searched = content.pop("search", {})
+    if effort != "full":
+        content = at_effort(parse_recipe(content, source), effort).model_dump(mode="json")
     changes = [_Change(text, *_parse_override(text)) for text in overrides]
     try:
         resolved = _changed(content, changes)

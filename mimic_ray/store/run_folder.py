@@ -13,6 +13,7 @@ from mimic_ray.store.run_record import RunRecord, read_record
 RECORD = "run.json"
 CHECKPOINTS = "checkpoints"
 LOG = "ray.log"
+TENSORBOARD = "tensorboard"
 # Matches what base/files.py writes before it renames it.
 UNFINISHED = ".*.tmp-*"
 
@@ -82,6 +83,10 @@ class RunFolder:
     @property
     def card(self) -> Path:
         return self.path / "README.md"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / TENSORBOARD
 
     @property
     def worker_log(self) -> Path:

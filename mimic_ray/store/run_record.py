@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from mimic_ray.base import files
+from mimic_ray.base.effort import Effort
 from mimic_ray.base.errors import RunFolderError, WrongFolderError, option
 from mimic_ray.base.member_settings import in_words
 from mimic_ray.base.redact import redact
@@ -76,6 +77,8 @@ class RunRecord:
     # Size and statistics of the images, and what the teacher's file did not tell of its encoder.
     input: dict[str, Any] = field(default_factory=dict)
     assumed: str = ""
+    effort: Effort = "full"  # see method/quick_recipe.py
+    cost: dict[str, Any] = field(default_factory=dict)  # estimated before the start
     # Of the student on clean images, without labels; see execution/fidelity_check.py.
     fidelity: dict[str, Any] = field(default_factory=dict)
     # Of the suspect and the student, without a trigger; see execution/scan_check.py.

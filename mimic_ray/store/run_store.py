@@ -22,7 +22,7 @@ from mimic_ray.encoders.checkpoint.folder_search import holds_weights
 from mimic_ray.store.checkpoint import commit
 from mimic_ray.store.lease import Lease
 from mimic_ray.store.progress_file import PROGRESS
-from mimic_ray.store.run_folder import CHECKPOINTS, RECORD, RunFolder
+from mimic_ray.store.run_folder import CHECKPOINTS, RECORD, TENSORBOARD, RunFolder
 from mimic_ray.store.run_record import RunRecord, parse_record
 from mimic_ray.store.store import Occupant, Store, open_store, require_free
 
@@ -119,7 +119,8 @@ def is_run(location: str | Path) -> bool:
 
 
 def _is_no_checkpoint(name: str) -> bool:
-    return not name.startswith((f"{CHECKPOINTS}/", "."))
+    # Nothing here reads TensorBoard's files, and those of this command are still being written.
+    return not name.startswith((f"{CHECKPOINTS}/", f"{TENSORBOARD}/", "."))
 
 
 def _occupant(record: bytes) -> Occupant:

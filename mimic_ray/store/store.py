@@ -13,7 +13,7 @@ the folder and `publish` sends them back.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -108,8 +108,9 @@ def require_free(
     record: str,
     kind: str,
     describe: Callable[[bytes], Occupant] = lambda content: Occupant(),
+    leftovers: Collection[str] = (),
 ) -> None:
-    """Raises WrongFolderError if anything is stored there already.
+    """Raises WrongFolderError if anything is stored there already, but for `leftovers`.
 
     `record` is the file that makes it a `kind`, and `describe` reads the content of one.
     """
@@ -120,7 +121,7 @@ def require_free(
         raise WrongFolderError(
             f"{store} holds another {kind}{found.summary}: {way_on}set another {option('out')}."
         )
-    if names:
+    if names := [name for name in names if name not in leftovers]:
         raise WrongFolderError(
             f'{store} holds "{plain(names[0])}", which does not belong to a {kind}: set '
             f"{option('out')} to a new or empty location."

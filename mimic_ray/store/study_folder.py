@@ -23,6 +23,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from mimic_ray.base import files
+from mimic_ray.base.effort import Effort
 from mimic_ray.base.errors import RunFolderError, WrongFolderError, option
 from mimic_ray.base.member_settings import in_words
 from mimic_ray.base.redact import redact
@@ -45,6 +46,7 @@ _MUST_AGREE = {
     "user_code": "user code",
     "space": "search",
     "oracle": "oracle",
+    "effort": option("effort"),
 }
 
 
@@ -73,6 +75,8 @@ class StudyRecord:
     oracle: dict[str, str]  # the trigger and labelled images; empty unless they were used
     compute: dict[str, Any]
     workers: int = 1  # of a trial
+    effort: Effort = "full"
+    cost: dict[str, Any] = field(default_factory=dict)  # estimated before the start
     user_code: dict[str, str] = field(default_factory=dict)  # as in a RunRecord
     status: Status = "running"
     error: str = ""

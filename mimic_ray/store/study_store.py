@@ -60,7 +60,9 @@ class StudyStore:
 
     def require_free(self) -> None:
         """Raises RunFolderError if anything is stored there already."""
-        require_free(self.store, STUDY, "study")
+        # Left by a search that was killed while it prepared.
+        leftovers = {PROGRESS, self.folder.log.name}
+        require_free(self.store, STUDY, "study", leftovers=leftovers)
 
     def fetch(self) -> None:
         """Makes `folder` equal to the stored records. Raises StorageError."""

@@ -23,6 +23,7 @@ from mimic_ray.distributed.defence_tasks import Placement
 from mimic_ray.encoders.checkpoint.choice import chosen_encoder
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.comparison_results import Comparison
+from mimic_ray.planning.run_cost import CostCallback, ignore_cost, tell_cost
 from mimic_ray.report.comparison_report import write_comparison_report
 from mimic_ray.store.comparison_store import (
     ComparisonRecord,
@@ -30,12 +31,14 @@ from mimic_ray.store.comparison_store import (
     check_same,
     open_comparison,
 )
+from mimic_ray.store.recipe_file import load_recipe
 from mimic_ray.workflows.compare_request import (
     Labels,
     check_labels,
     check_placement,
     contest,
     held_out_number,
+    most_images,
     named_defences,
 )
 from mimic_ray.workflows.compare_runs import (
@@ -48,6 +51,7 @@ from mimic_ray.workflows.compare_runs import (
     stored_results,
 )
 from mimic_ray.workflows.comparison_rows import blind_rows, judged_rows
+from mimic_ray.workflows.cost_estimate import CostEstimate
 from mimic_ray.workflows.judge_defences import check_sources, load_reference, open_judge, own_head
 from mimic_ray.workflows.python_call import python_call
 
@@ -79,7 +83,9 @@ def compare(
     resume: bool = False,
     device: str = "auto",
     threads: int = 0,
+    yes: bool = False,
     on_progress: ProgressCallback = ignore_progress,
+    on_cost: CostCallback = ignore_cost,
     command: str | None = None,
 ) -> Comparison:
     """Compares defences on one suspect encoder and one set of clean, unlabelled images.
@@ -117,7 +123,10 @@ def compare(
         resume: Continue the comparison in `out`; runs that ended are kept.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         threads: CPU threads; 0 uses all.
+        yes: Start even if it may take more than a day or more memory than this machine has.
         on_progress: Called with a `Progress` regularly.
+        on_cost: Called with the largest `Cost` of a new comparison on this machine before it
+            starts.
         command: The command to record in comparison.json; by default this call.
 
     Returns:
@@ -190,6 +199,12 @@ def compare(
         )
         if resume:
             record = _continued(store, record)
+        elif resources is None or resources.address is None:
+            recipe = load_recipe("auto", side=loaded.encoder.spec.input_size)
+            estimate = CostEstimate(encoder, recipe, device, threads)
+            seen = most_images(competition, named, recipe)
+            cost = estimate.comparison(recipe, competition.most(), seen, len(source))
+            tell_cost(cost, None, on_cost, yes)
         start = time.monotonic()
         with stop_requests() as requests, files.disk_errors(store.folder / "runs", RESUME_ADVICE):
             store.write_record(record)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mimic_ray.attacks.triggers.trigger_registry import split_settings
 from mimic_ray.base.errors import DataError, UnknownNameError, UsageError, option
@@ -12,6 +13,7 @@ from mimic_ray.base.text import count, near_names
 from mimic_ray.defences.defence_registry import DEFENCES, declared_strengths
 from mimic_ray.defences.stop_rule import BASELINE, Contest
 from mimic_ray.execution.defence_run import Named
+from mimic_ray.method.recipe import Recipe
 
 # Of the clean images; fewer say little about a cosine, more take images from the defences.
 LEAST_HELD_OUT, MOST_HELD_OUT = 32, 500
@@ -97,6 +99,25 @@ def contest(
     own = defences[baseline].value_at(None)
     strengths[baseline] = tuple(value for value in strengths[baseline] if value != own)
     return Contest(baseline, strengths, tuple(range(seeds)), stop_rule=stop_rule, curves=curves)
+
+
+def most_images(competition: Contest, defences: dict[str, Named], recipe: Recipe) -> int:
+    """At most so many images are in the steps of all runs; `recipe` is that of `default`.
+
+    Steps and batch are settings of almost every defence. One that has none counts as `default`.
+    """
+    total = 0
+    for label, named in defences.items():
+        strongest = [named.at(value) for value in competition.strengths[label]] or [named.at(None)]
+        seen = max(_step_images(settings, recipe) for settings in strongest)
+        total += competition.most_of(label) * seen
+    return total
+
+
+def _step_images(settings: Mapping[str, Any], recipe: Recipe) -> int:
+    steps = sum(value for name, value in settings.items() if name.endswith("steps"))
+    batch = settings.get("batch", 0)
+    return int(steps or recipe.training.steps) * int(batch or recipe.training.batch)
 
 
 def held_out_number(images: int, share: float, location: str) -> int:

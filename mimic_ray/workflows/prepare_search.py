@@ -110,7 +110,12 @@ def _prepare_search(
             on_progress,
             runs=request.trials,
         )
-        held_out_features = features(teacher, ArrayImages(held_out), compute)
+        held_out_features = features(
+            teacher,
+            ArrayImages(held_out),
+            compute,
+            on_progress=lambda done, total: on_progress(Progress("held out", done, total)),
+        )
     inputs = TrialInputs(
         teacher={k: v.cpu().numpy() for k, v in teacher.net.state_dict().items()},
         images=images,
@@ -121,6 +126,7 @@ def _prepare_search(
         teacher_cache=teacher_cache,
         prepared=_prepared_objectives(request, base, teacher, held_out, compute, on_progress),
         oracle=oracle,
+        effort=request.effort,
     )
     shares = [tap.share for tap in profile.taps]
     return PreparedSearch(taps, shares, counted.images, compute), inputs
@@ -138,10 +144,16 @@ def _prepared_objectives(
     on_progress(Progress("trusted", 0, 1))
     trusted = [untrained(request.encoder, base.training.seed)]
     trusted += [load_checkpoint(path, request.encoder).encoder for path in request.trusted]
-    inputs = SearchInputs(teacher, trusted, ArrayImages(held_out), compute, base.training.seed)
-    prepared = {name: objective.prepare(inputs) for name, objective in objectives().items()}
-    on_progress(Progress("trusted", 1, 1))
-    return prepared
+    inputs = SearchInputs(
+        teacher,
+        trusted,
+        ArrayImages(held_out),
+        compute,
+        base.training.seed,
+        request.effort,
+        lambda done, total: on_progress(Progress("trusted", done, total)),
+    )
+    return {name: objective.prepare(inputs) for name, objective in objectives().items()}
 
 
 @contextmanager

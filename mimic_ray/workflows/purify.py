@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mimic_ray.base import devices, files, user_code
 from mimic_ray.base.argument_types import checked_arguments
+from mimic_ray.base.effort import Effort
 from mimic_ray.base.errors import (
     RESUME_ADVICE,
     DataError,
@@ -35,10 +36,14 @@ from mimic_ray.execution.lifecycle import begin_run, continue_run, note_end, wit
 from mimic_ray.execution.training_control import LocalControl
 from mimic_ray.execution.worker import train
 from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.recipe_keys import settings_by_key
+from mimic_ray.planning.run_cost import CostCallback, ignore_cost
+from mimic_ray.report.trackers import check_trackers, tracked
 from mimic_ray.store.checksums import check_sums
 from mimic_ray.store.progress_file import end_progress
 from mimic_ray.store.run_record import RunRecord
 from mimic_ray.store.run_store import RunStore, open_run
+from mimic_ray.workflows.cost_estimate import tell_run_cost
 from mimic_ray.workflows.finish_run import finish_run
 from mimic_ray.workflows.purify_request import (
     check_disk,
@@ -73,6 +78,7 @@ def purify(
     *,
     recipe: str | Path | Recipe = "auto",
     settings: Iterable[str] = (),
+    effort: Effort = "full",
     seed: int | None = None,
     resources: Resources | None = None,
     resume: bool = False,
@@ -81,7 +87,10 @@ def purify(
     threads: int = 0,
     commit_every: int = 0,
     scan: bool | None = None,
+    trackers: Sequence[str] = (),
+    yes: bool = False,
     on_progress: ProgressCallback = ignore_progress,
+    on_cost: CostCallback = ignore_cost,
     command: str | None = None,
 ) -> Purified:
     """Purifies a suspect encoder with a few thousand clean, unlabelled images.
@@ -103,6 +112,7 @@ def purify(
         recipe: `auto`, `default`, `imagenet`, `official`, a TOML file or its address, or a
             `Recipe`.
         settings: Changes to the recipe, each `KEY=VALUE`.
+        effort: `quick`: a third of the recipe's steps, unless `settings` has them; `full`.
         seed: Short for `training.seed=...`. The same seed gives the same result.
         resources: Workers, CPUs, GPUs and cluster. By default one worker in this process. Several
             workers, and those of a cluster, run on Ray.
@@ -115,7 +125,10 @@ def purify(
             s or more, so that they cost at most 2 % of the time.
         scan: Scan the suspect and the student at the end. None: after a run on this machine that
             is long enough to purify, where it takes about a tenth of the time.
+        trackers: `mlflow` or `wandb`, in addition to TensorBoard files.
+        yes: Start even if it takes more than a day or more memory than this machine has.
         on_progress: Called with a `Progress` regularly.
+        on_cost: Called with the estimated `Cost` before a new run on this machine starts.
         command: The command to record in run.json; by default this call.
 
     Returns:
@@ -123,7 +136,8 @@ def purify(
         `record`, the content of run.json; `warnings`, notes for the user.
 
     Raises:
-        UsageError: An invalid argument; RecipeError for the recipe. Raised before any work.
+        UsageError: An invalid argument, or too large a cost without `yes`; RecipeError for the
+            recipe. Raised before any work.
         CheckpointError: The teacher's file cannot be used, or does not fit `encoder`.
         DataError: The images cannot be used, or there are too few.
         RunFolderError: `out` is not empty, or with `resume` has another run.
@@ -145,11 +159,12 @@ def purify(
     command = command or python_call(purify, locals())
     resources = resources or Resources()
     encoder = chosen_encoder(teacher, encoder)
-    resolved = resolved_recipe(encoder, recipe, settings, seed)
+    resolved = resolved_recipe(encoder, recipe, settings, seed, effort)
     run = open_run(out, "driver")
     if not resume:
         run.require_free()
     check_resources(resources)
+    check_trackers(trackers)
     if resources.address is not None:
         find_cluster(resources.address)
     check_workers(resolved, resources)
@@ -167,11 +182,25 @@ def purify(
             record = new_record(
                 command, encoder, teacher, data, source, loaded, resolved, resources, device, cpus
             )
+            record = replace(record, effort=effort)
             warnings: list[str] = []
             if resume:
                 with files.disk_errors(run.folder.record, RESUME_ADVICE):
                     record, warnings = continue_run(run, record, resolved)
             else:
+                if resources.address is None:
+                    quick = resolved_recipe(encoder, recipe, settings, seed, "quick")
+                    cost = tell_run_cost(
+                        (encoder, device, cpus),
+                        (resolved, quick),
+                        len(source),
+                        resources,
+                        scan,
+                        on_cost,
+                        yes,
+                    )
+                    record = replace(record, cost=cost.to_json())
+                _check_not_stopped(requests)
                 record = begin_run(run, record, resolved)
             if record.status == "finished":
                 with run.store.errors_at_location():
@@ -189,7 +218,16 @@ def purify(
                 code_folder=user_code.current_folder(),
                 lease=run.lease.token,
             )
-            outcome = _train(job, loaded, resources, run, record, requests, on_progress)
+            with tracked(
+                on_progress,
+                run.folder.tensorboard,
+                record.step,
+                run.folder.path.resolve().name,
+                settings_by_key(resolved),
+                trackers,
+                warnings,
+            ) as on_step:
+                outcome = _train(job, loaded, resources, run, record, requests, on_step)
             if not outcome.finished:
                 raise StoppedError(
                     f"Stopped after step {outcome.step} of {resolved.training.steps}, which is "
@@ -217,6 +255,11 @@ def purify(
         warnings += [*too_little(resolved, outcome.images), *loaded.fit.notes]
         warnings += record.teacher_notes
         return _result(run, record, warnings)
+
+
+def _check_not_stopped(requests: StopRequests) -> None:
+    if requests.count:
+        raise StoppedError("Stopped before the run started.", requests.signal_number)
 
 
 def _train(

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mimic_ray.base import devices, user_code
+from mimic_ray.base.effort import Effort
 from mimic_ray.base.errors import DiskFullError, UsageError, option
 from mimic_ray.base.resources import Resources, this_machine
 from mimic_ray.base.text import count
@@ -22,14 +23,18 @@ _FEWEST_IMAGES, _FEWEST_SEEN = 500, 100 * 64
 
 
 def resolved_recipe(
-    encoder: str, recipe: str | Path | Recipe, settings: Iterable[str], seed: int | None
+    encoder: str,
+    recipe: str | Path | Recipe,
+    settings: Iterable[str],
+    seed: int | None,
+    effort: Effort,
 ) -> Recipe:
-    """The recipe with all changes. Raises UsageError or RecipeError."""
+    """The recipe for an effort with all changes. Raises UsageError or RecipeError."""
     if seed is not None and not 0 <= seed <= LARGEST_SEED:
         raise UsageError(f"{option('seed', seed)} must be between 0 and {LARGEST_SEED}.")
     overrides = [*settings, *([f"training.seed={seed}"] if seed is not None else [])]
     side = encoder_registry.input_size(encoder) if recipe == "auto" else None
-    return load_recipe(recipe, overrides, side)
+    return load_recipe(recipe, overrides, side, effort)
 
 
 def check_workers(recipe: Recipe, resources: Resources) -> None:

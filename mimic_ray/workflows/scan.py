@@ -8,6 +8,7 @@ import torch
 
 from mimic_ray.base import devices
 from mimic_ray.base.argument_types import checked_arguments
+from mimic_ray.base.effort import Effort
 from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.output_folder import Out
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
@@ -19,7 +20,6 @@ from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.execution.export import load_encoder
 from mimic_ray.report.scan_page import write_scan
-from mimic_ray.scanning.openings import Effort
 from mimic_ray.scanning.scan_images import MOST, divided, require_images
 from mimic_ray.scanning.scan_outcome import scan_outcome
 from mimic_ray.scanning.scan_result import ScanResult

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 
 from mimic_ray.base.argument_types import check_fields
-from mimic_ray.base.errors import UnknownNameError, UsageError, option
+from mimic_ray.base.effort import Effort
+from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.resources import Resources, this_machine, trial_slots
-from mimic_ray.base.text import near_names, plain
+from mimic_ray.base.text import plain
 from mimic_ray.base.user_code import is_user_code
 from mimic_ray.encoders import encoder_registry
 from mimic_ray.method.losses.loss_registry import LOSSES
 from mimic_ray.method.mi_profile import SELECTION
 from mimic_ray.method.recipe import Recipe, user_members
 from mimic_ray.method.recipe_keys import parse_recipe, split_key, whole_key
+from mimic_ray.report.trackers import check_trackers
 from mimic_ray.search.kept_layers import distinct_thresholds
 from mimic_ray.search.space import (
     Dimension,
@@ -28,7 +29,8 @@ from mimic_ray.search.space import (
 )
 from mimic_ray.store.recipe_file import load_search
 
-TRACKERS = ("mlflow", "wandb")
+# The number of trials, unless the user gives one.
+TRIALS: dict[Effort, int] = {"quick": 8, "full": 16}
 # Repeated views, so that one cache of the teacher's outputs serves all trials.
 _FIXED_VIEWS = 4
 
@@ -70,6 +72,7 @@ class SearchRequest:
     settings: Sequence[str] = ()
     search: Sequence[str] = ()
     only_these: bool = False
+    effort: Effort = "full"
     trials: int = 16
     held_out: float = 0.2
     seed: int = 0
@@ -83,6 +86,11 @@ class SearchRequest:
     threads: int = 0
     code_folder: str = ""  # the folder of relative paths of the user's Python files
 
+    @property
+    def trial_threads(self) -> int:
+        """CPU threads of a worker."""
+        return self.threads or self.resources.cpus_per_worker or 1
+
     def check(self) -> None:
         """Raises UsageError, or ResourceError if this machine is too small for a trial."""
         if self.trials < 1:
@@ -91,8 +99,7 @@ class SearchRequest:
             raise UsageError(
                 f"{option('failed_share', f'{self.failed_share:g}')} must be between 0 and 1."
             )
-        for tracker in self.trackers:
-            _check_tracker(tracker)
+        check_trackers(self.trackers)
         _refuse_settings_of_runs(self.resources)
         if self.resources.address is None:
             # Checked before Ray starts, which takes seconds.
@@ -150,7 +157,7 @@ def search_spec(request: SearchRequest) -> SearchSpec:
     Raises RecipeError, UsageError or UnknownNameError. Reads no file except the recipe.
     """
     side = encoder_registry.input_size(request.encoder) if request.recipe == "auto" else None
-    base, in_file = load_search(request.recipe, request.settings, side)
+    base, in_file = load_search(request.recipe, request.settings, side, request.effort)
     pinned = [whole_key(setting.partition("=")[0].strip()) for setting in request.settings]
     entries = {**in_file, **dict(map(_entry, request.search))}
     dimensions = [parse_dimension(key, text) for key, text in entries.items()]
@@ -172,16 +179,6 @@ def _entry(text: str) -> tuple[str, str]:
             "training.learning_rate=loguniform(1e-4,1e-2)."
         )
     return key.strip(), values
-
-
-def _check_tracker(tracker: str) -> None:
-    if tracker not in TRACKERS:
-        raise UnknownNameError("tracker", tracker, near_names(tracker, TRACKERS) or TRACKERS)
-    if find_spec(tracker) is None:
-        raise UsageError(
-            f"{option('trackers', tracker)} needs the package {tracker}, which is not installed: "
-            f"pip install {tracker}. TensorBoard files are always written."
-        )
 
 
 def _refuse_settings_of_runs(resources: Resources) -> None:

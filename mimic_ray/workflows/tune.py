@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mimic_ray.base import files, user_code
 from mimic_ray.base.argument_types import checked_arguments
+from mimic_ray.base.effort import Effort
 from mimic_ray.base.errors import RESUME_ADVICE, StoppedError
 from mimic_ray.base.progress import ProgressCallback, ignore_progress, starting
 from mimic_ray.base.resources import Resources
@@ -22,13 +23,22 @@ from mimic_ray.encoders.checkpoint.choice import chosen_encoder
 from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.method.recipe import Recipe, check_recipe
+from mimic_ray.planning.run_cost import CostCallback, ignore_cost
 from mimic_ray.search.search_plan import SearchPlan
 from mimic_ray.search.search_progress import SearchProgressCallback, ignore_search_progress
+from mimic_ray.store.progress_file import recorded
 from mimic_ray.store.study_folder import StudyRecord, check_study, read_study, read_trials
 from mimic_ray.store.study_store import StudyStore, open_study
+from mimic_ray.workflows.cost_estimate import tell_search_cost
 from mimic_ray.workflows.prepare_search import PreparedSearch, prepare_search, with_absolute_paths
 from mimic_ray.workflows.python_call import python_call
-from mimic_ray.workflows.search_request import Oracle, SearchRequest, SearchSpec, search_spec
+from mimic_ray.workflows.search_request import (
+    TRIALS,
+    Oracle,
+    SearchRequest,
+    SearchSpec,
+    search_spec,
+)
 from mimic_ray.workflows.study_outcome import (
     Tuned,
     conclude,
@@ -50,7 +60,8 @@ def tune(
     settings: Iterable[str] = (),
     search: Iterable[str] = (),
     only_these: bool = False,
-    trials: int = 16,
+    effort: Effort = "full",
+    trials: int | None = None,
     held_out: float = 0.2,
     seed: int = 0,
     resources: Resources | None = None,
@@ -62,7 +73,9 @@ def tune(
     trackers: Sequence[str] = (),
     device: str = "auto",
     threads: int = 0,
+    yes: bool = False,
     on_progress: ProgressCallback = ignore_progress,
+    on_cost: CostCallback = ignore_cost,
     on_search_progress: SearchProgressCallback = ignore_search_progress,
     command: str | None = None,
 ) -> Tuned:
@@ -82,7 +95,9 @@ def tune(
             `training.learning_rate=loguniform(1e-4,1e-2)`; also `uniform(a,b)`, `int(a,b)`,
             `choice(a,b,...)`, `zero_or_uniform(a,b)` and `zero_or_loguniform(a,b)`.
         only_these: Search only the keys in `search`, not the default ones.
-        trials: Number of trials, including those of a resumed study.
+        effort: `quick`: a third of the base recipe's steps, 8 trials, scores with less effort;
+            `full`. Keys in `settings`, and `trials`, stay as they are given.
+        trials: Number of trials, including those of a resumed study. None: 16, or 8 if quick.
         held_out: Share of the images that scores are measured on. Trials do not train on them.
         seed: Random seed of the search.
         resources: Workers, CPUs and GPUs of one trial, and the cluster.
@@ -95,7 +110,9 @@ def tune(
         trackers: `mlflow` or `wandb`, in addition to TensorBoard files.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         threads: CPU threads of a worker; 0 uses all.
+        yes: Start even if it takes more than a day or more memory than this machine has.
         on_progress: Called with a `Progress` regularly, until the first trial starts.
+        on_cost: Called with the estimated `Cost` before a new search on this machine starts.
         on_search_progress: Called with the state of all trials, several times a second.
         command: The command to record in study.json; by default this call.
 
@@ -116,6 +133,7 @@ def tune(
     settings, search = list(settings), list(search)
     command = command or python_call(tune, locals())
     encoder = chosen_encoder(teacher, encoder)
+    trials = TRIALS[effort] if trials is None else trials
     request = SearchRequest(
         encoder=encoder,
         teacher=str(teacher),
@@ -124,6 +142,7 @@ def tune(
         settings=settings,
         search=search,
         only_these=only_these,
+        effort=effort,
         trials=trials,
         held_out=held_out,
         seed=seed,
@@ -154,6 +173,9 @@ def tune(
             if is_exhausted(ended, trials):
                 return finish_study(study, earlier.ended("finished", 0.0), ended)
             record = earlier
+        elif request.resources.address is None:
+            cost = tell_search_cost(request, spec, len(source), on_cost, yes)
+            record = replace(record, cost=cost.to_json())
 
         start = time.monotonic()
         with stop_requests() as requests:
@@ -188,7 +210,7 @@ def _search(
     should_stop: Callable[[], int],
 ) -> None:
     """Prepares the shared inputs of the trials and runs the trials on Ray."""
-    on_progress = starting(on_progress)
+    on_progress = starting(recorded(on_progress, study.store, request.trials))
     prepare = partial(prepare_search, with_absolute_paths(request), spec, loaded)
     log = study.folder.log
     with search_cluster(request.resources, log, on_progress, should_stop) as cluster:
@@ -242,7 +264,7 @@ def _plan(request: SearchRequest, spec: SearchSpec, record: StudyRecord) -> Sear
         failed_share=request.failed_share,
         early_stopping=request.early_stopping,
         device=request.device,
-        threads=request.threads or request.resources.cpus_per_worker or 1,
+        threads=request.trial_threads,
         trackers=request.trackers,
     )
 
@@ -273,6 +295,7 @@ def _new_record(
         trials=0,
         seed=request.seed,
         oracle=request.oracle.described() if request.oracle else {},
+        effort=request.effort,
         compute={},
         user_code=user_code.checksums([request.encoder, *spec.user_members()]),
     )

@@ -113,3 +113,12 @@ def test_watch_ends_with_the_job_and_repeats_only_changes(jobs, progress, capsys
         "a: RUNNING",
         "a: SUCCEEDED, exit code 0",
     ]
+
+
+@pytest.mark.usefixtures("jobs")
+def test_a_search_that_prepares_shows_how_far_it_is(progress, tmp_path, capsys):
+    progress(phase="profile", done=3, total=40, study=True, step=0, steps=16, loss=None)
+    text = shown(capsys, "a")
+    assert f"study {tmp_path} (running, profile)" in text
+    assert "preparing profile: 3 of 40" in text
+    assert "trials 0 of 16" in text

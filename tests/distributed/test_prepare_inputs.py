@@ -98,3 +98,11 @@ def test_a_stop_request_cancels_the_task(ray):
     with pytest.raises(StoppedError):
         run(prepare, CLUSTER, should_stop=lambda: 1)
     assert cancelled == [("facts", True)]
+
+
+@pytest.mark.usefixtures("ray")
+def test_a_stop_request_ends_a_preparation_in_this_process_at_its_next_progress():
+    shown = []
+    with pytest.raises(StoppedError, match="before a trial had started"):
+        run(prepare, HERE, shown.append, should_stop=lambda: 1)
+    assert shown == []

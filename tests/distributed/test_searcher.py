@@ -1,3 +1,5 @@
+import math
+
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.search.search_plan import SearchPlan
 from mimic_ray.search.space import Dimension, Space, default_space
@@ -10,14 +12,14 @@ TWO = Space((Dimension("training.seed", "choice", choices=(0, 1)),))
 class Driver:
     """Ends each suggested trial immediately."""
 
-    def __init__(self, space=None, known=(), is_over=lambda: False, planned=8):
+    def __init__(self, space=None, known=(), is_over=lambda: False, planned=8, concurrent=1):
         # Imported here, because Ray takes more than a second.
         from mimic_ray.distributed.searcher import StudySearcher
 
         self.suggested = {}
         space = space or default_space(Recipe(), [0.0, 0.25, 0.4])
         plan = SearchPlan("tiny_resnet", space, Recipe(), SHARES, planned, seed=0)
-        self.searcher = StudySearcher(plan, known, is_over, self.suggested.__setitem__)
+        self.searcher = StudySearcher(plan, known, is_over, self.suggested.__setitem__, concurrent)
         self.suggestions = 0
 
     def suggest(self):
@@ -108,3 +110,21 @@ def test_a_trial_without_scores_does_not_stop_the_sampler():
     nan = float("nan")
     driver.end(driver.suggest(), nan, nan, "failed")
     assert driver.suggest() is not None
+
+
+def test_the_first_batch_is_the_base_recipe_and_a_space_filling_set():
+    rate = Dimension("training.learning_rate", "loguniform", 1e-4, 1e-2)
+    driver = Driver(Space((rate,)), planned=16, concurrent=9)
+    first = [driver.suggest() for _ in range(9)]
+    assert first[0].recipe == Recipe()
+    shares = sorted(math.log(each.settings[rate.key] / 1e-4, 100) for each in first[1:])
+    assert [int(8 * share) for share in shares] == [*range(8)]
+
+
+def test_a_resumed_search_completes_its_designed_start():
+    rate = Dimension("training.learning_rate", "loguniform", 1e-4, 1e-2)
+    whole, cut = (Driver(Space((rate,)), planned=16, concurrent=6) for _ in range(2))
+    expected = [whole.suggest().id for _ in range(6)]
+    ended = [cut.end(cut.suggest()) for _ in range(3)]
+    again = Driver(Space((rate,)), known=ended, planned=16, concurrent=6)
+    assert [again.suggest().id for _ in range(3)] == expected[3:]

@@ -24,6 +24,7 @@ class Inputs:
     held_out = np.random.default_rng(1).integers(0, 256, (32, 3, 32, 32), dtype=np.uint8)
     prepared = {}  # noqa: RUF012
     oracle = None
+    effort = "full"
 
     def __init__(self, teacher):
         self.held_out_features = features(teacher, ArrayImages(self.held_out), COMPUTE).numpy()

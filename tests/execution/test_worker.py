@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mimic_ray.base.errors import RunFolderError, TrainingError
+from mimic_ray.base.errors import RunFolderError, StoppedError, TrainingError
 from mimic_ray.execution.distill_job import DistillJob
 from mimic_ray.execution.training_control import LocalControl
 from mimic_ray.execution.worker import open_worker, train
@@ -47,9 +47,8 @@ def job(folder, images, monkeypatch, tmp_path):
     )
 
 
-def stop_after(steps):
-    asked = []
-    return LocalControl(stop_requested=lambda: asked.append(1) or len(asked) >= steps)
+def stop_after(steps, folder):
+    return LocalControl(stop_requested=lambda: len(read_metrics(folder)) >= steps)
 
 
 def weights(folder):
@@ -68,7 +67,7 @@ def test_training_ends_with_a_checkpoint_of_the_last_step_and_a_row_for_each(job
 def test_a_stop_is_committed_and_training_continues_from_it_bit_for_bit(
     job, folder, teacher, tmp_path
 ):
-    stopped = train(job, teacher, control=stop_after(3))
+    stopped = train(job, teacher, control=stop_after(3, folder))
     assert (stopped.finished, stopped.step, latest(folder).step) == (False, 3, 3)
     assert train(job, teacher).finished
     whole = RunFolder(tmp_path / "whole")
@@ -120,3 +119,16 @@ def test_the_command_sees_every_phase(job, teacher):
     train(job, teacher, control=LocalControl(lambda progress: phases.append(progress.phase)))
     expected = ["decode", "profile", "distil"]
     assert [phase for phase in dict.fromkeys(phases) if phase in expected] == expected
+
+
+@pytest.mark.parametrize("phase", ["decode", "profile"])
+def test_a_stop_request_before_the_first_step_ends_the_run_without_a_checkpoint(
+    job, folder, teacher, phase
+):
+    seen = []
+    control = LocalControl(seen.append, lambda: phase in {progress.phase for progress in seen})
+    with pytest.raises(StoppedError, match="before the first step"):
+        train(job, teacher, control=control)
+    assert seen[-1].phase == phase
+    assert latest(folder) is None
+    assert train(job, teacher).finished

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from mimic_ray.base.progress import Progress
 from mimic_ray.store.progress_file import (
     ProgressRecord,
     ProgressWriter,
@@ -13,6 +14,7 @@ from mimic_ray.store.progress_file import (
     end_progress,
     parse_progress,
     read_progress,
+    recorded,
 )
 from mimic_ray.store.store import open_store
 
@@ -77,3 +79,15 @@ def test_anything_else_is_not_a_progress_record(content):
 def test_keys_of_later_versions_are_ignored():
     content = json.loads(ProgressRecord(5, step=2).content())
     assert parse_progress(json.dumps({**content, "new": 1}).encode()).step == 2
+
+
+def test_the_preparation_of_a_study_is_reported_and_written(store, location):
+    seen = []
+    on_progress = recorded(seen.append, store, trials=16)
+    steps = [Progress("decode", 9, 9), Progress("profile", 3, 40)]
+    for progress in steps:
+        on_progress(progress)
+    found = written(store, location)
+    assert (found.phase, found.done, found.total, found.study) == ("profile", 3, 40, True)
+    assert (found.step, found.steps) == (0, 16)
+    assert seen == steps

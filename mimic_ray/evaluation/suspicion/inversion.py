@@ -11,6 +11,8 @@ with that of trusted encoders.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -25,11 +27,19 @@ _RATE = 0.3
 
 
 def inversion(
-    encoder: Encoder, images: Tensor, compute: Compute, seed: int, *, steps: int, batch: int
+    encoder: Encoder,
+    images: Tensor,
+    compute: Compute,
+    seed: int,
+    *,
+    steps: int,
+    batch: int,
+    on_images: Callable[[int], None] = lambda images: None,
 ) -> float:
     """The size of the smallest mask found, as a share of the image; 1 if none was found.
 
-    The encoder is frozen; images [N, 3, S, S] in [0, 1] on the device, N >= 2.
+    The encoder is frozen; images [N, 3, S, S] in [0, 1] on the device, N >= 2. `on_images` gets the
+    number of images of each step.
     """
     side, device = images.shape[-1], images.device
     with torch.no_grad():
@@ -52,4 +62,5 @@ def inversion(
             weight /= 1.5
         (raw.grad,) = torch.autograd.grad(weight * size - reached, raw)
         optimiser.step()
+        on_images(len(changed))
     return smallest

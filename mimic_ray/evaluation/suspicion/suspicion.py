@@ -6,22 +6,20 @@ docs/measurements compares the ranking of students by each component with their 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from mimic_ray.base.devices import Compute
+from mimic_ray.base.effort import Effort
 from mimic_ray.data.views import to_float
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.evaluation.suspicion.frozen import frozen
 from mimic_ray.evaluation.suspicion.inversion import inversion
 from mimic_ray.evaluation.suspicion.occlusion import occlusion
-from mimic_ray.evaluation.suspicion.universal import screen, universal
-
-Effort = Literal["quick", "full"]
+from mimic_ray.evaluation.suspicion.universal import FAMILIES, SCREENED_ON, screen, universal
 
 
 @dataclass(frozen=True)
@@ -38,8 +36,10 @@ _BUDGETS: dict[Effort, _Budget] = {
     "quick": _Budget(64, 12, 3, 20, 16, 3),
     "full": _Budget(128, 32, 8, 40, 32, 6),
 }
-# Screened once for a whole search, in 10 CPU seconds for a ResNet-20.
-_TEACHER_CANDIDATES = 384
+# Screened once for a whole search, for "full" in 10 CPU seconds for a ResNet-20.
+_TEACHER_CANDIDATES: dict[Effort, int] = {"quick": 96, "full": 384}
+# A forward and a backward pass to the input, in forward passes.
+_WITH_GRADIENT = 3
 _STUDENT_CHANGES = 2
 _MIN_IMAGES = 4  # two in each half, because concentration needs pairs
 
@@ -73,15 +73,26 @@ def trusted_scores(
     compute: Compute,
     seed: int,
     teacher: Encoder | None = None,
+    effort: Effort = "full",
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> TrustedScores:
     """The reference values of a search, computed once on the images that score its students.
 
     `encoders` have the student's architecture and no backdoor; random weights are sufficient. With
     the suspect encoder as `teacher`, students are also tested with the changes that it responds to.
+    With `effort` "quick" they serve for quick scores only. `on_progress` gets the number of images
+    that went through an encoder, and about how many will.
     """
+    done, total = 0, trusted_forwards(len(encoders), effort)
+
+    def on_images(images: int) -> None:
+        nonlocal done
+        done += images
+        on_progress(min(done, total), total)
+
     masks = {
-        effort: tuple(_mask(encoder, images, compute, seed, effort) for encoder in encoders)
-        for effort in _BUDGETS
+        each: tuple(_mask(encoder, images, compute, seed, each, on_images) for encoder in encoders)
+        for each in _efforts(effort)
     }
     if teacher is None:
         return TrustedScores(masks)
@@ -89,7 +100,13 @@ def trusted_scores(
     with frozen(teacher, compute):
         search_images, _ = _halves(images, _BUDGETS["full"], compute)
         teacher_changes = screen(
-            teacher, search_images, compute, seed, candidates=_TEACHER_CANDIDATES, kept=kept
+            teacher,
+            search_images,
+            compute,
+            seed,
+            candidates=_TEACHER_CANDIDATES[effort],
+            kept=kept,
+            on_images=on_images,
         )
     return TrustedScores(masks, teacher_changes)
 
@@ -136,7 +153,38 @@ def suspicion(
     return Suspicion(response, small, covered, (response + small + covered) / 3)
 
 
-def _mask(encoder: Encoder, images: Tensor, compute: Compute, seed: int, effort: Effort) -> float:
+def trusted_forwards(trusted: int, effort: Effort) -> int:
+    """About how many forward passes of one image `trusted_scores` takes."""
+    inverted = sum(_inversion_forwards(_BUDGETS[each]) for each in _efforts(effort))
+    return trusted * inverted + len(FAMILIES) * _TEACHER_CANDIDATES[effort] * SCREENED_ON
+
+
+def suspicion_forwards(effort: Effort) -> int:
+    """About how many forward passes of one image `suspicion` takes."""
+    budget = _BUDGETS[effort]
+    half = budget.images // 2
+    screened = len(FAMILIES) * budget.candidates * SCREENED_ON
+    measured = len(FAMILIES) * (_STUDENT_CHANGES + budget.teacher_changes) * half
+    return screened + measured + (budget.positions + 1) * half + _inversion_forwards(budget)
+
+
+def _inversion_forwards(budget: _Budget) -> int:
+    return _WITH_GRADIENT * budget.inversion_steps * min(budget.inversion_batch, budget.images // 2)
+
+
+def _efforts(effort: Effort) -> tuple[Effort, ...]:
+    """The efforts of scores in a search of this effort: the rungs of a full one are quick."""
+    return ("quick",) if effort == "quick" else ("quick", "full")
+
+
+def _mask(
+    encoder: Encoder,
+    images: Tensor,
+    compute: Compute,
+    seed: int,
+    effort: Effort,
+    on_images: Callable[[int], None] = lambda images: None,
+) -> float:
     budget = _BUDGETS[effort]
     search_images, _ = _halves(images, budget, compute)
     with frozen(encoder, compute):
@@ -147,6 +195,8 @@ def _mask(encoder: Encoder, images: Tensor, compute: Compute, seed: int, effort:
             seed,
             steps=budget.inversion_steps,
             batch=budget.inversion_batch,
+            # A step has a backward pass as well.
+            on_images=lambda images: on_images(_WITH_GRADIENT * images),
         )
 
 

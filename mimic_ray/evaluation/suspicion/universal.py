@@ -14,7 +14,7 @@ changes that every clean encoder responds to; see docs/measurements.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ from mimic_ray.evaluation.suspicion.frozen import batch_size, concentration, uni
 FAMILIES = ("patch", "blend", "frequency", "noise", "colour")
 
 # Sufficient to find changes that pull features together, not to measure how far.
-_SCREENED_ON = 8
+SCREENED_ON = 8
 
 # Keys of changes by family, the strongest response first.
 Changes = Mapping[str, tuple[int, ...]]
@@ -43,15 +43,19 @@ def screen(
     *,
     candidates: int,
     kept: int,
+    on_images: Callable[[int], None] = lambda images: None,
 ) -> dict[str, tuple[int, ...]]:
     """The `kept` changes of each family with the strongest response among `candidates`.
 
-    The encoder is frozen; images [N, 3, S, S] in [0, 1] on the device, N >= 2.
+    The encoder is frozen; images [N, 3, S, S] in [0, 1] on the device, N >= 2. `on_images` gets the
+    number of images of each forward pass.
     """
     found = {}
     for family in FAMILIES:
         keys = seeds.keys(seed, "universal", family, torch.arange(candidates))
-        response = responses(encoder, images[:_SCREENED_ON], family, keys, images, compute)
+        response = responses(
+            encoder, images[:SCREENED_ON], family, keys, images, compute, on_images
+        )
         # A stable sort, so that equal responses give the same changes on every machine.
         order = response.cpu().argsort(descending=True, stable=True)[:kept]
         found[family] = tuple(keys[order].tolist())
@@ -75,7 +79,13 @@ def universal(
 
 @torch.no_grad()
 def responses(
-    encoder: Encoder, images: Tensor, family: str, keys: Tensor, donors: Tensor, compute: Compute
+    encoder: Encoder,
+    images: Tensor,
+    family: str,
+    keys: Tensor,
+    donors: Tensor,
+    compute: Compute,
+    on_images: Callable[[int], None] = lambda images: None,
 ) -> Tensor:
     """The responses [K] to the changes with keys int64 [K]."""
     change = PERTURBATIONS.resolve(family)
@@ -87,4 +97,5 @@ def responses(
         )
         features = unit_features(encoder, changed, compute)
         gathered.append(concentration(features.view(len(some), len(images), -1)))
+        on_images(len(changed))
     return (torch.cat(gathered) - plain) / (1 - plain).clamp_min(1e-6)

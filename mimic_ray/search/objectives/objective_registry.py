@@ -24,11 +24,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mimic_ray.base.devices import Compute
+    from mimic_ray.base.effort import Effort
     from mimic_ray.data.decoded_images import DecodedImages
     from mimic_ray.encoders.encoder import Encoder
-
-# "quick" at the rungs of early stopping, "full" at the end of a trial.
-Effort = Literal["quick", "full"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,8 @@ class SearchInputs:
     """What an objective may compute from once for all trials.
 
     `held_out` are the images of all scores, at the encoder's input size. `trusted` are encoders of
-    the same architecture without a backdoor; the first has random weights.
+    the same architecture without a backdoor; the first has random weights. `effort` is that of the
+    search. `on_progress` is told how much is done, and of how much: a user waits, and may stop it.
     """
 
     teacher: Encoder
@@ -44,12 +43,15 @@ class SearchInputs:
     held_out: DecodedImages
     compute: Compute
     seed: int
+    effort: Effort = "full"
+    on_progress: Callable[[int, int], None] = lambda done, total: None
 
 
 @dataclass(frozen=True)
 class StudentInputs:
     """What an objective may read of one student. `teacher_features` [M, D] are of `held_out`.
 
+    `effort` is "quick" at the rungs of early stopping and in a quick search, "full" at the end.
     `prepared` is what `Objective.prepare` returned for this search.
     """
 

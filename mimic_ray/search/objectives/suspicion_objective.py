@@ -11,7 +11,13 @@ from mimic_ray.search.objectives.objective_registry import Objective, SearchInpu
 def _prepare(inputs: SearchInputs) -> TrustedScores:
     images = inputs.held_out.gather(torch.arange(len(inputs.held_out)))
     return trusted_scores(
-        inputs.trusted, images, inputs.compute, inputs.seed, teacher=inputs.teacher
+        inputs.trusted,
+        images,
+        inputs.compute,
+        inputs.seed,
+        teacher=inputs.teacher,
+        effort=inputs.effort,
+        on_progress=inputs.on_progress,
     )
 
 

@@ -58,7 +58,7 @@ def _little_effort(monkeypatch):
     module = sys.modules[suspicion_objective.suspicion.__module__]
     for effort in ("quick", "full"):
         monkeypatch.setitem(module._BUDGETS, effort, module._Budget(8, 1, 1, 1, 4, 1))
-    monkeypatch.setattr(module, "_TEACHER_CANDIDATES", 1)
+    monkeypatch.setattr(module, "_TEACHER_CANDIDATES", {"full": 1})
     monkeypatch.setattr(module, "_STUDENT_CHANGES", 1)
 
 
@@ -126,7 +126,7 @@ def test_a_registered_objective_is_scored_and_recorded(teacher, tmp_path, monkey
         score = universal = inversion = occlusion = 0.25
 
     monkeypatch.setattr(suspicion_objective, "suspicion", lambda *inputs: Found())
-    monkeypatch.setattr(suspicion_objective, "trusted_scores", lambda *inputs, teacher: None)
+    monkeypatch.setattr(suspicion_objective, "trusted_scores", lambda *inputs, **others: None)
 
     class Inputs:
         held_out, oracle = HELD_OUT, None

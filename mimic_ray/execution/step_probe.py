@@ -1,0 +1,170 @@
+"""Times a few steps of a distillation before it starts, to tell what the run will cost.
+
+The networks, images and random numbers are the probe's own, so a run gives the same bits with and
+without it. The steps are real ones (views, perturbations, adversary, both networks) on synthetic
+images, in batches that grow until one is slow enough to be timed.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mimic_ray.base.devices import Compute
+from mimic_ray.base.errors import UsageError
+from mimic_ray.data.synthetic_images import SyntheticImages
+from mimic_ray.encoders.encoder import Encoder, Spec
+from mimic_ray.execution.setup import cached_side
+from mimic_ray.method.loop import Distillation
+from mimic_ray.method.losses.weighted_terms import reads_taps
+from mimic_ray.method.recipe import Recipe, check_recipe
+from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.student_start import untrained
+from mimic_ray.method.teacher import teacher_forward
+
+# A step that takes this long is timed well enough; until then the batch grows.
+_ENOUGH_S, _SMALLEST_BATCH, _GROWTH = 0.1, 2, 4
+# Such a step is not repeated only to have it without its first-time costs.
+_SLOW_S = 1.0
+_FORWARD_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What one image costs here, in seconds and bytes.
+
+    `step_s` is its share of a training step: views, a forward pass of the teacher, forward and
+    backward pass of the student. `forward_s` is a forward pass alone, `forward_fp32_s` the same in
+    float32. `activation_bytes` is kept for the backward pass. `state_bytes` does not depend on the
+    images: weights of both networks, gradients, and Adam's two moments.
+    """
+
+    spec: Spec
+    step_s: float
+    forward_s: float
+    forward_fp32_s: float
+    activation_bytes: float
+    state_bytes: int
+    probe_s: float
+
+
+def forward_s(encoder: str, compute: Compute) -> float:
+    """Seconds per image of a forward pass alone."""
+    with torch.random.fork_rng(_devices(compute)):
+        network = untrained(encoder, 0).to(compute.torch_device).eval()
+        return _forward_s(network, _FORWARD_BATCH, compute) / _FORWARD_BATCH
+
+
+def probe(encoder: str, recipe: Recipe, compute: Compute) -> Pace:
+    """The pace of this recipe for the encoder called `encoder`. Takes 1 s for a ResNet-20."""
+    start = time.monotonic()
+    with torch.random.fork_rng(_devices(compute)):
+        teacher, student = untrained(encoder, 0), untrained(encoder, 1)
+        batch, recipe = _smallest(recipe)
+        saved = _SavedTensors(student)
+        with saved:
+            step_s = _step_s(student, teacher, recipe, batch, compute)
+        activation_bytes = saved.total / batch
+        # The student is wrapped already.
+        recipe = _changed(recipe, checkpoint_activations=False)
+        while step_s < _SLOW_S:
+            step_s = min(_step_s(student, teacher, recipe, batch, compute) for _ in range(2))
+            if step_s >= _ENOUGH_S or batch == recipe.training.batch:
+                break
+            batch = min(_GROWTH * batch, recipe.training.batch)
+        passed_s = passed_fp32_s = _forward_s(teacher, batch, compute)
+        if compute.precision != "fp32":
+            passed_fp32_s = _forward_s(teacher, batch, replace(compute, precision="fp32"))
+        weights = [*student.parameters(), *student.buffers()]
+        return Pace(
+            spec=teacher.spec,
+            step_s=step_s / batch,
+            forward_s=passed_s / batch,
+            forward_fp32_s=passed_fp32_s / batch,
+            activation_bytes=activation_bytes,
+            state_bytes=5 * sum(each.numel() * each.element_size() for each in weights),
+            probe_s=time.monotonic() - start,
+        )
+
+
+def _devices(compute: Compute) -> list[int]:
+    """The GPUs whose random numbers the probe would otherwise advance."""
+    device = compute.torch_device
+    return [device.index or 0] if device.type == "cuda" else []
+
+
+def _smallest(recipe: Recipe) -> tuple[int, Recipe]:
+    """The smallest batch to probe with, and the recipe of one part of a step."""
+    training = recipe.training
+    part = -(-training.batch // training.accumulate)
+    # Compiling takes minutes.
+    recipe = _changed(recipe, batch=max(part, 2), accumulate=1, compile=False, steps=1)
+    batch = min(_SMALLEST_BATCH, recipe.training.batch)
+    while batch < recipe.training.batch:
+        try:
+            check_recipe(_changed(recipe, batch=batch))
+        except UsageError:  # a term of the loss needs more images
+            batch = min(_GROWTH * batch, recipe.training.batch)
+        else:
+            break
+    return batch, recipe
+
+
+def _changed(recipe: Recipe, **training: Any) -> Recipe:
+    content = recipe.model_dump(mode="json")
+    content["training"].update(training)
+    return parse_recipe(content)
+
+
+def _step_s(
+    student: Encoder, teacher: Encoder, recipe: Recipe, batch: int, compute: Compute
+) -> float:
+    """Seconds of one step of `batch` images."""
+    images = SyntheticImages(batch, cached_side(recipe, teacher.spec.input_size), distinct=16)
+    taps = teacher.spec.taps if reads_taps(recipe.loss) else ()
+    run = Distillation(
+        student, teacher, images, _changed(recipe, batch=batch), dict.fromkeys(taps, 1.0), compute
+    )
+    steps = run.steps()
+    start = _now(compute)
+    next(steps)
+    return _now(compute) - start
+
+
+def _forward_s(teacher: Encoder, batch: int, compute: Compute) -> float:
+    """Seconds of a forward pass of `batch` images, the second one where it is fast."""
+    side = teacher.spec.input_size
+    views = torch.rand(batch, 3, side, side, device=compute.torch_device)
+    for _ in range(2):
+        start = _now(compute)
+        teacher_forward(teacher, views, [], compute)
+        taken = _now(compute) - start
+        if taken > _SLOW_S:
+            break
+    return taken
+
+
+def _now(compute: Compute) -> float:
+    if compute.torch_device.type == "cuda":
+        torch.cuda.synchronize(compute.torch_device)
+    return time.monotonic()
+
+
+class _SavedTensors(torch.autograd.graph.saved_tensors_hooks):
+    """Adds up the bytes of what is kept for the backward pass inside the block, in `total`."""
+
+    def __init__(self, student: nn.Module) -> None:
+        self.total = 0
+        self._known = {each.untyped_storage().data_ptr() for each in student.parameters()}
+        super().__init__(self._pack, lambda tensor: tensor)
+
+    def _pack(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self._known:  # several operations save the same tensor
+            self._known.add(storage.data_ptr())
+            self.total += storage.nbytes()
+        return tensor

@@ -1,0 +1,177 @@
+"""The curves of a run, written while it runs: for TensorBoard, MLflow and Weights & Biases.
+
+They come from the progress of the run, which has a few steps a second; metrics.parquet has all.
+TensorBoard's files are always written. The others are used when they are named and installed. An
+error of a tracker ends its use, not the run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+from mimic_ray.base.errors import StoppedError, UnknownNameError, UsageError, option
+from mimic_ray.base.progress import Progress, ProgressCallback
+from mimic_ray.base.text import near_names, plain
+
+_PROJECT = "mimic-ray"  # MLflow's experiment and the project of Weights & Biases
+# One request for all rows of so many seconds: a server may be far away, and steps wait for it.
+_SEND_EVERY_S = 5.0
+
+Settings = Mapping[str, Any]
+
+
+class Tracker(Protocol):
+    """Where curves go."""
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """The values of one step."""
+
+    def close(self, status: str) -> None:
+        """The run is "finished", "stopped" or "failed"."""
+
+
+class TensorBoard:
+    """Event files in a folder. After a resume, curves continue after `step`."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        from tensorboardX import SummaryWriter
+
+        purge_step = step + 1 if step else None
+        self._writer = SummaryWriter(str(folder), purge_step=purge_step, flush_secs=10)
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self, status: str) -> None:  # noqa: ARG002
+        self._writer.close()
+
+
+_MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
+
+
+class MLflow:
+    """A run of an MLflow experiment, at MLflow's own tracking address (MLFLOW_TRACKING_URI)."""
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        mlflow = import_module("mlflow")
+        self._metric = import_module("mlflow.entities").Metric
+        # Not `mlflow.start_run`: a program that calls us may have an active run of its own.
+        self._client = mlflow.MlflowClient()
+        known = self._client.get_experiment_by_name(_PROJECT)
+        experiment = known.experiment_id if known else self._client.create_experiment(_PROJECT)
+        self._run = self._client.create_run(experiment, run_name=name).info.run_id
+        for key, value in settings.items():
+            self._client.log_param(self._run, key, value)
+        self._waiting: list[Any] = []
+        self._sent_at = time.monotonic()
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        now = int(1000 * time.time())
+        self._waiting += [self._metric(key, value, now, step) for key, value in values.items()]
+        if time.monotonic() - self._sent_at >= _SEND_EVERY_S:
+            self._send()
+
+    def close(self, status: str) -> None:
+        self._send()
+        self._client.set_terminated(self._run, _MLFLOW_STATUS[status])
+
+    def _send(self) -> None:
+        self._sent_at = time.monotonic()
+        if self._waiting:
+            self._client.log_batch(self._run, metrics=self._waiting)
+            self._waiting = []
+
+
+class WeightsAndBiases:
+    """A run of a project of Weights & Biases, which sends in the background."""
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        wandb = import_module("wandb")
+        self._run = wandb.init(project=_PROJECT, name=name, config=dict(settings))
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        self._run.log(dict(values), step=step)
+
+    def close(self, status: str) -> None:
+        self._run.finish(exit_code=0 if status == "finished" else 1)
+
+
+TRACKERS: Mapping[str, Callable[[str, Settings], Tracker]] = {
+    "mlflow": MLflow,
+    "wandb": WeightsAndBiases,
+}
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Raises UsageError for a tracker that is unknown or not installed."""
+    for name in names:
+        if name not in TRACKERS:
+            raise UnknownNameError("tracker", name, near_names(name, TRACKERS) or [*TRACKERS])
+        if find_spec(name) is None:
+            raise UsageError(
+                f"{option('trackers', name)} needs the package {name}, which is not installed: "
+                f"pip install {name}. TensorBoard files are always written."
+            )
+
+
+@contextmanager
+def tracked(
+    on_progress: ProgressCallback,
+    folder: Path,
+    step: int,
+    name: str,
+    settings: Settings,
+    trackers: Sequence[str],
+    notes: list[str],
+) -> Iterator[ProgressCallback]:
+    """Reports progress, and logs the steps in it. Problems of trackers are added to `notes`.
+
+    `folder` is for TensorBoard, `step` the one from which the run continues, `name` that of the
+    run, and `settings` its recipe, by key.
+    """
+    opened: dict[str, Tracker] = {}
+
+    def attempt(tracker: str, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # of a network, a server, a full disk ...
+            opened.pop(tracker, None)
+            notes.append(
+                f"{tracker} was not used to the end: {type(error).__name__}: {plain(error)}"
+            )
+
+    def open_tracker(tracker: str, make: Callable[[], Tracker]) -> None:
+        def work() -> None:
+            opened[tracker] = make()
+
+        attempt(tracker, work)
+
+    open_tracker("TensorBoard", lambda: TensorBoard(folder, step))
+    for each in trackers:
+        open_tracker(each, lambda each=each: TRACKERS[each](name, settings))  # type: ignore[misc]
+
+    def report(progress: Progress) -> None:
+        if progress.phase == "distil" and progress.row:
+            values = {key: value for key, value in progress.row.items() if key != "step"}
+            values |= {"images_per_s": progress.images_per_s, "data_wait": progress.data_wait}
+            for tracker, target in [*opened.items()]:
+                attempt(tracker, lambda target=target: target.log(progress.done, values))  # type: ignore[misc]
+        on_progress(progress)
+
+    status = "failed"
+    try:
+        yield report
+        status = "finished"
+    except StoppedError:
+        status = "stopped"
+        raise
+    finally:
+        for tracker, target in [*opened.items()]:
+            attempt(tracker, lambda target=target: target.close(status))  # type: ignore[misc]

@@ -1,0 +1,203 @@
+"""The cost of a command on this machine, estimated before it starts from a few timed steps.
+
+A run's own time follows from the images that pass through its networks: in training steps, and in
+forward passes alone (profile, teacher outputs, scores). Reading and decoding images, critics of
+trained estimators and the start of Ray are not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from math import ceil
+
+import torch
+
+from mimic_ray.base import devices
+from mimic_ray.base.effort import Effort
+from mimic_ray.base.machine_memory import machine_memory_bytes, resident_bytes
+from mimic_ray.base.resources import Resources, this_machine, trial_slots
+from mimic_ray.evaluation.suspicion.suspicion import suspicion_forwards, trusted_forwards
+from mimic_ray.execution.fidelity_check import most_checked
+from mimic_ray.execution.setup import cached_side, teacher_cache_pays
+from mimic_ray.execution.shared_inputs import MOST_HELD_OUT
+from mimic_ray.execution.step_probe import forward_s, probe
+from mimic_ray.method.losses.weighted_terms import reads_taps
+from mimic_ray.method.recipe import Recipe
+from mimic_ray.planning.run_cost import Cost, CostCallback, CostPart, tell_cost
+from mimic_ray.scanning.openings import SCAN_FORWARDS
+from mimic_ray.workflows.purify_request import too_little
+from mimic_ray.workflows.search_request import TRIALS, SearchRequest, SearchSpec, search_spec
+
+# Measured on Linux with torch 2.10 and Ray 2.60: a process with torch, and all of Ray's own.
+_PROCESS_BYTES, _RAY_BYTES = 0.5e9, 1.5e9
+# Decoded images up to this size are kept in memory by a single worker (see distill_job.py).
+_IMAGES_IN_MEMORY = 4 << 30
+
+
+class CostEstimate:
+    """Times the steps of `recipe` once; costs of other settings follow from the same pace.
+
+    `threads` are those of one worker, `shared_threads` those of the preparation of a search.
+    """
+
+    def __init__(
+        self, encoder: str, recipe: Recipe, device: str, threads: int, shared_threads: int = 0
+    ) -> None:
+        with _threads_kept():
+            self.compute = devices.choose(device, recipe.training.precision, threads)
+            self.pace = probe(encoder, recipe, self.compute)
+            self._shared_forward_s = self.pace.forward_s
+            if shared_threads and not self._on_gpu:
+                torch.set_num_threads(shared_threads)
+                self._shared_forward_s = forward_s(encoder, self.compute)
+        self._spec = self.pace.spec
+
+    def purification(
+        self, recipe: Recipe, images: int, resources: Resources, scan: bool | None = None
+    ) -> Cost:
+        """Of `purify` with `resources`, without a cluster; `scan` as given there."""
+        training, workers = recipe.training, resources.workers
+        profiled = 2 * min(recipe.mutual_information.images, images)
+        checked = 2 * min(most_checked(self._spec.input_size), images)
+        if scan or (scan is None and not too_little(recipe, images)):
+            checked += 2 * SCAN_FORWARDS["full"]  # the suspect and the student
+        recorded = self._recorded(recipe, images, 1) if workers == 1 else 0
+        step_s = self.pace.step_s - (self.pace.forward_s if recorded else 0.0)
+        forwards_s = profiled * self.pace.forward_fp32_s + (
+            (recorded + checked) * self.pace.forward_s
+        )
+        seen = training.steps * training.batch
+        memory: float = resident_bytes() + workers * self._run_bytes(recipe, workers)
+        memory += min(self._pixels(recipe, images), _IMAGES_IN_MEMORY)
+        if not resources.in_process:
+            memory += workers * _PROCESS_BYTES + _RAY_BYTES
+        return self._cost(
+            CostPart("training", seen, seen * step_s / workers),
+            CostPart("profile and checks", profiled + recorded + checked, forwards_s),
+            memory=memory,
+            at_once=workers,
+        )
+
+    def search(self, request: SearchRequest, spec: SearchSpec, images: int) -> Cost:
+        """Of `tune` on this machine."""
+        base, effort = spec.base, request.effort
+        held_out = min(round(request.held_out * images), MOST_HELD_OUT)
+        used = max(images - held_out, 0)
+        here = [this_machine()]
+        at_once = min(trial_slots(here, request.resources.for_trials(here)), request.trials)
+        recorded = self._recorded(base, used, request.trials)
+        shared = 2 * min(base.mutual_information.images, used) + recorded + held_out
+        shared += trusted_forwards(1 + len(request.trusted), effort)
+        seen, scored = self._trial_images(request, base, held_out, effort)
+        step_s = self.pace.step_s - (self.pace.forward_s if recorded else 0.0)
+        trial_s = seen * step_s / request.resources.workers + scored * self.pace.forward_s
+        memory = resident_bytes() + _RAY_BYTES + 2 * self._pixels(base, images)
+        memory += at_once * (_PROCESS_BYTES + self._run_bytes(base, 1))
+        return self._cost(
+            CostPart("preparation", shared, shared * self._shared_forward_s),
+            CostPart(
+                "trials",
+                request.trials * (seen + scored),
+                ceil(request.trials / at_once) * trial_s,
+            ),
+            memory=memory,
+            at_once=at_once,
+            at_most=request.early_stopping,
+        )
+
+    def comparison(self, recipe: Recipe, runs: int, seen: int, images: int) -> Cost:
+        """Of at most `runs` runs that see `seen` images in all, one after another.
+
+        Their steps are taken to cost as much as those of `recipe`, the default one.
+        """
+        memory = resident_bytes() + self._run_bytes(recipe, 1) + self._pixels(recipe, images)
+        name = f"at most {runs} runs"
+        return self._cost(
+            CostPart(name, seen, seen * self.pace.step_s), memory=memory, at_once=1, at_most=True
+        )
+
+    def _cost(self, *parts: CostPart, memory: float, at_once: int, at_most: bool = False) -> Cost:
+        have = machine_memory_bytes()
+        if self._on_gpu:
+            memory, have = memory - resident_bytes(), torch.cuda.mem_get_info()[1]
+        cores = 0 if self._on_gpu else at_once * self.compute.threads
+        return Cost(parts, memory, have, cores, self.pace.probe_s, at_most)
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self.compute.device.startswith("cuda")
+
+    def _recorded(self, recipe: Recipe, images: int, runs: int) -> int:
+        """Fixed views whose teacher outputs are computed once; 0 if the teacher runs in steps."""
+        taps = len(self._spec.taps) if reads_taps(recipe.loss) else 0
+        pays = teacher_cache_pays(self._spec, images, recipe, taps, runs)
+        return recipe.views.fixed * images if pays else 0
+
+    def _trial_images(
+        self, request: SearchRequest, base: Recipe, held_out: int, effort: Effort
+    ) -> tuple[int, int]:
+        """Images in the steps of a trial that runs to its end, and in its scores."""
+        scored = suspicion_forwards(effort) + held_out
+        if request.early_stopping:
+            scored += 2 * (suspicion_forwards("quick") + held_out)
+        return base.training.steps * base.training.batch, scored
+
+    def _run_bytes(self, recipe: Recipe, workers: int) -> float:
+        """State and activations of one worker."""
+        part = ceil(recipe.training.batch / workers / recipe.training.accumulate)
+        return self.pace.state_bytes + part * self.pace.activation_bytes
+
+    def _pixels(self, recipe: Recipe, images: int) -> int:
+        return 3 * images * cached_side(recipe, self._spec.input_size) ** 2
+
+
+def tell_run_cost(
+    where: tuple[str, str, int],
+    recipes: tuple[Recipe, Recipe],
+    images: int,
+    resources: Resources,
+    scan: bool | None,
+    on_cost: CostCallback,
+    yes: bool,
+) -> Cost:
+    """The cost of a purification. Raises UsageError if it is too large without `yes`.
+
+    `where` has the encoder's name, the device and the threads of a worker; `recipes` the one of the
+    command, and the same with `effort="quick"`.
+    """
+    encoder, device, threads = where
+    estimate = CostEstimate(encoder, recipes[0], device, threads)
+    cost, quick = (estimate.purification(each, images, resources, scan) for each in recipes)
+    tell_cost(cost, lambda: quick, on_cost, yes)
+    return cost
+
+
+def tell_search_cost(
+    request: SearchRequest, spec: SearchSpec, images: int, on_cost: CostCallback, yes: bool
+) -> Cost:
+    """The cost of a search. Raises UsageError if it is too large without `yes`."""
+    shared_threads = request.threads or torch.get_num_threads()
+    estimate = CostEstimate(
+        request.encoder, spec.base, request.device, request.trial_threads, shared_threads
+    )
+    cost = estimate.search(request, spec, images)
+
+    def quick_cost() -> Cost:
+        trials = min(request.trials, TRIALS["quick"])
+        quick = replace(request, effort="quick", trials=trials)
+        return estimate.search(quick, search_spec(quick), images)
+
+    tell_cost(cost, quick_cost, on_cost, yes)
+    return cost
+
+
+@contextmanager
+def _threads_kept() -> Iterator[None]:
+    """Restores the number of threads, which decides the last bits of a result."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
