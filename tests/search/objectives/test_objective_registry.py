@@ -131,6 +131,7 @@ def test_a_registered_objective_is_scored_and_recorded(teacher, tmp_path, monkey
     class Inputs:
         held_out, oracle = HELD_OUT, None
         held_out_features = features(teacher, ArrayImages(HELD_OUT), COMPUTE).numpy()
+        effort = "full"
         prepared = {  # noqa: RUF012
             name: objective.prepare(search_inputs(teacher))
             for name, objective in objectives().items()
