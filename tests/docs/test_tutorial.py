@@ -13,8 +13,10 @@ from tests.docs.pages import ROOT, blocks, commands
 
 PAGE = ROOT / "docs/tutorial.md"
 FILES = ROOT / "docs/reference/files.md"
-# Listed, but not written by the commands of the tutorial as they run here, without Ray.
+# Listed, but not written by the commands of the tutorial as they run here: without Ray, and too
+# short for a scan.
 ELSEWHERE = {
+    *(f"scan.{ending}" for ending in ("json", "html", "png")),
     *("metrics.jsonl", "ray.log"),
     *(f"evaluation.{ending}" for ending in ("json", "png", "pdf", "svg")),
 }
@@ -63,6 +65,7 @@ def written_files(folder: Path) -> set[str]:
     """All files of a folder, with the name and the step that the page uses as examples."""
     paths = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     paths = {re.sub(r"step-\d+", "step-000120", path) for path in paths}
+    paths = {re.sub(r"tfevents\..*", "tfevents.TIME", path) for path in paths}
     return {re.sub(r"^(export/)?(suspect|resnet20-cifar10)\.\w+$", r"\1NAME", p) for p in paths}
 
 
