@@ -27,7 +27,9 @@ def cost_question(yes: bool, effort: Effort = "full") -> CostCallback:
     """The `on_cost` of a command. Raises UsageError if the user answers no."""
 
     def on_cost(cost: Cost) -> None:
-        console.note(cost.sentence())
+        refused = cost.too_large and not yes and not can_ask()
+        if not refused:  # the error says it as well
+            console.note(cost.sentence())
         machine = cost.faster_machine(_QUICK_S) if effort == "quick" else ""
         if machine:
             console.note(machine)

@@ -110,14 +110,12 @@ def tell_cost(
     on_cost(cost)
     if yes or not cost.too_large:
         return
-    if cost.seconds > _DAY_S:
-        reason, machine = "That is more than a day.", cost.faster_machine(_DAY_S)
-    else:
-        have = f"{cost.machine_bytes / _GB:.1f} GB"
-        reason, machine = f"This machine has {have}.", ""
+    reasons = ["That is more than a day."] if cost.seconds > _DAY_S else []
+    if 0 < cost.machine_bytes < cost.memory_bytes:
+        reasons.append(f"This machine has {cost.machine_bytes / _GB:.1f} GB.")
     ways = [f"Set {option('yes', True)} to start all the same"]
     quick_s = quick().seconds if quick else cost.seconds
     if quick_s < 0.99 * cost.seconds:
         ways.append(f"{option('effort', 'quick')}, which takes about {duration(quick_s)}")
-    words = [cost.sentence(), reason, f"{', or '.join(ways)}.", machine]
+    words = [cost.sentence(), *reasons, f"{', or '.join(ways)}.", cost.faster_machine(_DAY_S)]
     raise UsageError(" ".join(filter(None, words)))

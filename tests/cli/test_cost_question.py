@@ -47,10 +47,15 @@ def test_no_ends_the_command_before_it_started(asked):
         cost_question.cost_question(False)(cost(100))
 
 
-def test_without_a_terminal_nothing_is_asked(asked, monkeypatch):
+def test_without_a_terminal_nothing_is_asked_and_the_refusal_is_not_printed_twice(
+    asked, monkeypatch, capsys
+):
     monkeypatch.setattr(cost_question, "can_ask", lambda: False)
     cost_question.cost_question(False)(cost(100))
     assert asked == []
+    assert capsys.readouterr().err == ""
+    cost_question.cost_question(True)(cost(100))
+    assert "Cost here" in capsys.readouterr().err
 
 
 def test_quick_says_which_machine_takes_an_hour(capsys):
