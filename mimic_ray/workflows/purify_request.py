@@ -27,7 +27,7 @@ def resolved_recipe(
     recipe: str | Path | Recipe,
     settings: Iterable[str],
     seed: int | None,
-    effort: Effort,
+    effort: Effort = "full",
 ) -> Recipe:
     """The recipe for an effort with all changes. Raises UsageError or RecipeError."""
     if seed is not None and not 0 <= seed <= LARGEST_SEED:

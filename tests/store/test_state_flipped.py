@@ -48,9 +48,9 @@ def flipped(whole: Path, name: str, seed: int) -> Path:
 
 
 def names(folder: Path) -> list[str]:
-    """All files but progress.json, which is for showing only."""
-    found = (p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
-    return sorted(str(name) for name in found if name.name != "progress.json")
+    """All files but progress.json and TensorBoard's, which are for showing only."""
+    found = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    return sorted(name for name in found if not name.startswith(("progress.json", "tensorboard/")))
 
 
 def test_resuming_a_finished_run_names_the_flipped_file(place, finished, capsys):

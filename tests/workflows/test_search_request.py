@@ -35,7 +35,7 @@ def test_an_unknown_tracker_is_refused_with_the_known_ones():
 
 
 def test_a_tracker_that_is_not_installed_is_refused_with_the_command(monkeypatch):
-    monkeypatch.setattr("mimic_ray.workflows.search_request.find_spec", lambda name: None)
+    monkeypatch.setattr("mimic_ray.report.trackers.find_spec", lambda name: None)
     with pytest.raises(UsageError, match="pip install wandb"):
         request(trackers=["wandb"]).check()
 

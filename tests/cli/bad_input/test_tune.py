@@ -64,7 +64,7 @@ def test_a_missing_gpu_is_refused_with_the_numbers(tune_refused, monkeypatch):
 
 
 def test_a_tracker_that_is_not_installed_is_named(tune_refused, monkeypatch):
-    monkeypatch.setattr("mimic_ray.workflows.search_request.find_spec", lambda name: None)
+    monkeypatch.setattr("mimic_ray.report.trackers.find_spec", lambda name: None)
     tune_refused(["--track", "mlflow"], "needs the package mlflow", "TensorBoard")
 
 
