@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mimic_ray.base.storage_address import is_remote, parse
 
-_DATA_SET = re.compile(r"(torchvision:[^:]*:)(.+?)(:[A-Za-z]+)?")
+_DATA_SET = re.compile(r"(torchvision:[^:]*:)(.+?)(:[A-Za-z0-9_-]+)?")
 _PATTERN = re.compile(r"[*?\[{]")
 
 

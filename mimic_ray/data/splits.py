@@ -13,6 +13,8 @@ from mimic_ray.base.text import count, plain
 _WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val"}
 _WORDS |= {"validation": "val", "test": "test", "testing": "test"}
 
+_FILLERS = {"", "final", "image", "images", "img", "imgs", "set", "data", "standard", "small"}
+
 
 def require_one_split(folder: str, names: Iterable[str], what: str) -> None:
     """Raises DataError for files of several splits, as train-000.tar and val-000.tar.
@@ -37,11 +39,17 @@ def require_one_split_folder(root: str, folders: Mapping[str, int]) -> None:
 
     One alone is not refused: a class can be called "train".
     """
-    found = [name for name in folders if name.lower() in _WORDS]
-    if len({_WORDS[name.lower()] for name in found}) > 1:
+    found = {name: split for name in folders if (split := _split_of_folder(name))}
+    if len(set(found.values())) > 1:
         listed = " and ".join(f"{plain(name)} ({count(folders[name], 'image')})" for name in found)
         choices = " or ".join(plain(os.path.join(root, name)) for name in found)  # noqa: PTH118
         raise DataError(f"{root} contains {listed}. Choose one: {choices}.")
+
+
+def _split_of_folder(name: str) -> str:
+    """The split of train, val2017, Final_Test, test_images; "" for test_tube, which is a class."""
+    words = [word for word in re.split(r"[^a-z]+", name.lower()) if word not in _FILLERS]
+    return _WORDS.get(words[0], "") if len(words) == 1 else ""
 
 
 def _pattern(folder: str, names: Sequence[str]) -> str:

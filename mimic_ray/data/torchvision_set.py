@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mimic_ray.base.errors import DataError, MissingDataError, UnknownNameError, UsageError
+from mimic_ray.base.errors import (
+    BrokenImageError,
+    DataError,
+    MissingDataError,
+    UnknownNameError,
+    UsageError,
+)
 from mimic_ray.base.text import near_names, plain
-from mimic_ray.data.fingerprint import set_fingerprint
+from mimic_ray.data.fingerprint import file_digests, set_fingerprint
+from mimic_ray.data.image_folder import read_image
 from mimic_ray.data.left_out import Omissions
 from mimic_ray.data.npz_file import as_png
-
-
-@dataclass(frozen=True)
-class _Kind:
-    splits: tuple[str, ...]
-    labels: str  # the attribute with the label of each image
-
-
-# CIFAR's files are pickles; torchvision reads them only if their MD5 sums are the official ones.
-_KINDS = {
-    "CIFAR10": _Kind(("train", "test"), "targets"),
-    "CIFAR100": _Kind(("train", "test"), "targets"),
-    "STL10": _Kind(("train", "test", "unlabeled"), "labels"),
-    "SVHN": _Kind(("train", "test", "extra"), "labels"),
-}
+from mimic_ray.data.torchvision_kinds import KINDS
 
 
 class TorchvisionSet:
-    """`torchvision:NAME:ROOT[:SPLIT]`, such as torchvision:CIFAR10:/data:test. Default: train.
+    """`torchvision:NAME:ROOT[:SPLIT]`, such as torchvision:CIFAR10:/data:test.
 
-    Images are returned as PNG files; keys are row numbers. Raises UnknownNameError, DataError.
+    Keys are row numbers. Images are the files of the set, or PNG files of its pixels where it has
+    no files. Raises UnknownNameError, DataError.
     """
 
     remote = False
@@ -42,58 +35,87 @@ class TorchvisionSet:
         self.location = location
         self.left_out = Omissions()
         self.notes: list[str] = []
-        name, root, split = _parts(location)
-        self._images = _open(name, root, split)
+        name, self._root, split = _parts(location)
+        self._kind = KINDS[name]
+        self._images = _open(name, self._root, split)
         self.keys = [f"{row:06}" for row in range(len(self._images))]
-        labels = [int(label) for label in getattr(self._images, _KINDS[name].labels)]
-        # STL-10 gives its unlabelled images the label -1.
-        self.labels = labels if min(labels, default=-1) >= 0 else None
-        names = getattr(self._images, "classes", None)
-        self.classes: list[str] | None = list(map(str, names)) if names else None
         if not self.keys:
             raise DataError(f"{location} contains no images.")
+        self._files = [Path(path) for path in self._attribute(self._kind.files)]
+        names = getattr(self._images, "classes", None)
+        self.classes: list[str] | None = list(map(str, names)) if names else None
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def read(self, index: int) -> bytes:
-        """The image as a PNG file."""
-        return as_png(self._images[index][0])
+        """The encoded image: its file, or a PNG."""
+        if self._files:
+            return read_image(self._files[index])
+        try:
+            return as_png(self._images[index][0])
+        except Exception as error:  # torchvision opens a file, which may be gone or damaged
+            raise BrokenImageError(f"{type(error).__name__}: {plain(error)}") from error
+
+    @cached_property
+    def labels(self) -> list[int] | None:
+        found = self._attribute(self._kind.labels)
+        if not found:
+            found = [self._images[row][1] for row in range(len(self))]
+        if any(label is None for label in found):
+            return None
+        labels = [int(label) for label in found]
+        # STL-10 gives its unlabelled images the label -1.
+        return labels if min(labels) >= 0 else None
 
     @cached_property
     def fingerprint(self) -> str:
+        if self._files:
+            paths = dict(zip(self.keys, self._files, strict=True))
+            return set_fingerprint(file_digests(Path(self._root), paths).items())
         pixels = (self._images[row][0].tobytes() for row in range(len(self)))
         digests = (hashlib.sha256(content).hexdigest() for content in pixels)
         return set_fingerprint(zip(self.keys, digests, strict=True))
 
+    def _attribute(self, text: str) -> list[Any]:
+        """The items of "name", or place n of each item of "name[n]"."""
+        if not text:
+            return []
+        name, bracket, place = text.rstrip("]").partition("[")
+        items = getattr(self._images, name)
+        return [item[int(place)] if bracket else item for item in items]
+
 
 def _parts(location: str) -> tuple[str, str, str]:
+    """Name, root and split."""
     _, _, rest = location.partition(":")
     name, _, rest = rest.partition(":")
-    if name not in _KINDS:
+    if name not in KINDS:
         raise UnknownNameError(
-            "torchvision data set", name, near_names(name, _KINDS), f"Known: {', '.join(_KINDS)}."
+            "torchvision data set", name, near_names(name, KINDS), f"Known: {', '.join(KINDS)}."
         )
+    splits = list(KINDS[name].splits)
     root, _, split = rest.rpartition(":")
     if not root:
-        root, split = rest, "train"
-    if not root or split not in _KINDS[name].splits:
+        root, split = rest, splits[0]
+    if not root or split not in splits:
         raise UsageError(
             f"{location}: expected torchvision:{name}:ROOT or torchvision:{name}:ROOT:SPLIT with "
-            f"split {', '.join(_KINDS[name].splits)}."
+            f"split {', '.join(splits)}."
         )
-    return name, root, split
+    return name, str(Path(root).expanduser()), split
 
 
 def _open(name: str, root: str, split: str) -> Any:
-    if not Path(root).expanduser().is_dir():
+    if not Path(root).is_dir():
         raise MissingDataError(f"{plain(root)} does not exist: give the folder that has {name}.")
     # torchvision takes seconds to import, and most runs do not need it.
     from torchvision import datasets
 
     try:
-        if name in ("CIFAR10", "CIFAR100"):
-            return getattr(datasets, name)(root, train=split == "train", download=False)
-        return getattr(datasets, name)(root, split=split, download=False)
-    except (RuntimeError, OSError, ImportError, ValueError) as error:
-        raise DataError(f"torchvision found no {name} in {root}: {plain(error)}.") from error
+        return getattr(datasets, name)(root, **KINDS[name].splits[split])
+    except Exception as error:  # a set has its own errors: RuntimeError, OSError, KeyError ...
+        raise DataError(
+            f"torchvision found no {name} in {root}: {plain(error)}. Give the folder into which "
+            "torchvision downloaded it."
+        ) from error

@@ -1,7 +1,7 @@
 import pytest
 
 from mimic_ray.base.errors import DataError
-from mimic_ray.data.splits import require_one_split
+from mimic_ray.data.splits import require_one_split, require_one_split_folder
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,13 @@ def test_two_splits_are_refused_with_a_pattern_for_each(names, patterns):
     with pytest.raises(DataError) as caught:
         require_one_split("d", names, "file")
     assert all(pattern in caught.value.message for pattern in patterns)
+
+
+def test_folders_of_splits_are_recognised_and_classes_are_not():
+    for train, test in (("train2017", "val2017"), ("Final_Training", "Final_Test")):
+        with pytest.raises(DataError, match=f"{train} .1 image. and {test}"):
+            require_one_split_folder("d", {train: 1, test: 2})
+    require_one_split_folder("d", {"train": 1, "test_tube": 1, "model train": 1})
 
 
 def test_other_names_are_one_set():
