@@ -5,6 +5,7 @@
     reference/encoders.md        its line `<!-- encoders -->` becomes their table,
                                  and `<!-- normalisations -->` that of `--normalise`
     reference/defences.md        its line `<!-- defences -->` becomes their table and sections
+    reference/images.md          its line `<!-- image kinds -->` becomes the tables of formats
     reference/commands/index.md  its line `<!-- commands -->` becomes the table of commands
     reference/python.md          `<!-- python api -->`: an entry for each public name
     explanation/architecture.md  `<!-- layers -->`: a diagram of the import contract
@@ -86,7 +87,14 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Fills in the parts that a page leaves to the code."""
-    from tools import command_pages, defences_page, encoders_page, layers_diagram, recipe_page
+    from tools import (
+        command_pages,
+        defences_page,
+        encoders_page,
+        images_page,
+        layers_diagram,
+        recipe_page,
+    )
 
     layers = partial(layers_diagram.diagram, layers_diagram.layers(ROOT / "pyproject.toml"))
     parts: dict[str, dict[str, Callable[[], str]]] = {
@@ -97,6 +105,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
             "normalisations": encoders_page.normalisations,
         },
         "reference/defences.md": {"defences": defences_page.page},
+        "reference/images.md": {"image kinds": images_page.page},
         "reference/python.md": {"python api": python_api},
         "explanation/architecture.md": {"layers": layers},
         "explanation/decisions.md": {"decisions": partial(_list_of, "decisions")},

@@ -14,7 +14,7 @@ from mimic_ray.cli.option_kinds import CheckedCommand, Kind
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="rich", help="Build, check and describe image shards."
 )
-_SOURCES = "A folder of images or tars, tars, an npz, or torchvision:NAME:ROOT[:SPLIT]."
+_SOURCES = "Images: a folder, tars, a zip, tables, an npz, torchvision:NAME:ROOT[:SPLIT]."
 _SIDE = "Resize larger images to squares of this side; by default files are copied unchanged."
 
 
@@ -28,6 +28,9 @@ def build(
     broken_share: Annotated[
         float, typer.Option(help="Fail if a larger share of the images is broken.")
     ] = 0.01,
+    max_megapixels: Annotated[
+        float, typer.Option(help="Read larger images too, up to 178, with --side.")
+    ] = 50,
     json: options.Json = False,
 ) -> None:
     """Pack images into tar files with a manifest.
@@ -44,6 +47,7 @@ def build(
             side=side,
             quality=quality,
             broken_share=broken_share,
+            max_megapixels=max_megapixels,
             on_progress=on_progress,
         )
     facts = built.facts

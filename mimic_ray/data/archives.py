@@ -13,7 +13,7 @@ ARCHIVE = "an archive, which is not read in this place: unpack it"
 _TABLE = "a table, which is not read in this place"
 
 # Suffixes, first bytes, what it is called, and what to type with {0} for the file.
-_FORMATS = [
+FORMATS = [
     ((".bz2", ".tbz2", ".tbz"), b"BZh", "a bzip2 archive", "tar -xf {0} -C FOLDER"),
     ((".xz", ".txz"), b"\xfd7zXZ\0", "an xz archive", "tar -xf {0} -C FOLDER"),
     ((".zst", ".tzst"), b"\x28\xb5\x2f\xfd", "a zstd archive", "tar --zstd -xf {0} -C FOLDER"),
@@ -24,7 +24,7 @@ _FORMATS = [
     ((".gz",), b"\x1f\x8b", "a gzip file", "tar -xf {0} -C FOLDER"),
 ]
 # Containers that only their own libraries read.
-_CONTAINERS = {
+CONTAINERS = {
     ".tfrecord": "TFRecord",
     ".tfrecords": "TFRecord",
     ".mdb": "LMDB",
@@ -41,7 +41,7 @@ _CONTAINERS = {
 
 def is_archive(name: str) -> bool:
     """Whether a file is an archive by its name, a shard included."""
-    suffixes = (*SHARD_SUFFIXES, *(suffix for each in _FORMATS for suffix in each[0]))
+    suffixes = (*SHARD_SUFFIXES, *(suffix for each in FORMATS for suffix in each[0]))
     return name.lower().endswith(suffixes)
 
 
@@ -58,13 +58,13 @@ def way_out(path: str | Path, start: bytes = b"") -> str:
     The first bytes of the file, if given, count more than its name.
     """
     name = str(path).lower()
-    found = [each for each in _FORMATS if each[1] and start.startswith(each[1])]
+    found = [each for each in FORMATS if each[1] and start.startswith(each[1])]
     if not start:
-        found = [each for each in _FORMATS if name.endswith(each[0])]
+        found = [each for each in FORMATS if name.endswith(each[0])]
     if found:
         _, _, what, command = found[0]
         return f"is {what}. Unpack it: {command.format(plain(path))}, and give that FOLDER."
-    for suffix, what in _CONTAINERS.items():
+    for suffix, what in CONTAINERS.items():
         if name.endswith(suffix):
             return (
                 f"is a {what} file, which is not read. Convert it: write its images as files into "

@@ -24,5 +24,14 @@ def check_broken(source: ImageSource, broken: Sequence[tuple[str, str]], limit: 
         raise DataError(f"None of {images} can be decoded: {first}{more}.")
     raise DataError(
         f"{len(broken):,} of {images} are broken, more than the limit of {limit:.2%}: "
-        f"{first}{more}. Remove or replace them."
+        f"{first}{more}. {_way_out(broken)}"
     )
+
+
+def _way_out(broken: Sequence[tuple[str, str]]) -> str:
+    if all("megapixels" in reason for _, reason in broken):
+        return (
+            "Make smaller copies: mimic-ray shards build SOURCE --side 512 --max-megapixels 178 "
+            "--out FOLDER."
+        )
+    return "Remove or replace them."

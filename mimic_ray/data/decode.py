@@ -7,6 +7,7 @@ The size in the header is checked before anything is allocated, because decoders
 from __future__ import annotations
 
 import io
+import warnings
 
 import numpy as np
 import PIL
@@ -20,11 +21,17 @@ from mimic_ray.data.names import IMAGE_FORMATS, START_BYTES, image_format
 
 Pixels8 = NDArray[np.uint8]
 
+# The size is checked here; the warning of Pillow would reach the user in the middle of a run.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
 # Part of the identity of cached pixels, because other versions may differ in the last bit.
 DECODER = f"decode 2, simplejpeg {simplejpeg.__version__}, pillow {PIL.__version__}"
 
 # By default Pillow also tries EPS, which starts Ghostscript.
 _FORMATS = tuple(sorted(set(IMAGE_FORMATS.values())))
+PIXEL_LIMIT = 50_000_000
+# Pillow refuses more, whatever the caller allows.
+LARGEST_PIXEL_LIMIT = 178_000_000
 _BACKGROUND = (255, 255, 255, 255)
 # EXIF orientation -> (quarter turns to the left, then mirrored left to right).
 _UPRIGHT = {
@@ -38,7 +45,7 @@ _UPRIGHT = {
 }
 
 
-def decode(content: bytes, pixel_limit: int = 50_000_000) -> Pixels8:
+def decode(content: bytes, pixel_limit: int = PIXEL_LIMIT) -> Pixels8:
     """The encoded `content` as uint8 [H, W, 3], rotated upright according to its EXIF data.
 
     Transparent parts become white, 16 bits become 8 by division by 257, and an animation becomes

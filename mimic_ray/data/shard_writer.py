@@ -24,7 +24,7 @@ from mimic_ray.base.errors import BrokenImageError, option
 from mimic_ray.base.machine_limits import usable_cpus
 from mimic_ray.data import manifest
 from mimic_ray.data.broken_images import check_broken
-from mimic_ray.data.decode import decode, format_of
+from mimic_ray.data.decode import PIXEL_LIMIT, decode, format_of
 from mimic_ray.data.image_source import ImageSource
 from mimic_ray.data.left_out import LeftOut
 from mimic_ray.data.manifest import CLASSES, MANIFEST, SET, Entry, SetFacts, ShardFacts
@@ -69,6 +69,7 @@ def build(
     side: int | None = None,
     quality: int = 90,
     broken_share: float = 0.01,
+    pixel_limit: int = PIXEL_LIMIT,
     progress: Callable[[int, int], None] | None = None,
 ) -> BuiltShards:
     """Writes the images of `source` into a new folder `out`, which appears only when complete.
@@ -92,7 +93,7 @@ def build(
         files.new_folder(out) as folder,
         closing(_SetWriter(folder, per_shard)) as writer,
     ):
-        for image in _prepared(source, side, quality, report):
+        for image in _prepared(source, side, quality, pixel_limit, report):
             if image.broken:
                 broken.append((source.keys[image.row], image.broken))
                 continue
@@ -183,10 +184,14 @@ def _add_file(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def _prepared(
-    source: ImageSource, side: int | None, quality: int, report: Callable[[int, int], None]
+    source: ImageSource,
+    side: int | None,
+    quality: int,
+    pixel_limit: int,
+    report: Callable[[int, int], None],
 ) -> Iterator[_Image]:
     def work(rows: range) -> list[_Image]:
-        return [_prepare(source, row, side, quality) for row in rows]
+        return [_prepare(source, row, side, quality, pixel_limit) for row in rows]
 
     report(0, len(source))
     for rows, images in map_in_order(work, len(source), _CHUNK, usable_cpus()):
@@ -194,10 +199,12 @@ def _prepared(
         report(rows.stop, len(source))
 
 
-def _prepare(source: ImageSource, row: int, side: int | None, quality: int) -> _Image:
+def _prepare(
+    source: ImageSource, row: int, side: int | None, quality: int, pixel_limit: int
+) -> _Image:
     try:
         content = source.read(row)
-        pixels = decode(content)
+        pixels = decode(content, pixel_limit)
     except BrokenImageError as error:
         return _Image(row, broken=error.message)
     sha256 = hashlib.sha256(content).hexdigest()

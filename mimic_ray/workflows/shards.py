@@ -9,6 +9,7 @@ from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.base.storage_address import parse
 from mimic_ray.data import shard_check, shard_writer
+from mimic_ray.data.decode import LARGEST_PIXEL_LIMIT, PIXEL_LIMIT
 from mimic_ray.data.image_source import open_announced
 from mimic_ray.data.shard_check import ShardProblem, ShardSummary
 from mimic_ray.data.shard_writer import BuiltShards
@@ -22,6 +23,7 @@ def build_shards(
     side: int | None = None,
     quality: int = 90,
     broken_share: float = 0.01,
+    max_megapixels: float = 50,
     on_progress: ProgressCallback = ignore_progress,
 ) -> BuiltShards:
     """Writes the images of `sources` as shards to the new folder `out`.
@@ -35,6 +37,16 @@ def build_shards(
         raise UsageError(f"{option('side', side)} must be 1 pixel or more.")
     if not 0 <= broken_share < 1:
         raise UsageError(f"{option('broken_share', broken_share)} must be between 0 and 1.")
+    largest = LARGEST_PIXEL_LIMIT / 1e6
+    if not 0 < max_megapixels <= largest:
+        raise UsageError(
+            f"{option('max_megapixels', max_megapixels)} must be above 0 and at most {largest:g}."
+        )
+    if max_megapixels * 1e6 > PIXEL_LIMIT and side is None:
+        raise UsageError(
+            f"{option('max_megapixels', max_megapixels)} needs {option('side')}: images above "
+            f"{PIXEL_LIMIT / 1e6:g} megapixels are read only to make smaller ones."
+        )
     if not 1 <= quality <= 100:
         raise UsageError(f"{option('quality', quality)} must be between 1 and 100.")
     folder = _local(out, option("out", out), "aws s3 cp --recursive FOLDER ADDRESS uploads it")
@@ -45,6 +57,7 @@ def build_shards(
         side=side,
         quality=quality,
         broken_share=broken_share,
+        pixel_limit=int(max_megapixels * 1e6),
         progress=lambda done, total: on_progress(Progress("Packing images", done, total)),
     )
 

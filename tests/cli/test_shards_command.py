@@ -65,6 +65,32 @@ def test_a_set_is_built_described_and_verified_and_a_damaged_shard_is_named(
     ]
 
 
+def test_what_is_left_out_is_counted_in_every_form_of_output(images, tmp_path, shards):
+    (images / "a" / "notes.txt").write_text("")
+    (images / ".DS_Store").write_text("")
+    (images / "c").symlink_to(images / "a")
+    code, _, notes = shards("build", images, "--out", tmp_path / "set")
+    assert code == 0
+    assert f"note: Left out of {images}: 1 file (not an image): a/notes.txt.\n" in notes
+    built = json.loads(shards("build", images, "--out", tmp_path / "again", "--json")[1])
+    assert built["left_out"] == {
+        "hidden": {"count": 1, "first": ".DS_Store"},
+        "a link to a folder that is read already": {"count": 1, "first": "c"},
+        "not an image": {"count": 1, "first": "a/notes.txt"},
+    }
+    (tmp_path / "set" / "more.tar").write_bytes(b"")
+    shown = shards("info", tmp_path / "set")[1]
+    assert "1 file (a tar that manifest.parquet does not list): more.tar" in shown
+
+
+def test_images_above_the_limit_are_read_to_make_smaller_ones(images, tmp_path, shards):
+    Image.new("1", (9_000, 6_000)).save(images / "a" / "large.png")
+    arguments = ["build", images, "--side", 16, "--out", tmp_path / "set"]
+    assert "--max-megapixels 178" in shards(*arguments)[2]
+    code, shown, _ = shards(*arguments, "--max-megapixels", 60)
+    assert (code, shown.partition(" in")[0]) == (0, "11 images")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
     [
@@ -73,6 +99,8 @@ def test_a_set_is_built_described_and_verified_and_a_damaged_shard_is_named(
         (["build", "images", "--out", "set", "--per-shard", "0"], 2, "--per-shard 0"),
         (["build", "images", "--out", "set", "--quality", "101"], 2, "--quality 101"),
         (["build", "images", "--out", "set", "--side", "0"], 2, "--side 0"),
+        (["build", "images", "--out", "set", "--max-megapixels", "60"], 2, "needs --side"),
+        (["build", "images", "--out", "set", "--max-megapixels", "300"], 2, "at most 178"),
         (["build", "torchvision:CIFAR11:x", "--out", "set"], 2, "CIFAR10"),
         (["verify", "images"], 1, "contains no shards"),
         (["info", "page.tar"], 1, "web page"),

@@ -21,6 +21,14 @@ def test_more_broken_images_are_an_error_with_the_first_three(image_folder):
     assert "cat/03.png (truncated) and 1 more." in caught.value.message
 
 
+def test_images_that_are_too_large_have_their_own_way_out(image_folder):
+    reason = "9504 x 6336 pixels, more than the limit of 50 megapixels"
+    with pytest.raises(DataError, match=r"--side 512 --max-megapixels 178 --out FOLDER\.$"):
+        check_broken(open_images(image_folder), [("cat/01.png", reason)] * 2, limit=0.1)
+    with pytest.raises(DataError, match=r"Remove or replace them\.$"):
+        check_broken(open_images(image_folder), [*BROKEN, ("cat/01.png", reason)], limit=0.1)
+
+
 def test_a_set_of_only_broken_images_is_an_error_for_any_limit(image_folder):
     with pytest.raises(DataError, match="None of 12 images"):
         check_broken(open_images(image_folder), BROKEN * 3, limit=1.0)

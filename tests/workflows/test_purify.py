@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from mimic_ray import Resources, purify
@@ -44,6 +46,17 @@ def test_a_run_from_python_records_the_call_and_not_the_host_program(tmp_path, m
     assert "'training.steps=4'" in command
     assert "8888" not in command
     assert command in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_what_is_beside_the_images_is_in_the_record_and_the_card(tmp_path):
+    save_images(tmp_path / "images", 6, seed=0)
+    for name in ("notes.txt", "words.txt"):
+        (tmp_path / "images" / name).write_text("")
+    result = purify_toy(tmp_path)
+    content = json.loads((tmp_path / "run" / "run.json").read_bytes())
+    assert content["left_out"] == {"not an image": {"count": 2, "first": "notes.txt"}}
+    assert result.record.left_out["not an image"].count == 2
+    assert "2 other files left out" in (tmp_path / "run" / "README.md").read_text()
 
 
 def test_the_model_card_names_only_commands_that_exist(tmp_path):
