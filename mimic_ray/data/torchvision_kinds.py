@@ -12,7 +12,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Kind:
+class TorchvisionKind:
     """`splits`: the arguments of each, the default first.
 
     `labels` and `files` are attributes, with [n] for place n of each item; "" if there is none.
@@ -35,14 +35,14 @@ _LISTS = {"labels": "_labels", "files": "_image_files"}
 
 # CIFAR's files are pickles; torchvision reads them only if their MD5 sums are the official ones.
 KINDS = {
-    "CIFAR10": Kind(_TRAIN_FLAG, "targets"),
-    "CIFAR100": Kind(_TRAIN_FLAG, "targets"),
-    "CLEVRClassification": Kind(_named("train", "val", "test"), **_LISTS),
-    "Caltech101": Kind(_WHOLE, "y"),
-    "Caltech256": Kind(_WHOLE, "y"),
-    "Country211": Kind(_named("train", "valid", "test"), "samples[1]", "samples[0]"),
-    "DTD": Kind(_named("train", "val", "test"), **_LISTS),
-    "EMNIST": Kind(
+    "CIFAR10": TorchvisionKind(_TRAIN_FLAG, "targets"),
+    "CIFAR100": TorchvisionKind(_TRAIN_FLAG, "targets"),
+    "CLEVRClassification": TorchvisionKind(_named("train", "val", "test"), **_LISTS),
+    "Caltech101": TorchvisionKind(_WHOLE, "y"),
+    "Caltech256": TorchvisionKind(_WHOLE, "y"),
+    "Country211": TorchvisionKind(_named("train", "valid", "test"), "samples[1]", "samples[0]"),
+    "DTD": TorchvisionKind(_named("train", "val", "test"), **_LISTS),
+    "EMNIST": TorchvisionKind(
         {
             f"{name}-{part}": {"split": name, "train": part == "train"}
             for name in ("balanced", "byclass", "bymerge", "letters", "digits", "mnist")
@@ -50,14 +50,14 @@ KINDS = {
         },
         "targets",
     ),
-    "EuroSAT": Kind(_WHOLE, "samples[1]", "samples[0]"),
-    "FER2013": Kind(_named("train", "test"), "_samples[1]"),
-    "FGVCAircraft": Kind(_named("trainval", "train", "val", "test"), **_LISTS),
-    "FashionMNIST": Kind(_TRAIN_FLAG, "targets"),
-    "Flowers102": Kind(_named("train", "val", "test"), **_LISTS),
-    "Food101": Kind(_named("train", "test"), **_LISTS),
-    "GTSRB": Kind(_named("train", "test"), **_SAMPLES),
-    "INaturalist": Kind(
+    "EuroSAT": TorchvisionKind(_WHOLE, "samples[1]", "samples[0]"),
+    "FER2013": TorchvisionKind(_named("train", "test"), "_samples[1]"),
+    "FGVCAircraft": TorchvisionKind(_named("trainval", "train", "val", "test"), **_LISTS),
+    "FashionMNIST": TorchvisionKind(_TRAIN_FLAG, "targets"),
+    "Flowers102": TorchvisionKind(_named("train", "val", "test"), **_LISTS),
+    "Food101": TorchvisionKind(_named("train", "test"), **_LISTS),
+    "GTSRB": TorchvisionKind(_named("train", "test"), **_SAMPLES),
+    "INaturalist": TorchvisionKind(
         {
             name: {"version": name}
             for name in (
@@ -67,8 +67,8 @@ KINDS = {
         },
         "index[0]",
     ),
-    "ImageNet": Kind(_named("train", "val"), "samples[1]", "samples[0]"),
-    "Imagenette": Kind(
+    "ImageNet": TorchvisionKind(_named("train", "val"), "samples[1]", "samples[0]"),
+    "Imagenette": TorchvisionKind(
         {
             name + end: {"split": name, "size": size}
             for size, end in (("full", ""), ("320px", "-320px"), ("160px", "-160px"))
@@ -76,16 +76,16 @@ KINDS = {
         },
         **_SAMPLES,
     ),
-    "KMNIST": Kind(_TRAIN_FLAG, "targets"),
-    "LFWPeople": Kind(_named("10fold", "train", "test"), "targets", "data"),
-    "MNIST": Kind(_TRAIN_FLAG, "targets"),
-    "Omniglot": Kind(
+    "KMNIST": TorchvisionKind(_TRAIN_FLAG, "targets"),
+    "LFWPeople": TorchvisionKind(_named("10fold", "train", "test"), "targets", "data"),
+    "MNIST": TorchvisionKind(_TRAIN_FLAG, "targets"),
+    "Omniglot": TorchvisionKind(
         {"background": {"background": True}, "evaluation": {"background": False}},
         "_flat_character_images[1]",
     ),
-    "OxfordIIITPet": Kind(_named("trainval", "test"), "_labels", "_images"),
-    "PCAM": Kind(_named("train", "val", "test"), ""),
-    "Places365": Kind(
+    "OxfordIIITPet": TorchvisionKind(_named("trainval", "test"), "_labels", "_images"),
+    "PCAM": TorchvisionKind(_named("train", "val", "test"), ""),
+    "Places365": TorchvisionKind(
         {
             name + end: {"split": name, "small": bool(end)}
             for end in ("", "-small")
@@ -94,16 +94,16 @@ KINDS = {
         "targets",
         "imgs[0]",
     ),
-    "QMNIST": Kind(
+    "QMNIST": TorchvisionKind(
         {name: {"what": name} for name in ("train", "test", "test10k", "test50k", "nist")},
         "targets[0]",
     ),
-    "RenderedSST2": Kind(_named("train", "val", "test"), **_SAMPLES),
+    "RenderedSST2": TorchvisionKind(_named("train", "val", "test"), **_SAMPLES),
     # The only one that would download without being asked.
-    "SEMEION": Kind({"all": {"download": False}}, "labels"),
-    "STL10": Kind(_named("train", "test", "unlabeled"), "labels"),
-    "SUN397": Kind(_WHOLE, **_LISTS),
-    "SVHN": Kind(_named("train", "test", "extra"), "labels"),
-    "StanfordCars": Kind(_named("train", "test"), **_SAMPLES),
-    "USPS": Kind(_TRAIN_FLAG, "targets"),
+    "SEMEION": TorchvisionKind({"all": {"download": False}}, "labels"),
+    "STL10": TorchvisionKind(_named("train", "test", "unlabeled"), "labels"),
+    "SUN397": TorchvisionKind(_WHOLE, **_LISTS),
+    "SVHN": TorchvisionKind(_named("train", "test", "extra"), "labels"),
+    "StanfordCars": TorchvisionKind(_named("train", "test"), **_SAMPLES),
+    "USPS": TorchvisionKind(_TRAIN_FLAG, "targets"),
 }
