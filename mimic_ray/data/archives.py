@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from mimic_ray.base.text import plain
@@ -21,7 +22,7 @@ FORMATS = [
     ((".7z",), b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "7z x {0} -oFOLDER"),
     ((".rar",), b"Rar!\x1a\x07", "a RAR archive", "unrar x {0} FOLDER/"),
     ((".zip",), b"PK\x03\x04", "a zip archive", "unzip {0} -d FOLDER"),
-    ((".gz",), b"\x1f\x8b", "a gzip file", "tar -xf {0} -C FOLDER"),
+    ((".gz",), b"\x1f\x8b", "a gzip file", "gunzip -k {0}"),
 ]
 # Containers that only their own libraries read.
 CONTAINERS = {
@@ -63,7 +64,8 @@ def way_out(path: str | Path, start: bytes = b"") -> str:
         found = [each for each in FORMATS if name.endswith(each[0])]
     if found:
         _, _, what, command = found[0]
-        return f"is {what}. Unpack it: {command.format(plain(path))}, and give that FOLDER."
+        made = "that FOLDER" if "FOLDER" in command else "what it writes"
+        return f"is {what}. Unpack it: {command.format(shlex.quote(plain(path)))}, and give {made}."
     for suffix, what in CONTAINERS.items():
         if name.endswith(suffix):
             return (

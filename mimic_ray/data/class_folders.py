@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from mimic_ray.data.splits import require_one_split_folder
+from mimic_ray.data.splits import require_one_kind
 
 
 def class_folders(keys: Sequence[str]) -> tuple[list[int] | None, list[str] | None]:
@@ -28,7 +28,7 @@ def require_one_split(location: str, keys: Sequence[str]) -> None:
     start = _shared(keys)
     root = f"{location.rstrip('/')}/{keys[0][:start]}".rstrip("/")
     inside = (key[start:].partition("/") for key in keys)
-    require_one_split_folder(root, Counter(folder for folder, slash, _ in inside if slash))
+    require_one_kind(root, Counter(folder for folder, slash, _ in inside if slash))
 
 
 def _shared(keys: Sequence[str]) -> int:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 from mimic_ray.base.errors import DataError
 from mimic_ray.base.text import count, plain
 from mimic_ray.data.archives import way_out
-from mimic_ray.data.folder_survey import Survey, survey
+from mimic_ray.data.folder_survey import Survey, start_of, survey
 from mimic_ray.data.image_folder import ImageFolder
 from mimic_ray.data.left_out import sentences
 from mimic_ray.data.local_shards import LocalShards
 from mimic_ray.data.manifest import MANIFEST
-from mimic_ray.data.names import is_shard, is_table
+from mimic_ray.data.names import IMAGE_SUFFIXES, is_shard, is_table, suffix_of
+from mimic_ray.data.npz_file import NpzFile
 from mimic_ray.data.shard_set import ShardSet
 from mimic_ray.data.splits import require_one_split
 from mimic_ray.data.zip_images import ZipImages
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from mimic_ray.data.image_source import ImageSource
 
 _Opener = Callable[[Sequence[Path], str], "ImageSource"]
+_NOT_A_SET = (
+    "is not a set of images: give a folder, a .tar, .tar.gz, .zip, .parquet or .npz file, or a "
+    'pattern such as "train-*.tar".'
+)
 # By default a process can have 1,024 open files.
 _OPEN_TARS = 256
 # Files or folders that torchvision writes -> the data set.
@@ -38,6 +43,22 @@ _OF_TORCHVISION = {
     "MNIST": "MNIST",
     "FashionMNIST": "FashionMNIST",
 }
+
+
+def open_path(path: Path) -> ImageSource:
+    """The images of a folder or a file. Raises DataError for a file of another kind."""
+    name = path.name.lower()
+    if path.is_dir():
+        return open_folder(path)
+    if name.endswith(".npz"):
+        return NpzFile(path)
+    if is_shard(name):
+        return open_tars([path], str(path))
+    if is_table(name):
+        return open_tables([path], str(path))
+    if name.endswith(".zip"):
+        return ZipImages(path)
+    raise DataError(f"{path} {way_out(path) or way_out(path, start_of(path)) or _NOT_A_SET}")
 
 
 def open_folder(root: Path) -> ImageSource:
@@ -84,8 +105,8 @@ def open_paths(paths: Sequence[Path], location: str) -> ImageSource:
             f"{location} names {count(len(tars), 'tar')}, such as {tars[0]}, and other files, such "
             f"as {other}: give a pattern that matches one kind."
         )
-    if len(paths) == 1 and paths[0].is_dir():
-        return open_folder(paths[0])
+    if len(paths) == 1 and suffix_of(paths[0].name) not in IMAGE_SUFFIXES:
+        return open_path(paths[0])
     found = Survey(Path(os.path.commonpath([path.parent for path in paths])))
     for path in dict.fromkeys(paths):
         name = path.relative_to(found.root).as_posix()

@@ -54,7 +54,7 @@ class Survey:
             self.tables.append(name)
         elif suffix_of(name) == "zip":
             self.zips.append(name)
-        elif is_unnamed(name) and image_format(_start(self.root / name)):
+        elif is_unnamed(name) and image_format(start_of(self.root / name)):
             self.images.append(name)
         else:
             self.others.append(name)
@@ -139,7 +139,8 @@ def _identity(folder: Path) -> tuple[int, int]:
     return facts.st_dev, facts.st_ino
 
 
-def _start(path: Path) -> bytes:
+def start_of(path: Path) -> bytes:
+    """The first bytes of a file, nothing if it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(START_BYTES)

@@ -14,21 +14,13 @@ from typing import Protocol, runtime_checkable
 from mimic_ray.base.errors import BrokenImageError, DataError
 from mimic_ray.base.storage_address import Address, parse
 from mimic_ray.base.text import count
-from mimic_ray.data.archives import way_out
-from mimic_ray.data.folder_source import open_folder, open_paths, open_tables, open_tars
+from mimic_ray.data.folder_source import open_path, open_paths
 from mimic_ray.data.left_out import Omissions, announce
-from mimic_ray.data.names import is_shard, is_table
-from mimic_ray.data.npz_file import NpzFile
+from mimic_ray.data.names import is_shard
 from mimic_ray.data.patterns import existing, expand_braces, is_pattern, matching
 from mimic_ray.data.remote_shards import RemoteShards
 from mimic_ray.data.shard_set import ShardSet
 from mimic_ray.data.torchvision_set import TorchvisionSet
-from mimic_ray.data.zip_images import ZipImages
-
-_NOT_A_SET = (
-    "is not a set of images: give a folder, a .tar, .tar.gz, .zip, .parquet or .npz file, or a "
-    'pattern such as "train-*.tar".'
-)
 
 
 class ImageSource(Protocol):
@@ -128,7 +120,7 @@ def open_images(location: str | Path | Sequence[str | Path]) -> ImageSource:
     path = Path(text).expanduser()
     if not path.exists() and is_pattern(text):
         return open_paths(matching(text), text)
-    return _open_path(existing(path))
+    return open_path(existing(path))
 
 
 def open_announced(location: str | Path | Sequence[str | Path]) -> ImageSource:
@@ -159,20 +151,6 @@ def _open_remote(address: Address) -> ShardSet:
         wildcard = any(sign in name for sign in "*?[")
         names += [n for n in folder.names() if fnmatchcase(n, name)] if wildcard else [name]
     return ShardSet(folder.shown(), [(folder, names)])
-
-
-def _open_path(path: Path) -> ImageSource:
-    if path.is_dir():
-        return open_folder(path)
-    if path.suffix.lower() == ".npz":
-        return NpzFile(path)
-    if is_shard(path.name):
-        return open_tars([path], str(path))
-    if is_table(path.name):
-        return open_tables([path], str(path))
-    if path.suffix.lower() == ".zip":
-        return ZipImages(path)
-    raise DataError(f"{path} {way_out(path) or _NOT_A_SET}")
 
 
 def _shown(locations: Sequence[str | Path]) -> str:

@@ -78,10 +78,13 @@ def label_of(found: Any) -> int | str | None:
     return found if isinstance(found, int) else None
 
 
-def numbered(labels: Iterable[int | str | None]) -> tuple[list[int] | None, list[str] | None]:
+def numbered(
+    labels: Iterable[int | str | None], known: Sequence[str] = ()
+) -> tuple[list[int] | None, list[str] | None]:
     """The number of each image's class, and the names if the labels are names.
 
-    None unless all images have a label of the same kind, and for names that are no classes: where
+    Names are numbered in the order of `known` if it has them all, else in alphabetical order. None
+    unless all images have a label of the same kind, and for names that are no classes: where
     most names occur once, they are captions.
     """
     each = list(labels)
@@ -92,5 +95,7 @@ def numbered(labels: Iterable[int | str | None]) -> tuple[list[int] | None, list
     classes = sorted(set(names))
     if len(names) < len(each) or len(classes) > max(1, len(each) // 2):
         return None, None
+    if set(classes) <= set(known):
+        classes = list(known)
     number = {name: place for place, name in enumerate(classes)}
     return [number[name] for name in names], classes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -153,7 +154,7 @@ class _Found:
             twice = next(name for name in names if names.count(name) > 1)
             raise DataError(
                 f"{path} contains {plain(twice)} twice. Unpack it into a folder, which keeps the "
-                f"last one: tar -xf {path} -C FOLDER."
+                f"last one: tar -xf {shlex.quote(path)} -C FOLDER."
             )
         if len(images) > MOST_IMAGES:
             return images
@@ -162,7 +163,7 @@ class _Found:
             raise DataError(
                 f"{path} has several images in one sample, and it is not clear which to read: "
                 f"{' and '.join(map(plain, names[:4]))}. Unpack one kind into a folder: "
-                f"tar -xf {path} -C FOLDER --wildcards '*.{images[0].suffix}'."
+                f"tar -xf {shlex.quote(path)} -C FOLDER --wildcards '*.{images[0].suffix}'."
             )
         return [images[place]]
 

@@ -125,15 +125,19 @@ class ShardSet:
     def labels(self) -> list[int] | None:
         return self._labels[0]
 
-    @cached_property
+    @property
     def classes(self) -> list[str] | None:
+        return self._listed_classes or self._labels[1]
+
+    @cached_property
+    def _listed_classes(self) -> list[str] | None:
         content = self._first.read_file(CLASSES)
-        listed = None if content is None else manifest.parse_classes(content)
-        return listed or self._labels[1]
+        return None if content is None else manifest.parse_classes(content)
 
     @cached_property
     def _labels(self) -> tuple[list[int] | None, list[str] | None]:
-        return numbered(e.class_name if e.label is None else e.label for e in self.entries)
+        labels = (e.class_name if e.label is None else e.label for e in self.entries)
+        return numbered(labels, self._listed_classes or ())
 
 
 def _indexes(folder: ShardFolder, names: Sequence[str] | None, left_out: Omissions) -> list[Index]:

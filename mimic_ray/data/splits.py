@@ -1,4 +1,7 @@
-"""Training, validation and test images in one place: the user must say which are meant."""
+"""Images of several kinds in one place: the user must say which are meant.
+
+Training, validation and test images; photographs and the masks that belong to them.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,14 @@ from mimic_ray.base.text import count, plain
 _WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val"}
 _WORDS |= {"validation": "val", "test": "test", "testing": "test"}
 
+_ROLES = dict.fromkeys(("images", "image", "imgs", "jpegimages", "photos", "rgb"), "photographs")
+_ROLES |= dict.fromkeys(
+    (
+        *("masks", "annotations", "labels", "segmentation", "segmentations", "segmentationclass"),
+        *("segmentationobject", "groundtruth", "ground_truth", "gt", "trimaps", "depth", "edges"),
+    ),
+    "masks",
+)
 _FILLERS = {"", "final", "image", "images", "img", "imgs", "set", "data", "standard", "small"}
 
 
@@ -34,12 +45,15 @@ def require_one_split(folder: str, names: Iterable[str], what: str) -> None:
         )
 
 
-def require_one_split_folder(root: str, folders: Mapping[str, int]) -> None:
-    """Raises DataError for two or more folders called like splits; `folders` have their images.
+def require_one_kind(root: str, folders: Mapping[str, int]) -> None:
+    """Raises DataError for folders of several splits, and for masks beside photographs.
 
-    One alone is not refused: a class can be called "train".
+    `folders` have their numbers of images. One split alone is not refused: a class can be called
+    "train".
     """
     found = {name: split for name in folders if (split := _split_of_folder(name))}
+    if len(set(found.values())) < 2:
+        found = {name: kind for name in folders if (kind := _ROLES.get(name.lower()))}
     if len(set(found.values())) > 1:
         listed = " and ".join(f"{plain(name)} ({count(folders[name], 'image')})" for name in found)
         choices = " or ".join(plain(os.path.join(root, name)) for name in found)  # noqa: PTH118
@@ -54,8 +68,6 @@ def _split_of_folder(name: str) -> str:
 
 def _pattern(folder: str, names: Sequence[str]) -> str:
     """The pattern of these files: "train-*.tar"."""
-    start = re.split(r"[^A-Za-z_-]", names[0])[0]
-    if not all(name.startswith(start) for name in names):
-        start = ""
+    start = os.path.commonprefix(names).rstrip("0123456789")  # noqa: RUF071 - of names, not paths
     suffix = PurePosixPath(names[0]).suffix
     return f'"{folder.rstrip("/")}/{plain(names[0] if len(names) == 1 else f"{start}*{suffix}")}"'

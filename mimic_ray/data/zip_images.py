@@ -16,7 +16,7 @@ from mimic_ray.data.class_folders import require_one_split
 from mimic_ray.data.fingerprint import cached_digests, file_identity, path_id, set_fingerprint
 from mimic_ray.data.gzip_tar import limit_bytes
 from mimic_ray.data.labels_beside import labels_of, without_labels
-from mimic_ray.data.left_out import Omissions
+from mimic_ray.data.left_out import Omissions, sentences
 from mimic_ray.data.names import (
     IMAGE_LIMIT_BYTES,
     IMAGE_SUFFIXES,
@@ -29,6 +29,7 @@ from mimic_ray.data.names import (
 )
 
 _ENCRYPTED = 0x1
+_UNPACK = 'Unpack it: unzip "{}" -d FOLDER'
 
 
 class ZipImages:
@@ -65,7 +66,10 @@ class ZipImages:
             else:
                 self._others[name] = member
         if not images:
-            raise DataError(f"{path} contains no images. Unpack it: unzip {path} -d FOLDER.")
+            there = ", ".join(map(plain, [*sentences(self.left_out), *list(self._others)[:3]]))
+            raise DataError(
+                f"{path} contains no images: {there or 'it is empty'}. {_UNPACK.format(path)}."
+            )
         for name in without_labels(self._others, images):
             self.left_out.add(why_not_read(name), name)
         self.keys = sorted(images)
@@ -74,8 +78,7 @@ class ZipImages:
             require_one_split("FOLDER", self.keys)
         except DataError as error:
             raise DataError(
-                f"{path} contains several splits. Unpack it: unzip {path} -d FOLDER. "
-                f"{error.message}"
+                f"{path} contains several sets. {_UNPACK.format(path)}. {error.message}"
             ) from None
 
     def __len__(self) -> int:

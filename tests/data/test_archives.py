@@ -11,6 +11,7 @@ from mimic_ray.data.archives import is_archive, way_out, why_not_read
         ("a.tar.zst", "Unpack it: tar --zstd -xf a.tar.zst -C FOLDER"),
         ("a.7z", "Unpack it: 7z x a.7z -oFOLDER"),
         ("a.rar", "Unpack it: unrar x a.rar FOLDER/"),
+        ("train-images-idx3-ubyte.gz", "gunzip -k train-images-idx3-ubyte.gz, and give what"),
         ("a-0.tfrecord", "Convert it: write its images"),
         ("data.mdb", "is a LMDB file"),
     ],

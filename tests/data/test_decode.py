@@ -142,6 +142,11 @@ def test_images_with_too_many_pixels_are_refused_before_decoding(content):
         decode(content)
 
 
+def test_a_grey_map_of_16_bits_keeps_its_range():
+    content = b"P5 3 1 65535\n" + b"".join(n.to_bytes(2, "big") for n in (0, 32768, 65535))
+    assert decode(content)[0, :, 0].tolist() == [0, 128, 255]
+
+
 def test_the_caller_sets_the_pixel_limit():
     content = saved(Image.fromarray(gradient()), "PNG")
     assert decode(content, pixel_limit=24 * 16).shape == (16, 24, 3)

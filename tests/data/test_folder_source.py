@@ -79,6 +79,21 @@ def test_a_folder_without_images_says_what_to_do(tmp_path, name, advice):
     assert advice in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "advice"),
+    [
+        ("blob", b"7z\xbc\xaf\x27\x1c", "7z x"),
+        ("a.tar.xz", b"text", "xz archive"),
+        ("photo.jpg", b"\xff\xd8\xff", "not a set of images: give a folder"),
+    ],
+)
+def test_a_file_that_is_no_set_says_what_to_do(tmp_path, name, content, advice):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        open_images(tmp_path / name)
+    assert advice in caught.value.message
+
+
 def test_a_repository_in_the_cache_of_hugging_face_is_read_once(tmp_path, encoded):
     for name in ("blobs", "refs", "snapshots/0a1b/data"):
         (tmp_path / name).mkdir(parents=True)
@@ -94,6 +109,7 @@ def test_patterns_of_images_and_of_folders_are_one_set(image_folder):
     assert open_images(image_folder / "cat/0*.png").keys == [
         key.removeprefix("cat/") for key in whole.keys if key.startswith("cat/0")
     ]
+    assert open_images(image_folder.parent / "imag*").keys == whole.keys
     assert open_images(image_folder / "ca*").keys == open_images(image_folder / "cat").keys
 
 

@@ -56,5 +56,7 @@ def test_a_label_is_a_number_or_a_name(suffix, content, label):
 def test_labels_are_numbers_or_names_for_all_images():
     assert numbered([1, 0, 1]) == ([1, 0, 1], None)
     assert numbered(["dog", "cat", "dog", "dog"]) == ([1, 0, 1, 1], ["cat", "dog"])
+    assert numbered(["b", "c", "b", "c"], list("cbaxyz")) == ([1, 0, 1, 0], list("cbaxyz"))
+    assert numbered(["b", "d"] * 2, ["c", "b"]) == ([0, 1, 0, 1], ["b", "d"])
     assert numbered([1, None]) == numbered(["a", 1]) == (None, None)
     assert numbered(["a cat", "a dog", "an owl"]) == (None, None)  # captions
