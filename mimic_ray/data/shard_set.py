@@ -84,9 +84,8 @@ class ShardSet:
                 self.left_out.add_all(found.left_out)
                 self._folders += [folder] * len(found.entries)
         if not self.entries:
-            raise DataError(
-                f"{location} contains {count(tars, 'tar')} but no images{_inside(self.left_out)}."
-            )
+            instead = _instead(location, self.left_out)
+            raise DataError(f"{location} contains {count(tars, 'tar')} but no images{instead}.")
         self.keys = _unique_keys(self.entries)
         self.remote = any(folder.remote for folder, _ in parts)
         self._single = parts[0][0] if len(parts) == 1 else None
@@ -222,12 +221,13 @@ def _unique_keys(entries: Sequence[Entry]) -> list[str]:
     return [f"{row:09}/{key}" for row, key in enumerate(keys)]
 
 
-def _inside(left_out: Omissions) -> str:
+def _instead(location: str, left_out: Omissions) -> str:
     """What the tars contain instead of images, with the way out."""
     archives = left_out.get(ARCHIVE)
     if archives is None:
         return f": {'; '.join(sentences(left_out))}" if left_out else ""
     return (
         f": it contains {count(archives.count, 'archive')}, such as {plain(archives.first)}. "
-        "Unpack it: tar -xf FILE -C FOLDER, and give that FOLDER"
+        f"Unpack it: tar -xf {location if is_shard(location) else 'FILE'} -C FOLDER, and give that "
+        "FOLDER"
     )

@@ -10,6 +10,7 @@ base-256 numbers), Python's tarfile reads the rest, with the same checks of size
 
 from __future__ import annotations
 
+import shlex
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -145,8 +146,10 @@ def _check_end(path: str, file: BinaryIO, offset: int) -> None:
     if len(rest) < 2 * _BLOCK:
         raise _damaged(path, "ends without an end marker: it is truncated", offset)
     if rest.count(0) != len(rest) or file.read(1):
-        raise _damaged(
-            path, "continues after its end marker: it is damaged, or several tars in one", offset
+        raise DataError(
+            f"{path} continues after its end marker (byte {offset:,}): it is damaged, or several "
+            "tars in one. Copy it again, or unpack all of them: tar --ignore-zeros -xf "
+            f"{shlex.quote(path)} -C FOLDER."
         )
 
 
