@@ -3,11 +3,13 @@ from __future__ import annotations
 import shutil
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mimic_ray.base.errors import BrokenImageError, DataError
-from mimic_ray.data.image_source import open_images
+from mimic_ray.data.image_source import open_images, read_many
 from mimic_ray.data.left_out import LeftOut
 
 
@@ -88,6 +90,32 @@ def test_a_damaged_member_is_broken_and_a_damaged_zip_is_refused(tmp_path, encod
     path.write_bytes(content[:-30])
     with pytest.raises(DataError, match=r"a\.zip is damaged"):
         open_images(path)
+
+
+def test_encrypted_images_are_counted(tmp_path, encoded):
+    path = write(tmp_path / "a.zip", {"a.png": encoded(1), "b.png": encoded(2)})
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b"PK\x01\x02") + 8] |= 1  # the flag of b.png
+    path.write_bytes(content)
+    source = open_images(path)
+    assert (source.keys, source.left_out) == (["a.png"], {"encrypted": LeftOut(1, "b.png")})
+
+
+def test_random_damage_raises_only_data_errors(tmp_path, image_folder):
+    path = Path(shutil.make_archive(str(tmp_path / "archive"), "zip", image_folder))
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        damaged = bytearray(whole)
+        for _ in range(4):
+            damaged[-rng.integers(1, 1500)] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            source = open_images(path)
+        except DataError:
+            continue
+        for content in read_many(source, range(len(source))):
+            assert isinstance(content, bytes | BrokenImageError)
 
 
 def test_a_zip_without_images_is_refused(tmp_path):
