@@ -91,11 +91,6 @@ def _start(file: BufferedReader, member: zipfile.ZipInfo) -> int:
 
 def _check_kind(names: list[str], name: str) -> None:
     """Refuses valid zips that are something else."""
-    if any(member.endswith(".npy") for member in names):
-        raise NotACheckpointError(
-            f"{name} is a numpy archive (npz): save the network's state_dict() with torch.save or "
-            "safetensors."
-        )
     if not any(member.endswith("/data.pkl") for member in names):
         raise NotACheckpointError(
             f"{name} is a zip without torch's data.pkl: if the weights are inside, unpack it first."

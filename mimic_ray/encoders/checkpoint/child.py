@@ -21,6 +21,7 @@ from typing import Any
 
 from mimic_ray.base import files
 from mimic_ray.base.errors import MimicError, UnsafeCheckpointError
+from mimic_ray.encoders.checkpoint import dcp_items
 from mimic_ray.encoders.checkpoint.describe import described, write_tensors
 from mimic_ray.encoders.checkpoint.sandbox import REPLY, REQUEST, TENSORS, WRITTEN
 from mimic_ray.encoders.checkpoint.torch_file import load_torch
@@ -57,6 +58,9 @@ JOBS: dict[str, Callable[[BufferedReader, dict[str, Any], Path], dict[str, Any]]
     "read": read,
     "describe": describe,
     "write": write,
+    "dcp_index": dcp_items.index,
+    "dcp_read": dcp_items.read_items,
+    "dcp_patch": dcp_items.patch_items,
 }
 
 

@@ -20,7 +20,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from mimic_ray.base.errors import MimicError, NotACheckpointError
+from mimic_ray.base.errors import MimicError, MissingCheckpointError, NotACheckpointError
 from mimic_ray.base.text import count, plain
 from mimic_ray.encoders.checkpoint import foreign, sniff
 from mimic_ray.encoders.checkpoint.weight_parts import (
@@ -95,7 +95,7 @@ def _find(folder: Path) -> WeightFiles | None:
 def _directly_in(folder: Path) -> WeightFiles | None:
     names = _names(folder)
     if METADATA in names or any(name.endswith(DISTCP) for name in names):
-        return _distributed(folder)
+        return _distributed(folder, names)
     if (deepspeed := _deepspeed(folder, names)) is not None:
         return deepspeed
     sets = _sets(folder, names)
@@ -169,11 +169,14 @@ def require_whole(path: Path) -> None:
         )
 
 
-def _distributed(folder: Path) -> WeightFiles:
-    raise NotACheckpointError(
-        f"{plain(folder)} is a folder of torch.distributed.checkpoint (FSDP): convert it with "
-        "`python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER FILE`."
-    )
+def _distributed(folder: Path, names: list[str]) -> WeightFiles:
+    if METADATA not in names:
+        raise MissingCheckpointError(
+            f"{plain(folder)} has files of torch.distributed.checkpoint without {METADATA}, which "
+            "says what is in them: copy it too (its name is hidden by its dot)."
+        )
+    parts = [METADATA, *(name for name in names if name.endswith(DISTCP))]
+    return WeightFiles(tuple(folder / name for name in parts), folder, is_dcp=True)
 
 
 def _names(folder: Path, *, folders: bool = False) -> list[str]:

@@ -11,13 +11,14 @@ _TENSORFLOW = (
     "state_dict()"
 )
 _FLAX = (
-    "load it with `AutoModel.from_pretrained(FOLDER, from_flax=True)` of transformers and save it "
-    "with `save_pretrained(OUT)`, or save its arrays with numpy.savez"
+    "load it with `AutoModel.from_pretrained(FOLDER, from_flax=True)` of transformers 4 and save "
+    "it with `save_pretrained(OUT)`, or save its arrays by name with numpy.savez"
 )
+_ORBAX = "restore it with Orbax, and save its arrays by name with numpy.savez"
 _UNPACK = "unpack it first"
 
-# First bytes.
-_STARTS = (
+# docs/reference/checkpoints.md lists both tables. First bytes:
+STARTS = (
     (b"version https://git-lfs", "a git-lfs pointer instead of the weights", "run `git lfs pull`"),
     (b"<", "a web page", _AGAIN),
     (b'{"error', "an error message from a server", _AGAIN),
@@ -34,9 +35,9 @@ _STARTS = (
     (b"GGUF", "a GGUF file", _CONVERT),
 )
 
-# Names, for formats without a mark at their start.
+# Names, for formats without a mark at their start:
 _ONNX = 'convert it with `torch.save(onnx2torch.convert("FILE.onnx").state_dict(), "FILE.pth")`'
-_NAMES = (
+NAMES = (
     ("*.onnx", "an ONNX network", _ONNX),
     ("saved_model.pb", "a SavedModel of TensorFlow", _TENSORFLOW),
     ("*.ckpt*.index", "a checkpoint of TensorFlow", _TENSORFLOW),
@@ -46,8 +47,8 @@ _NAMES = (
     ("*.keras", "weights of Keras", _TENSORFLOW),
     ("*.pb", "a graph of TensorFlow", _TENSORFLOW),
     ("*.tflite", "a network of TensorFlow Lite", _TENSORFLOW),
-    ("_CHECKPOINT_METADATA", "an Orbax checkpoint of JAX", _FLAX),
-    ("manifest.ocdbt", "an Orbax checkpoint of JAX", _FLAX),
+    ("_CHECKPOINT_METADATA", "an Orbax checkpoint of JAX", _ORBAX),
+    ("manifest.ocdbt", "an Orbax checkpoint of JAX", _ORBAX),
     ("*.msgpack", "weights of Flax", _FLAX),
     ("*.joblib", "a joblib file", "take the weights out of it and save them with torch.save"),
     ("*.pdparams", "weights of PaddlePaddle", _CONVERT),
@@ -64,11 +65,11 @@ _NAMES = (
 def by_start(head: bytes) -> tuple[str, str] | None:
     """What a file with these first bytes is, and what to do; None if they say nothing."""
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    found = ((what, advice) for start, what, advice in _STARTS if text.startswith(start))
+    found = ((what, advice) for start, what, advice in STARTS if text.startswith(start))
     return next(found, None)
 
 
 def by_name(name: str) -> tuple[str, str] | None:
     """What a file of this name is, and what to do; None if the name says nothing."""
-    found = ((what, advice) for pattern, what, advice in _NAMES if fnmatch(name, pattern))
+    found = ((what, advice) for pattern, what, advice in NAMES if fnmatch(name, pattern))
     return next(found, None)

@@ -28,6 +28,8 @@ from mimic_ray.encoders.checkpoint.weight_parts import WeightFiles
 
 Group = tuple[str, ...]  # keys of nested dictionaries that lead to some tensors; () is the top
 T = TypeVar("T")
+DCP = "torch-distributed"  # the format of a folder
+_OPTIMIZER = {"state", "param_groups"}  # the keys of an optimizer's state_dict()
 Groups = dict[Group, dict[str, T]]
 
 
@@ -95,9 +97,13 @@ def checksum(path: Path) -> str:
 
 
 def read_parts(
-    path: Path, limit_bytes: int, read: Callable[[OpenedFile], ReadFile[T]]
+    path: Path,
+    limit_bytes: int,
+    read: Callable[[OpenedFile], ReadFile[T]],
+    read_folder: Callable[[WeightFiles], tuple[ReadFile[T], list[Part]]],
 ) -> Joined[T]:
-    """The checkpoint at `path`, whose files `read` reads one after the other.
+    """The checkpoint at `path`, whose files `read` reads one after the other; `read_folder` reads
+    folders of torch.distributed.checkpoint.
 
     Raises what `find_files`, `opened_weights` and `read` raise; TooLargeCheckpointError if the
     files together exceed the limit; UnsafeCheckpointError if two parts have the same key;
@@ -109,7 +115,30 @@ def read_parts(
     notes = dict(whole.notes)
     if words := described(config):
         notes["config.json"] = words
+    if whole.is_dcp:
+        file_format = DCP
+        found, parts = read_folder(whole)
+    else:
+        file_format, found, parts = _read_files(whole, limit_bytes, read)
+    if not found.groups:
+        raise _no_weights(sniff.shown(path), found)
+    return Joined(
+        sha256_of(parts),
+        file_format,
+        found.groups,
+        notes | found.notes,
+        tuple(parts),
+        config,
+        found.contents,
+    )
+
+
+def _read_files(
+    whole: WeightFiles, limit_bytes: int, read: Callable[[OpenedFile], ReadFile[T]]
+) -> tuple[str, ReadFile[T], list[Part]]:
+    """The formats of the files, and what is in all of them together."""
     groups: Groups[T] = {}
+    notes: dict[str, str] = {}
     home: dict[tuple[Group, str], str] = {}
     parts, formats, contents = [], set(), []
     with sandbox.shared() if len(whole.files) > 1 else nullcontext():
@@ -130,18 +159,20 @@ def read_parts(
                 f'{sniff.shown(whole.files[0].with_name(part))} lacks "{plain(key)}", which the '
                 "index says it has: download or copy all parts again."
             )
-    together = Contents.together(contents)
-    if not groups:
-        raise _no_weights(sniff.shown(path), together)
-    file_format = "+".join(sorted(formats))
-    return Joined(sha256_of(parts), file_format, groups, notes, tuple(parts), config, together)
+    together = ReadFile(groups, notes, Contents.together(contents))
+    return "+".join(sorted(formats)), together, parts
 
 
-def _no_weights(name: str, contents: Contents) -> CheckpointError:
-    if contents.commands:
+def _no_weights(name: str, found: ReadFile[T]) -> CheckpointError:
+    if found.contents.commands:
         return UnsafeCheckpointError(
-            f"{name} has no weights. {contents.finding()} Nothing in it was run. Do not load it "
-            "with other programs."
+            f"{name} has no weights. {found.contents.finding()} Nothing in it was run. Do not load "
+            "it with other programs."
+        )
+    if found.notes.keys() >= _OPTIMIZER:
+        return NotACheckpointError(
+            f"{name} is the state of an optimizer: give the file with the network's weights, "
+            "which trainers save beside it."
         )
     return NotACheckpointError(
         f"{name} contains no named tensors: save the network's state_dict()."

@@ -18,6 +18,7 @@ from mimic_ray.encoders.checkpoint.contents import Contents
 from mimic_ray.encoders.checkpoint.joined import Group as Group
 from mimic_ray.encoders.checkpoint.joined import OpenedFile, Part, ReadFile, read_parts
 from mimic_ray.encoders.checkpoint.model_config import Config
+from mimic_ray.encoders.checkpoint.weight_parts import WeightFiles
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,7 +58,7 @@ class Layout:
 
     path: Path
     sha256: str  # of several files: joined.sha256_of
-    format: str  # "safetensors", "torch-zip" or "torch-legacy"
+    format: str  # "safetensors", "npz", "torch-zip", "torch-legacy", "torch-distributed"
     groups: Mapping[Group, TensorInfos]
     notes: dict[str, str]  # other content of the file as printable text: {"epoch": "160"}
     parts: tuple[Part, ...] = ()  # its files, in the order of their names
@@ -95,11 +96,16 @@ def read_layout(path: str | Path, limit_bytes: int = LIMIT_BYTES) -> Layout:
     """Checks a checkpoint as `read_checkpoint` does. Raises the CheckpointError that names the
     cause."""
     path = Path(path)
-    found = read_parts(path, limit_bytes, _layout_of_file)
+    found = read_parts(path, limit_bytes, _layout_of_file, _layout_of_folder)
     return Layout(path, **vars(found))
 
 
 def _layout_of_file(opened: OpenedFile) -> ReadFile[TensorInfo]:
+    if opened.format == sniff.NPZ:
+        from mimic_ray.encoders.checkpoint.npz_weights import read_npz
+
+        arrays, notes = read_npz(opened.file, opened.name)
+        return ReadFile({(): checked_infos(arrays)} if arrays else {}, notes)
     if opened.format != sniff.SAFETENSORS:
         with sandbox.working_folder() as folder:
             reply = sandbox.run(
@@ -112,6 +118,17 @@ def _layout_of_file(opened: OpenedFile) -> ReadFile[TensorInfo]:
     tensors, metadata = read_safetensors(opened.file, opened.name)
     notes = {plain(key): plain(value) for key, value in metadata.items()}
     return ReadFile({(): checked_infos(tensors)} if tensors else {}, notes)
+
+
+def _layout_of_folder(whole: WeightFiles) -> tuple[ReadFile[TensorInfo], list[Part]]:
+    from mimic_ray.encoders.checkpoint.dcp_folder import read_dcp
+
+    found, parts = read_dcp(whole)
+    groups = {
+        path: {key: info for key, (info, _) in tensors.items()}
+        for path, tensors in found.groups.items()
+    }
+    return ReadFile(groups, found.notes, found.contents), parts
 
 
 def infos_of(reply: Mapping[str, Any], opened: OpenedFile) -> dict[Group, dict[str, TensorInfo]]:

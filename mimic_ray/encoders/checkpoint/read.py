@@ -3,11 +3,12 @@
     find the files (weight_files.py), then for each of them:
     open, refuse anything but a regular file -> sniff -> sha256 ->  (joined.py)
         safetensors:  read here (safetensors_file.py)
+        npz:          read here, without pickled arrays (npz_weights.py)
         torch:        read by a child process with limits (sandbox.py -> child.py):
                       zip walk and checksums (archive.py), pickle machine that builds descriptions
                       instead of objects (pickle_machine.py, torch_objects.py), plain containers of
                       it (plain_tree.py), walk through them (walk.py), values by position
-                      (storages.py)
+                      (storages.py); folders of torch.distributed.checkpoint: dcp_folder.py
 
 There is no switch for unsafe loading.
 """
@@ -25,6 +26,7 @@ from torch import Tensor
 from mimic_ray.base.text import plain
 from mimic_ray.encoders.checkpoint import sandbox, sniff
 from mimic_ray.encoders.checkpoint.contents import Contents
+from mimic_ray.encoders.checkpoint.dcp_folder import read_dcp
 from mimic_ray.encoders.checkpoint.joined import Group, OpenedFile, Part, ReadFile, read_parts
 from mimic_ray.encoders.checkpoint.layout import (
     LIMIT_BYTES,
@@ -35,7 +37,9 @@ from mimic_ray.encoders.checkpoint.layout import (
     infos_of,
 )
 from mimic_ray.encoders.checkpoint.model_config import Config
+from mimic_ray.encoders.checkpoint.npz_weights import read_npz
 from mimic_ray.encoders.checkpoint.safetensors_file import read_safetensors
+from mimic_ray.encoders.checkpoint.weight_parts import WeightFiles
 
 Groups = dict[Group, dict[str, Tensor]]
 
@@ -46,7 +50,7 @@ class Checkpoint:
 
     path: Path
     sha256: str
-    format: str  # "safetensors", "torch-zip" or "torch-legacy"
+    format: str  # "safetensors", "npz", "torch-zip", "torch-legacy", "torch-distributed"
     groups: Groups  # path of dict keys inside the file -> its tensors; () is the top
     notes: dict[str, str]  # other content of the file as printable text: {"epoch": "160"}
     parts: tuple[Part, ...] = ()  # its files, in the order of their names
@@ -77,7 +81,7 @@ def read_checkpoint(path: Path, limit_bytes: int = LIMIT_BYTES) -> Checkpoint:
     checkpoint, damaged, unsafe, too large.
     """
     path = Path(path)
-    read = vars(read_parts(path, limit_bytes, _read_file))
+    read = vars(read_parts(path, limit_bytes, _read_file, _read_folder))
     stored: dict[Group, dict[str, _Stored]] = read["groups"]
     groups = {
         path: {key: each.values for key, each in tensors.items() if each.values is not None}
@@ -90,12 +94,28 @@ def read_checkpoint(path: Path, limit_bytes: int = LIMIT_BYTES) -> Checkpoint:
 
 
 def _read_file(opened: OpenedFile) -> ReadFile[_Stored]:
-    return _safetensors(opened) if opened.format == sniff.SAFETENSORS else _torch(opened)
+    readers = {sniff.SAFETENSORS: _safetensors, sniff.NPZ: _npz}
+    return readers.get(opened.format, _torch)(opened)
+
+
+def _read_folder(whole: WeightFiles) -> tuple[ReadFile[_Stored], list[Part]]:
+    found, parts = read_dcp(whole)
+    groups = {
+        path: {key: _Stored(*pair) for key, pair in tensors.items()}
+        for path, tensors in found.groups.items()
+    }
+    return ReadFile(groups, found.notes, found.contents), parts
 
 
 def _safetensors(opened: OpenedFile) -> ReadFile[_Stored]:
     tensors, metadata = read_safetensors(opened.file, opened.name)
     notes = {plain(key): plain(value) for key, value in metadata.items()}
+    group = {key: _Stored(info, tensors[key]) for key, info in checked_infos(tensors).items()}
+    return ReadFile({(): group} if group else {}, notes)
+
+
+def _npz(opened: OpenedFile) -> ReadFile[_Stored]:
+    tensors, notes = read_npz(opened.file, opened.name)
     group = {key: _Stored(info, tensors[key]) for key, info in checked_infos(tensors).items()}
     return ReadFile({(): group} if group else {}, notes)
 

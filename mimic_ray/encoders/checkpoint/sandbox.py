@@ -26,7 +26,14 @@ from mimic_ray.base import errors
 from mimic_ray.base.errors import DamagedCheckpointError, ResourceError, UnsafeCheckpointError
 
 MEMORY_BYTES = 512 << 20
-MEMORY_TIMES = {"describe": 2, "read": 2, "write": 5}
+MEMORY_TIMES = {
+    "describe": 2,
+    "read": 2,
+    "write": 5,
+    "dcp_index": 20,
+    "dcp_read": 2,
+    "dcp_patch": 3,
+}
 SECONDS = 10.0
 BYTES_PER_S = 20e6
 

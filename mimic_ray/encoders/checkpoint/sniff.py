@@ -19,6 +19,7 @@ from mimic_ray.base.text import plain
 from mimic_ray.encoders.checkpoint import foreign
 
 SAFETENSORS, TORCH_ZIP, TORCH_LEGACY = "safetensors", "torch-zip", "torch-legacy"
+NPZ = "npz"
 
 _OLD_LEGACY = b"L119547037146038801333356L\n"
 
@@ -63,7 +64,7 @@ def _check_kind(found: os.stat_result, name: str, limit_bytes: int) -> None:
 
 
 def file_format(file: BufferedReader, name: str) -> str:
-    """SAFETENSORS, TORCH_ZIP or TORCH_LEGACY, independent of the suffix. Leaves `file` at 0.
+    """SAFETENSORS, NPZ, TORCH_ZIP or TORCH_LEGACY, independent of the suffix. Leaves `file` at 0.
 
     A plain pickle counts as TORCH_LEGACY, because the same rules read (and refuse) it. Raises
     NotACheckpointError for anything else.
@@ -76,7 +77,9 @@ def file_format(file: BufferedReader, name: str) -> str:
     if head[5:9] == b"\0\0\0{":
         return SAFETENSORS
     if head.startswith(b"PK"):
-        return TORCH_ZIP
+        # The name of the first record follows its header of 30 bytes.
+        first = head[30 : 30 + int.from_bytes(head[26:28], "little")]
+        return NPZ if first.endswith(b".npy") else TORCH_ZIP
     if head[:1] == b"\x80" and b"joblib.numpy_pickle" in head:
         raise NotACheckpointError(
             f"{name} is a pickle of joblib: take the weights out of it and save them with "

@@ -36,7 +36,7 @@ class WeightFiles:
     files: tuple[Path, ...]
     folder: Path | None = None  # of a checkpoint that is more than one file of weights
     index: Mapping[str, str] = field(default_factory=dict)  # key -> the name of its part
-    is_dcp: bool = False  # written by torch.distributed.checkpoint
+    is_dcp: bool = False  # of torch.distributed.checkpoint; its index is the first file
     notes: Mapping[str, str] = field(default_factory=dict)
 
     @property

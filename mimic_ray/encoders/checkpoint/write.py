@@ -20,7 +20,9 @@ from mimic_ray.base import files
 from mimic_ray.base.errors import DamagedCheckpointError
 from mimic_ray.base.text import plain
 from mimic_ray.encoders.checkpoint import sandbox, sniff
+from mimic_ray.encoders.checkpoint.dcp_folder import write_dcp
 from mimic_ray.encoders.checkpoint.key_match import Copy
+from mimic_ray.encoders.checkpoint.npz_weights import write_npz
 from mimic_ray.encoders.checkpoint.resolve import Fit, Place
 from mimic_ray.encoders.checkpoint.safetensors_file import read_safetensors
 from mimic_ray.encoders.checkpoint.tensors import replacement, savable
@@ -57,7 +59,9 @@ def write_like(
         return
     written: set[Place] = set()
     with files.new_folder(destination) as unfinished:
-        for file in found.files:
+        if found.is_dcp:
+            written |= write_dcp(found, new, resized, unfinished)
+        for file in () if found.is_dcp else found.files:
             is_part = len(found.files) > 1
             written |= _write_file(file, new, resized, unfinished / file.name, is_part)
         if written != new.keys():
@@ -75,6 +79,10 @@ def _write_file(
         file_format = sniff.file_format(file, name)
         if file_format == sniff.SAFETENSORS:
             content, written = _safetensors_like(file, name, new, resized)
+        elif file_format == sniff.NPZ:
+            by_key = {key: tensor for (_, key), tensor in new.items()}
+            content, keys = write_npz(file, name, by_key, {key for _, key in resized})
+            written = {((), key) for key in keys}
         else:
             content, written = _torch_like(file, name, file_format, new, resized, is_part)
     if not is_part and written != new.keys():

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -37,12 +36,6 @@ def refused(content: bytes, folder: Path, kind: type[CheckpointError]) -> str:
     assert time.monotonic() - start < 5
     assert str(path) in caught.value.message
     return caught.value.message
-
-
-def npz_bytes() -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, x=np.zeros(3))
-    return buffer.getvalue()
 
 
 def torch_bytes(content: object, legacy: bool = False) -> bytes:

@@ -36,6 +36,13 @@ def test_the_one_checkpoint_is_found(tmp_path: Path, names: list[str], chosen: s
     assert search(folder_of(tmp_path, *names)).files == (tmp_path / chosen,)
 
 
+def test_a_folder_of_fsdp_has_its_index_first(tmp_path: Path) -> None:
+    names = [".metadata", "__0_0.distcp", "__1_0.distcp"]
+    found = search(folder_of(tmp_path / "step-10", *names, "optimizer_0/.metadata").parent)
+    assert [file.name for file in found.files] == names
+    assert found.is_dcp
+
+
 def test_what_is_not_read_is_named(tmp_path: Path) -> None:
     found = search(folder_of(tmp_path, "pytorch_model.bin", "model.safetensors", "extra.pt"))
     assert found.notes == {"also in the folder": "extra.pt, pytorch_model.bin: not read"}
@@ -63,7 +70,7 @@ def test_parts_without_an_index_are_one_checkpoint(tmp_path: Path) -> None:
         (["optimizer.bin"], "only 1 other file, such as optimizer.bin"),
         (["saved_model.pb", "variables/v.index"], "SavedModel of TensorFlow"),
         (["model.ckpt-7.index", "model.ckpt-7.data-00000-of-00001"], "checkpoint of TensorFlow"),
-        (["_CHECKPOINT_METADATA", "d/x"], "Orbax checkpoint of JAX .*from_flax=True"),
+        (["_CHECKPOINT_METADATA", "d/x"], "Orbax checkpoint of JAX .*numpy.savez"),
         (["flax_model.msgpack", "config.json"], "weights of Flax"),
         (["tf_model.h5"], "weights of Keras"),
         (["net.onnx"], "ONNX network .*onnx2torch"),

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
-from mimic_ray.encoders.checkpoint.foreign import by_name, by_start
+from pathlib import Path
+
+from mimic_ray.encoders.checkpoint.folder_search import STANDARD
+from mimic_ray.encoders.checkpoint.foreign import NAMES, STARTS, by_name, by_start
+
+PAGE = Path(__file__).parents[3] / "docs/reference/checkpoints.md"
 
 
 def test_first_bytes_say_what_a_file_is() -> None:
@@ -27,3 +32,11 @@ def test_names_say_what_files_without_a_mark_are() -> None:
         assert found[0] == what
     assert by_name("model.ckpt") is None
     assert by_name("a.pth") is None
+
+
+def test_the_page_of_checkpoints_lists_what_is_read_and_what_not() -> None:
+    page = PAGE.read_text()
+    for _, what, advice in (*STARTS, *NAMES):
+        assert f"| {what} | {advice} |" in page, (what, advice)
+    for name in STANDARD:
+        assert f"`{name}`" in page

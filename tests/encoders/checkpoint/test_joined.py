@@ -98,6 +98,16 @@ def test_parts_without_weights_are_refused(tmp_path: Path) -> None:
         read_layout(tmp_path)
 
 
+def test_the_state_of_an_optimizer_is_named(tmp_path: Path) -> None:
+    weight = torch.nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.Adam([weight])
+    weight.sum().backward()
+    optimizer.step()
+    torch.save(optimizer.state_dict(), tmp_path / "optimizer.pt")
+    with pytest.raises(NotACheckpointError, match="is the state of an optimizer: give the file"):
+        read_layout(tmp_path / "optimizer.pt")
+
+
 def test_links_of_the_cache_of_a_hub_are_followed(tmp_path: Path) -> None:
     folder = in_parts(tmp_path / "blobs", FIRST, SECOND)
     snapshot = tmp_path / "snapshot"

@@ -18,7 +18,7 @@ from mimic_ray.base.errors import (
     TooLargeCheckpointError,
 )
 from mimic_ray.encoders.checkpoint.read import read_checkpoint
-from tests.encoders.checkpoint.crafted import npz_bytes, refused, torch_bytes, weights
+from tests.encoders.checkpoint.crafted import refused, torch_bytes, weights
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
@@ -46,7 +46,6 @@ def tar() -> bytes:
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "git lfs pull"),
         (np.random.default_rng(0).bytes(4096), "neither a safetensors nor a torch file"),
         (tar(), "tar archive"),
-        (npz_bytes(), "numpy archive"),
         (b"\x80\x04\x95\x00cjoblib.numpy_pickle\n", "pickle of joblib"),
         (pickle.dumps({"a": [1.0]}, 2), "did not write"),
         (torch_bytes({"epoch": 1}), "no named tensors"),
