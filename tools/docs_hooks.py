@@ -3,7 +3,8 @@
     reference/commands/NAME.md   Typer's help of a command
     reference/recipe.md          its line `<!-- recipe keys -->` becomes the tables of keys
     reference/encoders.md        its line `<!-- encoders -->` becomes their table,
-                                 and `<!-- normalisations -->` that of `--normalise`
+                                 `<!-- key names -->` that of other layouts, and
+                                 `<!-- normalisations -->` that of `--normalise`
     reference/defences.md        its line `<!-- defences -->` becomes their table and sections
     reference/images.md          its line `<!-- image kinds -->` becomes the tables of formats
     reference/commands/index.md  its line `<!-- commands -->` becomes the table of commands
@@ -103,6 +104,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         "reference/encoders.md": {
             "encoders": encoders_page.encoders,
             "normalisations": encoders_page.normalisations,
+            "key names": encoders_page.key_names,
         },
         "reference/defences.md": {"defences": defences_page.page},
         "reference/images.md": {"image kinds": images_page.page},

@@ -9,14 +9,25 @@ from tools.recipe_page import row
 
 def encoders() -> str:
     lines = [
-        "| name | parameters | features | side | mean and std | network | published by |",
+        "| name | parameters | features | side | mean and std | network | read from |",
         "|---|--:|--:|--:|---|---|---|",
     ]
     for entry in catalogue():
-        numbers = f"{entry.parameters / 1e6:.3g} M", str(entry.feature_width), str(entry.input_size)
+        numbers = entry.size(), str(entry.feature_width), str(entry.input_size)
         statistics = entry.normalisation or f"{entry.mean}, {entry.std}"
-        cells = [f"`{entry.name}`", *numbers, statistics, entry.network(), entry.publishers]
+        cells = [f"`{entry.name}`", *numbers, statistics, entry.network(), entry.source()]
         lines.append(row(cells))
+    return "\n".join(lines)
+
+
+def key_names() -> str:
+    """The layouts of keys beside the encoders' own, with the encoders that are read from them."""
+    encoders_of: dict[str, list[str]] = {}
+    for entry in catalogue():
+        for layout in entry.layouts:
+            encoders_of.setdefault(layout, []).append(f"`{entry.name}`")
+    lines = ["| key names | encoders |", "|---|---|"]
+    lines += [row([layout, " ".join(names)]) for layout, names in encoders_of.items()]
     return "\n".join(lines)
 
 

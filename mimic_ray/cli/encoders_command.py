@@ -20,7 +20,7 @@ def command(
     ] = "",
     json: options.Json = False,
 ) -> None:
-    """List the encoders by name: parameters, image side, input statistics, and who publishes them.
+    """List the encoders: parameters, image side, input statistics, and what they are read from.
 
     Example: mimic-ray encoders 'dino*'
     """
@@ -34,23 +34,23 @@ def command(
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for title in ("name", "parameters", "features", "side", "mean and std", "network", "published"):
+    for title in ("name", "parameters", "features", "side", "mean and std", "network", "read from"):
         right = title in ("parameters", "features", "side")
         table.add_column(
             title,
             justify="right" if right else "left",
-            no_wrap=title != "published",
+            no_wrap=title != "read from",
             overflow="fold",
         )
     for entry in entries:
         table.add_row(
             entry.name,
-            f"{entry.parameters / 1e6:.3g} M",
+            entry.size(),
             str(entry.feature_width),
             str(entry.input_size),
             entry.normalisation or "own",
             entry.network(),
-            entry.publishers,
+            entry.source(),
         )
     console.out.print(table)
     if not pattern:

@@ -19,7 +19,8 @@ _PUBLISHERS = {
     "dinov2_*": "DINOv2",
     "mae_*": "MAE",
     "tiny_*": "for tests and first trials of a command",
-    "*": "torchvision, timm, and self-supervised training of torchvision's networks",
+    **dict.fromkeys(("convnext_*", "*efficientnet_*", "mobilenet*", "swin_*"), "timm"),
+    "*": "torchvision, timm, self-supervised training",
 }
 
 

@@ -77,7 +77,8 @@ def facts_of(name: str) -> Facts:
 
 def alternatives(matches: Iterable[KeyMatch], settings: str = "") -> list[Alternative]:
     """One for each set of facts; `settings` are those that follow a name. Common statistics come
-    first, and those of Google's weights last, because most files with these keys are not theirs."""
+    first and those of Google's weights last, because most files with these keys are not theirs;
+    then what most names have."""
     groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for match in matches:
         name = match.encoder + settings
@@ -89,7 +90,8 @@ def alternatives(matches: Iterable[KeyMatch], settings: str = "") -> list[Altern
     return sorted(
         found,
         key=lambda each: (
-            order.index(each.facts[STATISTICS]) if each.facts[STATISTICS] in order else unnamed
+            order.index(each.facts[STATISTICS]) if each.facts[STATISTICS] in order else unnamed,
+            -len(each.names),
         ),
     )
 

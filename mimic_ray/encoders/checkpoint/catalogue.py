@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from mimic_ray.base.errors import UnknownNameError
 from mimic_ray.base.text import near_names, plain
 from mimic_ray.encoders.checkpoint.known_layouts import known_layouts
+from mimic_ray.encoders.checkpoint.readable_layouts import layouts
 from mimic_ray.encoders.encoder_registry import HINT
 from mimic_ray.encoders.normalisation import Rgb, name_of
 from mimic_ray.encoders.sources import publishers
@@ -29,6 +30,16 @@ class ListedEncoder:
     std: Rgb
     traits: dict[str, int | float | str]  # heads, activation, pooling ...; see encoders/traits.py
     publishers: str
+    layouts: list[str]  # of keys, beside the encoder's own, that it is read from
+
+    def size(self) -> str:
+        """The parameters in words: "21.7 M", "1,137 M"."""
+        millions = self.parameters / 1e6
+        return f"{millions:,.0f} M" if millions >= 100 else f"{millions:.3g} M"
+
+    def source(self) -> str:
+        """Publishers, and the layouts of keys besides the encoder's own."""
+        return "; ".join(dict.fromkeys([self.publishers, *self.layouts]))
 
     def network(self) -> str:
         """The traits in words: "6 heads, GELU, class token"."""
@@ -38,6 +49,7 @@ class ListedEncoder:
             str(self.traits.get("activation", "")),
             str(self.traits.get("pooling", "")),
             f"{registers} registers" if registers else "",
+            f"padding {padding}" if (padding := self.traits.get("padding")) else "",
         ]
         return ", ".join(filter(None, words))
 
@@ -58,6 +70,7 @@ def catalogue(pattern: str = "") -> list[ListedEncoder]:
             known.std,
             known.traits.stated(),
             publishers(name),
+            layouts(name, known.tensors),
         )
         for name, known in known_layouts().items()
         if _matches(pattern, name, publishers(name))

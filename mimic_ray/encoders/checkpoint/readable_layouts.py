@@ -1,0 +1,51 @@
+"""The layouts of keys, beside its own, that each encoder is read from. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+from mimic_ray.encoders.checkpoint.key_styles import styles_of
+from mimic_ray.encoders.checkpoint.publisher_keys import PUBLISHERS, PublisherKeys, template
+
+# The reader tries a layout with every encoder that has the keys. These are published for some only:
+# layout -> patterns of names.
+_PUBLISHED_FOR = {
+    "the children of a torchvision ResNet in one nn.Sequential (lightly and others)": (
+        *("resnet*", "resnext*", "wide_resnet*", "badencoder_imagenet"),
+    ),
+    "Hugging Face ResNet": ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+    "kuangliu/pytorch-cifar and SupContrast": ("resnet*_cifar", "resnet18", "resnet34", "resnet50"),
+    "Hugging Face ViT": ("vit_*", "deit_*", "dino_*", "mae_*", "moco_vit_*"),
+    "Hugging Face DINOv2": ("dinov2_*",),
+    "Hugging Face DINOv3": ("dinov3_*[!m]",),  # not those of timm's files
+    "DINOv2 with blocks in chunks": ("dinov2_*",),
+    "DINOv2": ("dinov2_g*",),
+    "DINOv3": ("dinov3_*[!m]",),
+}
+
+
+def layouts(name: str, keys: Iterable[str]) -> list[str]:
+    """Names of layouts that an encoder with these keys is read from and that are published."""
+    keys = [*keys]
+    found = [style.name for style in styles_of(keys) if style.name]
+    found += [publisher.name for publisher in PUBLISHERS if _has(publisher, keys)]
+    return [
+        each
+        for each in dict.fromkeys(found)
+        if any(fnmatchcase(name, pattern) for pattern in _PUBLISHED_FOR.get(each, ("*",)))
+    ]
+
+
+def _has(publisher: PublisherKeys, keys: list[str]) -> bool:
+    """Whether the encoder's keys are those that the table renames: one of them has the sign, and
+    none that is left as it is lies in a module of which others are renamed."""
+    theirs = {key: publisher.their_name(key) for key in keys}
+    if publisher.sign not in {".".join(map(template, new.split("."))) for new in theirs.values()}:
+        return False
+    moved = {_first(key) for key, new in theirs.items() if _first(new) != _first(key)}
+    return not moved & {_first(key) for key, new in theirs.items() if new == key}
+
+
+def _first(key: str) -> str:
+    return key.partition(".")[0]
