@@ -7,7 +7,6 @@ functions of the same name take (torch/_utils.py), and build descriptions instea
 from __future__ import annotations
 
 import re
-from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -18,7 +17,6 @@ from mimic_ray.encoders.checkpoint.inert import (
     Device,
     Dtype,
     Name,
-    OpaqueKey,
     Placeholder,
     Size,
     StorageKind,
@@ -26,6 +24,7 @@ from mimic_ray.encoders.checkpoint.inert import (
     TensorRef,
 )
 from mimic_ray.encoders.checkpoint.pickle_machine import PickleError
+from mimic_ray.encoders.checkpoint.plain_objects import PLAIN_CALLS
 
 DIMENSION_LIMIT = 32  # of numpy
 
@@ -180,43 +179,6 @@ def _of_kind(kind: str) -> Callable[..., TensorRef]:
     return lambda *arguments: _without_data(kind, *arguments)
 
 
-def _ordered(items: Any = ()) -> Any:
-    ordered: OrderedDict[Any, Any] = OrderedDict()
-    for pair in items:
-        key, value = pair
-        ordered[_hashable(key)] = value
-    return ordered
-
-
-def _counter(counts: Any = None) -> Any:
-    if counts is None or type(counts) is dict:
-        return Counter(counts)
-    return NotImplemented
-
-
-def _set(kind: type) -> Callable[..., Any]:
-    return lambda items=(): kind(map(_hashable, items))
-
-
-def _bytearray(content: Any = b"", encoding: Any = "latin-1") -> Any:
-    if isinstance(content, bytes):
-        return bytearray(content)
-    made = _encoded(content, encoding)
-    return made if made is NotImplemented else bytearray(made)
-
-
-def _encoded(text: Any, encoding: Any = "latin-1") -> Any:
-    """How protocols 0 to 2 store bytes."""
-    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        return NotImplemented
-    return text.encode("latin-1")
-
-
-def _complex(real: Any = 0, imaginary: Any = 0) -> Any:
-    plain = all(type(part) in (int, float) for part in (real, imaginary))
-    return complex(real, imaginary) if plain else NotImplemented
-
-
 def _size(numbers: Any = ()) -> Any:
     return Size(numbers) if all(map(_is_count, numbers)) else NotImplemented
 
@@ -229,10 +191,6 @@ def _device(*arguments: Any) -> Any:
 
 def _first(value: Any = None, *_: Any) -> Any:
     return value
-
-
-def _hashable(value: Any) -> Any:
-    return value if type(value) in (str, int, float, bool, bytes, type(None)) else OpaqueKey(value)
 
 
 def _described(function: Any) -> str:
@@ -265,6 +223,7 @@ _SILENT = {
 }
 
 _CALLS: dict[str, Callable[..., Any]] = {
+    **PLAIN_CALLS,
     **dict.fromkeys((f"torch._utils._rebuild_tensor{v}" for v in ("", "_v2", "_v3")), _tensor),
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
@@ -280,14 +239,6 @@ _CALLS: dict[str, Callable[..., Any]] = {
     "torch.serialization._get_layout": lambda *_: None,
     "torch.Size": _size,
     "torch.device": _device,
-    "collections.OrderedDict": _ordered,
-    "collections.Counter": _counter,
-    "_codecs.encode": _encoded,
-    "builtins.set": _set(set),
-    "builtins.frozenset": _set(frozenset),
-    "builtins.bytes": lambda: b"",
-    "builtins.bytearray": _bytearray,
-    "builtins.complex": _complex,
     # TorchScript names the types of its lists and dictionaries.
     **dict.fromkeys(
         (

@@ -92,11 +92,11 @@ def mutation(seed: int) -> Mutate:
     return mutate
 
 
-def outcome(path: Path) -> str:
+def outcome(path: Path, exported: bool) -> str:
     """ "read", or the name of our error. Any other exception fails the test."""
     try:
         found = read_checkpoint(path)
-        if found.format != "safetensors":
+        if found.format != "safetensors" and exported:
             export(path, found.format)
     except CheckpointError as error:
         return type(error).__name__
@@ -117,7 +117,7 @@ def outcomes(kind: str, seeds: range, folder: Path) -> set[str]:
     found = set()
     for seed in seeds:
         (folder / "file").write_bytes(damage(mutation(seed)))
-        found.add(outcome(folder / "file"))
+        found.add(outcome(folder / "file", exported=seed % 5 == 0))
     assert not canary.exists()
     return found
 
