@@ -63,8 +63,16 @@ def _rows(found: Inspection) -> Iterator[tuple[str, list[str]]]:
     if len(found.fits) > 1 and found.differs:
         yield "", [_advice(found)]
     if not found.fits and not found.misfit:
-        yield "fits", ["no known encoder; try --encoder with a timm name or file.py:function"]
+        yield "fits", _no_encoder(found.key_names)
     yield from _safety(found.contents)
+
+
+def _no_encoder(key_names: list[str]) -> list[str]:
+    lines = ["no known encoder; try --encoder with a timm name or file.py:function"]
+    if key_names:
+        names = " and ".join(key_names)
+        lines.append(f"  Its key names are those of {names}, but no encoder has its sizes.")
+    return lines
 
 
 def _safety(contents: Contents) -> Iterator[tuple[str, list[str]]]:

@@ -24,6 +24,7 @@ from mimic_ray.encoders.checkpoint.fetch import at_hand
 from mimic_ray.encoders.checkpoint.key_match import KeyMatch, fitting_encoders, require_match
 from mimic_ray.encoders.checkpoint.known_layouts import KnownLayout, built_layouts, known_layouts
 from mimic_ray.encoders.checkpoint.layout import LIMIT_BYTES, Layout, TensorInfos, read_layout
+from mimic_ray.encoders.checkpoint.publisher_views import known_names
 from mimic_ray.encoders.checkpoint.sniff import shown
 from mimic_ray.encoders.checkpoint.weight_files import find_files
 from mimic_ray.store.checksums import check_sums
@@ -76,6 +77,8 @@ class Inspection:
     likely: list[list[str]] = field(default_factory=list)
     differs: list[str] = field(default_factory=list)  # the facts in which all that fit differ
     sign: str = ""  # what in the file tells which of them are likely
+    # Publishers whose key names the file has, for a network of whatever size.
+    key_names: list[str] = field(default_factory=list)
 
 
 @checked_arguments
@@ -138,6 +141,7 @@ def inspect(checkpoint: str | Path, encoder: str | None = None) -> Inspection:
         likely=[[*each.names] for each in likely],
         differs=differing(found),
         sign=sign,
+        key_names=known_names(layout),
         misfit=misfit,
     )
 

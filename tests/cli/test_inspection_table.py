@@ -39,6 +39,8 @@ def test_encoders_at_the_same_location_share_a_row():
 
 def test_the_table_of_a_file_that_no_encoder_fits_suggests_options():
     assert "no known encoder; try --encoder" in shown(FOUND)
+    known = shown(replace(FOUND, key_names=["Hugging Face CLIP"]))
+    assert "key names are those of Hugging Face CLIP, but no encoder has its sizes" in known
 
 
 def test_long_lists_are_cut():

@@ -53,6 +53,13 @@ CLUES = (
     ),
     Clue("mae_*", "the decoder of MAE", r"(^|\.)decoder_(embed|blocks|pos_embed)\b", r": mae_vit_"),
     Clue("dino_*", "the head of DINO", r"(^|\.)head\.last_layer\.", r"(^|\.)teacher_temp\b"),
+    Clue("clip_*", "the numbers of OpenAI's archives", r"(^|\.)input_resolution$"),
+    Clue("deit_*_distilled", "DeiT's own key names", r"(^|\.)dist_token$"),
+    Clue(
+        "deit_*_distilled_class",
+        "the key names of Hugging Face",
+        r"(^|\.)embeddings\.distillation_token$",
+    ),
     Clue("siglip_*", "the bias of SigLIP's loss", r"(^|\.)logit_bias$", r": siglip"),
 )
 # Arguments and entries of configurations that name an architecture, or state a fact of it.
@@ -69,7 +76,11 @@ _STATISTICS = (
     ("pretrained_cfg.mean", "pretrained_cfg.std"),
     ("preprocess_cfg.mean", "preprocess_cfg.std"),
 )
-_ACTIVATIONS = {"gelu": "GELU", "quick_gelu": "QuickGELU"}
+_ACTIVATIONS = {
+    "gelu": "GELU",
+    "quick_gelu": "QuickGELU",
+    "gelu_pytorch_tanh": "GELUTanh",
+}
 
 
 def narrowed(layout: Layout, found: Sequence[Alternative]) -> tuple[list[Alternative], str]:

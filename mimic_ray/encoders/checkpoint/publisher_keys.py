@@ -99,6 +99,14 @@ _HF_DINOV2: dict[str, str | Stored] = {
     "blocks.*.ls1.gamma": "encoder.layer.*.layer_scale1.lambda1",
     "blocks.*.ls2.gamma": "encoder.layer.*.layer_scale2.lambda1",
 }
+# Of transformers 5, for networks saved by torch; its own files keep the names above.
+_HF_VIT_5: dict[str, str | Stored] = {
+    "attn.qkv": _joined("attention.", "q_proj", "k_proj", "v_proj"),
+    "attn.proj": "attention.o_proj",
+    "norm1": "layernorm_before",
+    "norm2": "layernorm_after",
+    "mlp": "mlp",
+}
 _HF_DINOV3: dict[str, str | Stored] = {
     "cls_token": "embeddings.cls_token",
     "reg_token": "embeddings.register_tokens",
@@ -154,6 +162,27 @@ _HF_SIGLIP: dict[str, str | Stored] = {
     "attn_pool.mlp": "head.mlp",
 }
 
+
+def _in_blocks(weights: Mapping[str, Stored]) -> dict[str, Stored]:
+    return {f"blocks.*.{ours}": stored for ours, stored in weights.items()}
+
+
+def _hf_dinov3(weights: Mapping[str, str | Stored], layers: str = "") -> Iterator[PublisherKeys]:
+    """With a plain and with a gated MLP; `layers` stands before the blocks."""
+    gated = {ours: name for ours, name in weights.items() if ours != "blocks.*.mlp.fc1"}
+    gated["blocks.*.mlp.fc1_g"] = f"{layers}layer.*.mlp.gate_proj"
+    gated["blocks.*.mlp.fc1_x"] = f"{layers}layer.*.mlp.up_proj"
+    for sign, table in (("attention.o_proj", weights), ("mlp.gate_proj", gated)):
+        yield PublisherKeys("Hugging Face DINOv3", f"{layers}layer.*.{sign}.weight", _stored(table))
+
+
+def _below(module: str, name: str | Stored, start: str) -> str | Stored:
+    """The name with `module` before it, if it starts so."""
+    if isinstance(name, Stored):
+        return name._replace(paths=tuple(str(_below(module, path, start)) for path in name.paths))
+    return module + name if name.startswith(start) else name
+
+
 PUBLISHERS = (
     PublisherKeys(
         "Hugging Face ViT",
@@ -182,17 +211,14 @@ PUBLISHERS = (
             }
         ),
     ),
-    PublisherKeys("Hugging Face DINOv3", "layer.*.attention.o_proj.weight", _stored(_HF_DINOV3)),
     PublisherKeys(
-        "Hugging Face DINOv3",
-        "layer.*.mlp.gate_proj.weight",
-        _stored(
-            {
-                **{ours: name for ours, name in _HF_DINOV3.items() if ours != "blocks.*.mlp.fc1"},
-                "blocks.*.mlp.fc1_g": "layer.*.mlp.gate_proj",
-                "blocks.*.mlp.fc1_x": "layer.*.mlp.up_proj",
-            }
-        ),
+        "Hugging Face ViT (transformers 5)",
+        "layers.*.layernorm_before.weight",
+        _stored(_HF_EMBEDDINGS) | _in_blocks(_stored(_HF_VIT_5, "layers.*.")),
+    ),
+    *_hf_dinov3(_HF_DINOV3),
+    *_hf_dinov3(
+        {ours: _below("model.", name, "layer.") for ours, name in _HF_DINOV3.items()}, "model."
     ),
     PublisherKeys(
         "Hugging Face CLIP",

@@ -25,6 +25,12 @@ def key_views(layout: Layout) -> list[KeyView]:
     return [found for view in plain_views(layout) for found in (view, *_published(view))]
 
 
+def known_names(layout: Layout) -> list[str]:
+    """The publishers whose key names the file has, for an encoder of whatever size."""
+    found = (view.publisher.name for view in key_views(layout) if view.publisher)
+    return [*dict.fromkeys(found)]
+
+
 def _published(view: KeyView) -> Iterator[KeyView]:
     prefixes = _prefixes(view)
     for publisher in PUBLISHERS:

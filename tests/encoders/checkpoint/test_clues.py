@@ -59,6 +59,22 @@ def test_the_config_beside_the_weights_is_a_clue(config, names):
     assert [name for each in left for name in each.names] == names
 
 
+@pytest.mark.parametrize(
+    ("key", "left"),
+    [
+        ("vit.embeddings.distillation_token", "deit_s16_distilled_class"),
+        ("dist_token", "deit_s16_distilled"),
+        ("input_resolution", "clip_vit_b32"),
+    ],
+)
+def test_key_names_tell_what_distilled_deit_and_clip_compute(key, left):
+    names = ("deit_s16_distilled", "deit_s16_distilled_class", "clip_vit_b32", "openclip_vit_b32")
+    every = [Alternative((name,), {"pooling": name}) for name in names]
+    (found,), sign = narrowed(layout(key), every)
+    assert found.names == (left,)
+    assert sign
+
+
 def test_a_file_without_a_clue_leaves_all():
     # A name that two families use for different networks is no clue.
     for file in (layout("cls_token"), layout("cls_token", arch="vit_small", epoch="300")):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import timm
@@ -17,7 +16,7 @@ from torch.nn import functional as F
 from mimic_ray.encoders import clip_vit, timm_family, vit_variants
 from mimic_ray.encoders.aliases import TIMM_ALIASES
 from mimic_ray.encoders.checkpoint.layout import Layout, TensorInfo
-from mimic_ray.encoders.checkpoint.publisher_views import key_views
+from mimic_ray.encoders.checkpoint.publisher_views import key_views, known_names
 from mimic_ray.encoders.checkpoint.read import read_checkpoint
 from mimic_ray.encoders.checkpoint.resolve import fit
 from mimic_ray.encoders.checkpoint.write import write_like
@@ -27,6 +26,7 @@ from mimic_ray.encoders.vit_table import VIT_ENCODERS
 from tests.encoders.published_vit import (
     DEPTH,
     EMBEDDING,
+    GRID,
     PATCH,
     SIDE,
     WIDTH,
@@ -59,6 +59,16 @@ HF_VIT = HF | {
     "up": f"{LAYER}intermediate.dense",
     "down": f"{LAYER}output.dense",
 }
+HF_VIT_5 = HF_VIT | {
+    "n1": "layers.{}.layernorm_before",
+    "q": "layers.{}.attention.q_proj",
+    "k": "layers.{}.attention.k_proj",
+    "v": "layers.{}.attention.v_proj",
+    "o": "layers.{}.attention.o_proj",
+    "n2": "layers.{}.layernorm_after",
+    "up": "layers.{}.mlp.fc1",
+    "down": "layers.{}.mlp.fc2",
+}
 HF_DINOV2 = HF | {
     "n1": f"{LAYER}norm1",
     "s1": f"{LAYER}layer_scale1.lambda1",
@@ -84,6 +94,9 @@ HF_DINOV3 = {
     "up": "layer.{}.mlp.up_proj",
     "down": "layer.{}.mlp.down_proj",
     "s2": "layer.{}.layer_scale2.lambda1",
+}
+HF_DINOV3_5 = {
+    key: f"model.{name}" if name.startswith("layer.") else name for key, name in HF_DINOV3.items()
 }
 HF_CLIP = {
     "cls": "embeddings.class_embedding",
@@ -213,22 +226,22 @@ def dinov3(w: Weights) -> Weights:
     return plain(**names)(w)
 
 
-def tiny(name: str, **changes: Any) -> Encoder:
+def tiny(name: str, side: int = SIDE) -> Encoder:
     """An encoder of the registry in a small size."""
-    sizes = {"embed_dim": WIDTH, "depth": DEPTH, "patch_size": PATCH, "img_size": SIDE}
+    sizes = {"embed_dim": WIDTH, "depth": DEPTH, "patch_size": PATCH, "img_size": side}
     row = VIT_ENCODERS.get(name)
     if row is not None and row.family == "clip":
         small = {"patch": PATCH, "width": WIDTH, "depth": DEPTH, "heads": 4, "hidden": None}
         if row.settings.get("embedding", EMBEDDING):
             small["embedding"] = EMBEDDING
-        return clip_vit.make(name, clip_vit.Tower(**row.settings | small), row.statistics, SIDE)
+        return clip_vit.make(name, clip_vit.Tower(**row.settings | small), row.statistics, side)
     settings = dict(row.settings) if row else {"timm_name": TIMM_ALIASES[name]}
-    settings |= {"num_classes": 0, "num_heads": 4, **sizes, **changes}
+    settings |= {"num_classes": 0, "num_heads": 4, **sizes}
     if "timm_name" in settings:
         net = timm.create_model(settings.pop("timm_name"), pretrained=False, **settings)
     else:
         net = getattr(vit_variants, row.family)(**settings)
-    return timm_family.encoder(name, net, SIDE, *(row.statistics if row else IMAGENET))
+    return timm_family.encoder(name, net, side, *(row.statistics if row else IMAGENET))
 
 
 @dataclass(frozen=True)
@@ -237,7 +250,6 @@ class Case:
     vit: Vit
     stored: Callable[[Weights], Weights]
     extra: dict[str, tuple[int, ...]] = field(default_factory=dict)  # other tensors of the file
-    changes: dict[str, Any] = field(default_factory=dict)
 
 
 DINOV2 = Vit(scales=True)
@@ -257,6 +269,11 @@ TEXT = {"text_model.encoder.layers.0.mlp.fc1.weight": (4, 4), "logit_scale": ()}
 CASES = {
     "Hugging Face ViT": Case(
         "vit_s16", Vit(epsilon=1e-12), hf(HF_VIT, "vit."), {"classifier.weight": (10, WIDTH)}
+    ),
+    "Hugging Face ViT, transformers 5": Case("vit_b16", Vit(), hf(HF_VIT_5, "vit.")),
+    "Hugging Face DINOv3, transformers 5": Case("dinov3_b16", DINOV3, hf(HF_DINOV3_5)),
+    "Hugging Face DINOv3 plus, transformers 5": Case(
+        "dinov3_h16plus", DINOV3_GATED, hf(HF_DINOV3_5)
     ),
     "Hugging Face DeiT": Case(
         "deit_s16_distilled_class", Vit(tokens=("cls", "dist")), hf(HF_VIT, "deit.")
@@ -309,7 +326,7 @@ def test_features_and_export(name: str, tmp_path: Path) -> None:
     weights = case.vit.weights()
     file = case.stored(weights) | {key: torch.randn(shape) for key, shape in case.extra.items()}
     save_file(file, tmp_path / "file.safetensors")
-    encoder = tiny(case.encoder, **case.changes).eval()
+    encoder = tiny(case.encoder).eval()
     found = fit(read_checkpoint(tmp_path / "file.safetensors"), encoder)
     encoder.net.load_state_dict(found.state)
 
@@ -359,6 +376,23 @@ def test_both_copies_of_a_torch_file_in_half_precision_are_written(
     assert name != "DINOv3" or new["student"]["blocks.0.attn.qkv.bias"][WIDTH] == 7
 
 
+@pytest.mark.parametrize("name", ["Hugging Face SigLIP", "Hugging Face CLIP"])
+def test_positions_for_another_size_keep_the_publishers_shape(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    file = case.stored(case.vit.weights())
+    save_file(file, tmp_path / "file.safetensors")
+    encoder = tiny(case.encoder, side=2 * SIDE)
+    encoder.spec = replace(encoder.spec, name=f"{case.encoder}@{2 * SIDE}")
+    found = fit(read_checkpoint(tmp_path / "file.safetensors"), encoder)
+    encoder.net.load_state_dict(found.state)
+    write_like(tmp_path / "file.safetensors", found, found.state, tmp_path / "new.safetensors")
+    written = load_file(tmp_path / "new.safetensors")
+    table = "vision_model.embeddings.position_embedding.weight"
+    rows = len(case.vit.tokens) + (2 * GRID) ** 2
+    assert [key for key in file if written[key].shape != file[key].shape] == [table]
+    assert written[table].shape == (rows, WIDTH)
+
+
 def layout(*keys: str, shape: tuple[int, ...] = (4, 4)) -> Layout:
     infos = {key: TensorInfo(shape, "float32") for key in keys}
     return Layout(Path("suspect.pt"), "0" * 64, "torch-zip", {(): infos}, {})
@@ -366,6 +400,12 @@ def layout(*keys: str, shape: tuple[int, ...] = (4, 4)) -> Layout:
 
 def test_a_file_with_other_names_is_viewed_as_it_is_alone() -> None:
     assert len(key_views(layout("layer1.0.conv1.weight", "fc.weight"))) == 1
+
+
+def test_the_publisher_of_an_unknown_size_is_known_by_its_names() -> None:
+    found = layout("vision_model.embeddings.class_embedding", "text_model.final_layer_norm.bias")
+    assert known_names(found) == ["Hugging Face CLIP"]
+    assert known_names(layout("layer1.0.conv1.weight")) == []
 
 
 def test_two_networks_with_one_publishers_names_are_both_translated() -> None:
