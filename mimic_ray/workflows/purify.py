@@ -100,8 +100,8 @@ def purify(
     every kind of trigger: the model card in the run folder lists the kinds that this one imitates.
 
     Args:
-        encoder: Architecture: `resnet50`, `vit_b16`, `clip_rn50`, `simclr_resnet18`, any ResNet or
-            ViT of timm, with an input size as in `vit_b16@384`, or your own `file.py:function`.
+        encoder: Architecture: `resnet50`, `vit_b16`, `clip_rn50`, `simclr_resnet18`, any image
+            model of timm, with an input size as in `vit_b16@384`, or your own `file.py:function`.
             `inspect` shows which ones fit a file. None takes the one that fits, if all that fit
             give the same features. Statistics of the input other than those of the name follow it:
             `resnet50:normalise=none`, `resnet50:mean=0.5/0.5/0.5,std=0.2/0.2/0.2`.

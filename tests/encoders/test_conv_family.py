@@ -14,8 +14,11 @@ from torch.nn import functional as F
 
 from mimic_ray.base.errors import UsageError
 from mimic_ray.encoders import conv_family, encoder_registry
+from mimic_ray.encoders.checkpoint.key_match import fitting_encoders
+from mimic_ray.encoders.checkpoint.layout import read_layout
 from mimic_ray.encoders.checkpoint.write import write_like
 from mimic_ray.encoders.load import load_checkpoint
+from mimic_ray.evaluation.file_head import find_head
 from tests.encoders import published_conv as published
 from tests.encoders.published_conv import Weights
 
@@ -210,6 +213,22 @@ def test_features_are_the_publishers_and_an_export_has_its_keys(name: str, tmp_p
     assert list(exported) == list(state)
     for key, before in state.items():
         assert torch.equal(exported[key], before if key in case.beside else 2 * before), key
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("file", "classes"),
+    [("badnets_8", 10), ("l2_inv_0", 10), ("trojan_sq_2", 10), ("gtsrb_badnets_8", 43)],
+)
+def test_third_party_networks_fit_their_encoder_and_have_a_head(
+    shared_data: Path, file: str, classes: int
+) -> None:
+    path = shared_data / "third-party" / f"vgg_small-{file}.pth"
+    (found,) = fitting_encoders(read_layout(path))
+    assert found.encoder == "vgg_small"
+    loaded = load_checkpoint(path, found.encoder)
+    head = find_head(loaded.checkpoint, loaded.fit, loaded.encoder.spec.feature_width)
+    assert head.weight.shape == (classes, 2048)
 
 
 def test_a_vgg_needs_a_pixel_after_its_poolings_and_its_features_grow_with_the_image() -> None:
