@@ -197,6 +197,7 @@ def written(case: Case, folder: Path) -> tuple[Path, Tensor, Tensor, dict[str, T
     return folder / "suspect.pth", images, features, state
 
 
+@pytest.mark.filterwarnings("ignore::mimic_ray.base.assumptions.AssumptionWarning")
 @pytest.mark.parametrize("name", CASES)
 def test_features_are_the_publishers_and_an_export_has_its_keys(name: str, tmp_path: Path) -> None:
     case = CASES[name]

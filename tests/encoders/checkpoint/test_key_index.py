@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mimic_ray.encoders.checkpoint.key_index import key_views
 from mimic_ray.encoders.checkpoint.layout import TensorInfo
+from mimic_ray.encoders.checkpoint.publisher_views import key_views
 from tests.encoders.checkpoint.test_key_match import layout, match, weights
 
 
