@@ -103,10 +103,9 @@ def _advice(found: Inspection) -> str:
     names = " or ".join(name for group in found.likely for name in group)
     if found.sign:
         return f"The file has {found.sign}, so it is probably {names}."
-    return (
-        f"The weights do not tell {' and '.join(found.differs)}: say which encoder it is with "
-        "--encoder, or state the statistics with --normalise."
-    )
+    statistics = ", or state them with --normalise" if found.differs == [STATISTICS] else ""
+    what = ", ".join(found.differs)
+    return f"The weights do not tell {what}: say which encoder it is with --encoder{statistics}."
 
 
 def _where(match: Match) -> tuple[str, str, list[str], list[str], list[str], list[str]]:

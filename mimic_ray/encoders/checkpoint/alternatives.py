@@ -102,6 +102,11 @@ def place(match: KeyMatch) -> str:
     return f"{group}, keys {plain(match.prefix)}*" if match.prefix else group
 
 
+def base_name(name: str) -> str:
+    """Without size and statistics."""
+    return sizes.split(encoder_name.without_statistics(name))[0]
+
+
 def decisive(known: Facts) -> Facts:
     """The facts that change the features of one image at one size."""
     return {fact: value for fact, value in known.items() if fact not in UNDECISIVE}

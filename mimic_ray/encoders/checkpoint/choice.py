@@ -6,7 +6,6 @@ for one; with a name, what was assumed is said (base/assumptions.py) and recorde
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from mimic_ray.base.assumptions import assume
@@ -19,6 +18,7 @@ from mimic_ray.encoders.checkpoint.alternatives import (
     Alternative,
     Facts,
     alternatives,
+    base_name,
     decisive,
     differing,
     listed,
@@ -49,8 +49,9 @@ def chosen_encoder(location: str | Path, name: str | None) -> str:
         )
     if len(found) > 1:
         raise UsageError(
-            f"{shown} fits encoders that differ in {_and(differing(found))}, which its weights do "
-            f"not tell: {listed(found)}. Say which one it is with {option('encoder')}."
+            f"{shown} fits encoders that differ in what its weights do not tell "
+            f"({', '.join(differing(found))}): {listed(found)}. "
+            f"Say which one it is with {option('encoder')}."
         )
     name = found[0].names[0]
     because = f", by {sign}" if sign else ""
@@ -67,16 +68,16 @@ def assumption(layout: Layout, match: KeyMatch, own: Facts) -> str:
     same = (each for each in fitting_encoders(layout) if weights == {*each.keys.values()})
     found, sign = narrowed(layout, alternatives(same, settings))
     mine = Alternative((name,), decisive(own))
-    others = [each for each in found if decisive(each.facts) != mine.facts]
+    others = [
+        Alternative(tuple(map(base_name, each.names)), each.facts)
+        for each in found
+        if decisive(each.facts) != mine.facts
+    ]
     if not others:
         return ""
     shown = [fact for fact in differing([mine, *others]) if fact not in UNDECISIVE]
     says = f" (it has {sign})" if sign else ""
     return (
-        f"The weights of {sniff.shown(layout.path)} do not tell {_and(shown)}: assumed "
+        f"The weights of {sniff.shown(layout.path)} do not tell {', '.join(shown)}: assumed "
         f"{mine.words(shown)}, not {'; '.join(each.words(shown) for each in others)}{says}."
     )
-
-
-def _and(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))

@@ -14,12 +14,12 @@ from functools import partial
 from typing import Any
 
 from mimic_ray.base.text import plain
-from mimic_ray.encoders import encoder_name, sizes
 from mimic_ray.encoders.aliases import TIMM_ALIASES
 from mimic_ray.encoders.checkpoint.alternatives import (
     STATISTICS,
     Alternative,
     Facts,
+    base_name,
     statistics_words,
 )
 from mimic_ray.encoders.checkpoint.layout import Layout
@@ -53,7 +53,12 @@ CLUES = (
     ),
     Clue("mae_*", "the decoder of MAE", r"(^|\.)decoder_(embed|blocks|pos_embed)\b", r": mae_vit_"),
     Clue("dino_*", "the head of DINO", r"(^|\.)head\.last_layer\.", r"(^|\.)teacher_temp\b"),
-    Clue("clip_*", "the numbers of OpenAI's archives", r"(^|\.)input_resolution$"),
+    Clue(
+        "badencoder_imagenet",
+        "the names of BadEncoder's ImageNet encoder",
+        r"(^|\.)visual\.layer1\.0\.conv1\.weight$",
+    ),
+    Clue("clip_*", "the numbers of OpenAI's archives", r"(^|\.)(context_length|input_resolution)$"),
     Clue("deit_*_distilled", "DeiT's own key names", r"(^|\.)dist_token$"),
     Clue(
         "deit_*_distilled_class",
@@ -93,7 +98,7 @@ def narrowed(layout: Layout, found: Sequence[Alternative]) -> tuple[list[Alterna
         fitting = [
             Alternative(names, each.facts)
             for each in left
-            if (names := tuple(name for name in each.names if fits(_base(name), each.facts)))
+            if (names := tuple(name for name in each.names if fits(base_name(name), each.facts)))
         ]
         if fitting and fitting != left:
             left = fitting
@@ -146,8 +151,3 @@ def _is_called(written: str, name: str, facts: Facts) -> bool:  # noqa: ARG001
 
 def _has(fact: str, value: str, name: str, facts: Facts) -> bool:  # noqa: ARG001
     return facts.get(fact) == value
-
-
-def _base(name: str) -> str:
-    """The name without size and statistics."""
-    return sizes.split(encoder_name.without_statistics(name))[0]

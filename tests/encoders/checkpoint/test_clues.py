@@ -41,6 +41,14 @@ def test_a_clue_leaves_the_encoders_that_it_stands_for(file, names):
     assert sign
 
 
+def test_files_of_clip_and_of_badencoder_are_told_by_what_their_authors_save():
+    clip = [Alternative((f"{name}_vit_b16",), {}) for name in ("openclip", "clip")]
+    resnet = [Alternative((name,), {}) for name in ("resnet50", "badencoder_imagenet")]
+    assert narrowed(layout("visual.proj", "context_length"), clip)[0] == clip[1:]
+    assert narrowed(layout("visual.layer1.0.conv1.weight"), resnet)[0] == resnet[1:]
+    assert narrowed(layout("layer1.0.conv1.weight"), resnet)[0] == resnet
+
+
 @pytest.mark.parametrize(
     ("config", "names"),
     [
