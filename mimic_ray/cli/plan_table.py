@@ -109,8 +109,9 @@ def closing(plan: Plan) -> Iterator[str]:
     assumed = plan.assumptions
     yield (
         f"* Chosen: {plan.chosen.memory.strategy}, limited by {plan.chosen.bottleneck}. Assumed: "
-        f"{assumed['utilisation']:.0%} of the peak, {assumed['bandwidth_share']:.0%} of the memory "
-        f"bandwidth, {assumed['link_share']:.0%} of the link, "
+        f"{assumed['utilisation']:.0%} of the peak (published training runs on H100 reach "
+        f"{assumed['published_low']:.0%} to {assumed['published_high']:.0%}), "
+        f"{assumed['bandwidth_share']:.0%} of the memory bandwidth, {assumed['link_share']:.0%} of the link, "
         f"{assumed['launch_s'] * 1e6:.0f} us per kernel launch, "
         f"{assumed['usable_memory_share']:.0%} of the memory usable. This is an upper bound: it "
         "assumes that all resources work at the same time."

@@ -203,6 +203,8 @@ def make_plan(request: PlanRequest, *, advise: bool = True) -> Plan:
         price_per_hour=request.price_per_hour,
         assumptions={
             "utilisation": request.utilisation,
+            "published_low": throughput.PUBLISHED[0],
+            "published_high": throughput.PUBLISHED[1],
             "bandwidth_share": throughput.BANDWIDTH_SHARE,
             "link_share": throughput.LINK_SHARE,
             "launch_s": throughput.LAUNCH_S,
