@@ -26,9 +26,13 @@ def _kubernetes(help: str, **settings: Any) -> Any:
     return _option(help, "Kubernetes", **settings)
 
 
+def _slurm(help: str) -> Any:
+    return _option(help, "Slurm")
+
+
 def render(
-    provider: Annotated[str, _option("Where the cluster runs: aws, gcp or kuberay.")],
-    gpu: Annotated[str, _option(_GPUS)],
+    provider: Annotated[str, _option("Where the cluster runs: aws, gcp, kuberay or slurm.")],
+    gpu: Annotated[str, _option(f"{_GPUS} On Slurm the site's name of a type, or any.")],
     workers: Annotated[int, _option("Maximum number of workers, one GPU each.")] = 8,
     min_workers: Annotated[
         int | None, _option("Workers that always run. Default: the value of --workers.")
@@ -95,17 +99,25 @@ def render(
     token_secret: Annotated[
         str, _kubernetes("Secret with the token under the key auth_token.")
     ] = "mimic-ray-token",
+    partition: Annotated[str, _slurm("Partition. Default: that of the site.")] = "",
+    account: Annotated[str, _slurm("Account. Default: that of the user.")] = "",
+    time: Annotated[str, _slurm("Time limit; the run commits and stops before it.")] = "04:00:00",
+    cpus_per_gpu: Annotated[int, _slurm("CPUs for each GPU.")] = 8,
+    environment: Annotated[
+        str, _slurm("Folder of the virtual environment with mimic-ray, on a shared disk.")
+    ] = "",
     out: Annotated[Path | None, _option("File to write. Default: standard output.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --out.")] = False,
     job: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="-- COMMAND",
-            help="Command of a rayjob, without mimic-ray. Default: purify, with data from /data.",
+            help="Command of a rayjob or a Slurm job, without mimic-ray. Default: purify.",
         ),
     ] = None,
 ) -> None:
-    """Write a cluster file: for `ray up` on AWS and GCP, for `kubectl apply` on Kubernetes.
+    """Write a cluster file: for `ray up` on AWS and GCP, for `kubectl apply` on Kubernetes, and a
+    batch script for sbatch on Slurm.
 
     Example: mimic-ray cluster render --provider aws --gpu a100 --workers 8 --spot --out aws.yaml
     """
@@ -138,12 +150,20 @@ def render(
         token_file=token_file,
         token_secret=token_secret,
         job=tuple(job or ()),
+        partition=partition,
+        account=account,
+        time=time,
+        cpus_per_gpu=cpus_per_gpu,
+        environment=environment,
         **({"image": image} if image else {}),
     )
     if out is None:
         typer.echo(text, nl=False)
     else:
-        message = f"Wrote {out}. Check it with: mimic-ray cluster validate {out}"
+        next_step = f"Check it with: mimic-ray cluster validate {out}"
+        if provider == "slurm":
+            next_step = f"Start it with: sbatch {out}"
+        message = f"Wrote {out}. {next_step}"
         console.out.print(message, markup=False, soft_wrap=True)
     for word in placeholders(text):
         message = f'warning: The file contains the placeholder "{word}": replace it before '

@@ -1,8 +1,9 @@
-"""Cluster files for AWS, GCP and Kubernetes: rendered from templates, checked without a cloud.
+"""Cluster files for AWS, GCP, Kubernetes and Slurm: rendered from templates and checked.
 
 machines              the machines of each provider by GPU
 cluster_spec          the settings of a user, checked and resolved to machines
 render, templates/    settings -> the text of a file
+slurm_script          a batch script for Slurm from its own settings
 yaml_reader           text -> documents with the lines of their keys
 validate              a file -> findings, by the checks below
 schema_checks         JSON schemas and their errors

@@ -65,7 +65,7 @@ class ClusterSpec:
     job: tuple[str, ...] = ()  # the command of a RayJob
 
     def __post_init__(self) -> None:
-        _check_choice("provider", self.provider, PROVIDERS)
+        _check_choice("provider", self.provider, (*PROVIDERS, "slurm"))
         _check_choice("kind", self.kind, KINDS)
         self._check_provider_settings()
         self._check_numbers()

@@ -57,6 +57,11 @@ def read_documents(path: Path) -> list[Document]:
         raise UsageError(f"{name} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise UsageError(f"{name} is not a cluster file: it is not UTF-8 text.") from None
+    if "#SBATCH" in text:
+        raise UsageError(
+            f"{name} is a batch script for Slurm: check it with `sbatch --test-only {name}`, and "
+            f"start it with `sbatch {name}`."
+        )
     documents = parse(text)
     if not documents:
         raise UsageError(f"{name} is empty.")

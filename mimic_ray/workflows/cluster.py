@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,20 @@ class ClusterFileError(MimicError):
 
 
 def write_cluster_file(out: Path | None, force: bool, **settings: Any) -> str:
-    """The text of the file for a ClusterSpec(**settings), also written to `out` if set.
+    """The text of the file for the spec with these settings, also written to `out` if set.
 
-    Raises UsageError for incompatible settings and for a path that cannot be written.
+    With `provider="slurm"` they are those of a SlurmSpec, otherwise of a ClusterSpec. Raises
+    UsageError for incompatible settings and for a path that cannot be written.
     """
     from mimic_ray.cluster_files.cluster_spec import ClusterSpec
     from mimic_ray.cluster_files.render import render
+    from mimic_ray.cluster_files.slurm_script import SlurmSpec, render_slurm
 
-    text = render(ClusterSpec(**settings))
+    if settings["provider"] == "slurm":
+        text = render_slurm(SlurmSpec(**_only_for(SlurmSpec, ClusterSpec, "slurm", settings)))
+    else:
+        chosen = _only_for(ClusterSpec, SlurmSpec, settings["provider"], settings)
+        text = render(ClusterSpec(**chosen))
     if out is not None:
         if out.exists() and not force:
             raise UsageError(
@@ -42,6 +48,18 @@ def write_cluster_file(out: Path | None, force: bool, **settings: Any) -> str:
             raise UsageError(f"{plain(out.parent)} is not a folder.")
         out.write_text(text, encoding="utf-8")
     return text
+
+
+def _only_for(
+    spec: type, other: type, provider: str, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The settings that `spec` has. Raises UsageError for one of `other` that was changed."""
+    defaults = {field.name: field.default for field in fields(other)}
+    known = {field.name for field in fields(spec)}
+    for name, value in settings.items():
+        if name not in known and name != "provider" and value != defaults[name]:
+            raise UsageError(f"{option(name)} does not apply to {option('provider', provider)}.")
+    return {name: value for name, value in settings.items() if name in known}
 
 
 def placeholders(text: str) -> list[str]:
