@@ -34,7 +34,8 @@ export RAY_worker_niceness=0 RAY_USAGE_STATS_ENABLED=0
 export NCCL_SOCKET_IFNAME={{ spec.interface }} GLOO_SOCKET_IFNAME={{ spec.interface }}
 {% endif %}
 
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+mapfile -t hosts < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
+head=${hosts[0]}
 address=$(srun --overlap --nodes=1 --ntasks=1 --nodelist="$head" hostname --ip-address | awk '{print $1}')
 port=$((20000 + SLURM_JOB_ID % 10000)) # several jobs can share a node
 
