@@ -62,10 +62,30 @@ def note(text: str) -> None:
 
 
 class _Notes(logging.Handler):
-    """What the library logs for its user: how images are read, and which are left out."""
+    """What the library logs for its user, each sentence once: how images are read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._printed: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        note(f"note: {record.getMessage()}")
+        text = record.getMessage()
+        if text not in self._printed:
+            self._printed.add(text)
+            note(f"note: {text}")
+
+
+@contextmanager
+def _logged_notes() -> Iterator[None]:
+    """Prints what the library logs, and nothing twice."""
+    logger, handler = logging.getLogger("mimic_ray"), _Notes()
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = True
 
 
 def is_interactive() -> bool:
@@ -138,10 +158,8 @@ def reported_errors(arguments: Sequence[str]) -> Iterator[None]:
     # Set before the command line is parsed, because parsing may fail. Arguments after "--" belong
     # to the command that `submit` sends.
     mode.json = "--json" in takewhile(lambda word: word != "--", arguments)
-    logger = logging.getLogger("mimic_ray")
-    logger.handlers, logger.propagate = [_Notes()], False
     try:
-        with quiet_exit(), _printed_assumptions():
+        with quiet_exit(), _printed_assumptions(), _logged_notes():
             yield
     except MimicError as error:
         if mode.debug:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -243,3 +244,17 @@ def test_debug_shows_the_traceback(fails, capsys, monkeypatch):
     assert "Traceback" in capsys.readouterr().err
     assert fails(error) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_what_the_library_logs_is_a_note_of_the_command_only(capsys, caplog):
+    logger = logging.getLogger("mimic_ray.images")
+    with console.reported_errors(["info"]):
+        for _ in range(2):
+            logger.warning("Left out: %s", "[b]a[/b].txt")
+        console.mode.quiet = True
+        logger.warning("not shown")
+    console.mode.quiet = False
+    assert capsys.readouterr().err == "note: Left out: [b]a[/b].txt\n"
+    assert caplog.messages == []
+    logger.warning("for other programs")
+    assert caplog.messages == ["for other programs"]
