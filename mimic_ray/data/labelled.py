@@ -60,10 +60,10 @@ def open_labelled(
     source = open_some(location, limit)
     if source.labels is None:
         raise DataError(
-            f"{source.location} has no labels: give a folder that has a sub-folder for "
-            "each class and all images in these (cat/1.jpg, dog/2.jpg), images with a .cls, .json or "
-            ".txt of the same name, as files or in .tar shards, a table with a column of labels, or "
-            "an npz file with y."
+            f"{source.location} has no labels: give a folder that has a sub-folder for each class "
+            "and all images in these (cat/1.jpg, dog/2.jpg), images with a .cls, .json or .txt of "
+            "the same name, as files or in .tar shards, a table with a column of labels, or an npz "
+            "file with y."
         )
     # Without broken images, because a replacement would count another image twice.
     pixels = open_pixels(source, side, progress=progress).without_broken(progress)
