@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,21 @@ def job_command(
         resources=resources,
         spreads=spreads,
         capacity_option=line.option(Kind.CAPACITY_TIMEOUT) if waits else "",
+        check=_check_of(path, context.params, resources),
     )
+
+
+def _check_of(
+    path: Sequence[str], options: Mapping[str, Any], resources: Resources
+) -> Callable[[bool], None]:
+    """`check_before_sending(options, resources, sees_paths)` of the command's module, if it has
+    one."""
+    from mimic_ray.cli.app import COMMANDS
+
+    check = getattr(import_module(COMMANDS[path[0]]), "check_before_sending", None)
+    if check is None:
+        return lambda sees_paths: None
+    return partial(check, dict(options), resources)
 
 
 class _CommandLine:

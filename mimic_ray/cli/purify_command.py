@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +16,25 @@ from mimic_ray.cli.worker_numbers import parse_worker_range
 
 # `mimic-ray submit` can send this command to a cluster.
 CAN_BE_A_JOB = True
+
+
+def check_before_sending(
+    options: Mapping[str, Any], resources: Resources, sees_paths: bool
+) -> None:
+    """Raises what the command would refuse on the cluster, as far as this machine can tell."""
+    from mimic_ray.workflows.purify_request import check_request
+
+    check_request(
+        options["encoder"],
+        options["data"],
+        options["out"],
+        recipe=options["recipe"],
+        settings=options["setting"] or [],
+        seed=options["seed"],
+        resources=resources,
+        resume=options["resume"],
+        sees_paths=sees_paths,
+    )
 
 
 def command(

@@ -233,6 +233,7 @@ def start_timed_out(error: BaseException | None) -> bool:
 # -- The job server -------------------------------------------------------------------------------
 
 # Its routes besides those of the job client.
+CLUSTER_HEALTH = "/api/gcs_healthz"
 NODES, CLUSTER_METADATA = "/api/v0/nodes?limit=10000", "/api/v0/cluster_metadata"
 CLUSTER_STATUS, NODE_SUMMARY = "/api/cluster_status", "/nodes?view=summary"
 
@@ -265,7 +266,8 @@ def job_error(error: Exception) -> str:
 def job_submission_client(url: str, timeout_s: tuple[float, float]) -> Any:
     """Ray's JobSubmissionClient with timeouts to connect and to answer, which it does not have.
 
-    Its method `get(path)` returns the JSON of another route, or None if the route does not exist.
+    Its method `get(path)` returns the JSON of another route, or None if the route does not exist;
+    `cluster_answers()` takes about 3 s to find that the cluster behind the server is gone.
     """
     import logging
 
@@ -278,6 +280,13 @@ def job_submission_client(url: str, timeout_s: tuple[float, float]) -> Any:
     class Client(JobSubmissionClient):
         def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
             return super()._do_request(method, endpoint, **{"timeout": timeout_s, **options})
+
+        def cluster_answers(self) -> bool:
+            # The server asks with a timeout of 0.1 s, which a busy head may miss once.
+            for _ in range(3):
+                if self._do_request("GET", CLUSTER_HEALTH, timeout=(5, 5)).status_code != 503:
+                    return True
+            return False
 
         def get(self, path: str) -> Any:
             response = self._do_request("GET", path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from mimic_ray.jobs.server_address import JobServer
 # Limits to connect and to receive the next byte, in seconds. Ray's own client has none.
 _TIMEOUT_S = (5.0, 60.0)
 _STOP_POLL_S = 0.5
+_DELETE_S = 15.0
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
@@ -30,6 +31,7 @@ class Job:
     started: float = 0.0
     ended: float = 0.0
     exit_code: int | None = None
+    failure: str = ""  # Ray's name of a failure, such as RUNTIME_ENV_SETUP_FAILURE
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -57,6 +59,12 @@ class JobClient:
         with self._converted_errors():
             ray_private.check_ray_version()
             self._client = ray_private.job_submission_client(server.url, _TIMEOUT_S)
+            if not self._client.cluster_answers():
+                raise NoAnswerError(
+                    f"The job server at {server} answers, but the control service (GCS) of its "
+                    "cluster does not: the head is broken. Start it again; jobs that ran are lost, "
+                    "and continue with the same command and --resume."
+                )
 
     def submit(
         self,
@@ -116,6 +124,23 @@ class JobClient:
         while not (job := self.job(name)).over and time.monotonic() < deadline:
             time.sleep(_STOP_POLL_S)
         return job
+
+    def delete(self, name: str, wait_s: float = _DELETE_S) -> bool:
+        """Removes an ended job, so that its name is free; returns whether that succeeded.
+
+        Straight after its end, Ray may bring a deleted job back once.
+        """
+        deadline = time.monotonic() + wait_s
+        times_gone = 0
+        while times_gone < 2 and time.monotonic() < deadline:
+            if self.find(name) is None:
+                times_gone += 1
+            else:
+                times_gone = 0
+                with self._converted_errors(name), suppress(RuntimeError):
+                    self._client.delete_job(name)
+            time.sleep(_STOP_POLL_S)
+        return times_gone == 2
 
     def get(self, path: str) -> Any:
         """The JSON of another endpoint of the server; None if the endpoint does not exist."""
@@ -178,5 +203,6 @@ def _job(details: Any) -> Job:
         started=(details.start_time or 0) / 1000,
         ended=(details.end_time or 0) / 1000,
         exit_code=details.driver_exit_code,
+        failure=str(getattr(details.error_type, "value", details.error_type) or ""),
         metadata=details.metadata or {},
     )

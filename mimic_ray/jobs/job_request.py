@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mimic_ray.base.errors import UsageError, option
@@ -33,7 +33,8 @@ class JobCommand:
     `files` are uploaded: name in the job's working folder -> local file. `spreads`: the command
     starts its own workers on the cluster; otherwise it runs on one node that fits one worker of
     `resources`. `capacity_option` is the option that makes the command wait for nodes, "" if it
-    has none or the command line already sets it.
+    has none or the command line already sets it. `check(sees_paths)` raises what the command would
+    raise before its work, as far as this machine can tell; it may import torch.
     """
 
     words: Sequence[str]  # such as ["purify", "--encoder", "vit_b16", ...]
@@ -42,6 +43,7 @@ class JobCommand:
     resources: Resources
     spreads: bool
     capacity_option: str = ""
+    check: Callable[[bool], None] = field(default=lambda sees_paths: None, compare=False)
 
     @property
     def shown(self) -> str:

@@ -39,6 +39,13 @@ def check_versions(cluster: ClusterState) -> None:
             )
 
 
+def sees_paths(cluster: ClusterState, shared: Sequence[str]) -> bool:
+    """Whether this machine has the files that the cluster sees at local paths."""
+    if shared:
+        return all(Path(folder).is_dir() for folder in shared)
+    return cluster.on_this_machine
+
+
 def check_locations(
     cluster: ClusterState, locations: Sequence[JobLocation], shared: Sequence[str]
 ) -> list[str]:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 
 from mimic_ray.base import devices, user_code
 from mimic_ray.base.effort import Effort
-from mimic_ray.base.errors import DiskFullError, UsageError, option
+from mimic_ray.base.errors import DiskFullError, StorageError, UsageError, option
 from mimic_ray.base.resources import Resources, this_machine
+from mimic_ray.base.storage_address import is_remote
 from mimic_ray.base.text import count
-from mimic_ray.data.image_source import ImageSource
+from mimic_ray.data.image_source import ImageSource, open_images, require_batch
+from mimic_ray.data.image_subset import hold_out
 from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.load import Loaded
 from mimic_ray.method.recipe import LARGEST_SEED, Recipe, check_recipe, user_members
+from mimic_ray.store.agreement import check_agreement
 from mimic_ray.store.recipe_file import load_recipe
-from mimic_ray.store.run_record import RunRecord
+from mimic_ray.store.run_folder import RunFolder
+from mimic_ray.store.run_record import RunRecord, read_record
+from mimic_ray.store.run_store import RunStore, open_run
 
 # Below these a run is a trial of the command, not a purification. See docs/measurements.
 _FEWEST_IMAGES, _FEWEST_SEEN = 500, 100 * 64
@@ -41,6 +48,50 @@ def check_workers(recipe: Recipe, resources: Resources) -> None:
     """Raises UsageError if a batch cannot be shared out, at any number of workers of the run."""
     for world_size in {resources.required_workers, resources.workers}:
         check_recipe(recipe, world_size)
+
+
+def check_request(
+    encoder: str,
+    data: str | Path | Sequence[str | Path],
+    out: str,
+    *,
+    recipe: str | Path | Recipe,
+    settings: Iterable[str],
+    seed: int | None,
+    resources: Resources,
+    resume: bool,
+    sees_paths: bool,
+) -> None:
+    """What `purify` refuses before its work, for a job: recipe, workers, output and images.
+
+    Local paths only if `sees_paths`; images on object storage are not opened, and an output that
+    cannot be read is left to the job. Reads no weights. Raises as `purify` does.
+    """
+    resolved = resolved_recipe(encoder, recipe, settings, seed)
+    check_workers(resolved, resources)
+    if sees_paths or is_remote(out):
+        _check_output(out, encoder, resolved, resume=resume)
+    locations = [data] if isinstance(data, str | Path) else list(data)
+    if sees_paths and not any(map(is_remote, locations)):
+        require_batch(hold_out(open_images(data))[0], resolved.training.batch)
+
+
+def _check_output(out: str, encoder: str, recipe: Recipe, *, resume: bool) -> None:
+    with suppress(StorageError), closing(open_run(out, f"reader-{os.getpid()}").store) as store:
+        run = RunStore(store)
+        if not resume:
+            run.require_free()
+            return
+        for file in (run.folder.record, run.folder.recipe):
+            run.store.fetch_file(file.name)
+        folder = RunFolder.open(run.folder.path)
+        if folder.recipe.exists():
+            recorded = load_recipe(str(folder.recipe)).model_dump(mode="json")
+            earlier = read_record(folder.record)
+            check_agreement(
+                {"encoder": earlier.encoder, "recipe": recorded},
+                {"encoder": encoder, "recipe": recipe.model_dump(mode="json")},
+            )
 
 
 def on_this_machine(resources: Resources, device: str) -> tuple[Resources, str]:

@@ -14,6 +14,7 @@ from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.text import plain
 from mimic_ray.jobs import preflight
 from mimic_ray.jobs.cluster_state import cluster_state, unmet_demand
+from mimic_ray.jobs.ended_job import left_nothing
 from mimic_ray.jobs.job_client import Job, JobClient
 from mimic_ray.jobs.job_environment import job_environment
 from mimic_ray.jobs.job_request import JobCommand, check_name
@@ -65,16 +66,24 @@ def submit(
     name = name or command.default_name
     report("job", f"{name}: {command.shown}")
     client = JobClient(server)
-    if (known := client.find(name)) is not None:
-        running = _still_running(known, server)
-        if running.command != command.shown:
-            report("note", f"the job of that name is running {plain(running.command, 500)}")
-        return Submitted(running, client, fresh=False)
+    known = client.find(name)
+    if known is not None and not known.over:
+        if known.command != command.shown:
+            report("note", f"the job of that name is running {plain(known.command, 500)}")
+        return Submitted(known, client, fresh=False)
     cluster = cluster_state(client)
+    sees_paths = preflight.sees_paths(cluster, shared)
+    if known is not None and not left_nothing(known, sees_paths=sees_paths):
+        raise _name_is_taken(known, server)
     preflight.check_versions(cluster)
     notes = preflight.check_locations(cluster, command.locations, shared)
     for note in notes + preflight.check_cluster_capacity(cluster, command.resources):
         report("note", note)
+    command.check(sees_paths)
+    if known is not None:
+        report("note", f"the job of that name ({known.state}) left nothing and is replaced")
+        if not client.delete(name):
+            raise _name_is_taken(known, server)
     entrypoint = command.entrypoint(
         cluster.interpreter, _CAPACITY_TIMEOUT_S if cluster.grows else 0
     )
@@ -103,14 +112,12 @@ def _described(server: JobServer) -> str:
     return f"{server}, " + (f"token in {server.token}" if server.token else "no token")
 
 
-def _still_running(known: Job, server: JobServer) -> Job:
-    if known.over:
-        raise UsageError(
-            f"The job {known.id} has ended ({known.state}; mimic-ray logs {known.id}"
-            f"{server.option}): use another {option('name')} to run it again, and "
-            f"{option('resume')} after the -- to continue from its last checkpoint."
-        )
-    return known
+def _name_is_taken(known: Job, server: JobServer) -> UsageError:
+    return UsageError(
+        f"The job {known.id} has ended ({known.state}; mimic-ray logs {known.id}{server.option}): "
+        f"use another {option('name')} to run it again, and {option('resume')} after the -- to "
+        "continue from its last checkpoint."
+    )
 
 
 def _send(

@@ -54,6 +54,10 @@ class FakeJobs:
         self.sent.append(SimpleNamespace(name=name, entrypoint=entrypoint, **how))
         self.by_name[name] = Job(name, "PENDING", metadata=how["metadata"])
 
+    def delete(self, name: str) -> bool:
+        del self.by_name[name]
+        return True
+
     def get(self, path: str) -> object:
         if "cluster_status" in path:
             report = {"loadMetricsReport": {"resourceDemand": self.demand}}

@@ -101,8 +101,41 @@ def test_a_job_of_the_same_name_is_not_sent_again(jobs, capsys):
     assert json.loads(shown.out) == {"job": "first", "state": "RUNNING", "fresh": False}
     assert "the job of that name is running mimic-ray tune" in shown.err
     assert not jobs.sent
-    jobs.by_name["first"] = Job("first", "FAILED")
+    jobs.by_name["first"] = Job("first", "FAILED", exit_code=1)
     assert run(["submit", "--name", "first", "--json", "--", *EVALUATE]) == 2
+    assert "use another --name" in capsys.readouterr().err
+
+
+def test_a_job_that_left_nothing_does_not_take_its_name(jobs, capsys):
+    jobs.by_name["first"] = Job("first", "FAILED", exit_code=2)
+    assert run(["submit", "--name", "first", "--pending-timeout", "0", "--", *EVALUATE]) == 0
+    assert "the job of that name (FAILED) left nothing and is replaced" in capsys.readouterr().err
+    assert [sent.name for sent in jobs.sent] == ["first"]
+
+
+def test_what_the_command_would_refuse_is_not_sent(
+    jobs, purify_arguments, undisturbed, tmp_path, capsys
+):
+    finished = undisturbed(12)
+    for words, expected in (
+        (purify_arguments(tmp_path / "run", "--set", "training.batch=99"), "99"),
+        (purify_arguments(tmp_path / "run", "--set", "training.stepz=9"), "training.stepz"),
+        (purify_arguments(finished), "set another --out"),
+        (purify_arguments(finished, "--resume", steps=13), "training.steps was 12, is 13 now"),
+        (purify_arguments(tmp_path / "run", "--resume"), "is not a run folder"),
+    ):
+        assert run(["submit", "--workers", "1", "--", *words]) in (1, 2), words
+        assert expected in capsys.readouterr().err
+    assert jobs.sent == []
+    same = purify_arguments(finished, "--resume")
+    assert run(["submit", "--pending-timeout", "0", "--", *same]) == 0
+    assert len(jobs.sent) == 1
+
+
+def test_paths_of_other_machines_are_left_to_the_job(jobs, purify_arguments):
+    words = purify_arguments(Path("/shared/run"), "--data", "/shared/d", "--teacher", "/shared/t")
+    assert run(["submit", "--shared", "/shared", "--pending-timeout", "0", "--", *words]) == 0
+    assert len(jobs.sent) == 1
 
 
 @pytest.mark.parametrize(("state", "code"), [("SUCCEEDED", 0), ("FAILED", 1)])

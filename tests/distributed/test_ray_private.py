@@ -183,6 +183,15 @@ def test_get_returns_the_json_of_another_route_or_none(server):
     assert client.get(ray_private.NODES) is None
 
 
+def test_a_cluster_that_is_gone_is_found_behind_its_server(server):
+    client = job_submission_client(server.url, (5, 5))
+    assert client.cluster_answers()
+    server.status = 503
+    assert not client.cluster_answers()
+    server.status = 404  # another release of Ray may not have the route
+    assert client.cluster_answers()
+
+
 def test_a_server_that_accepts_and_never_answers_times_out():
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(OSError) as raised:
         job_submission_client(f"http://127.0.0.1:{silent.getsockname()[1]}", (1, 0.1))
@@ -213,6 +222,7 @@ def test_the_server_has_the_routes_and_texts_that_we_use():
     assert '"/api/v0/nodes"' in source(state, "state_head.py")
     assert '"/nodes"' in source(node, "node_head.py")
     reporter_head = source(reporter, "reporter_head.py")
+    assert f'"{ray_private.CLUSTER_HEALTH}"' in reporter_head
     assert f'"{ray_private.CLUSTER_STATUS}"' in reporter_head
     assert f'"{ray_private.CLUSTER_METADATA}"' in reporter_head
     assert "already exists" in source(job, "job_manager.py")

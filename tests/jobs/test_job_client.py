@@ -30,6 +30,29 @@ def test_a_server_that_does_not_answer_is_named_with_the_source_of_its_address(m
     assert "http://head:8265 (from --address)" in str(error)
 
 
+def test_a_cluster_that_is_gone_is_told_apart_from_a_server_that_is(monkeypatch):
+    client = Mock(cluster_answers=Mock(return_value=False))
+    monkeypatch.setattr(ray_private, "job_submission_client", Mock(return_value=client))
+    with pytest.raises(NoAnswerError, match=r"head:8265 .* answers, but the control service"):
+        JobClient(JobServer("http://head:8265", "--address"))
+
+
+def test_a_job_is_deleted_until_it_stays_away(monkeypatch):
+    """Ray may bring it back once."""
+    found = [True, True, False, True, False, False]
+    client = Mock(cluster_answers=Mock(return_value=True))
+    monkeypatch.setattr(ray_private, "job_submission_client", Mock(return_value=client))
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    jobs = JobClient(JobServer("http://head:8265", "--address"))
+    monkeypatch.setattr(jobs, "find", lambda _: found.pop(0) or None)
+    client.delete_job.side_effect = [RuntimeError("status code 500: still ending"), None, None]
+    assert jobs.delete("first")
+    assert (found, client.delete_job.call_count) == ([], 3)
+    monkeypatch.setattr(jobs, "find", lambda _: "still there")
+    client.delete_job.side_effect = None
+    assert not jobs.delete("first", wait_s=0.01)
+
+
 def test_a_missing_token_and_a_wrong_token_give_different_errors(monkeypatch):
     refusal = RuntimeError("Request failed with status code 401: Missing authentication token.")
     assert "none was found" in str(raised(monkeypatch, refusal))

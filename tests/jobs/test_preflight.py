@@ -12,7 +12,12 @@ from mimic_ray.base.resources import Resources
 from mimic_ray.jobs import preflight
 from mimic_ray.jobs.cluster_state import ClusterState, Node
 from mimic_ray.jobs.job_request import JobLocation
-from mimic_ray.jobs.preflight import check_cluster_capacity, check_locations, check_versions
+from mimic_ray.jobs.preflight import (
+    check_cluster_capacity,
+    check_locations,
+    check_versions,
+    sees_paths,
+)
 
 HERE, ELSEWHERE = "127.0.0.1", "192.0.2.77"  # reserved for documentation
 
@@ -114,6 +119,13 @@ def test_paths_in_a_shared_folder_are_accepted():
         JobLocation("--out", "/mnt/nfs/runs/a", is_output=True),
     ]
     assert check_locations(cluster((2, 0), (2, 0)), locations, ["/mnt/nfs"]) == []
+
+
+def test_paths_are_seen_on_this_machine_or_in_shared_folders_that_it_has(tmp_path):
+    assert sees_paths(cluster((2, 0), ip=HERE), [])
+    assert not sees_paths(cluster((2, 0)), [])
+    assert sees_paths(cluster((2, 0)), [str(tmp_path)])
+    assert not sees_paths(cluster((2, 0), ip=HERE), [str(tmp_path), str(tmp_path / "other")])
 
 
 def test_a_folder_that_only_shares_a_prefix_with_a_shared_one_is_refused():
