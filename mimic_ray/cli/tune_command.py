@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,6 +20,30 @@ _ORACLE = "Oracle (research)"
 
 # `mimic-ray submit` can send this command to a cluster.
 CAN_BE_A_JOB = True
+
+
+def check_before_sending(
+    options: Mapping[str, Any], resources: Resources, sees_paths: bool
+) -> None:
+    """Raises what the command would refuse on the cluster, as far as this machine can tell."""
+    from mimic_ray.workflows.search_checks import check_search
+    from mimic_ray.workflows.search_request import SearchRequest
+
+    request = SearchRequest(
+        encoder=options["encoder"],
+        teacher=options["teacher"],
+        data=options["data"],
+        recipe=options["recipe"],
+        settings=options["setting"] or [],
+        search=options["search"] or [],
+        only_these=options["only_these"],
+        trials=options["trials"],
+        held_out=options["held_out"],
+        resources=Resources(workers=resources.workers, address="auto"),
+        failed_share=options["failed_share"],
+        trackers=options["track"] or [],
+    )
+    check_search(request, options["out"], resume=options["resume"], sees_paths=sees_paths)
 
 
 def command(

@@ -149,9 +149,17 @@ def test_shared_storage_is_mounted_on_the_host_and_in_the_container():
         assert {"name": "data", "mountPath": "/data"} in spec["containers"][0]["volumeMounts"]
 
 
+def test_workers_have_the_usual_priority():
+    (document,) = documents("aws")
+    assert "-e RAY_worker_niceness=0" in document["docker"]["run_options"]
+    for spec in pod_specs(documents("kuberay")[0]):
+        assert {"name": "RAY_worker_niceness", "value": "0"} in spec["containers"][0]["env"]
+
+
 def test_the_network_interface_reaches_nccl_and_gloo():
     (document,) = documents("aws", interface="ens5")
     assert "-e NCCL_SOCKET_IFNAME=ens5" in document["docker"]["run_options"]
     for spec in pod_specs(documents("kuberay", interface="ens5,ens6")[0]):
         values = {variable["name"]: variable["value"] for variable in spec["containers"][0]["env"]}
+        assert values.pop("RAY_worker_niceness") == "0"
         assert values == dict.fromkeys(("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME"), "ens5,ens6")
