@@ -21,7 +21,7 @@ OPEN = (
 )
 HEAD_SPEC = "  headGroupSpec:\n"
 CONTAINERS = "        containers:"
-HEAD_NAME = "          - name: ray-head"
+FIRST_VARIABLE = 'RAY_worker_niceness, value: "0"'
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def test_other_ports_and_private_addresses_give_no_warning(tmp_path, first, last
         (AWS, "AUTH_MODE=token", "AUTH_MODE=token -e RAY_AUTH_TOKEN=s3cret", "run_options[0]"),
         (
             CLUSTER,
-            HEAD_NAME,
-            f"{HEAD_NAME}\n            env: [{{name: RAY_AUTH_TOKEN, value: s3cret}}]",
+            FIRST_VARIABLE,
+            "RAY_AUTH_TOKEN, value: s3cret",
             "containers[0].env[0]",
         ),
     ],
