@@ -70,7 +70,7 @@ def local_head(cpus: int = 2) -> Iterator[LocalHead]:
     with (folder / "head.log").open("w") as log:
         process = subprocess.Popen(
             command,
-            env={**head.environment, "RAY_AUTH_MODE": "token"},
+            env={**head.environment, "RAY_AUTH_MODE": "token", "RAY_worker_niceness": "0"},
             cwd=folder,
             stdout=log,
             stderr=log,

@@ -30,7 +30,11 @@ class RayCluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(_TOKEN)}
+        return {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(_TOKEN),
+            "RAY_worker_niceness": "0",
+        }
 
     @property
     def address(self) -> str:
