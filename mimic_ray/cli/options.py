@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mimic_ray.attacks.triggers.trigger_registry import TRIGGERS
+from mimic_ray.base.locations import is_missing
+from mimic_ray.base.storage_address import is_remote
 from mimic_ray.cli.option_kinds import Kind
 from mimic_ray.encoders import encoder_name
 from mimic_ray.encoders.normalisation import NORMALISATIONS
@@ -216,3 +219,19 @@ def with_statistics(
     """The name of the encoder with the statistics of these options, as in
     "resnet50:normalise=none". Raises UsageError for invalid ones."""
     return encoder_name.joined(encoder, encoder_name.statistics(normalise, mean, std))
+
+
+def encoder_of_job(given: Mapping[str, Any], *, sees_paths: bool) -> str | None:
+    """The encoder of a command line that is about to be sent, with its statistics.
+
+    Without a name, it is found in the file of the suspect as the command does; None where this
+    machine does not have the file.
+    """
+    encoder = with_statistics(given["encoder"], given["normalise"], given["mean"], given["std"])
+    if encoder is not None and not encoder.startswith(":"):
+        return encoder
+    if not sees_paths or is_missing(given["teacher"]) or is_remote(given["teacher"]):
+        return None
+    from mimic_ray.encoders.checkpoint.choice import chosen_encoder
+
+    return chosen_encoder(given["teacher"], encoder)

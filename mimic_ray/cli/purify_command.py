@@ -18,21 +18,22 @@ from mimic_ray.cli.worker_numbers import parse_worker_range
 CAN_BE_A_JOB = True
 
 
-def check_before_sending(
-    options: Mapping[str, Any], resources: Resources, sees_paths: bool
-) -> None:
+def check_before_sending(given: Mapping[str, Any], resources: Resources, sees_paths: bool) -> None:
     """Raises what the command would refuse on the cluster, as far as this machine can tell."""
+    if (encoder := options.encoder_of_job(given, sees_paths=sees_paths)) is None:
+        return
     from mimic_ray.workflows.purify_request import check_request
 
     check_request(
-        options["encoder"],
-        options["data"],
-        options["out"],
-        recipe=options["recipe"],
-        settings=options["setting"] or [],
-        seed=options["seed"],
+        encoder,
+        given["data"],
+        given["out"],
+        recipe=given["recipe"],
+        settings=given["setting"] or [],
+        effort=given["effort"].value,
+        seed=given["seed"],
         resources=resources,
-        resume=options["resume"],
+        resume=given["resume"],
         sees_paths=sees_paths,
     )
 

@@ -22,28 +22,29 @@ _ORACLE = "Oracle (research)"
 CAN_BE_A_JOB = True
 
 
-def check_before_sending(
-    options: Mapping[str, Any], resources: Resources, sees_paths: bool
-) -> None:
+def check_before_sending(given: Mapping[str, Any], resources: Resources, sees_paths: bool) -> None:
     """Raises what the command would refuse on the cluster, as far as this machine can tell."""
+    if (encoder := options.encoder_of_job(given, sees_paths=sees_paths)) is None:
+        return
     from mimic_ray.workflows.search_checks import check_search
-    from mimic_ray.workflows.search_request import SearchRequest
+    from mimic_ray.workflows.search_request import TRIALS, SearchRequest
 
+    effort = given["effort"].value
     request = SearchRequest(
-        encoder=options["encoder"],
-        teacher=options["teacher"],
-        data=options["data"],
-        recipe=options["recipe"],
-        settings=options["setting"] or [],
-        search=options["search"] or [],
-        only_these=options["only_these"],
-        trials=options["trials"],
-        held_out=options["held_out"],
+        encoder=encoder,
+        teacher=given["teacher"],
+        data=given["data"],
+        recipe=given["recipe"],
+        settings=given["setting"] or [],
+        search=given["search"] or [],
+        only_these=given["only_these"],
+        effort=effort,
+        trials=TRIALS[effort] if given["trials"] is None else given["trials"],
+        held_out=given["held_out"],
         resources=Resources(workers=resources.workers, address="auto"),
-        failed_share=options["failed_share"],
-        trackers=options["track"] or [],
+        failed_share=given["failed_share"],
     )
-    check_search(request, options["out"], resume=options["resume"], sees_paths=sees_paths)
+    check_search(request, given["out"], resume=given["resume"], sees_paths=sees_paths)
 
 
 def command(

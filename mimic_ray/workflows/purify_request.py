@@ -57,6 +57,7 @@ def check_request(
     *,
     recipe: str | Path | Recipe,
     settings: Iterable[str],
+    effort: Effort,
     seed: int | None,
     resources: Resources,
     resume: bool,
@@ -67,7 +68,7 @@ def check_request(
     Local paths only if `sees_paths`; images on object storage are not opened, and an output that
     cannot be read is left to the job. Reads no weights. Raises as `purify` does.
     """
-    resolved = resolved_recipe(encoder, recipe, settings, seed)
+    resolved = resolved_recipe(encoder, recipe, settings, seed, effort)
     check_workers(resolved, resources)
     if sees_paths or is_remote(out):
         _check_output(out, encoder, resolved, resume=resume)

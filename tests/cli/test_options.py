@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mimic_ray.base.errors import UsageError
+from mimic_ray.cli import options
 from mimic_ray.cli.job_command import job_command
 from tests.cli.command_lines import all_commands, required
 from tests.cli.toy_images import run
@@ -42,3 +43,14 @@ def test_statistics_that_cannot_be_are_refused_before_anything_is_read(
     assert message in " ".join(capsys.readouterr().err.split())
     with pytest.raises(UsageError):
         job_command([*required(name), *words])
+
+
+def test_the_encoder_of_a_job_is_found_where_the_file_is(case):
+    given = {"teacher": str(case / "teacher.pth"), "normalise": None, "mean": None, "std": None}
+    named = {**given, "encoder": "resnet50", "normalise": "none"}
+    assert options.encoder_of_job(named, sees_paths=False) == "resnet50:normalise=none"
+    unnamed = {**given, "encoder": None}
+    assert options.encoder_of_job(unnamed, sees_paths=True) == "tiny_resnet"
+    assert options.encoder_of_job(unnamed, sees_paths=False) is None
+    away = {**unnamed, "teacher": "s3://bucket/teacher.pth"}
+    assert options.encoder_of_job(away, sees_paths=True) is None
