@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mimic_ray.base.assumptions import AssumptionWarning
 from mimic_ray.base.errors import UsageError
 from mimic_ray.cli import options
 from mimic_ray.cli.job_command import job_command
@@ -50,7 +51,8 @@ def test_the_encoder_of_a_job_is_found_where_the_file_is(case):
     named = {**given, "encoder": "resnet50", "normalise": "none"}
     assert options.encoder_of_job(named, sees_paths=False) == "resnet50:normalise=none"
     unnamed = {**given, "encoder": None}
-    assert options.encoder_of_job(unnamed, sees_paths=True) == "tiny_resnet"
+    with pytest.warns(AssumptionWarning, match="read as tiny_resnet"):
+        assert options.encoder_of_job(unnamed, sees_paths=True) == "tiny_resnet"
     assert options.encoder_of_job(unnamed, sees_paths=False) is None
     away = {**unnamed, "teacher": "s3://bucket/teacher.pth"}
     assert options.encoder_of_job(away, sees_paths=True) is None
