@@ -10,13 +10,15 @@ from mimic_ray.encoders.checkpoint.publisher_keys import PUBLISHERS, PublisherKe
 
 # The reader tries a layout with every encoder that has the keys. These are published for some only:
 # layout -> patterns of names.
+_HUGGING_FACE_VIT = ("vit_*", "deit_*", "dino_*", "mae_*", "moco_vit_*")
 _PUBLISHED_FOR = {
     "the children of a torchvision ResNet in one nn.Sequential (lightly and others)": (
         *("resnet*", "resnext*", "wide_resnet*", "badencoder_imagenet"),
     ),
     "Hugging Face ResNet": ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
     "kuangliu/pytorch-cifar and SupContrast": ("resnet*_cifar", "resnet18", "resnet34", "resnet50"),
-    "Hugging Face ViT": ("vit_*", "deit_*", "dino_*", "mae_*", "moco_vit_*"),
+    "Hugging Face ViT": _HUGGING_FACE_VIT,
+    "Hugging Face ViT (transformers 5)": _HUGGING_FACE_VIT,
     "Hugging Face DINOv2": ("dinov2_*",),
     "Hugging Face DINOv3": ("dinov3_*[!m]",),  # not those of timm's files
     "DINOv2 with blocks in chunks": ("dinov2_*",),

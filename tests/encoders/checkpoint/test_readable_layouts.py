@@ -20,7 +20,7 @@ def layouts_of(name: str) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("vit_s16", ["Hugging Face ViT"]),
+        ("vit_s16", ["Hugging Face ViT", "Hugging Face ViT (transformers 5)"]),
         ("dinov2_s14", ["Hugging Face DINOv2", "DINOv2 with blocks in chunks"]),
         ("dinov3_s16", ["Hugging Face DINOv3", "DINOv3"]),
         ("clip_vit_b16", ["Hugging Face CLIP"]),
