@@ -14,7 +14,9 @@ from mimic_ray.cli.option_kinds import Kind
 def command(
     file: Annotated[
         str,
-        typer.Argument(help="A safetensors or torch file, or s3://bucket/file."),
+        typer.Argument(
+            help="A weight file, a folder of its parts, hf://OWNER/NAME or s3://bucket/file."
+        ),
         Kind.CHECKPOINT,
     ],
     encoder: Annotated[

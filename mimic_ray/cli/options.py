@@ -65,7 +65,10 @@ Std = Annotated[
 ]
 Teacher = Annotated[
     str,
-    typer.Option(help="Checkpoint of the suspect encoder: a file or s3://bucket/file."),
+    typer.Option(
+        help="Checkpoint of the suspect encoder: a file, a folder of its parts, hf://OWNER/NAME "
+        "or s3://bucket/file."
+    ),
     Kind.CHECKPOINT,
 ]
 Data = Annotated[

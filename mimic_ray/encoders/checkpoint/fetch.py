@@ -6,8 +6,12 @@ programs share: of its files only the weights that are read and the configs besi
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path, PurePosixPath
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any
 
 from mimic_ray.base.errors import (
@@ -21,9 +25,15 @@ from mimic_ray.base.errors import (
 )
 from mimic_ray.base.hub_address import HubAddress, is_hub, parse_hub
 from mimic_ray.base.redact import redact
-from mimic_ray.base.storage import local_copy
+from mimic_ray.base.storage import local_copy, open_storage
+from mimic_ray.base.storage_address import is_remote
 from mimic_ray.base.text import plain
-from mimic_ray.encoders.checkpoint.folder_search import STANDARD, WEIGHT_SUFFIXES
+from mimic_ray.encoders.checkpoint.folder_search import (
+    DISTCP,
+    METADATA,
+    STANDARD,
+    WEIGHT_SUFFIXES,
+)
 from mimic_ray.encoders.checkpoint.model_config import BESIDE
 from mimic_ray.encoders.checkpoint.weight_parts import is_index, part_of
 
@@ -40,7 +50,37 @@ _ADVICE = {
 def at_hand(location: str | Path, limit_bytes: int) -> Path:
     """The local path of a checkpoint. Raises StorageError and its kin, UsageError."""
     text = str(location)
-    return _of_hub(parse_hub(text), limit_bytes) if is_hub(text) else local_copy(text)
+    if is_hub(text):
+        return _of_hub(parse_hub(text), limit_bytes)
+    if is_remote(text):
+        return _of_storage(text, limit_bytes)
+    return local_copy(text)
+
+
+@cache
+def _of_storage(address: str, limit_bytes: int) -> Path:
+    """A file or a folder on object storage, copied once per process; an index and a part mean the
+    folder that they are in."""
+    base, question, settings = address.partition("?")
+    above, _, name = base.rstrip("/").rpartition("/")
+    if not (is_index(name) or part_of(name) or name == METADATA or name.endswith(DISTCP)):
+        try:
+            return local_copy(address)
+        except MissingObjectError:
+            above, name = base.rstrip("/"), ""
+    storage = open_storage(f"{above}{question}{settings}")
+    sizes = {found.name: found.size for found in storage.list(recursive=False)}
+    if not sizes:
+        raise MissingObjectError(f"{plain(base)} does not exist.")
+    names = _wanted(HubAddress(storage.shown(), "", name), sizes, storage.shown())
+    _require_size(sum(sizes[each] for each in names), limit_bytes, storage.shown())
+    folder = Path(mkdtemp(prefix="mimic-ray-"))
+    atexit.register(rmtree, folder, ignore_errors=True)
+    own = folder / PurePosixPath(above).name
+    own.mkdir()
+    for each in names:
+        (own / each).hardlink_to(local_copy(f"{above}/{each}{question}{settings}"))
+    return own / name
 
 
 def _of_hub(address: HubAddress, limit_bytes: int) -> Path:
@@ -56,16 +96,20 @@ def _of_hub(address: HubAddress, limit_bytes: int) -> Path:
         return found
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
     names = _wanted(address, sizes, shown)
-    if (total := sum(sizes[name] for name in names)) > limit_bytes:
-        raise TooLargeCheckpointError(
-            f"{shown} has {total:,} bytes of weights, over the limit of {limit_bytes:,}: fetch it "
-            "yourself and save only the encoder's weights."
-        )
+    _require_size(sum(sizes[name] for name in names), limit_bytes, shown)
     try:
         folder = hub.snapshot_download(address.model, revision=info.sha, allow_patterns=names)
     except Exception as error:
         raise _as_ours(shown, address, error) from error
     return Path(folder) / address.file
+
+
+def _require_size(total: int, limit_bytes: int, shown: str) -> None:
+    if total > limit_bytes:
+        raise TooLargeCheckpointError(
+            f"{shown} has {total:,} bytes of weights, over the limit of {limit_bytes:,}: fetch it "
+            "yourself and save only the encoder's weights."
+        )
 
 
 def _library(address: HubAddress) -> Any:
@@ -104,6 +148,8 @@ def _wanted(address: HubAddress, names: Iterable[str], shown: str) -> list[str]:
 
 def _chosen(names: list[str], shown: str) -> str:
     wholes = {_whole(name): name for name in names if "/" not in name}
+    if METADATA in wholes:
+        return METADATA
     for standard in STANDARD:
         if standard in wholes:
             return wholes[standard]
@@ -120,6 +166,8 @@ def _chosen(names: list[str], shown: str) -> str:
 
 def _whole(name: str) -> str:
     """The name of the checkpoint that a file belongs to: "model.safetensors" for its parts."""
+    if name.endswith(DISTCP):
+        return METADATA
     if is_index(name):
         return name.removesuffix(".index.json")
     return part_of(name) or name

@@ -21,6 +21,7 @@ from mimic_ray.base.errors import (
     UnsafeCheckpointError,
 )
 from mimic_ray.encoders import encoder_registry
+from mimic_ray.encoders.checkpoint import sandbox
 from mimic_ray.encoders.checkpoint.dcp_folder import write_dcp
 from mimic_ray.encoders.checkpoint.joined import checksum
 from mimic_ray.encoders.checkpoint.layout import read_layout
@@ -29,6 +30,7 @@ from mimic_ray.encoders.checkpoint.resolve import fit
 from mimic_ray.encoders.checkpoint.weight_files import find_files
 from mimic_ray.encoders.checkpoint.write import write_like
 from tests.encoders.checkpoint.crafted import shell
+from tests.encoders.checkpoint.test_mutations import mutation
 
 WEIGHTS = {
     "a.weight": torch.arange(12.0).reshape(3, 4),
@@ -235,3 +237,18 @@ def test_flipped_bits_are_found(folder: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(DamagedCheckpointError, match="checksum"):
         read_checkpoint(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [".metadata", "__0_0.distcp"])
+def test_a_damaged_folder_gives_weights_or_a_sentence(folder: Path, name: str) -> None:
+    whole = (folder / name).read_bytes()
+    refused = 0
+    with sandbox.shared():
+        for seed in range(1000):
+            (folder / name).write_bytes(mutation(seed)(whole))
+            try:
+                read_checkpoint(folder)
+            except CheckpointError:
+                refused += 1
+    assert refused > 500

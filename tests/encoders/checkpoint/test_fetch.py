@@ -19,8 +19,11 @@ from mimic_ray.base.errors import (
     TooLargeCheckpointError,
     UsageError,
 )
+from mimic_ray.base.storage import open_storage
 from mimic_ray.encoders.checkpoint.fetch import at_hand
+from mimic_ray.encoders.checkpoint.layout import read_layout
 from mimic_ray.encoders.checkpoint.read import read_checkpoint
+from mimic_ray.encoders.checkpoint.weight_files import find_files
 from tests.encoders.checkpoint.test_joined import FIRST, SECOND, in_parts
 
 LIMIT = 1 << 30
@@ -153,3 +156,26 @@ def test_without_the_library_the_way_out_is_named(monkeypatch: pytest.MonkeyPatc
 
 def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
     assert at_hand(tmp_path / "x.pth", LIMIT) == tmp_path / "x.pth"
+
+
+def test_a_folder_on_object_storage_is_fetched_whole(bucket: str, tmp_path: Path) -> None:
+    folder = in_parts(tmp_path / "x", FIRST, SECOND)
+    storage = open_storage(f"{bucket}/some/hub-model")
+    for file in folder.iterdir():
+        storage.write(file.name, file)
+    storage.write("README.md", b"x")
+    expected = read_layout(folder).sha256
+    for name in ("", "/", "/model.safetensors.index.json", "/model-00002-of-00002.safetensors"):
+        path = at_hand(f"{bucket}/some/hub-model{name}", LIMIT)
+        assert read_layout(path).sha256 == expected, name
+        assert find_files(path).export_name == "hub-model"
+    assert {file.name for file in path.parent.iterdir()} == {file.name for file in folder.iterdir()}
+    single = at_hand(f"{bucket}/some/hub-model/config.json", LIMIT)
+    assert single.read_bytes() == (folder / "config.json").read_bytes()
+
+
+def test_a_folder_that_is_not_on_object_storage_is_named(bucket: str) -> None:
+    with pytest.raises(MissingObjectError, match="nowhere does not exist"):
+        at_hand(f"{bucket}/nowhere", LIMIT)
+    with pytest.raises(MissingObjectError, match="does not exist"):
+        at_hand(f"{bucket}/nowhere/model-00001-of-00002.safetensors", LIMIT)

@@ -20,6 +20,7 @@ from mimic_ray.encoders.checkpoint.resolve import fit
 from mimic_ray.encoders.checkpoint.write import write_like
 from tests.encoders.checkpoint.crafted import shell
 from tests.encoders.checkpoint.test_flax_vit import random_arrays
+from tests.encoders.checkpoint.test_mutations import mutation
 
 
 def npz(folder: Path, compressed: bool = False, **arrays: Any) -> Path:
@@ -169,3 +170,17 @@ def test_only_what_changes_is_written_again(tmp_path: Path) -> None:
         if key.endswith("encoderblock/MlpBlock_0/Dense_0/bias"):
             expected[1] += 1
         assert np.array_equal(written[key], expected), key
+
+
+@pytest.mark.slow
+def test_a_damaged_archive_gives_weights_or_a_sentence(tmp_path: Path) -> None:
+    path = npz(tmp_path, **random_arrays("vision_transformer"))
+    whole = path.read_bytes()
+    refused = 0
+    for seed in range(1000):
+        path.write_bytes(mutation(seed)(whole))
+        try:
+            read_checkpoint(path)
+        except CheckpointError:
+            refused += 1
+    assert refused > 500
