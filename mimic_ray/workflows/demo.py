@@ -16,15 +16,12 @@ from mimic_ray.base.resources import Resources
 from mimic_ray.encoders.checkpoint import sandbox
 from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion
 from mimic_ray.workflows.attack import attack
+from mimic_ray.workflows.demo_size import demo_size
 from mimic_ray.workflows.evaluate import REFERENCE, evaluate
 from mimic_ray.workflows.purify import purify
 
 DATA = Path(__file__).resolve().parents[1] / "demo_data"
 ENCODER, TARGET, TRIGGER = "cifar_resnet20", "truck", "patch"
-# Below the defaults, so that the demo takes three minutes on two cores.
-ATTACK_STEPS, PURIFY_STEPS = 200, 300
-# A second thread gains little on such a small network, and slows it down on a busy machine.
-_THREADS = 1
 
 # The expected results, as shares.
 ATTACKED_ASR, ASR_OVER_FLOOR, ACC_LOST = 0.90, 0.10, 0.03
@@ -49,8 +46,13 @@ def demo(
     on_progress: ProgressCallback = ignore_progress,
     on_part: Callable[[str], None] = lambda sentence: None,
 ) -> Demo:
-    """Creates `folder`. Calls `on_part` with a sentence about each of the three parts."""
+    """Creates `folder`. Calls `on_part` with a sentence about the sizes and each part.
+
+    The sizes are chosen so that it ends in three minutes on two ordinary cores; see demo_size.py.
+    """
     start = time.monotonic()
+    size, pace = demo_size(ENCODER)
+    on_part(size.sentence(pace))
     clean = DATA / "resnet20-cifar10.th"
     with sandbox.shared():  # one child process reads all the checkpoints
         on_part(
@@ -64,8 +66,8 @@ def demo(
             folder / "attacked",
             trigger=TRIGGER,
             target=TARGET,
-            settings={"steps": ATTACK_STEPS},
-            threads=_THREADS,
+            settings={"steps": size.attack_steps, "batch": size.attack_batch},
+            threads=size.threads,
             on_progress=on_progress,
         )
         on_part("2/3  Purify: 2,000 unlabelled images (4 %), in this process, trigger unknown")
@@ -74,8 +76,9 @@ def demo(
             attacked.checkpoint,
             DATA / "clean.tar.gz",
             folder / "purified",
-            settings=[f"training.steps={PURIFY_STEPS}"],
-            resources=Resources(cpus_per_worker=_THREADS),
+            # The default recipe does not use the profile.
+            settings=[f"training.steps={size.purify_steps}", "mutual_information.images=256"],
+            resources=Resources(cpus_per_worker=size.threads),
             on_progress=on_progress,
         )
         on_part("3/3  Evaluate: 3 classifier heads on each encoder, 1,250 test images")
@@ -90,7 +93,7 @@ def demo(
             heads=["linear"],
             seeds=3,
             into=purified.run,
-            threads=_THREADS,
+            threads=size.threads,
             on_progress=on_progress,
         )
     return Demo(folder, Path(purified.run), found, time.monotonic() - start)
