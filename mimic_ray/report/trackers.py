@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +22,7 @@ from mimic_ray.base.text import near_names, plain
 _PROJECT = "mimic-ray"  # MLflow's experiment and the project of Weights & Biases
 # One request for all rows of so many seconds: a server may be far away, and steps wait for it.
 _SEND_EVERY_S = 5.0
+_FLUSH_EVERY_S = 10.0  # TensorBoard's files, to the disk
 
 Settings = Mapping[str, Any]
 
@@ -37,20 +38,46 @@ class Tracker(Protocol):
 
 
 class TensorBoard:
-    """Event files in a folder. After a resume, curves continue after `step`."""
+    """An event file in a folder. After a resume, curves continue after `step`.
+
+    Written in the calling thread, so that a full disk is an error here and not in a thread, and
+    under a name without the host's, since runs get shared.
+    """
 
     def __init__(self, folder: Path, step: int) -> None:
-        from tensorboardX import SummaryWriter
+        from tensorboardX.record_writer import RecordWriter
 
-        purge_step = step + 1 if step else None
-        self._writer = SummaryWriter(str(folder), purge_step=purge_step, flush_secs=10)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._writer = RecordWriter(str(folder / f"events.out.tfevents.{time.time_ns()}.run"))
+        self._flushed_at = time.monotonic()
+        self._write(file_version="brain.Event:2")
+        if step:  # what an earlier command logged after its last commit comes again
+            from tensorboardX.proto.event_pb2 import SessionLog
+
+            self._write(step=step + 1, session_log=SessionLog(status=SessionLog.START))
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        scalars = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        self._write(step=step, summary=Summary(value=scalars))
+        if time.monotonic() - self._flushed_at >= _FLUSH_EVERY_S:
+            self._flushed_at = time.monotonic()
+            self._writer.flush()
 
     def close(self, status: str) -> None:  # noqa: ARG002
         self._writer.close()
+
+    def _write(self, **content: Any) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+
+        event = Event(wall_time=time.time(), **content)
+        try:
+            self._writer.write(event.SerializeToString())
+        except OSError:
+            with suppress(OSError):
+                self._writer.close()
+            raise
 
 
 _MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}

@@ -64,6 +64,34 @@ def test_tensorboard_has_a_curve_for_each_term_and_for_the_speed(tmp_path):
     assert found["data_wait"] == [(step, 0.25) for step in (1, 2, 3)]
 
 
+def test_a_resumed_run_replaces_the_points_after_its_last_commit(tmp_path):
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+    track(tmp_path, numbers=(1, 2, 3))
+    track(tmp_path, numbers=(3,), step=2)
+    first, second = sorted(tmp_path.iterdir())
+    assert first.name.startswith("events.out.tfevents.")
+    content = second.read_bytes()
+    events = []
+    while content:
+        length = int.from_bytes(content[:8], "little")
+        events.append(Event.FromString(content[12 : 12 + length]))
+        content = content[12 + length + 4 :]
+    assert events[0].file_version == "brain.Event:2"
+    assert (events[1].step, events[1].session_log.status) == (3, SessionLog.START)
+
+
+def test_a_full_disk_ends_the_curves_and_not_the_run(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tensorboardX.record_writer.RecordWriter.write", fail)
+    seen, notes = track(tmp_path)
+    assert len(seen) == 4
+    assert len(notes) == 1
+    assert notes[0].startswith("TensorBoard was not used to the end: OSError")
+
+
 class FakeClient:
     """The part of MlflowClient that is used."""
 
