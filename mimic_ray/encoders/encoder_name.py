@@ -18,7 +18,8 @@ from mimic_ray.base.text import near_names, plain
 from mimic_ray.base.user_code import is_user_code
 from mimic_ray.encoders.normalisation import NORMALISATIONS, Normalisation, Rgb, name_of
 
-_SETTINGS = re.compile(r":(?=(?:normalise|mean|std)=)")
+_KEYS = ("normalise", "mean", "std")
+_SETTINGS = re.compile(r":(?=\w+=)")
 
 
 def split(name: str) -> tuple[str, Normalisation | None]:
@@ -31,8 +32,10 @@ def split(name: str) -> tuple[str, Normalisation | None]:
     if not rest:
         return name, None
     given = dict(part.partition("=")[::2] for part in rest[0].split(","))
-    if unknown := given.keys() - {"normalise", "mean", "std"}:
-        raise UsageError(f'"{plain(unknown.pop())}" in {plain(name)} is not a setting of encoders.')
+    for key in given:
+        if key not in _KEYS:
+            near, known = near_names(key, _KEYS), f"An encoder has {', '.join(_KEYS)}."
+            raise UnknownNameError("setting of an encoder", plain(key), near, known)
     if is_user_code(base):
         raise UsageError(
             f"{plain(base)} is your own network: set the mean and std of its Spec in your function."

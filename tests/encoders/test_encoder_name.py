@@ -71,8 +71,10 @@ def test_statistics_are_stated_once_and_not_for_a_users_own_network():
     # Before the file is run.
     with pytest.raises(UsageError, match="set the mean and std of its Spec"):
         encoder_registry.build("missing.py:build:normalise=none")
-    with pytest.raises(UsageError, match=r'"size" in .* is not a setting'):
+    with pytest.raises(UnknownNameError, match='no setting of an encoder "size"'):
         encoder_name.split("resnet50:normalise=none,size=64")
+    with pytest.raises(UnknownNameError, match="Did you mean normalise"):
+        encoder_registry.build("tiny_resnet:normalize=none")
     with pytest.raises(UnknownNameError, match="imagenet"):
         encoder_name.split("resnet50:normalise=imgnet")
 
