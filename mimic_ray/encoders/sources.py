@@ -15,6 +15,7 @@ _PUBLISHERS = {
     "vit_?_??": "torchvision",
     "vit_*": "Google's augreg weights in timm",
     "deit_*": "DeiT",
+    "deit3_*": "DeiT III",
     "dino_*": "DINO",
     "dinov2_*": "DINOv2",
     "mae_*": "MAE",

@@ -128,6 +128,15 @@ def _others() -> dict[str, VitEncoder]:
     rows = {
         "moco_vit_s16": _timm("vit_small_patch16_224", IMAGENET, "MoCo v3", num_heads=12),
         "moco_vit_b16": _timm("vit_base_patch16_224", IMAGENET, "MoCo v3"),
+        **{
+            f"moco_vit_conv_{size}16": VitEncoder(
+                "ConvVit",
+                {**_sizes(size, patch=16), "depth": 11, "num_heads": 12},
+                IMAGENET,
+                "MoCo v3 with a convolutional stem",
+            )
+            for size in ("s", "b")
+        },
         "siglip_b16": _timm(
             "vit_base_patch16_siglip_224", HALF, "SigLIP, SigLIP 2", act_layer="gelu_tanh"
         ),

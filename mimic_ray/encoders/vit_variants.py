@@ -39,3 +39,37 @@ class ClassTokenDeit(VisionTransformerDistilled):
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:  # noqa: ARG002 - timm's
         return x[:, 0]
+
+
+class ConvStem(nn.Module):
+    """Images [B, 3, S, S] -> tokens [B, (S / 16)^2, width], by convolutions instead of patches.
+
+    Source: Xiao et al., arXiv 2106.14881, as facebookresearch/moco-v3 uses it.
+    """
+
+    def __init__(self, img_size: int, embed_dim: int, **_settings: object) -> None:
+        super().__init__()
+        self.grid_size = (img_size // 16, img_size // 16)
+        self.num_patches = self.grid_size[0] ** 2
+        parts: list[nn.Module] = []
+        channels = 3
+        for width in (embed_dim // 8, embed_dim // 4, embed_dim // 2, embed_dim):
+            parts.append(nn.Conv2d(channels, width, 3, 2, padding=1, bias=False))
+            parts += [nn.BatchNorm2d(width), nn.ReLU()]
+            channels = width
+        self.proj = nn.Sequential(*parts, nn.Conv2d(embed_dim, embed_dim, 1))
+
+    def dynamic_feat_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The grid of an image, under the name that timm calls it by."""
+        return size[0] // 16, size[1] // 16
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens: Tensor = self.proj(images)
+        return tokens.flatten(2).transpose(1, 2)
+
+
+class ConvVit(VisionTransformer):
+    """MoCo v3's transformer with a convolutional stem and one block less."""
+
+    def __init__(self, **sizes: int) -> None:
+        super().__init__(embed_layer=ConvStem, **sizes)

@@ -35,6 +35,7 @@ class Vit:
     key_bias: bool = True
     projection: bool = False
     pooling: str = "class"  # "both", "mean", "attention"
+    class_position: bool = True  # the first token has one
 
     def weights(self) -> Weights:
         """Random weights by the names of this file."""
@@ -50,7 +51,8 @@ class Vit:
         if self.registers:
             found["registers"] = random(self.registers, WIDTH)
         if self.positions:
-            found["positions"] = random(len(self.tokens) + GRID**2, WIDTH)
+            rows = GRID**2 + len(self.tokens) * self.class_position
+            found["positions"] = random(rows, WIDTH)
 
         def linear(name: str, rows: int, columns: int) -> Weights:
             return {f"{name}.weight": random(rows, columns), f"{name}.bias": random(rows)}
@@ -113,7 +115,8 @@ class Vit:
         tokens = [w[token].expand(len(images), 1, WIDTH) for token in self.tokens]
         x = torch.cat([*tokens, patches.flatten(2).transpose(1, 2)], dim=1)
         if self.positions:
-            x = x + w["positions"]
+            skipped = x.shape[1] - len(w["positions"])
+            x = x + F.pad(w["positions"], (0, 0, skipped, 0))
         if self.registers:
             registers = w["registers"].expand(len(images), -1, WIDTH)
             x = torch.cat([x[:, :1], registers, x[:, 1:]], dim=1)

@@ -56,7 +56,7 @@ def published_maps(name: str) -> list[tuple[int, int]]:
     if transformer := re.search(rf"_({sizes})_?(\d+)(plus|_timm|_[a-z]+|_reg4)*$", name):
         size, patch = transformer[1], int(transformer[2])
         giant = 1408 if "clip" in name else 1536
-        return [(WIDTHS.get(size, giant), patch)] * DEPTHS[size]
+        return [(WIDTHS.get(size, giant), patch)] * (DEPTHS[size] - ("_conv_" in name))
     if wide := re.match(r"wrn\d+_(\d+)", name):
         return [(16 * int(wide[1]) * stride, stride) for stride in (1, 2, 4)]
     if name == "vgg_small":

@@ -84,6 +84,7 @@ FAMILIES: dict[str, Callable[[], Encoder]] = {
     "dinov2": lambda: of_timm("vit_small_patch14_dinov2", **TRANSFORMER),
     "dinov2, registers": lambda: of_timm("vit_small_patch14_reg4_dinov2", **TRANSFORMER),
     "dinov2, registers of its publisher": lambda: of_variant("RegisteredVit", registers=4),
+    "moco v3, convolutional stem": lambda: of_variant("ConvVit"),
     "deit, class token": lambda: of_variant("ClassTokenDeit"),
     "dinov3": lambda: of_timm("vit_small_patch16_dinov3", **TRANSFORMER),
     "clip in timm": lambda: of_timm("vit_base_patch16_clip_224", **TRANSFORMER),

@@ -246,6 +246,11 @@ PUBLISHERS = (
         _stored({"blocks.*.mlp.fc1": "blocks.*.mlp.w12", "blocks.*.mlp.fc2": "blocks.*.mlp.w3"}),
     ),
     PublisherKeys(
+        "DeiT III",
+        "blocks.*.gamma_1",
+        _stored({f"blocks.*.ls{n}.gamma": f"blocks.*.gamma_{n}" for n in (1, 2)}),
+    ),
+    PublisherKeys(
         "DINOv3",
         "storage_tokens",
         _stored(

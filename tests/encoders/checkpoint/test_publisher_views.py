@@ -37,6 +37,7 @@ from tests.encoders.published_vit import (
     shaped,
 )
 
+NORM = ("running_mean", "running_var", "weight", "bias")
 TOKEN = (1, 1, WIDTH)
 FIRST = {"cls": TOKEN, "dist": TOKEN, "registers": (1, 4, WIDTH)}
 
@@ -309,6 +310,11 @@ CASES = {
     "DeiT, distilled": Case(
         "deit_s16_distilled", Vit(tokens=("cls", "dist"), pooling="both"), plain()
     ),
+    "DeiT III": Case(
+        "deit3_s16",
+        Vit(scales=True, class_position=False),
+        plain(s1="blocks.{}.gamma_1", s2="blocks.{}.gamma_2"),
+    ),
     "DINOv2 with registers": Case(
         "dinov2_s14_reg4", REGISTERS, plain(), {"mask_token": (1, WIDTH)}
     ),
@@ -391,6 +397,27 @@ def test_positions_for_another_size_keep_the_publishers_shape(name: str, tmp_pat
     rows = len(case.vit.tokens) + (2 * GRID) ** 2
     assert [key for key in file if written[key].shape != file[key].shape] == [table]
     assert written[table].shape == (rows, WIDTH)
+
+
+def test_moco_v3_with_a_convolutional_stem() -> None:
+    """The stem against plain torch; the rest is the transformer of the cases."""
+    net = vit_variants.ConvVit(
+        img_size=SIDE, patch_size=16, embed_dim=WIDTH, depth=1, num_heads=4, num_classes=0
+    ).eval()
+    state = net.state_dict()
+    strides = {key: value for key, value in state.items() if key.startswith("patch_embed.proj")}
+    assert [strides[f"patch_embed.proj.{n}.weight"].shape[0] for n in (0, 3, 6, 9, 12)] == [
+        *(WIDTH // 8, WIDTH // 4, WIDTH // 2, WIDTH, WIDTH)
+    ]
+    x = images = torch.rand(2, 3, SIDE, SIDE)
+    with torch.no_grad():
+        for n in (0, 3, 6, 9):
+            w = {kind: strides.get(f"patch_embed.proj.{n + 1}.{kind}") for kind in NORM}
+            x = F.conv2d(x, strides[f"patch_embed.proj.{n}.weight"], stride=2, padding=1)
+            x = F.batch_norm(x, w["running_mean"], w["running_var"], w["weight"], w["bias"]).relu()
+        x = F.conv2d(x, strides["patch_embed.proj.12.weight"], strides["patch_embed.proj.12.bias"])
+        torch.testing.assert_close(net.patch_embed(images), x.flatten(2).transpose(1, 2))
+        assert net(images).shape == (2, WIDTH)
 
 
 def layout(*keys: str, shape: tuple[int, ...] = (4, 4)) -> Layout:
