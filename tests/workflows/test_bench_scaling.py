@@ -19,7 +19,7 @@ def perfect(monkeypatch):
             yield 10.0 * case.resources.workers
 
     monkeypatch.setattr(scaling_benchmark, "measure_scaling", measure)
-    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("mimic_ray.base.resources.usable_cpus", lambda: 64)
     return seen
 
 
@@ -49,7 +49,7 @@ def test_fsdp_is_accepted_when_one_of_the_counts_is_1(perfect):
 
 
 def test_more_workers_than_cores_are_refused_before_any_measurement(perfect, monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("mimic_ray.base.resources.usable_cpus", lambda: 2)
     with pytest.raises(ResourceError, match="lower workers="):
         bench_scaling("tiny_resnet", [1, 4], Resources(cpus_per_worker=1))
     assert not perfect
