@@ -24,6 +24,8 @@ def space_filling(
 ) -> Iterator[dict[str, Value]]:
     """The settings of `number` trials, as `Space.suggest` gives them."""
     keys = [dimension.key for dimension in space.dimensions]
+    if not keys:  # nothing is searched
+        return
     engine = SobolEngine(len(keys), scramble=True, seed=int(seeds.keys(seed, "design")) % (1 << 31))
     for row in engine.draw(number).tolist():
         yield space.suggest(_Point(dict(zip(keys, row, strict=True))), base)

@@ -67,6 +67,11 @@ class RunStore:
         """Deletes what only a resume needs."""
         self.store.delete_folder(CHECKPOINTS)
 
+    def publish_curves(self) -> None:
+        """Stores what was written for TensorBoard. Call it before `fetch` replaces the folder."""
+        for path in sorted(self.folder.tensorboard.rglob("events.out.tfevents.*")):
+            self.store.publish(path.relative_to(self.folder.path).as_posix())
+
     def publish_results(self) -> None:
         """Stores everything that a finished run has, run.json last."""
         separate = {CHECKPOINTS, RECORD, PROGRESS}

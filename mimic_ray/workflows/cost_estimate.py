@@ -32,6 +32,8 @@ from mimic_ray.workflows.search_request import TRIALS, SearchRequest, SearchSpec
 
 # Measured on Linux with torch 2.10 and Ray 2.60: a process with torch, and all of Ray's own.
 _PROCESS_BYTES, _RAY_BYTES = 0.5e9, 1.5e9
+# 2,000 images of 32 pixels, 40 of 224.
+_SHORT_PIXELS = 2000 * 32**2
 # Decoded images up to this size are kept in memory by a single worker (see distill_job.py).
 _IMAGES_IN_MEMORY = 4 << 30
 
@@ -151,6 +153,11 @@ class CostEstimate:
 
     def _pixels(self, recipe: Recipe, images: int) -> int:
         return 3 * images * cached_side(recipe, self._spec.input_size) ** 2
+
+
+def is_short(recipe: Recipe, side: int) -> bool:
+    """Whether a run sees so few pixels that timing its steps would take as long."""
+    return recipe.training.steps * recipe.training.batch * side**2 < _SHORT_PIXELS
 
 
 def tell_run_cost(

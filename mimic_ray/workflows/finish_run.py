@@ -74,6 +74,7 @@ def _write_results(
 ) -> RunRecord:
     """Writes all results of the last checkpoint, and the status "finished" last."""
     run.lease.check(run.lease.token)
+    run.publish_curves()
     run.fetch()
     folder = run.folder
     record = read_record(folder.record)

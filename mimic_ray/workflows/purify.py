@@ -43,7 +43,7 @@ from mimic_ray.store.checksums import check_sums
 from mimic_ray.store.progress_file import end_progress
 from mimic_ray.store.run_record import RunRecord
 from mimic_ray.store.run_store import RunStore, open_run
-from mimic_ray.workflows.cost_estimate import tell_run_cost
+from mimic_ray.workflows.cost_estimate import is_short, tell_run_cost
 from mimic_ray.workflows.finish_run import finish_run
 from mimic_ray.workflows.purify_request import (
     check_disk,
@@ -188,7 +188,8 @@ def purify(
                 with files.disk_errors(run.folder.record, RESUME_ADVICE):
                     record, warnings = continue_run(run, record, resolved)
             else:
-                if resources.address is None:
+                side = loaded.encoder.spec.input_size
+                if resources.address is None and not is_short(resolved, side):
                     quick = resolved_recipe(encoder, recipe, settings, seed, "quick")
                     cost = tell_run_cost(
                         (encoder, device, cpus),

@@ -153,6 +153,12 @@ def test_progress_is_called_in_a_loop(run_example, capsys):
     assert capsys.readouterr().out == "decode 1 of 2\n"
 
 
+def test_a_cost_is_passed_to_a_callback(run_example, capsys):
+    cost = mimic_ray.Cost((), memory_bytes=1e9, machine_bytes=0, cores=1, probe_s=0.5)
+    run_example("Cost")["on_cost"](cost)
+    assert "Cost here" in capsys.readouterr().out
+
+
 @pytest.mark.filterwarnings("default")  # those of Ray itself
 @pytest.mark.ray
 @pytest.mark.slow

@@ -23,7 +23,7 @@ def test_the_location_of_the_result_and_the_next_commands_are_printed(
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     assert run([*purify, "--seed", 7]) == 0
     shown = capsys.readouterr()
-    assert "\nOne worker runs in this process, without Ray; --ray starts one.\n" in shown.err
+    assert "One worker runs in this process, without Ray; --ray starts one.\n" in shown.err
     assert "RAY_ADDRESS is 127.0.0.1:1 and not used" in shown.err
     lines = [line.split(maxsplit=1) for line in shown.out.splitlines()]
     assert shown.out.startswith("Purified in ")

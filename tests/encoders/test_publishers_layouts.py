@@ -73,6 +73,7 @@ def test_a_training_checkpoint_of_dinov2_gives_its_teacher(tmp_path: Path) -> No
     assert (loaded.fit.group, loaded.fit.prefix) == (("teacher",), "backbone.")
 
 
+@pytest.mark.filterwarnings("ignore::mimic_ray.base.assumptions.AssumptionWarning")
 def test_a_dino_checkpoint_with_both_networks_gives_the_teacher(tmp_path: Path) -> None:
     net = transformer(patch=16, positions=1 + 14**2)
     student = {f"module.backbone.{key}": value for key, value in net.items()}

@@ -17,7 +17,7 @@ from tests.end_to_end.processes import start, wait_until
 STEPS = 400
 
 
-@pytest.fixture(params=["path", pytest.param("s3", marks=pytest.mark.slow)])
+@pytest.fixture(params=["path", "s3"])
 def out(request, tmp_path, monkeypatch) -> str:
     monkeypatch.setenv("MIMIC_RAY_CACHE", str(tmp_path / "cache"))
     if request.param == "s3":
@@ -25,6 +25,7 @@ def out(request, tmp_path, monkeypatch) -> str:
     return str(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_the_later_command_has_the_run(out, purify_arguments):
     words = purify_arguments(out, "--local", "--commit-every", "50", steps=STEPS)
     earlier = start(out, words)

@@ -137,6 +137,7 @@ class NoEstimate:
 
 def test_a_run_has_the_same_bits_with_and_without_the_probe(tmp_path, monkeypatch):
     monkeypatch.setenv("MIMIC_RAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cost_estimate, "_SHORT_PIXELS", 0)
     told = []
     probed = purified(tmp_path, "probed", on_cost=told.append)
     assert told[0].parts[0].images == probed.record.cost["images"] - told[0].parts[1].images == 80
@@ -147,6 +148,13 @@ def test_a_run_has_the_same_bits_with_and_without_the_probe(tmp_path, monkeypatc
     purified(tmp_path, "plain", yes=True)
     for file in ("student.safetensors", "recipe.toml", "profile.parquet"):
         assert sha256(tmp_path / "plain" / file) == sha256(tmp_path / "probed" / file)
+
+
+def test_a_run_that_ends_before_its_steps_could_be_timed_has_no_estimate(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIMIC_RAY_CACHE", str(tmp_path / "cache"))
+    told = []
+    assert purified(tmp_path, "short", on_cost=told.append).record.cost == {}
+    assert told == []
 
 
 def test_quick_effort_is_recorded_with_the_run(tmp_path, monkeypatch):

@@ -61,7 +61,7 @@ BUILD = ["shards", "build", "TOY/images", "--out", "OUT"]
         (EVALUATE, ["--out", "TOY/taken"], ["TOY/taken", "--out"]),
         (EVALUATE, ["more=TOY/none.pth"], ["none.pth"]),
         (EVALUATE, ["more=TOY/taken"], ["TOY/taken"]),
-        (ATTACK[:2], [], ["--encoder"]),
+        (ATTACK[:2], [], ["--teacher"]),
         (ATTACK, ["--trigger", "TOY/small.npz"], ["16x16", "32x32"]),
         (ATTACK, ["--trigger", "TOY/none.npz"], ["none.npz"]),
         (ATTACK, ["--trigger", "TOY/page.pth"], ["page.pth"]),
