@@ -115,3 +115,12 @@ def test_the_input_size_is_known_without_building_the_encoder(name: str) -> None
 def test_the_input_size_of_an_unknown_name_raises_an_error_with_near_names() -> None:
     with pytest.raises(UnknownNameError, match="resnet18"):
         encoder_registry.input_size("resnet1")
+
+
+def test_the_registry_has_a_short_name():
+    from mimic_ray import encoders
+    from mimic_ray.encoders import encoder_registry, registry
+
+    assert registry is encoder_registry
+    with pytest.raises(AttributeError, match="has no attribute 'regstry'"):
+        encoders.regstry  # noqa: B018
