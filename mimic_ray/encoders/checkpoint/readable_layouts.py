@@ -24,6 +24,7 @@ _PUBLISHED_FOR = {
     "DINOv2 with blocks in chunks": ("dinov2_*",),
     "DINOv2": ("dinov2_g*",),
     "DINOv3": ("dinov3_*[!m]",),
+    "DeiT III": ("deit3_*",),
 }
 
 
