@@ -38,7 +38,8 @@ def main(target: Path) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "mimic_ray", "demo"],
             cwd=folder,
-            env={**os.environ, "COLUMNS": str(WIDTH)},  # a pipe: neither colours nor progress bars
+            # A pipe has neither colours nor progress bars; nor lines of progress with this.
+            env={**os.environ, "COLUMNS": str(WIDTH), "MIMIC_RAY_PROGRESS_S": "inf"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

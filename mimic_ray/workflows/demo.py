@@ -6,9 +6,10 @@ The data is part of the package; demo_data/README.md has its sources and licence
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mimic_ray.base.errors import MimicError
 from mimic_ray.base.progress import ProgressCallback, ignore_progress
@@ -38,6 +39,7 @@ class Demo:
     folder: Path
     run: Path
     evaluation: Evaluation
+    scan: Mapping[str, Any]  # before and after, as in run.json
     seconds: float
 
 
@@ -96,7 +98,7 @@ def demo(
             threads=size.threads,
             on_progress=on_progress,
         )
-    return Demo(folder, Path(purified.run), found, time.monotonic() - start)
+    return Demo(folder, Path(purified.run), found, purified.record.scan, time.monotonic() - start)
 
 
 def check_results(evaluation: Evaluation) -> list[str]:
