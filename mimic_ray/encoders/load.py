@@ -47,6 +47,6 @@ def load_checkpoint(location: str | Path, encoder_name: str) -> Loaded:
 def _assumed(checkpoint: Checkpoint, encoder: Encoder, fitted: Fit) -> str:
     if is_user_code(
         encoder.spec.name
-    ):  # whoever wrote the network knows what the weights do not tell
+    ):  # the author of the network knows what the weights do not tell
         return ""
     return assumption(checkpoint.layout(), fitted, facts_of_spec(encoder.spec))

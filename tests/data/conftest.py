@@ -13,11 +13,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mimic_ray.base.storage import open_storage
+from mimic_ray.data.image_source import open_images
+from mimic_ray.data.shard_writer import build
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("MIMIC_RAY_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def address(image_folder, tmp_path, bucket) -> str:
+    """Twelve images in three shards with a manifest, on S3; `tmp_path / "local"` has the same."""
+    build(open_images(image_folder), tmp_path / "local", per_shard=4)
+    storage = open_storage(f"{bucket}/set")
+    for path in (tmp_path / "local").iterdir():
+        storage.write(path.name, path)
+    return f"{bucket}/set"
 
 
 @pytest.fixture(scope="session")

@@ -6,24 +6,13 @@ import pytest
 import torch
 
 from mimic_ray.base.errors import StorageError
-from mimic_ray.base.storage import Storage, open_storage
+from mimic_ray.base.storage import Storage
 from mimic_ray.data import shard_copies
 from mimic_ray.data.cache import open_pixels
 from mimic_ray.data.image_source import open_images
 from mimic_ray.data.image_subset import ImageSubset
-from mimic_ray.data.shard_writer import build
 
 pytestmark = pytest.mark.usefixtures("bucket")
-
-
-@pytest.fixture
-def address(image_folder, tmp_path, bucket) -> str:
-    """Twelve images in three shards."""
-    build(open_images(image_folder), tmp_path / "local", per_shard=4)
-    storage = open_storage(f"{bucket}/set")
-    for path in (tmp_path / "local").iterdir():
-        storage.write(path.name, path)
-    return f"{bucket}/set"
 
 
 @pytest.fixture

@@ -22,17 +22,6 @@ from mimic_ray.data.decode import decode
 from mimic_ray.data.epoch import EpochPlan
 from mimic_ray.data.image_source import open_images
 from mimic_ray.data.manifest import MANIFEST, SET
-from mimic_ray.data.shard_writer import build
-
-
-@pytest.fixture
-def address(image_folder, tmp_path, bucket) -> str:
-    """Twelve images in three shards with a manifest, on S3."""
-    build(open_images(image_folder), tmp_path / "local", per_shard=4)
-    storage = open_storage(f"{bucket}/set")
-    for path in (tmp_path / "local").iterdir():
-        storage.write(path.name, path)
-    return f"{bucket}/set"
 
 
 @pytest.fixture

@@ -50,8 +50,8 @@ def index(file: BufferedReader, request: dict[str, Any], folder: Path) -> dict[s
         made = run_pickle(io.BytesIO(file.read()), objects)
         if not isinstance(made, Placeholder) or made.name != _ROOT:
             raise NotACheckpointError(
-                f"{request['name']} is no index of torch.distributed.checkpoint: give the folder "
-                "that it wrote."
+                f"{request['name']} is not an index of torch.distributed.checkpoint: give the "
+                "folder that it wrote."
             )
         tensors, others = _tensors(made.state)
     except (NotACheckpointError, MemoryError):
@@ -215,5 +215,5 @@ def _numbers(values: Any) -> list[int]:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise PickleError("a name that is no text")
+        raise PickleError("a name that is not text")
     return value

@@ -73,7 +73,7 @@ _MOVES = {
 
 
 def pieces(arrays: Mapping[str, Array]) -> dict[str, Piece]:
-    """timm's names -> where their values are; {} if this is no vision transformer of Flax.
+    """timm's names -> where their values are; {} if this is not a vision transformer of Flax.
 
     Arrays that belong to no name, such as a text tower's, are not among them.
     """

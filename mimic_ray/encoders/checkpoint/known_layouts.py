@@ -24,7 +24,7 @@ FILE = Path(__file__).with_name("known_layouts.json.gz")
 
 @dataclass(frozen=True)
 class KnownLayout:
-    """The spec of an encoder as far as it matters to whoever chooses one, and its tensors."""
+    """The spec of an encoder as far as it matters for a choice, and its tensors."""
 
     side: int  # of its images, in pixels
     width: int  # of its features

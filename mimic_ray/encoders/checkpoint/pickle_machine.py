@@ -147,7 +147,7 @@ class _Machine:
     def _stack_find(self, _: Any) -> None:
         name, module = self._stack.pop(), self._stack.pop()
         if not isinstance(name, str) or not isinstance(module, str):
-            raise PickleError("a name that is no text")
+            raise PickleError("a name that is not text")
         self._stack.append(self._objects.find(module, name))
 
     def _call(self, _: Any) -> None:

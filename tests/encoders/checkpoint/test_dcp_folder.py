@@ -213,7 +213,7 @@ def test_a_tensor_larger_than_the_folder_is_not_allocated(folder: Path) -> None:
 def test_an_index_runs_nothing(folder: Path, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     (folder / ".metadata").write_bytes(pickle.dumps(shell(canary)))
-    with pytest.raises(NotACheckpointError, match="is no index"):
+    with pytest.raises(NotACheckpointError, match="is not an index"):
         read_checkpoint(folder)
     edited_folder = save(tmp_path / "b", {"model": WEIGHTS})
     edited(edited_folder, lambda index: setattr(index, "version", shell(canary)))
