@@ -21,7 +21,7 @@ _SIDE = "Resize larger images to squares of this side; by default files are copi
 @app.command(cls=CheckedCommand)
 def build(
     source: Annotated[list[str], typer.Argument(help=_SOURCES), Kind.IMAGES],
-    out: Annotated[str, typer.Option(help="Folder to create."), Kind.OUTPUT],
+    out: Annotated[str, typer.Option(help="Folder or address to create."), Kind.OUTPUT],
     per_shard: Annotated[int, typer.Option(help="Images in a shard.")] = 10_000,
     side: Annotated[int | None, typer.Option(help=_SIDE)] = None,
     quality: Annotated[int, typer.Option(help="JPEG quality, with --side.")] = 90,

@@ -23,6 +23,8 @@ from mimic_ray.data.left_out import LeftOut, Omissions
 MANIFEST = "manifest.parquet"
 SET = "set.json"
 CLASSES = "classes.json"
+# On object storage, while a set is being built and has no manifest yet.
+BUILDING = "building.json"
 _LEFT_OUT = b"left_out"
 
 _SCHEMA = pa.schema(

@@ -16,7 +16,7 @@ from mimic_ray.data import manifest
 from mimic_ray.data.archives import ARCHIVE, is_archive, why_not_read
 from mimic_ray.data.fingerprint import set_fingerprint
 from mimic_ray.data.left_out import Omissions, sentences
-from mimic_ray.data.manifest import CLASSES, MANIFEST, SET, Entry, Index
+from mimic_ray.data.manifest import BUILDING, CLASSES, MANIFEST, SET, Entry, Index
 from mimic_ray.data.names import IMAGE_SUFFIXES, UNREAD_IMAGES, is_shard, suffix_of
 from mimic_ray.data.samples import numbered
 from mimic_ray.data.splits import require_one_split
@@ -142,6 +142,11 @@ class ShardSet:
 def _indexes(folder: ShardFolder, names: Sequence[str] | None, left_out: Omissions) -> list[Index]:
     """The images of each tar. Adds to `left_out` what else is in a folder that is read whole."""
     listed, built_sizes = _manifest(folder)
+    if not listed and BUILDING in folder.names():
+        raise DataError(
+            f"{folder.shown()} is a set whose build has not ended: repeat the `mimic-ray shards "
+            "build` that began it."
+        )
     if names is None:
         names = list(listed) or [name for name in folder.names() if is_shard(name)]
         if not listed:

@@ -20,7 +20,7 @@ from pathlib import Path
 import simplejpeg
 
 from mimic_ray.base import files
-from mimic_ray.base.errors import BrokenImageError, option
+from mimic_ray.base.errors import BrokenImageError
 from mimic_ray.base.machine_limits import usable_cpus
 from mimic_ray.data import manifest
 from mimic_ray.data.broken_images import check_broken
@@ -30,6 +30,7 @@ from mimic_ray.data.left_out import LeftOut
 from mimic_ray.data.manifest import CLASSES, MANIFEST, SET, Entry, SetFacts, ShardFacts
 from mimic_ray.data.names import IMAGE_SUFFIXES, suffix_of
 from mimic_ray.data.resize import centre_square
+from mimic_ray.data.shard_place import ShardPlace, new_set
 from mimic_ray.data.threads import map_in_order
 
 _CHUNK = 64
@@ -43,7 +44,7 @@ _LONGEST_KEY = 90
 class BuiltShards:
     """A new set, the (key, reason) of the skipped images, and what the source left out."""
 
-    folder: Path
+    folder: Path | str
     facts: SetFacts
     broken: list[tuple[str, str]]
     left_out: dict[str, LeftOut]
@@ -63,7 +64,7 @@ class _Image:
 
 def build(
     source: ImageSource,
-    out: Path,
+    out: Path | str,
     *,
     per_shard: int = 10_000,
     side: int | None = None,
@@ -72,7 +73,10 @@ def build(
     pixel_limit: int = PIXEL_LIMIT,
     progress: Callable[[int, int], None] | None = None,
 ) -> BuiltShards:
-    """Writes the images of `source` into a new folder `out`, which appears only when complete.
+    """Writes the images of `source` as a new set `out`, a folder or an address.
+
+    A folder appears only when complete. At an address the manifest is stored last, and the same
+    call continues after an interruption (shard_place.py).
 
     With `side`, an image whose shorter side is larger becomes a JPEG of its centre square with
     `side` pixels; all others keep their bytes. Every image is decoded, so the shards contain no
@@ -80,19 +84,13 @@ def build(
     the manifest column `source_key` has the original keys.
 
     Raises DataError if more than `broken_share` of the images are broken, RunFolderError if `out`
-    is not empty, DiskFullError.
+    is not empty, DiskFullError, StorageError.
     """
-    files.require_empty(out)
     keys = _plain_keys(source.keys)
     labels = source.labels
     broken: list[tuple[str, str]] = []
     report = progress or (lambda done, total: None)
-    advice = f"Set {option('out')} to a folder on another disk. Nothing was written."
-    with (
-        files.disk_errors(out, advice),
-        files.new_folder(out) as folder,
-        closing(_SetWriter(folder, per_shard)) as writer,
-    ):
+    with new_set(out) as place, closing(_SetWriter(place, per_shard)) as writer:
         for image in _prepared(source, side, quality, pixel_limit, report):
             if image.broken:
                 broken.append((source.keys[image.row], image.broken))
@@ -109,10 +107,10 @@ def build(
             quality=None if side is None else quality,
             shards=shards,
         )
-        files.write_bytes(folder / MANIFEST, manifest.to_parquet(writer.entries))
-        files.write_json(folder / SET, asdict(facts))
+        files.write_bytes(place.folder / MANIFEST, manifest.to_parquet(writer.entries))
+        files.write_json(place.folder / SET, asdict(facts))
         if source.classes:
-            files.write_json(folder / CLASSES, source.classes)
+            files.write_json(place.folder / CLASSES, source.classes)
     return BuiltShards(out, facts, broken, dict(source.left_out))
 
 
@@ -120,9 +118,9 @@ class _SetWriter:
     """Writes tars of at most `per_shard` images with Python's tarfile, because webdataset's writer
     has no ustar format and does not report offsets."""
 
-    def __init__(self, folder: Path, per_shard: int) -> None:
+    def __init__(self, place: ShardPlace, per_shard: int) -> None:
         self.entries: list[Entry] = []
-        self._folder, self._per_shard = folder, per_shard
+        self._place, self._per_shard = place, per_shard
         self._shards: list[ShardFacts] = []
         self._tar: tarfile.TarFile | None = None
         self._name, self._images = "", 0
@@ -163,7 +161,7 @@ class _SetWriter:
 
     def _next(self) -> tarfile.TarFile:
         self._name, self._images = f"images-{len(self._shards):05}.tar", 0
-        path = self._folder / self._name
+        path = self._place.folder / self._name
         self._tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
         return self._tar
 
@@ -172,9 +170,10 @@ class _SetWriter:
             return
         self._tar.close()
         self._tar = None
-        path = self._folder / self._name
+        path = self._place.folder / self._name
         size = path.stat().st_size
         self._shards.append(ShardFacts(self._name, self._images, size, files.sha256(path)))
+        self._place.keep(self._shards[-1])
 
 
 def _add_file(tar: tarfile.TarFile, name: str, content: bytes) -> None:

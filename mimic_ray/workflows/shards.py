@@ -26,10 +26,10 @@ def build_shards(
     max_megapixels: float = 50,
     on_progress: ProgressCallback = ignore_progress,
 ) -> BuiltShards:
-    """Writes the images of `sources` as shards to the new folder `out`.
+    """Writes the images of `sources` as shards to the new folder or address `out`.
 
-    Raises UsageError for a number out of range and for an `out` on object storage, DataError for
-    sources that cannot be used, RunFolderError for a folder that is not empty.
+    Raises UsageError for a number out of range, DataError for sources that cannot be used,
+    RunFolderError for a place that is not empty, StorageError.
     """
     if per_shard < 1:
         raise UsageError(f"{option('per_shard', per_shard)} must be 1 or more.")
@@ -49,10 +49,9 @@ def build_shards(
         )
     if not 1 <= quality <= 100:
         raise UsageError(f"{option('quality', quality)} must be between 1 and 100.")
-    folder = _local(out, option("out", out), "aws s3 cp --recursive FOLDER ADDRESS uploads it")
     return shard_writer.build(
         open_announced(sources),
-        folder,
+        out,
         per_shard=per_shard,
         side=side,
         quality=quality,
@@ -64,16 +63,14 @@ def build_shards(
 
 def verify_shards(folder: str | Path) -> list[ShardProblem]:
     """The problems of a set of shards; empty if it is intact."""
-    return shard_check.verify(_local(folder, str(folder), "aws s3 cp --recursive downloads it"))
+    address = parse(folder)
+    if address.remote:
+        raise UsageError(
+            f"{address.shown}: this needs a local folder; aws s3 cp --recursive downloads it."
+        )
+    return shard_check.verify(Path(address.path))
 
 
 def describe_shards(location: str) -> ShardSummary:
     """Counts, sizes and fingerprint of a set of shards."""
     return shard_check.summary(location)
-
-
-def _local(folder: str | Path, named: str, hint: str) -> Path:
-    address = parse(folder)
-    if address.remote:
-        raise UsageError(f"{named}: this needs a local folder; {hint}.")
-    return Path(address.path)
