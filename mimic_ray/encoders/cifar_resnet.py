@@ -8,16 +8,10 @@ whose classifier `linear` is not part of the encoder.
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mimic_ray.encoders.encoder import Encoder, Spec
-from mimic_ray.encoders.normalisation import IMAGENET
-
-TAPS = ("layer1", "layer2", "layer3")
-SIDE = 32
+from mimic_ray.encoders.conv_net import ConvNet, initialise
 
 
 class Block(nn.Module):
@@ -45,8 +39,10 @@ class Block(nn.Module):
         return F.pad(x, (0, 0, 0, 0, self.new_channels, self.new_channels))
 
 
-class CifarResnet(nn.Module):
+class CifarResnet(ConvNet):
     """Images [B, 3, S, S] -> features [B, widths[2]]; `blocks` in each of the three layers."""
+
+    taps = paths = ("layer1", "layer2", "layer3")
 
     def __init__(self, blocks: int, widths: tuple[int, int, int] = (16, 32, 64)) -> None:
         super().__init__()
@@ -56,58 +52,12 @@ class CifarResnet(nn.Module):
         self.layer1 = _layer(blocks, widths[0], widths[0], stride=1)
         self.layer2 = _layer(blocks, widths[0], widths[1], stride=2)
         self.layer3 = _layer(blocks, widths[1], widths[2], stride=2)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight)
+        initialise(self, "fan_in")
 
-    def forward(self, images: Tensor) -> Tensor:
-        return run(self, images, frozenset())[0]
+    def stem(self, images: Tensor) -> Tensor:
+        return F.relu(self.bn1(self.conv1(images)))
 
 
 def _layer(blocks: int, channels_in: int, channels: int, stride: int) -> nn.Sequential:
     first = Block(channels_in, channels, stride)
     return nn.Sequential(first, *(Block(channels, channels, 1) for _ in range(blocks - 1)))
-
-
-def run(net: Any, images: Tensor, requested: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
-    """Features [B, D], averaged over positions, and the maps [B, C, H, W] of the requested taps."""
-    maps = {}
-    x = F.relu(net.bn1(net.conv1(images)))
-    for tap in TAPS:
-        x = net.get_submodule(tap)(x)
-        if tap in requested:
-            maps[tap] = x
-    return x.mean(dim=(2, 3)), maps
-
-
-def cifar_resnet20(size: int = SIDE) -> Encoder:
-    return encoder("cifar_resnet20", CifarResnet(blocks=3), size)
-
-
-def cifar_resnet32(size: int = SIDE) -> Encoder:
-    return encoder("cifar_resnet32", CifarResnet(blocks=5), size)
-
-
-def cifar_resnet44(size: int = SIDE) -> Encoder:
-    return encoder("cifar_resnet44", CifarResnet(blocks=7), size)
-
-
-def cifar_resnet56(size: int = SIDE) -> Encoder:
-    return encoder("cifar_resnet56", CifarResnet(blocks=9), size)
-
-
-def encoder(name: str, net: CifarResnet, size: int = SIDE) -> Encoder:
-    """`net` as an Encoder, for images of any `size`.
-
-    The statistics are those of ImageNet, as in the published weights.
-    """
-    spec = Spec(
-        name,
-        feature_width=net.feature_width,
-        input_size=size,
-        mean=IMAGENET.mean,
-        std=IMAGENET.std,
-        taps=TAPS,
-        blocks=("layer*.*",),
-    )
-    return Encoder(spec, net, run)

@@ -9,15 +9,15 @@ Source: Radford et al., arXiv 2103.00020, section 2.4; key names of openai/CLIP.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mimic_ray.encoders.conv_net import ConvNet
 from mimic_ray.encoders.traits import Traits
 
-TAPS = ("layer1", "layer2", "layer3", "layer4")
 STRIDE = 32  # of the last map; the attention has a table of its positions
 HEAD_WIDTH = 64
 
@@ -75,7 +75,7 @@ class AttentionPool(nn.Module):
         return self.c_proj(pooled.transpose(1, 2).flatten(1))
 
 
-class ClipResnet(nn.Module):
+class ClipResnet(ConvNet):
     """Images [B, 3, S, S] -> embeddings [B, embedding]; by default CLIP's ResNet-50."""
 
     def __init__(
@@ -86,7 +86,8 @@ class ClipResnet(nn.Module):
         blocks: tuple[int, ...] = (3, 4, 6, 3),
     ) -> None:
         super().__init__()
-        self.embedding = embedding
+        self.feature_width = embedding
+        self.traits = Traits(32 * width // HEAD_WIDTH, pooling="attention")
         self.conv1 = nn.Conv2d(3, width // 2, 3, stride=2, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width // 2)
         self.conv2 = nn.Conv2d(width // 2, width // 2, 3, padding=1, bias=False)
@@ -99,45 +100,21 @@ class ClipResnet(nn.Module):
         self.layer4 = _layer(blocks[3], 16 * width, 8 * width, stride=2)
         self.attnpool = AttentionPool(size // STRIDE, 32 * width, embedding)
 
-    def forward(self, images: Tensor) -> Tensor:
-        return run(self, images, frozenset())[0]
+    @classmethod
+    def for_size(cls, size: int, **settings: Any) -> Self:
+        return cls(size=size, **settings)
+
+    def stem(self, images: Tensor) -> Tensor:
+        x = images
+        for conv, norm in ((self.conv1, self.bn1), (self.conv2, self.bn2), (self.conv3, self.bn3)):
+            x = F.relu(norm(conv(x)))
+        return F.avg_pool2d(x, 2)
+
+    def pooled(self, x: Tensor) -> Tensor:
+        embedding: Tensor = self.attnpool(x)
+        return embedding
 
 
 def _layer(blocks: int, channels_in: int, width: int, stride: int) -> nn.Sequential:
     first = Bottleneck(channels_in, width, stride)
     return nn.Sequential(first, *(Bottleneck(4 * width, width, 1) for _ in range(blocks - 1)))
-
-
-def run(net: Any, images: Tensor, requested: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
-    """Pooled embedding [B, D] and the maps of the requested taps."""
-    maps = {}
-    x = images
-    for conv, norm in ((net.conv1, net.bn1), (net.conv2, net.bn2), (net.conv3, net.bn3)):
-        x = F.relu(norm(conv(x)))
-    x = F.avg_pool2d(x, 2)
-    for tap in TAPS:
-        x = net.get_submodule(tap)(x)
-        if tap in requested:
-            maps[tap] = x
-    return net.attnpool(x), maps
-
-
-def make(size: int, **settings: Any) -> ClipResnet:
-    return ClipResnet(size=size, **settings)
-
-
-def feature_width(net: Any, size: int) -> int:  # noqa: ARG001 - for all sizes
-    width: int = net.embedding
-    return width
-
-
-def taps(net: Any) -> tuple[str, ...]:  # noqa: ARG001 - the same for all
-    return TAPS
-
-
-def blocks(net: Any) -> tuple[str, ...]:  # noqa: ARG001 - the same for all
-    return ("layer*.*",)
-
-
-def traits(net: Any) -> Traits:
-    return Traits(net.layer4[-1].conv3.out_channels // HEAD_WIDTH, pooling="attention")

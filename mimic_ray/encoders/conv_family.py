@@ -1,17 +1,15 @@
-"""Builds the encoders of conv_table.py: `resnet18_cifar(size)` and so on, one function a row.
-
-A family is a module with `make(size, **settings)`, `run`, and for its networks `taps(net)`,
-`blocks(net)`, `traits(net)` and `feature_width(net, size)`.
-"""
+"""Builds the encoders of conv_table.py: `resnet18_cifar(size)` and so on, one function a row."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
+from pkgutil import resolve_name
 
 from mimic_ray.base.errors import UsageError
+from mimic_ray.encoders.conv_net import ConvNet, run
 from mimic_ray.encoders.conv_table import CONV_ENCODERS
 from mimic_ray.encoders.encoder import Encoder, Spec
+from mimic_ray.encoders.normalisation import Normalisation
 from mimic_ray.encoders.sizes import require_whole_patches
 
 
@@ -31,19 +29,23 @@ def build(name: str, size: int) -> Encoder:
     """The encoder with random weights. Raises UsageError for a size that it does not take."""
     row = CONV_ENCODERS[name]
     require_whole_patches(name, size, row.patch)
-    family = import_module(f"mimic_ray.encoders.{row.family}")
-    net = family.make(size, **row.settings)
-    width = family.feature_width(net, size)
-    if not width:
+    network: type[ConvNet] = resolve_name(f"mimic_ray.encoders.{row.network}")
+    net = network.for_size(size, **row.settings)
+    if not net.width_at(size):
         raise UsageError(f"{name} reduces {size} pixels to none: use {name}@{row.side}.")
+    return encoder(name, net, size, row.statistics)
+
+
+def encoder(name: str, net: ConvNet, size: int, statistics: Normalisation) -> Encoder:
+    """A network as an Encoder for images of `size` pixels."""
     spec = Spec(
         name,
-        feature_width=width,
+        feature_width=net.width_at(size),
         input_size=size,
-        mean=row.statistics.mean,
-        std=row.statistics.std,
-        taps=family.taps(net),
-        blocks=family.blocks(net),
-        traits=family.traits(net),
+        mean=statistics.mean,
+        std=statistics.std,
+        taps=net.taps,
+        blocks=net.blocks,
+        traits=net.traits,
     )
-    return Encoder(spec, net, family.run)
+    return Encoder(spec, net, run)

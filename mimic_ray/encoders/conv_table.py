@@ -11,8 +11,10 @@ from mimic_ray.encoders.normalisation import (
     CIFAR10,
     CIFAR10_EXACT,
     CLIP,
+    HALF,
     IMAGENET,
     NONE,
+    STL10,
     Normalisation,
 )
 
@@ -21,15 +23,15 @@ class ConvEncoder(NamedTuple):
     """One encoder.
 
     Attributes:
-        family: Module of this package with the network.
-        settings: Arguments of its `make`.
+        network: Module of this package and its class.
+        settings: Arguments of the class.
         statistics: Of the images in the training of the publisher.
         source: Who publishes such weights.
         side: Of the images, in pixels.
         patch: Every side is a multiple of it.
     """
 
-    family: str
+    network: str
     settings: dict[str, Any]
     statistics: Normalisation
     source: str
@@ -59,6 +61,24 @@ _CLIP = {
     "clip_rn50x4": ((4, 6, 10, 6), 80, 640, 288),
     "clip_rn50x16": ((6, 8, 18, 8), 96, 768, 384),
 }
+# torchvision's name -> ends of TorchvisionConv, and the side in pixels.
+_STAGED = (2, 4, 6, 8)
+_EFFICIENT = (3, 4, 6, 8)
+_TORCHVISION = {
+    **{f"convnext_{size}": (_STAGED, 224) for size in ("tiny", "small", "base", "large")},
+    **{f"swin_{size}": (_STAGED, 224) for size in "tsb"},
+    **{f"swin_v2_{size}": (_STAGED, 256) for size in "tsb"},
+    **{
+        f"efficientnet_b{number}": (_EFFICIENT, side)
+        for number, side in enumerate((224, 240, 288, 300, 380, 456, 528, 600))
+    },
+    "efficientnet_v2_s": ((3, 4, 6, 7), 384),
+    "efficientnet_v2_m": (_EFFICIENT, 480),
+    "efficientnet_v2_l": (_EFFICIENT, 480),
+    "mobilenet_v2": ((4, 7, 14, 18), 224),
+    "mobilenet_v3_large": ((4, 7, 13, 16), 224),
+    "mobilenet_v3_small": ((2, 4, 9, 12), 224),
+}
 
 
 def _resnet(
@@ -66,11 +86,24 @@ def _resnet(
 ) -> ConvEncoder:
     blocks, expansion = _RESNETS[layers]
     settings = {"blocks": blocks, "expansion": expansion, **settings}
-    return ConvEncoder("resnet_family", settings, statistics, source, side)
+    return ConvEncoder("resnet_family:Resnet", settings, statistics, source, side)
 
 
 def _table() -> dict[str, ConvEncoder]:
     rows: dict[str, ConvEncoder] = {}
+    for name, layers, statistics, source in (
+        *((f"simclr_resnet{n}", n, CIFAR10, "BadEncoder and SimCLR on CIFAR-10") for n in _RESNETS),
+        ("badencoder_stl10", "18", STL10, "BadEncoder's encoder of STL-10"),
+    ):
+        parts = tuple(f"f.{number}" for number in (0, 1, 3, 4, 5, 6))
+        rows[name] = _resnet(layers, statistics, source, parts=parts)
+    for depth in (20, 32, 44, 56):
+        rows[f"cifar_resnet{depth}"] = ConvEncoder(
+            "cifar_resnet:CifarResnet",
+            {"blocks": (depth - 2) // 6},
+            IMAGENET,
+            "akamaster/pytorch_resnet_cifar10, chenyaofo/pytorch-cifar-models",
+        )
     for layers in _RESNETS:
         rows[f"resnet{layers}_cifar"] = _resnet(
             layers, CIFAR10, "3 x 3 stem: kuangliu/pytorch-cifar, SupContrast, SSL on CIFAR"
@@ -106,7 +139,7 @@ def _table() -> dict[str, ConvEncoder]:
     for layers, (blocks, expansion) in _RESNETS.items():
         widths = (64, *(2**number * 64 * expansion for number in range(4)))
         rows[f"preact_resnet{layers}"] = ConvEncoder(
-            "preact_family",
+            "preact_family:PreactResnet",
             {"blocks": blocks, "widths": widths, "layout": "preact", "expansion": expansion},
             CIFAR10,
             "kuangliu/pytorch-cifar, BackdoorBench, WaNet",
@@ -122,23 +155,37 @@ def _table() -> dict[str, ConvEncoder]:
                 "layout": layout,
             }
             name = f"wrn{depth}_{factor}{ending}"
-            rows[name] = ConvEncoder("preact_family", settings, CIFAR10, source)
+            rows[name] = ConvEncoder("preact_family:PreactResnet", settings, CIFAR10, source)
     for layers, groups in _VGGS.items():
         rows[f"vgg{layers}_bn_cifar"] = ConvEncoder(
-            "vgg_family",
+            "vgg_family:Vgg",
             {"groups": groups},
             CIFAR10,
             "kuangliu/pytorch-cifar, chengyangfu/pytorch-vgg-cifar10",
         )
     rows["vgg_small"] = ConvEncoder(
-        "vgg_family",
+        "vgg_family:Vgg",
         {"groups": ((32, 32), (64, 64), (128, 128)), "dropout": (0.3, 0.4, 0.4), "elu": True},
         NONE,
         "YiZeng623/I-BAU",
     )
     for name, (blocks, width, embedding, side) in _CLIP.items():
         of_clip: dict[str, Any] = {"blocks": blocks, "width": width, "embedding": embedding}
-        rows[name] = ConvEncoder("clip_resnet", of_clip, CLIP, "OpenAI CLIP", side, patch=32)
+        rows[name] = ConvEncoder(
+            "clip_resnet:ClipResnet", of_clip, CLIP, "OpenAI CLIP", side, patch=32
+        )
+    for name, (ends, side) in _TORCHVISION.items():
+        of_torchvision: dict[str, Any] = {"name": name, "ends": ends}
+        statistics = HALF if name == "efficientnet_v2_l" else IMAGENET
+        rows[f"torchvision_{name}"] = ConvEncoder(
+            "torchvision_conv:TorchvisionConv", of_torchvision, statistics, "torchvision", side
+        )
+    rows["tiny_resnet"] = ConvEncoder(
+        "cifar_resnet:CifarResnet",
+        {"blocks": 1, "widths": (8, 16, 32)},
+        IMAGENET,
+        "for tests and first trials of a command",
+    )
     return rows
 
 

@@ -1,6 +1,7 @@
 """Every encoder by name: our own, aliases, timm's, and the user's.
 
-A new family is one file, and one line per member here. Listing the names does not import torch.
+conv_table.py and vit_table.py list ours, aliases.py short names of timm's. Listing the names
+imports no torch.
 """
 
 from __future__ import annotations
@@ -26,23 +27,8 @@ if TYPE_CHECKING:
 ENCODERS: Registry[Callable[..., Encoder]] = Registry(
     "encoder",
     {
-        "simclr_resnet18": "mimic_ray.encoders.simclr_resnet:simclr_resnet18",
-        "simclr_resnet34": "mimic_ray.encoders.simclr_resnet:simclr_resnet34",
-        "simclr_resnet50": "mimic_ray.encoders.simclr_resnet:simclr_resnet50",
-        "badencoder_stl10": "mimic_ray.encoders.simclr_resnet:badencoder_stl10",
-        "cifar_resnet20": "mimic_ray.encoders.cifar_resnet:cifar_resnet20",
-        "cifar_resnet32": "mimic_ray.encoders.cifar_resnet:cifar_resnet32",
-        "cifar_resnet44": "mimic_ray.encoders.cifar_resnet:cifar_resnet44",
-        "cifar_resnet56": "mimic_ray.encoders.cifar_resnet:cifar_resnet56",
         **{name: f"mimic_ray.encoders.conv_family:{name}" for name in CONV_ENCODERS},
         **{name: f"mimic_ray.encoders.vit_family:{name}" for name in VIT_ENCODERS},
-        "vit_b_16": "mimic_ray.encoders.torchvision_vit:vit_b_16",
-        "vit_b_32": "mimic_ray.encoders.torchvision_vit:vit_b_32",
-        "vit_l_16": "mimic_ray.encoders.torchvision_vit:vit_l_16",
-        "vit_l_32": "mimic_ray.encoders.torchvision_vit:vit_l_32",
-        "vit_h_14": "mimic_ray.encoders.torchvision_vit:vit_h_14",
-        "tiny_resnet": "mimic_ray.encoders.tiny:tiny_resnet",
-        "tiny_vit": "mimic_ray.encoders.tiny:tiny_vit",
     },
 )
 

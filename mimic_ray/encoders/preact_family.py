@@ -9,12 +9,12 @@ meliketoy/wide-resnet.pytorch).
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mimic_ray.encoders.traits import Traits
+from mimic_ray.encoders.conv_net import ConvNet, attach, initialise
 
 
 class PreactLayout(NamedTuple):
@@ -60,11 +60,10 @@ class PreactBlock(nn.Module):
             conv = nn.Conv2d(before, after, kernel, step, padding=kernel // 2, bias=layout.bias)
             self.add_module(f"bn{number}", nn.BatchNorm2d(before))
             self.add_module(f"conv{number}", conv)
-        name, _, inner = layout.shortcut.partition(".")
-        self.shortcut_name = name if stride > 1 or channels_in != channels else ""
-        if self.shortcut_name:
-            path = nn.Conv2d(channels_in, channels, 1, stride, bias=layout.bias)
-            self.add_module(name, nn.Sequential(path) if inner else path)
+        self.shortcut_path = layout.shortcut if stride > 1 or channels_in != channels else ""
+        if self.shortcut_path:
+            shortcut = nn.Conv2d(channels_in, channels, 1, stride, bias=layout.bias)
+            attach(self, self.shortcut_path, shortcut)
 
     def forward(self, x: Tensor) -> Tensor:
         active = change = F.relu(self.get_submodule("bn1")(x))
@@ -72,12 +71,12 @@ class PreactBlock(nn.Module):
             if number > 1:
                 change = F.relu(self.get_submodule(f"bn{number}")(change))
             change = self.get_submodule(f"conv{number}")(change)
-        if not self.shortcut_name:
+        if not self.shortcut_path:
             return change + x
-        return change + self.get_submodule(self.shortcut_name)(x if self.raw_shortcut else active)
+        return change + self.get_submodule(self.shortcut_path)(x if self.raw_shortcut else active)
 
 
-class PreactResnet(nn.Module):
+class PreactResnet(ConvNet):
     """Images [B, 3, S, S] -> features [B, widths[-1]].
 
     Args:
@@ -98,55 +97,23 @@ class PreactResnet(nn.Module):
         published = LAYOUTS[layout]
         self.last_norm, self.feature_width = published.last_norm, widths[-1]
         self.conv1 = nn.Conv2d(3, widths[0], 3, padding=1, bias=published.bias)
-        self.layers = []
+        self.taps = tuple(f"layer{number}" for number in range(1, len(blocks) + 1))
+        self.paths = tuple(published.layer.format(tap[-1]) for tap in self.taps)
+        self.blocks = tuple(f"{path}.*" for path in self.paths)
         for number, count in enumerate(blocks, 1):
             layer, channels = nn.Sequential(), widths[number - 1]
             for index in range(count):
                 stride = 2 if number > 1 and not index else 1
                 layer.append(PreactBlock(channels, widths[number], stride, expansion, published))
                 channels = widths[number]
-            name, _, inner = published.layer.format(number).partition(".")
-            self.add_module(name, nn.ModuleDict({inner: layer}) if inner else layer)
-            self.layers.append(f"{name}.{inner}" if inner else name)
+            attach(self, self.paths[number - 1], layer)
         if self.last_norm:
             self.bn1 = nn.BatchNorm2d(widths[-1])
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        initialise(self)
 
-    def forward(self, images: Tensor) -> Tensor:
-        return run(self, images, frozenset())[0]
+    def stem(self, images: Tensor) -> Tensor:
+        x: Tensor = self.conv1(images)
+        return x
 
-
-def run(net: Any, images: Tensor, requested: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
-    """Features [B, D], averaged over positions, and the maps [B, C, H, W] of the requested taps."""
-    maps = {}
-    x = net.conv1(images)
-    for tap, path in zip(taps(net), net.layers, strict=True):
-        x = net.get_submodule(path)(x)
-        if tap in requested:
-            maps[tap] = x
-    if net.last_norm:
-        x = F.relu(net.bn1(x))
-    return x.mean(dim=(2, 3)), maps
-
-
-def make(size: int, **settings: Any) -> PreactResnet:  # noqa: ARG001 - any size
-    return PreactResnet(**settings)
-
-
-def feature_width(net: Any, size: int) -> int:  # noqa: ARG001 - for all sizes
-    width: int = net.feature_width
-    return width
-
-
-def taps(net: Any) -> tuple[str, ...]:
-    return tuple(f"layer{number}" for number in range(1, len(net.layers) + 1))
-
-
-def blocks(net: Any) -> tuple[str, ...]:
-    return tuple(f"{path}.*" for path in net.layers)
-
-
-def traits(net: Any) -> Traits:  # noqa: ARG001 - the same for all
-    return Traits()
+    def pooled(self, x: Tensor) -> Tensor:
+        return super().pooled(F.relu(self.bn1(x)) if self.last_norm else x)

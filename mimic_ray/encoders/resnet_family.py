@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mimic_ray.encoders.conv_net import ConvNet, attach, initialise
 from mimic_ray.encoders.traits import Traits
 
-TAPS = ("layer1", "layer2", "layer3", "layer4")
 BASIC = 1  # channels of a block's output for each channel inside it; 4 is a bottleneck
 
 
@@ -65,15 +65,15 @@ class ResidualBlock(nn.Module):
         return F.relu(change + kept)
 
 
-class Resnet(nn.Module):
+class Resnet(ConvNet):
     """Images [B, 3, S, S] -> features [B, 8 * expansion * width].
 
     Args:
         blocks: Number in each of the four layers.
         expansion: 1, or 4 for bottlenecks.
         width: Channels of the stem and inside the first layer.
-        stem: Its convolution.
-        parts: Names of the stem's convolution and norm and of the layers.
+        stem: Values of a Stem.
+        parts: Paths of the stem's convolution and norm and of the layers.
         shortcut: Name of a block's second path.
     """
 
@@ -82,16 +82,18 @@ class Resnet(nn.Module):
         blocks: tuple[int, ...],
         expansion: int,
         width: int = 64,
-        stem: Stem = CIFAR_STEM,
-        parts: tuple[str, ...] = ("conv1", "bn1", *TAPS),
+        stem: tuple[Any, ...] = CIFAR_STEM,
+        parts: tuple[str, ...] = ("conv1", "bn1", *ConvNet.taps),
         shortcut: str = "downsample",
     ) -> None:
         super().__init__()
-        self.stem, self.parts = stem, parts
+        self.first, self.parts, self.paths = Stem(*stem), parts[:2], parts[2:]
         self.feature_width = 8 * expansion * width
-        conv = nn.Conv2d(3, width, stem.kernel, stem.stride, stem.padding, bias=False)
-        self.add_module(parts[0], conv)
-        self.add_module(parts[1], nn.BatchNorm2d(width))
+        self.blocks = tuple(f"{part}.*" for part in self.paths)
+        self.traits = Traits(padding=f"{self.first.padding} in the stem")
+        kernel, stride, padding = self.first[:3]
+        attach(self, parts[0], nn.Conv2d(3, width, kernel, stride, padding, bias=False))
+        attach(self, parts[1], nn.BatchNorm2d(width))
         channels = width
         for number, count in enumerate(blocks):
             inside, layer = width * 2**number, nn.Sequential()
@@ -99,47 +101,11 @@ class Resnet(nn.Module):
                 stride = 2 if number and not index else 1
                 layer.append(ResidualBlock(channels, inside, stride, expansion, shortcut))
                 channels = expansion * inside
-            self.add_module(parts[2 + number], layer)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            attach(self, parts[2 + number], layer)
+        initialise(self)
 
-    def forward(self, images: Tensor) -> Tensor:
-        return run(self, images, frozenset())[0]
-
-
-def run(net: Any, images: Tensor, requested: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
-    """Features [B, D], averaged over positions, and the maps [B, C, H, W] of the requested taps."""
-    maps = {}
-    conv, norm, *layers = (net.get_submodule(part) for part in net.parts)
-    x = norm(conv(images))
-    if net.stem.relu:
-        x = F.relu(x)
-    if net.stem.pools:
-        x = F.max_pool2d(x, 3, 2, padding=1)
-    for tap, layer in zip(TAPS, layers, strict=True):
-        x = layer(x)
-        if tap in requested:
-            maps[tap] = x
-    return x.mean(dim=(2, 3)), maps
-
-
-def make(size: int, stem: tuple[Any, ...] = CIFAR_STEM, **settings: Any) -> Resnet:  # noqa: ARG001 - any size
-    return Resnet(stem=Stem(*stem), **settings)
-
-
-def feature_width(net: Any, size: int) -> int:  # noqa: ARG001 - for all sizes
-    width: int = net.feature_width
-    return width
-
-
-def taps(net: Any) -> tuple[str, ...]:  # noqa: ARG001 - the same for all
-    return TAPS
-
-
-def blocks(net: Any) -> tuple[str, ...]:
-    return tuple(f"{part}.*" for part in net.parts[2:])
-
-
-def traits(net: Any) -> Traits:
-    return Traits(padding=f"{net.stem.padding} in the stem")
+    def stem(self, images: Tensor) -> Tensor:
+        conv, norm = map(self.get_submodule, self.parts)
+        x: Tensor = norm(conv(images))
+        x = F.relu(x) if self.first.relu else x
+        return F.max_pool2d(x, 3, 2, padding=1) if self.first.pools else x

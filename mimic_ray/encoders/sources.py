@@ -9,17 +9,12 @@ from mimic_ray.encoders.vit_table import VIT_ENCODERS
 
 # Pattern of names -> publishers; the first that matches.
 _PUBLISHERS = {
-    "simclr_resnet*": "BadEncoder and SimCLR on CIFAR-10",
-    "badencoder_stl10": "BadEncoder's encoder of STL-10",
-    "cifar_resnet*": "akamaster/pytorch_resnet_cifar10, chenyaofo/pytorch-cifar-models",
-    "vit_?_??": "torchvision",
     "vit_*": "Google's augreg weights in timm",
     "deit_*": "DeiT",
     "deit3_*": "DeiT III",
     "dino_*": "DINO",
     "dinov2_*": "DINOv2",
     "mae_*": "MAE",
-    "tiny_*": "for tests and first trials of a command",
     **dict.fromkeys(("convnext_*", "*efficientnet_*", "mobilenet*", "swin_*"), "timm"),
     "*": "torchvision, timm, self-supervised training",
 }

@@ -5,7 +5,6 @@ torchvision's ResNets have timm's names and keys, so they need no file here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,8 +15,6 @@ from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.encoders.normalisation import IMAGENET
 from mimic_ray.encoders.sizes import require_whole_patches
 from mimic_ray.encoders.traits import Traits
-
-SIDE = 224
 
 
 def run(net: Any, images: Tensor, requested: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -34,29 +31,13 @@ def run(net: Any, images: Tensor, requested: frozenset[str]) -> tuple[Tensor, di
     return net.encoder.ln(tokens)[:, 0], maps
 
 
-def vit_b_16(size: int = SIDE) -> Encoder:
-    return _encoder("vit_b_16", torchvision.models.vit_b_16, 16, size)
+def make(name: str, patch: int, size: int) -> Encoder:
+    """torchvision's transformer of that name with random weights, for images of `size` pixels.
 
-
-def vit_b_32(size: int = SIDE) -> Encoder:
-    return _encoder("vit_b_32", torchvision.models.vit_b_32, 32, size)
-
-
-def vit_l_16(size: int = SIDE) -> Encoder:
-    return _encoder("vit_l_16", torchvision.models.vit_l_16, 16, size)
-
-
-def vit_l_32(size: int = SIDE) -> Encoder:
-    return _encoder("vit_l_32", torchvision.models.vit_l_32, 32, size)
-
-
-def vit_h_14(size: int = SIDE) -> Encoder:
-    return _encoder("vit_h_14", torchvision.models.vit_h_14, 14, size)
-
-
-def _encoder(name: str, make: Callable[..., Any], patch: int, size: int) -> Encoder:
+    Raises UsageError if the size is not a multiple of the patches.
+    """
     require_whole_patches(name, size, patch)
-    net = make(weights=None, image_size=size)
+    net = torchvision.models.get_model(name, weights=None, image_size=size)
     net.heads = nn.Identity()
     spec = Spec(
         name,

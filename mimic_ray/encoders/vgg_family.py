@@ -1,5 +1,7 @@
-"""VGG networks for small images: the convolutions, in one nn.Sequential called `features`.
+"""VGG networks for small images: the convolutions, one module a group between two poolings.
 
+The layers keep the numbers that they have in the one nn.Sequential `features` of their publishers
+(key_styles.py): `block2.4` is `features.4`. A group is one unit when activations are recomputed.
 The feature is the last map, flattened: the classifiers of these networks read it. The width thus
 depends on the image size.
 
@@ -9,14 +11,13 @@ and chengyangfu/pytorch-vgg-cifar10); `vgg_small`: YiZeng623/I-BAU, arXiv 2110.0
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
 
+from mimic_ray.encoders.conv_net import ConvNet, initialise
 from mimic_ray.encoders.traits import Traits
 
 
-class Vgg(nn.Module):
+class Vgg(ConvNet):
     """Images [B, 3, S, S] -> features [B, C * H * W] of the last map.
 
     Args:
@@ -35,58 +36,27 @@ class Vgg(nn.Module):
     ) -> None:
         super().__init__()
         self.channels = groups[-1][-1]
-        self.activation = "ELU" if elu else "ReLU"
-        self.features = nn.Sequential()
-        self.ends: dict[int, str] = {}  # index of a group's pooling -> its tap
-        channels = 3
+        self.traits = Traits(activation="ELU" if elu else "ReLU")
+        self.taps = tuple(f"block{number}" for number in range(1, len(groups) + 1))
+        self.paths = self.blocks = self.taps
+        channels, index = 3, 0
         for number, group in enumerate(groups):
+            layers: list[nn.Module] = []
             for width in group:
-                self.features.append(nn.Conv2d(channels, width, 3, padding=1))
-                if norm:
-                    self.features.append(nn.BatchNorm2d(width))
-                self.features.append(nn.ELU() if elu else nn.ReLU())
+                layers.append(nn.Conv2d(channels, width, 3, padding=1))
+                layers += [nn.BatchNorm2d(width)] if norm else []
+                layers.append(nn.ELU() if elu else nn.ReLU())
                 channels = width
-            self.ends[len(self.features)] = f"block{number + 1}"
-            self.features.append(nn.MaxPool2d(2))
-            if dropout:
-                self.features.append(nn.Dropout(dropout[number]))
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            layers.append(nn.MaxPool2d(2))
+            block = nn.Sequential()
+            for layer in [*layers, *([nn.Dropout(dropout[number])] if dropout else [])]:
+                block.add_module(str(index), layer)
+                index += 1
+            self.add_module(self.taps[number], block)
+        initialise(self)
 
-    def forward(self, images: Tensor) -> Tensor:
-        return run(self, images, frozenset())[0]
+    def width_at(self, size: int) -> int:
+        return self.channels * (size >> len(self.taps)) ** 2
 
-
-def run(net: Any, images: Tensor, requested: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
-    """The last map, flattened [B, D], and the maps after the requested poolings."""
-    maps = {}
-    x = images
-    for index, layer in enumerate(net.features):
-        x = layer(x)
-        if net.ends.get(index) in requested:
-            maps[net.ends[index]] = x
-    return x.flatten(1), maps
-
-
-def make(size: int, **settings: Any) -> Vgg:  # noqa: ARG001 - any size
-    return Vgg(**settings)
-
-
-def taps(net: Any) -> tuple[str, ...]:
-    return tuple(net.ends.values())
-
-
-def blocks(net: Any) -> tuple[str, ...]:
-    """The convolutions: the other layers have few weights or none."""
-    layers = enumerate(net.features)
-    return tuple(f"features.{index}" for index, layer in layers if isinstance(layer, nn.Conv2d))
-
-
-def feature_width(net: Any, size: int) -> int:
-    width: int = net.channels * (size >> len(net.ends)) ** 2
-    return width
-
-
-def traits(net: Any) -> Traits:
-    return Traits(activation=net.activation)
+    def pooled(self, x: Tensor) -> Tensor:
+        return x.flatten(1)

@@ -30,6 +30,10 @@ def build(name: str, size: int) -> Encoder:
 
     if row.family == "timm":
         return timm_family.build(name=name, size=size, statistics=row.statistics, **row.settings)
+    if row.family == "torchvision":
+        from mimic_ray.encoders import torchvision_vit
+
+        return torchvision_vit.make(name, row.settings["patch_size"], size)
     from mimic_ray.encoders import vit_variants
 
     require_whole_patches(name, size, row.settings["patch_size"])

@@ -15,7 +15,7 @@ class VitEncoder(NamedTuple):
     """One encoder.
 
     Attributes:
-        family: "clip", "timm", or a class of vit_variants.py.
+        family: "clip", "timm", "torchvision", or a class of vit_variants.py.
         settings: Arguments of `clip_vit.Tower`, `timm_family.build` or the class.
         statistics: Of the images in the training of the publisher.
         source: Who publishes such weights.
@@ -166,6 +166,16 @@ def _others() -> dict[str, VitEncoder]:
             IMAGENET,
             "DeiT of Hugging Face: the class token alone",
         )
+    for name in ("vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32", "vit_h_14"):
+        patch_size = {"patch_size": int(name[-2:])}
+        rows[name] = VitEncoder("torchvision", patch_size, IMAGENET, "torchvision")
+    rows["tiny_vit"] = VitEncoder(
+        "VisionTransformer",
+        {"embed_dim": 32, "depth": 3, "num_heads": 2, "patch_size": 8},
+        IMAGENET,
+        "for tests and first trials of a command",
+        32,
+    )
     return rows
 
 

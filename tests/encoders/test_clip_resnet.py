@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mimic_ray.encoders import clip_resnet, encoder_registry
+from mimic_ray.encoders import conv_net, encoder_registry
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_it_computes_the_same_as_timms_network(name: str, of_timm: str) -> None:
     side = encoder_registry.input_size(name)
     images = torch.randn(1, 3, side, side)
     with torch.no_grad():
-        embedding, maps = clip_resnet.run(ours, images, frozenset({"layer1", "layer4"}))
+        embedding, maps = conv_net.run(ours, images, frozenset({"layer1", "layer4"}))
         last, expected = theirs.forward_intermediates(images)
         torch.testing.assert_close(embedding, theirs.forward_head(last), rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(maps["layer1"], expected[1], rtol=1e-3, atol=1e-4)

@@ -20,9 +20,13 @@ from mimic_ray.encoders.encoder import Encoder
 NAMES = encoder_registry.names()
 QUICK = {
     *("tiny_resnet", "tiny_vit", "cifar_resnet20", "cifar_resnet56", "simclr_resnet18"),
-    *("resnet18", "vit_ti16", "clip_rn50", "wrn16_1", "vgg_small"),
+    *("resnet18", "vit_ti16", "clip_rn50", "wrn16_1", "vgg_small", "torchvision_mobilenet_v2"),
 }
-LARGE = {name for name in NAMES if re.search(r"_(l|h|g|so400m|bigg)_?\d|101|dinov2_b|w4|x16", name)}
+LARGE = {
+    name
+    for name in NAMES
+    if re.search(r"_(l|h|g|so400m|bigg)_?\d|101|dinov2_b|w4|x16|_b[4-7]$|_v2_[ml]$|_large$", name)
+}
 WITH_VALUES = [
     pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
     for name in NAMES
@@ -39,6 +43,18 @@ MOBILE = {
     "tf_efficientnet_b0": (24, 40, 112, 320),
     "mobilenetv2_100": (24, 32, 96, 320),
     "mobilenetv3_large_100": (24, 40, 112, 960),
+    "torchvision_mobilenet_v2": (24, 32, 96, 320),
+    "torchvision_mobilenet_v3_large": (24, 40, 112, 160),
+    "torchvision_mobilenet_v3_small": (16, 24, 48, 96),
+    "torchvision_efficientnet_v2_s": (48, 64, 160, 256),
+    "torchvision_efficientnet_v2_m": (48, 80, 176, 512),
+    "torchvision_efficientnet_v2_l": (64, 96, 224, 640),
+    **{
+        f"torchvision_efficientnet_b{number}": tuple(
+            8 * round(factor * channels / 8) for channels in (24, 40, 112, 320)
+        )
+        for number, factor in enumerate((1, 1, 1.1, 1.2, 1.4, 1.6, 1.8, 2))
+    },
 }
 
 
@@ -63,8 +79,8 @@ def published_maps(name: str) -> list[tuple[int, int]]:
         return [(32, 2), (64, 4), (128, 8)]
     if name.startswith("vgg"):
         return [(64, 2), (128, 4), (256, 8), (512, 16), (512, 32)]
-    if name.startswith(("convnext", "swin")):
-        first = 128 if name.endswith("base") else 96
+    if name.removeprefix("torchvision_").startswith(("convnext", "swin")):
+        first = 192 if name.endswith("large") else 128 if name.endswith(("base", "_b")) else 96
         return [(first * by, 4 * by) for by in (1, 2, 4, 8)]
     channels = BASIC if re.search("18|34|stl10", name) else BOTTLENECK
     small = re.search("simclr|cifar|lightly|preact|stl10", name)
@@ -101,8 +117,9 @@ def test_taps_have_the_published_channels_and_strides(name: str) -> None:
     side = encoder.spec.input_size
     with torch.no_grad():
         features, maps = encoder(images(encoder, device="meta"), encoder.spec.taps)
-    found = [(tap.shape[1], round(side / tap.shape[2])) for tap in maps]
-    assert found == published_maps(name)
+    found = [(tap.shape[1], side / tap.shape[2]) for tap in maps]
+    # A map of an odd number of positions is rounded up.
+    assert found == [(width, pytest.approx(at, rel=0.1)) for width, at in published_maps(name)]
     assert all(tap.shape[0] == 2 and tap.shape[2] == tap.shape[3] for tap in maps)
     assert features.shape == (2, encoder.spec.feature_width)
 

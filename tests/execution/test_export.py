@@ -16,11 +16,10 @@ from tests.encoders.checkpoint.test_joined import in_parts
 
 USER_CODE = """
 from pathlib import Path
-from mimic_ray.encoders.tiny import tiny_resnet
 
 def encoder():
     Path(__file__).with_name("was_run").touch()
-    return tiny_resnet()
+    return build("tiny_resnet")
 """
 
 

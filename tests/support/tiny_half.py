@@ -9,13 +9,12 @@ import pytest
 
 from mimic_ray.encoders.checkpoint.known_layouts import known_layouts
 from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.encoders.encoder_registry import ENCODERS
+from mimic_ray.encoders.encoder_registry import ENCODERS, build
 from mimic_ray.encoders.normalisation import HALF
-from mimic_ray.encoders.tiny import tiny_resnet
 
 
 def tiny_half(size: int = 32) -> Encoder:
-    encoder = tiny_resnet(size)
+    encoder = build(f"tiny_resnet@{size}")
     return encoder.with_spec(replace(encoder.spec, mean=HALF.mean, std=HALF.std))
 
 

@@ -17,6 +17,9 @@ from mimic_ray.encoders.checkpoint.layout import Group, TensorInfo, TensorInfos
 # Tokens that a transformer attends to, beside its modules.
 _TOKENS = {"cls_token", "dist_token", "reg_token", "register_tokens", "storage_tokens"}
 
+# Modules with a norm of the encoder beside the classifier, as in ConvNeXt.
+_HEADS = {"head", "classifier"}
+
 # Floating-point buffers that profilers (thop) leave in every module.
 _COUNTERS = ("total_ops", "total_params")
 
@@ -91,7 +94,7 @@ class Candidate:
             ):
                 yield f"{shown_key} is {found.dtype}, expected {info.dtype}"
         theirs = {key.removeprefix(self.prefix) for key in self.compared.values()}
-        modules = {key.partition(".")[0] for key in theirs if "." in key}
+        modules = {key.partition(".")[0] for key in theirs if "." in key} - _HEADS
         for key, original in self.view.files.items():
             rest = key.removeprefix(self.prefix) if key.startswith(self.prefix) else ""
             # Heads are outside the encoder's modules; integer tensors are only indices.

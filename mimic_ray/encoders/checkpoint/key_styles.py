@@ -115,6 +115,11 @@ STYLES = (
         ),
     ),
     KeyStyle(
+        "the layers of a VGG in one nn.Sequential (torchvision, kuangliu, chengyangfu)",
+        "block1.0.weight",
+        ((r"^block\d\.", "features."),),
+    ),
+    KeyStyle(
         "the children of a ResNet without max-pooling in one nn.Sequential",
         "f.0.weight",
         ((r"^f\.", ""),),

@@ -19,6 +19,9 @@ from mimic_ray.encoders.encoder_registry import build, names
 from mimic_ray.encoders.normalisation import Rgb
 from mimic_ray.encoders.traits import Traits
 
+_INTEGERS = ("num_batches_tracked", "relative_position_index")
+_NOT_TRAINED = (*_INTEGERS, "running_mean", "running_var", "relative_coords_table")
+
 FILE = Path(__file__).with_name("known_layouts.json.gz")
 
 
@@ -35,11 +38,9 @@ class KnownLayout:
 
     @property
     def parameters(self) -> int:
-        """The number of trained values: without the running statistics of batch norms."""
+        """The number of trained values: without running statistics and tables of positions."""
         return sum(
-            info.numbers
-            for key, info in self.tensors.items()
-            if not key.endswith(("running_mean", "running_var", "num_batches_tracked"))
+            info.numbers for key, info in self.tensors.items() if not key.endswith(_NOT_TRAINED)
         )
 
 
@@ -97,5 +98,4 @@ def _facts(known: KnownLayout) -> dict[str, Any]:
 
 
 def _info(key: str, shape: list[int]) -> TensorInfo:
-    is_count = key.endswith("num_batches_tracked")
-    return TensorInfo(tuple(shape), "int64" if is_count else "float32")
+    return TensorInfo(tuple(shape), "int64" if key.endswith(_INTEGERS) else "float32")

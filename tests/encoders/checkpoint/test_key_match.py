@@ -51,6 +51,16 @@ def test_the_image_tower_of_clip_fits_and_its_text_tower_is_not_used() -> None:
     assert found.left_out == list(text)
 
 
+@pytest.mark.parametrize(
+    ("name", "classifier"),
+    [("convnext_tiny", "head.fc"), ("torchvision_convnext_tiny", "classifier.2")],
+)
+def test_a_classifier_may_be_beside_a_norm_of_the_encoder(name: str, classifier: str) -> None:
+    head = {f"{classifier}.weight": info(10, 768), f"{classifier}.bias": info(10)}
+    (found,) = fitting_encoders(layout({(): weights(name) | head}))
+    assert (found.encoder, found.left_out) == (name, [*head])
+
+
 @pytest.mark.parametrize("name", ["cifar_resnet32", "resnet34", "vit_b_16", "tiny_vit"])
 def test_the_encoder_that_wrote_a_file_is_among_those_that_fit(name: str) -> None:
     fits = fitting_encoders(layout({("model",): weights(name)}))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mimic_ray.base.devices import Compute
-from mimic_ray.encoders import tiny
+from mimic_ray.encoders import encoder_registry
 from mimic_ray.evaluation.suspicion.suspicion import TrustedScores, suspicion, trusted_scores
 from tests.evaluation.suspicion import planted
 
@@ -97,10 +97,10 @@ def test_the_order_of_the_trusted_encoders_does_not_matter():
     assert one == other
 
 
-@pytest.mark.parametrize("build", [tiny.tiny_resnet, tiny.tiny_vit])
-def test_real_families_are_scored(build):
+@pytest.mark.parametrize("name", ["tiny_resnet", "tiny_vit"])
+def test_real_families_are_scored(name):
     torch.manual_seed(0)
-    encoder, images = build(), planted.images(32)
+    encoder, images = encoder_registry.build(name), planted.images(32)
     trusted = trusted_scores([encoder], images, CPU, 0)
     found = suspicion(encoder, trusted, images, CPU, 0, "quick")
     assert all(0 <= value <= 1 for value in asdict(found).values())
