@@ -16,6 +16,7 @@ from tests.encoders.checkpoint.test_joined import in_parts
 
 USER_CODE = """
 from pathlib import Path
+from mimic_ray.encoders.encoder_registry import build
 
 def encoder():
     Path(__file__).with_name("was_run").touch()
