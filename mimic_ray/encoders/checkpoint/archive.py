@@ -21,7 +21,6 @@ from mimic_ray.base.errors import (
 from mimic_ray.base.text import plain
 
 MEMBER_LIMIT = 100_000
-PICKLE_LIMIT_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -113,8 +112,6 @@ def _check_members(members: list[zipfile.ZipInfo], name: str, size: int) -> None
         stored = member.compress_type == zipfile.ZIP_STORED
         if not (is_code or (stored and member.file_size == member.compress_size)):
             raise _unsafe(name, f'its record "{plain(member.filename)}" is compressed')
-        if member.filename.endswith("/data.pkl") and member.file_size > PICKLE_LIMIT_BYTES:
-            raise _unsafe(name, f"its data.pkl has {member.file_size:,} bytes without any weight")
     if sum(member.compress_size for member in members) > size:
         raise _unsafe(name, "its records claim more bytes than the file has")
     # zipfile accepts bytes before the archive and shifts every offset; torch may read other bytes.

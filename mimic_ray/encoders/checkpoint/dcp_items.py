@@ -98,12 +98,11 @@ def patch_items(file: BufferedReader, request: dict[str, Any], folder: Path) -> 
         for number, (start, length) in enumerate(request["items"]):
             with _item(file, request["name"], start, length) as (content, ref):
                 assert ref.storage is not None
-                key = ref.storage.key
-                storage = content.storages.read(key)
+                storage = content.storages.read(ref.storage)
                 target = elements(ref, storage)
                 new = np.frombuffer((folder / str(number)).read_bytes(), target.dtype)
                 target[...] = new.reshape(target.shape)
-                first, _ = content.storages.places[key]
+                first, _ = content.storages.places[ref.storage.key]
                 os.pwrite(copy.fileno(), storage.data, start + first)
                 checksum = struct.pack("<I", zlib.crc32(storage.data))
                 whole = os.pread(file.fileno(), length, start)

@@ -6,13 +6,14 @@ import json
 import struct
 from collections import Counter
 from collections.abc import Hashable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mimic_ray.base.errors import UnsafeCheckpointError
-from mimic_ray.encoders.checkpoint.inert import ITEM_BYTES, TensorRef
+from mimic_ray.encoders.checkpoint.inert import ITEM_BYTES, StorageRef, TensorRef
 from mimic_ray.encoders.checkpoint.storages import Storages, elements
 from mimic_ray.encoders.checkpoint.torch_file import TorchContent
 from mimic_ray.encoders.checkpoint.values import EXPONENTS, not_finite
@@ -62,14 +63,15 @@ def described(content: TorchContent, found: FoundTensors) -> dict[str, Any]:
 
 def _not_finite(found: FoundTensors, storages: Storages) -> dict[Hashable, int]:
     """The number of NaN and infinity in each tensor that has any; every storage is read once."""
-    by_storage: dict[str, dict[Hashable, TensorRef]] = {}
+    by_storage: dict[StorageRef, dict[Hashable, TensorRef]] = {}
     for ref in _plain(found):
         assert ref.storage is not None
         if ref.dtype in EXPONENTS:
-            by_storage.setdefault(ref.storage.key, {})[ref.region] = ref
+            whole = replace(ref.storage, start=0, length=ref.storage.total, dtype="")
+            by_storage.setdefault(whole, {})[ref.region] = ref
     wrong = {}
-    for key, refs in by_storage.items():
-        storage = storages.read(key)
+    for whole, refs in by_storage.items():
+        storage = storages.read(whole)
         for region, ref in refs.items():
             if number := not_finite(elements(ref, storage), ref.dtype):
                 wrong[region] = number
@@ -109,7 +111,7 @@ def write_tensors(
         for _number, ref in numbers.values():
             assert ref.storage is not None
             if last[1] is None or last[0] != ref.storage.key:
-                last = ref.storage.key, storages.read(ref.storage.key)
+                last = ref.storage.key, storages.read(ref.storage)
             written.write(np.ascontiguousarray(elements(ref, last[1])).data)
     return [
         {key: numbers[ref.region][0] for key, ref in tensors.items() if _is_plain(ref)}

@@ -32,6 +32,7 @@ STARTS = (
     (b"\x93NUMPY", "one numpy array", "save all weights by name with numpy.savez or torch.save"),
     (b"\x89HDF", "an HDF5 file of Keras", _TENSORFLOW),
     (b"MATLAB", "a MATLAB file", _CONVERT),
+    (b"(dp", "a pickle of protocol 0", "save its arrays by name with numpy.savez"),
     (b"GGUF", "a GGUF file", _CONVERT),
 )
 

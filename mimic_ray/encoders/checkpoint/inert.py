@@ -20,6 +20,10 @@ ITEM_BYTES = {
 }
 
 
+# No storage of a file has such a key.
+IN_PICKLE = "in the pickle: "
+
+
 @dataclass(frozen=True)
 class Name:
     """A function or class that a pickle names: `posix.system`. It is never looked up."""
@@ -59,11 +63,14 @@ class StorageRef:
     start: int
     length: int
     total: int  # bytes of the whole storage
+    # The bytes, where they are in the pickle itself; the key then starts with IN_PICKLE.
+    content: bytes | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class TensorRef:
-    """A tensor: a view of a storage, with offset and strides in elements.
+    """A tensor: a view of a storage, with offset and strides in elements; `is_array` if the file
+    has a numpy array.
 
     `kind` says why it is not plain and dense: "sparse", "quantized", "meta" ...; `storage` may
     then be None.
@@ -77,6 +84,7 @@ class TensorRef:
     requires_grad: bool = False
     is_parameter: bool = False
     kind: str = ""
+    is_array: bool = False
 
     @property
     def region(self) -> Hashable:

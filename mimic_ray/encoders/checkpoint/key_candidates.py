@@ -100,6 +100,7 @@ class Candidate:
             # Heads are outside the encoder's modules; integer tensors are only indices.
             inside = rest not in theirs and (rest.partition(".")[0] in modules or rest in _TOKENS)
             inside = inside and not rest.endswith(_COUNTERS)
+            inside = inside and not rest.startswith(self.style.beside or "\0")
             if inside and self.view.tensors[original].is_float:
                 yield f'"{plain(original)}" is in the file, but not in {name}'
 

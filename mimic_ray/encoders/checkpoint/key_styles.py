@@ -22,11 +22,13 @@ class KeyStyle:
         name: Shown to users; "" for our own names.
         mark: A key of the encoders that the style is for.
         rules: (pattern, replacement) as for `re.sub`. A key without a match has our name.
+        beside: The start of keys that are in a module of the encoder and no part of it.
     """
 
     name: str
     mark: str = ""
     rules: tuple[Rule, ...] = ()
+    beside: tuple[str, ...] = ()
     _compiled: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = field(
         init=False, repr=False, compare=False, default_factory=list
     )
@@ -59,6 +61,16 @@ def _hugging_face(rest: str) -> Callable[[re.Match[str]], str]:
     return replace
 
 
+def _detectron(rest: str) -> Callable[[re.Match[str]], str]:
+    """The replacement for (layer, block, ...): layers count from 2 there."""
+
+    def replace(match: re.Match[str]) -> str:
+        layer, block, *numbers = match.groups()
+        return f"res{int(layer) + 1}.{block}." + rest.format(*numbers)
+
+    return replace
+
+
 _RESNET = "layer1.0.conv1.weight"
 _CONVNEXT = "stages.0.blocks.0.conv_dw.weight"
 
@@ -84,6 +96,19 @@ STYLES = (
             (r"^layer(\d)\.(\d+)\.downsample\.(0)\.", _hugging_face("shortcut.convolution.")),
             (r"^layer(\d)\.(\d+)\.downsample\.(1)\.", _hugging_face("shortcut.normalization.")),
         ),
+    ),
+    KeyStyle(
+        "Detectron2 ResNet (also of MoCo's converted files)",
+        _RESNET,
+        (
+            (r"^conv1\.", "stem.conv1."),
+            (r"^bn1\.", "stem.conv1.norm."),
+            (r"^layer(\d)\.(\d+)\.conv(\d)\.", _detectron("conv{}.")),
+            (r"^layer(\d)\.(\d+)\.bn(\d)\.", _detectron("conv{}.norm.")),
+            (r"^layer(\d)\.(\d+)\.downsample\.0\.", _detectron("shortcut.")),
+            (r"^layer(\d)\.(\d+)\.downsample\.1\.", _detectron("shortcut.norm.")),
+        ),
+        beside=("stem.fc.",),  # MoCo's converter gives the head the name of the stem
     ),
     KeyStyle(
         "facebookresearch/ConvNeXt",

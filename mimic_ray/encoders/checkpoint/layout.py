@@ -58,7 +58,7 @@ class Layout:
 
     path: Path
     sha256: str  # of several files: joined.sha256_of
-    format: str  # "safetensors", "npz", "torch-zip", "torch-legacy", "torch-distributed"
+    format: str  # as in sniff.py, or "torch-distributed"; of parts in two formats, "A+B"
     groups: Mapping[Group, TensorInfos]
     notes: dict[str, str]  # other content of the file as printable text: {"epoch": "160"}
     parts: tuple[Part, ...] = ()  # its files, in the order of their names

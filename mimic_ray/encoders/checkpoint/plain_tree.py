@@ -2,6 +2,7 @@
 
 - A network that was pickled whole, or compiled to TorchScript, becomes its state dictionary:
   "visual.conv1.weight".
+- An array of numpy becomes a tensor.
 - Another object becomes its attributes, entries or items, if it has any.
 - What remains (calls, classes, functions) is dropped: a dictionary loses the key, a list or tuple
   has None there.
@@ -26,6 +27,7 @@ from mimic_ray.encoders.checkpoint.inert import (
     Size,
     TensorRef,
 )
+from mimic_ray.encoders.checkpoint.numpy_arrays import array_of
 
 LEVELS = 64
 TENSOR_LIMIT = 1_000_000
@@ -38,20 +40,23 @@ _OURS = (TensorRef, Dtype, Size, Device)
 _MODULE = "__torch__."
 
 
-def plain_tree(content: Any, name: str) -> tuple[Any, Counter[str]]:
+def plain_tree(content: Any, name: str, keep_arrays: bool = True) -> tuple[Any, Counter[str]]:
     """`content` (changed in place) and how often each kind of object in it was not kept as it was.
 
-    Raises UnsafeCheckpointError if a network in the file called `name` has implausibly many parts.
+    `keep_arrays`: whether an export has arrays of numpy where the file has them, or tensors. Raises
+    UnsafeCheckpointError if a network in the file called `name` has implausibly many parts.
     """
-    cleaner = _Cleaner(name)
+    cleaner = _Cleaner(name, keep_arrays)
     tree = cleaner.clean(content, 0)
     return (None if tree is DROPPED else tree), cleaner.changed
 
 
 class _Cleaner:
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, keep_arrays: bool) -> None:
         self.changed: Counter[str] = Counter()
         self._name = name
+        self._keep_arrays = keep_arrays
+        self._arrays = 0
         self._tensors = 0
         # By identity of the original, which is kept so that its identity stays its own.
         self._done: dict[int, tuple[Any, Any]] = {}
@@ -102,6 +107,12 @@ class _Cleaner:
                     entries[key] = kept
 
     def _object(self, placeholder: Placeholder, level: int) -> Any:
+        if (array := array_of(placeholder, self._arrays, self._keep_arrays)) is not None:
+            self._arrays += 1
+            self._done[id(placeholder)] = placeholder, array
+            if not self._keep_arrays:
+                self.changed["numpy.ndarray"] += 1
+            return array
         self.changed[_shown(placeholder)] += 1
         content: Any = None
         if kind_of(placeholder.name) != COMMAND:

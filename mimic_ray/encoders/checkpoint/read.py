@@ -50,7 +50,7 @@ class Checkpoint:
 
     path: Path
     sha256: str
-    format: str  # "safetensors", "npz", "torch-zip", "torch-legacy", "torch-distributed"
+    format: str  # as in sniff.py, or "torch-distributed"; of parts in two formats, "A+B"
     groups: Groups  # path of dict keys inside the file -> its tensors; () is the top
     notes: dict[str, str]  # other content of the file as printable text: {"epoch": "160"}
     parts: tuple[Part, ...] = ()  # its files, in the order of their names

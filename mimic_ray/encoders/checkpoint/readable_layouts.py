@@ -16,6 +16,9 @@ _PUBLISHED_FOR = {
         *("resnet*", "resnext*", "wide_resnet*", "badencoder_imagenet"),
     ),
     "Hugging Face ResNet": ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+    "Detectron2 ResNet (also of MoCo's converted files)": (
+        *("resnet[0-9][0-9]", "resnet1[0-9][0-9]", "resnext*", "wide_resnet*"),
+    ),
     "kuangliu/pytorch-cifar and SupContrast": ("resnet*_cifar", "resnet18", "resnet34", "resnet50"),
     "Hugging Face ViT": _HUGGING_FACE_VIT,
     "Hugging Face ViT (transformers 5)": _HUGGING_FACE_VIT,

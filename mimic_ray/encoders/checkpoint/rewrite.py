@@ -7,6 +7,7 @@ has nothing that a pickle could run, and torch.save writes it.
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,14 @@ from mimic_ray.encoders.checkpoint.inert import (
     StorageRef,
     TensorRef,
 )
-from mimic_ray.encoders.checkpoint.sniff import TORCH_ZIP
+from mimic_ray.encoders.checkpoint.sniff import PICKLE, TORCH_ZIP
 from mimic_ray.encoders.checkpoint.storages import Storages
 from mimic_ray.encoders.checkpoint.tensors import replacement
 from mimic_ray.encoders.checkpoint.torch_file import TorchContent
 from mimic_ray.encoders.checkpoint.walk import Path as Group
 from mimic_ray.encoders.checkpoint.walk import walk
+
+_PROTOCOL = 4  # of plain pickles: Python 3.4
 
 
 def rewrite(content: TorchContent, request: dict[str, Any], new: Path, written: Path) -> None:
@@ -72,7 +75,10 @@ def rewrite(content: TorchContent, request: dict[str, Any], new: Path, written: 
     tree = builder.build(content.tree)
     as_zip = request["format"] == TORCH_ZIP
     with written.open("wb") as file:
-        torch.save(tree, file, _use_new_zipfile_serialization=as_zip)
+        if request["format"] == PICKLE:
+            pickle.dump(tree, file, _PROTOCOL)
+        else:
+            torch.save(tree, file, _use_new_zipfile_serialization=as_zip)
 
 
 def _group(tree: Any, path: Group) -> dict[str, Any]:
@@ -88,7 +94,7 @@ class _Builder:
     def __init__(self, storages: Storages) -> None:
         self._storages = storages
         self._read: dict[str, torch.UntypedStorage] = {}
-        self._built: dict[int, Tensor] = {}  # by identity of the description
+        self._built: dict[int, Any] = {}  # by identity of the description
         self._done: dict[int, tuple[Any, Any]] = {}
 
     def view(self, ref: TensorRef) -> Tensor:
@@ -130,15 +136,17 @@ class _Builder:
                     entries[key] = self.build(entries[key])
         return value
 
-    def _tensor(self, ref: TensorRef) -> Tensor | None:
+    def _tensor(self, ref: TensorRef) -> Any:
         if ref.storage is None:
             return None
         if id(ref) not in self._built:
             self._built[id(ref)] = self.as_described(self.view(ref), ref)
         return self._built[id(ref)]
 
-    def as_described(self, tensor: Tensor, ref: TensorRef) -> Tensor:
-        """A parameter, or a tensor that wants gradients, where the file has one."""
+    def as_described(self, tensor: Tensor, ref: TensorRef) -> Any:
+        """A parameter, a tensor that wants gradients, or an array, where the file has one."""
+        if ref.is_array:
+            return tensor.numpy()
         wants = ref.requires_grad and (tensor.is_floating_point() or tensor.is_complex())
         return (
             torch.nn.Parameter(tensor, wants) if ref.is_parameter else tensor.requires_grad_(wants)
@@ -146,6 +154,6 @@ class _Builder:
 
     def _storage(self, storage: StorageRef) -> torch.UntypedStorage:
         if storage.key not in self._read:
-            content = torch.from_numpy(self._storages.read(storage.key))
+            content = torch.from_numpy(self._storages.read(storage))
             self._read[storage.key] = content.untyped_storage()
         return self._read[storage.key]

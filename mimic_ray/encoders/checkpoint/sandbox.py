@@ -1,9 +1,9 @@
 """Reads untrusted torch files in a child process with limits on memory and time.
 
 The reader runs no code of a file, but a file can be made to need much memory or time. The limits
-grow with the file: 10 s plus 1 s per 20 MB; 512 MB of memory plus twice the size to read it, or
-five times the size to write a copy (the old tensors, the new ones in full precision, and the new
-ones converted).
+grow with the file: 10 s plus 1 s per 20 MB; 512 MB of memory plus four times the size to read it
+(twice, but arrays within a pickle are mapped, decoded and copied), or seven times the size to write
+a copy (also the new tensors in full precision, and converted).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from mimic_ray.base.errors import DamagedCheckpointError, ResourceError, UnsafeC
 
 MEMORY_BYTES = 512 << 20
 MEMORY_TIMES = {
-    "describe": 2,
-    "read": 2,
-    "write": 5,
+    "describe": 4,
+    "read": 4,
+    "write": 7,
     "dcp_index": 20,
     "dcp_read": 2,
     "dcp_patch": 3,

@@ -19,8 +19,10 @@ from mimic_ray.base.text import plain
 from mimic_ray.encoders.checkpoint import foreign
 
 SAFETENSORS, TORCH_ZIP, TORCH_LEGACY = "safetensors", "torch-zip", "torch-legacy"
-NPZ = "npz"
+TORCH_TAR, PICKLE, NPZ = "torch-tar", "pickle", "npz"
 
+# torch's magic number, as pickles of protocol 2 and later have it, and as text before that.
+_LEGACY = b"\x8a\n" + 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
 _OLD_LEGACY = b"L119547037146038801333356L\n"
 
 
@@ -64,9 +66,9 @@ def _check_kind(found: os.stat_result, name: str, limit_bytes: int) -> None:
 
 
 def file_format(file: BufferedReader, name: str) -> str:
-    """SAFETENSORS, NPZ, TORCH_ZIP or TORCH_LEGACY, independent of the suffix. Leaves `file` at 0.
+    """One of the formats above, independent of the suffix. Leaves `file` at 0.
 
-    A plain pickle counts as TORCH_LEGACY, because the same rules read (and refuse) it. Raises
+    Any tar archive counts as TORCH_TAR and any pickle as PICKLE; their readers look further. Raises
     NotACheckpointError for anything else.
     """
     file.seek(0)
@@ -85,14 +87,12 @@ def file_format(file: BufferedReader, name: str) -> str:
             f"{name} is a pickle of joblib: take the weights out of it and save them with "
             "torch.save."
         )
-    # Pickles of protocol 0 and 1 have no mark: torch's magic number as text.
-    if (head[:1] == b"\x80" and head[1:2] <= b"\x05") or head.startswith(_OLD_LEGACY):
+    if head.startswith(_OLD_LEGACY):
         return TORCH_LEGACY
+    if head[:1] == b"\x80" and head[1:2] <= b"\x05":
+        return TORCH_LEGACY if _LEGACY in head[:32] else PICKLE
     if head[257:262] == b"ustar":
-        raise NotACheckpointError(
-            f"{name} is a tar archive: unpack it; if it is a checkpoint of torch before 0.1.10, "
-            "save its weights again with a later torch."
-        )
+        return TORCH_TAR
     if known := foreign.by_start(head) or foreign.by_name(name):
         what, advice = known
         raise NotACheckpointError(f"{name} is {what}: {advice}.")

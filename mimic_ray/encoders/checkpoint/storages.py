@@ -32,15 +32,17 @@ class Storages:
                     f'the storage "{key}" of {storage.total:,} bytes is {found} in the file'
                 )
 
-    def read(self, key: str) -> Bytes:
+    def read(self, storage: StorageRef) -> Bytes:
         """The whole storage, as a writable array of bytes."""
-        start, length = self.places[key]
+        if storage.content is not None:
+            return np.frombuffer(storage.content, np.uint8).copy()
+        start, length = self.places[storage.key]
         content = np.empty(length, np.uint8)
         view, done = content.data, 0
         while done < length:
             number = os.preadv(self.descriptor, [view[done : done + (1 << 30)]], start + done)
             if number == 0:
-                raise PickleError(f'the storage "{key}" ends early')
+                raise PickleError(f'the storage "{storage.key}" ends early')
             done += number
         return content
 

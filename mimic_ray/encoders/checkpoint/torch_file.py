@@ -1,8 +1,9 @@
-"""Reads what torch.save and torch.jit.save wrote, without torch and without running any of it.
+"""Reads what torch.save, torch.jit.save and pickle.dump wrote, without torch and without running
+any of it.
 
-A zip has the pickle in data.pkl and each storage in a record. A legacy file is five pickles (magic
-number, protocol, system, content, keys of the storages) and then the storages, each after the
-number of its elements. TorchScript is a zip with code beside data.pkl; the code is not read.
+A zip has the pickle in data.pkl and each storage in a record. TorchScript is a zip with code beside
+data.pkl; the code is not read. Older files: legacy_file.py, torch_tar.py. A plain pickle has arrays
+of numpy, or tensors with their bytes in it.
 
 Runs only in the child process (see sandbox.py). There is no other way to read a torch file and no
 switch, because an attacker chooses which error a file raises.
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 import io
 import mmap
-import struct
 from collections import Counter
 from dataclasses import dataclass
 from io import BufferedReader
@@ -27,15 +27,14 @@ from mimic_ray.base.errors import (
 from mimic_ray.base.text import plain
 from mimic_ray.encoders.checkpoint.archive import Archive, check_archive
 from mimic_ray.encoders.checkpoint.contents import Contents
-from mimic_ray.encoders.checkpoint.inert import ITEM_BYTES
+from mimic_ray.encoders.checkpoint.legacy_file import read_legacy
 from mimic_ray.encoders.checkpoint.pickle_machine import PickleError, run_pickle
 from mimic_ray.encoders.checkpoint.plain_tree import plain_tree
-from mimic_ray.encoders.checkpoint.sniff import TORCH_ZIP
+from mimic_ray.encoders.checkpoint.sniff import PICKLE, TORCH_TAR, TORCH_ZIP
 from mimic_ray.encoders.checkpoint.storages import Storages
 from mimic_ray.encoders.checkpoint.torch_objects import TorchObjects
-
-_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-_LEGACY_PROTOCOL = 1001
+from mimic_ray.encoders.checkpoint.torch_tar import TarObjects, member_places, read_tar
+from mimic_ray.encoders.checkpoint.walk import walk
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,16 @@ class TorchContent:
 
 def load_torch(file: BufferedReader, name: str, file_format: str, size: int) -> TorchContent:
     """The content of a torch file, checked. Raises a CheckpointError for any bad bytes."""
-    archive = check_archive(file, name, size) if file_format == TORCH_ZIP else None
+    objects = TarObjects() if file_format == TORCH_TAR else TorchObjects()
     try:
-        objects = TorchObjects()
-        read = _of_zip(archive, objects) if archive else _of_legacy(file, objects, name)
-        content, storages = read
+        if file_format == TORCH_ZIP:
+            content, storages = _of_zip(check_archive(file, name, size), objects)
+        else:
+            content, storages = _of_stream(file, name, file_format, objects)
         storages.check(objects.storages)
-        tree, changed = plain_tree(content, name)
+        # A file that has tensors, too, can be loaded with weights_only=True if it has no arrays.
+        keep_arrays = file_format == PICKLE or not objects.storages
+        tree, changed = plain_tree(content, name, keep_arrays)
     except (CheckpointError, MemoryError):
         raise
     except Exception as error:  # untrusted bytes can raise anything
@@ -69,6 +71,8 @@ def load_torch(file: BufferedReader, name: str, file_format: str, size: int) -> 
         raise DamagedCheckpointError(
             f"{name} is damaged ({reason}): download or copy it again."
         ) from error
+    if file_format == PICKLE and not walk(tree).groups:
+        raise _not_of_torch(objects, name)
     return TorchContent(tree, storages, changed, objects.foreign.findings())
 
 
@@ -84,27 +88,17 @@ def _of_zip(archive: Archive, objects: TorchObjects) -> tuple[Any, Storages]:
     return content, Storages(archive.descriptor, places)
 
 
-def _of_legacy(file: BufferedReader, objects: TorchObjects, name: str) -> tuple[Any, Storages]:
+def _of_stream(
+    file: BufferedReader, name: str, file_format: str, objects: TorchObjects
+) -> tuple[Any, Storages]:
     # Mapped, because the pickles stand at the start of a large file.
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
-        if run_pickle(stream, objects) != _LEGACY_MAGIC:
-            raise _not_of_torch(objects, name)
-        protocol, system = run_pickle(stream, objects), run_pickle(stream, objects)
-        if protocol != _LEGACY_PROTOCOL or not isinstance(system, dict):
-            raise PickleError("an unknown protocol")
-        if system.get("little_endian") is not True:
-            raise PickleError("it was written by a machine of the other byte order")
-        content, keys = run_pickle(stream, objects), run_pickle(stream, objects)
-        places = {}
-        for key in keys:
-            storage = objects.storages[str(key)]
-            (numbers,) = struct.unpack("<q", stream.read(8))
-            length = numbers * ITEM_BYTES[storage.dtype]
-            start = stream.tell()
-            if not 0 <= length <= len(stream) - start:
-                raise PickleError("it ends early")
-            places[storage.key] = start, length
-            stream.seek(start + length)
+        if isinstance(objects, TarObjects):
+            content, places = read_tar(stream, member_places(file, name), objects)
+        elif file_format == PICKLE:
+            content, places = run_pickle(stream, objects), {}
+        else:
+            content, places = read_legacy(stream, objects)
     return content, Storages(file.fileno(), places)
 
 

@@ -6,6 +6,7 @@ functions of the same name take (torch/_utils.py), and build descriptions instea
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Any
 
 from mimic_ray.encoders.checkpoint.foreign_names import ForeignNames
 from mimic_ray.encoders.checkpoint.inert import (
+    IN_PICKLE,
     ITEM_BYTES,
     Device,
     Dtype,
@@ -23,6 +25,7 @@ from mimic_ray.encoders.checkpoint.inert import (
     StorageRef,
     TensorRef,
 )
+from mimic_ray.encoders.checkpoint.legacy_file import read_legacy
 from mimic_ray.encoders.checkpoint.pickle_machine import PickleError
 from mimic_ray.encoders.checkpoint.plain_objects import PLAIN_CALLS
 
@@ -53,6 +56,8 @@ _STORAGES = {
 _OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 _DTYPES = {"half": "float16", "float": "float32", "double": "float64", "long": "int64"}
 
+# The types of tensors before torch 0.4.
+_TENSOR = re.compile(r"torch\.(cuda\.)?[A-Z][a-z0-9]+Tensor")
 _DEVICE = re.compile(r"(cpu|cuda|mps|xpu|meta)(:[0-9]{1,2})?")
 
 
@@ -62,6 +67,7 @@ class TorchObjects:
     def __init__(self) -> None:
         self.foreign = ForeignNames()
         self.storages: dict[str, StorageRef] = {}
+        self._in_pickle = 0
 
     def find(self, module: str, name: str) -> Any:
         if module == "torch" and _DTYPES.get(name, name) in ITEM_BYTES:
@@ -71,7 +77,7 @@ class TorchObjects:
         path = f"{_OLD_MODULES.get(module, module)}.{name}"
         if path.startswith("__torch__."):
             self.foreign.name("TorchScript")
-        elif path not in _CALLS and path not in _INNER and path not in _SILENT:
+        elif path not in _SILENT and not _TENSOR.fullmatch(path):
             self.foreign.name(path)
         return Name(path)
 
@@ -81,6 +87,8 @@ class TorchObjects:
             arguments = (arguments,)
         if path in _INNER:
             return self._inner(path, arguments)
+        if path == _STORAGE_IN_BYTES:
+            return self._storage(*arguments)
         if path in _CALLS:
             made = _CALLS[path](*arguments)
             if made is not NotImplemented:
@@ -102,6 +110,20 @@ class TorchObjects:
             made.state = arguments[2]
         return made
 
+    def _storage(self, content: Any) -> StorageRef:
+        """The storage in the bytes of a legacy file, as pickle.dump writes a tensor."""
+        if not isinstance(content, bytes):
+            raise PickleError("a storage that is not bytes")
+        inner = TorchObjects()
+        inner.foreign = self.foreign
+        made, places = read_legacy(io.BytesIO(content), inner)
+        start, length = places[made.key] if isinstance(made, StorageRef) else (0, -1)
+        if not isinstance(made, StorageRef) or length != made.total:
+            raise PickleError("bytes that are not one storage")
+        self._in_pickle += 1
+        key = f"{IN_PICKLE}storage {self._in_pickle}"
+        return replace(made, key=key, content=content[start : start + length])
+
     def persistent(self, identity: Any) -> Any:
         """A storage: ("storage", kind, key, device, number of elements, view of legacy files)."""
         if isinstance(identity, tuple) and len(identity) == 4 and identity[0] == "module":
@@ -110,7 +132,8 @@ class TorchObjects:
             self.foreign.name("an unknown persistent identity")
             return Placeholder("a persistent identity")
         _word, kind, key, _device, numbers, *views = identity
-        if not isinstance(kind, StorageKind) or not _is_count(numbers):
+        strange = str(key).startswith(IN_PICKLE) or not _is_count(numbers)
+        if not isinstance(kind, StorageKind) or strange:
             raise PickleError("a storage of unknown kind")
         size = ITEM_BYTES[kind.dtype]
         storage = StorageRef(str(key), kind.dtype, 0, numbers * size, numbers * size)
@@ -124,7 +147,7 @@ class TorchObjects:
         return storage
 
 
-def _tensor(
+def tensor(
     storage: Any,
     offset: Any,
     size: Any,
@@ -208,6 +231,9 @@ def _product(size: tuple[int, ...]) -> int:
     return numbers
 
 
+# The function that reads a storage which pickle.dump wrote.
+_STORAGE_IN_BYTES = "torch.storage._load_from_bytes"
+
 _INNER = {
     "torch._tensor._rebuild_from_type_v2",
     "copyreg._reconstructor",
@@ -224,7 +250,7 @@ _SILENT = {
 
 _CALLS: dict[str, Callable[..., Any]] = {
     **PLAIN_CALLS,
-    **dict.fromkeys((f"torch._utils._rebuild_tensor{v}" for v in ("", "_v2", "_v3")), _tensor),
+    **dict.fromkeys((f"torch._utils._rebuild_tensor{v}" for v in ("", "_v2", "_v3")), tensor),
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
     "torch._utils._rebuild_qtensor": _of_kind("quantized"),
@@ -251,3 +277,5 @@ _CALLS: dict[str, Callable[..., Any]] = {
         _first,
     ),
 }
+
+_SILENT |= {*_CALLS, *_INNER, _STORAGE_IN_BYTES}

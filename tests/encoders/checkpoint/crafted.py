@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import struct
+import tarfile
 import time
 import warnings
 import zipfile
@@ -61,6 +62,46 @@ def weights() -> dict[str, Tensor]:
         "conv.weight": torch.randn(4, 3, 3, 3, generator=generator),
         "conv.bias": torch.randn(4, generator=generator),
     }
+
+
+def old_tar(tensors: Mapping[str, Tensor], big_endian: bool = False) -> bytes:
+    """What torch before 0.1.10 wrote for a dictionary of tensors: a tar archive."""
+    keys = {name: (1000 + 2 * number, 1001 + 2 * number) for number, name in enumerate(tensors)}
+    kinds = {torch.float32: "Float", torch.int64: "Long"}
+
+    def name_of(kind: str) -> bytes:
+        return f"ctorch\n{kind}\n".encode()
+
+    def pickled(key: int, second: bytes, kind: str) -> bytes:
+        return b"\x80\x02J" + struct.pack("<i", key) + second + name_of(kind) + b"\x87."
+
+    storages = pickle.dumps(len(tensors), 2)
+    described = pickle.dumps(len(tensors), 2)
+    content = b"\x80\x02ccollections\nOrderedDict\n)R"
+    for name, tensor in tensors.items():
+        key, storage = keys[name]
+        kind = kinds[tensor.dtype]
+        storages += pickled(storage, text("cpu"), f"{kind}Storage")
+        flat = tensor.contiguous().numpy()
+        storages += struct.pack("<q", flat.size) + flat.tobytes()
+        described += pickled(key, b"J" + struct.pack("<i", storage), f"{kind}Tensor")
+        numbers = *tensor.shape, *tensor.contiguous().stride(), 0
+        described += struct.pack("<q", tensor.ndim) + struct.pack(f"<{len(numbers)}q", *numbers)
+        content += text(name) + text(str(key)) + b"Qs"
+    system = {"protocol_version": 1000, "little_endian": not big_endian}
+    members = {
+        "sys_info": pickle.dumps(system, 2),
+        "pickle": content + b".",
+        "tensors": described,
+        "storages": storages + pickle.dumps([], 2),
+    }
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
 
 
 class Calls:

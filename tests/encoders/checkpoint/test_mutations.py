@@ -19,7 +19,7 @@ from mimic_ray.base.errors import CheckpointError
 from mimic_ray.encoders.checkpoint import sandbox
 from mimic_ray.encoders.checkpoint.read import read_checkpoint
 from tests.encoders.checkpoint import crafted
-from tests.encoders.checkpoint.crafted import scripted, torch_bytes, weights, with_pickle
+from tests.encoders.checkpoint.crafted import old_tar, scripted, torch_bytes, weights, with_pickle
 
 Mutate = Callable[[bytes], bytes]
 
@@ -54,7 +54,7 @@ def training(canary: Path) -> dict[str, object]:
 
 
 def kinds(canary: Path) -> dict[str, Callable[[Mutate], bytes]]:
-    """Ten files; the functions damage them."""
+    """Twelve files; the functions damage them."""
     plain: dict[str, object] = {"state_dict": weights(), "epoch": 3}
     return {
         "zip": in_file(torch_bytes(plain)),
@@ -66,6 +66,8 @@ def kinds(canary: Path) -> dict[str, Callable[[Mutate], bytes]]:
         "network-legacy": in_file(torch_bytes(Hostile(), legacy=True)),
         "torchscript": in_pickle(scripted(nn.Sequential(nn.Conv2d(1, 2, 1)))),
         "plain-pickle": in_file(pickle.dumps(training(canary), 4)),
+        "arrays": in_file(pickle.dumps({"model": {k: w.numpy() for k, w in weights().items()}})),
+        "old-tar": in_file(old_tar(weights())),
         "safetensors": in_file(save(weights(), {"format": "pt"})),
     }
 
@@ -104,11 +106,15 @@ def outcome(path: Path, exported: bool) -> str:
 
 
 def export(path: Path, file_format: str) -> None:
-    """Writes the file again and reads it with torch, whose own reader takes no objects."""
+    """Writes the file again and reads it with torch, whose own reader takes no objects. A plain
+    pickle is only looked at."""
     with sandbox.working_folder() as folder, path.open("rb") as file:
         save_file({}, folder / sandbox.TENSORS)
         sandbox.run("write", file, folder, name="file", format=file_format, places=[])
-        torch.load(folder / sandbox.WRITTEN, weights_only=True)
+        if file_format == "pickle":
+            assert not read_checkpoint(folder / sandbox.WRITTEN).contents.finding()
+        else:
+            torch.load(folder / sandbox.WRITTEN, weights_only=True)
 
 
 def outcomes(kind: str, seeds: range, folder: Path) -> set[str]:

@@ -15,9 +15,10 @@ def test_storages_are_read_by_position(tmp_path: Path) -> None:
     path.write_bytes(bytes(range(100)))
     with path.open("rb") as file:
         storages = Storages(file.fileno(), {"a": (10, 5), "b": (90, 20)})
-        assert [*storages.read("a")] == [10, 11, 12, 13, 14]
+        assert [*storages.read(StorageRef("a", "uint8", 0, 5, 5))] == [10, 11, 12, 13, 14]
         with pytest.raises(PickleError, match='"b" ends early'):
-            storages.read("b")
+            storages.read(StorageRef("b", "uint8", 0, 20, 20))
+        assert [*storages.read(StorageRef("c", "uint8", 0, 2, 2, b"\1\2"))] == [1, 2]
         storages.check({"a": StorageRef("a", "uint8", 0, 5, 5)})
         with pytest.raises(PickleError, match='"a" of 6 bytes is 5 bytes'):
             storages.check({"a": StorageRef("a", "uint8", 0, 6, 6)})
