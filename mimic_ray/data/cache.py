@@ -4,6 +4,8 @@ up to memory_limit_bytes    an array in memory, filled when it is opened
 above, or from storage      a memory-mapped file in the cache folder, shared by all processes of the
                             machine: the first epoch fills it, later epochs and runs read it
 above disk_limit_bytes      images that do not fit into the file are decoded in every epoch
+shards larger than the      fetched shard by shard, and decoded, in every epoch (shard_plan.py)
+cache folder
 
 Position i has the same image in each case and for any number of workers. A broken image is replaced
 by another one that depends only on its row; broken images are counted and reported.
@@ -36,6 +38,7 @@ from mimic_ray.data.pixel_store import (
     RowNumbers,
 )
 from mimic_ray.data.resize import centre_square
+from mimic_ray.data.shard_plan import WINDOW
 from mimic_ray.data.threads import map_in_order
 
 Progress = Callable[[int, int], None]
@@ -57,12 +60,14 @@ def open_pixels(
     broken_share: float = 0.01,
     cache_folder: Path | None = None,
     progress: Progress | None = None,
+    by_shard: bool = False,
 ) -> Pixels:
     """The images of `source` as squares of `side` pixels.
 
     A local set within `memory_limit_bytes` is decoded here, and `progress` is called with (images
     done, images in total). Otherwise each image is decoded on first use. `disk_limit_bytes` None
-    means the limit of the cache folder.
+    means the limit of the cache folder. With `by_shard` the caller can read a set that is larger
+    than the cache folder in the order of `plan_for`.
 
     Raises DataError as soon as all images, or more than the share `broken_share`, are found to be
     broken; DiskFullError.
@@ -72,9 +77,12 @@ def open_pixels(
         pixels = Pixels(source, side, MemoryStore(len(source), side), broken_share)
         pixels.decode_all(progress)
         return pixels
-    if isinstance(source, FarSource):
-        source.bring()
     limit = limit_bytes() if disk_limit_bytes is None else disk_limit_bytes
+    if isinstance(source, FarSource):
+        fetched = source.bring()
+        limit = min(limit, limit_bytes() - fetched)
+        if by_shard and not fetched and source.can_stream(2 * WINDOW):
+            return Pixels(source, side, NoStore(side), broken_share, too_large=True)
     rows = min(len(source), limit // row_bytes)
     store: PixelStore = NoStore(side)
     if rows:
@@ -86,7 +94,7 @@ def open_pixels(
 class Pixels:
     """Decoded images by position, thread-safe. `fingerprint` is that of the source.
 
-    `source_rows` maps positions to rows of the source.
+    `source_rows` maps positions to rows of the source. `too_large`: see `ShardedImages`.
     """
 
     def __init__(
@@ -96,8 +104,9 @@ class Pixels:
         store: PixelStore,
         broken_share: float,
         source_rows: RowNumbers | None = None,
+        too_large: bool = False,
     ) -> None:
-        self.side = side
+        self.side, self.too_large = side, too_large
         self.fingerprint = source.fingerprint
         everything = np.arange(len(source), dtype=np.int64)
         self.source_rows = everything if source_rows is None else source_rows
@@ -123,6 +132,17 @@ class Pixels:
         """
         return torch.from_numpy(self._take(self.source_rows[indices.numpy()]))
 
+    def shards(self) -> Tensor:
+        """int64 [N]: the number of each image's shard; 0 if there are none."""
+        if not isinstance(self._source, FarSource):
+            return torch.zeros(len(self), dtype=torch.int64)
+        return torch.tensor(self._source.shards())[self.source_rows]
+
+    def expect(self, shards: list[int]) -> None:
+        """Fetches the shards of these numbers in this order, as far as there is room."""
+        if isinstance(self._source, FarSource):
+            self._source.expect(shards)
+
     def decode_all(self, progress: Progress | None = None) -> None:
         """Decodes every image, so that all broken ones are known. Raises DataError."""
         report = progress or (lambda done, total: None)
@@ -144,7 +164,9 @@ class Pixels:
             self.decode_all(progress)
         whole = [row for row in self.source_rows if row not in self._reasons]
         rows = np.asarray(whole, dtype=np.int64)
-        return Pixels(self._source, self.side, self._store, self._broken_share, rows)
+        return Pixels(
+            self._source, self.side, self._store, self._broken_share, rows, self.too_large
+        )
 
     def _take(self, rows: RowNumbers) -> Pixels8:
         images, present = self._store.read(rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,16 +44,16 @@ def limit_bytes() -> int:
     return int(gib * (1 << 30))
 
 
-def evict(cache: Path, needed: int) -> None:
-    """Evicts unused items, least recently used first, until `needed` bytes fit the limit and the
-    disk. Does not fail if they do not fit; the caller's write will."""
+def evict(cache: Path, needed: int, keep: Collection[Path] = ()) -> None:
+    """Evicts unused items but `keep`, least recently used first, until `needed` bytes fit the limit
+    and the disk. Does not fail if they do not fit; the caller's write will."""
     _remove_unfinished(cache)
     items = sorted(items_of(cache), key=lambda item: item.used_s)
     total = sum(item.size for item in items)
     for item in items:
         if total + needed <= limit_bytes() and _free(cache) >= needed:
             return
-        if _removed(item):
+        if item.path not in keep and _removed(item):
             total -= item.size
 
 

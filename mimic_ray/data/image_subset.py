@@ -37,10 +37,25 @@ class ImageSubset:
     def classes(self) -> list[str] | None:
         return self._source.classes
 
-    def bring(self) -> None:
+    def bring(self) -> int:
         """As of the source, if at least half of it is used: shards are fetched whole."""
-        if isinstance(self._source, FarSource) and 2 * len(self) >= len(self._source):
-            self._source.bring()
+        return self._far.bring() if self._far else 0
+
+    def can_stream(self, images: int) -> bool:
+        return bool(self._far and self._far.can_stream(images))
+
+    def shards(self) -> list[int]:
+        of_all = self._far.shards() if self._far else [0] * len(self._source)
+        return [of_all[index] for index in self._chosen]
+
+    def expect(self, shards: Sequence[int]) -> None:
+        if self._far:
+            self._far.expect(shards)
+
+    @property
+    def _far(self) -> FarSource | None:
+        source = self._source
+        return source if isinstance(source, FarSource) and 2 * len(self) >= len(source) else None
 
     def read(self, index: int) -> bytes:
         return self._source.read(self._chosen[index])

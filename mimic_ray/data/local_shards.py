@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mimic_ray.base.errors import BrokenImageError, DataError
@@ -69,9 +69,6 @@ class LocalShards:
         except OSError as error:
             raise _unreadable(path, error) from error
         return cached_index(identity, lambda: index_tar(self._tars[shard], shard))
-
-    def bring(self, names: Collection[str]) -> None:
-        """They are on local disk."""
 
     def read_many(self, entries: Sequence[Entry]) -> list[bytes | BrokenImageError]:
         return [self._read(entry) for entry in entries]

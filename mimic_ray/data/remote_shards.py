@@ -12,10 +12,10 @@ from mimic_ray.base.errors import BrokenImageError, DataError
 from mimic_ray.base.storage import open_storage
 from mimic_ray.base.storage_address import Address
 from mimic_ray.data.gzip_tar import GZIP_MAGIC
-from mimic_ray.data.manifest import Entry, Index
-from mimic_ray.data.names import IMAGE_LIMIT_BYTES, OVER_LIMIT
+from mimic_ray.data.manifest import Entry, Index, by_shard
+from mimic_ray.data.names import IMAGE_LIMIT_BYTES, OVER_LIMIT, is_shard
 from mimic_ray.data.remote_file import sequential
-from mimic_ray.data.shard_copies import ShardCopies, fits
+from mimic_ray.data.shard_copies import ShardCopies, fits, fits_some
 from mimic_ray.data.shard_index import INDEX_VERSION, cached_index, index_file
 
 # More threads than cores, because requests mostly wait for the network.
@@ -51,14 +51,26 @@ class RemoteShards:
         found = self._found.get(name)
         return found.size if found else None
 
-    def bring(self, names: Collection[str]) -> None:
+    def bring(self, names: Collection[str]) -> int:
         """Fetches these shards to local disk, if the cache folder has room for them.
 
-        Returns at once; from now on images are read from there.
+        Returns at once: the bytes that they take there, 0 if they are not fetched. From now on
+        images are read from there.
         """
         shards = {name: self._found[name] for name in names}
         if self._copies is None and fits(shards.values()):
             self._copies = ShardCopies(self._storage, shards)
+        return sum(shard.size for shard in shards.values()) if self._copies else 0
+
+    def has_room(self, names: Collection[str], used: int) -> bool:
+        return fits_some([self._found[name] for name in names], used)
+
+    def expect(self, names: Sequence[str]) -> None:
+        if self._copies is None:
+            # All, because the workers of a machine share the room.
+            shards = {name: found for name, found in self._found.items() if is_shard(name)}
+            self._copies = ShardCopies(self._storage, shards, too_large=True)
+        self._copies.expect(names)
 
     def index(self, name: str) -> Index:
         shown, size = self.shown(name), self._found[name].size
@@ -77,11 +89,13 @@ class RemoteShards:
         return cached_index(identity, make)
 
     def read_many(self, entries: Sequence[Entry]) -> list[bytes | BrokenImageError]:
-        """From the copies; otherwise with as few requests as possible, several in parallel."""
-        if self._copies:
-            return self._copied(self._copies, entries)
+        """From the copies; others with as few requests as possible, several in parallel."""
+        copies = self._copies
+        others = {entry for entry in entries if not (copies and entry.shard in copies)}
         contents: dict[Entry, bytes | BrokenImageError] = {}
-        for fetched in self._pool.map(self._fetch, _runs(set(entries))):
+        if copies:
+            contents.update(_copied(copies, [entry for entry in entries if entry not in others]))
+        for fetched in self._pool.map(self._fetch, _runs(others)):
             contents.update(fetched)
         return [contents[entry] for entry in entries]
 
@@ -98,19 +112,18 @@ class RemoteShards:
             fetched[entry] = _checked(image, entry)
         return fetched
 
-    def _copied(
-        self, copies: ShardCopies, entries: Sequence[Entry]
-    ) -> list[bytes | BrokenImageError]:
-        contents: dict[Entry, bytes | BrokenImageError] = {}
-        for shard in {entry.shard for entry in entries}:
-            with copies.path(shard).open("rb") as file:
-                for entry in entries:
-                    if entry.shard == shard and entry.size > IMAGE_LIMIT_BYTES:
-                        contents[entry] = BrokenImageError(OVER_LIMIT)
-                    elif entry.shard == shard:
-                        image = os.pread(file.fileno(), entry.size, entry.offset)
-                        contents[entry] = _checked(image, entry)
-        return [contents[entry] for entry in entries]
+
+def _copied(copies: ShardCopies, entries: Sequence[Entry]) -> dict[Entry, bytes | BrokenImageError]:
+    contents: dict[Entry, bytes | BrokenImageError] = {}
+    for shard, listed in by_shard(entries).items():
+        with copies.open(shard) as file:
+            for entry in listed:
+                if entry.size > IMAGE_LIMIT_BYTES:
+                    contents[entry] = BrokenImageError(OVER_LIMIT)
+                else:
+                    image = os.pread(file.fileno(), entry.size, entry.offset)
+                    contents[entry] = _checked(image, entry)
+    return contents
 
 
 def _checked(image: bytes, entry: Entry) -> bytes | BrokenImageError:

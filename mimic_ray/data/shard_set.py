@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
-from typing import Protocol
+from math import ceil
+from typing import Protocol, runtime_checkable
 
 from mimic_ray.base.errors import BrokenImageError, DataError, MissingDataError
 from mimic_ray.base.text import count, plain
@@ -47,12 +48,28 @@ class ShardFolder(Protocol):
         """The images of a tar that no manifest lists. Reads the whole tar on first use."""
         ...
 
-    def bring(self, names: Collection[str]) -> None:
-        """Fetches these shards to local disk, in the background. Called for remote folders."""
-        ...
-
     def read_many(self, entries: Sequence[Entry]) -> list[bytes | BrokenImageError]:
         """The encoded images, or an error for each that cannot be read. Raises StorageError."""
+        ...
+
+
+@runtime_checkable
+class FarFolder(ShardFolder, Protocol):
+    """A folder on object storage, whose shards can be fetched to local disk."""
+
+    def bring(self, names: Collection[str]) -> int:
+        """Fetches these shards in the background, if the cache folder has room for all of them.
+
+        Returns the bytes that they take there, 0 if there is no room.
+        """
+        ...
+
+    def has_room(self, names: Collection[str], used: int) -> bool:
+        """Whether there is room for `used` of them at a time, read one after another."""
+        ...
+
+    def expect(self, names: Sequence[str]) -> None:
+        """Fetches these shards in this order, and deletes the least recently used ones."""
         ...
 
 
@@ -106,14 +123,32 @@ class ShardSet:
             return self._single.read_many([self.entries[index] for index in indices])
         return [self._folders[index].read_many([self.entries[index]])[0] for index in indices]
 
-    def bring(self) -> None:
-        """Fetches all shards of remote folders to local disk, in the background, if they fit."""
-        names: dict[ShardFolder, set[str]] = {}
-        for folder, entry in zip(self._folders, self.entries, strict=True):
-            if folder.remote:
-                names.setdefault(folder, set()).add(entry.shard)
-        for folder, shards in names.items():
-            folder.bring(shards)
+    def bring(self) -> int:
+        """Fetches the shards of a remote folder in the background, if they fit; see `FarFolder`."""
+        return self._far.bring(self._names) if self._far else 0
+
+    def can_stream(self, images: int) -> bool:
+        """Whether the shards of this number of images fit at a time."""
+        used = ceil(images * len(self._names) / len(self)) + 1
+        return bool(self._far and self._far.has_room(self._names, min(used, len(self._names))))
+
+    def shards(self) -> list[int]:
+        """The number of each image's shard."""
+        number = {name: place for place, name in enumerate(self._names)}
+        return [number[entry.shard] for entry in self.entries]
+
+    def expect(self, shards: Sequence[int]) -> None:
+        """Fetches the shards of these numbers in this order, as far as there is room."""
+        if self._far:
+            self._far.expect([self._names[number] for number in shards])
+
+    @property
+    def _far(self) -> FarFolder | None:
+        return self._single if isinstance(self._single, FarFolder) else None
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return list(dict.fromkeys(entry.shard for entry in self.entries))
 
     @cached_property
     def fingerprint(self) -> str:

@@ -254,6 +254,7 @@ class DistillWorker:
             cached_side(self.job.recipe, input_size),
             memory_limit_bytes=self.job.memory_limit_bytes if self.group.world_size == 1 else 0,
             progress=lambda done, total: self._report(Progress("decode", done, total)),
+            by_shard=True,
         )
 
     def _make_profile(self, teacher: Encoder, checkpoint: Committed | None) -> Profile:

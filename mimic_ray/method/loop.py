@@ -16,8 +16,9 @@ from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import DivergedError, UsageError
 from mimic_ray.data.decoded_images import DecodedImages
-from mimic_ray.data.epoch import EpochPlan, share_bounds
+from mimic_ray.data.epoch import share_bounds
 from mimic_ray.data.prefetch import prefetch
+from mimic_ray.data.shard_plan import by_shard_note, expect_shards, plan_for
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.method.adversary import UniversalAdversary
 from mimic_ray.method.async_metrics import AsyncMetrics
@@ -79,7 +80,7 @@ class Distillation:
         check_recipe(recipe, self.group.world_size)
         self.terms = _computable(weighted_terms(recipe.loss), tap_weights)
         self.tap_weights = dict(tap_weights) if uses_taps(self.terms.values()) else {}
-        self.plan = EpochPlan(len(images), training.batch, training.seed)
+        self.plan = plan_for(images, training.batch, training.seed, self.group.any)
         self.side = student.spec.input_size
         self.pairs = PairMaker(
             recipe,
@@ -99,7 +100,7 @@ class Distillation:
             self.strategy,
         )
         self.student, self.teacher = networks.student, networks.teacher
-        self.notes = networks.notes
+        self.notes = networks.notes + by_shard_note(self.plan, self.group.world_size)
         self._forward = networks.forward
         self.optimiser = torch.optim.Adam(
             self.student.parameters(),
@@ -211,6 +212,7 @@ class Distillation:
         return terms, None if leaf is None else leaf.grad, used
 
     def _gather(self, step: int) -> Tensor:
+        expect_shards(self.plan, self.images, step, self.group.rank, self.group.world_size)
         pixels = self.images.gather(self._share(step))
         # From pinned memory the copy to the device does not block the host.
         return pixels.pin_memory() if self.compute.torch_device.type == "cuda" else pixels

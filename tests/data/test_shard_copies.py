@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import torch
 
 from mimic_ray.base.errors import StorageError
 from mimic_ray.base.storage import Storage
-from mimic_ray.data import shard_copies
+from mimic_ray.data import shard_copies, shard_plan
 from mimic_ray.data.cache import open_pixels
 from mimic_ray.data.image_source import open_images
 from mimic_ray.data.image_subset import ImageSubset
+from mimic_ray.data.shard_plan import ShardPlan, plan_for
+from mimic_ray.data.shard_writer import build
 
 pytestmark = pytest.mark.usefixtures("bucket")
 
@@ -27,6 +31,44 @@ def requests(monkeypatch) -> list[tuple[str, int]]:
 
     monkeypatch.setattr(Storage, "read_range", recorded)
     return made
+
+
+# Twelve shards of an image each, and room for eight: what four images need, and four ahead.
+SHARD_BYTES = 10_240
+ROOM = 8
+
+
+@pytest.fixture
+def large(image_folder, bucket, monkeypatch) -> str:
+    """A set that is larger than the cache folder."""
+    build(open_images(image_folder), f"{bucket}/large", per_shard=1)
+    monkeypatch.setattr(shard_plan, "WINDOW", 1)
+    monkeypatch.setattr("mimic_ray.data.cache.WINDOW", 1)
+    limit_to(monkeypatch, ROOM)
+    return f"{bucket}/large"
+
+
+def limit_to(monkeypatch, shards: int) -> None:
+    # Beside the copies, a tenth of the folder is kept free.
+    monkeypatch.setenv("MIMIC_RAY_CACHE_GIB", str((shards + 0.5) * SHARD_BYTES / 0.9 / (1 << 30)))
+
+
+def held() -> int:
+    return sum(path.stat().st_size for path in (shard_copies.cache_dir() / "tars").iterdir())
+
+
+def epoch(pixels, plan, number: int = 0, rank: int = 0, world_size: int = 1) -> torch.Tensor:
+    """What a worker reads in an epoch, as in the training loop."""
+    parts = []
+    for step in range(number * plan.steps_per_epoch, (number + 1) * plan.steps_per_epoch):
+        shard_plan.expect_shards(plan, pixels, step, rank, world_size)
+        parts.append(pixels.gather(plan.share(step, rank, world_size)))
+    return torch.cat(parts)
+
+
+def order(plan, number: int = 0, rank: int = 0, world_size: int = 1) -> torch.Tensor:
+    steps = range(number * plan.steps_per_epoch, (number + 1) * plan.steps_per_epoch)
+    return torch.cat([plan.share(step, rank, world_size) for step in steps])
 
 
 def every(pixels):
@@ -98,6 +140,97 @@ def test_a_wanted_shard_comes_before_the_others(address, monkeypatch):
     source.bring()
     copies = source._folders[0]._copies
     last = copies._queue[-1]
-    copies._copies[last].set_result(None)  # nothing to wait for
-    assert copies.path(last) is None
+    copy = copies._paths[last]
+    copy.parent.mkdir(parents=True)
+    copy.touch()
+    copies._copies[last].set_result(copy)  # nothing to wait for
+    assert copies.path(last) == copy
     assert copies._queue[0] == last
+
+
+def test_a_set_larger_than_the_cache_is_read_by_shard_and_stays_within_its_limit(
+    large, image_folder, requests, monkeypatch
+):
+    expected = every(open_pixels(open_images(image_folder), 8))
+    pixels = open_pixels(open_images(large), 8, by_shard=True)
+    plan = plan_for(pixels, 3, 5, lambda flag: flag)
+    assert isinstance(plan, ShardPlan)
+    most, make_room = [], shard_copies.ShardCopies._make_room
+
+    def watched(self, temporary, size):
+        make_room(self, temporary, size)
+        most.append(held())
+
+    monkeypatch.setattr(shard_copies.ShardCopies, "_make_room", watched)
+    for number in range(4):
+        requests.clear()
+        assert torch.equal(epoch(pixels, plan, number), expected[order(plan, number)])
+        # Each shard at most once, whole; some are still there from the epoch before.
+        assert len(requests) == len(set(requests)) <= 12
+        assert {offset for _, offset in requests} == {0}
+    assert requests
+    assert ROOM - 1 <= max(most) / SHARD_BYTES <= ROOM
+
+
+def test_shares_that_fit_are_fetched_once(large, image_folder, requests, monkeypatch, tmp_path):
+    expected = every(open_pixels(open_images(image_folder), 8))
+    plan = ShardPlan(open_pixels(open_images(large), 8, by_shard=True).shards(), 4, 5)
+    for rank in range(2):  # on two machines
+        monkeypatch.setenv("MIMIC_RAY_CACHE", str(tmp_path / f"machine-{rank}"))
+        pixels = open_pixels(open_images(large), 8, by_shard=True)
+        each = ShardPlan(pixels.shards(), 4, 5)
+        requests.clear()
+        for number in range(3):
+            assert torch.equal(
+                epoch(pixels, each, number, rank, 2), expected[order(plan, number, rank, 2)]
+            )
+        assert len(requests) == 6  # images of its share
+
+
+def test_two_workers_of_a_machine_share_the_room(large, image_folder):
+    expected = every(open_pixels(open_images(image_folder), 8))
+    workers = [open_pixels(open_images(large), 8, by_shard=True) for _ in range(2)]
+    plans = [ShardPlan(pixels.shards(), 4, 5) for pixels in workers]
+    for number in range(3):
+        for rank, (pixels, plan) in enumerate(zip(workers, plans, strict=True)):
+            read = epoch(pixels, plan, number, rank, 2)
+            assert torch.equal(read, expected[order(plan, number, rank, 2)])
+            assert held() <= ROOM * SHARD_BYTES
+
+
+def test_copies_of_another_set_make_room(large, address, monkeypatch):
+    limit_to(monkeypatch, 40)
+    every(open_pixels(open_images(address), 8))
+    assert held() > 0
+    limit_to(monkeypatch, ROOM)
+    gc.collect()  # nothing reads the other set any more
+    pixels = open_pixels(open_images(large), 8, by_shard=True)
+    epoch(pixels, plan_for(pixels, 3, 5, lambda flag: flag))
+    assert held() <= ROOM * SHARD_BYTES
+
+
+def test_an_image_of_a_shard_that_is_not_expected_is_read_by_range(large, requests):
+    pixels = open_pixels(open_images(large), 8, by_shard=True)
+    pixels.expect([0])
+    pixels.gather(torch.tensor([0, 7]))
+    assert ("images-00007.tar", 512) in requests
+    assert ("images-00000.tar", 0) in requests
+
+
+@pytest.mark.parametrize(("room", "by_shard"), [(7, True), (6, False), (12, False)])
+def test_sets_are_read_by_shard_if_they_do_not_fit_but_a_window_does(
+    large, monkeypatch, room, by_shard
+):
+    limit_to(monkeypatch, room)
+    pixels = open_pixels(open_images(large), 8, by_shard=True)
+    assert pixels.too_large == by_shard
+
+
+def test_the_decoded_images_leave_room_for_the_shards(large, cache, monkeypatch):
+    """What fits is copied whole; decoded images take the rest of the folder."""
+    side, row = 64, 3 * 64 * 64
+    monkeypatch.setenv("MIMIC_RAY_CACHE_GIB", str((12 * SHARD_BYTES + 5 * row) / (1 << 30)))
+    pixels = open_pixels(open_images(large), side)
+    every(pixels)
+    (file,) = (cache / "pixels").glob("*/pixels.npy")
+    assert file.stat().st_size < 6 * row
