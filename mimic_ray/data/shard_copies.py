@@ -100,7 +100,7 @@ class ShardCopies:
                 path = self.path(name)
                 file = path.open("rb")
                 if self._budget is not None:
-                    os.utime(path)  # the least recently used ones make room
+                    os.utime(file.fileno())  # the least recently used ones make room
                 return file
         raise DiskFullError(
             f"The cache folder {cache_dir()} is too small for the workers of this machine.",

@@ -178,3 +178,37 @@ def test_symmetric_views_without_perturbation_leave_nothing_to_learn_at_the_star
 
 def test_images_of_one_size_come_out_at_the_encoder_s_size():
     assert distillation().side == SIDE
+
+
+class LargeSet(Images):
+    """Images of which the machine cannot keep all shards, ten images each."""
+
+    too_large = True
+
+    def __init__(self, count):
+        super().__init__(count)
+        self.expected = []
+        self.read = []
+
+    def shards(self):
+        return torch.arange(len(self)) // 10
+
+    def expect(self, shards):
+        self.expected.append(shards)
+
+    def gather(self, indices):
+        self.read += indices.tolist()
+        return super().gather(indices)
+
+
+def test_a_set_larger_than_the_cache_is_read_by_shard_and_the_user_is_told():
+    images = LargeSet(40)
+    run = distillation(steps=15, images=images)
+    assert "depends on the number of workers" in run.notes[0]
+    images.read.clear()  # those that are mixed into others
+    list(run.run())
+    first, last = images.read[:40], images.read[40:80]
+    assert sorted(first) == sorted(last) == list(range(40))
+    assert first != last
+    assert [sorted(shards) for shards in images.expected] == [[0, 1, 2, 3]] * 3
+    assert distillation().notes == []
