@@ -118,6 +118,8 @@ class ShardCopies:
     def _ask_ahead(self) -> None:
         for name in list(islice(self._coming, _AHEAD)):
             self._ask(name)
+            with suppress(OSError):  # it is on its way
+                os.utime(self._paths[name])  # what was used and is not needed makes room first
 
     def _ask(self, name: str, now: bool = False) -> Future[Path]:
         """The copy that is there or on its way; `now` before the others. Holds the lock."""
