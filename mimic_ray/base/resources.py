@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from mimic_ray.base.argument_types import check_fields
 from mimic_ray.base.errors import ResourceError, UsageError, option
 from mimic_ray.base.machine_limits import usable_cpus
+from mimic_ray.base.machine_memory import machine_memory_bytes
 from mimic_ray.base.text import count, plain
 
 STRATEGIES = ("ddp", "fsdp")
@@ -19,7 +20,12 @@ TEACHER_PLACEMENTS = ("replicated", "sharded")
 # The default of `max_failures` for runs that are expected to lose workers.
 _RESTARTS = 3
 
-# The resources of a node or the needs of a worker, by Ray's names: {"CPU": 8.0, "GPU": 1.0}.
+# The share of a machine's memory that Ray gives to workers; the rest is its object store.
+_MEMORY_SHARE = 0.7
+_UNLIMITED = 1 << 30
+
+# The resources of a node or the needs of a worker, by Ray's names: {"CPU": 8.0, "GPU": 1.0}, and
+# "memory" in bytes.
 Amounts = Mapping[str, float]
 
 
@@ -44,7 +50,10 @@ class Resources:
             if the run is elastic or on a cluster, else 0.
         capacity_timeout_s: Seconds to wait until the cluster has enough nodes. With 0 it must have
             them now.
-        concurrent_trials: Number of trials that run at the same time. 0 runs as many as fit.
+        concurrent_trials: Largest number of trials that run at the same time. 0 runs as many as fit
+            the nodes, also those that join later.
+        memory_per_worker: Bytes of memory that Ray reserves for a worker. 0 reserves none in a run;
+            a search on CPUs then estimates it.
 
     Example:
         resources = mimic_ray.Resources(workers=4, gpus_per_worker=1, strategy="fsdp")
@@ -62,6 +71,7 @@ class Resources:
     max_failures: int | None = None
     capacity_timeout_s: float = 0.0
     concurrent_trials: int = 0
+    memory_per_worker: int = 0
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -87,7 +97,11 @@ class Resources:
 
     def each(self) -> dict[str, float]:
         """What Ray reserves for a worker; {} if nothing is set."""
-        needs = {"CPU": float(self.cpus_per_worker), "GPU": float(self.gpus_per_worker or 0)}
+        needs = {
+            "CPU": float(self.cpus_per_worker),
+            "GPU": float(self.gpus_per_worker or 0),
+            "memory": float(self.memory_per_worker),
+        }
         return {kind: amount for kind, amount in needs.items() if amount}
 
     def with_cpus(self, nodes: Sequence[Amounts]) -> Resources:
@@ -106,28 +120,43 @@ class Resources:
             return self
         return replace(self, gpus_per_worker=float(node.get("GPU", 0) >= self.workers))
 
-    def for_trials(self, nodes: Sequence[Amounts]) -> Resources:
-        """With the defaults of a search: one CPU, and one GPU if there are any."""
+    def for_trials(self, nodes: Sequence[Amounts], worker_memory: int = 0) -> Resources:
+        """With the defaults of a search: one CPU, one GPU if there are any, and on the CPU the
+        bytes of memory that a worker is estimated to need."""
         gpus = self.gpus_per_worker
         if gpus is None:
             gpus = 1.0 if total(nodes, "GPU") else 0.0
-        return replace(self, cpus_per_worker=self.cpus_per_worker or 1, gpus_per_worker=gpus)
+        found = replace(self, cpus_per_worker=self.cpus_per_worker or 1, gpus_per_worker=gpus)
+        if gpus or found.memory_per_worker:
+            return found
+        # No more than fits: an estimate may be too high, and one trial can have a node alone.
+        able = [node for node in nodes if worker_slots([node], found.each())]
+        most = int(max((node.get("memory", 0) for node in able), default=0))
+        for parts in range(1, self.workers + 1):
+            reserved = replace(found, memory_per_worker=min(worker_memory, most // parts))
+            if most_trials(nodes, reserved):
+                return reserved
+        return found
 
 
 def this_machine() -> Amounts:
-    """The CPUs and GPUs of this machine that this process may use."""
+    """The CPUs, GPUs and memory of this machine that a private Ray would have."""
     import torch
 
-    return {"CPU": float(usable_cpus()), "GPU": float(torch.cuda.device_count())}
+    found = {"CPU": float(usable_cpus()), "GPU": float(torch.cuda.device_count())}
+    memory = _MEMORY_SHARE * machine_memory_bytes()
+    return {**found, "memory": memory} if memory else found
 
 
 def worker_slots(nodes: Sequence[Amounts], needs: Amounts) -> int:
-    """How many workers fit if each needs `needs`."""
+    """How many workers fit if each needs `needs`. A node without "memory" has enough of it."""
     needed = {kind: amount for kind, amount in needs.items() if amount}
     if not needed:
-        return 1 << 30
+        return _UNLIMITED
+    unknown = {"memory": needed.get("memory", 0) * _UNLIMITED}
     return sum(
-        int(min(node.get(kind, 0) / amount for kind, amount in needed.items())) for node in nodes
+        int(min({**unknown, **node}.get(kind, 0) / amount for kind, amount in needed.items()))
+        for node in nodes
     )
 
 
@@ -136,8 +165,11 @@ def total(nodes: Sequence[Amounts], kind: str) -> float:
 
 
 def in_words(amounts: Amounts) -> str:
-    """`2 CPU + 1 GPU`."""
-    return " + ".join(f"{amount:g} {kind}" for kind, amount in amounts.items())
+    """`2 CPU + 1 GPU + 1.5 GB of memory`."""
+    return " + ".join(
+        f"{amount / 1e9:.1f} GB of memory" if kind == "memory" else f"{amount:g} {kind}"
+        for kind, amount in amounts.items()
+    )
 
 
 def capacity_in_words(nodes: Sequence[Amounts], needs: Amounts) -> str:
@@ -219,25 +251,38 @@ def check_capacity(nodes: Sequence[Amounts], resources: Resources) -> None:
     )
 
 
-def trial_slots(nodes: Sequence[Amounts], resources: Resources) -> int:
-    """How many trials run at the same time.
+def trial_slots(
+    nodes: Sequence[Amounts], resources: Resources, largest: Sequence[Amounts] | None = None
+) -> int:
+    """How many trials run at the same time on these nodes.
 
-    If the search waits for capacity, this is the requested number. Raises ResourceError, with the
-    numbers, if no trial fits or fewer than requested fit.
+    `largest` has the nodes that the cluster may grow to, None if nobody declares them. Raises
+    ResourceError, with the numbers, if no trial fits, or fewer than requested on the largest
+    cluster; if that is unknown and the search waits for capacity, any number may be requested.
     """
     each, requested = resources.each(), resources.concurrent_trials
-    fits = worker_slots(nodes, each) // resources.workers
+    fits = most_trials(nodes, resources)
     trial = f"a trial is {count(resources.workers, 'worker')} of {in_words(each)}"
-    have = f"the cluster has {capacity_in_words(nodes, each)}"
     if fits < 1:
+        have = f"the cluster has {capacity_in_words(nodes, each)}"
         raise ResourceError(f"No trial fits: {trial}, and {have}. {_advice_to_reduce(resources)}")
-    if requested > fits and not resources.capacity_timeout_s:
+    most, have = fits, f"the cluster has {capacity_in_words(nodes, each)}"
+    if largest is not None and (larger := most_trials(largest, resources)) > fits:
+        most, have = larger, f"the cluster grows to {capacity_in_words(largest, each)}"
+    elif largest is None and resources.capacity_timeout_s:
+        most = max(fits, requested)
+    if requested > most:
         raise ResourceError(
             f"{option('concurrent_trials', requested)} does not fit: {trial}, so it needs "
             f"{requested * resources.workers} workers, and {have}. Use at most "
-            f"{option('concurrent_trials', fits)}."
+            f"{option('concurrent_trials', most)}."
         )
-    return requested or fits
+    return min(requested, fits) if requested else fits
+
+
+def most_trials(nodes: Sequence[Amounts], resources: Resources) -> int:
+    """How many trials the nodes fit, whatever is requested."""
+    return worker_slots(nodes, resources.each()) // resources.workers
 
 
 def _advice_to_reduce(resources: Resources) -> str:

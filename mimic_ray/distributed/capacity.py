@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mimic_ray.base.errors import ResourceError, StoppedError, option
 from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.base.resources import Amounts, Resources, in_words
 from mimic_ray.base.text import count
+from mimic_ray.distributed import ray_private_node
 
 _POLL_S = 0.5
 
@@ -18,6 +19,13 @@ def cluster_nodes() -> list[Amounts]:
     import ray
 
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def largest_cluster() -> Sequence[Amounts] | None:
+    """The nodes that the cluster's autoscaler may grow to, as declared; None if that is unknown."""
+    import ray
+
+    return ray_private_node.declared_nodes(ray.get_runtime_context().gcs_address)
 
 
 def wait_for_capacity(

@@ -80,10 +80,48 @@ def last_started_cluster(environ: Mapping[str, str]) -> str:
 
 def running_clusters(processes: Path = Path("/proc")) -> set[str]:
     """HOST:PORT of every head that a raylet of this machine belongs to."""
-    found = set()
+    return {
+        address
+        for words in _command_lines(processes)
+        if Path(words[0]).name == "raylet"
+        for address in _values(words, "--gcs-address=")
+    }
+
+
+def declared_nodes(address: str, processes: Path = Path("/proc")) -> list[dict[str, float]] | None:
+    """The resources of every node that the autoscaler of the cluster at `address` may have.
+
+    Ray does not tell them, but the autoscaler of `ray up` runs on the head, with its configuration
+    as a file. None if this is not the head, or no resources are declared.
+    """
+    for words in _command_lines(processes):
+        files = _values(words, "--autoscaling-config=")
+        if files and address in _values(words, "--gcs-address="):
+            with suppress(Exception):  # not readable for us, or another layout
+                return _nodes_of(Path(files[0]))
+    return None
+
+
+def _nodes_of(configuration: Path) -> list[dict[str, float]] | None:
+    import yaml
+
+    content = yaml.safe_load(configuration.read_text())
+    found = []
+    for name, kind in content["available_node_types"].items():
+        is_head = name == content["head_node_type"]
+        most = 1 if is_head else min(kind.get("max_workers", 0), content["max_workers"])
+        amounts = {k: float(v) for k, v in (kind.get("resources") or {}).items()}
+        if most and not amounts and not is_head:
+            return None
+        found += [amounts] * most
+    return found
+
+
+def _command_lines(processes: Path) -> Iterator[list[str]]:
     for file in processes.glob("[0-9]*/cmdline"):
         with suppress(OSError, UnicodeDecodeError):  # gone meanwhile, or not ours
-            words = file.read_bytes().decode().split("\0")
-            if Path(words[0]).name == "raylet":
-                found |= {w.partition("=")[2] for w in words if w.startswith("--gcs-address=")}
-    return found
+            yield file.read_bytes().decode().split("\0")
+
+
+def _values(words: Iterable[str], option: str) -> list[str]:
+    return [word.removeprefix(option) for word in words if word.startswith(option)]

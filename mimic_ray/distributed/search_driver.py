@@ -12,6 +12,7 @@ from mimic_ray.base import user_code
 from mimic_ray.distributed.run_control import RunControl
 from mimic_ray.distributed.searcher import StudySearcher, Suggestion
 from mimic_ray.distributed.trial_process import TrialMessage
+from mimic_ray.distributed.trial_room import TrialRoom
 from mimic_ray.execution.trial_run import TrialTask
 from mimic_ray.search.search_plan import SearchPlan
 from mimic_ray.search.search_progress import SearchProgress, SearchProgressCallback
@@ -29,15 +30,18 @@ class SearchDriver:
         study: StudyStore,
         plan: SearchPlan,
         known: Sequence[Trial],
-        concurrent: int,
+        room: TrialRoom,
         on_progress: SearchProgressCallback,
         should_stop: Callable[[], int],
     ) -> None:
         self.study, self.plan = study, plan
         ended = [trial for trial in known if trial.status != "running"]
-        self.progress = SearchProgress(plan.trials, ended, len(ended), concurrent=concurrent)
+        self.room = room
+        self.progress = SearchProgress(plan.trials, ended, len(ended), concurrent=room.now)
         self.control: RunControl[TrialMessage] = RunControl()
-        self.searcher = StudySearcher(plan, known, self.is_over, self._suggested, concurrent)
+        self.searcher = StudySearcher(
+            plan, known, self.is_over, self._suggested, lambda: self.room.now
+        )
         self._on_progress, self._should_stop = on_progress, should_stop
         self._tasks: dict[str, TrialTask] = {}  # by Tune's trial id
         self._started: dict[str, float] = {}
@@ -57,6 +61,8 @@ class SearchDriver:
     def poll(self) -> None:
         for message in self.control.messages():
             self._note(message)
+        self.room.poll(len(self.progress.running), self.progress.remaining)
+        self.progress.concurrent = self.room.now
         self._on_progress(self.progress)
         self.write_progress()
 

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from mimic_ray.base.errors import TrainingError, option
 from mimic_ray.base.progress import ProgressCallback
-from mimic_ray.base.resources import Resources, this_machine, trial_slots
-from mimic_ray.distributed.capacity import cluster_nodes, wait_for_capacity
+from mimic_ray.base.resources import Resources, most_trials, this_machine, trial_slots
+from mimic_ray.distributed.capacity import cluster_nodes, largest_cluster, wait_for_capacity
 from mimic_ray.distributed.prepare_inputs import Facts, Prepare, prepare_inputs
 from mimic_ray.distributed.ray_private import SEARCH_VARIABLES, START_TIMEOUT_VARIABLE
 from mimic_ray.distributed.ray_session import ray_session
 from mimic_ray.distributed.trial_process import EARLY_STOPPING_METRIC, TrialContext, run_in_trial
+from mimic_ray.distributed.trial_room import TrialRoom
 from mimic_ray.distributed.watched_fit import FitFailedError, StopTimeoutError, watched_fit
 from mimic_ray.search.search_plan import SearchPlan
 from mimic_ray.search.search_progress import SearchProgressCallback
@@ -32,16 +33,23 @@ if TYPE_CHECKING:
 
 # How often a killed trial continues from its last checkpoint before it counts as failed.
 _RESTARTS = 2
+# As many trials as nodes that may join fit.
+_UNKNOWN = 1 << 30
 # A trial with workers only watches them. It takes no CPU, or a full cluster would deadlock.
 _WATCHER = {"memory": 64 << 20}
 
 
 @dataclass(frozen=True)
 class SearchCluster:
-    """A connection to Ray that fits `concurrent` trials of `resources`."""
+    """A connection to Ray that fits `concurrent` trials of `resources` now, and `most` at most.
+
+    If it `grows`, the search asks for the nodes that it wants.
+    """
 
     resources: Resources
     concurrent: int
+    most: int
+    grows: bool
     on_progress: ProgressCallback
     should_stop: Callable[[], int]
 
@@ -64,8 +72,10 @@ class SearchCluster:
         """
         from mimic_ray.distributed.search_driver import SearchDriver
 
-        concurrent = min(self.concurrent, plan.trials)
-        driver = SearchDriver(study, plan, known, concurrent, on_search_progress, self.should_stop)
+        room = TrialRoom(
+            self.resources, self.concurrent, min(self.most, plan.trials), asks=self.grows
+        )
+        driver = SearchDriver(study, plan, known, room, on_search_progress, self.should_stop)
         if driver.is_over() or driver.progress.remaining <= 0:
             return
         tuner = _tuner(driver, inputs, self.resources)
@@ -76,14 +86,23 @@ class SearchCluster:
         except FitFailedError as failed:
             if not self.should_stop():
                 raise _tune_failed(study, failed.error) from failed.error
+        finally:
+            room.close()
         driver.write_progress()
 
 
 @contextmanager
 def search_cluster(
-    resources: Resources, log: Path, on_progress: ProgressCallback, should_stop: Callable[[], int]
+    resources: Resources,
+    log: Path,
+    on_progress: ProgressCallback,
+    should_stop: Callable[[], int],
+    worker_memory: int = 0,
 ) -> Iterator[SearchCluster]:
-    """Connects to Ray and waits until it fits a trial. Raises ResourceError if it does not."""
+    """Connects to Ray and waits until it fits a trial. Raises ResourceError if it does not.
+
+    `worker_memory` is the estimate for a worker on the CPU, in bytes.
+    """
     variables = dict(SEARCH_VARIABLES)
     if resources.capacity_timeout_s:
         # New nodes take minutes to start.
@@ -91,9 +110,15 @@ def search_cluster(
     cpus = None if resources.address else int(this_machine()["CPU"])
     with ray_session(resources.address, log, cpus, variables):
         wait_for_capacity(resources.for_trials([]), on_progress, should_stop)
-        nodes = cluster_nodes()
-        resources = resources.for_trials(nodes)
-        yield SearchCluster(resources, trial_slots(nodes, resources), on_progress, should_stop)
+        nodes, largest = cluster_nodes(), largest_cluster()
+        resources = resources.for_trials(nodes, worker_memory)
+        now = trial_slots(nodes, resources, largest)
+        # Nodes may join any cluster.
+        most = resources.concurrent_trials or (
+            _UNKNOWN if largest is None else max(now, most_trials(largest, resources))
+        )
+        grows = largest is not None or resources.capacity_timeout_s > 0
+        yield SearchCluster(resources, now, most, grows, on_progress, should_stop)
 
 
 def _tune_failed(study: StudyStore, error: BaseException) -> TrainingError:
@@ -133,7 +158,7 @@ def _tuner(driver: SearchDriver, inputs: Any, resources: Resources) -> Any:
             search_alg=driver.searcher,
             scheduler=scheduler,
             num_samples=driver.progress.remaining,
-            max_concurrent_trials=driver.progress.concurrent,
+            max_concurrent_trials=driver.room.most,
             # Avoids starting a process and importing torch for each trial.
             reuse_actors=True,
             trial_name_creator=lambda trial: trial.config["trial"],

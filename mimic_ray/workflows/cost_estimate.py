@@ -26,12 +26,13 @@ from mimic_ray.execution.step_probe import forward_s, probe
 from mimic_ray.method.losses.weighted_terms import reads_taps
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.planning.run_cost import Cost, CostCallback, CostPart, tell_cost
+from mimic_ray.planning.worker_memory import PROCESS_BYTES
 from mimic_ray.scanning.openings import SCAN_FORWARDS
 from mimic_ray.workflows.purify_request import too_little
 from mimic_ray.workflows.search_request import TRIALS, SearchRequest, SearchSpec, search_spec
 
-# Measured on Linux with torch 2.10 and Ray 2.60: a process with torch, and all of Ray's own.
-_PROCESS_BYTES, _RAY_BYTES = 0.5e9, 1.5e9
+# Measured on Linux with torch 2.10 and Ray 2.60: all of Ray's own processes.
+_RAY_BYTES = 1.5e9
 # 2,000 images of 32 pixels, 40 of 224.
 _SHORT_PIXELS = 2000 * 32**2
 # Decoded images up to this size are kept in memory by a single worker (see distill_job.py).
@@ -74,7 +75,7 @@ class CostEstimate:
         memory: float = resident_bytes() + workers * self._run_bytes(recipe, workers)
         memory += min(self._pixels(recipe, images), _IMAGES_IN_MEMORY)
         if not resources.in_process:
-            memory += workers * _PROCESS_BYTES + _RAY_BYTES
+            memory += workers * PROCESS_BYTES + _RAY_BYTES
         return self._cost(
             CostPart("training", seen, seen * step_s / workers),
             CostPart("profile and checks", profiled + recorded + checked, forwards_s),
@@ -88,7 +89,8 @@ class CostEstimate:
         held_out = min(round(request.held_out * images), MOST_HELD_OUT)
         used = max(images - held_out, 0)
         here = [this_machine()]
-        at_once = min(trial_slots(here, request.resources.for_trials(here)), request.trials)
+        resources = request.resources.for_trials(here, request.worker_memory)
+        at_once = min(trial_slots(here, resources), request.trials)
         recorded = self._recorded(base, used, request.trials)
         shared = 2 * min(base.mutual_information.images, used) + recorded + held_out
         shared += trusted_forwards(1 + len(request.trusted), effort)
@@ -96,7 +98,7 @@ class CostEstimate:
         step_s = self.pace.step_s - (self.pace.forward_s if recorded else 0.0)
         trial_s = seen * step_s / request.resources.workers + scored * self.pace.forward_s
         memory = resident_bytes() + _RAY_BYTES + 2 * self._pixels(base, images)
-        memory += at_once * (_PROCESS_BYTES + self._run_bytes(base, 1))
+        memory += at_once * (PROCESS_BYTES + self._run_bytes(base, 1))
         return self._cost(
             CostPart("preparation", shared, shared * self._shared_forward_s),
             CostPart(

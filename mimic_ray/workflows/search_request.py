@@ -84,6 +84,7 @@ class SearchRequest:
     trackers: Sequence[str] = ()
     device: str = "auto"
     threads: int = 0
+    worker_memory: int = 0  # estimated bytes of a worker on the CPU
     code_folder: str = ""  # the folder of relative paths of the user's Python files
 
     @property

@@ -14,7 +14,7 @@ from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.effort import Effort
 from mimic_ray.base.errors import RESUME_ADVICE, StoppedError
 from mimic_ray.base.progress import ProgressCallback, ignore_progress, starting
-from mimic_ray.base.resources import Resources
+from mimic_ray.base.resources import Resources, this_machine, trial_slots
 from mimic_ray.base.signals import stop_requests
 from mimic_ray.data.image_source import ImageSource, open_announced, require_batch
 from mimic_ray.distributed.cluster_address import find_cluster
@@ -24,6 +24,7 @@ from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.method.recipe import Recipe, check_recipe
 from mimic_ray.planning.run_cost import CostCallback, ignore_cost
+from mimic_ray.planning.worker_memory import worker_memory_bytes
 from mimic_ray.search.search_plan import SearchPlan
 from mimic_ray.search.search_progress import SearchProgressCallback, ignore_search_progress
 from mimic_ray.store.progress_file import recorded
@@ -166,6 +167,7 @@ def tune(
         loaded = load_checkpoint(teacher, encoder)
         source = open_announced(data)
         _check_fit(loaded, source, spec.base, request.resources)
+        request = replace(request, worker_memory=_worker_memory(request, spec.base))
         record = _new_record(command, request, spec, loaded, source)
         if earlier is not None:
             _check_same_study(earlier, record, spec)
@@ -213,7 +215,9 @@ def _search(
     on_progress = starting(recorded(on_progress, study.store, request.trials))
     prepare = partial(prepare_search, with_absolute_paths(request), spec, loaded)
     log = study.folder.log
-    with search_cluster(request.resources, log, on_progress, should_stop) as cluster:
+    with search_cluster(
+        request.resources, log, on_progress, should_stop, request.worker_memory
+    ) as cluster:
         prepared, inputs = cluster.prepare(prepare, study)
         record = _begin(study, record, request, spec, prepared)
         plan = _plan(request, spec, record)
@@ -305,6 +309,16 @@ def _check_same_study(earlier: StudyRecord, record: StudyRecord, spec: SearchSpe
     """Raises RunFolderError if the study in the folder has other settings."""
     space = spec.space(earlier.shares).described()
     check_study(earlier, replace(record, space=space))
+
+
+def _worker_memory(request: SearchRequest, base: Recipe) -> int:
+    """0 if only one trial fits anyway."""
+    resources = request.resources
+    if resources.address is None:
+        here = [this_machine()]
+        if trial_slots(here, resources.for_trials(here)) == 1:
+            return 0
+    return worker_memory_bytes(request.encoder, base, resources.workers)
 
 
 def _check_fit(loaded: Loaded, source: ImageSource, base: Recipe, resources: Resources) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mimic_ray.base.errors import ResourceError, UsageError
@@ -132,12 +134,40 @@ def test_each_worker_has_a_gpu_if_the_machine_has_as_many():
         ([{"CPU": 64}], Resources(concurrent_trials=5), 5),
         # Three CPUs per worker: one worker on each node, although there are more than six CPUs.
         ([{"CPU": 5}, {"CPU": 4}], Resources(cpus_per_worker=3), 2),
-        # Trials that do not fit wait for the nodes that are added.
-        ([{"CPU": 1}], Resources(concurrent_trials=5, capacity_timeout_s=60), 5),
+        # The others start when nodes are added.
+        ([{"CPU": 1}], Resources(concurrent_trials=5, capacity_timeout_s=60), 1),
+        ([{"CPU": 8, "memory": 10e9}], Resources(memory_per_worker=4 * 10**9), 2),
     ],
 )
 def test_as_many_trials_run_at_the_same_time_as_fit(nodes, resources, expected):
     assert trial_slots(nodes, resources.for_trials(nodes)) == expected
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workers", "expected"),
+    [
+        ([{"CPU": 8, "memory": 10e9}], 1, 3e9),
+        # A node that has less gets one trial.
+        ([{"CPU": 8, "memory": 2e9}], 1, 2e9),
+        ([{"CPU": 0, "memory": 9e9}, {"CPU": 8, "memory": 2e9}], 1, 2e9),
+        ([{"CPU": 8, "memory": 2e9}], 2, 1e9),
+        ([{"CPU": 1, "memory": 2e9}, {"CPU": 1, "memory": 2e9}], 2, 2e9),
+        ([{"CPU": 8}], 1, None),  # unknown
+        ([{"CPU": 8, "GPU": 1, "memory": 10e9}], 1, None),  # most of it is the GPU's
+    ],
+)
+def test_the_estimated_memory_is_reserved_as_far_as_a_trial_fits(nodes, workers, expected):
+    found = Resources(workers=workers).for_trials(nodes, 3 * 10**9)
+    assert found.each().get("memory") == expected
+
+
+def test_as_many_trials_may_be_requested_as_the_declared_cluster_fits():
+    eight = Resources(address="auto", gpus_per_worker=1, concurrent_trials=8)
+    first, largest = [{"CPU": 64, "GPU": 4}], [{"CPU": 64, "GPU": 4}] * 2
+    assert trial_slots(first, eight.for_trials(first), largest) == 4
+    nine = replace(eight, concurrent_trials=9)
+    with pytest.raises(ResourceError, match=r"grows to 128 CPU.*8 GPU on 2 nodes.*trials=8"):
+        trial_slots(first, nine.for_trials(first), largest)
 
 
 @pytest.mark.parametrize(

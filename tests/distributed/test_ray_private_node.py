@@ -38,6 +38,36 @@ def test_a_raylet_tells_the_cluster_it_belongs_to(tmp_path):
     assert ray_private_node.running_clusters(tmp_path) == {"10.0.0.1:6379"}
 
 
+DECLARED = """
+head_node_type: head
+max_workers: 3
+available_node_types:
+  head: {resources: {CPU: 0}}
+  worker: {resources: {CPU: 8, GPU: 4}, min_workers: 0, max_workers: 5}
+"""
+
+
+def test_the_autoscaler_on_the_head_has_the_declared_nodes(tmp_path):
+    file = tmp_path / "cluster.yaml"
+    file.write_text(DECLARED)
+    words = ["python", "monitor.py", f"--autoscaling-config={file}", "--gcs-address=10.0.0.1:6379"]
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "cmdline").write_bytes("\0".join(words).encode())
+    found = ray_private_node.declared_nodes("10.0.0.1:6379", tmp_path)
+    assert found == [{"CPU": 0.0}, *[{"CPU": 8.0, "GPU": 4.0}] * 3]
+    assert ray_private_node.declared_nodes("10.0.0.2:6379", tmp_path) is None
+    file.write_text(DECLARED.replace("{CPU: 8, GPU: 4}", "{}"))  # found out by the node itself
+    assert ray_private_node.declared_nodes("10.0.0.1:6379", tmp_path) is None
+
+
+def test_ray_starts_its_autoscaler_with_these_options():
+    from ray._private import services
+
+    source = inspect.getsource(services.start_monitor)
+    assert '"--autoscaling-config="' in source
+    assert 'f"--gcs-address={gcs_address}"' in source
+
+
 def test_a_slow_node_has_more_time_than_ray_gives_it(monkeypatch):
     from ray._private import node, services
 

@@ -19,7 +19,11 @@ class Driver:
         self.suggested = {}
         space = space or default_space(Recipe(), [0.0, 0.25, 0.4])
         plan = SearchPlan("tiny_resnet", space, Recipe(), SHARES, planned, seed=0)
-        self.searcher = StudySearcher(plan, known, is_over, self.suggested.__setitem__, concurrent)
+        self.room = concurrent
+        self.searcher = StudySearcher(
+            plan, known, is_over, self.suggested.__setitem__, lambda: self.room
+        )
+        self.room = 1 << 30
         self.suggestions = 0
 
     def suggest(self):
@@ -119,6 +123,23 @@ def test_the_first_batch_is_the_base_recipe_and_a_space_filling_set():
     assert first[0].recipe == Recipe()
     shares = sorted(math.log(each.settings[rate.key] / 1e-4, 100) for each in first[1:])
     assert [int(8 * share) for share in shares] == [*range(8)]
+
+
+def test_without_room_nothing_is_suggested_until_a_trial_ends_or_a_node_joins():
+    driver = Driver()
+    driver.room = 1
+    first = driver.suggest()
+    assert driver.searcher.suggest("early") is None
+    driver.room = 2
+    driver.suggest()
+    driver.end(first)
+    assert driver.suggest().number == 2
+
+
+def test_a_search_that_is_over_ends_also_without_room():
+    driver = Driver(is_over=lambda: True)
+    driver.room = 0
+    assert driver.searcher.suggest("late") == driver.searcher.FINISHED
 
 
 def test_a_resumed_search_completes_its_designed_start():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -32,8 +33,9 @@ def connected(monkeypatch):
 
     monkeypatch.setattr(module, "ray_session", session)
 
-    def on(nodes):
+    def on(nodes, largest=None):
         monkeypatch.setattr(module, "cluster_nodes", lambda: nodes)
+        monkeypatch.setattr(module, "largest_cluster", lambda: largest)
         monkeypatch.setattr(module, "wait_for_capacity", lambda *_: None)
         return seen
 
@@ -56,6 +58,33 @@ def test_waiting_for_nodes_raises_trains_limit_for_the_start(connected, tmp_path
     seen = connected([{"CPU": 8.0}])
     with cluster(Resources(address="10.0.0.1:6379", capacity_timeout_s=900), tmp_path):
         assert seen.variables["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] == "900"
+
+
+def test_a_search_grows_to_the_declared_maximum_or_asks_for_what_it_wants(connected, tmp_path):
+    first, eight = [{"CPU": 96.0, "GPU": 8.0}], [{"CPU": 96.0, "GPU": 8.0}] * 8
+    anywhere = Resources(address="10.0.0.1:6379")
+    connected(first, eight)
+    with cluster(anywhere, tmp_path) as found:
+        assert (found.concurrent, found.most, found.grows) == (8, 64, True)
+    connected(first)
+    with cluster(replace(anywhere, capacity_timeout_s=900), tmp_path) as found:
+        assert (found.concurrent, found.grows) == (8, True)
+        assert found.most > 10**6
+    with cluster(anywhere, tmp_path) as found:  # uses nodes that join, and asks for none
+        assert found.most > 10**6
+        assert not found.grows
+    with cluster(replace(anywhere, concurrent_trials=2), tmp_path) as found:
+        assert (found.concurrent, found.most) == (2, 2)
+
+
+def test_the_memory_of_a_trial_counts(connected, tmp_path):
+    connected([{"CPU": 8.0, "memory": 10e9}])
+    address = Resources(address="10.0.0.1:6379")
+    with search_cluster(
+        address, tmp_path / "log", lambda news: None, lambda: 0, 3 * 10**9
+    ) as found:
+        assert found.concurrent == 3
+        assert found.resources.each() == {"CPU": 1.0, "memory": 3e9}
 
 
 def test_a_cluster_that_fits_no_trial_is_refused(connected, tmp_path):
@@ -83,7 +112,7 @@ def search(monkeypatch, tmp_path):
         monkeypatch.setattr(tune, "Tuner", tuner)
         monkeypatch.setattr(tune, "with_parameters", lambda work, **_: work)
         monkeypatch.setattr(tune, "with_resources", lambda work, placement: placement)
-        found = SearchCluster(resources, 8, lambda progress: None, lambda: requests)
+        found = SearchCluster(resources, 3, 8, False, lambda progress: None, lambda: requests)
         found.run(study, PLAN, [], "inputs", lambda progress: None)
         return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -15,8 +16,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _START_S = 240.0
+_FAKE_CLUSTER = {
+    "RAY_FAKE_CLUSTER": "1",
+    "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+    "RAY_OVERRIDE_NODE_ID_FOR_TESTING": "f" * 51 + "0" * 5,
+}
 
 
 @dataclass(frozen=True)
@@ -50,8 +57,11 @@ class LocalHead:
 
 
 @contextmanager
-def local_head(cpus: int = 2) -> Iterator[LocalHead]:
-    """Starts a head, and ends every process of it."""
+def local_head(cpus: int = 2, grows_to: int = 0) -> Iterator[LocalHead]:
+    """Starts a head, and ends every process of it.
+
+    Its autoscaler starts up to `grows_to` nodes of one CPU, with Ray's provider for tests.
+    """
     # Short: the path of a socket has 107 bytes at most.
     folder = Path(tempfile.mkdtemp(prefix="mr", dir="/tmp"))
     token = folder / "token"
@@ -67,10 +77,16 @@ def local_head(cpus: int = 2) -> Iterator[LocalHead]:
         *("--dashboard-agent-listen-port", str(_free_port())),
         *("--object-store-memory", str(128 << 20)),
     ]
+    environment = {**head.environment, "RAY_AUTH_MODE": "token", "RAY_worker_niceness": "0"}
+    if grows_to:
+        configuration = folder / "cluster.yaml"
+        configuration.write_text(json.dumps(_growing(head.ray_address, grows_to)))
+        command.append(f"--autoscaling-config={configuration}")
+        environment |= _FAKE_CLUSTER
     with (folder / "head.log").open("w") as log:
         process = subprocess.Popen(
             command,
-            env={**head.environment, "RAY_AUTH_MODE": "token", "RAY_worker_niceness": "0"},
+            env=environment,
             cwd=folder,
             stdout=log,
             stderr=log,
@@ -88,6 +104,33 @@ def local_head(cpus: int = 2) -> Iterator[LocalHead]:
                     os.kill(pid, signal.SIGKILL)
         process.wait(15)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _growing(address: str, nodes: int) -> dict[str, Any]:
+    """A configuration of an autoscaler, with all keys that it reads."""
+    worker = {"resources": {"CPU": 1}, "min_workers": 0, "max_workers": nodes, "node_config": {}}
+    head = {"resources": {"CPU": 0}, "max_workers": 0, "node_config": {}}
+    provider = {
+        "type": "fake_multinode",
+        "gcs_address": address,
+        **dict.fromkeys(
+            ("use_node_id_as_ip", "disable_node_updaters", "disable_launch_config_check"), True
+        ),
+    }
+    commands = ("initialization", "setup", "head_setup", "worker_setup", "head_start_ray")
+    return {
+        "cluster_name": "growing",
+        "max_workers": nodes,
+        "upscaling_speed": 1.0,
+        "idle_timeout_minutes": 5,
+        "provider": provider,
+        "available_node_types": {"ray.head.default": head, "worker": worker},
+        "head_node_type": "ray.head.default",
+        **dict.fromkeys(("auth", "docker", "file_mounts"), {}),
+        **{f"{name}_commands": [] for name in (*commands, "worker_start_ray")},
+        "file_mounts_sync_continuously": False,
+        **dict.fromkeys(("cluster_synced_files", "rsync_exclude", "rsync_filter"), []),
+    }
 
 
 def _wait_for(head: LocalHead, process: subprocess.Popen[bytes]) -> None:
