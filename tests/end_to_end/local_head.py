@@ -126,10 +126,10 @@ def _growing(address: str, nodes: int) -> dict[str, Any]:
         "provider": provider,
         "available_node_types": {"ray.head.default": head, "worker": worker},
         "head_node_type": "ray.head.default",
-        **dict.fromkeys(("auth", "docker", "file_mounts"), {}),
+        **{key: {} for key in ("auth", "docker", "file_mounts")},
         **{f"{name}_commands": [] for name in (*commands, "worker_start_ray")},
         "file_mounts_sync_continuously": False,
-        **dict.fromkeys(("cluster_synced_files", "rsync_exclude", "rsync_filter"), []),
+        **{key: [] for key in ("cluster_synced_files", "rsync_exclude", "rsync_filter")},
     }
 
 

@@ -1,4 +1,4 @@
-"""A search on a head whose autoscaler starts nodes of one CPU on this machine, as Ray fakes them."""
+"""A search on a head whose autoscaler starts nodes of one CPU on this machine."""
 
 from __future__ import annotations
 
