@@ -196,6 +196,20 @@ def failed_start(worker_group: Any, message: str) -> Exception:
     return WorkerGroupStartupFailedError(message)
 
 
+# -- Nodes ----------------------------------------------------------------------------------------
+
+
+def draining_nodes() -> set[str]:
+    """The ids of the nodes that are about to be taken away, in the connected cluster.
+
+    `ray.train.get_preemption_info` is public, but a barrier of all workers in every step, and
+    trials of a search have no such thing.
+    """
+    from ray._private.state import state
+
+    return {*state.get_draining_nodes()}
+
+
 # -- Names and texts of errors --------------------------------------------------------------------
 
 # Pattern in Ray's description of a dead process -> reason. The first match wins.

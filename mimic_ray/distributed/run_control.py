@@ -4,8 +4,8 @@ A report through Ray Train waits for its controller's next poll; an asynchronous
 0.3 ms. Messages may be lost: everything important is on disk (metrics.jsonl, checkpoints).
 
 The driver keeps a `RunControl`; each worker gets `RunControl.for_worker()`. If the actor's process
-dies, Ray starts it again, empty. The driver's next call restores what matters: the stop request
-and the number of the newest group of workers.
+dies, Ray starts it again, empty. The driver's next call restores what matters: its orders and the
+number of the newest group of workers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from mimic_ray.base.errors import RESUME_ADVICE, MimicError, TrainingError
 
@@ -27,12 +27,20 @@ _RETRY_S = 0.5
 _ANSWER_S = 5.0
 
 
+class Orders(NamedTuple):
+    """What the driver wants of the workers. `leaving` counts the nodes that are to be taken away:
+    whenever it rises, the workers commit."""
+
+    stop: bool = False
+    leaving: int = 0
+
+
 class ControlActor(Generic[Message]):
     """The shared state of driver and workers, in a Ray actor."""
 
     def __init__(self) -> None:
         self._messages: deque[Message] = deque(maxlen=_MOST_MESSAGES)
-        self._stop_requested = False
+        self._orders = Orders()
         self._groups = 0
         self._failure: MimicError | None = None
 
@@ -51,17 +59,15 @@ class ControlActor(Generic[Message]):
         """Stores an error that would occur again on a retry."""
         self._failure = failure
 
-    def post(self, message: Message) -> bool:
-        """Adds a message, dropping the oldest if there are too many; returns whether to stop."""
+    def post(self, message: Message) -> Orders:
+        """Adds a message, dropping the oldest if there are too many."""
         self._messages.append(message)
-        return self._stop_requested
+        return self._orders
 
-    def exchange(
-        self, stop_requested: bool, groups: int
-    ) -> tuple[list[Message], MimicError | None, int]:
+    def exchange(self, orders: Orders, groups: int) -> tuple[list[Message], MimicError | None, int]:
         """Takes what the driver knows; returns the messages since the last call, the error of a
         worker that gave up, and the number of groups."""
-        self._stop_requested = stop_requested
+        self._orders = orders
         self._groups = max(self._groups, groups)
         taken = list(self._messages)
         self._messages.clear()
@@ -80,7 +86,7 @@ class RunControl(Generic[Message]):
         here = NodeAffinitySchedulingStrategy(node, soft=False)
         remote = ray.remote(num_cpus=0, max_restarts=-1)(ControlActor)
         self._actor = remote.options(scheduling_strategy=here).remote()
-        self._stop_requested, self._groups = False, 0
+        self._orders, self._groups = Orders(), 0
         self._taken: list[Message] = []
         self._failure: MimicError | None = None
         self._now, self._answered = now, now()
@@ -104,12 +110,17 @@ class RunControl(Generic[Message]):
 
     def request_stop(self) -> bool:
         """Returns whether there is a worker that can receive the request."""
-        self._stop_requested = True
+        self._orders = self._orders._replace(stop=True)
         self._exchange()
         return self._groups > 0
 
+    def nodes_leave(self, leaving: int) -> None:
+        """Tells the workers with the next call of `messages` how many nodes are to be taken away
+        since the start."""
+        self._orders = self._orders._replace(leaving=leaving)
+
     def _exchange(self) -> None:
-        call = self._actor.exchange.remote(self._stop_requested, self._groups)
+        call = self._actor.exchange.remote(self._orders, self._groups)
         try:
             messages, failure, self._groups = _wait_for(call, timeout=_ANSWER_S)
         except _away() as error:
@@ -131,7 +142,7 @@ class WorkerControl(Generic[Message]):
         self._actor = actor
         self._group = 0
         self._reply: Any = None
-        self._stop_requested = False
+        self._orders = Orders()
 
     def begin(self) -> None:
         """Called by rank 0: from now on, stop requests have a receiver."""
@@ -157,7 +168,11 @@ class WorkerControl(Generic[Message]):
 
     def should_stop(self) -> bool:
         self._read_reply()
-        return self._stop_requested
+        return self._orders.stop
+
+    def leaving(self) -> int:
+        self._read_reply()
+        return self._orders.leaving
 
     def _read_reply(self) -> None:
         import ray
@@ -165,7 +180,9 @@ class WorkerControl(Generic[Message]):
         if self._reply is not None and ray.wait([self._reply], timeout=0)[0]:
             reply, self._reply = self._reply, None
             with suppress(*_away()):
-                self._stop_requested = self._stop_requested or ray.get(reply)
+                orders: Orders = ray.get(reply)
+                # A new actor does not know the orders for a moment.
+                self._orders = Orders(*map(max, self._orders, orders))
 
 
 def _wait_for(reference: Any, timeout: float | None = None) -> Any:

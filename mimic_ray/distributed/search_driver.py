@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from mimic_ray.base import user_code
+from mimic_ray.distributed.drain_notice import DrainNotice
 from mimic_ray.distributed.run_control import RunControl
 from mimic_ray.distributed.searcher import StudySearcher, Suggestion
 from mimic_ray.distributed.trial_process import TrialMessage
@@ -39,6 +40,7 @@ class SearchDriver:
         self.room = room
         self.progress = SearchProgress(plan.trials, ended, len(ended), concurrent=room.now)
         self.control: RunControl[TrialMessage] = RunControl()
+        self._notice = DrainNotice()
         self.searcher = StudySearcher(
             plan, known, self.is_over, self._suggested, lambda: self.room.now
         )
@@ -59,6 +61,7 @@ class SearchDriver:
     # -- in the main thread
 
     def poll(self) -> None:
+        self.control.nodes_leave(self._notice.count())
         for message in self.control.messages():
             self._note(message)
         self.room.poll(len(self.progress.running), self.progress.remaining)

@@ -18,6 +18,7 @@ from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.base.resources import Resources, check_capacity, this_machine
 from mimic_ray.base.storage_address import below
 from mimic_ray.distributed.capacity import cluster_nodes
+from mimic_ray.distributed.drain_notice import DrainNotice
 from mimic_ray.distributed.head_health import HeadHealth
 from mimic_ray.distributed.ray_errors import is_retryable, picklable_errors, to_mimic_error
 from mimic_ray.distributed.ray_private import START_TIMEOUT_VARIABLE
@@ -122,21 +123,23 @@ def _attempt(
         nodes,
         start_retries=resources.restarts,
     )
-    head = None
+    head = notice = None
     if resources.address is not None:
-        head = HeadHealth(ray.get_runtime_context().gcs_address)
-    watcher = _RunWatcher(control, watchdog, head, on_progress, should_stop)
+        head, notice = HeadHealth(ray.get_runtime_context().gcs_address), DrainNotice()
+    watcher = _RunWatcher(control, watchdog, head, notice, on_progress, should_stop)
     outcome: Outcome = watched_fit(lambda: trainer.fit().return_value, watcher)
     return outcome
 
 
 @dataclass(frozen=True)
 class _RunWatcher:
-    """Passes on the progress of a run, and ends it if its workers or the head are lost."""
+    """Passes on the progress of a run and notices about its nodes, and ends it if its workers or
+    the head are lost."""
 
     control: RunControl[Progress]
     watchdog: Watchdog
     head: HeadHealth | None
+    notice: DrainNotice | None
     on_progress: ProgressCallback
     should_stop: Callable[[], int]
 
@@ -145,6 +148,8 @@ class _RunWatcher:
             self.watchdog.note(progress)
             self.on_progress(progress)
         self.watchdog.check()
+        if self.notice:
+            self.control.nodes_leave(self.notice.count())
         if self.head:
             self.head.check()
         self.control.raise_failure()

@@ -19,6 +19,9 @@ class TrainingControl(Protocol):
     def should_stop(self) -> bool:
         """Whether a stop was requested. Only rank 0 asks."""
 
+    def leaving(self) -> int:
+        """How many machines were announced to be taken away so far. Only rank 0 asks."""
+
     def check_current(self) -> None:
         """Raises TrainingError if newer workers have replaced this one. Called before commits."""
 
@@ -43,6 +46,9 @@ class LocalControl:
 
     def should_stop(self) -> bool:
         return self.stop_requested()
+
+    def leaving(self) -> int:
+        return 0
 
     def check_current(self) -> None:
         """There are no other workers."""

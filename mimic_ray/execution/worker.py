@@ -98,6 +98,7 @@ class DistillWorker:
     ) -> None:
         self.run, self.job, self.group, self.control = run, job, group, control
         self._is_first = group.rank == 0
+        self._leaving = 0  # machines, as far as this worker has reacted
         self.commits = BackgroundCommit(self._write_checkpoint)
         self._setup(teacher_state, precomputed)
 
@@ -198,11 +199,22 @@ class DistillWorker:
     def _commit_is_due(self) -> bool:
         """The same answer for all workers, who take part in a commit."""
         step, every = self.distillation.step, self.job.commit_every
-        if every:
-            return step % every == 0
+        if every and step % every == 0:
+            return True
         if self.group.world_size > 1 and step % _CHECK_STOP_EVERY_STEPS:
             return False
-        return self.group.any(self._is_first and self.commits.due())
+        return self.group.any(self._is_first and self._wants_commit())
+
+    def _wants_commit(self) -> bool:
+        """Whether rank 0 wants a commit at this step, apart from those of `commit_every`.
+
+        At once when a machine is announced to be taken away, and then as often as it costs little,
+        because the announcement says at most until when this machine works.
+        """
+        if (leaving := self.control.leaving()) > self._leaving:
+            self._leaving = leaving
+            return True
+        return bool(self._leaving or not self.job.commit_every) and self.commits.due()
 
     def _commit(self) -> None:
         """Begins to write a checkpoint. All workers take part: the student may be split."""

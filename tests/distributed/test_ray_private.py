@@ -101,6 +101,16 @@ def test_train_retries_the_error_of_failed_start():
     assert str(error) == "no connection"
 
 
+def test_ray_lists_the_nodes_that_drain_by_their_id(monkeypatch):
+    from ray._private import state
+    from ray._raylet import GlobalStateAccessor
+
+    assert hasattr(GlobalStateAccessor, "get_draining_nodes")
+    accessor = type("Accessor", (), {"get_draining_nodes": lambda _: {"ab12": 1_700_000_000_000}})
+    monkeypatch.setattr(state.state, "_connect_and_get_accessor", accessor)
+    assert ray_private.draining_nodes() == {"ab12"}
+
+
 def test_a_start_that_timed_out_is_recognised():
     from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
 

@@ -64,6 +64,22 @@ def test_training_ends_with_a_checkpoint_of_the_last_step_and_a_row_for_each(job
     assert steps == ["step-000004", "step-000005"]
 
 
+def test_a_machine_that_is_to_be_taken_away_is_a_reason_to_commit_at_once(job, folder, teacher):
+    class Leaving(LocalControl):
+        """A machine is announced to be taken away after two steps, another after three."""
+
+        def leaving(self):
+            return sum(len(read_metrics(folder)) >= steps for steps in (2, 3))
+
+    committed = []
+    with open_worker(replace(job, commit_every=100), teacher, control=Leaving()) as worker:
+        write = worker.commits._write
+        worker.commits._write = lambda step, state: (committed.append(step), write(step, state))
+        for _ in worker.steps():
+            pass
+    assert committed == [2, 3, STEPS]
+
+
 def test_a_stop_is_committed_and_training_continues_from_it_bit_for_bit(
     job, folder, teacher, tmp_path
 ):

@@ -46,7 +46,7 @@ def cluster(monkeypatch):
             study.write_recipe(made.id, Recipe())
 
     @contextmanager
-    def search_cluster(_resources, _log, _on_progress, _should_stop):
+    def search_cluster(*_):
         yield SimpleNamespace(prepare=lambda make, study: (PREPARED, "inputs"), run=run)
 
     monkeypatch.setattr(module, "search_cluster", search_cluster)
