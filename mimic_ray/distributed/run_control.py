@@ -182,7 +182,9 @@ class WorkerControl(Generic[Message]):
             with suppress(*_away()):
                 orders: Orders = ray.get(reply)
                 # A new actor does not know the orders for a moment.
-                self._orders = Orders(*map(max, self._orders, orders))
+                known = self._orders
+                leaving = max(known.leaving, orders.leaving)
+                self._orders = Orders(known.stop or orders.stop, leaving)
 
 
 def _wait_for(reference: Any, timeout: float | None = None) -> Any:
