@@ -77,7 +77,8 @@ def pieces(arrays: Mapping[str, Array]) -> dict[str, Piece]:
 
     Arrays that belong to no name, such as a text tower's, are not among them.
     """
-    if not any(key.endswith("embedding/kernel") for key in arrays):
+    has_blocks = any("encoderblock" in key for key in arrays)
+    if not has_blocks or not any(key.endswith("embedding/kernel") for key in arrays):
         return {}
     root = _root(arrays)
     found: dict[str, Piece] = {}

@@ -39,6 +39,7 @@ STANDARD = (
     "pytorch_model.bin",
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.bin",
+    "flax_model.msgpack",
 )
 WEIGHT_SUFFIXES = (
     ".safetensors",
@@ -52,7 +53,7 @@ WEIGHT_SUFFIXES = (
     ".t7",
 )
 # Read where nothing else lies there, because they are rarely weights.
-_UNLIKELY = (".npz", ".pkl", ".pickle", ".tar")
+_UNLIKELY = (".npz", ".msgpack", ".pkl", ".pickle", ".tar")
 # What trainers save beside the weights.
 _NO_WEIGHTS = re.compile(
     r"(optimizer|scheduler|scaler|rng_state|random_states|training_args|sampler|dataloader)[\w.-]*"

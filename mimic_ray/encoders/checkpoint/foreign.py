@@ -10,10 +10,6 @@ _TENSORFLOW = (
     "load it with TensorFlow, copy the weights into the same network of torch, and save its "
     "state_dict()"
 )
-_FLAX = (
-    "load it with `AutoModel.from_pretrained(FOLDER, from_flax=True)` of transformers 4 and save "
-    "it with `save_pretrained(OUT)`, or save its arrays by name with numpy.savez"
-)
 _ORBAX = "restore it with Orbax, and save its arrays by name with numpy.savez"
 _UNPACK = "unpack it first"
 
@@ -50,7 +46,6 @@ NAMES = (
     ("*.tflite", "a network of TensorFlow Lite", _TENSORFLOW),
     ("_CHECKPOINT_METADATA", "an Orbax checkpoint of JAX", _ORBAX),
     ("manifest.ocdbt", "an Orbax checkpoint of JAX", _ORBAX),
-    ("*.msgpack", "weights of Flax", _FLAX),
     ("*.joblib", "a joblib file", "take the weights out of it and save them with torch.save"),
     ("*.pdparams", "weights of PaddlePaddle", _CONVERT),
     ("*.params", "weights of MXNet", _CONVERT),

@@ -153,7 +153,8 @@ def _read_files(
             for group, tensors in found.groups.items():
                 _require_new(home, group, tensors, file)
                 groups.setdefault(group, {}).update(tensors)
-    for key, part in whole.index.items():
+    # An index of Flax has its own names, which are read as those of torch.
+    for key, part in whole.index.items() if formats != {sniff.FLAX} else ():
         if home.get(((), key)) != part:
             raise DamagedCheckpointError(
                 f'{sniff.shown(whole.files[0].with_name(part))} lacks "{plain(key)}", which the '

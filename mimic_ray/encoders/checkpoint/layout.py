@@ -101,10 +101,10 @@ def read_layout(path: str | Path, limit_bytes: int = LIMIT_BYTES) -> Layout:
 
 
 def _layout_of_file(opened: OpenedFile) -> ReadFile[TensorInfo]:
-    if opened.format == sniff.NPZ:
-        from mimic_ray.encoders.checkpoint.npz_weights import read_npz
+    if opened.format in (sniff.NPZ, sniff.FLAX):
+        from mimic_ray.encoders.checkpoint.array_files import READERS
 
-        arrays, notes = read_npz(opened.file, opened.name)
+        arrays, notes = READERS[opened.format](opened.file, opened.name)
         return ReadFile({(): checked_infos(arrays)} if arrays else {}, notes)
     if opened.format != sniff.SAFETENSORS:
         with sandbox.working_folder() as folder:

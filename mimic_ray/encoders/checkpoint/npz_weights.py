@@ -1,7 +1,6 @@
 """Reads and writes .npz archives of weights: named numpy arrays in a zip.
 
-They contain no code: pickled (object) arrays are not read. The keys of a vision transformer of Flax
-become those of timm's network (flax_vit.py); any other archive keeps its own names.
+They contain no code: pickled (object) arrays are not read. named_arrays.py gives the names.
 """
 
 from __future__ import annotations
@@ -15,41 +14,25 @@ from io import BufferedReader
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from mimic_ray.base.errors import DamagedCheckpointError, UnsafeCheckpointError
 from mimic_ray.base.text import count, plain
-from mimic_ray.encoders.checkpoint import flax_vit
-from mimic_ray.encoders.checkpoint.flax_vit import Array, Piece
-from mimic_ray.encoders.checkpoint.tensors import replacement
+from mimic_ray.encoders.checkpoint.flax_vit import Array
+from mimic_ray.encoders.checkpoint.named_arrays import BFLOAT16, as_tensors, replaced
 
 MEMBER_LIMIT = 100_000
 # Weights hardly compress, but a head of zeros does.
 _COMPRESSION_LIMIT = 20
 _SLACK_BYTES = 64 << 20
 _HEADER_LIMIT = 10_000
-# How numpy shows bfloat16, which it has no type for.
-_BFLOAT16 = np.dtype("V2")
 
 
 def read_npz(file: BufferedReader, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The weights by name, and notes on what else there is. Raises a CheckpointError."""
     arrays, notes = _arrays(file, name)
-    found = flax_vit.pieces(arrays)
-    tensors: dict[str, Tensor] = {}
-    try:
-        for key, piece in found.items():
-            tensors[key] = _tensor(flax_vit.gathered(arrays, piece))
-    except (ValueError, IndexError) as error:
-        raise _damaged(name, f"shapes that no network has ({plain(error, 80)})") from error
-    if found:
-        notes["layout"] = "a vision transformer of Flax (JAX), with timm's names"
-        if number := flax_vit.heads(arrays, found):
-            notes["num_heads"] = str(number)
-    used = {source for piece in found.values() for source in piece.sources}
-    tensors |= {key: _tensor(array) for key, array in arrays.items() if key not in used}
-    return tensors, notes
+    tensors, more = as_tensors(arrays, name)
+    return tensors, notes | more
 
 
 def write_npz(
@@ -59,26 +42,8 @@ def write_npz(
 
     Other content stays. Raises DamagedCheckpointError if the file has changed since.
     """
-    arrays, _ = _arrays(file, name)
-    found = flax_vit.pieces(arrays)
-    written = set()
-    for key, tensor in new.items():
-        if key in found:
-            old = _tensor(flax_vit.gathered(arrays, found[key]))
-            value = replacement(old, tensor, plain(key), name, key in resized)
-            flax_vit.scattered(arrays, found[key], _array(value))
-        elif key in arrays:
-            old = _tensor(arrays[key])
-            arrays[key] = _array(replacement(old, tensor, plain(key), name, key in resized))
-        else:
-            continue
-        written.add(key)
-    changed = {source for key in written for source in _sources(found, key)}
-    return _like(file, {source: arrays[source] for source in changed}), written
-
-
-def _sources(found: Mapping[str, Piece], key: str) -> tuple[str, ...]:
-    return found[key].sources if key in found else (key,)
+    changed, written = replaced(_arrays(file, name)[0], name, new, resized)
+    return _like(file, changed), written
 
 
 def _like(file: BufferedReader, arrays: Mapping[str, Array]) -> bytes:
@@ -130,7 +95,7 @@ def _array_of(entry: Any, member: zipfile.ZipInfo) -> Array | str:
         (2, 0): np.lib.format.read_array_header_2_0,
     }[version]
     shape, is_fortran, dtype = reader(entry, max_header_size=_HEADER_LIMIT)
-    if dtype != _BFLOAT16 and dtype.kind not in "biuf":
+    if dtype != BFLOAT16 and dtype.kind not in "biuf":
         return "pickled objects, not read" if dtype.hasobject else f"an array of {dtype}"
     expected = math.prod(shape) * dtype.itemsize
     content = entry.read()
@@ -138,7 +103,7 @@ def _array_of(entry: Any, member: zipfile.ZipInfo) -> Array | str:
         raise ValueError(f"{member.filename} claims {expected:,} bytes and has {len(content):,}")
     flat = np.frombuffer(content, dtype)
     array = flat.reshape(shape, order="F" if is_fortran else "C")
-    return array if dtype == _BFLOAT16 else array.astype(dtype.newbyteorder("="), copy=False)
+    return array if dtype == BFLOAT16 else array.astype(dtype.newbyteorder("="), copy=False)
 
 
 def _check_members(members: list[zipfile.ZipInfo], name: str, size: int) -> None:
@@ -156,19 +121,6 @@ def _check_members(members: list[zipfile.ZipInfo], name: str, size: int) -> None
             f"{name} was not written by numpy, or was changed: {reason}. Ask its author for the "
             "weights as safetensors."
         )
-
-
-def _tensor(array: Array) -> Tensor:
-    own = np.array(array, order="C")  # a copy; ascontiguousarray() makes a number a list of one
-    if own.dtype == _BFLOAT16:
-        return torch.from_numpy(own.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(own)
-
-
-def _array(tensor: Tensor) -> Array:
-    if tensor.dtype == torch.bfloat16:
-        return tensor.contiguous().view(torch.int16).numpy().view(_BFLOAT16)
-    return tensor.contiguous().numpy()
 
 
 def _damaged(name: str, reason: str) -> DamagedCheckpointError:

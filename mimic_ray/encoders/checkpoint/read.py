@@ -3,7 +3,7 @@
     find the files (weight_files.py), then for each of them:
     open, refuse anything but a regular file -> sniff -> sha256 ->  (joined.py)
         safetensors:  read here (safetensors_file.py)
-        npz:          read here, without pickled arrays (npz_weights.py)
+        npz, flax:    read here, without pickled arrays (npz_weights.py, msgpack_weights.py)
         torch:        read by a child process with limits (sandbox.py -> child.py):
                       zip walk and checksums (archive.py), pickle machine that builds descriptions
                       instead of objects (pickle_machine.py, torch_objects.py), plain containers of
@@ -25,6 +25,7 @@ from torch import Tensor
 
 from mimic_ray.base.text import plain
 from mimic_ray.encoders.checkpoint import sandbox, sniff
+from mimic_ray.encoders.checkpoint.array_files import READERS
 from mimic_ray.encoders.checkpoint.contents import Contents
 from mimic_ray.encoders.checkpoint.dcp_folder import read_dcp
 from mimic_ray.encoders.checkpoint.joined import Group, OpenedFile, Part, ReadFile, read_parts
@@ -37,7 +38,6 @@ from mimic_ray.encoders.checkpoint.layout import (
     infos_of,
 )
 from mimic_ray.encoders.checkpoint.model_config import Config
-from mimic_ray.encoders.checkpoint.npz_weights import read_npz
 from mimic_ray.encoders.checkpoint.safetensors_file import read_safetensors
 from mimic_ray.encoders.checkpoint.weight_parts import WeightFiles
 
@@ -94,7 +94,7 @@ def read_checkpoint(path: Path, limit_bytes: int = LIMIT_BYTES) -> Checkpoint:
 
 
 def _read_file(opened: OpenedFile) -> ReadFile[_Stored]:
-    readers = {sniff.SAFETENSORS: _safetensors, sniff.NPZ: _npz}
+    readers = {sniff.SAFETENSORS: _safetensors} | dict.fromkeys(READERS, _arrays)
     return readers.get(opened.format, _torch)(opened)
 
 
@@ -114,8 +114,8 @@ def _safetensors(opened: OpenedFile) -> ReadFile[_Stored]:
     return ReadFile({(): group} if group else {}, notes)
 
 
-def _npz(opened: OpenedFile) -> ReadFile[_Stored]:
-    tensors, notes = read_npz(opened.file, opened.name)
+def _arrays(opened: OpenedFile) -> ReadFile[_Stored]:
+    tensors, notes = READERS[opened.format](opened.file, opened.name)
     group = {key: _Stored(info, tensors[key]) for key, info in checked_infos(tensors).items()}
     return ReadFile({(): group} if group else {}, notes)
 

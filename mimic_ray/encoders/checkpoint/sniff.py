@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +20,13 @@ from mimic_ray.base.text import plain
 from mimic_ray.encoders.checkpoint import foreign
 
 SAFETENSORS, TORCH_ZIP, TORCH_LEGACY = "safetensors", "torch-zip", "torch-legacy"
-TORCH_TAR, PICKLE, NPZ = "torch-tar", "pickle", "npz"
+TORCH_TAR, PICKLE = "torch-tar", "pickle"
+NPZ, FLAX = "npz", "flax-msgpack"
 
 # torch's magic number, as pickles of protocol 2 and later have it, and as text before that.
 _LEGACY = b"\x8a\n" + 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
+# msgpack: a map of at least one entry, whose first key is a printable text.
+_MSGPACK = re.compile(rb"(?:[\x81-\x8f]|\xde..|\xdf....)(?:[\xa1-\xbf]|\xd9.)[ -~]", re.DOTALL)
 _OLD_LEGACY = b"L119547037146038801333356L\n"
 
 
@@ -93,6 +97,8 @@ def file_format(file: BufferedReader, name: str) -> str:
         return TORCH_LEGACY if _LEGACY in head[:32] else PICKLE
     if head[257:262] == b"ustar":
         return TORCH_TAR
+    if _MSGPACK.match(head):
+        return FLAX
     if known := foreign.by_start(head) or foreign.by_name(name):
         what, advice = known
         raise NotACheckpointError(f"{name} is {what}: {advice}.")

@@ -20,9 +20,9 @@ from mimic_ray.base import files
 from mimic_ray.base.errors import DamagedCheckpointError
 from mimic_ray.base.text import plain
 from mimic_ray.encoders.checkpoint import sandbox, sniff
+from mimic_ray.encoders.checkpoint.array_files import WRITERS
 from mimic_ray.encoders.checkpoint.dcp_folder import write_dcp
 from mimic_ray.encoders.checkpoint.key_match import Copy
-from mimic_ray.encoders.checkpoint.npz_weights import write_npz
 from mimic_ray.encoders.checkpoint.resolve import Fit, Place
 from mimic_ray.encoders.checkpoint.safetensors_file import read_safetensors
 from mimic_ray.encoders.checkpoint.tensors import replacement, savable
@@ -79,9 +79,10 @@ def _write_file(
         file_format = sniff.file_format(file, name)
         if file_format == sniff.SAFETENSORS:
             content, written = _safetensors_like(file, name, new, resized)
-        elif file_format == sniff.NPZ:
+        elif file_format in WRITERS:
             by_key = {key: tensor for (_, key), tensor in new.items()}
-            content, keys = write_npz(file, name, by_key, {key for _, key in resized})
+            keys_of_resized = {key for _, key in resized}
+            content, keys = WRITERS[file_format](file, name, by_key, keys_of_resized)
             written = {((), key) for key in keys}
         else:
             content, written = _torch_like(file, name, file_format, new, resized, is_part)

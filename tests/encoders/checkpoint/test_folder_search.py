@@ -71,7 +71,6 @@ def test_parts_without_an_index_are_one_checkpoint(tmp_path: Path) -> None:
         (["saved_model.pb", "variables/v.index"], "SavedModel of TensorFlow"),
         (["model.ckpt-7.index", "model.ckpt-7.data-00000-of-00001"], "checkpoint of TensorFlow"),
         (["_CHECKPOINT_METADATA", "d/x"], "Orbax checkpoint of JAX .*numpy.savez"),
-        (["flax_model.msgpack", "config.json"], "weights of Flax"),
         (["tf_model.h5"], "weights of Keras"),
         (["net.onnx"], "ONNX network .*onnx2torch"),
         (["zero_pp_rank_0_mp_rank_00_model_states.pt"], "ZeRO-3 .*zero_to_fp32"),

@@ -25,7 +25,6 @@ def test_names_say_what_files_without_a_mark_are() -> None:
     for name, what in {
         "net.onnx": "an ONNX network",
         "model.ckpt-100.data-00000-of-00001": "a checkpoint of TensorFlow",
-        "flax_model.msgpack": "weights of Flax",
     }.items():
         found = by_name(name)
         assert found is not None
