@@ -110,7 +110,7 @@ class DistillWorker:
             self._progress_file = ProgressWriter(
                 self.run.store, recipe.training.steps, self.group.world_size
             )
-        self.run.fetch()
+        self.run.fetch(others=self._is_first)
         teacher = with_weights(job.encoder, teacher_state)
         self.images: IdentifiedImages = (
             precomputed.images if precomputed else self._open_images(teacher.spec.input_size)

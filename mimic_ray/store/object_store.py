@@ -21,6 +21,7 @@ from mimic_ray.base.locks import try_lock, unlock_and_remove
 from mimic_ray.base.output_folder import require_writable
 from mimic_ray.base.storage import open_storage
 from mimic_ray.store.background_writer import BackgroundWriter
+from mimic_ray.store.node_copy import NodeCopy
 from mimic_ray.store.published_checkpoint import PublishedCheckpoints
 from mimic_ray.store.retry import Retry
 from mimic_ray.store.run_folder import LOG, RunFolder
@@ -40,7 +41,8 @@ class ObjectStore:
         self.folder, self._lock, self._descriptor = _own_folder(address, owner)
         self._retry = Retry()
         self._background = BackgroundWriter(self._storage)
-        self._checkpoints = PublishedCheckpoints(self._storage, self._retry)
+        self._copy = NodeCopy(self.folder.parent, self._storage, self._retry)
+        self._checkpoints = PublishedCheckpoints(self._storage, self._retry, self._copy)
 
     def __str__(self) -> str:
         return self._storage.shown()
@@ -123,6 +125,7 @@ class ObjectStore:
     def close(self) -> None:
         self._background.settle()
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._copy.release(self._lock)
         unlock_and_remove(self._lock, self._descriptor)
         self._descriptor = -1
         with suppress(OSError):  # other processes use the same address

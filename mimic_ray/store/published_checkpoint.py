@@ -11,7 +11,6 @@ commit removes it.
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mimic_ray.base import files
-from mimic_ray.base.errors import DamagedCheckpointError, StorageAwayError, StorageError, option
+from mimic_ray.base.errors import DamagedCheckpointError, StorageError, option
 from mimic_ray.base.storage import Storage
 from mimic_ray.store.checkpoint_index import (
     KEPT,
@@ -29,6 +28,7 @@ from mimic_ray.store.checkpoint_index import (
     parse_latest,
     step_folder,
 )
+from mimic_ray.store.node_copy import NodeCopy
 from mimic_ray.store.retry import Retry
 from mimic_ray.store.run_folder import CHECKPOINTS, RunFolder
 
@@ -38,9 +38,8 @@ _LATEST = f"{CHECKPOINTS}/{LATEST}"
 class PublishedCheckpoints:
     """The checkpoints of a run at an address. Methods raise StorageError."""
 
-    def __init__(self, storage: Storage, retry: Retry) -> None:
-        self._storage = storage
-        self._retry = retry
+    def __init__(self, storage: Storage, retry: Retry, copy: NodeCopy) -> None:
+        self._storage, self._retry, self._copy = storage, retry, copy
 
     def publish(self, run: RunFolder, step: int) -> None:
         """Stores the checkpoint of `step` in `run`. It counts once latest.json is replaced."""
@@ -68,11 +67,8 @@ class PublishedCheckpoints:
         for entry in named:
             if entry["folder"] not in stored:
                 continue
-            step, source = int(entry["step"]), f"{CHECKPOINTS}/{entry['folder']}"
-            target = step_folder(run, step)
-            manifest = self._fetch_checked(f"{source}/{MANIFEST}", target, entry["manifest"])
-            for name, facts in json.loads(manifest)["files"].items():
-                self._fetch_checked(f"{source}/{name}", target, facts["sha256"])
+            step = int(entry["step"])
+            self._copy.bring(entry["folder"], entry["manifest"], step_folder(run, step))
             latest = latest_content([{"step": step, "manifest": entry["manifest"]}])
             files.write_bytes(run.checkpoints / LATEST, latest)
             return
@@ -93,23 +89,6 @@ class PublishedCheckpoints:
     def _is_stored(self, named: Mapping[str, Any]) -> bool:
         manifest = f"{CHECKPOINTS}/{named['folder']}/{MANIFEST}"
         return self._retry(lambda: self._storage.exists(manifest))
-
-    def _fetch_checked(self, name: str, folder: Path, sha256: str) -> bytes:
-        try:
-            content = self._retry(lambda: self._storage.read_bytes(name))
-        except StorageAwayError:
-            raise
-        except StorageError:
-            content = b""
-        if _sha256(content) != sha256:
-            raise DamagedCheckpointError(
-                f"{self._storage.shown(name)} is damaged or missing (its sha256 is not the one "
-                "that was written): restore it from a copy, or delete "
-                f"{Path(name).parent.as_posix()}/ there to continue from the step before."
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / Path(name).name).write_bytes(content)
-        return content
 
     def _write(self, name: str, content: bytes | Path) -> None:
         self._retry(lambda: self._storage.write(name, content))

@@ -45,9 +45,12 @@ class RunStore:
         """Raises RunFolderError if anything is stored there already."""
         require_free(self.store, RECORD, "run", _occupant)
 
-    def fetch(self, *, checkpoint: bool = True) -> None:
-        """Makes `folder` equal to what is stored. Raises StorageError."""
-        self.store.fetch(_is_no_checkpoint)
+    def fetch(self, *, checkpoint: bool = True, others: bool = True) -> None:
+        """Makes `folder` equal to what is stored, `others` being all but the checkpoint.
+
+        Raises StorageError.
+        """
+        self.store.fetch(_is_no_checkpoint if others else lambda _: False)
         if checkpoint:
             self.store.fetch_checkpoint()
 

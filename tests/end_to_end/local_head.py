@@ -42,6 +42,23 @@ class LocalHead:
         # A home without a token of its own.
         return {**ours, "RAY_AUTH_TOKEN_PATH": str(self.token), "HOME": str(self.folder)}
 
+    def join(self, cpus: int = 1) -> subprocess.Popen[bytes]:
+        """Another node on this machine; its process is that of `ray start --block`."""
+        command = [
+            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block"),
+            *("--address", self.ray_address, "--num-cpus", str(cpus), "--disable-usage-stats"),
+            *("--object-store-memory", str(128 << 20)),
+        ]
+        with (self.folder / "node.log").open("w") as log:
+            return subprocess.Popen(
+                command,
+                env={**self.environment, "RAY_AUTH_MODE": "token", "RAY_worker_niceness": "0"},
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
     def mimic_ray(
         self, *arguments: str, timeout_s: float = 300, cwd: Path | None = None, **variables: str
     ) -> subprocess.CompletedProcess[str]:
