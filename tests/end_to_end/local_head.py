@@ -59,6 +59,15 @@ class LocalHead:
                 start_new_session=True,
             )
 
+    def processes(self, words: str) -> list[int]:
+        """The ids of the cluster's processes with `words` in their command line."""
+        found = []
+        for pid in _of(self.folder):
+            with suppress(OSError):
+                if words in Path(f"/proc/{pid}/cmdline").read_text(errors="replace"):
+                    found.append(pid)
+        return found
+
     def mimic_ray(
         self, *arguments: str, timeout_s: float = 300, cwd: Path | None = None, **variables: str
     ) -> subprocess.CompletedProcess[str]:
