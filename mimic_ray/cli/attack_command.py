@@ -94,6 +94,7 @@ def command(
     normalise: options.Normalise = None,
     mean: options.Mean = None,
     std: options.Std = None,
+    weights: options.Weights = None,
     device: options.Device = "auto",
     precision: Annotated[
         Precision,
@@ -106,7 +107,7 @@ def command(
 
     with console.progress() as on_progress:
         made = attack(
-            options.with_statistics(encoder, normalise, mean, std),
+            options.with_settings(encoder, normalise, mean, std, weights),
             teacher,
             data,
             out,

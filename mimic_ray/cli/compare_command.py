@@ -137,6 +137,7 @@ def command(
     normalise: options.Normalise = None,
     mean: options.Mean = None,
     std: options.Std = None,
+    weights: options.Weights = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,
     yes: options.Yes = False,
@@ -158,7 +159,7 @@ def command(
     )
     with console.progress() as on_progress:
         found = compare(
-            options.with_statistics(encoder, normalise, mean, std),
+            options.with_settings(encoder, normalise, mean, std, weights),
             teacher,
             data,
             out,

@@ -24,6 +24,7 @@ def command(
         typer.Option(help="Check only this encoder instead of all known ones."),
         Kind.ENCODER,
     ] = None,
+    weights: options.Weights = None,
     json: options.Json = False,
 ) -> None:
     """Show the content of a weight file and the encoders that fit it, without running its code.
@@ -32,7 +33,7 @@ def command(
     """
     from mimic_ray.workflows.inspect import inspect
 
-    found = inspect(file, encoder)
+    found = inspect(file, options.with_settings(encoder, weights=weights))
     if json:
         misfit = found.misfit.for_command_line() if found.misfit else None
         console.print_json(asdict(found) | {"misfit": misfit})

@@ -52,12 +52,15 @@ def _rows(found: Inspection) -> Iterator[tuple[str, list[str]]]:
     )
     if found.notes:
         yield "other", _few(f"{key}: {note}" for key, note in found.notes.items())
-    for (path, prefix, *lists, notes), same in groupby(sorted(found.fits, key=_where), _where):
+    for (path, prefix, lists), same in groupby(sorted(found.fits, key=_where), _where):
+        *lists, notes, places = lists
         lines = [*_names(found, [*same])]
         lines.append(f"  at {path or '(top)'}, keys {prefix}*")
         for word, names in zip(_LISTS, lists, strict=True):
             if names:
                 lines.append(f"  {word}: {', '.join(_few(names))}")
+        if places:
+            lines.append(f"  to purify another copy: --weights {' or '.join(_few(places))}")
         lines += [f"  {note}" for note in notes]
         yield "fits", lines
     if len(found.fits) > 1 and found.differs:
@@ -108,9 +111,9 @@ def _advice(found: Inspection) -> str:
     return f"The weights do not tell {what}: say which encoder it is with --encoder{statistics}."
 
 
-def _where(match: Match) -> tuple[str, str, list[str], list[str], list[str], list[str]]:
-    lists = match.left_out, match.tied, match.also_fits
-    return match.path, match.prefix, *lists, match.notes
+def _where(match: Match) -> tuple[str, str, list[list[str]]]:
+    lists = [match.left_out, match.tied, match.also_fits, match.notes, match.places]
+    return match.path, match.prefix, lists
 
 
 def _few(lines: Iterable[str], limit: int = 6) -> list[str]:

@@ -148,7 +148,8 @@ def check_statistics(values: Mapping[str, Any]) -> None:
     """Raises UsageError for invalid statistics of the encoder's input, in the values of a command
     that takes them."""
     normalise, mean, std = (values.get(name) for name in ("normalise", "mean", "std"))
-    encoder_name.joined(values.get("encoder"), encoder_name.statistics(normalise, mean, std))
+    chosen = encoder_name.statistics(normalise, mean, std)
+    encoder_name.joined(values.get("encoder"), chosen, values.get("weights"))
 
 
 def _marked_values(command: Any, values: Mapping[str, Any]) -> Iterator[tuple[str, Kind, str]]:

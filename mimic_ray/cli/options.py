@@ -63,6 +63,15 @@ Std = Annotated[
         metavar="R,G,B", rich_help_panel=_INPUT, help="Their standard deviation, with --mean."
     ),
 ]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PLACE",
+        rich_help_panel=_INPUT,
+        help="Which copy of the encoder is meant where the file has several, as in "
+        "state_dict.module.encoder_q. mimic-ray inspect lists the places.",
+    ),
+]
 Teacher = Annotated[
     str,
     typer.Option(
@@ -216,12 +225,16 @@ Threads = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
-def with_statistics(
-    encoder: str | None, normalise: str | None, mean: str | None, std: str | None
+def with_settings(
+    encoder: str | None,
+    normalise: str | None = None,
+    mean: str | None = None,
+    std: str | None = None,
+    weights: str | None = None,
 ) -> str | None:
-    """The name of the encoder with the statistics of these options, as in
-    "resnet50:normalise=none". Raises UsageError for invalid ones."""
-    return encoder_name.joined(encoder, encoder_name.statistics(normalise, mean, std))
+    """The name of the encoder with what these options state, as in "resnet50:normalise=none".
+    Raises UsageError for invalid ones."""
+    return encoder_name.joined(encoder, encoder_name.statistics(normalise, mean, std), weights)
 
 
 def encoder_of_job(given: Mapping[str, Any], *, sees_paths: bool) -> str | None:
@@ -230,7 +243,8 @@ def encoder_of_job(given: Mapping[str, Any], *, sees_paths: bool) -> str | None:
     Without a name, it is found in the file of the suspect as the command does; None where this
     machine does not have the file.
     """
-    encoder = with_statistics(given["encoder"], given["normalise"], given["mean"], given["std"])
+    words = ("encoder", "normalise", "mean", "std", "weights")
+    encoder = with_settings(*(given.get(word) for word in words))
     if encoder is not None and not encoder.startswith(":"):
         return encoder
     if not sees_paths or is_missing(given["teacher"]) or is_remote(given["teacher"]):

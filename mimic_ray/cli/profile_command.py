@@ -28,6 +28,7 @@ def command(
     normalise: options.Normalise = None,
     mean: options.Mean = None,
     std: options.Std = None,
+    weights: options.Weights = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,
     json: options.Json = False,
@@ -40,7 +41,7 @@ def command(
 
     with console.progress() as on_progress:
         found = profile(
-            options.with_statistics(encoder, normalise, mean, std),
+            options.with_settings(encoder, normalise, mean, std, weights),
             teacher,
             data,
             out,

@@ -137,6 +137,7 @@ def command(
     normalise: options.Normalise = None,
     mean: options.Mean = None,
     std: options.Std = None,
+    weights: options.Weights = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,
     yes: options.Yes = False,
@@ -194,7 +195,7 @@ def command(
             show(progress)
 
         found = tune(
-            options.with_statistics(encoder, normalise, mean, std),
+            options.with_settings(encoder, normalise, mean, std, weights),
             teacher,
             data,
             out,

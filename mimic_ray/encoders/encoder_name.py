@@ -3,8 +3,9 @@ without normalisation.
 
     NAME[@SIZE][:normalise=STATISTICS]
     NAME[@SIZE][:mean=R/G/B,std=R/G/B]
+    NAME[@SIZE][:weights=PLACE[,normalise=...]]    the copy of it in a file that has several
 
-The statistics are part of the name, so whatever keeps the name keeps them: run.json, a study, the
+The settings are part of the name, so whatever keeps the name keeps them: run.json, a study, the
 check of a resumed run, the workers, and the encoder of an exported run. Imports no torch.
 """
 
@@ -18,8 +19,10 @@ from mimic_ray.base.text import near_names, plain
 from mimic_ray.base.user_code import is_user_code
 from mimic_ray.encoders.normalisation import NORMALISATIONS, Normalisation, Rgb, name_of
 
-_KEYS = ("normalise", "mean", "std")
+_WEIGHTS = "weights"
+_KEYS = ("normalise", "mean", "std", _WEIGHTS)
 _SETTINGS = re.compile(r":(?=\w+=)")
+_NEXT = re.compile(r",(?=\w+=)")  # a place in a file may have commas
 
 
 def split(name: str) -> tuple[str, Normalisation | None]:
@@ -31,33 +34,54 @@ def split(name: str) -> tuple[str, Normalisation | None]:
     base, *rest = _SETTINGS.split(name, maxsplit=1)
     if not rest:
         return name, None
-    given = dict(part.partition("=")[::2] for part in rest[0].split(","))
+    given = _given(rest[0])
     for key in given:
         if key not in _KEYS:
             near, known = near_names(key, _KEYS), f"An encoder has {', '.join(_KEYS)}."
             raise UnknownNameError("setting of an encoder", plain(key), near, known)
     if is_user_code(base):
         raise UsageError(
-            f"{plain(base)} is your own network: set the mean and std of its Spec in your function."
+            f"{plain(base)} is your own network: set the mean and std of its Spec in your "
+            f"function, and give a file with one copy of its weights, without {option(_WEIGHTS)}."
         )
     means, stds = (given.get(key, "").replace("/", ",") or None for key in ("mean", "std"))
     return base, statistics(given.get("normalise"), means, stds)
 
 
 def without_statistics(name: str) -> str:
-    """The name of the architecture, with its size."""
+    """The name of the architecture, with its size and without settings."""
     return _SETTINGS.split(name, maxsplit=1)[0]
 
 
-def joined(name: str | None, chosen: Normalisation | None) -> str | None:
-    """The name with statistics. Without a name, which is then to be found in the file, the
-    statistics alone."""
-    if chosen is None:
+def weights(name: str) -> str:
+    """The place of the weights in a file, as in "resnet50:weights=teacher"; "" if none is."""
+    _base, *rest = _SETTINGS.split(name, maxsplit=1)
+    return _given(rest[0]).get(_WEIGHTS, "") if rest else ""
+
+
+def without_weights(name: str) -> str:
+    """The name without that place, for another file."""
+    return re.sub(rf"(?<=:){_WEIGHTS}=.*?(?:,(?=\w+=)|$)", "", name).removesuffix(":")
+
+
+def _given(settings: str) -> dict[str, str]:
+    return dict(part.partition("=")[::2] for part in _NEXT.split(settings))
+
+
+def joined(name: str | None, chosen: Normalisation | None, place: str | None = None) -> str | None:
+    """The name with statistics, and with the place of its weights in a file. Without a name, which
+    is then to be found in the file, the settings alone."""
+    if chosen is None and place is None:
         return name
+    if place == "":
+        raise UsageError(f"{option(_WEIGHTS, '')} names no place: see mimic-ray inspect FILE.")
     if name and without_statistics(name) != name:
-        raise UsageError(f"{plain(name)} states its statistics already: state them once.")
-    settings = f"normalise={known}" if (known := name_of(*chosen)) else _numbers(chosen)
-    full = f"{name or ''}:{settings}"
+        raise UsageError(f"{plain(name)} has settings already: state them there or as options.")
+    settings = [] if place is None else [f"{_WEIGHTS}={place}"]
+    if chosen is not None:
+        known = name_of(*chosen)
+        settings.append(f"normalise={known}" if known else _numbers(chosen))
+    full = f"{name or ''}:{','.join(settings)}"
     split(full)  # refuses a user's own network
     return full
 

@@ -48,8 +48,9 @@ def refuse_statistics_of_runs(architecture: str | None) -> None:
     """Raises UsageError if a name states statistics of the input and no file could have them."""
     if architecture and without_statistics(architecture) != architecture:
         raise UsageError(
-            "The statistics of the input belong to checkpoint files, and a run states its own: "
-            f"leave {option('normalise')}, {option('mean')} and {option('std')} out."
+            "The statistics of the input and the place of the weights belong to checkpoint files, "
+            f"and a run states its own: leave {option('normalise')}, {option('mean')}, "
+            f"{option('std')} and {option('weights')} out."
         )
 
 

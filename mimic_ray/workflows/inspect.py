@@ -9,6 +9,7 @@ from pathlib import Path
 from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.errors import WrongEncoderError
 from mimic_ray.base.text import plain
+from mimic_ray.encoders import encoder_name
 from mimic_ray.encoders.checkpoint.alternatives import (
     PLACE,
     Alternative,
@@ -57,6 +58,8 @@ class Match:
     tied: list[str]  # other names of the same memory: purified together
     notes: list[str]  # what was adapted
     facts: dict[str, str] = field(default_factory=dict)
+    # What `--weights` takes for each of `also_fits`.
+    places: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,8 @@ def inspect(checkpoint: str | Path, encoder: str | None = None) -> Inspection:
 
     Args:
         checkpoint: A safetensors or torch file, a folder or an index of several, or an address.
-        encoder: Check only this architecture instead of all known ones.
+        encoder: Check only this architecture instead of all known ones. `:weights=teacher` looks
+            only at the copy there.
 
     Returns:
         Format, size and SHA-256 of the file; its groups of tensors; `contents`, what the file
@@ -108,7 +112,8 @@ def inspect(checkpoint: str | Path, encoder: str | None = None) -> Inspection:
             print(match.encoder, "at", match.path, "without", match.left_out)
     """
     # Checked before the file is read, which may take long: the name may be wrong.
-    known = None if encoder is None else _layout_of(encoder)
+    settings = encoder or ""
+    known = _layout_of(settings) if encoder_name.without_statistics(settings) else None
     path = at_hand(checkpoint, LIMIT_BYTES)
     for file in find_files(path).files:
         for run in (*file.parents,)[:3]:
@@ -116,7 +121,7 @@ def inspect(checkpoint: str | Path, encoder: str | None = None) -> Inspection:
     layout = read_layout(path)
     misfit: WrongEncoderError | None = None
     if encoder is None or known is None:
-        matches = fitting_encoders(layout)
+        matches = fitting_encoders(layout, encoder_name.weights(settings))
         found = alternatives(matches)
     else:
         try:
@@ -190,4 +195,5 @@ def _match(found: KeyMatch, known: Facts) -> Match:
         tied=found.tied,
         notes=found.notes,
         facts={fact: value for fact, value in known.items() if fact != PLACE},
+        places=[plain(copy.place) for copy in found.copies],
     )

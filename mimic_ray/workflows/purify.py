@@ -104,7 +104,8 @@ def purify(
             model of timm, with an input size as in `vit_b16@384`, or your own `file.py:function`.
             `inspect` shows which ones fit a file. None takes the one that fits, if all that fit
             give the same features. Statistics of the input other than those of the name follow it:
-            `resnet50:normalise=none`, `resnet50:mean=0.5/0.5/0.5,std=0.2/0.2/0.2`.
+            `resnet50:normalise=none`, `resnet50:mean=0.5/0.5/0.5,std=0.2/0.2/0.2`. The copy of it
+            in a file that has several follows too: `resnet50:weights=state_dict.encoder_k`.
         teacher: Checkpoint file of the suspect encoder, or its address (s3://bucket/file).
         data: Clean images: a folder of images or of .tar shards, a tar, an npz file, a pattern
             such as `train-{000..007}.tar`, `torchvision:NAME:ROOT` or an address.

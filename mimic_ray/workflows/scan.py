@@ -17,6 +17,7 @@ from mimic_ray.data.labelled import open_some
 from mimic_ray.data.views import to_float
 from mimic_ray.encoders.checkpoint.choice import chosen_encoder
 from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.encoders.encoder_name import without_weights
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.execution.export import load_encoder
 from mimic_ray.report.scan_page import write_scan
@@ -93,7 +94,7 @@ def scan(
     suspect, sha256 = _load(teacher, encoder)
     encoder = suspect.spec.name
     side = suspect.spec.input_size
-    trusted = _other(reference, reference_encoder or encoder, side, "reference")
+    trusted = _other(reference, reference_encoder or without_weights(encoder), side, "reference")
     purified = _other(student, encoder, side, "student")
     source = open_some(data, MOST)
     require_images(len(source), source.location)

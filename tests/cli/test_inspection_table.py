@@ -16,7 +16,9 @@ NET = GroupFacts("model", 2, 2000, ["float32", "int64"], ["a"])
 FOUND = Inspection(
     "f.pth", "torch-zip", 12_345, "0" * 64, [NET], {"epoch": "[bold]3"}, CONTENTS, [], None
 )
-FITS = Match("resnet50", "model", "module.", ["fc.weight"], ["ema"], ["online"], ["a note"])
+FITS = Match(
+    "resnet50", "model", "module.", ["fc.weight"], ["ema"], ["online"], ["a note"], places=["ema"]
+)
 
 
 def shown(found: Inspection) -> str:
@@ -34,7 +36,8 @@ def test_encoders_at_the_same_location_share_a_row():
     assert "fits resnet50, wide at model, keys module.*" in text
     assert text.count("left out: fc.weight") == 1
     assert "the same memory, purified with it: online" in text
-    assert "other copy, purified with --all-copies: ema a note" in text
+    assert "other copy, purified with --all-copies: ema" in text
+    assert "to purify another copy: --weights ema a note" in text
 
 
 def test_the_table_of_a_file_that_no_encoder_fits_suggests_options():

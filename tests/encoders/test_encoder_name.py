@@ -36,6 +36,22 @@ def test_a_name_without_statistics_is_left_as_it_is():
     assert encoder_name.split("net.py:build") == ("net.py:build", None)
 
 
+def test_the_place_of_the_weights_comes_back_too():
+    full = encoder_name.joined("vit_b16@96", HALF, "net.a,b:c=1")
+    assert full == "vit_b16@96:weights=net.a,b:c=1,normalise=half"
+    assert encoder_name.weights(full) == "net.a,b:c=1"
+    assert encoder_name.split(full) == ("vit_b16@96", HALF)
+    assert encoder_name.without_weights(full) == "vit_b16@96:normalise=half"
+    assert encoder_name.without_weights("resnet50:weights=a.b") == "resnet50"
+    assert encoder_name.without_weights("resnet50:mean=0.1,std=0.2") == "resnet50:mean=0.1,std=0.2"
+    assert encoder_name.joined(None, None, "ema") == ":weights=ema"
+    assert encoder_name.split("resnet50:weights=ema") == ("resnet50", None)
+    assert encoder_name.weights("resnet50:normalise=half") == encoder_name.weights("a") == ""
+    for name, place in (("net.py:build", "ema"), ("resnet50", ""), ("a:weights=b", "c")):
+        with pytest.raises(UsageError):
+            encoder_name.joined(name, None, place)
+
+
 def test_statistics_without_an_encoder_are_a_name_too():
     assert encoder_name.joined(None, HALF) == ":normalise=half"
     assert encoder_name.without_statistics(":normalise=half") == ""
@@ -64,7 +80,7 @@ def test_statistics_that_cannot_be_are_refused(given, message):
 
 
 def test_statistics_are_stated_once_and_not_for_a_users_own_network():
-    with pytest.raises(UsageError, match="states its statistics already"):
+    with pytest.raises(UsageError, match="has settings already"):
         encoder_name.joined("resnet50:normalise=none", HALF)
     with pytest.raises(UsageError, match="set the mean and std of its Spec"):
         encoder_name.joined("net.py:build", HALF)

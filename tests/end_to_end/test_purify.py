@@ -140,15 +140,16 @@ def test_a_run_killed_50_times_ends_bit_identical_after_its_resumes(
     assert [row["step"] for row in read_metrics(RunFolder.open(killed))] == list(range(1, 121))
 
 
-@pytest.mark.parametrize("all_copies", [False, True])
+@pytest.mark.parametrize("option", ["", "--all-copies", "--weights=state_dict"])
 def test_a_second_copy_in_the_file_is_named_and_purified_if_asked(
-    tmp_path, case, purify_arguments, capsys, all_copies
+    tmp_path, case, purify_arguments, capsys, option
 ):
     both = torch.load(case / "teacher.pth", weights_only=True)
     both["state_dict_ema"] = {key: value.clone() for key, value in both["state_dict"].items()}
     torch.save(both, tmp_path / "both.pth")
     arguments = purify_arguments(tmp_path / "run", "--local", steps=2)
-    arguments += ["--all-copies"] if all_copies else []
+    arguments += [option] if option else []
+    all_copies = option == "--all-copies"
     arguments[arguments.index("--teacher") + 1] = str(tmp_path / "both.pth")
     assert run(arguments) == 0
     fate = "have the same weights" if all_copies else "are unchanged"
@@ -161,6 +162,9 @@ def test_a_second_copy_in_the_file_is_named_and_purified_if_asked(
         exported["state_dict_ema"][key],
     )
     assert torch.equal(new, ema) == all_copies
-    # Averaged copies come first: without the option, the other one keeps its weights.
-    assert not torch.equal(ema, old)
-    assert torch.equal(new, old) != all_copies
+    # Averaged copies come first: without an option, the other one keeps its weights.
+    assert torch.equal(ema, old) == option.startswith("--weights")
+    assert torch.equal(new, old) == (not option)
+    recorded = json.loads((tmp_path / "run" / "run.json").read_text())["encoder"]
+    assert recorded.endswith(":weights=state_dict") == option.startswith("--weights")
+    assert package.load_encoder(tmp_path / "run").spec.name == recorded

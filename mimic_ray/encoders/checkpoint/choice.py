@@ -39,8 +39,9 @@ def chosen_encoder(location: str | Path, name: str | None) -> str:
     if name and encoder_name.without_statistics(name):
         return name
     settings = name or ""
+    wanted = encoder_name.weights(settings)
     layout = read_layout(at_hand(location, LIMIT_BYTES))
-    found, sign = narrowed(layout, alternatives(fitting_encoders(layout), settings))
+    found, sign = narrowed(layout, alternatives(fitting_encoders(layout, wanted), settings))
     shown = sniff.shown(layout.path)
     if not found:
         raise WrongEncoderError(
@@ -65,7 +66,8 @@ def assumption(layout: Layout, match: KeyMatch, own: Facts) -> str:
     name = match.encoder
     settings = name.removeprefix(encoder_name.without_statistics(name))
     weights = {*match.keys.values()}
-    same = (each for each in fitting_encoders(layout) if weights == {*each.keys.values()})
+    fitting = fitting_encoders(layout, encoder_name.weights(name))
+    same = (each for each in fitting if weights == {*each.keys.values()})
     found, sign = narrowed(layout, alternatives(same, settings))
     mine = Alternative((name,), decisive(own))
     others = [

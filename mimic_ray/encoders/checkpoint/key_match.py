@@ -22,14 +22,15 @@ Imports no torch: see layout.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mimic_ray.base.errors import DamagedCheckpointError, WrongEncoderError, option
 from mimic_ray.base.text import plain
-from mimic_ray.encoders import positions, sizes
+from mimic_ray.encoders import encoder_name, positions, sizes
 from mimic_ray.encoders.checkpoint import sniff
 from mimic_ray.encoders.checkpoint.alternatives import alternatives, differing
+from mimic_ray.encoders.checkpoint.copy_choice import UnknownPlaceError, chosen_copy, place_of
 from mimic_ray.encoders.checkpoint.key_candidates import Candidate, candidates, nearest
 from mimic_ray.encoders.checkpoint.key_index import KeyView
 from mimic_ray.encoders.checkpoint.key_sources import StoredWeight
@@ -55,6 +56,11 @@ class Copy:
         return {key: source.keys[0] for key, source in self.sources.items()}
 
     @property
+    def place(self) -> str:
+        """What `--weights` takes for it: "state_dict.module.encoder_q"."""
+        return place_of(self.group, self.prefix)
+
+    @property
     def used(self) -> set[str]:
         """The full keys in the group that hold the encoder."""
         return {key for source in self.sources.values() for key in source.keys}
@@ -78,9 +84,11 @@ def find_match(
 ) -> KeyMatch | None:
     """The location of the encoder with the keys `expected`; None if it is not in the file.
 
-    `resize_to` is its image side if position embeddings may be interpolated to it.
+    `resize_to` is its image side if position embeddings may be interpolated to it. Raises
+    UsageError if the encoder is in the file, and not where its name says.
     """
-    return _match(layout, key_views(layout), name, expected, resize_to)
+    wanted = encoder_name.weights(name)
+    return _match(layout, key_views(layout), name, expected, resize_to, wanted)
 
 
 def _match(
@@ -89,6 +97,7 @@ def _match(
     name: str,
     expected: TensorInfos,
     resize_to: int | None = None,
+    wanted: str = "",
 ) -> KeyMatch | None:
     fitting: dict[tuple[Group, str], Candidate] = {}
     for each in candidates(views, expected):
@@ -97,7 +106,9 @@ def _match(
             fitting.setdefault((each.group, next(iter(each.keys.values()))), each)
     if not fitting:
         return None
-    chosen, *others = sorted(fitting.values(), key=_preference)
+    others = sorted(fitting.values(), key=_preference)
+    chosen = chosen_copy(others, wanted, sniff.shown(layout.path)) if wanted else others[0]
+    others.remove(chosen)
     tensors, keys, tables = chosen.view.tensors, chosen.keys, chosen.tables()
     for key in chosen.used:
         if wrong := tensors[key].not_finite:
@@ -166,28 +177,43 @@ def require_match(layout: Layout, name: str, side: int, expected: TensorInfos) -
     raise WrongEncoderError(f"{sniff.shown(layout.path)} does not fit {name}: {reason}. {advice}")
 
 
-def fitting_encoders(layout: Layout) -> list[KeyMatch]:
-    """A match for each known encoder that fits the file.
+def fitting_encoders(layout: Layout, wanted: str = "") -> list[KeyMatch]:
+    """A match for each known encoder that fits the file, at the place `wanted` if one is stated.
 
     If none fits, those that do at another image size, with that size in the name: `vit_b16@384`.
+    Raises UsageError if encoders fit, and none at this place.
     """
-    return _fitting_exactly(layout) or _fitting_resized(layout)
+    return _fitting_exactly(layout, wanted) or _fitting_resized(layout, wanted)
 
 
-def _fitting_exactly(layout: Layout) -> list[KeyMatch]:
+def _fitting_exactly(layout: Layout, wanted: str = "") -> list[KeyMatch]:
+    known = {name: each.tensors for name, each in known_layouts().items()}
+    return _fitting(layout, key_views(layout), known, wanted)
+
+
+def _fitting_resized(layout: Layout, wanted: str = "") -> list[KeyMatch]:
     views = key_views(layout)
-    tried = (_match(layout, views, name, known.tensors) for name, known in known_layouts().items())
-    return _widest([found for found in tried if found is not None])
-
-
-def _fitting_resized(layout: Layout) -> list[KeyMatch]:
-    views = key_views(layout)
-    found = []
-    for name, known in known_layouts().items():
-        if resized := _at_size_of_file(views, name, known.side, known.tensors):
+    known = {}
+    for name, each in known_layouts().items():
+        if resized := _at_size_of_file(views, name, each.side, each.tensors):
             size, expected = resized
-            found.append(_match(layout, views, sizes.joined(name, size), expected))
-    return _widest([match for match in found if match is not None])
+            known[sizes.joined(name, size)] = expected
+    return _fitting(layout, views, known, wanted)
+
+
+def _fitting(
+    layout: Layout, views: Sequence[KeyView], known: Mapping[str, TensorInfos], wanted: str
+) -> list[KeyMatch]:
+    found, elsewhere = [], None
+    for name, expected in known.items():
+        try:
+            found.append(_match(layout, views, name, expected, wanted=wanted))
+        except UnknownPlaceError as error:
+            elsewhere = error
+    matches = _widest([match for match in found if match is not None])
+    if elsewhere and not matches:
+        raise elsewhere
+    return matches
 
 
 def _widest(matches: list[KeyMatch]) -> list[KeyMatch]:

@@ -26,7 +26,7 @@ def layout(groups: dict[Group, dict[str, TensorInfo]]) -> Layout:
 
 
 def match(groups: dict[Group, dict[str, TensorInfo]], name: str = "tiny_resnet") -> KeyMatch:
-    known = known_layouts()[name]
+    known = known_layouts()[name.partition(":")[0]]
     return require_match(layout(groups), name, known.side, known.tensors)
 
 
