@@ -5,7 +5,6 @@ import copy
 import pytest
 import torch
 from torch import nn
-from torchvision.models.vision_transformer import MLPBlock
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import UsageError
@@ -59,6 +58,8 @@ def test_looking_leaves_no_hook_and_no_mode_behind():
 
 
 def test_hidden_units_of_transformers_come_with_the_norm_that_they_read():
+    from torchvision.models.vision_transformer import MLPBlock
+
     encoder = build("tiny_vit")
     found = hidden_units(encoder)
     assert [unit.norm for unit in found] == [block.norm2 for block in encoder.net.blocks]

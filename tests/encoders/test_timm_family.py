@@ -5,13 +5,11 @@ import pickle
 from functools import partial
 
 import pytest
-import timm
 import torch
-from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from mimic_ray.base.errors import UsageError
-from mimic_ray.encoders import encoder_registry, timm_family
+from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.traits import Traits
 
 
@@ -117,6 +115,11 @@ def test_every_name_builds_and_declares_its_shapes() -> None:
 
 
 def test_the_traits_are_those_of_the_network():
+    import timm
+    from timm.models.vision_transformer import VisionTransformer
+
+    from mimic_ray.encoders import timm_family
+
     net = VisionTransformer(
         img_size=32,
         patch_size=8,

@@ -6,12 +6,10 @@ import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-import torch.distributed.checkpoint as dcp
-from torch.distributed.checkpoint.metadata import Metadata
 
 from mimic_ray.base.errors import (
     CheckpointError,
@@ -32,6 +30,9 @@ from mimic_ray.encoders.checkpoint.write import write_like
 from tests.encoders.checkpoint.crafted import shell
 from tests.encoders.checkpoint.test_mutations import mutation
 
+if TYPE_CHECKING:
+    from torch.distributed.checkpoint.metadata import Metadata
+
 WEIGHTS = {
     "a.weight": torch.arange(12.0).reshape(3, 4),
     "half": torch.ones(5, dtype=torch.bfloat16),
@@ -41,6 +42,8 @@ WEIGHTS = {
 
 
 def save(folder: Path, content: dict[str, Any]) -> Path:
+    import torch.distributed.checkpoint as dcp
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         dcp.save(content, checkpoint_id=str(folder), no_dist=True)
@@ -48,6 +51,8 @@ def save(folder: Path, content: dict[str, Any]) -> Path:
 
 
 def load(folder: Path, content: dict[str, Any]) -> dict[str, Any]:
+    import torch.distributed.checkpoint as dcp
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         dcp.load(content, checkpoint_id=str(folder), no_dist=True)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import timm
 import torch
 
 from mimic_ray.encoders.checkpoint.flax_vit import gathered, heads, pieces, scattered
@@ -86,6 +85,8 @@ def shapes(publisher: str) -> Shapes:
 
 
 def network(publisher: str) -> torch.nn.Module:
+    import timm
+
     if publisher == "vision_transformer":
         return timm.create_model("vit_base_patch16_224", **SMALL)
     pooled = {"global_pool": "map", "class_token": False}

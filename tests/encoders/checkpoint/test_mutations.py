@@ -53,23 +53,27 @@ def training(canary: Path) -> dict[str, object]:
     }
 
 
-def kinds(canary: Path) -> dict[str, Callable[[Mutate], bytes]]:
-    """Twelve files; the functions damage them."""
-    plain: dict[str, object] = {"state_dict": weights(), "epoch": 3}
-    return {
-        "zip": in_file(torch_bytes(plain)),
-        "pickle": in_pickle(torch_bytes(plain)),
-        "legacy": in_file(torch_bytes(plain, legacy=True)),
-        "training": in_pickle(torch_bytes(training(canary))),
-        "training-legacy": in_file(torch_bytes(training(canary), legacy=True)),
-        "network": in_pickle(torch_bytes({"model": Hostile()})),
-        "network-legacy": in_file(torch_bytes(Hostile(), legacy=True)),
-        "torchscript": in_pickle(scripted(nn.Sequential(nn.Conv2d(1, 2, 1)))),
-        "plain-pickle": in_file(pickle.dumps(training(canary), 4)),
-        "arrays": in_file(pickle.dumps({"model": {k: w.numpy() for k, w in weights().items()}})),
-        "old-tar": in_file(old_tar(weights())),
-        "safetensors": in_file(save(weights(), {"format": "pt"})),
-    }
+def plain() -> dict[str, object]:
+    return {"state_dict": weights(), "epoch": 3}
+
+
+# Twelve files, made from the path of the canary; the functions that they give damage them.
+KINDS: dict[str, Callable[[Path], Callable[[Mutate], bytes]]] = {
+    "zip": lambda _: in_file(torch_bytes(plain())),
+    "pickle": lambda _: in_pickle(torch_bytes(plain())),
+    "legacy": lambda _: in_file(torch_bytes(plain(), legacy=True)),
+    "training": lambda canary: in_pickle(torch_bytes(training(canary))),
+    "training-legacy": lambda canary: in_file(torch_bytes(training(canary), legacy=True)),
+    "network": lambda _: in_pickle(torch_bytes({"model": Hostile()})),
+    "network-legacy": lambda _: in_file(torch_bytes(Hostile(), legacy=True)),
+    "torchscript": lambda _: in_pickle(scripted(nn.Sequential(nn.Conv2d(1, 2, 1)))),
+    "plain-pickle": lambda canary: in_file(pickle.dumps(training(canary), 4)),
+    "arrays": lambda _: in_file(
+        pickle.dumps({"model": {key: weight.numpy() for key, weight in weights().items()}})
+    ),
+    "old-tar": lambda _: in_file(old_tar(weights())),
+    "safetensors": lambda _: in_file(save(weights(), {"format": "pt"})),
+}
 
 
 def mutation(seed: int) -> Mutate:
@@ -119,16 +123,13 @@ def export(path: Path, file_format: str) -> None:
 
 def outcomes(kind: str, seeds: range, folder: Path) -> set[str]:
     canary = folder / "canary"
-    damage = kinds(canary)[kind]
+    damage = KINDS[kind](canary)
     found = set()
     for seed in seeds:
         (folder / "file").write_bytes(damage(mutation(seed)))
         found.add(outcome(folder / "file", exported=seed % 5 == 0))
     assert not canary.exists()
     return found
-
-
-KINDS = [*kinds(Path("canary"))]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-import timm
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from mimic_ray.encoders import clip_vit, timm_family, vit_variants
+from mimic_ray.encoders import clip_vit
 from mimic_ray.encoders.aliases import TIMM_ALIASES
 from mimic_ray.encoders.checkpoint.layout import Layout, TensorInfo
 from mimic_ray.encoders.checkpoint.publisher_views import key_views, known_names
@@ -229,6 +228,10 @@ def dinov3(w: Weights) -> Weights:
 
 def tiny(name: str, side: int = SIDE) -> Encoder:
     """An encoder of the registry in a small size."""
+    import timm
+
+    from mimic_ray.encoders import timm_family, vit_variants
+
     sizes = {"embed_dim": WIDTH, "depth": DEPTH, "patch_size": PATCH, "img_size": side}
     row = VIT_ENCODERS.get(name)
     if row is not None and row.family == "clip":
@@ -401,6 +404,8 @@ def test_positions_for_another_size_keep_the_publishers_shape(name: str, tmp_pat
 
 def test_moco_v3_with_a_convolutional_stem() -> None:
     """The stem against plain torch; the rest is the transformer of the cases."""
+    from mimic_ray.encoders import vit_variants
+
     net = vit_variants.ConvVit(
         img_size=SIDE, patch_size=16, embed_dim=WIDTH, depth=1, num_heads=4, num_classes=0
     ).eval()
