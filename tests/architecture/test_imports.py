@@ -1,9 +1,12 @@
 """The start-up cost of light commands: what they import."""
 
+import re
 import subprocess
 import sys
 
 import pytest
+
+from tests.docs.pages import ROOT
 
 MAIN = "from mimic_ray.cli.app import main"
 HEAVY = ("torch", "ray", "torchvision", "timm", "matplotlib", "pyarrow", "pandas")
@@ -51,3 +54,12 @@ def test_reading_a_layout_and_matching_it_need_no_torch():
 def test_the_process_that_reads_torch_files_needs_no_torch():
     found = imported_after("import mimic_ray.encoders.checkpoint.child")
     assert not found & {"torch", "safetensors", "PIL"}
+
+
+def test_tests_import_slow_packages_inside_functions():
+    """Each test process imports all files of tests before its first test."""
+    slow = r"timm|torchvision|ray|matplotlib|torch\.distributed\.checkpoint"
+    at_the_top = re.compile(rf"^(?:import|from) (?:{slow})\b", re.MULTILINE)
+    assert at_the_top.search("import torch\nimport timm\n")
+    files = [*(ROOT / "tests").rglob("test_*.py")]
+    assert [file for file in files if at_the_top.search(file.read_text())] == []
