@@ -69,15 +69,15 @@ def title(axes: Axes, words: str, detail: str) -> None:
 def _wrapped(axes: Axes, words: str, size: float, *, bold: bool = False) -> list[str]:
     """Lines that are at most as wide as the figure less its left margin."""
     from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
+    from matplotlib.textpath import text_to_path
 
     font = FontProperties(size=size, weight="bold" if bold else "normal")
     figure_points = 72 * axes.get_figure().get_size_inches()[0]  # type: ignore[union-attr]
 
     def fits(line: str) -> bool:
-        # A TextPath has the size of the text in points.
-        width: float = TextPath((0, 0), line, prop=font).get_extents().width
-        return width <= figure_points - _LEFT_MARGIN
+        # In points; the outlines of the letters would take ten times as long.
+        width, _, _ = text_to_path.get_text_width_height_descent(line, font, ismath=False)
+        return bool(width <= figure_points - _LEFT_MARGIN)
 
     lines: list[str] = []
     for word in words.split():

@@ -1,5 +1,8 @@
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -47,32 +50,43 @@ CASES = {
 }
 
 
+@pytest.fixture(scope="module")
+def report(tmp_path_factory) -> Callable[[str], Path]:
+    """The report of a case by its name, made once: a figure takes up to a second."""
+
+    @cache
+    def made(name: str) -> Path:
+        trials = CASES[name]
+        chosen = next((t for t in trials if t.status == "finished"), None)
+        study = {**STUDY, "oracle": {"trigger": "patch"}} if name == "oracle" else STUDY
+        folder = tmp_path_factory.mktemp("report")
+        return write_study_report(folder, study, trials, chosen, "steps = 1 # <i>")
+
+    return made
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_a_report_and_its_plots_are_written_for_any_trials(tmp_path, name):
-    trials = CASES[name]
-    chosen = next((t for t in trials if t.status == "finished"), None)
-    study = {**STUDY, "oracle": {"trigger": "patch"}} if name == "oracle" else STUDY
-    page = write_study_report(tmp_path, study, trials, chosen, "steps = 1 # <i>").read_text()
+def test_a_report_and_its_plots_are_written_for_any_trials(report, name):
+    page = report(name).read_text()
     names = {"front.png", "parallel.png", "importance.png", "layers.png"}
-    assert {path.name for path in tmp_path.glob("*.png")} >= names
+    assert {path.name for path in report(name).parent.glob("*.png")} >= names
     assert page.count("data:image/png;base64,") == 4 + (name == "oracle")
     assert ("Oracle study" in page) == (name == "oracle")
 
 
-def test_a_report_is_self_contained_and_has_no_scripts(tmp_path):
-    page = write_study_report(tmp_path, STUDY, MANY, MANY[3], "").read_text()
+def test_a_report_is_self_contained_and_has_no_scripts(report):
+    page = report("many").read_text()
     assert not re.search(r'(src|href)="(?!data:)', page)
     assert "<script" not in page
 
 
-def test_untrusted_text_is_escaped(tmp_path):
-    page = write_study_report(tmp_path, STUDY, CASES["some failed"], None, "").read_text()
+def test_untrusted_text_is_escaped(report):
+    page = report("some failed").read_text()
     assert "suspect &lt;b&gt;.pth" in page
     assert "&lt;x&gt;" in page
     assert "<x>" not in page
 
 
-def test_the_report_of_an_oracle_study_compares_suspicion_with_asr(tmp_path):
-    study = {**STUDY, "oracle": {"trigger": "patch"}}
-    page = write_study_report(tmp_path, study, CASES["oracle"], MANY[0], "").read_text()
+def test_the_report_of_an_oracle_study_compares_suspicion_with_asr(report):
+    page = report("oracle").read_text()
     assert "suspicion against ASR, 12 trials: Spearman 1.00 (95 %: 1.00 to 1.00)" in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from functools import cache
 
 from mimic_ray.encoders.checkpoint.key_styles import styles_of
 from mimic_ray.encoders.checkpoint.publisher_keys import PUBLISHERS, PublisherKeys, template
@@ -35,7 +36,7 @@ def layouts(name: str, keys: Iterable[str]) -> list[str]:
     """Names of layouts that an encoder with these keys is read from and that are published."""
     keys = [*keys]
     found = [style.name for style in styles_of(keys) if style.name]
-    found += [publisher.name for publisher in PUBLISHERS if _has(publisher, keys)]
+    found += _published(frozenset(map(_path, keys)))
     return [
         each
         for each in dict.fromkeys(found)
@@ -43,15 +44,26 @@ def layouts(name: str, keys: Iterable[str]) -> list[str]:
     ]
 
 
-def _has(publisher: PublisherKeys, keys: list[str]) -> bool:
+@cache
+def _published(paths: frozenset[str]) -> list[str]:
+    """Layouts of the table. The blocks of a network and its sizes share their paths."""
+    return [publisher.name for publisher in PUBLISHERS if _has(publisher, paths)]
+
+
+def _has(publisher: PublisherKeys, paths: frozenset[str]) -> bool:
     """Whether the encoder's keys are those that the table renames: one of them has the sign, and
     none that is left as it is lies in a module of which others are renamed."""
-    theirs = {key: publisher.their_name(key) for key in keys}
-    if publisher.sign not in {".".join(map(template, new.split("."))) for new in theirs.values()}:
+    theirs = {path: publisher.their_name(path) for path in paths}
+    if publisher.sign not in {_path(new) for new in theirs.values()}:
         return False
-    moved = {_first(key) for key, new in theirs.items() if _first(new) != _first(key)}
-    return not moved & {_first(key) for key, new in theirs.items() if new == key}
+    moved = {_first(path) for path, new in theirs.items() if _first(new) != _first(path)}
+    return not moved & {_first(path) for path, new in theirs.items() if new == path}
 
 
-def _first(key: str) -> str:
-    return key.partition(".")[0]
+def _path(key: str) -> str:
+    """The key with `*` for each number."""
+    return ".".join(map(template, key.split(".")))
+
+
+def _first(path: str) -> str:
+    return path.partition(".")[0]
