@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from mimic_ray.base.errors import UsageError
 from mimic_ray.encoders.encoder import Encoder, Spec
+from mimic_ray.encoders.meta_device import meta_device
 from mimic_ray.encoders.normalisation import Normalisation
 from mimic_ray.encoders.sizes import joined, require_whole_patches
 from mimic_ray.encoders.traits import Traits
@@ -97,7 +98,7 @@ def _at_size(timm_name: str, name: str, size: int, default_size: int) -> Any:
         return timm.create_model(timm_name, pretrained=False, num_classes=0, img_size=size)
 
     try:
-        with torch.device("meta"), torch.no_grad():
+        with meta_device(), torch.no_grad():
             make()(torch.empty(2, 3, size, size))
     except Exception:  # each family has its own
         raise UsageError(

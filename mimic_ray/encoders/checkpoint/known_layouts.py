@@ -67,9 +67,9 @@ def built_layouts(encoders: Iterable[str]) -> dict[str, KnownLayout]:
     """The layouts of the given encoders, which are built for this."""
     found = {}
     for name in encoders:
-        import torch
+        from mimic_ray.encoders.meta_device import meta_device
 
-        with torch.device("meta"):
+        with meta_device():
             encoder = build(name)
         spec, tensors = encoder.spec, infos(encoder.net.state_dict())
         found[name] = KnownLayout(
