@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import io
 import tarfile
 from pathlib import Path
@@ -31,6 +32,7 @@ def test_a_shortcut_has_every_second_pixel_between_zero_channels() -> None:
     assert shortcut[0, 0].abs().sum() == shortcut[0, 3].abs().sum() == 0
 
 
+@functools.cache
 def lossless_test_images(data: Path) -> tuple[Tensor, Tensor]:
     """uint8 [1017, 3, 32, 32] and their labels."""
     images, labels = {}, {}
@@ -47,7 +49,10 @@ def lossless_test_images(data: Path) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.data
-@pytest.mark.parametrize(("depth", "correct"), [(20, 932), (32, 944), (56, 943)])
+@pytest.mark.parametrize(
+    ("depth", "correct"),
+    [(20, 932), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((32, 944), (56, 943)))],
+)
 def test_published_weights_reach_their_measured_accuracy(
     shared_data: Path, depth: int, correct: int
 ) -> None:

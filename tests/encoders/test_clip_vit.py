@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from mimic_ray.encoders import clip_vit, encoder_registry
+from mimic_ray.encoders.meta_device import meta_device
 
 
 def as_in_openais_files(net: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -15,7 +16,7 @@ def test_every_weight_has_a_counterpart_in_timms_network() -> None:
     import timm
     from timm.models.vision_transformer import checkpoint_filter_fn as vit_from_openai
 
-    with torch.device("meta"):
+    with meta_device():
         for ours, theirs in (
             ("clip_vit_b32", "vit_base_patch32_clip_quickgelu_224.openai"),
             ("clip_vit_b16", "vit_base_patch16_clip_quickgelu_224.openai"),

@@ -16,6 +16,7 @@ from torch import nn
 from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.blocks import blocks
 from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.encoders.meta_device import meta_device
 
 NAMES = encoder_registry.names()
 QUICK = {
@@ -94,7 +95,7 @@ def published_maps(name: str) -> list[tuple[int, int]]:
 
 @cache
 def on_meta(name: str) -> Encoder:
-    with torch.device("meta"):
+    with meta_device():
         return encoder_registry.build(name)
 
 

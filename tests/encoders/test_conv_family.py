@@ -198,7 +198,11 @@ def written(case: Case, folder: Path) -> tuple[Path, Tensor, Tensor, dict[str, T
 
 
 @pytest.mark.filterwarnings("ignore::mimic_ray.base.assumptions.AssumptionWarning")
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    # A network of 90 million weights.
+    [pytest.param(n, marks=pytest.mark.slow) if n == "SwAV, twice as wide" else n for n in CASES],
+)
 def test_features_are_the_publishers_and_an_export_has_its_keys(name: str, tmp_path: Path) -> None:
     case = CASES[name]
     path, images, features, state = written(case, tmp_path)

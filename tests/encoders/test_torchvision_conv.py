@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torchvision
 from torch import nn
 
 from mimic_ray.encoders.checkpoint.key_match import fitting_encoders
@@ -24,6 +23,8 @@ MEAN, STD = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 @pytest.mark.parametrize("name", SMALLEST)
 def test_features_equal_those_before_torchvisions_classifier(name: str, tmp_path: Path) -> None:
+    import torchvision
+
     torch.manual_seed(0)
     net = torchvision.models.get_model(name, weights=None)
     images = torch.rand(4, 3, SIDE, SIDE)
@@ -53,6 +54,8 @@ def test_features_equal_those_before_torchvisions_classifier(name: str, tmp_path
 
 
 def test_every_size_of_these_families_is_listed() -> None:
+    import torchvision
+
     theirs = torchvision.models.list_models(module=torchvision.models)
     families = ("convnext", "swin", "efficientnet", "mobilenet")
     ours = {name.removeprefix("torchvision_") for name in CONV_ENCODERS}

@@ -25,6 +25,7 @@ def arguments(out, *defences):
     ]
 
 
+@pytest.mark.slow
 def test_built_in_defences_are_compared_in_one_table_and_one_figure(tmp_path, capsys):
     out = tmp_path / "compared"
     small = ["--seeds", 1, "--head", "linear", "--head-seeds", 2, "--no-lasting"]

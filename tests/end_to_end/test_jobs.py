@@ -56,6 +56,7 @@ def followed(head, sent):
     return head.mimic_ray("logs", "first", "--follow", "--address", head.url)
 
 
+@pytest.mark.slow
 def test_the_same_name_sends_nothing_while_it_runs(head, desk, sent):
     again = head.mimic_ray(*sent, cwd=desk)
     assert again.returncode == 0, again.stderr
@@ -70,6 +71,7 @@ def test_following_ends_with_the_job_and_its_result(followed, out):
     assert len(lines) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("followed")
 def test_status_shows_the_progress_of_the_run(head, out):
     done = head.mimic_ray("status", "first", "--json", "--address", head.url)
@@ -93,6 +95,7 @@ def test_the_working_folder_is_not_uploaded(head):
     assert not [p for p in brought if mark in p.read_bytes()]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("followed")
 def test_the_name_of_an_ended_job_is_refused_with_advice(head, desk, sent):
     done = head.mimic_ray(*sent, cwd=desk)
@@ -100,6 +103,7 @@ def test_the_name_of_an_ended_job_is_refused_with_advice(head, desk, sent):
     assert "another --name" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("followed")
 def test_list_shows_the_job(head):
     jobs = json.loads(head.mimic_ray("list", "--json", "--address", head.url).stdout)
@@ -115,6 +119,7 @@ def test_a_wrong_token_and_a_missing_token_are_sentences(head):
         assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("sent")
 def test_an_unknown_job_is_answered_with_a_similar_name(head):
     for command in ("status", "stop"):
@@ -124,6 +129,7 @@ def test_an_unknown_job_is_answered_with_a_similar_name(head):
         assert "first" in done.stderr
 
 
+@pytest.mark.slow
 def test_more_workers_than_fit_are_refused_with_the_numbers(head, purify_arguments, out):
     more = ("--workers", "3", "--cpus-per-worker", "1")
     done = head.mimic_ray("submit", "--address", head.url, *more, "--", *purify_arguments(out))

@@ -59,7 +59,8 @@ def killed_after(runs: Runs, seconds: float) -> str | None:
     return found
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [1, 50])
 def test_a_run_killed_at_a_random_time_ends_as_if_it_had_not_been(runs, kills):
     chance = random.Random(kills)
     times = [chance.uniform(0, runs.seconds) for _ in range(kills)]
@@ -99,13 +100,8 @@ def failing_at(runs: Runs, call: int, fault: int) -> str | None:
     return found
 
 
-@pytest.mark.parametrize(
-    ("share", "fault"),
-    [
-        pytest.param(0.4, errno.ENOSPC, marks=pytest.mark.slow),
-        (0.8, errno.EIO),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("share", "fault"), [(0.4, errno.ENOSPC), (0.8, errno.EIO)])
 def test_a_disk_that_fails_once_is_a_sentence_and_the_run_goes_on(runs, share, fault):
     assert failing_at(runs, int(share * runs.calls), fault) is None
 
@@ -131,6 +127,7 @@ def test_wherever_a_disk_fails_the_run_goes_on(runs, fault):
     assert {call: found for call, found in damage.items() if found} == {}
 
 
+@pytest.mark.slow
 def test_the_tests_above_see_a_writer_that_writes_in_place(runs):
     """The same kills, with checkpoints written over each other."""
     out = runs.place / "whole-in-place"

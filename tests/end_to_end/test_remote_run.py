@@ -157,6 +157,7 @@ def test_a_remote_run_has_the_files_and_the_bits_of_a_local_one(remote):
     assert [p for p in (remote.runs.place / "cache" / "runs").rglob("*") if p.is_file()] == []
 
 
+@pytest.mark.slow
 def test_a_finished_remote_run_is_recognised_and_another_refused(remote):
     out = remote.new()
     assert remote.runs.run(out).status == 0, remote.log()

@@ -44,6 +44,7 @@ def test_a_backdoored_encoder_is_suspect_and_the_page_shows_a_square(attacked, t
     assert "Verdict: suspect" in (out / "scan.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_public_encoder_is_not_suspect():
     found = mimic_ray.scan("cifar_resnet20", CLEAN, IMAGES, threads=1)
     assert found.verdict != "suspect"

@@ -65,7 +65,8 @@ def test_any_signal_in_any_phase_commits(runs, number, phase, times):
     stopped(runs, number, phase, times)
 
 
-@pytest.mark.parametrize("phase", ["profile", pytest.param("commit", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["profile", "commit"])
 def test_whoever_asks_a_third_time_does_not_wait(runs, phase):
     out = runs.place / f"third-{phase}"
     ended = runs.run(out, signal=[signal.SIGINT, phase, 3])

@@ -58,7 +58,7 @@ def check_whole(folder):
     return found.step
 
 
-@pytest.mark.parametrize("kills", [20, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [10, pytest.param(50, marks=pytest.mark.slow)])
 def test_a_writer_killed_anywhere_leaves_a_whole_checkpoint_and_loses_no_commit(folder, kills):
     chance = random.Random(kills)
     steps = [0]

@@ -21,7 +21,6 @@ from tests.store.commit_forever import commit_in_place
 from tests.store.lossy_disk import LossyDisk, Moment
 
 STEPS, EVERY = 9, 3
-CUTS = 3  # different ones after each operation
 
 
 @pytest.fixture(autouse=True)
@@ -85,21 +84,22 @@ def damage(disk: Path, promised: int) -> str | None:
     return None
 
 
-def damages(seen: list[Moment], tmp_path: Path) -> Iterator[str]:
-    """What a cut after an operation does, where that is damage."""
+def damages(seen: list[Moment], tmp_path: Path, cuts: int = 3) -> Iterator[str]:
+    """What different cuts after each operation do, where that is damage."""
     for number, moment in enumerate(seen):
-        for cut in range(CUTS):
+        for cut in range(cuts):
             left = tmp_path / "left"
-            moment.tree.restore(left, Random(number * CUTS + cut))
+            moment.tree.restore(left, Random(number * cuts + cut))
             if wrong := damage(left, moment.promised):
                 yield f"{number}, {moment.name}: {wrong}"
             shutil.rmtree(left)
 
 
-def test_after_a_power_cut_the_last_committed_step_is_whole_with_its_rows(tmp_path, record):
+@pytest.mark.parametrize("cuts", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_after_a_power_cut_the_last_committed_step_is_whole_with_its_rows(tmp_path, record, cuts):
     seen = moments(tmp_path, record)
     assert {moment.promised for moment in seen} >= {0, 3, 6}
-    assert [*damages(seen, tmp_path)] == []
+    assert [*damages(seen, tmp_path, cuts)] == []
 
 
 def test_that_is_seen_where_the_contents_of_files_are_not_synced(tmp_path, record):
