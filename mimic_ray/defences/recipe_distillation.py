@@ -34,8 +34,13 @@ def recipe_with(name: str, changes: Mapping[str, Any]) -> Recipe:
     return parse_recipe(tables, name)
 
 
-def distil_by_recipe(inputs: DefenceInputs, recipe: Recipe) -> Defended:
-    """Runs the recipe with the seed of the inputs, in its own precision if it states one."""
+def distil_by_recipe(
+    inputs: DefenceInputs, recipe: Recipe, weights: Mapping[str, float] | None = None
+) -> Defended:
+    """Runs the recipe with the seed of the inputs, in its own precision if it states one.
+
+    `weights` are those of the taps; None takes them from the recipe's profile.
+    """
     training = recipe.training
     compute = inputs.compute
     if training.precision != "auto":
@@ -44,7 +49,8 @@ def distil_by_recipe(inputs: DefenceInputs, recipe: Recipe) -> Defended:
     EpochPlan(len(inputs.images), training.batch, training.seed)
     state = inputs.suspect.net.state_dict()
     with seeds.torch_seeded(inputs.seed, compute.torch_device):
-        weights = tap_weights(inputs, recipe, compute) if reads_taps(recipe.loss) else {}
+        if weights is None:
+            weights = tap_weights(inputs, recipe, compute) if reads_taps(recipe.loss) else {}
         student = first_student(inputs.architecture, state, recipe)
         teacher = suspect_as_teacher(inputs)
         run = Distillation(student, teacher, inputs.images, recipe, weights, compute)
