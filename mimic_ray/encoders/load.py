@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,12 @@ from mimic_ray.encoders.checkpoint.fetch import at_hand
 from mimic_ray.encoders.checkpoint.layout import LIMIT_BYTES
 from mimic_ray.encoders.checkpoint.read import Checkpoint, read_checkpoint
 from mimic_ray.encoders.checkpoint.resolve import Fit, fit
+from mimic_ray.encoders.checkpoint.sniff import shown
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.encoder_registry import build
+
+# The command line prints what is logged here as notes.
+_LOGGER = logging.getLogger("mimic_ray.encoders")
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,15 @@ class Loaded:
     checkpoint: Checkpoint
     fit: Fit
     assumed: str = ""  # what the file does not tell and was taken from the name, as a sentence
+
+    def tell_finding(self) -> str:
+        """Logs, and returns, what loading the file the ordinary way would call or import; "" if
+        nothing."""
+        finding = self.checkpoint.contents.finding()
+        if finding:
+            finding = f"{shown(self.checkpoint.path)}: {finding} None of it was run."
+            _LOGGER.warning("%s", finding)
+        return finding
 
 
 def load_checkpoint(location: str | Path, encoder_name: str) -> Loaded:

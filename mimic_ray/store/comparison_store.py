@@ -31,6 +31,7 @@ from mimic_ray.base import files
 from mimic_ray.base.errors import RunFolderError, WrongFolderError, option
 from mimic_ray.base.redact import redact
 from mimic_ray.base.user_code import is_user_code
+from mimic_ray.data.left_out import LeftOut
 from mimic_ray.store.agreement import differences
 from mimic_ray.store.run_record import Status, host_facts, installed_versions, now
 from mimic_ray.store.store import Store, open_store, require_free
@@ -66,6 +67,7 @@ class ComparisonRecord:
     stop_rule: bool
     curves: bool
     user_code: dict[str, str] = field(default_factory=dict)  # as in a RunRecord
+    left_out: dict[str, LeftOut] = field(default_factory=dict)  # as in a RunRecord
     compute: dict[str, Any] = field(default_factory=dict)
     # Written before a labelled image is decoded.
     choices: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -27,6 +27,7 @@ from mimic_ray.base.effort import Effort
 from mimic_ray.base.errors import RunFolderError, WrongFolderError, option
 from mimic_ray.base.member_settings import in_words
 from mimic_ray.base.redact import redact
+from mimic_ray.data.left_out import LeftOut
 from mimic_ray.search.trial import Trial
 from mimic_ray.store.agreement import differences
 from mimic_ray.store.run_folder import RunFolder
@@ -78,6 +79,7 @@ class StudyRecord:
     effort: Effort = "full"
     cost: dict[str, Any] = field(default_factory=dict)  # estimated before the start
     user_code: dict[str, str] = field(default_factory=dict)  # as in a RunRecord
+    left_out: dict[str, LeftOut] = field(default_factory=dict)  # as in a RunRecord
     status: Status = "running"
     error: str = ""
     seconds: float = 0.0

@@ -189,6 +189,7 @@ def compare(
             data=str(data),
             data_fingerprint=source.fingerprint,
             images=len(source),
+            left_out=dict(source.left_out),
             held_out=held_out,
             defences={label: dict(each.settings) for label, each in named.items()},
             seeds=list(competition.seeds),

@@ -154,6 +154,7 @@ def evaluate(
         **{f"head {name}": head.described() for name, head in fitted_by.items()},
         "seeds": f"0 to {seeds - 1}",
         **({"reference": str(reference)} if reference else {}),
+        **{f"file of {name}": each.finding for name, each in loaded.items() if each.finding},
     }
     evaluation = Evaluation(tuple(rows), settings)
     if folder:

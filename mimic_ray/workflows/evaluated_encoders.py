@@ -23,6 +23,7 @@ class EvaluatedEncoder:
 
     encoder: Encoder
     own_head: FileHead | None
+    finding: str = ""  # what loading its file the ordinary way would call or import
 
 
 def load_encoders(
@@ -67,7 +68,7 @@ def _from_file(path: str | Path, architecture: str | None, own_head: bool) -> Ev
     loaded = load_checkpoint(path, chosen_encoder(path, architecture))
     width = loaded.encoder.spec.feature_width
     head = find_head(loaded.checkpoint, loaded.fit, width) if own_head else None
-    return EvaluatedEncoder(loaded.encoder, head)
+    return EvaluatedEncoder(loaded.encoder, head, loaded.tell_finding())
 
 
 def _from_run(path: str | Path, architecture: str | None, own_head: bool) -> EvaluatedEncoder:

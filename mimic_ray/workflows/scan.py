@@ -91,7 +91,7 @@ def scan(
     compute = devices.choose(device, "auto", threads)
     if is_run(teacher):
         refuse_statistics_of_runs(encoder)
-    suspect, sha256 = _load(teacher, encoder)
+    suspect, sha256, finding = _load(teacher, encoder)
     encoder = suspect.spec.name
     side = suspect.spec.input_size
     trusted = _other(reference, reference_encoder or without_weights(encoder), side, "reference")
@@ -119,6 +119,7 @@ def scan(
         "encoder": encoder,
         "teacher": str(teacher),
         "sha256": sha256,
+        "finding": finding,
         "data": source.location,
         "fingerprint": source.fingerprint,
         "images": len(pixels),
@@ -150,9 +151,10 @@ def _other(path: str | Path | None, architecture: str, side: int, name: str) -> 
     return other
 
 
-def _load(path: str | Path, architecture: str | None) -> tuple[Encoder, str]:
-    """The encoder of a run or a checkpoint, and the checksum of its file."""
+def _load(path: str | Path, architecture: str | None) -> tuple[Encoder, str, str]:
+    """The encoder of a run or a checkpoint, the checksum of its file, and what loading that file
+    the ordinary way would call or import."""
     if is_run(path):
-        return load_encoder(path), ""
+        return load_encoder(path), "", ""
     loaded = load_checkpoint(path, chosen_encoder(path, architecture))
-    return loaded.encoder, loaded.checkpoint.sha256
+    return loaded.encoder, loaded.checkpoint.sha256, loaded.tell_finding()

@@ -291,6 +291,7 @@ def _new_record(
         data=request.data,
         data_fingerprint=source.fingerprint,
         images=len(source),
+        left_out=dict(source.left_out),
         held_out=request.held_out,
         recipe=spec.base.model_dump(mode="json"),
         space={},

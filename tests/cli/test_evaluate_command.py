@@ -6,10 +6,12 @@ import json
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 import mimic_ray
 from mimic_ray.evaluation.results import Evaluation
 from tests.cli.toy_images import run, save_checkpoint, save_images
+from tests.encoders.checkpoint.crafted import shell, torch_bytes
 from tests.support.tiny_half import two_that_fit  # noqa: F401 - a fixture
 
 
@@ -192,3 +194,12 @@ def test_the_architecture_of_a_run_folder_is_known(toy, tmp_path, capsys):
 def test_nothing_to_evaluate_is_refused_in_python(arguments, words):
     with pytest.raises(mimic_ray.UsageError, match=words):
         mimic_ray.evaluate(**arguments, train="train", test="test")
+
+
+def test_what_a_file_would_call_is_said_and_kept(toy, command, capsys, tmp_path):
+    state = load_file(toy / "clean.safetensors")
+    (tmp_path / "harm.pt").write_bytes(torch_bytes({"net": state, "x": shell(tmp_path / "y")}))
+    assert run([*command, f"a={tmp_path / 'harm.pt'}", "--seeds", 1, "--json"]) == 0
+    printed = capsys.readouterr()
+    assert "would call posix.system(" in printed.err
+    assert "would call posix.system(" in json.loads(printed.out)["settings"]["file of a"]

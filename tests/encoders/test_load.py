@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from mimic_ray.base.errors import NotACheckpointError, UnknownNameError
 from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.load import load_checkpoint
+from tests.encoders.checkpoint.crafted import shell, torch_bytes
 
 
 def test_weights_saved_with_a_prefix_compute_the_same_again(tmp_path: Path) -> None:
@@ -38,3 +39,16 @@ def test_a_wrong_name_is_found_before_the_file_is_opened(tmp_path: Path) -> None
         load_checkpoint(tmp_path / "missing.pt", "tiny_resnt")
     with pytest.raises(NotACheckpointError):
         load_checkpoint(tmp_path / "missing.pt", "tiny_resnet")
+
+
+def test_what_the_file_would_call_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = encoder_registry.build("tiny_resnet").net.state_dict()
+    torch.save(state, tmp_path / "clean.pt")
+    (tmp_path / "harm.pt").write_bytes(torch_bytes({"net": state, "x": shell(tmp_path / "y")}))
+    assert load_checkpoint(tmp_path / "clean.pt", "tiny_resnet").tell_finding() == ""
+    assert not caplog.messages
+    said = load_checkpoint(tmp_path / "harm.pt", "tiny_resnet").tell_finding()
+    assert "harm.pt: Loading this file the ordinary way would call posix.system(" in said
+    assert caplog.messages == [said]

@@ -7,8 +7,10 @@ import json
 import pytest
 
 import mimic_ray
+from mimic_ray.encoders.encoder_registry import build
 from mimic_ray.workflows.demo import DATA
 from tests.cli.toy_images import run
+from tests.encoders.checkpoint.crafted import shell, torch_bytes
 
 CLEAN = DATA / "resnet20-cifar10.th"
 IMAGES = DATA / "clean.tar.gz"
@@ -42,6 +44,16 @@ def test_a_backdoored_encoder_is_suspect_and_the_page_shows_a_square(attacked, t
     assert first["gathering"] > 0.8
     assert first["sent"] > 0.9
     assert "Verdict: suspect" in (out / "scan.html").read_text()
+
+
+def test_what_the_file_would_call_is_said(tmp_path, capsys, monkeypatch):
+    state = build("tiny_resnet").net.state_dict()
+    (tmp_path / "harm.pt").write_bytes(torch_bytes({"net": state, "x": shell(tmp_path / "y")}))
+    # The scan itself would take seconds; the file is read before it.
+    monkeypatch.setattr("mimic_ray.workflows.scan.scan_encoder", lambda *_, **__: 1 / 0)
+    suspect = ["--encoder", "tiny_resnet", "--teacher", tmp_path / "harm.pt"]
+    assert run(["scan", *suspect, "--data", IMAGES]) != 0
+    assert "would call posix.system(" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mimic_ray.base.errors import RunFolderError
+from mimic_ray.data.left_out import LeftOut
 from mimic_ray.store.comparison_store import (
     ComparisonRecord,
     check_same,
@@ -29,6 +30,7 @@ RECORD = ComparisonRecord(
     seeds=[0, 1],
     stop_rule=True,
     curves=False,
+    left_out={"not an image": LeftOut(2, "notes.txt")},
 )
 
 

@@ -43,6 +43,7 @@ def toy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy")
     for seed, name in enumerate(("images", "train", "test")):
         save_images(folder / name, each=24, seed=seed)
+    (folder / "images" / "notes.txt").write_text("")
     save_checkpoint(folder / "suspect.safetensors", seed=0)
     save_checkpoint(folder / "clean.safetensors", seed=1)
     return folder
@@ -120,6 +121,7 @@ def test_the_folder_has_the_record_the_tables_and_every_encoder(blind):
     assert names == {"comparison.json", "comparison.csv", "comparison.md", "comparison.tex", "runs"}
     record = json.loads((out / "comparison.json").read_text())
     assert record["status"] == "finished"
+    assert record["left_out"] == {"not an image": {"count": 1, "first": "notes.txt"}}
     assert record["choices"][NOISE] == {"strength": 0.05, "reached": True}
     assert len(record["rows"]) == len(found.rows)
     assert "32 held out" in found.settings["clean images"]

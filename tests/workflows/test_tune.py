@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 
 from mimic_ray.base import devices
 from mimic_ray.base.errors import DataError, RunFolderError, StoppedError, TrainingError
+from mimic_ray.data.left_out import LeftOut
 from mimic_ray.encoders.checkpoint import sandbox
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.search.trial import Trial
@@ -91,6 +93,16 @@ def search(case, tmp_path):
 
     run.folder = StudyFolder(tmp_path / "study")
     return run
+
+
+@pytest.mark.usefixtures("cluster")
+def test_what_is_beside_the_images_is_in_the_record(case, tmp_path):
+    shutil.copytree(case / "images", tmp_path / "images")
+    (tmp_path / "images" / "notes.txt").write_text("")
+    out = tmp_path / "study"
+    tune("tiny_resnet", case / "teacher.pth", tmp_path / "images", out, settings=SMALL, trials=2)
+    record = read_study(StudyFolder(out))
+    assert record.left_out == {"not an image": LeftOut(1, "notes.txt")}
 
 
 @pytest.mark.usefixtures("real_report")
