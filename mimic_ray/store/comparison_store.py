@@ -2,6 +2,7 @@
 
     comparison.json                           inputs, settings, state, choices and results
     comparison.csv .tex .md .png .pdf .svg    the results for people and papers
+    progress.json                             for `mimic-ray status`, see progress_file.py
     runs/DEFENCE/STRENGTH/seed-N/             one run of a defence:
         student.safetensors                   the purified encoder
         run.json                              written last: fidelity, cost, notes or the failure
@@ -177,6 +178,10 @@ class ComparisonStore:
                 f"{option('resume', True)}, which repeats that run."
             ) from None
         return facts
+
+    def ended_runs(self) -> int:
+        """How many runs ended, with an encoder or without."""
+        return sum(1 for _ in (self.folder / _RUNS).glob(f"*/*/*/{_RUN}"))
 
     def read_weights(self, run: str) -> dict[str, Tensor]:
         """The encoder of a run that ended with one. Raises RunFolderError if it is missing."""

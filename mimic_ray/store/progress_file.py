@@ -1,15 +1,15 @@
-"""progress.json: the state of a run or study, to be read while it is running.
+"""progress.json: the state of a run, study or comparison, to be read while it is running.
 
-Rank 0 of a run, or the driver of a search, writes it every few seconds and at each commit. It is
-only for display: nothing depends on it, and it may be some seconds old. Reading it does not import
-torch.
+Rank 0 of a run, or the driver of a search or comparison, writes it every few seconds and at each
+commit. It is only for display: nothing depends on it, and it may be some seconds old. Reading it
+does not import torch.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -26,7 +26,8 @@ class ProgressRecord:
     """`restarts` counts how often workers were started again since the command began.
 
     In the record of a `study`, steps are trials, `workers` are running trials, and `committed_step`
-    is None. `done` of `total` units of the phase are done, where it has some.
+    is None. In that of a `comparison`, steps are runs of defences, and `steps` is the most that may
+    be needed. `done` of `total` units of the phase are done, where it has some.
     """
 
     steps: int
@@ -38,10 +39,13 @@ class ProgressRecord:
     restarts: int = 0
     committed_step: int | None = None
     status: str = "running"  # running, stopped, failed or finished
-    phase: str = "start"  # start, begin, decode, profile, teacher, distil; search of a study
+    phase: str = (
+        "start"  # start, begin, decode, profile, teacher, distil; search of a study; any words
+    )
     done: int = 0
     total: int = 0
     study: bool = False
+    comparison: bool = False
     updated_at: float = 0.0  # seconds since 1970
 
     def content(self) -> bytes:
@@ -108,8 +112,16 @@ def write_progress(store: Store, progress: ProgressRecord) -> None:
     store.try_write(PROGRESS, progress.content())
 
 
-def recorded(on_progress: ProgressCallback, store: Store, trials: int) -> ProgressCallback:
-    """Reports the preparation of a study, and writes it to the study's progress file as well."""
+def recorded(
+    on_progress: ProgressCallback,
+    store: Store,
+    trials: int,
+    ended: Callable[[], int] | None = None,
+) -> ProgressCallback:
+    """Reports the preparation of a study, and writes it to the study's progress file as well.
+
+    With `ended` it is a whole comparison of at most `trials` runs, of which so many have ended.
+    """
     phase, written_at = "", 0.0
 
     def report(progress: Progress) -> None:
@@ -117,7 +129,9 @@ def recorded(on_progress: ProgressCallback, store: Store, trials: int) -> Progre
         now = time.monotonic()
         if progress.phase != phase or now - written_at >= store.progress_interval_s:
             phase, written_at = progress.phase, now
-            known = ProgressRecord(trials, phase=phase, study=True)
+            known = ProgressRecord(trials, phase=phase, study=ended is None)
+            if ended is not None:
+                known = replace(known, comparison=True, step=ended())
             write_progress(store, replace(known, done=progress.done, total=progress.total))
         on_progress(progress)
 

@@ -31,6 +31,7 @@ from mimic_ray.store.comparison_store import (
     check_same,
     open_comparison,
 )
+from mimic_ray.store.progress_file import end_progress, recorded
 from mimic_ray.store.recipe_file import load_recipe
 from mimic_ray.workflows.compare_request import (
     Labels,
@@ -207,6 +208,7 @@ def compare(
             cost = estimate.comparison(recipe, competition.most(), seen, len(source))
             tell_cost(cost, None, on_cost, yes)
         start = time.monotonic()
+        on_progress = recorded(on_progress, store.store, competition.most(), store.ended_runs)
         with stop_requests() as requests, files.disk_errors(store.folder / "runs", RESUME_ADVICE):
             store.write_record(record)
             try:
@@ -246,6 +248,7 @@ def compare(
                 raise
             record = replace(record, settings=settings, rows=comparison.to_json()["rows"])
             store.write_record(record.ended("finished", time.monotonic() - start))
+            end_progress(store.store, "finished")
     return comparison
 
 
@@ -296,7 +299,9 @@ def _note_failure(
     """Records the error, which must not be hidden by another one."""
     store.store.shorten_timeouts()
     with suppress(MimicError, OSError):
-        if isinstance(error, StoppedError):
+        stopped_by_user = isinstance(error, StoppedError)
+        end_progress(store.store, "stopped" if stopped_by_user else "failed")
+        if stopped_by_user:
             store.write_record(record.ended("stopped", seconds))
             return
         words = error.message if isinstance(error, MimicError) else repr(error)

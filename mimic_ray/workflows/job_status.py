@@ -1,16 +1,21 @@
-"""The state of a submitted job, and the progress of its run from the run's progress file."""
+"""The state of a submitted job, and the progress of its run from the run's progress file.
+
+A folder has progress without a job.
+"""
 
 from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-from mimic_ray.base.errors import MimicError
+from mimic_ray.base.errors import MimicError, WrongFolderError
+from mimic_ray.base.storage_address import is_remote
 from mimic_ray.jobs.cluster_state import unmet_demand
 from mimic_ray.jobs.job_client import Job, JobClient
 from mimic_ray.jobs.server_address import job_server
-from mimic_ray.store.progress_file import ProgressRecord, read_progress
+from mimic_ray.store.progress_file import PROGRESS, ProgressRecord, read_progress
 
 _LAST_LINES = 20
 _STALE_S = 60.0
@@ -65,6 +70,25 @@ def job_status(client: JobClient, name: str) -> JobStatus:
     needs_log = job.state in ("FAILED", "STOPPED") or (run is None and job.state != "PENDING")
     lines = client.logs(name).splitlines()[-_LAST_LINES:] if needs_log else []
     return JobStatus(job, run, unread, waits_for, lines)
+
+
+def is_location(text: str) -> bool:
+    """Whether a text names a folder or an address with progress, not a job."""
+    return is_remote(text) or "/" in text or (Path(text) / PROGRESS).is_file()
+
+
+def folder_status(location: str) -> ProgressRecord:
+    """The progress of a run, study or comparison at a path or an address.
+
+    Raises WrongFolderError if none was written there, StorageError, UsageError.
+    """
+    run = read_progress(location)
+    if run is None:
+        raise WrongFolderError(
+            f"{location} has no {PROGRESS}: give the folder that purify, tune or compare writes, "
+            "or the name of a job."
+        )
+    return run
 
 
 def _progress(job: Job) -> tuple[ProgressRecord | None, str]:

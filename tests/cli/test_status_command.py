@@ -122,3 +122,47 @@ def test_a_search_that_prepares_shows_how_far_it_is(progress, tmp_path, capsys):
     assert f"study {tmp_path} (running, profile)" in text
     assert "preparing profile: 3 of 40" in text
     assert "trials 0 of 16" in text
+
+
+COMPARISON = {
+    "phase": "nad beta=500, seed 0 (4 of 40)",
+    "comparison": True,
+    "step": 3,
+    "steps": 40,
+    "done": 20,
+    "total": 400,
+}
+
+
+@pytest.mark.usefixtures("jobs")
+def test_a_job_that_compares_shows_its_runs(progress, tmp_path, capsys):
+    progress(**COMPARISON)
+    text = shown(capsys, "a")
+    assert f"comparison {tmp_path} (running)" in text
+    assert "runs 3 of at most 40 ended" in text
+    assert "now nad beta=500, seed 0 (4 of 40): 20 of 400" in text
+    assert "checkpoint" not in text
+
+
+def test_a_folder_shows_its_progress_without_a_job_server(progress, tmp_path, capsys):
+    progress(**COMPARISON, status="finished")
+    text = shown(capsys, str(tmp_path), "--watch")
+    assert text.startswith(f"{tmp_path}: finished comparison {tmp_path} (finished)")
+    assert "now" not in text
+    progress()
+    assert "step 150 of 600" in shown(capsys, str(tmp_path))
+    assert run(["status", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["step"] == 150
+
+
+def test_a_bare_name_is_a_folder_where_it_has_progress(progress, tmp_path, monkeypatch, capsys):
+    progress(updated_at=time.time() - 600)
+    monkeypatch.chdir(tmp_path.parent)
+    text = shown(capsys, tmp_path.name)
+    assert text.startswith(f"{tmp_path.name}: running")
+    assert "stale last updated 10 min ago" in text
+
+
+def test_a_folder_without_progress_is_named(tmp_path, capsys):
+    assert run(["status", str(tmp_path)]) == 2
+    assert f"{tmp_path} has no progress.json: give" in capsys.readouterr().err.replace("\n", " ")

@@ -17,6 +17,7 @@ from mimic_ray.defences.defence_registry import DEFENCES
 from mimic_ray.encoders.encoder_registry import build
 from mimic_ray.evaluation import revival
 from mimic_ray.execution import defence_run
+from mimic_ray.store.progress_file import read_progress
 from mimic_ray.workflows import compare as workflow
 from mimic_ray.workflows import compare_runs, judge_defences
 from tests.cli.toy_images import content_of, save_checkpoint, save_images
@@ -59,7 +60,8 @@ def compare(toy, out, *defences, labels=False, **options):
             "head": "linear",
             "head_seeds": 2,
         } | options
-    options = {"seeds": 2, "threads": 1} | options
+    # A busy machine may estimate days for toy steps.
+    options = {"seeds": 2, "threads": 1, "yes": True} | options
     return mimic_ray.compare(
         "tiny_resnet",
         toy / "suspect.safetensors",
@@ -118,7 +120,8 @@ def test_without_labels_there_are_fidelity_and_cost_only(blind):
 def test_the_folder_has_the_record_the_tables_and_every_encoder(blind):
     found, out = blind
     names = {path.name for path in out.iterdir()}
-    assert names == {"comparison.json", "comparison.csv", "comparison.md", "comparison.tex", "runs"}
+    tables = {"comparison.json", "comparison.csv", "comparison.md", "comparison.tex"}
+    assert names == {*tables, "progress.json", "runs"}
     record = json.loads((out / "comparison.json").read_text())
     assert record["status"] == "finished"
     assert record["left_out"] == {"not an image": {"count": 1, "first": "notes.txt"}}
@@ -127,6 +130,14 @@ def test_the_folder_has_the_record_the_tables_and_every_encoder(blind):
     assert "32 held out" in found.settings["clean images"]
     # default: 2 seeds; noise: 2, 0.5 and 0.05 with 2 seeds; too_much: 4 and 2 with 2 seeds.
     assert len([*out.rglob("student.safetensors")]) == 2 + 4 + 3
+
+
+def test_the_progress_counts_runs_and_ends_with_the_comparison(blind):
+    progress = read_progress(blind[1])
+    assert progress.comparison
+    # default: 2; noise: 3 and 1 more seed of 4 strengths; too_much: 1 and 2 of 2; fails: 2.
+    assert (progress.step, progress.steps) == (2 + 4 + 3 + 2, 2 + 5 + 3 + 2)
+    assert (progress.status, progress.study) == ("finished", False)
 
 
 def test_labels_give_acc_and_asr_with_intervals_and_what_lasts(judged):
@@ -257,6 +268,7 @@ def test_ctrl_c_keeps_what_ended(toy, tmp_path, monkeypatch):
     assert raised.value.exit_code == 130
     assert len([*out.rglob("run.json")]) == 3
     assert json.loads((out / "comparison.json").read_text())["status"] == "stopped"
+    assert (read_progress(out).status, read_progress(out).step) == ("stopped", 3)
     monkeypatch.setattr(compare_runs, "run_unit", defence_run.run_unit)
     assert compare(toy, out, NOISE, resume=True).row(NOISE).seeds == 2
 
