@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-_CGROUPS, _OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+CGROUPS, OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
-def usable_cpus(cgroups: Path = _CGROUPS, own_cgroup: Path = _OWN_CGROUP) -> int:
+def usable_cpus(cgroups: Path = CGROUPS, own_cgroup: Path = OWN_CGROUP) -> int:
     """The fewest of the machine's CPUs, the process's affinity and its quota; at least 1.
 
     `cgroups` is where the hierarchy is mounted (version 1 or 2), `own_cgroup` lists the groups of
@@ -24,21 +24,23 @@ def usable_cpus(cgroups: Path = _CGROUPS, own_cgroup: Path = _OWN_CGROUP) -> int
     cpus = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         cpus = len(os.sched_getaffinity(0))
-    quotas = [quota for folder in _folders(cgroups, own_cgroup) for quota in _quotas(folder)]
+    folders = group_folders("cpu", cgroups, own_cgroup)
+    quotas = [quota for folder in folders for quota in _quotas(folder)]
     return max(1, int(min([cpus, *quotas])))
 
 
-def _folders(cgroups: Path, own_cgroup: Path) -> Iterator[Path]:
-    """The group of this process and all above it, up to the mounted one.
+def group_folders(controller: str, cgroups: Path, own_cgroup: Path) -> Iterator[Path]:
+    """The group of this process and all above it, up to the mounted one, where `controller` sets
+    its limits.
 
     In a container, the names in /proc may be those outside of it and then do not exist.
     """
     lines: list[str] = []
     with suppress(OSError):
         lines = own_cgroup.read_text().splitlines()
-    for line in ["0::/", "0:cpu:/", *lines]:
+    for line in ["0::/", f"0:{controller}:/", *lines]:
         _, controllers, name = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
         top = cgroups / controllers
         below = Path(name.lstrip("/"))

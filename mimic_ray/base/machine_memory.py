@@ -6,18 +6,30 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-# Limits of a container, cgroup version 2 and 1; a number far above the machine's means no limit.
-_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+from mimic_ray.base.machine_limits import CGROUPS, OWN_CGROUP, group_folders
+
+# Of a group of processes, cgroup version 2 and 1; a number far above the machine's means no limit.
+_LIMITS = ("memory.max", "memory.limit_in_bytes")
 
 
-def machine_memory_bytes() -> int:
-    """The memory that processes here can have together; 0 where the system does not say."""
-    found = []
+def physical_bytes() -> int:
+    """The memory of the machine; 0 where the system does not say."""
     with suppress(ValueError, OSError, AttributeError):  # no such names on this system
-        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    for limit in _LIMITS:
-        with suppress(ValueError, OSError):  # "max" is no number
-            found.append(int(Path(limit).read_text()))
+        return max(0, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    return 0
+
+
+def machine_memory_bytes(cgroups: Path = CGROUPS, own_cgroup: Path = OWN_CGROUP) -> int:
+    """The memory that processes here can have together: the machine's, or what the limits of a
+    container or a scheduler leave of it. 0 where the system does not say.
+
+    `cgroups` and `own_cgroup` are as in `usable_cpus`.
+    """
+    found = [physical_bytes()]
+    for folder in group_folders("memory", cgroups, own_cgroup):
+        for limit in _LIMITS:
+            with suppress(ValueError, OSError):  # "max" is no number
+                found.append(int((folder / limit).read_text()))
     return min((size for size in found if size > 0), default=0)
 
 

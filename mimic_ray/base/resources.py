@@ -21,7 +21,7 @@ TEACHER_PLACEMENTS = ("replicated", "sharded")
 _RESTARTS = 3
 
 # The share of a machine's memory that Ray gives to workers; the rest is its object store.
-_MEMORY_SHARE = 0.7
+MEMORY_SHARE = 0.7
 _UNLIMITED = 1 << 30
 
 # The resources of a node or the needs of a worker, by Ray's names: {"CPU": 8.0, "GPU": 1.0}, and
@@ -144,7 +144,7 @@ def this_machine() -> Amounts:
     import torch
 
     found = {"CPU": float(usable_cpus()), "GPU": float(torch.cuda.device_count())}
-    memory = _MEMORY_SHARE * machine_memory_bytes()
+    memory = MEMORY_SHARE * machine_memory_bytes()
     return {**found, "memory": memory} if memory else found
 
 

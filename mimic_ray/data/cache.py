@@ -25,6 +25,7 @@ from torch import Tensor
 from mimic_ray.base.cache_dir import cache_dir
 from mimic_ray.base.errors import BrokenImageError
 from mimic_ray.base.machine_limits import usable_cpus
+from mimic_ray.base.machine_memory import machine_memory_bytes
 from mimic_ray.data.broken_images import check_broken
 from mimic_ray.data.cache_eviction import limit_bytes
 from mimic_ray.data.decode import Pixels8, decode
@@ -49,13 +50,14 @@ _THREADS_FROM_SIDE = 64
 _WAITING_THREADS = 2
 _CHUNK = 64
 _PASS = 256
+_MEMORY_BYTES = 4 << 30
 
 
 def open_pixels(
     source: ImageSource,
     side: int,
     *,
-    memory_limit_bytes: int = 4 << 30,
+    memory_limit_bytes: int | None = None,
     disk_limit_bytes: int | None = None,
     broken_share: float = 0.01,
     cache_folder: Path | None = None,
@@ -64,7 +66,8 @@ def open_pixels(
 ) -> Pixels:
     """The images of `source` as squares of `side` pixels.
 
-    A local set within `memory_limit_bytes` is decoded here, and `progress` is called with (images
+    A local set within `memory_limit_bytes` (None: 4 GiB, and at most a quarter of the memory that
+    this process can have) is decoded here, and `progress` is called with (images
     done, images in total). Otherwise each image is decoded on first use. `disk_limit_bytes` None
     means the limit of the cache folder. With `by_shard` the caller can read a set that is larger
     than the cache folder in the order of `plan_for`.
@@ -73,6 +76,8 @@ def open_pixels(
     broken; DiskFullError.
     """
     row_bytes = 3 * side * side
+    if memory_limit_bytes is None:
+        memory_limit_bytes = min(_MEMORY_BYTES, machine_memory_bytes() // 4 or _MEMORY_BYTES)
     if len(source) * row_bytes <= memory_limit_bytes and not source.remote:
         pixels = Pixels(source, side, MemoryStore(len(source), side), broken_share)
         pixels.decode_all(progress)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mimic_ray.base.errors import ResourceError
+from mimic_ray.base.machine_memory import machine_memory_bytes, physical_bytes
+from mimic_ray.base.resources import MEMORY_SHARE
 from mimic_ray.base.text import plain
 from mimic_ray.distributed import ray_private_node
 
@@ -18,6 +21,9 @@ _LONGEST_FOLDER = 41
 _SHARED_MEMORY = Path("/dev/shm")
 # Of the object store where there is no shared memory; Ray's default is 30 % of the memory.
 _STORE_BYTES = 1 << 30
+# Ray's minimum, and its share of free shared memory.
+_SMALLEST_STORE_BYTES = 75 << 20
+_FREE_SHARE = 0.95
 
 
 def local_ray_options(
@@ -35,6 +41,12 @@ def local_ray_options(
     if not os.access(shared_memory, os.W_OK | os.X_OK):
         # Slower than memory. Ray does the same itself where shared memory is full or small.
         options |= {"_plasma_directory": str(folder), "object_store_memory": _STORE_BYTES}
+    elif (memory := machine_memory_bytes()) < physical_bytes():
+        # Ray sees the limit of a container, and not one that a scheduler sets for its jobs.
+        free = shutil.disk_usage(shared_memory).free
+        store = int(min((1 - MEMORY_SHARE) * memory, _FREE_SHARE * free))
+        options["object_store_memory"] = max(store, _SMALLEST_STORE_BYTES)
+        options["_memory"] = int(MEMORY_SHARE * memory)
     return options
 
 

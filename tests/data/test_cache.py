@@ -12,6 +12,7 @@ from mimic_ray.data import cache as cache_module
 from mimic_ray.data.cache import open_pixels
 from mimic_ray.data.decode import decode
 from mimic_ray.data.image_source import open_images
+from mimic_ray.data.pixel_store import FileStore, MemoryStore
 from mimic_ray.data.resize import centre_square
 from tests.data.decoded import break_images, everything, squares
 
@@ -52,6 +53,17 @@ def test_gathered_images_are_the_decoded_squares_in_the_given_order(image_folder
     assert len(pixels) == 12
     assert pixels.side == side
     assert pixels.fingerprint == source.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("memory", "kind"), [(0, MemoryStore), (9216, MemoryStore), (9000, FileStore)]
+)
+def test_decoded_images_take_a_quarter_of_the_memory_at_most(
+    image_folder, monkeypatch, memory, kind
+):
+    """Twelve images of 192 bytes; a memory of 0 is unknown."""
+    monkeypatch.setattr(cache_module, "machine_memory_bytes", lambda: memory)
+    assert type(open_pixels(open_images(image_folder), 8)._store) is kind
 
 
 def test_a_broken_image_is_replaced_counted_and_named(image_folder, limits):

@@ -76,6 +76,16 @@ def test_without_shared_memory_objects_are_kept_in_a_folder(short, tmp_path):
     assert found["object_store_memory"] >= 75 << 20  # Ray's minimum
 
 
+def test_ray_keeps_within_the_memory_of_a_job(short, tmp_path, monkeypatch):
+    monkeypatch.setattr(local_ray, "physical_bytes", lambda: 64 << 30)
+    monkeypatch.setattr(local_ray, "machine_memory_bytes", lambda: 2 << 30)
+    found = options(short, tmp_path)
+    assert found["_memory"] == int(0.7 * (2 << 30))
+    assert 75 << 20 <= found["object_store_memory"] <= 0.3 * (2 << 30) + 1
+    monkeypatch.setattr(local_ray, "machine_memory_bytes", lambda: 64 << 30)
+    assert options(short, tmp_path) == {}
+
+
 def test_a_user_without_a_home_gets_one_for_ray(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     assert home_variable() == {}
