@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from mimic_ray.store.study_folder import StudyFolder, read_trials
+from tests.cli.toy_images import save_images
 from tests.end_to_end.local_head import local_head
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -25,9 +26,9 @@ def show(progress):
         seen.append(now)
         print(*now, flush=True)
 
-case, out, address = sys.argv[1:]
+teacher, images, out, address = sys.argv[1:]
 mimic_ray.tune(
-    "tiny_resnet", f"{case}/teacher.pth", f"{case}/images", out, trials=6, threads=1,
+    "tiny_resnet", teacher, images, out, trials=6, threads=1, held_out=0.4,
     settings=["training.steps=1500", "training.batch=8", "training.precision=fp32"],
     early_stopping=False, on_search_progress=show,
     resources=mimic_ray.Resources(address=address, capacity_timeout_s=300),
@@ -36,10 +37,11 @@ mimic_ray.tune(
 
 
 def test_a_search_grows_past_its_first_node_and_no_further_than_declared(case, tmp_path):
-    study = tmp_path / "study"
+    study, images = tmp_path / "study", save_images(tmp_path / "images", 30, seed=0)
+    places = (str(case / "teacher.pth"), str(images), str(study))
     with local_head(cpus=0, grows_to=2) as head:
         done = subprocess.run(
-            [sys.executable, "-c", SEARCH, str(case), str(study), head.ray_address],
+            [sys.executable, "-c", SEARCH, *places, head.ray_address],
             env={**head.environment, "RAY_AUTH_MODE": "token"},
             capture_output=True,
             text=True,
