@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class LocalHead:
     ray_address: str
     token: Path
     folder: Path
+    nodes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -50,7 +51,7 @@ class LocalHead:
             *("--object-store-memory", str(128 << 20)),
         ]
         with (self.folder / "node.log").open("w") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 command,
                 env={**self.environment, "RAY_AUTH_MODE": "token", "RAY_worker_niceness": "0"},
                 cwd=self.folder,
@@ -58,6 +59,8 @@ class LocalHead:
                 stderr=log,
                 start_new_session=True,
             )
+        self.nodes.append(process)
+        return process
 
     def processes(self, words: str) -> list[int]:
         """The ids of the cluster's processes with `words` in their command line."""
@@ -128,7 +131,8 @@ def local_head(cpus: int = 2, grows_to: int = 0) -> Iterator[LocalHead]:
             for pid in _of(folder):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-        process.wait(15)
+        for ended in (process, *head.nodes):
+            ended.wait(15)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -14,7 +14,7 @@ from mimic_ray.store.checkpoint import committed_step
 from mimic_ray.store.metrics_log import read_metrics
 from mimic_ray.store.run_folder import RunFolder
 from tests.end_to_end.local_head import local_head
-from tests.end_to_end.processes import wait_for_step
+from tests.end_to_end.processes import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
@@ -38,7 +38,8 @@ def test_a_run_commits_when_a_node_is_about_to_go_and_goes_on_without_it(
             stderr=subprocess.PIPE,
             text=True,
         )
-        wait_for_step(out, 50, process)
+        log = out / "metrics.jsonl"
+        wait_until(lambda: len(log.read_text().splitlines()) >= 50, process, timeout_s=600)
         assert committed_step(RunFolder(out)) is None
         os.kill(node.pid, signal.SIGTERM)  # as Kubernetes does it to a pod
         deadline = time.monotonic() + 25  # the node works for 30 s more
@@ -46,7 +47,7 @@ def test_a_run_commits_when_a_node_is_about_to_go_and_goes_on_without_it(
             time.sleep(0.1)
         assert node.poll() is None
         assert committed_step(RunFolder(out)) >= 50
-        _, stderr = process.communicate(timeout=400)
+        _, stderr = process.communicate(timeout=600)
         assert process.returncode == 0, stderr
     rows = read_metrics(RunFolder.open(out))
     assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
