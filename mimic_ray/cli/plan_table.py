@@ -64,7 +64,10 @@ def strategy_table(plan: Plan) -> Table:
         rates = ({b.by: b.images_s for b in cost.bounds}[name] for cost in costs)
         table.add_row(f"images/s by {name}", *(f"{rate:,.0f}" for rate in rates))
     table.add_row("bottleneck", *(cost.bottleneck for cost in costs), end_section=True)
-    table.add_row("all: images/s", *(f"{cost.images_s:,.0f}" for cost in costs))
+    table.add_row("all: images/s", *(f"{cost.images_s:,.0f}" for cost in costs), end_section=True)
+    for name in [part.name for part in costs[0].parts]:
+        times = ({part.name: part.seconds for part in cost.parts}[name] for cost in costs)
+        table.add_row(f"time: {name}", *map(duration, times))
     table.add_row("all: time", *(duration(3600 * cost.hours) for cost in costs))
     return table
 
@@ -76,14 +79,22 @@ def gib(size: float) -> str:
     return f"{size / GIB:.2f} GiB" if size >= GIB / 10 else f"{size / (1 << 20):.1f} MiB"
 
 
-def slow_start(plan: Plan, need: Loader) -> str:
-    """A note on the duration of the first epoch if it is limited by the source."""
-    if need.limit_mb_s >= need.read_mb_s:
-        return ""
-    size = plan.steps // plan.epochs * plan.batch * plan.gpus
-    trains = size / (need.read_mb_s * 1e6 / plan.assumptions["image_bytes"])
-    waits = trains * need.read_mb_s / need.limit_mb_s
-    return f" (it takes {duration(waits)}, not {duration(trains)})"
+def loading(plan: Plan, need: Loader) -> str:
+    """The cores and the rate that decoding and reading need."""
+    cores = f"{need.decode_cores:.1f} cores"
+    cached = f"{need.cache_gb:.1f} GB of decoded images"
+    if plan.source == "object":
+        return (
+            f"Loading, all nodes: {cores} in the first epoch, then {need.cached_cores:.2f}. Before "
+            f"the first step each node copies the set from object storage (which provides "
+            f"{plan.assumptions['read_mb_s_node']:,.0f} MB/s): {need.read_gb:.1f} GB in total, and "
+            f"{cached}."
+        )
+    return (
+        f"Loading, all nodes: {cores} and {need.read_mb_s:,.0f} MB/s from disk (which provides "
+        f"{need.limit_mb_s:,.0f}) in the first epoch, then {need.cached_cores:.2f} cores. Each "
+        f"node reads the set once: {need.read_gb:.1f} GB in total, and {cached}."
+    )
 
 
 def as_options(changes: Changes) -> str:
@@ -115,16 +126,10 @@ def closing(plan: Plan) -> Iterator[str]:
         f"{assumed['link_share']:.0%} of the link, "
         f"{assumed['launch_s'] * 1e6:.0f} us per kernel launch, "
         f"{assumed['usable_memory_share']:.0%} of the memory usable. This is an upper bound: it "
-        "assumes that all resources work at the same time."
+        "assumes that all resources work at the same time. Start-up and commits are those "
+        "measured on a CPU."
     )
-    need = plan.loader
-    where = "object storage" if plan.source == "object" else "disk"
-    yield (
-        f"Loading, all nodes: {need.decode_cores:.1f} cores and {need.read_mb_s:,.0f} MB/s from "
-        f"{where} (which provides {need.limit_mb_s:,.0f}) in the first epoch"
-        f"{slow_start(plan, need)}, then {need.cached_cores:.2f} cores. Each node reads the set "
-        f"once: {need.read_gb:.1f} GB in total, and {need.cache_gb:.1f} GB of decoded images."
-    )
+    yield loading(plan, plan.loader)
     if plan.cached_views:
         yield f"The teacher runs once on {plan.cached_views:,} fixed views, not in every step."
     money = ". Set --price-per-hour to see the cost"

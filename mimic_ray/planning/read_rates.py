@@ -39,11 +39,17 @@ def node_bytes_s(source: Source, node_mb_s: float = 0) -> float:
     return node_mb_s * 1e6 or source.node_bytes_s()
 
 
-def reading_images_s(source: Source, image_bytes: int, nodes: int, node_mb_s: float = 0) -> float:
-    """Images per second that all nodes together have to train on in the first epoch.
+def copy_s(source: Source, set_bytes: float, node_mb_s: float = 0) -> float:
+    """Seconds in which each node copies a set from object storage, before the first step.
 
-    From a disk, each node reads its own images. From object storage each node fetches the whole
-    set, so that later epochs need no request, and nodes do not add to each other.
+    The images of the first steps are in all shards, so training begins when nearly all are there.
+    A set on a disk is not copied.
     """
-    images_s = node_bytes_s(source, node_mb_s) / image_bytes
-    return images_s if source.name == "object" else nodes * images_s
+    return set_bytes / node_bytes_s(source, node_mb_s) if source.name == "object" else 0.0
+
+
+def reading_images_s(source: Source, image_bytes: int, nodes: int, node_mb_s: float = 0) -> float:
+    """Images per second that all nodes together read from their disks in the first epoch."""
+    if source.name == "object":  # from the copy, at the rate of a local disk
+        source, node_mb_s = SOURCES["local"], 0
+    return nodes * node_bytes_s(source, node_mb_s) / image_bytes

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mimic_ray.planning.hardware import Hardware
 from mimic_ray.planning.memory import Memory, memory
+from mimic_ray.planning.run_time import TimePart, Workload, time_parts
 from mimic_ray.planning.throughput import Bound, bounds
 from mimic_ray.planning.trace import Trace
 
@@ -29,17 +30,6 @@ class Cluster:
 
 
 @dataclass(frozen=True)
-class Workload:
-    """Images in all steps and in the first epoch, their read rate, and the number of fixed views
-    whose teacher outputs are cached before the first step."""
-
-    images: int
-    first_epoch: int
-    reading_images_s: float
-    cached_views: int = 0
-
-
-@dataclass(frozen=True)
 class StrategyCost:
     """The memory and speed of one strategy."""
 
@@ -47,6 +37,7 @@ class StrategyCost:
     fits: bool
     bounds: list[Bound]  # the slowest first
     images_s: float  # of all devices
+    parts: list[TimePart]  # one after another
     hours: float
 
     @property
@@ -69,16 +60,14 @@ def strategy_cost(
         cluster.utilisation,
     )
     rate = limits[0].images_s * cluster.devices
-    # Reading may slow down the first epoch; later epochs use the decoded cache.
-    first_s = workload.first_epoch / min(rate, workload.reading_images_s)
-    later_s = (workload.images - workload.first_epoch) / rate
     # The forward pass of the teacher takes its share of the time of a step.
     share = traced.forward_flops / max(traced.flops, 1)
-    teacher_s = workload.cached_views * share / rate
+    parts = time_parts(workload, rate, limits[0].images_s / share, with_ray=cluster.devices > 1)
     return StrategyCost(
         memory=needed,
         fits=needed.total <= cluster.usable_memory,
         bounds=limits,
         images_s=rate,
-        hours=(first_s + later_s + teacher_s) / 3600,
+        parts=parts,
+        hours=sum(part.seconds for part in parts) / 3600,
     )

@@ -22,6 +22,8 @@ LINK_SHARE = 0.7
 DECODE_JPEG = 2770.0  # 256-pixel JPEG of 31.4 kB
 GATHER_DECODED = 50_000.0  # from the decoded cache
 JPEG_BYTES = 31_400
+# CPU cores beside a GPU: an assumption; clouds give 4 to 12.
+CORES = 8
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,11 @@ class Loader:
     cache_gb: float  # decoded uint8 images on all nodes
 
 
+def decode_images_s(image_bytes: int) -> float:
+    """Images that one core decodes in a second."""
+    return DECODE_JPEG * JPEG_BYTES / image_bytes
+
+
 def loader(
     images_s: float,
     images: int,
@@ -92,9 +99,8 @@ def loader(
 ) -> Loader:
     """`side`: pixels of the decoded images; decoding time is proportional to `image_bytes`."""
     first = min(images_s, reading_images_s)
-    rate = DECODE_JPEG * JPEG_BYTES / image_bytes
     return Loader(
-        decode_cores=first / rate,
+        decode_cores=first / decode_images_s(image_bytes),
         cached_cores=images_s / GATHER_DECODED,
         read_mb_s=images_s * image_bytes / 1e6,
         limit_mb_s=reading_images_s * image_bytes / 1e6,

@@ -19,7 +19,6 @@ from mimic_ray.base.effort import Effort
 from mimic_ray.base.machine_memory import machine_memory_bytes, resident_bytes
 from mimic_ray.base.resources import Resources, this_machine, trial_slots
 from mimic_ray.evaluation.suspicion.suspicion import suspicion_forwards, trusted_forwards
-from mimic_ray.execution.fidelity_check import most_checked
 from mimic_ray.execution.setup import cached_side, teacher_cache_pays
 from mimic_ray.execution.shared_inputs import MOST_HELD_OUT
 from mimic_ray.execution.step_probe import forward_s, probe
@@ -27,8 +26,7 @@ from mimic_ray.method.losses.weighted_terms import reads_taps
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.planning.run_cost import Cost, CostCallback, CostPart, tell_cost
 from mimic_ray.planning.worker_memory import PROCESS_BYTES
-from mimic_ray.scanning.openings import SCAN_FORWARDS
-from mimic_ray.workflows.purify_request import too_little
+from mimic_ray.workflows.run_forwards import run_forwards
 from mimic_ray.workflows.search_request import TRIALS, SearchRequest, SearchSpec, search_spec
 
 # Measured on Linux with torch 2.10 and Ray 2.60: all of Ray's own processes.
@@ -62,10 +60,7 @@ class CostEstimate:
     ) -> Cost:
         """Of `purify` with `resources`, without a cluster; `scan` as given there."""
         training, workers = recipe.training, resources.workers
-        profiled = 2 * min(recipe.mutual_information.images, images)
-        checked = 2 * min(most_checked(self._spec.input_size), images)
-        if scan or (scan is None and not too_little(recipe, images)):
-            checked += 2 * SCAN_FORWARDS["full"]  # the suspect and the student
+        profiled, checked = run_forwards(recipe, images, self._spec.input_size, scan)
         recorded = self._recorded(recipe, images, 1) if workers == 1 else 0
         step_s = self.pace.step_s - (self.pace.forward_s if recorded else 0.0)
         forwards_s = profiled * self.pace.forward_fp32_s + (

@@ -15,22 +15,23 @@ from mimic_ray.execution.setup import cached_side, teacher_cache_pays
 from mimic_ray.method.losses.weighted_terms import reads_taps
 from mimic_ray.method.recipe import Recipe, check_recipe
 from mimic_ray.method.recipe_keys import parse_recipe
-from mimic_ray.planning import hardware, throughput
+from mimic_ray.planning import hardware, run_time, throughput
 from mimic_ray.planning.advice import Changes, advice, largest_batch
 from mimic_ray.planning.hardware import Hardware
 from mimic_ray.planning.memory import STRATEGIES, memory
 from mimic_ray.planning.plan_request import PlanRequest
-from mimic_ray.planning.read_rates import SOURCES, node_bytes_s, reading_images_s
+from mimic_ray.planning.read_rates import SOURCES, copy_s, node_bytes_s, reading_images_s
+from mimic_ray.planning.run_time import Workload
 from mimic_ray.planning.strategy_cost import (
     USABLE_MEMORY,
     Cluster,
     StrategyCost,
-    Workload,
     strategy_cost,
 )
-from mimic_ray.planning.throughput import Loader, loader
+from mimic_ray.planning.throughput import Loader, decode_images_s, loader
 from mimic_ray.planning.trace import Trace, build_without_weights, trace
 from mimic_ray.store.recipe_file import load_recipe
+from mimic_ray.workflows.run_forwards import run_forwards
 
 _LARGEST_BATCH = 128
 
@@ -163,11 +164,17 @@ def make_plan(request: PlanRequest, *, advise: bool = True) -> Plan:
     traced = trace(request.encoder, recipe, part, cluster.precision, cached_views > 0)
     nodes, source = -(-gpus // card.per_node), SOURCES[request.source]
     reading = reading_images_s(source, request.image_bytes, nodes, request.read_mb_s)
+    decoding = throughput.CORES * gpus * decode_images_s(request.image_bytes)
+    node_rate = node_bytes_s(source, request.read_mb_s)
     workload = Workload(
-        images=recipe.training.steps * batch * gpus,
-        first_epoch=steps_per_epoch * batch * gpus,
-        reading_images_s=reading,
-        cached_views=cached_views,
+        epoch_images=steps_per_epoch * batch * gpus,
+        epochs=request.epochs,
+        fill_images_s=min(reading, decoding),
+        nodes=nodes,
+        copy_s=copy_s(source, request.images * request.image_bytes, request.read_mb_s),
+        forwards=sum(run_forwards(recipe, request.images, spec.input_size)) + cached_views,
+        state_bytes=3 * traced.gradients,  # weights and two moments
+        publish_bytes_s=node_rate if request.source == "object" else float("inf"),
     )
     costs = [
         strategy_cost(traced, name, cluster, accumulate, workload)
@@ -212,7 +219,10 @@ def make_plan(request: PlanRequest, *, advise: bool = True) -> Plan:
             "decode_images_s_core": throughput.DECODE_JPEG,
             "gather_images_s_core": throughput.GATHER_DECODED,
             "image_bytes": request.image_bytes,
-            "read_mb_s_node": node_bytes_s(source, request.read_mb_s) / 1e6,
+            "read_mb_s_node": node_rate / 1e6,
+            "cores_gpu": throughput.CORES,
+            "copy_state_mb_s": run_time.COPY_BYTES_S / 1e6,
+            "write_state_mb_s": run_time.WRITE_BYTES_S / 1e6,
         },
     )
 

@@ -59,7 +59,8 @@ def test_gpu_hours_and_cost_follow_from_rate_and_price(capsys):
         "--read-mb-s",
         "100000",
     )
-    seconds = 10 * (4096 // 128) * 128 / found["chosen"]["images_s"]
+    seconds = sum(part["seconds"] for part in found["chosen"]["parts"])
+    assert seconds > 10 * (4096 // 128) * 128 / found["chosen"]["images_s"]
     assert found["gpu_hours"] == pytest.approx(2 * seconds / 3600)
     assert found["cost"] == pytest.approx(3 * found["gpu_hours"])
     assert plan(capsys, "--batch", "64")["cost"] is None
@@ -137,13 +138,24 @@ def test_changes_that_make_a_run_fit_are_proposed(capsys):
         assert plan(capsys, *huge, "--batch", "65536", *options)["chosen"], options
 
 
+def parts(found: dict) -> dict[str, float]:
+    return {part["name"]: part["seconds"] for part in found["chosen"]["parts"]}
+
+
 def test_a_slow_source_lengthens_the_run(capsys):
-    fast = plan(capsys, "--batch", "64", "--read-mb-s", "1000000")
-    slow = plan(capsys, "--batch", "64", "--read-mb-s", "10")
+    fast = parts(plan(capsys, "--batch", "64", "--read-mb-s", "1000000"))
+    slow = parts(plan(capsys, "--batch", "64", "--read-mb-s", "10"))
     first_epoch_s = 4096 * 31_400 / 10e6
-    assert slow["chosen"]["hours"] * 3600 > first_epoch_s > 5 * fast["chosen"]["hours"] * 3600
+    assert slow["cache fill"] == pytest.approx(first_epoch_s - fast["training"] / 10, rel=0.01)
+
+
+def test_object_storage_is_copied_first_and_each_part_has_a_line(capsys):
+    found = parts(plan(capsys, "--batch", "64", "--source", "object", "--read-mb-s", "10"))
+    assert found["first copy"] == pytest.approx(4096 * 31_400 / 10e6)
     _, out, _ = run(capsys, "--batch", "64", "--source", "object")
-    assert "object storage (which provides 501)" in " ".join(out.split())
+    for name in found:
+        assert name == "cache fill" or f"time: {name} " in out
+    assert "object storage (which provides 501 MB/s)" in " ".join(out.split())
 
 
 def test_the_teacher_runs_once_on_fixed_views_if_a_run_caches_its_outputs(capsys):

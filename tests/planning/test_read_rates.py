@@ -1,6 +1,6 @@
 import pytest
 
-from mimic_ray.planning.read_rates import SOURCES, node_bytes_s, reading_images_s
+from mimic_ray.planning.read_rates import SOURCES, copy_s, node_bytes_s, reading_images_s
 
 
 def test_object_storage_is_limited_by_latency_and_connections_of_a_node():
@@ -9,9 +9,14 @@ def test_object_storage_is_limited_by_latency_and_connections_of_a_node():
     assert node_bytes_s(SOURCES["object"]) == pytest.approx(each)
 
 
-def test_each_node_fetches_the_whole_set_from_object_storage():
-    one, eight = (reading_images_s(SOURCES["object"], 31_400, nodes) for nodes in (1, 8))
-    assert one == eight == pytest.approx(node_bytes_s(SOURCES["object"]) / 31_400)
+def test_each_node_copies_the_whole_set_from_object_storage_before_the_first_step():
+    copied = copy_s(SOURCES["object"], 1e9)
+    assert copied == pytest.approx(1e9 / node_bytes_s(SOURCES["object"]))
+    assert copy_s(SOURCES["object"], 1e9, node_mb_s=100) == pytest.approx(10)
+    assert copy_s(SOURCES["local"], 1e9) == 0
+    # Then they are read from its disk.
+    rates = [reading_images_s(SOURCES[name], 31_400, 2) for name in ("local", "object")]
+    assert rates[0] == rates[1]
 
 
 def test_each_node_has_its_disk():

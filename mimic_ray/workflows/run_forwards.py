@@ -1,0 +1,25 @@
+"""The forward passes of a purification outside of its steps."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from mimic_ray.execution.fidelity_check import most_checked
+from mimic_ray.method.recipe import Recipe
+from mimic_ray.scanning.openings import SCAN_FORWARDS
+from mimic_ray.workflows.purify_request import too_little
+
+
+class RunForwards(NamedTuple):
+    """Images of the profile, which is computed in float32, and of the checks at the end."""
+
+    profiled: int
+    checked: int
+
+
+def run_forwards(recipe: Recipe, images: int, side: int, scan: bool | None = None) -> RunForwards:
+    """Of `purify` with images of `side` pixels; `scan` as given there."""
+    checked = 2 * min(most_checked(side), images)
+    if scan or (scan is None and not too_little(recipe, images)):
+        checked += 2 * SCAN_FORWARDS["full"]  # the suspect and the student
+    return RunForwards(2 * min(recipe.mutual_information.images, images), checked)
