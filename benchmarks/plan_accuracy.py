@@ -2,7 +2,8 @@
 
 Rates of small layers (`machine_rates`) and the traced operations of a step give a predicted time;
 a real step of networks and losses gives the measured one. Decoding and views are in neither. The
-step's share of the matrix peak is what `mimic-ray plan --utilisation` stands for.
+step's share of the matrix peak is what `mimic-ray plan --utilisation` stands for. `--runs` compares
+whole runs of `purify` and `tune` with their estimates instead.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from rich.table import Table
 
 from benchmarks.machine_rates import measure_rates, predict, seconds
 from benchmarks.ratio import parser
+from benchmarks.whole_runs import whole_runs
 from mimic_ray.base import devices
 from mimic_ray.base.devices import Compute
 from mimic_ray.encoders import encoder_registry
@@ -67,7 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--device", default="cpu", help="cpu or cuda")
     options.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
     options.add_argument("--threads", type=int, default=1)
+    options.add_argument("--runs", action="store_true", help="whole runs of purify and tune")
     parsed = options.parse_args(arguments)
+    if parsed.runs:
+        print_runs(parsed.json)
+        return
     compute = devices.choose(parsed.device, parsed.precision, parsed.threads)
     chosen = [parsed.encoder] if parsed.encoder else list(CASES)
     found = [benchmark(name, CASES[name], compute) for name in chosen]
@@ -80,6 +86,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         times = f"{each.predicted_s:.3g}", f"{each.measured_s:.3g}", f"{each.ratio:.2f}"
         table.add_row(each.encoder, str(each.batch), *times, f"{each.peak_share:.0%}")
     Console(soft_wrap=True).print(table)
+
+
+def print_runs(as_json: bool) -> None:
+    """Prints each run when it has ended."""
+    for run in whole_runs():
+        if as_json:
+            print(json.dumps(asdict(run) | {"ratio": run.ratio}), flush=True)
+            continue
+        parts = f"start-up {run.start_s:.1f} + {run.estimated_s:.1f} + commits {run.commits_s:.1f}"
+        print(
+            f"{run.command:<8}{run.encoder:<17}{parts:<44}measured {run.measured_s:6.1f} s "
+            f"({run.cpu_s:.1f} CPU s)   ratio {run.ratio:.2f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
