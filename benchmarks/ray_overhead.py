@@ -6,6 +6,7 @@ python -m benchmarks.ray_overhead [--steps 60]
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import torch
 
 from benchmarks.object_storage import write_images
@@ -26,30 +26,46 @@ _EVERY_S = 0.25
 def watched(command: list[str]) -> dict[str, float]:
     """Runs a command; CPU seconds of all its processes, their largest memory (PSS) and number."""
     cpu: dict[int, float] = {}
-    memory, processes, looks = 0.0, 0, 0
+    memory, processes, looks = 0, 0, 0
     start = time.monotonic()
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as child:
-        own = psutil.Process(child.pid)
         while child.poll() is None:
-            total = 0
-            with suppress(psutil.Error):
-                tree = [own, *own.children(recursive=True)]
-                processes = max(processes, len(tree))
-                for each in tree:
-                    with suppress(psutil.Error):
-                        times = each.cpu_times()
-                        cpu[each.pid] = times.user + times.system
-                        if looks % 4 == 0:  # it costs more than the rest
-                            total += each.memory_full_info().pss
-            memory = max(memory, total)
+            tree = _tree(child.pid)
+            processes = max(processes, len(tree))
+            cpu |= tree
+            if looks % 4 == 0:  # it costs more than the rest
+                memory = max(memory, sum(map(_pss, tree)))
             looks += 1
             time.sleep(_EVERY_S)
         if child.returncode:
             raise SystemExit(child.stderr.read()[-2000:] if child.stderr else "failed")
     seconds = time.monotonic() - start
     return {"CPU s": sum(cpu.values()), "GB": memory / 1e9, "wall s": seconds, "n": processes}
+
+
+def _tree(root: int) -> dict[int, float]:
+    """The process and all below it, with their CPU seconds."""
+    parents, seconds = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, IndexError):  # it has ended
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            pid = int(folder.name)
+            parents[pid] = int(fields[1])
+            seconds[pid] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    below = {root}
+    while more := {pid for pid, parent in parents.items() if parent in below} - below:
+        below |= more
+    return {pid: seconds[pid] for pid in below if pid in seconds}
+
+
+def _pss(pid: int) -> int:
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return 1024 * int(line.split()[1])
+    return 0
 
 
 def main() -> None:
