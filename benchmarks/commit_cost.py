@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -37,24 +39,29 @@ def state_of(encoder: str) -> tuple[dict[str, Any], int]:
 
 
 def measure(encoder: str, folder: Path) -> str:
-    """A row: wall seconds of the copies, and wall and CPU seconds of the thread's work."""
+    """A row: seconds of the copies in the step and of the thread's work, on the clock and of CPU."""
     state, size = state_of(encoder)
     run = RunFolder(folder)
-    copy, copies, writes, cpu = None, [], [], []
+    copy = None
+    copies, writes = list[tuple[float, float]](), list[tuple[float, float]]()
     for number in range(1, _ROUNDS + 1):
-        start = time.monotonic()
-        copy = host_copy(state, copy)
-        copies.append(time.monotonic() - start)
-        start, worked = time.monotonic(), time.process_time()
-        commit(run, number, copy)
-        writes.append(time.monotonic() - start)
-        cpu.append(time.process_time() - worked)
-    later = median(copies[1:])
+        with _timed(copies):
+            copy = host_copy(state, copy)
+        with _timed(writes):
+            commit(run, number, copy)
+    first, (later, later_cpu) = copies[0], map(median, zip(*copies[1:], strict=True))
+    written, written_cpu = map(median, zip(*writes, strict=True))
     return (
-        f"{encoder:<16}{size / 1e6:>10,.0f}{copies[0]:>12.3f}{later:>14.3f}"
-        f"{median(writes):>10.2f}{median(cpu):>9.2f}{size / later / 1e9:>12.1f}"
-        f"{size / median(writes) / 1e9:>13.2f}"
+        f"{encoder:<16}{size / 1e6:>8,.0f}{first[0]:>9.3f}{first[1]:>8.3f}{later:>10.3f}"
+        f"{later_cpu:>8.3f}{written:>10.2f}{written_cpu:>8.2f}"
     )
+
+
+@contextmanager
+def _timed(found: list[tuple[float, float]]) -> Iterator[None]:
+    start, worked = time.monotonic(), time.process_time()
+    yield
+    found.append((time.monotonic() - start, time.process_time() - worked))
 
 
 def main() -> None:
@@ -63,8 +70,8 @@ def main() -> None:
     asked = arguments.parse_args()
     torch.set_num_threads(1)
     print(
-        f"{'encoder':<16}{'MB':>10}{'first copy':>12}{'later copies':>14}{'written':>10}"
-        f"{'CPU s':>9}{'copy GB/s':>12}{'write GB/s':>13}"
+        f"{'encoder':<16}{'MB':>8}{'1st copy':>9}{'CPU':>8}{'later':>10}{'CPU':>8}{'written':>10}"
+        f"{'CPU':>8}"
     )
     for encoder in asked.encoder or _ENCODERS:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,9 +1,10 @@
 """Images/s of one worker from an S3 server with a delay before each answer, beside local disk.
 
 Needs moto (in the `dev` extra). Whole shards are copied to the cache folder; "ranges" is what
-happens where they do not fit: a request for each image, in every epoch.
+happens where not even a few fit: a request for each image, in every epoch. Hosts are processes with
+cache folders of their own, which read their shares of the same batches.
 
-    python -m benchmarks.object_storage [--images 2000] [--delays 10,30,150]
+    python -m benchmarks.object_storage [--images 2000] [--delays 10,30,150] [--hosts 1]
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing import get_context
 from pathlib import Path
 from threading import Thread
 
@@ -62,6 +64,10 @@ class Delay(BaseHTTPRequestHandler):
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _pass_on
 
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # a host has ended
+            super().handle()
+
     def log_message(self, *_: object) -> None:
         """Nothing is printed."""
 
@@ -91,26 +97,37 @@ def write_images(folder: Path, count: int) -> None:
         (folder / f"{number:06}.jpg").write_bytes(content.getvalue())
 
 
-def epochs(location: str, cache: Path, gib: str) -> tuple[list[float], list[int]]:
-    """Images/s and requests of two epochs, with an empty cache folder at the start."""
+def epochs(location: str, cache: Path, gib: str, rank: int = 0, hosts: int = 1) -> list[float]:
+    """Images/s of two epochs, with an empty cache folder at the start."""
     os.environ |= {"MIMIC_RAY_CACHE": str(cache), "MIMIC_RAY_CACHE_GIB": gib}
-    rates, requests = [], []
-    start, before = time.monotonic(), Delay.made
+    torch.set_num_threads(1)
+    rates = []
+    start = time.monotonic()
     pixels = open_pixels(open_images(location), _SIDE, memory_limit_bytes=0)
     plan = EpochPlan(len(pixels), _BATCH, 0)
     for epoch in range(2):
         for step in range(plan.steps_per_epoch):
-            pixels.gather(plan.share(epoch * plan.steps_per_epoch + step, 0, 1))
-        rates.append(plan.steps_per_epoch * _BATCH / (time.monotonic() - start))
-        requests.append(Delay.made - before)
-        start, before = time.monotonic(), Delay.made
-    return rates, requests
+            share = plan.share(epoch * plan.steps_per_epoch + step, rank, hosts)
+            pixels.gather(share)
+        rates.append(plan.steps_per_epoch * len(share) / (time.monotonic() - start))
+        start = time.monotonic()
+    return rates
+
+
+def hosts_together(location: str, work: Path, gib: str, hosts: int) -> list[float]:
+    """Images/s of all hosts in each epoch."""
+    if hosts == 1:
+        return epochs(location, work, gib)
+    ranks = [(location, work / str(rank), gib, rank, hosts) for rank in range(hosts)]
+    with get_context("spawn").Pool(hosts) as pool:
+        return [sum(rates) for rates in zip(*pool.starmap(epochs, ranks), strict=True)]
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--images", type=int, default=2000)
     arguments.add_argument("--delays", default="10,30,150", help="milliseconds")
+    arguments.add_argument("--hosts", type=int, default=1, help="also this many at a time")
     asked = arguments.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as made, local_s3() as environment:
@@ -124,19 +141,25 @@ def main() -> None:
             storage.write(path.name, path)
         size = sum(path.stat().st_size for path in (work / "shards").glob("*.tar"))
         print(f"{asked.images} images, {size / asked.images / 1e3:.0f} kB each, {_SIDE} pixels")
-        print(f"{'source':<22}{'epoch 1':>10}{'epoch 2':>10}{'requests per 1,000 images':>28}")
-        _row("local disk", *epochs(str(work / "shards"), work / "local", "256"), asked.images)
+        print(f"{'source':<26}{'epoch 1':>10}{'epoch 2':>10}{'requests per 1,000 images':>28}")
+        _row("local disk", epochs(str(work / "shards"), work / "local", "256"), "-")
         with delayed(environment["AWS_ENDPOINT_URL"]) as os.environ["AWS_ENDPOINT_URL"]:
             for delay in map(int, asked.delays.split(",")):
                 Delay.seconds = delay / 1e3
-                for name, gib in (("copies", "256"), ("ranges", "0")):
-                    found = epochs("s3://bucket/set", work / f"{name}-{delay}", gib)
-                    _row(f"{delay} ms, {name}", *found, asked.images)
+                for name, gib, hosts in [
+                    *(("copies", "256", number + 1) for number in range(asked.hosts)),
+                    ("ranges", "0", 1),
+                ]:
+                    before = Delay.made
+                    cache = work / f"{name}-{delay}-{hosts}"
+                    rates = hosts_together("s3://bucket/set", cache, gib, hosts)
+                    requests = f"{1000 * (Delay.made - before) / hosts / asked.images:.1f} a host"
+                    plural = "host" if hosts == 1 else "hosts"
+                    _row(f"{delay} ms, {name}, {hosts} {plural}", rates, requests)
 
 
-def _row(name: str, rates: list[float], requests: list[int], images: int) -> None:
-    shown = " / ".join(f"{1000 * number / images:.1f}" for number in requests)
-    print(f"{name:<22}{rates[0]:>10.0f}{rates[1]:>10.0f}{shown:>28}", flush=True)
+def _row(name: str, rates: list[float], requests: str) -> None:
+    print(f"{name:<26}{rates[0]:>10.0f}{rates[1]:>10.0f}{requests:>28}", flush=True)
 
 
 if __name__ == "__main__":
