@@ -39,7 +39,7 @@ def state_of(encoder: str) -> tuple[dict[str, Any], int]:
 
 
 def measure(encoder: str, folder: Path) -> str:
-    """A row: seconds of the copies in the step and of the thread's work, on the clock and of CPU."""
+    """A row: seconds of the copies in the step and of the writing, on the clock and of CPU."""
     state, size = state_of(encoder)
     run = RunFolder(folder)
     copy = None
