@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# From the command to the first step of a small network, without what the plan has as other parts.
-# Measured on a 2-core machine without a GPU: docs/measurements/commits-and-ray_cpu_2026-11.md.
-START_S, START_RAY_S = 10.0, 25.0
-# Bytes/s at which the state is copied to host memory in the step, and written and hashed by a
-# thread: on the same machine, from memory and to its disk. A GPU's copy was not measured.
-COPY_BYTES_S, WRITE_BYTES_S = 3e9, 0.4e9
+# From the command to the first step of a ResNet-20, and the rates at which the state is copied in
+# the step, and written and hashed by a thread. Measured on a busy 2-core machine without a GPU
+# (docs/measurements/commits-and-ray_cpu_2026-11.md); a GPU's copy was not measured.
+START_S, START_RAY_S = 31.0, 94.0
+COPY_BYTES_S, WRITE_BYTES_S = 1.0e9, 0.3e9
 # As execution/background_commit.py chooses: at most this share of the time, and at least this many
 # seconds between two commits.
 COMMIT_SHARE, COMMIT_EVERY_S = 0.02, 10.0
