@@ -155,7 +155,7 @@ def rows(asked: argparse.Namespace, done: Sequence[dict[str, Any]]) -> Iterator[
             yield _row(member, 0, "attacked", "", asked.steps, outcomes)
         for seed in range(asked.seeds):
             for base, weights in VARIANTS:
-                if (name, seed, base, weights) in known:
+                if base not in asked.base or (name, seed, base, weights) in known:
                     continue
                 start = time.process_time()
                 student, used = purified(base, weights, replace(inputs, seed=seed), asked.steps)
@@ -257,6 +257,8 @@ def main() -> None:
     options.add_argument("--name", action="append", help="as in 000-attacked")
     options.add_argument("--steps", type=int, default=200)
     options.add_argument("--seeds", type=int, default=3)
+    bases = list(dict.fromkeys(base for base, _ in VARIANTS))
+    options.add_argument("--base", nargs="+", choices=bases, default=bases)
     options.add_argument("--out", type=Path)
     asked = options.parse_args()
     if asked.report:

@@ -58,11 +58,14 @@ class Defended:
         encoder: Of the same architecture as the suspect encoder.
         images_seen: Images that went through the encoder that is made, counted with repetition.
         notes: Sentences for the table, for example that heads must be trained again.
+        turned: The features turn away from the suspect encoder's by design, so that a comparison
+            also measures them behind a linear map back.
     """
 
     encoder: Encoder
     images_seen: int
     notes: tuple[str, ...] = ()
+    turned: bool = False
 
 
 class Defence(Protocol):

@@ -5,7 +5,7 @@ With the similarities s(h) = softmax over the other images of a batch of n(h(x))
     L = KL( s(f) || s(g) ) - push * D,    D = mean |n(g(x)) - n(f(x))|^2, 0 once it exceeds tau
 
 tau = 2.15 of at most 4: beyond a right angle. The space may turn, so the features do not fit the
-suspect's heads by design.
+suspect's heads by design. A comparison measures them also behind a linear map back.
 
 Source: "Perturb and Recover: Fine-tuning for Effective Backdoor Removal from CLIP", arXiv
 2412.00727; code nmndeep/PerturbAndRecover: CLIP's loss on image and text keeps the relations, 0.5
@@ -16,6 +16,7 @@ Departures: no text, so similarities between images stand for CLIP's loss, and D
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import torch
@@ -60,7 +61,7 @@ def par(
 
     optimiser = torch.optim.AdamW(student.parameters(), rate, betas=(0.9, 0.98), weight_decay=1e-4)
     train(inputs, optimiser, loss, steps=steps, batch=batch)
-    return defended(student, steps * batch, _NOTE)
+    return replace(defended(student, steps * batch, _NOTE), turned=True)
 
 
 def par_loss(student: Tensor, teacher: Tensor, push: float, tau: float) -> Tensor:

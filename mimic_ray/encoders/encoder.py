@@ -97,6 +97,17 @@ class Encoder(nn.Module):
         """The same network under another name or with other statistics of the input."""
         return Encoder(spec, self.net, self._run)
 
+    def followed_by(self, change: Callable[[Tensor], Tensor]) -> Encoder:
+        """The same network with a function of the features [B, D] -> [B, D] behind it."""
+
+        def run(
+            net: nn.Module, images: Tensor, taps: frozenset[str]
+        ) -> tuple[Tensor, dict[str, Tensor]]:
+            features, maps = self._run(net, images, taps)
+            return change(features), maps
+
+        return Encoder(self.spec, self.net, run)
+
     @overload
     def forward(self, images: Tensor, taps: None = None) -> Tensor: ...
     @overload

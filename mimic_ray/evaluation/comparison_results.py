@@ -40,6 +40,7 @@ class ComparisonRow:
     clock: str = ""  # what they count: "CPU" (all threads) or "GPU"
     notes: tuple[str, ...] = ()  # sentences about the row
     failure: str = ""  # why there is no encoder, or not of every seed
+    mapped: bool = False  # whether a linear map back to the suspect's features is behind it
 
     def is_defence(self) -> bool:
         return self.defence not in (SUSPECT, REFERENCE)

@@ -26,8 +26,9 @@ from mimic_ray.defences.defence_registry import DEFENCES, DefenceInputs, Defende
 from mimic_ray.defences.stop_rule import Unit
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.encoder_registry import build
+from mimic_ray.evaluation.feature_map import mapped_back
 from mimic_ray.evaluation.features import features
-from mimic_ray.evaluation.fidelity import fidelity
+from mimic_ray.evaluation.fidelity import Fidelity, fidelity
 from mimic_ray.execution.shared_inputs import ArrayImages, PlacedImages
 
 # These stop the comparison: the next run would meet them too.
@@ -111,6 +112,9 @@ class UnitResult:
     clock: str = "CPU"
     notes: tuple[str, ...] = ()
     failure: str = ""
+    # Behind a linear map back, of a defence that turns the features.
+    mapped_cosine: float | None = None
+    mapped_overlap: float | None = None
 
     @property
     def unit(self) -> Unit:
@@ -133,6 +137,7 @@ def run_unit(
             seconds = _clock(used_gpu) - start
             found = features(made.encoder, inputs.held_out, inputs.compute)
             kept = fidelity(found, inputs.held_out_features)
+            mapped = _mapped(inputs, made.encoder) if made.turned else None
         except _NOT_OF_THE_DEFENCE:
             raise
         except MimicError as error:
@@ -150,6 +155,8 @@ def run_unit(
         seconds=seconds,
         clock="GPU" if used_gpu else "CPU",
         notes=tuple(made.notes),
+        mapped_cosine=mapped.cosine if mapped else None,
+        mapped_overlap=mapped.overlap if mapped else None,
     )
     return result, made.encoder.cpu().eval().requires_grad_(False)
 
@@ -175,6 +182,12 @@ def _run(
         if {k: v.shape for k, v in wanted.items()} != {k: v.shape for k, v in spec.items()}:
             raise ValueError(f"returned an encoder that is no {inputs.architecture}")
     return made
+
+
+def _mapped(inputs: BlindInputs, encoder: Encoder) -> Fidelity:
+    back = mapped_back(encoder, inputs.suspect_encoder(), inputs.images, inputs.compute)
+    found = features(back, inputs.held_out, inputs.compute)
+    return fidelity(found, inputs.held_out_features)
 
 
 def _clock(used_gpu: bool) -> float:

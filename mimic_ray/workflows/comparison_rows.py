@@ -12,10 +12,11 @@ from mimic_ray.defences.stop_rule import Choice, Contest, Unit
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.encoder_registry import build
 from mimic_ray.evaluation.comparison_results import REFERENCE, SUSPECT, ComparisonRow
+from mimic_ray.evaluation.feature_map import mapped_back
 from mimic_ray.evaluation.outcomes import Outcomes, acc_over, asr_over
 from mimic_ray.evaluation.results import Proportion
 from mimic_ray.execution.defence_run import Named, UnitResult
-from mimic_ray.store.comparison_store import ComparisonStore, run_name
+from mimic_ray.store.comparison_store import run_name
 from mimic_ray.workflows.compare_runs import Results, cosines
 from mimic_ray.workflows.evaluated_encoders import EvaluatedEncoder
 from mimic_ray.workflows.judge_defences import DISTILLED, NOW, TUNED, Judge
@@ -43,6 +44,8 @@ def blind_rows(
             if row.chosen and choice is not None:
                 row = _with_choice(row, choice, contest, known)
             found.append((row, runs))
+            if any(run.mapped_cosine is not None for run in runs):
+                found.append((_mapped(row, runs), runs))
     return found
 
 
@@ -71,7 +74,8 @@ def judged_rows(
         found = []
         for run in ended:
             name = run_name(run.defence, run.strength, run.seed)
-            load = _loader(judge.store, name, judge.blind.architecture)
+            load = _loader(judge, name, mapped=row.mapped)
+            name += "/mapped" if row.mapped else ""
             found.append(judge.outcomes(name, load, run.seed, wanted))
         measured_rows.append(_with_outcomes(row, found) if found else row)
     return [replace(row, asr_b=floor) for row in (*first, *measured_rows)]
@@ -121,10 +125,30 @@ def _with_outcomes(row: ComparisonRow, found: list[dict[str, Outcomes]]) -> Comp
     return replace(row, **measured)
 
 
-def _loader(store: ComparisonStore, run: str, architecture: str) -> Callable[[], Encoder]:
+def _mapped(row: ComparisonRow, runs: list[UnitResult]) -> ComparisonRow:
+    """The row of the same encoders behind a linear map back to the suspect's features."""
+    found = tuple(run.mapped_cosine for run in runs if run.mapped_cosine is not None)
+    return replace(
+        row,
+        defence=f"{row.defence} mapped back",
+        reached=None,
+        cosine=fmean(found),
+        cosines=found,
+        overlap=fmean(run.mapped_overlap or 0.0 for run in runs if run.mapped_cosine is not None),
+        notes=("the map is fitted on the clean images, without labels.",),
+        mapped=True,
+    )
+
+
+def _loader(judge: Judge, run: str, *, mapped: bool) -> Callable[[], Encoder]:
+    blind = judge.blind
+
     def load() -> Encoder:
-        encoder = build(architecture)
-        encoder.net.load_state_dict(store.read_weights(run))
-        return encoder.eval().requires_grad_(False)
+        encoder = build(blind.architecture)
+        encoder.net.load_state_dict(judge.store.read_weights(run))
+        encoder = encoder.eval().requires_grad_(False)
+        if not mapped:
+            return encoder
+        return mapped_back(encoder, blind.suspect_encoder(), blind.images, blind.compute)
 
     return load

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Any
 
 import torch
 
@@ -50,6 +51,16 @@ def fails_if_strong(inputs: DefenceInputs, *, scale: float = 0.05) -> Defended:
     if scale > 1:
         raise RuntimeError("too strong")
     return moved(inputs, scale)
+
+
+def turns(inputs: DefenceInputs) -> Defended:
+    """Other channels of the feature get what the last block adds to them."""
+    made = moved(inputs, 0.0)
+    last: Any = made.encoder.net.layer3[-1]  # type: ignore[index]
+    norm = last.bn2
+    for each in (last.conv2.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var):
+        each.data = each.data.roll(7, 0)
+    return replace(made, turned=True)
 
 
 def fails(inputs: DefenceInputs) -> Defended:

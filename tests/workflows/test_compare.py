@@ -24,7 +24,9 @@ from tests.cli.toy_images import content_of, save_checkpoint, save_images
 from tests.support import toy_defences
 
 FILE = Path(toy_defences.__file__)
-NOISE, TOO_MUCH, FAILS = (f"{FILE}:{name}" for name in ("noise", "too_much", "fails"))
+NOISE, TOO_MUCH, FAILS, TURNS = (
+    f"{FILE}:{name}" for name in ("noise", "too_much", "fails", "turns")
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -237,6 +239,22 @@ def test_curves_have_a_row_for_each_strength(toy, tmp_path):
     cosines = [row.cosine for row in rows]
     assert cosines == sorted(cosines, reverse=True)
     assert len(found.chosen()) == 2
+
+
+def test_features_that_turn_are_measured_behind_a_linear_map_as_well(toy, tmp_path):
+    found = compare(toy, tmp_path / "out", TURNS, seeds=1, labels=True, head="knn", lasting=False)
+    assert [row.defence for row in found.rows] == [
+        "suspect",
+        "default",
+        TURNS,
+        f"{TURNS} mapped back",
+    ]
+    plain, mapped = found.rows[2:]
+    assert (plain.mapped, mapped.mapped) == (False, True)
+    assert mapped.cosine > plain.cosine
+    assert mapped.acc.total == plain.acc.total
+    assert mapped.notes == ("the map is fitted on the clean images, without labels.",)
+    assert len([*(tmp_path / "out").rglob("mapped/outcomes.npz")]) == 1
 
 
 def test_without_the_rule_defences_have_their_own_settings(toy, tmp_path):
