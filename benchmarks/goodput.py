@@ -28,7 +28,7 @@ from PIL import Image
 from mimic_ray.encoders import encoder_registry
 from tests.end_to_end.local_head import LocalHead, local_head
 
-_POLL_S, _START_S = 0.1, 300.0
+_POLL_S, _START_S = 0.1, 600.0
 # The interval between commits and their share of the time: execution/background_commit.py.
 _INTERVAL_S, _COMMIT_SHARE = 10.0, 0.02
 _IMAGES = 240
@@ -83,7 +83,7 @@ def projected(failure_every_s: float, restart_s: float, interval_s: float = _INT
 def measure(minutes: float, kill_every_s: float, folder: Path) -> Goodput:
     """Runs and kills; the time counts from the first step."""
     run = folder / "run"
-    with local_head(cpus=1) as head:
+    with local_head(cpus=1, jobs=False) as head:
         nodes = [head.join(), head.join()]
         process = subprocess.Popen(
             [sys.executable, "-m", "mimic_ray", *_arguments(head, folder, run)],

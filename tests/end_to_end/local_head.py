@@ -86,8 +86,9 @@ class LocalHead:
 
 
 @contextmanager
-def local_head(cpus: int = 2, grows_to: int = 0) -> Iterator[LocalHead]:
-    """Starts a head, and ends every process of it.
+def local_head(cpus: int = 2, grows_to: int = 0, jobs: bool = True) -> Iterator[LocalHead]:
+    """Starts a head, and ends every process of it. Without `jobs` it has no job server, whose ten
+    processes take most of the time.
 
     Its autoscaler starts up to `grows_to` nodes of one CPU, with Ray's provider for tests.
     """
@@ -100,7 +101,13 @@ def local_head(cpus: int = 2, grows_to: int = 0) -> Iterator[LocalHead]:
     head = LocalHead(f"http://127.0.0.1:{dashboard}", f"127.0.0.1:{port}", token, folder)
     command = [
         *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
-        *("--port", str(port), "--dashboard-port", str(dashboard), "--include-dashboard=true"),
+        *(
+            "--port",
+            str(port),
+            "--dashboard-port",
+            str(dashboard),
+            f"--include-dashboard={str(jobs).lower()}",
+        ),
         *("--num-cpus", str(cpus), "--temp-dir", str(folder / "t"), "--disable-usage-stats"),
         *("--ray-client-server-port", str(_free_port())),
         *("--dashboard-agent-listen-port", str(_free_port())),
@@ -122,7 +129,7 @@ def local_head(cpus: int = 2, grows_to: int = 0) -> Iterator[LocalHead]:
             start_new_session=True,
         )
     try:
-        _wait_for(head, process)
+        _wait_for(head, process, jobs)
         yield head
     finally:
         # Each process of it names our folder, and nothing here is worth an orderly end. The first
@@ -163,11 +170,13 @@ def _growing(address: str, nodes: int) -> dict[str, Any]:
     }
 
 
-def _wait_for(head: LocalHead, process: subprocess.Popen[bytes]) -> None:
+def _wait_for(head: LocalHead, process: subprocess.Popen[bytes], jobs: bool) -> None:
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline and process.poll() is None:
-        done = head.mimic_ray("list", "--address", head.url)
-        if done.returncode == 0:
+        log = (head.folder / "head.log").read_text()
+        if "Ray runtime started" in log and (
+            not jobs or head.mimic_ray("list", "--address", head.url).returncode == 0
+        ):
             return
         time.sleep(0.3)
     raise RuntimeError(f"no head: {(head.folder / 'head.log').read_text()[-3000:]}")

@@ -39,7 +39,7 @@ mimic_ray.tune(
 def test_a_search_grows_past_its_first_node_and_no_further_than_declared(case, tmp_path):
     study, images = tmp_path / "study", save_images(tmp_path / "images", 30, seed=0)
     places = (str(case / "teacher.pth"), str(images), str(study))
-    with local_head(cpus=0, grows_to=2) as head:
+    with local_head(cpus=0, grows_to=2, jobs=False) as head:
         done = subprocess.run(
             [sys.executable, "-c", SEARCH, *places, head.ray_address],
             env={**head.environment, "RAY_AUTH_MODE": "token"},

@@ -26,7 +26,7 @@ def test_a_run_commits_when_a_node_is_about_to_go_and_goes_on_without_it(
 ):
     out = tmp_path / "run"
     options = ("--workers", "1-2", "--cpus-per-worker", "1", "--commit-every", "1000000")
-    with local_head(cpus=1) as head:
+    with local_head(cpus=1, jobs=False) as head:
         node = head.join()
         process = subprocess.Popen(
             [
