@@ -44,13 +44,15 @@ class LocalHead:
         return {**ours, "RAY_AUTH_TOKEN_PATH": str(self.token), "HOME": str(self.folder)}
 
     def join(self, cpus: int = 1) -> subprocess.Popen[bytes]:
-        """Another node on this machine; its process is that of `ray start --block`."""
+        """Another node on this machine, once it runs; its process is that of `ray start --block`."""
         command = [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block"),
             *("--address", self.ray_address, "--num-cpus", str(cpus), "--disable-usage-stats"),
             *("--object-store-memory", str(128 << 20)),
+            *("--dashboard-agent-listen-port", str(_free_port())),
         ]
-        with (self.folder / "node.log").open("w") as log:
+        path = self.folder / f"node{len(self.nodes)}.log"
+        with path.open("w") as log:
             process = subprocess.Popen(
                 command,
                 env={**self.environment, "RAY_AUTH_MODE": "token", "RAY_worker_niceness": "0"},
@@ -60,6 +62,7 @@ class LocalHead:
                 start_new_session=True,
             )
         self.nodes.append(process)
+        _wait_for_start(path, process)
         return process
 
     def processes(self, words: str) -> list[int]:
@@ -171,15 +174,21 @@ def _growing(address: str, nodes: int) -> dict[str, Any]:
 
 
 def _wait_for(head: LocalHead, process: subprocess.Popen[bytes], jobs: bool) -> None:
+    log = head.folder / "head.log"
+    _wait_for_start(log, process)
     deadline = time.monotonic() + _START_S
-    while time.monotonic() < deadline and process.poll() is None:
-        log = (head.folder / "head.log").read_text()
-        if "Ray runtime started" in log and (
-            not jobs or head.mimic_ray("list", "--address", head.url).returncode == 0
-        ):
-            return
+    while jobs and head.mimic_ray("list", "--address", head.url).returncode:
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"no job server: {log.read_text()[-3000:]}")
         time.sleep(0.3)
-    raise RuntimeError(f"no head: {(head.folder / 'head.log').read_text()[-3000:]}")
+
+
+def _wait_for_start(log: Path, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _START_S
+    while "Ray runtime started" not in log.read_text():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"no node: {log.read_text()[-3000:]}")
+        time.sleep(0.3)
 
 
 def _of(folder: Path) -> Iterator[int]:
