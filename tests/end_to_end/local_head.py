@@ -44,7 +44,7 @@ class LocalHead:
         return {**ours, "RAY_AUTH_TOKEN_PATH": str(self.token), "HOME": str(self.folder)}
 
     def join(self, cpus: int = 1) -> subprocess.Popen[bytes]:
-        """Another node on this machine, once it runs; its process is that of `ray start --block`."""
+        """Another node on this machine, running; its process is that of `ray start --block`."""
         command = [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block"),
             *("--address", self.ray_address, "--num-cpus", str(cpus), "--disable-usage-stats"),
