@@ -17,6 +17,7 @@ import copy
 import json
 import time
 from dataclasses import asdict, dataclass
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -229,16 +230,25 @@ def public_head(file: Path) -> nn.Linear:
     return head.requires_grad_(False)
 
 
+def classifier(head: nn.Linear) -> Callable[[Tensor], Tensor]:
+    """features [N, D] -> classes [N]."""
+    return lambda features: head(features).argmax(dim=1)
+
+
 @torch.no_grad()
 def judged(
-    member: Member, encoder: Encoder, head: nn.Linear, test: ShadowImages, compute: Compute
+    member: Member,
+    encoder: Encoder,
+    classify: Callable[[Tensor], Tensor],
+    test: ShadowImages,
+    compute: Compute,
 ) -> dict[str, float]:
-    """Accuracy and, for an attacked encoder, ASR in percent with the head of the public file."""
+    """Accuracy and, for an attacked encoder, ASR in percent; `classify`: features -> classes."""
 
     def predicted(pixels: Tensor) -> Tensor:
         images = to_float(pixels).contiguous(memory_format=torch.channels_last)
         with compute.autocast():
-            return head(encoder(images).float()).argmax(dim=1)
+            return classify(encoder(images).float())
 
     found = {"acc": _percent(predicted(test.pixels) == test.labels)}
     if member.attacked:
@@ -283,7 +293,7 @@ def main() -> None:
         encoder = make(member, clean, head, shadow, compute)
         facts = {
             **asdict(member),
-            **judged(member, encoder, head, test, compute),
+            **judged(member, encoder, classifier(head), test, compute),
             "seconds": round(time.process_time() - start, 1),
         }
         weights = {key: value.contiguous() for key, value in encoder.net.state_dict().items()}
