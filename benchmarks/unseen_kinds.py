@@ -28,11 +28,13 @@ from torch import Tensor
 from benchmarks.scan_population import Member, ShadowImages, classifier, judged, public_head
 from mimic_ray.base import devices
 from mimic_ray.base.devices import Compute
+from mimic_ray.base.progress import ignore_progress
 from mimic_ray.data.cache import open_pixels
 from mimic_ray.data.image_source import open_images
 from mimic_ray.data.image_subset import ImageSubset
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.revival import distilled_again, fine_tuned
+from mimic_ray.execution.setup import find_openings
 from mimic_ray.method.loop import Distillation
 from mimic_ray.method.student_start import first_student
 from mimic_ray.store.recipe_file import load_recipe
@@ -69,7 +71,9 @@ def purified(facts: dict[str, Any], asked: argparse.Namespace, compute: Compute)
     recipe = load_recipe(asked.recipe, [*settings, *(asked.set or [])], 32)
     start = time.process_time()
     student = first_student(member.encoder, suspect.encoder.net.state_dict(), recipe)
-    for _ in Distillation(student, suspect.encoder, images, recipe, {}, compute).run():
+    openings = find_openings(suspect.encoder, images, recipe, compute, ignore_progress)
+    run = Distillation(student, suspect.encoder, images, recipe, {}, compute, openings=openings)
+    for _ in run.run():
         pass
     seconds = time.process_time() - start
     again = distilled_again(student, suspect.encoder, images, compute, asked.seed)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import torch
 
 from mimic_ray.base.devices import Compute
+from mimic_ray.base.errors import CheckpointError, DataError
 from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.data.decoded_images import IdentifiedImages
 from mimic_ray.data.views import centre, to_float
 from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.encoders.forward_batches import forward_batch
+from mimic_ray.method.found_changes import FoundChanges
 from mimic_ray.method.mi_profile import Profile, profile
 from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe import Recipe
@@ -22,6 +24,7 @@ from mimic_ray.method.teacher_cache import (
     fill_teacher_cache,
     teacher_cache_bytes,
 )
+from mimic_ray.scanning.training_changes import enough_images, training_changes
 
 # Above this size the teacher runs in every step instead.
 _TEACHER_CACHE_LIMIT_BYTES = 2 << 30
@@ -34,6 +37,7 @@ class Precomputed:
     images: IdentifiedImages
     profile: Profile
     teacher_cache: TeacherCache | None = None
+    openings: FoundChanges | None = None
 
     def usable_teacher_cache(self, key: str, taps: list[str]) -> TeacherCache | None:
         """The cache if it was made with the views of this recipe (`key`) and has these taps."""
@@ -70,6 +74,31 @@ def profile_images(
         compute,
         lambda done, total: on_progress(Progress("profile", done, total)),
     )
+
+
+def find_openings(
+    encoder: Encoder,
+    images: IdentifiedImages,
+    recipe: Recipe,
+    compute: Compute,
+    on_progress: ProgressCallback,
+) -> FoundChanges | None:
+    """The suspect encoder's openings for the student, None if the recipe does not use them, or if
+    these images or this encoder cannot be searched.
+    """
+    if not recipe.openings.active or not enough_images(len(images)):
+        return None
+    try:
+        return training_changes(
+            encoder,
+            images,
+            recipe.openings,
+            compute,
+            recipe.training.seed,
+            lambda done, total: on_progress(Progress("openings", done, total)),
+        )
+    except (CheckpointError, DataError):
+        return None
 
 
 def make_strategy(name: str, teacher: str, group: ProcessGroup, compute: Compute) -> Strategy:

@@ -22,6 +22,7 @@ from mimic_ray.base.errors import DataError
 from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.data.image_source import open_images
+from mimic_ray.method.found_changes import FoundChanges
 from mimic_ray.method.teacher_cache import TeacherCache
 
 Pixels8 = NDArray[np.uint8]
@@ -45,12 +46,19 @@ class TrialInputs:
     profile_settings: Mapping[str, Any]  # from estimate_settings, of the profile
     teacher_cache: TeacherCache | None
     prepared: Mapping[str, Any]  # by objective; see Objective.prepare
+    openings: Mapping[str, NDArray[np.float32]] | None = None  # see FoundChanges
     oracle: OracleInputs | None = None
     effort: Effort = "full"  # of the scores at the end of a trial
 
     def teacher_state(self) -> dict[str, Tensor]:
         """Copies: modules write into what they load, and these arrays are everybody's."""
         return {name: torch.from_numpy(np.array(value)) for name, value in self.teacher.items()}
+
+    def found_changes(self) -> FoundChanges | None:
+        """The openings, as a trial uses them."""
+        if self.openings is None:
+            return None
+        return FoundChanges(**{k: torch.from_numpy(np.array(v)) for k, v in self.openings.items()})
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,9 @@ class TrialRun:
             commit_every=task.commit_every,
             code_folder=task.code_folder,
         )
-        precomputed = Precomputed(inputs.images, profile, inputs.teacher_cache)
+        precomputed = Precomputed(
+            inputs.images, profile, inputs.teacher_cache, inputs.found_changes()
+        )
         self._began = time.monotonic()
         with open_worker(job, state, self.group, self.control, precomputed) as worker:
             for step in worker.steps():

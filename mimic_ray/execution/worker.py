@@ -27,10 +27,12 @@ from mimic_ray.execution.setup import (
     Precomputed,
     cache_teacher,
     cached_side,
+    find_openings,
     make_strategy,
     profile_images,
 )
 from mimic_ray.execution.training_control import LocalControl, TrainingControl
+from mimic_ray.method.found_changes import FoundChanges
 from mimic_ray.method.loop import Distillation, Row
 from mimic_ray.method.losses.weighted_terms import reads_taps
 from mimic_ray.method.mi_profile import Profile
@@ -120,6 +122,9 @@ class DistillWorker:
         self.profile = (
             precomputed.profile if precomputed else self._make_profile(teacher, checkpoint)
         )
+        self.openings = (
+            precomputed.openings if precomputed else self._find_openings(teacher, checkpoint)
+        )
         self.distillation = Distillation(
             student=first_student(job.encoder, teacher_state, recipe),
             teacher=teacher,
@@ -130,6 +135,7 @@ class DistillWorker:
             group=self.group,
             strategy=make_strategy(job.strategy, job.teacher_placement, self.group, self.compute),
             teacher_cache=self._find_teacher_cache(teacher, precomputed),
+            openings=self.openings,
         )
         rows_sha256 = None
         if checkpoint:
@@ -173,8 +179,16 @@ class DistillWorker:
             compute=self.compute.facts(),
             profile=self.profile.to_json(),
             workers=self.group.world_size,
-            notes=self.distillation.notes,
+            notes=[*self.distillation.notes, *self._openings_note()],
         )
+
+    def _openings_note(self) -> list[str]:
+        if self.openings or not self.job.recipe.openings.active:
+            return []
+        return [
+            "The student was not trained on openings of the suspect encoder (openings.share > 0): "
+            "to search for them takes at least 64 different clean images, and features that differ."
+        ]
 
     def _log(self, rows: list[Row]) -> None:
         """Metrics of the latest steps to files and to the command, by rank 0."""
@@ -222,6 +236,7 @@ class DistillWorker:
         state: dict[str, Any] = {
             "distillation": self.distillation.state(),
             "profile": self.profile.to_json(),
+            "openings": self.openings.state() if self.openings else None,
         }
         if not self._is_first:
             return
@@ -283,6 +298,16 @@ class DistillWorker:
                 self._report,
             )
         return self.group.broadcast(profile)
+
+    def _find_openings(self, teacher: Encoder, checkpoint: Committed | None) -> FoundChanges | None:
+        if checkpoint:
+            found = checkpoint.state["openings"]
+            return FoundChanges.from_state(found) if found else None
+        openings = None
+        if self._is_first:
+            recipe = self.job.recipe
+            openings = find_openings(teacher, self.images, recipe, self.compute, self._report)
+        return self.group.broadcast(openings)
 
     def _find_teacher_cache(
         self, teacher: Encoder, precomputed: Precomputed | None

@@ -22,6 +22,7 @@ from mimic_ray.data.shard_plan import by_shard_note, expect_shards, plan_for
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.method.adversary import UniversalAdversary
 from mimic_ray.method.async_metrics import AsyncMetrics
+from mimic_ray.method.found_changes import FoundChanges
 from mimic_ray.method.losses.weighted_terms import (
     WeightedTerm,
     uses_second_view,
@@ -54,8 +55,9 @@ class Distillation:
     """A run between two steps. `state()` after a step is all that `load()` needs to continue it.
 
     `tap_weights` are those of the profile. `strategy` says how the student is laid out on its
-    workers. With a `teacher_cache` the teacher does not run. Raises UsageError when there are too
-    many workers for the batch, or no term of the loss is left without a kept tap.
+    workers. With a `teacher_cache` the teacher does not run. `openings` are what a scan found, for
+    a recipe that uses them; without them the student gets none. Raises UsageError when there are
+    too many workers for the batch, or no term of the loss is left without a kept tap.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Distillation:
         group: ProcessGroup | None = None,
         strategy: Strategy | None = None,
         teacher_cache: TeacherCache | None = None,
+        openings: FoundChanges | None = None,
     ) -> None:
         training, device = recipe.training, compute.torch_device
         self.recipe, self.compute, self.images = recipe, compute, images
@@ -86,7 +89,7 @@ class Distillation:
             recipe,
             self.side,
             choose_donors(images, self.side, device),
-            drawn_perturbations(recipe.perturbations),
+            drawn_perturbations(recipe, openings.to(device) if openings else None),
             uses_second_view(self.terms.values()),
         )
         networks = prepare_networks(

@@ -2,6 +2,7 @@
 
     training.steps              a third, rounded up
     mutual_information.images   at most 512
+    openings.effort             "quick"
 
 Everything else stays: batch, learning rate, schedule (which is a share of the steps) and
 perturbations. A smaller batch instead of fewer steps costs accuracy (docs/measurements).
@@ -14,8 +15,8 @@ from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.recipe_keys import parse_recipe
 
 QUICK_IN_WORDS = (
-    "a third of the recipe's steps, and a profile of at most 512 images, unless the command sets "
-    "these keys itself"
+    "a third of the recipe's steps, a profile of at most 512 images, and a quick search for "
+    "openings, unless the command sets these keys itself"
 )
 _STEPS_SHARE, _MOST_PROFILED = 3, 512
 
@@ -28,4 +29,5 @@ def at_effort(recipe: Recipe, effort: Effort) -> Recipe:
     content["training"]["steps"] = -(-recipe.training.steps // _STEPS_SHARE)
     profiled = content["mutual_information"]
     profiled["images"] = min(profiled["images"], _MOST_PROFILED)
+    content["openings"]["effort"] = "quick"
     return parse_recipe(content)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mimic_ray.base import user_code
+from mimic_ray.base.effort import Effort
 from mimic_ray.base.errors import RecipeError, UsageError, option
 from mimic_ray.base.member_settings import FrozenModel, setting
 from mimic_ray.base.precision import Precision
@@ -125,6 +126,23 @@ class Adversary(FrozenModel):
         return self.share > 0 and len(self.bases) > 0
 
 
+class Openings(FrozenModel):
+    """Changes under which a scan found that the suspect encoder's features gather."""
+
+    share: Annotated[
+        float,
+        setting("Share of the student's images that get one; 0 turns the search off.", ge=0, le=1),
+    ] = 0.5
+    kept: Annotated[int, setting("The strongest that are used.", unit="changes", ge=1, le=64)] = 8
+    effort: Annotated[
+        Effort, setting('Of the search: "full" or "quick", as in `mimic-ray scan`.')
+    ] = "full"
+
+    @property
+    def active(self) -> bool:
+        return self.share > 0
+
+
 class MutualInformation(FrozenModel):
     """How the profile is estimated, and which taps the loss terms use with which weight."""
 
@@ -231,6 +249,7 @@ class Recipe(FrozenModel):
     views: Views = Views()
     perturbations: Perturbations = Field(default_factory=lambda: Perturbations({}))
     adversary: Adversary = Adversary()
+    openings: Openings = Openings()
     loss: Loss = Field(default_factory=lambda: Loss({}))
     mutual_information: MutualInformation = MutualInformation()
     estimators: Estimators = Field(default_factory=lambda: Estimators({}))
@@ -301,6 +320,8 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
         )
     if not recipe.views.asymmetric and recipe.adversary.active:
         yield "adversary.share > 0 needs views.asymmetric = true"
+    if not recipe.views.asymmetric and recipe.openings.active:
+        yield "openings.share > 0 needs views.asymmetric = true"
 
 
 def _term_problems(recipe: Recipe, workers: int, *, with_user_code: bool) -> Iterator[str]:

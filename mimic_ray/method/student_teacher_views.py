@@ -13,8 +13,8 @@ from mimic_ray.base import seeds
 from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS, Perturbation
 from mimic_ray.data.views import centre, flip_and_shift, simclr, to_float
+from mimic_ray.method.found_changes import FoundChanges
 from mimic_ray.method.recipe import Recipe
-from mimic_ray.method.recipe_tables import Perturbations
 
 
 class Pair(NamedTuple):
@@ -35,14 +35,19 @@ class DrawnPerturbation:
     apply: Perturbation
 
 
-def drawn_perturbations(perturbations: Perturbations) -> list[DrawnPerturbation]:
-    """The perturbations of a recipe that are drawn at all."""
-    return [
+def drawn_perturbations(
+    recipe: Recipe, openings: FoundChanges | None = None
+) -> list[DrawnPerturbation]:
+    """The perturbations of a recipe that are drawn at all, and the openings of a scan."""
+    drawn = [
         DrawnPerturbation(
             name, table.probability, table.strength, PERTURBATIONS.resolve(name, table.own)
         )
-        for name, table in perturbations.active().items()
+        for name, table in recipe.perturbations.active().items()
     ]
+    if openings and recipe.openings.active:
+        drawn.append(DrawnPerturbation("openings", recipe.openings.share, 1.0, openings))
+    return drawn
 
 
 @dataclass(frozen=True)

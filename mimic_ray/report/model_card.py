@@ -39,7 +39,7 @@ def write_model_card(folder: RunFolder, record: RunRecord, address: str = "") ->
     sections = [
         _summary(name, record, recipe),
         _what_was_done(folder, record, recipe),
-        _imitated(recipe),
+        _imitated(recipe, record.openings_imitated),
         _measured(folder, record, recipe),
         _not_measured(),
         _how_to_load(folder, name, record),
@@ -161,7 +161,7 @@ def _mutual_information(recipe: Recipe) -> str:
     )
 
 
-def _imitated(recipe: Recipe) -> str:
+def _imitated(recipe: Recipe, openings: int) -> str:
     lines = ["## Kinds of trigger that the recipe imitates", ""]
     drawn = recipe.perturbations.active() if recipe.views.asymmetric else {}
     lines += [
@@ -174,6 +174,11 @@ def _imitated(recipe: Recipe) -> str:
         lines.append(
             f"- an adversary that searches for universal changes, in: {bases} (on "
             f"{100 * recipe.adversary.share:.0f} % of the student's images)"
+        )
+    if openings:
+        lines.append(
+            f"- what a scan of the suspect encoder found: {count(openings, 'change')} under which "
+            f"its features gather (on {100 * recipe.openings.share:.0f} % of the student's images)"
         )
     if len(lines) == 2:
         lines.append(

@@ -21,6 +21,7 @@ _PHASES = {
     "capacity": "Waiting for nodes (s)",
     "decode": "Decoding images",
     "profile": "Profiling the layers",
+    "openings": "Finding openings",
     "teacher": "Teacher outputs",
     "held out": "Held-out images",
     "trusted": "Reference scores",

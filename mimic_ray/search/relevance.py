@@ -36,6 +36,8 @@ def is_relevant(key: str, content: Mapping[str, Any]) -> bool:
         return bool(content["student"]["start"] == "partial")
     if section == "adversary" and rest != ["share"]:
         return bool(content["adversary"]["share"] > 0)
+    if section == "openings" and rest != ["share"]:
+        return bool(content["openings"]["share"] > 0)
     if key == "training.warmup":
         return bool(content["training"]["schedule"] == "one_cycle")
     return True
@@ -68,7 +70,7 @@ def canonical(recipe: Recipe, shares: Sequence[float] | None) -> Recipe:
     reading = _uses("uses_taps", content)
     estimators, chosen = content["estimators"], [information["estimator"]] if reading else []
     content["estimators"] = _tables(estimators, plain["estimators"], chosen)
-    for section in ("student", "views", "adversary", "mutual_information", "training"):
+    for section in ("student", "views", "adversary", "openings", "mutual_information", "training"):
         for name in content[section]:
             if not is_relevant(f"{section}.{name}", content):
                 content[section][name] = plain[section][name]

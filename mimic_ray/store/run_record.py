@@ -72,6 +72,7 @@ class RunRecord:
     user_code: dict[str, str] = field(default_factory=dict)
     strategy: str = "ddp"  # how several workers share the student; see base/resources.py
     left_out: dict[str, LeftOut] = field(default_factory=dict)  # reason -> files that are not read
+    openings_imitated: int = 0  # changes found by a scan of the suspect that the student got
     broken_images: int = 0
     broken: list[tuple[str, str]] = field(default_factory=list)
     # Size and statistics of the images, and what the teacher's file did not tell of its encoder.

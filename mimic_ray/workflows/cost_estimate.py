@@ -26,7 +26,7 @@ from mimic_ray.method.losses.weighted_terms import reads_taps
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.planning.run_cost import Cost, CostCallback, CostPart, tell_cost
 from mimic_ray.planning.worker_memory import PROCESS_BYTES
-from mimic_ray.workflows.run_forwards import run_forwards
+from mimic_ray.workflows.run_forwards import run_forwards, searched
 from mimic_ray.workflows.search_request import TRIALS, SearchRequest, SearchSpec, search_spec
 
 # Measured on Linux with torch 2.10 and Ray 2.60: all of Ray's own processes.
@@ -88,7 +88,7 @@ class CostEstimate:
         at_once = min(trial_slots(here, resources), request.trials)
         recorded = self._recorded(base, used, request.trials)
         shared = 2 * min(base.mutual_information.images, used) + recorded + held_out
-        shared += trusted_forwards(1 + len(request.trusted), effort)
+        shared += trusted_forwards(1 + len(request.trusted), effort) + searched(base, used)
         seen, scored = self._trial_images(request, base, held_out, effort)
         step_s = self.pace.step_s - (self.pace.forward_s if recorded else 0.0)
         trial_s = seen * step_s / request.resources.workers + scored * self.pace.forward_s

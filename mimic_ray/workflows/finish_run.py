@@ -91,6 +91,7 @@ def _write_results(
     finished = replace(
         finished,
         fidelity=check.result(student),
+        openings_imitated=len((committed.state["openings"] or {}).get("masks", ())),
         scan=scan.write(student, folder.path) if scan else {},
         teacher_notes=export_notes(loaded.fit, loaded.checkpoint.contents, all_copies),
     )

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mimic_ray.base.errors import RunFolderError, StoppedError, TrainingError
+from mimic_ray.execution import worker
 from mimic_ray.execution.distill_job import DistillJob
 from mimic_ray.execution.training_control import LocalControl
 from mimic_ray.execution.worker import open_worker, train
@@ -148,3 +149,27 @@ def test_a_stop_request_before_the_first_step_ends_the_run_without_a_checkpoint(
     assert seen[-1].phase == phase
     assert latest(folder) is None
     assert train(job, teacher).finished
+
+
+def test_the_openings_of_the_suspect_are_found_once_and_kept_for_the_resumed_run(
+    job, folder, teacher, tmp_path, monkeypatch
+):
+    many = save_images(tmp_path / "many", 24, seed=0)  # 72 images
+    quick = {"training": {"steps": 4, "batch": 4, "precision": "fp32"}}
+    job = replace(
+        job,
+        data=str(many),
+        recipe=parse_recipe({**quick, "openings": {"effort": "quick", "kept": 2}}),
+    )
+    train(job, teacher, control=stop_after(2, folder))
+    kept = latest(folder).state["openings"]
+    assert 1 <= len(kept["masks"]) <= 2
+    monkeypatch.setattr(worker, "find_openings", lambda *_: pytest.fail("searched again"))
+    outcome = train(job, teacher)
+    assert outcome.finished
+    assert not any("openings" in note for note in outcome.notes)
+    assert torch.equal(latest(folder).state["openings"]["canvases"], kept["canvases"])
+
+
+def test_a_set_too_small_for_a_search_is_said(job, teacher):
+    assert any("at least 64" in note for note in train(job, teacher).notes)

@@ -32,7 +32,7 @@ def keys(count=12):
 
 def make_pair(pixels, keys, recipe):
     second = uses_second_view(weighted_terms(recipe.loss).values())
-    drawn = drawn_perturbations(recipe.perturbations)
+    drawn = drawn_perturbations(recipe)
     return PairMaker(recipe, SIDE, donors(), drawn, second).make(pixels, keys)
 
 

@@ -122,7 +122,7 @@ def registered(monkeypatch):
 
 def students_view(recipe, count=200):
     """The student's views of plain grey images, without the adversary."""
-    drawn = drawn_perturbations(recipe.perturbations)
+    drawn = drawn_perturbations(recipe)
     donors = torch.rand(3, 3, 16, 16)
     pixels = torch.full((count, 3, 16, 16), 51, dtype=torch.uint8)
     return PairMaker(recipe, 16, donors, drawn, False).make(pixels, keys(count)).student

@@ -1,0 +1,52 @@
+"""The strongest openings of a suspect encoder, for its student to be trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from mimic_ray.base.devices import Compute
+from mimic_ray.data.decoded_images import DecodedImages
+from mimic_ray.data.views import centre, to_float
+from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.method.found_changes import FoundChanges
+from mimic_ray.method.recipe import Openings
+from mimic_ray.scanning.scan_images import LEAST, MOST, divided
+from mimic_ray.scanning.scanner import scan_encoder
+
+# Weaker openings are those of ordinary encoders; the strongest few are used even so, since a
+# student does not suffer from them.
+_STRONG, _AT_LEAST = 0.3, 3
+
+
+def enough_images(count: int) -> bool:
+    """Whether this many images can be searched on."""
+    return count >= LEAST
+
+
+def training_changes(
+    encoder: Encoder,
+    images: DecodedImages,
+    settings: Openings,
+    compute: Compute,
+    seed: int,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
+) -> FoundChanges:
+    """Scans `encoder` on evenly spaced images of the set, and returns its strongest openings.
+
+    A function of its arguments. Raises DataError for too few or equal images, and CheckpointError
+    for an encoder that gives all images one feature.
+    """
+    count = min(len(images), MOST)
+    chosen = torch.arange(count) * len(images) // count
+    pictures = centre(to_float(images.gather(chosen)), encoder.spec.input_size)
+    parts, _ = divided(pictures.to(compute.torch_device), "the clean set")
+    findings = scan_encoder(encoder, parts, compute, seed, settings.effort, on_step=on_step)
+    ranked = sorted(findings.openings, key=lambda opening: -opening.strength)
+    strong = [opening for opening in ranked if opening.strength >= _STRONG]
+    kept = [opening.change for opening in (strong or ranked[:_AT_LEAST])[: settings.kept]]
+    return FoundChanges(
+        torch.stack([change.mask for change in kept]).float(),
+        torch.stack([change.canvas for change in kept]).float(),
+    )

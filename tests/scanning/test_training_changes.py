@@ -1,0 +1,49 @@
+"""The openings that a student is trained on: the strongest that the search finds."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mimic_ray.base.devices import Compute
+from mimic_ray.base.errors import DataError
+from mimic_ray.execution.shared_inputs import ArrayImages
+from mimic_ray.method.recipe import Openings
+from mimic_ray.scanning.training_changes import enough_images, training_changes
+from tests.evaluation.suspicion.planted import SIDE, encoder, images
+
+CPU = Compute("cpu", "fp32", 1)
+QUICK = Openings(effort="quick", kept=4)
+
+
+def found(backdoor, count=96, settings=QUICK, seed=0):
+    pixels = (255 * images(count)).round().to(torch.uint8).numpy()
+    return training_changes(encoder(backdoor), ArrayImages(pixels), settings, CPU, seed)
+
+
+def test_a_planted_square_is_among_the_changes():
+    changes = found(40.0)
+    assert 1 <= len(changes) <= 4
+    assert changes.masks.shape[1:] == (1, SIDE, SIDE)
+    assert changes.canvases.shape[1:] == (3, SIDE, SIDE)
+    squares = changes.masks.flatten(1).amax(dim=1) > 0
+    pairs = zip(changes.canvases, changes.masks, strict=True)
+    reds = [canvas[0][mask[0] > 0].mean().item() for canvas, mask in pairs if mask.any()]
+    assert squares.any()
+    assert max(reds) > 0.8, "the trigger is a red square"
+
+
+def test_the_search_repeats_itself():
+    first, second = found(40.0), found(40.0)
+    assert torch.equal(first.canvases, second.canvases)
+
+
+def test_an_encoder_without_strong_openings_still_gives_some():
+    assert len(found(0.0)) >= 1
+
+
+def test_too_few_images_are_no_search():
+    assert enough_images(64)
+    assert not enough_images(63)
+    with pytest.raises(DataError, match="at least 64"):
+        found(40.0, count=40)
