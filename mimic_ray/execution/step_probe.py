@@ -168,12 +168,15 @@ class _SavedTensors(torch.autograd.graph.saved_tensors_hooks):
 
     def __init__(self, student: nn.Module) -> None:
         self.total = 0
-        self._known = {each.untyped_storage().data_ptr() for each in student.parameters()}
+        # Kept alive, so that no other tensor gets the address of one that was counted.
+        self._storages = [each.untyped_storage() for each in student.parameters()]
+        self._known = {each.data_ptr() for each in self._storages}
         super().__init__(self._pack, lambda tensor: tensor)
 
     def _pack(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in self._known:  # several operations save the same tensor
             self._known.add(storage.data_ptr())
+            self._storages.append(storage)
             self.total += storage.nbytes()
         return tensor

@@ -19,7 +19,7 @@ def test_quick_effort_takes_a_third_of_the_steps(steps, quick):
     assert at_effort(Recipe(training={"steps": steps}), "quick").training.steps == quick
 
 
-def test_only_steps_and_the_images_of_the_profile_change():
+def test_only_steps_the_images_of_the_profile_and_the_search_for_openings_change():
     full, quick = Recipe().model_dump(), at_effort(Recipe(), "quick").model_dump()
     changed = [
         (section, key)
@@ -27,7 +27,11 @@ def test_only_steps_and_the_images_of_the_profile_change():
         for key in table
         if table[key] != quick[section][key]
     ]
-    assert changed == [("mutual_information", "images"), ("training", "steps")]
+    assert changed == [
+        ("openings", "effort"),
+        ("mutual_information", "images"),
+        ("training", "steps"),
+    ]
     few = at_effort(Recipe(mutual_information={"images": 100}), "quick")
     assert few.mutual_information.images == 100
 

@@ -5,7 +5,6 @@ from mimic_ray.base import seeds
 from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS
 from mimic_ray.method.losses.weighted_terms import uses_second_view, weighted_terms
 from mimic_ray.method.recipe_keys import parse_recipe
-from mimic_ray.method.recipe_tables import Perturbations
 from mimic_ray.method.student_teacher_views import (
     PairMaker,
     choose_donors,
@@ -46,7 +45,9 @@ def test_the_teacher_sees_the_plain_image_and_the_student_a_perturbed_one():
 
 
 def test_symmetric_views_show_both_the_same():
-    recipe = parse_recipe({"views": {"asymmetric": False}, "adversary": {"share": 0.0}})
+    recipe = parse_recipe(
+        {"views": {"asymmetric": False}, "adversary": {"share": 0.0}, "openings": {"share": 0.0}}
+    )
     pair = make_pair(pixels(), keys(), recipe)
     assert pair.teacher is pair.student
 
@@ -70,9 +71,9 @@ def test_an_image_s_views_do_not_depend_on_its_batch(kind):
 
 def test_each_perturbation_gets_its_share_of_the_images():
     only = {name: {"probability": 0.0} for name in PERTURBATIONS}
-    perturbations = Perturbations.model_validate({**only, "frequency": {"probability": 0.25}})
+    recipe = parse_recipe({"perturbations": {**only, "frequency": {"probability": 0.25}}})
     images = torch.rand(800, 3, SIDE, SIDE)
-    drawn = drawn_perturbations(perturbations)
+    drawn = drawn_perturbations(recipe)
     changed = perturb(images, keys(800), donors(), drawn) != images
     assert changed.flatten(1).any(dim=1).float().mean().item() == pytest.approx(0.25, abs=0.05)
 

@@ -85,7 +85,11 @@ def test_fixed_views_come_again_and_their_perturbations_do_not():
 
 def test_symmetric_views_are_not_cached():
     settings = parse_recipe(
-        {"views": {"fixed": 2, "asymmetric": False}, "adversary": {"share": 0.0}}
+        {
+            "views": {"fixed": 2, "asymmetric": False},
+            "adversary": {"share": 0.0},
+            "openings": {"share": 0.0},
+        }
     )
     with pytest.raises(ValueError, match="asymmetric"):
         filled_cache(make(1), settings)

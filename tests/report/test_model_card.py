@@ -95,7 +95,9 @@ def test_the_card_claims_nothing_about_a_loss_of_the_users_own(folder, record):
 
 
 def test_a_recipe_without_asymmetry_imitates_nothing(folder, record):
-    recipe = parse_recipe({"views": {"asymmetric": False}, "adversary": {"share": 0}})
+    recipe = parse_recipe(
+        {"views": {"asymmetric": False}, "adversary": {"share": 0}, "openings": {"share": 0}}
+    )
     write_recipe(folder.recipe, recipe)
     assert "None: student and teacher get the same" in section(
         card(folder, record), "Kinds of trigger"
