@@ -208,7 +208,8 @@ def _measured(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:
             "",
         ]
     if record.scan:
-        lines += [*scan_section(record.scan, folder.scan_picture.name), ""]
+        imitated = record.openings_imitated
+        lines += [*scan_section(record.scan, folder.scan_picture.name, imitated), ""]
     evaluation = read_evaluation(folder)
     if evaluation and evaluation.rows:
         lines += [

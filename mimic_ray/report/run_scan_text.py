@@ -18,8 +18,8 @@ def scan_lines(scan: Mapping[str, Any]) -> Iterator[str]:
         yield f"{scan['closed']} of {scan['openings']} openings closed"
 
 
-def scan_section(scan: Mapping[str, Any], picture: str) -> list[str]:
-    """The section of the model card, in Markdown."""
+def scan_section(scan: Mapping[str, Any], picture: str, imitated: int = 0) -> list[str]:
+    """The section of the model card, in Markdown; `imitated` openings were part of the training."""
     if "failed" in scan:
         return ["### Scan", "", f"There is no scan: {scan['failed']}"]
     before, after = (_verdict(scan[name]) for name in ("before", "after"))
@@ -42,6 +42,12 @@ def scan_section(scan: Mapping[str, Any], picture: str) -> list[str]:
             f"0.5 or more). For {scan['closed']} of them the student's cosine is at most half of "
             f"that; {left} {'is' if left == 1 else 'are'} left. Ordinary encoders also answer to "
             "some changes, so an opening is no proof of a backdoor.",
+            "",
+        ]
+    if imitated:
+        lines += [
+            "The student was trained on openings that the same search found on other images, so "
+            "this scan is no independent evidence for it.",
             "",
         ]
     return [

@@ -35,3 +35,9 @@ def test_a_scan_that_could_not_be_done_says_why():
     failed = {"failed": "Each image has a single colour."}
     assert list(scan_lines(failed)) == ["not done: Each image has a single colour."]
     assert "Each image has a single colour." in "\n".join(scan_section(failed, "scan.png"))
+
+
+def test_a_scan_of_a_student_trained_on_openings_is_called_no_independent_evidence():
+    words = "no independent evidence"
+    assert words in "\n".join(scan_section(SCAN, "scan.png", imitated=3))
+    assert words not in "\n".join(scan_section(SCAN, "scan.png"))
