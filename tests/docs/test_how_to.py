@@ -40,7 +40,7 @@ def test_rendered_cluster_files_of_a_guide_are_valid(page, tmp_path, monkeypatch
 def test_the_commands_for_shards_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save_images(Path("photos"), 4, 0)
-    lines = lines_of("shards", "shards")
+    lines = [line for line in lines_of("shards", "shards") if "s3://bucket/shards" not in line]
     assert [line[1] for line in lines] == ["build", "verify", "info"]
     for line in lines:
         assert run(line) == 0
