@@ -71,8 +71,8 @@ class Perturbations(RootModel[dict[str, PerturbationTable]]):
         defaults = {
             name: {"probability": probability}
             for name, probability in (
-                *(("patch", 0.5), ("blend", 0.5), ("frequency", 0.5)),
-                *(("colour", 0.3), ("warp", 0.3)),
+                *(("patch", 0.3), ("blend", 0.3), ("frequency", 0.3)),
+                *(("colour", 0.2), ("warp", 0.2)),
             )
         }
         return _complete(PERTURBATIONS, PerturbationTable, defaults, given)
