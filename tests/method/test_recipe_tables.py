@@ -9,8 +9,8 @@ from mimic_ray.method.recipe_tables import Estimators, Loss, Perturbations
 def test_a_table_that_is_given_in_part_keeps_the_other_defaults():
     found = Perturbations.model_validate({"patch": {"strength": 2.0}}).root
     assert found["patch"].strength == 2.0
-    assert found["patch"].probability == 0.5
-    assert found["blend"].probability == 0.5
+    assert found["patch"].probability == 0.3
+    assert found["blend"].probability == 0.3
     assert found["blur"].probability == 0.0
 
 

@@ -25,5 +25,5 @@ def test_every_key_has_a_meaning():
 def test_a_row_has_values_and_the_default_of_the_recipe():
     assert f"`{Recipe().training.steps}`" in cells("training.steps")
     assert cells("student.start")[3] == '`"teacher"`'
-    assert "`0.5`" in cells("perturbations.patch.probability")
+    assert "`0.3`" in cells("perturbations.patch.probability")
     assert "`false`" in cells("training.compile")
