@@ -8,6 +8,10 @@ variants, because what is found has the form of the trigger, not its exact place
               patterns over the whole image are shifted around its edges
     strength  patterns: 0.5 to 2 times as strong, with either sign
               squares: opaque in half of the images, otherwise 0.4 to 1 opaque
+    size      patterns: as found in two of five images, otherwise enlarged or shrunk by up to 1.4:
+              a wave of 7 periods was found for a trigger of 6
+    colour    patterns: as found, grey, or with a weight of its own for each channel, in a third of
+              the images each
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from torch import Tensor
 from mimic_ray.base import seeds
 
 _AS_FOUND, _OPAQUE = 0.4, 0.5
+_LARGEST_ZOOM = 1.4
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class FoundChanges:
         images [B, 3, S, S] in [0, 1], keys int64 [B]; a `Perturbation`, without donors.
         """
         del donors
-        draws = seeds.uniform(keys, 7)
+        draws = seeds.uniform(keys, 13)
         which = (draws[:, 0] * len(self)).long().clamp_(max=len(self) - 1)
         masks, canvases = self.masks[which], self.canvases[which]
         pattern = masks.flatten(1).amax(dim=1) == 0
@@ -56,8 +61,13 @@ class FoundChanges:
         opacity = torch.where(draws[:, 2] < _OPAQUE, 1.0, 0.4 + 0.6 * draws[:, 3])
         factor = strength * torch.where(pattern, sign * (0.5 + 1.5 * draws[:, 3]), opacity)
         factor = factor.clamp(max=torch.where(pattern, torch.inf, 1.0))[:, None, None, None]
-        offsets = self._offsets(which, pattern, draws[:, 4:])
-        masks, canvases = _shifted(masks, offsets), _shifted(canvases, offsets)
+        offsets = self._offsets(which, pattern, draws[:, 4:7])
+        zoom = _LARGEST_ZOOM ** (2 * draws[:, 7] - 1)
+        zoom = torch.where(pattern & (draws[:, 8] >= _AS_FOUND), zoom, 1.0)
+        masks, canvases = _moved(masks, offsets, zoom), _moved(canvases, offsets, zoom)
+        canvases = torch.where(
+            pattern[:, None, None, None], _coloured(canvases, draws[:, 9:]), canvases
+        )
         return (images * (1 - factor * masks) + factor * canvases).clamp_(0, 1)
 
     def to(self, device: torch.device) -> Self:
@@ -90,13 +100,35 @@ class FoundChanges:
         return torch.stack([-first, side - 1 - last], dim=1)
 
 
-def _shifted(planes: Tensor, offsets: Tensor) -> Tensor:
-    """[B, C, S, S], each image moved by its own offsets [B, 2], around the edges."""
+def _moved(planes: Tensor, offsets: Tensor, zoom: Tensor) -> Tensor:
+    """[B, C, S, S], each image enlarged by its zoom [B] and moved by its offsets [B, 2], around the
+    edges. Exact for a zoom of 1, else linear between pixels."""
     side = planes.shape[-1]
     places = torch.arange(side, device=planes.device)
-    rows = (places - offsets[:, :1]) % side
-    columns = (places - offsets[:, 1:]) % side
-    images = torch.arange(len(planes), device=planes.device)[:, None, None]
-    # Two indexed axes with the channels between them would come first: so the channels go last.
-    moved = planes.permute(0, 2, 3, 1)[images, rows[:, :, None], columns[:, None, :]]
-    return moved.permute(0, 3, 1, 2)
+    for axis in (2, 3):
+        source = (places - offsets[:, axis - 2, None]) / zoom[:, None]  # [B, S]
+        low = source.floor()
+        share = (source - low).view(-1, 1, *((side, 1) if axis == 2 else (1, side)))
+        first, second = (_taken(planes, (low + step).long() % side, axis) for step in (0, 1))
+        planes = first + share * (second - first)
+    return planes
+
+
+def _taken(planes: Tensor, places: Tensor, axis: int) -> Tensor:
+    """Rows (axis 2) or columns (axis 3) of [B, C, S, S] at the places [B, S] of each image."""
+    index = places[:, None, :, None] if axis == 2 else places[:, None, None, :]
+    return planes.gather(axis, index.expand_as(planes))
+
+
+def _coloured(canvases: Tensor, draws: Tensor) -> Tensor:
+    """[B, 3, S, S] as they are, grey, or with a weight for each channel, by draws [B, 4].
+
+    Grey has the height of the strongest channel; weights lie in -1 .. 1, the largest at an end.
+    """
+    strongest = canvases.flatten(2).abs().amax(dim=2).argmax(dim=1)
+    grey = canvases[torch.arange(len(canvases), device=canvases.device), strongest][:, None]
+    weights = 2 * draws[:, 1:] - 1
+    weights = weights / weights.abs().amax(dim=1, keepdim=True).clamp_min(1e-6)
+    kind = draws[:, :1, None, None]
+    mixed = torch.where(kind < 2 / 3, grey.expand_as(canvases), weights[:, :, None, None] * grey)
+    return torch.where(kind < 1 / 3, canvases, mixed)

@@ -73,7 +73,7 @@ def test_families_in_the_recipe_are_imitated_and_the_others_are_listed_as_not_im
     said = section(card(folder, record), "Kinds of trigger")
     imitated, left_out = said.split("Not imitated")
     assert "- blends" in imitated
-    assert "on 50 % of the student's images, strength 1" in imitated
+    assert "on 30 % of the student's images, strength 1" in imitated
     assert "- patches" not in imitated
     assert "patches: a small area" in left_out
     assert "an adversary that searches" in imitated
