@@ -90,6 +90,7 @@ def test_a_search_is_its_preparation_and_the_rounds_of_its_trials(monkeypatch, e
     preparation, trials = cost.parts
     recorded = 4 * 320 if 6 * spec.base.training.steps * 8 > 4 * 320 else 0
     shared = 2 * 16 + recorded + 80 + trusted_forwards(1, effort)
+    shared += SCAN_FORWARDS[spec.base.openings.effort]
     assert preparation.images == shared
     assert preparation.seconds == pytest.approx(shared * SHARED_S)
     scored = suspicion_forwards(effort) + 2 * suspicion_forwards("quick") + 3 * 80
