@@ -1,9 +1,9 @@
-"""`make test` starts Ray four times: for a purification, a search, a head and a bare session."""
+"""`make test` starts Ray three times: for a purification, a search and a head."""
 
 from __future__ import annotations
 
 # The run and the search with a Ray of their own; the head with a job and with a killed command.
-SHARED = {"ray_run", "finished", "head", "session"}
+SHARED = {"ray_run", "finished", "head"}
 
 
 def test_tests_on_ray_share_a_run_or_are_slow(request):

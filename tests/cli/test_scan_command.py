@@ -65,6 +65,8 @@ def test_the_terminal_says_the_verdict_in_plain_words(command, capsys):
     assert "gathering" in shown
 
 
+# tests/scanning shows it for each part.
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_result(command, capsys):
     found = []
     for _ in range(2):

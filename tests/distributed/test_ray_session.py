@@ -69,6 +69,7 @@ def session(tmp_path_factory):
     return SimpleNamespace(stdout=done.stdout, log=text, **json.loads(done.stdout.splitlines()[-1]))
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_sigterm_is_still_handled_by_the_command(session):
     """Ray's handlers would exit immediately, or abort after 3 s."""
@@ -77,12 +78,14 @@ def test_sigterm_is_still_handled_by_the_command(session):
     assert "SIGTERM received" not in session.log
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_variables_handlers_and_descriptors_are_restored(session):
     assert session.inside == {"MIMIC_TEST": "1", "RAY_AUTH_MODE": "disabled"}
     assert session.unchanged
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_output_of_ray_goes_to_the_log_and_ours_to_the_terminal(session):
     assert "written to descriptor 1" in session.log
@@ -90,6 +93,7 @@ def test_output_of_ray_goes_to_the_log_and_ours_to_the_terminal(session):
     assert len(session.stdout.splitlines()) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_killed_process_of_ray_is_recognised_with_its_node(session):
     assert session.reason.startswith("its process was killed")

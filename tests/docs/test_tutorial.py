@@ -73,6 +73,7 @@ def shell() -> str:
     return "\n".join(block.text for block in blocks("sh", page=PAGE))
 
 
+@pytest.mark.slow
 def test_the_tutorial_runs_from_the_suspect_file_to_the_loaded_encoder(
     tmp_path, monkeypatch, capsys
 ):

@@ -17,7 +17,7 @@ from mimic_ray.store.recipe_file import write_recipe
 
 
 def card(folder, record):
-    write_report(folder, record)
+    write_model_card(folder, record)
     return folder.card.read_text()
 
 
@@ -120,7 +120,8 @@ def test_an_evaluation_is_shown_with_its_test_and_intervals(folder, record, eval
 
 def test_every_picture_in_the_card_is_in_the_folder(folder, record, evaluation):
     files.write_json(folder.evaluation, evaluation.to_json())
-    pictures = re.findall(r"!\[.*?\]\((.*?)\)", card(folder, record))
+    write_report(folder, record)
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", folder.card.read_text())
     assert sorted(pictures) == ["evaluation.png", "loss.png", "profile.png"]
     assert all((folder.path / name).is_file() for name in pictures)
 

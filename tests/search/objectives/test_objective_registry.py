@@ -171,9 +171,14 @@ def test_a_registered_objective_guides_the_search_and_early_stopping(monkeypatch
 
 
 @pytest.mark.usefixtures("registered")
-def test_a_registered_objective_is_in_the_report_and_the_tables(tmp_path):
+def test_a_registered_objective_is_in_the_report_and_the_tables(tmp_path, monkeypatch):
     from rich.console import Console
 
+    from mimic_ray.report import study_plots, style
+
+    monkeypatch.setattr(
+        study_plots, "save_as", lambda plot, to, name: style.save(plot, to / f"{name}.png")
+    )
     study = {**STUDY, "recipe": Recipe().model_dump(mode="json"), "oracle": {}}
     page = write_study_report(tmp_path, study, TRIALS, TRIALS[2], "").read_text()
     assert "<th>spread</th>" in page
