@@ -18,7 +18,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from itertools import islice
 from pathlib import Path
 from threading import Lock, Thread
@@ -187,13 +187,14 @@ class ShardCopies:
                 raise StorageError(
                     f"{self._storage.shown(name)} changed while it was read: run the command again."
                 )
-            temporary.replace(path)
+            with _room_lock():  # whoever counts sees one of the two names
+                temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
 
     def _make_room(self, temporary: Path, size: int) -> None:
         """Creates the file with its size, which counts for the other processes of the machine."""
-        with exclusive_lock(cache_dir() / "locks" / "tars.room"):
+        with _room_lock():
             if self._budget is not None:
                 own = {path.stem for path in self._paths.values()}
                 there = [p for p in temporary.parent.iterdir() if p.name.partition(".")[0] in own]
@@ -207,6 +208,10 @@ class ShardCopies:
                         left += found.st_size
             with temporary.open("wb") as file:
                 file.truncate(size)
+
+
+def _room_lock() -> AbstractContextManager[None]:
+    return exclusive_lock(cache_dir() / "locks" / "tars.room")
 
 
 def fits(shards: Iterable[Found]) -> bool:

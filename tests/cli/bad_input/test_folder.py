@@ -91,8 +91,3 @@ def test_resume_names_a_damaged_file_of_the_run(
     else:
         (run_folder / name).write_bytes(content)
     refused(purify_arguments(run_folder, "--local", "--resume", steps=3), run_folder, name)
-
-
-def test_shards_are_not_built_on_object_storage(refused, tmp_path):
-    words = ["shards", "build", tmp_path, "--out", "s3://bucket/x"]
-    refused(words, "--out s3://bucket/x", "aws s3 cp", code=2)
