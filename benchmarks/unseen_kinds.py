@@ -34,7 +34,7 @@ from mimic_ray.data.image_source import open_images
 from mimic_ray.data.image_subset import ImageSubset
 from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.revival import distilled_again, fine_tuned
-from mimic_ray.execution.setup import find_openings
+from mimic_ray.execution.setup import search_openings
 from mimic_ray.method.loop import Distillation
 from mimic_ray.method.student_start import first_student
 from mimic_ray.store.recipe_file import load_recipe
@@ -71,7 +71,7 @@ def purified(facts: dict[str, Any], asked: argparse.Namespace, compute: Compute)
     recipe = load_recipe(asked.recipe, [*settings, *(asked.set or [])], 32)
     start = time.process_time()
     student = first_student(member.encoder, suspect.encoder.net.state_dict(), recipe)
-    openings = find_openings(suspect.encoder, images, recipe, compute, ignore_progress)
+    openings = search_openings(suspect.encoder, images, recipe, compute, ignore_progress)
     run = Distillation(student, suspect.encoder, images, recipe, {}, compute, openings=openings)
     for _ in run.run():
         pass

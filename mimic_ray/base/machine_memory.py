@@ -28,7 +28,7 @@ def machine_memory_bytes(cgroups: Path = CGROUPS, own_cgroup: Path = OWN_CGROUP)
     found = [physical_bytes()]
     for folder in group_folders("memory", cgroups, own_cgroup):
         for limit in _LIMITS:
-            with suppress(ValueError, OSError):  # "max" is no number
+            with suppress(ValueError, OSError):  # "max" means no limit
                 found.append(int((folder / limit).read_text()))
     return min((size for size in found if size > 0), default=0)
 

@@ -256,7 +256,7 @@ def trial_slots(
 ) -> int:
     """How many trials run at the same time on these nodes.
 
-    `largest` has the nodes that the cluster may grow to, None if nobody declares them. Raises
+    `largest` has the nodes that the cluster may grow to, None if they are not declared. Raises
     ResourceError, with the numbers, if no trial fits, or fewer than requested on the largest
     cluster; if that is unknown and the search waits for capacity, any number may be requested.
     """

@@ -187,7 +187,7 @@ class ShardCopies:
                 raise StorageError(
                     f"{self._storage.shown(name)} changed while it was read: run the command again."
                 )
-            with _room_lock():  # whoever counts sees one of the two names
+            with _room_lock():  # another thread that counts the files sees one of the two names
                 temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -16,7 +16,6 @@ from mimic_ray.defences.defence_registry import DefenceInputs, Defended
 from mimic_ray.defences.training_loop import defended, suspect_as_teacher
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.method.estimators.estimator_registry import ESTIMATORS
-from mimic_ray.method.found_changes import FoundChanges
 from mimic_ray.method.loop import Distillation
 from mimic_ray.method.losses.weighted_terms import reads_taps, uses_second_view, weighted_terms
 from mimic_ray.method.mi_profile import score_taps, select
@@ -25,7 +24,7 @@ from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.recipe_keys import parse_recipe, set_key
 from mimic_ray.method.student import encoder_weights
 from mimic_ray.method.student_start import first_student, untrained, with_weights
-from mimic_ray.scanning.training_changes import enough_images, training_changes
+from mimic_ray.scanning.training_changes import NOT_SEARCHED, training_changes
 
 
 def recipe_with(name: str, changes: Mapping[str, Any]) -> Recipe:
@@ -55,6 +54,7 @@ def distil_by_recipe(
             weights = tap_weights(inputs, recipe, compute) if reads_taps(recipe.loss) else {}
         student = first_student(inputs.architecture, state, recipe)
         teacher = suspect_as_teacher(inputs)
+        openings = training_changes(teacher, inputs.images, recipe.openings, compute, inputs.seed)
         run = Distillation(
             student,
             teacher,
@@ -62,21 +62,15 @@ def distil_by_recipe(
             recipe,
             weights,
             compute,
-            openings=_openings(inputs, recipe, compute),
+            openings=openings,
         )
         for row in run.run():
             inputs.on_step(int(row["step"]), training.steps)
         final = encoder_weights(run.state()["student"])
         made = with_weights(inputs.architecture, {k: v.cpu() for k, v in final.items()})
     views = 2 if uses_second_view(weighted_terms(recipe.loss).values()) else 1
-    return defended(made, views * training.steps * training.batch)
-
-
-def _openings(inputs: DefenceInputs, recipe: Recipe, compute: Compute) -> FoundChanges | None:
-    if not recipe.openings.active or not enough_images(len(inputs.images)):
-        return None
-    suspect = suspect_as_teacher(inputs)
-    return training_changes(suspect, inputs.images, recipe.openings, compute, inputs.seed)
+    notes = (NOT_SEARCHED,) if recipe.openings.active and openings is None else ()
+    return defended(made, views * training.steps * training.batch, *notes)
 
 
 def tap_weights(inputs: DefenceInputs, recipe: Recipe, compute: Compute) -> dict[str, float]:

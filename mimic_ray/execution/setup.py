@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 
 from mimic_ray.base.devices import Compute
-from mimic_ray.base.errors import CheckpointError, DataError
 from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.data.decoded_images import IdentifiedImages
 from mimic_ray.data.views import centre, to_float
@@ -24,7 +23,7 @@ from mimic_ray.method.teacher_cache import (
     fill_teacher_cache,
     teacher_cache_bytes,
 )
-from mimic_ray.scanning.training_changes import enough_images, training_changes
+from mimic_ray.scanning.training_changes import training_changes
 
 # Above this size the teacher runs in every step instead.
 _TEACHER_CACHE_LIMIT_BYTES = 2 << 30
@@ -76,29 +75,22 @@ def profile_images(
     )
 
 
-def find_openings(
+def search_openings(
     encoder: Encoder,
     images: IdentifiedImages,
     recipe: Recipe,
     compute: Compute,
     on_progress: ProgressCallback,
 ) -> FoundChanges | None:
-    """The suspect encoder's openings for the student, None if the recipe does not use them, or if
-    these images or this encoder cannot be searched.
-    """
-    if not recipe.openings.active or not enough_images(len(images)):
-        return None
-    try:
-        return training_changes(
-            encoder,
-            images,
-            recipe.openings,
-            compute,
-            recipe.training.seed,
-            lambda done, total: on_progress(Progress("openings", done, total)),
-        )
-    except (CheckpointError, DataError):
-        return None
+    """The suspect encoder's openings for the student; see `training_changes`."""
+    return training_changes(
+        encoder,
+        images,
+        recipe.openings,
+        compute,
+        recipe.training.seed,
+        lambda done, total: on_progress(Progress("openings", done, total)),
+    )
 
 
 def make_strategy(name: str, teacher: str, group: ProcessGroup, compute: Compute) -> Strategy:

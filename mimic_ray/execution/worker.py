@@ -27,9 +27,9 @@ from mimic_ray.execution.setup import (
     Precomputed,
     cache_teacher,
     cached_side,
-    find_openings,
     make_strategy,
     profile_images,
+    search_openings,
 )
 from mimic_ray.execution.training_control import LocalControl, TrainingControl
 from mimic_ray.method.found_changes import FoundChanges
@@ -39,6 +39,7 @@ from mimic_ray.method.mi_profile import Profile
 from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.student_start import first_student, with_weights
 from mimic_ray.method.teacher_cache import TeacherCache, teacher_cache_key
+from mimic_ray.scanning.training_changes import NOT_SEARCHED
 from mimic_ray.store.checkpoint import Committed, latest
 from mimic_ray.store.metrics_log import MetricsLog
 from mimic_ray.store.progress_file import ProgressWriter
@@ -185,10 +186,7 @@ class DistillWorker:
     def _openings_note(self) -> list[str]:
         if self.openings or not self.job.recipe.openings.active:
             return []
-        return [
-            "The student was not trained on openings of the suspect encoder (openings.share > 0): "
-            "to search for them takes at least 64 different clean images, and features that differ."
-        ]
+        return [NOT_SEARCHED]
 
     def _log(self, rows: list[Row]) -> None:
         """Metrics of the latest steps to files and to the command, by rank 0."""
@@ -306,7 +304,7 @@ class DistillWorker:
         openings = None
         if self._is_first:
             recipe = self.job.recipe
-            openings = find_openings(teacher, self.images, recipe, self.compute, self._report)
+            openings = search_openings(teacher, self.images, recipe, self.compute, self._report)
         return self.group.broadcast(openings)
 
     def _find_teacher_cache(

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Self
 
 import torch
@@ -89,7 +90,7 @@ class FoundChanges:
         moved = low + (draws[:, 1:] * (high - low + 1)).long()
         return torch.where(draws[:, :1] < _AS_FOUND, 0, moved)
 
-    @property
+    @cached_property
     def _room(self) -> Tensor:
         """int64 [K, 2, 2]: how far each square can move up and left, and down and right."""
         side = self.masks.shape[-1]

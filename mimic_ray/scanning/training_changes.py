@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 
 from mimic_ray.base.devices import Compute
+from mimic_ray.base.errors import CheckpointError, DataError
 from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.data.views import centre, to_float
 from mimic_ray.encoders.encoder import Encoder
@@ -18,6 +19,12 @@ from mimic_ray.scanning.scanner import scan_encoder
 # Weaker openings are those of ordinary encoders; the strongest few are used even so, since a
 # student does not suffer from them.
 _STRONG, _AT_LEAST = 0.3, 3
+
+
+NOT_SEARCHED = (
+    "The student was not trained on openings of the suspect encoder (openings.share > 0): to "
+    "search for them takes at least 64 different clean images, and features that differ."
+)
 
 
 def enough_images(count: int) -> bool:
@@ -32,17 +39,22 @@ def training_changes(
     compute: Compute,
     seed: int,
     on_step: Callable[[int, int], None] = lambda done, total: None,
-) -> FoundChanges:
+) -> FoundChanges | None:
     """Scans `encoder` on evenly spaced images of the set, and returns its strongest openings.
 
-    A function of its arguments. Raises DataError for too few or equal images, and CheckpointError
-    for an encoder that gives all images one feature.
+    A function of its arguments. None if the settings ask for none, or if there are too few or equal
+    images or features: a note then says NOT_SEARCHED.
     """
+    if not settings.active or not enough_images(len(images)):
+        return None
     count = min(len(images), MOST)
     chosen = torch.arange(count) * len(images) // count
     pictures = centre(to_float(images.gather(chosen)), encoder.spec.input_size)
-    parts, _ = divided(pictures.to(compute.torch_device), "the clean set")
-    findings = scan_encoder(encoder, parts, compute, seed, settings.effort, on_step=on_step)
+    try:
+        parts, _ = divided(pictures.to(compute.torch_device), "the clean set")
+        findings = scan_encoder(encoder, parts, compute, seed, settings.effort, on_step=on_step)
+    except (CheckpointError, DataError):
+        return None
     ranked = sorted(findings.openings, key=lambda opening: -opening.strength)
     strong = [opening for opening in ranked if opening.strength >= _STRONG]
     kept = [opening.change for opening in (strong or ranked[:_AT_LEAST])[: settings.kept]]

@@ -23,7 +23,7 @@ from mimic_ray.data.views import centre, to_float
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.evaluation.features import features
-from mimic_ray.execution.setup import cache_teacher, cached_side, find_openings, profile_images
+from mimic_ray.execution.setup import cache_teacher, cached_side, profile_images, search_openings
 from mimic_ray.execution.shared_inputs import (
     ArrayImages,
     OracleInputs,
@@ -116,7 +116,7 @@ def _prepare_search(
             compute,
             on_progress=lambda done, total: on_progress(Progress("held out", done, total)),
         )
-    openings = find_openings(teacher, images, base, compute, on_progress)
+    openings = search_openings(teacher, images, base, compute, on_progress)
     inputs = TrialInputs(
         teacher={k: v.cpu().numpy() for k, v in teacher.net.state_dict().items()},
         images=images,

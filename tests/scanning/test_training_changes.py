@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
+import numpy as np
 import torch
 
 from mimic_ray.base.devices import Compute
-from mimic_ray.base.errors import DataError
 from mimic_ray.execution.shared_inputs import ArrayImages
 from mimic_ray.method.recipe import Openings
 from mimic_ray.scanning.training_changes import enough_images, training_changes
@@ -45,5 +44,10 @@ def test_an_encoder_without_strong_openings_still_gives_some():
 def test_too_few_images_are_no_search():
     assert enough_images(64)
     assert not enough_images(63)
-    with pytest.raises(DataError, match="at least 64"):
-        found(40.0, count=40)
+    assert found(40.0, count=63) is None
+
+
+def test_equal_images_and_a_recipe_without_openings_are_no_search():
+    equal = np.full((80, 3, SIDE, SIDE), 99, dtype=np.uint8)
+    assert training_changes(encoder(40.0), ArrayImages(equal), QUICK, CPU, 0) is None
+    assert found(40.0, settings=Openings(share=0.0)) is None

@@ -55,7 +55,7 @@ def test_eight_workers_of_a_node_fetch_the_state_once(address, requests):
     for run in runs:
         found = latest(run.folder)
         assert (found.step, float(found.state["weights"][5])) == (2, 7.0)
-    # What a worker does with its files is nobody else's matter.
+    # Files of a worker do not matter to the others.
     runs[0].commit(3, state(3))
     runs[0].commit(4, state(4))
     assert latest(runs[1].folder).step == 2
