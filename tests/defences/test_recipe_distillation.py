@@ -6,9 +6,14 @@ import pytest
 import torch
 
 from mimic_ray.data.views import centre, to_float
-from mimic_ray.defences.recipe_distillation import recipe_with, tap_weights
+from mimic_ray.defences.recipe_distillation import (
+    distil_by_recipe,
+    recipe_with,
+    tap_weights,
+)
 from mimic_ray.method.mi_profile import profile
 from mimic_ray.method.student_start import untrained
+from mimic_ray.scanning.training_changes import NOT_SEARCHED
 from mimic_ray.store.recipe_file import load_recipe
 from tests.support.small_defence_inputs import defence_inputs, pixels
 
@@ -33,3 +38,11 @@ def test_taps_have_the_weights_of_a_profile(of):
     expected = profile(inputs.suspect, untrained("tiny_resnet", 2), images, recipe, inputs.compute)
     assert found == pytest.approx(expected.weights())
     assert torch.tensor([*found.values()]).sum().item() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(("share", "notes"), [(0.5, (NOT_SEARCHED,)), (0.0, ())])
+def test_a_set_too_small_for_openings_is_a_note_where_the_recipe_wants_them(share, notes):
+    recipe = recipe_with(
+        "default", {"training.steps": 1, "training.batch": 8, "openings.share": share}
+    )
+    assert distil_by_recipe(defence_inputs(), recipe).notes == notes
