@@ -20,6 +20,10 @@ TIMM_ALIASES = {
     "convnext_tiny": "convnext_tiny",
     "convnext_small": "convnext_small",
     "convnext_base": "convnext_base",
+    **{
+        f"convnextv2_{size}": f"convnextv2_{size}"
+        for size in ("atto", "femto", "pico", "nano", "tiny", "base", "large", "huge")
+    },
     "swin_tiny": "swin_tiny_patch4_window7_224",
     "swin_small": "swin_small_patch4_window7_224",
     "swin_base": "swin_base_patch4_window7_224",

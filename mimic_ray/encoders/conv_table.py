@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from mimic_ray.encoders.normalisation import (
     CIFAR10,
     CIFAR10_EXACT,
+    CIFAR100,
     CLIP,
     HALF,
     IMAGENET,
@@ -52,7 +53,19 @@ _VGGS = {
     "19": ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4),
 }
 _WIDE = {
-    "": ((16, 1), (16, 2), (16, 4), (16, 8), (28, 10), (34, 10), (40, 1), (40, 2), (40, 4)),
+    "": (
+        (16, 1),
+        (16, 2),
+        (16, 4),
+        (16, 8),
+        (28, 2),
+        (28, 8),
+        (28, 10),
+        (34, 10),
+        (40, 1),
+        (40, 2),
+        (40, 4),
+    ),
     "_biased": ((16, 8), (28, 10), (40, 2)),
 }
 _CLIP = {
@@ -61,6 +74,7 @@ _CLIP = {
     "clip_rn50x4": ((4, 6, 10, 6), 80, 640, 288),
     "clip_rn50x16": ((6, 8, 18, 8), 96, 768, 384),
 }
+_TORCHSSL_STL10 = Normalisation((0.4408, 0.4278, 0.3867), (0.2682, 0.2612, 0.2686))
 # torchvision's name -> ends of TorchvisionConv, and the side in pixels.
 _STAGED = (2, 4, 6, 8)
 _EFFICIENT = (3, 4, 6, 8)
@@ -89,7 +103,7 @@ def _resnet(
     return ConvEncoder("resnet_family:Resnet", settings, statistics, source, side)
 
 
-def _table() -> dict[str, ConvEncoder]:
+def _resnets() -> dict[str, ConvEncoder]:
     rows: dict[str, ConvEncoder] = {}
     for name, layers, statistics, source in (
         *((f"simclr_resnet{n}", n, CIFAR10, "BadEncoder and SimCLR on CIFAR-10") for n in _RESNETS),
@@ -136,26 +150,70 @@ def _table() -> dict[str, ConvEncoder]:
             stem=(7, 2, 3, True),
             width=64 * factor,
         )
+    return rows
+
+
+def _preact(
+    layout: str,
+    layers: tuple[int, ...],
+    widths: tuple[int, ...],
+    statistics: Normalisation,
+    source: str,
+    side: int = 32,
+    **settings: Any,
+) -> ConvEncoder:
+    settings = {"blocks": layers, "widths": widths, "layout": layout, **settings}
+    return ConvEncoder("preact_family:PreactResnet", settings, statistics, source, side)
+
+
+def _wide(factor: int, layers: int = 3) -> tuple[int, ...]:
+    """The channels of the stem and the layers."""
+    return (16, *(16 * factor * 2**number for number in range(layers)))
+
+
+def _preacts() -> dict[str, ConvEncoder]:
+    rows = {}
     for layers, (blocks, expansion) in _RESNETS.items():
-        widths = (64, *(2**number * 64 * expansion for number in range(4)))
-        rows[f"preact_resnet{layers}"] = ConvEncoder(
-            "preact_family:PreactResnet",
-            {"blocks": blocks, "widths": widths, "layout": "preact", "expansion": expansion},
+        rows[f"preact_resnet{layers}"] = _preact(
+            "preact",
+            blocks,
+            (64, *(2**number * 64 * expansion for number in range(4))),
             CIFAR10,
             "kuangliu/pytorch-cifar, BackdoorBench, WaNet",
+            expansion=expansion,
         )
     for layout, ending, source in (
         ("wide", "", "xternalz/WideResNet-pytorch, TRADES, NAD"),
         ("wide_biased", "_biased", "meliketoy/wide-resnet.pytorch: convolutions with a bias"),
     ):
         for depth, factor in _WIDE[ending]:
-            settings = {
-                "blocks": ((depth - 4) // 6,) * 3,
-                "widths": (16, 16 * factor, 32 * factor, 64 * factor),
-                "layout": layout,
-            }
-            name = f"wrn{depth}_{factor}{ending}"
-            rows[name] = ConvEncoder("preact_family:PreactResnet", settings, CIFAR10, source)
+            rows[f"wrn{depth}_{factor}{ending}"] = _preact(
+                layout, ((depth - 4) // 6,) * 3, _wide(factor), CIFAR10, source
+            )
+    for layout, source in (
+        ("fixmatch", "kekmodel/FixMatch-pytorch"),
+        ("torchssl", "TorchSSL and solo-learn"),
+        ("usb", "USB, microsoft/Semi-supervised-learning"),
+    ):
+        for factor, statistics in ((2, CIFAR10_EXACT), (8, CIFAR100)):
+            rows[f"{layout}_wrn28_{factor}"] = _preact(
+                layout, (4, 4, 4), _wide(factor), statistics, source
+            )
+        if layout != "fixmatch":
+            rows[f"{layout}_wrn37_2"] = _preact(
+                layout,
+                (4, 4, 4, 4),
+                _wide(2, layers=4),
+                _TORCHSSL_STL10,
+                f"{source}, on STL-10",
+                96,
+                stride=2,
+            )
+    return rows
+
+
+def _others() -> dict[str, ConvEncoder]:
+    rows = {}
     for layers, groups in _VGGS.items():
         rows[f"vgg{layers}_bn_cifar"] = ConvEncoder(
             "vgg_family:Vgg",
@@ -189,4 +247,4 @@ def _table() -> dict[str, ConvEncoder]:
     return rows
 
 
-CONV_ENCODERS = _table()
+CONV_ENCODERS = {**_resnets(), **_preacts(), **_others()}

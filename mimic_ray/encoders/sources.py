@@ -15,7 +15,7 @@ _PUBLISHERS = {
     "dino_*": "DINO",
     "dinov2_*": "DINOv2",
     "mae_*": "MAE",
-    **dict.fromkeys(("convnext_*", "*efficientnet_*", "mobilenet*", "swin_*"), "timm"),
+    **dict.fromkeys(("convnext*", "*efficientnet_*", "mobilenet*", "swin_*"), "timm"),
     "*": "torchvision, timm, self-supervised training",
 }
 

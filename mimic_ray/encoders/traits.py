@@ -17,12 +17,14 @@ class Traits:
 
     Attributes:
         heads: Attention heads of each block.
-        activation: Between the two layers of a block's MLP: "GELU" or "QuickGELU"; of a VGG.
+        activation: Between the two layers of a block's MLP: "GELU" or "QuickGELU"; of a
+            small network.
         pooling: How the feature is read from the last tokens or map: "class token", "mean".
         registers: Register tokens beside the class token.
         norm_epsilon: Of the norms of the blocks.
         patch_order: Order of the values of a patch in a linear patch embedding.
         padding: Of a ResNet's first convolution, or "same" where strides pad one side alone.
+        first_norms: "unused" if the first norm of a wide ResNet's layers is in the file alone.
     """
 
     heads: int = 0
@@ -32,6 +34,7 @@ class Traits:
     norm_epsilon: float = 0.0
     patch_order: str = ""
     padding: str = ""
+    first_norms: str = ""
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -82,6 +82,13 @@ def _clip() -> dict[str, VitEncoder]:
                 rows[f"{prefix}_vit_{size}_unprojected"] = VitEncoder(
                     "clip", {**tower, **kind, **_TOKEN}, CLIP, f"{source}, tower without projection"
                 )
+    rows["openclip_vit_b16plus"] = VitEncoder(
+        "clip",
+        {"patch": 16, "width": 896, "heads": 14, "embedding": 640, **_PLAIN},
+        CLIP,
+        "OpenCLIP: plain GELU",
+        240,
+    )
     return rows
 
 
@@ -121,6 +128,9 @@ def _dino() -> dict[str, VitEncoder]:
                 256,
                 global_pool="token",
             )
+    rows["dinov3_7b16"] = _timm(
+        "vit_7b_patch16_dinov3", IMAGENET, "DINOv3", 256, global_pool="token"
+    )
     return rows
 
 
@@ -147,6 +157,12 @@ def _others() -> dict[str, VitEncoder]:
             "vit_so400m_patch14_siglip_224", HALF, "SigLIP, SigLIP 2", act_layer="gelu_tanh"
         ),
     }
+    for name, timm_name, side in (
+        ("ijepa_h14", "vit_huge_patch14_gap_224.in1k_ijepa", 224),
+        ("ijepa_h16", "vit_huge_patch16_gap_448.in1k_ijepa", 448),
+        ("ijepa_g16", "vit_giant_patch16_gap_224.in22k_ijepa", 224),
+    ):
+        rows[name] = _timm(timm_name, IMAGENET, "I-JEPA: mean of the patches", side)
     for size, patch in (("b", 16), ("l", 16), ("h", 14)):
         rows[f"mae_{size}{patch}_mean"] = _timm(
             f"vit_{_TIMM_WORDS[size]}_patch{patch}_224.mae",

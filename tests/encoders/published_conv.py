@@ -43,13 +43,13 @@ class Weights(dict[str, Tensor]):
         padding = kernel // 2 if padding is None else padding
         return F.conv2d(x, weight, offset, stride, padding, groups=groups)
 
-    def norm(self, x: Tensor, key: str) -> Tensor:
+    def norm(self, x: Tensor, key: str, epsilon: float = 1e-5) -> Tensor:
         mean = self.make(f"{key}.running_mean", x.shape[1], low=-0.1, high=0.1)
         variance = self.make(f"{key}.running_var", x.shape[1], low=0.5, high=1.5)
         weight = self.make(f"{key}.weight", x.shape[1], low=0.5, high=1.0)
         bias = self.make(f"{key}.bias", x.shape[1], low=-0.1, high=0.1)
         self.setdefault(f"{key}.num_batches_tracked", torch.tensor(7))
-        return F.batch_norm(x, mean, variance, weight, bias)
+        return F.batch_norm(x, mean, variance, weight, bias, eps=epsilon)
 
     def linear(self, x: Tensor, key: str, width: int) -> Tensor:
         bound = (3 / x.shape[-1]) ** 0.5
@@ -182,6 +182,41 @@ def wide_resnet(weights: Weights, x: Tensor, depth: int, factor: int, biased: bo
     return weights.norm(x, "bn1").relu().mean((2, 3))
 
 
+def ssl_wide_resnet(
+    weights: Weights,
+    x: Tensor,
+    factor: int,
+    layers: int = 3,
+    biased: bool = True,
+    epsilon: float = 1e-3,
+    skips: bool = True,
+) -> Tensor:
+    """kekmodel/FixMatch-pytorch, or with a bias and another epsilon TorchSSL, solo-learn and USB.
+
+    `skips`: the first block of all layers but the first does not use the norm of its input.
+    """
+
+    def active(x: Tensor, key: str) -> Tensor:
+        return F.leaky_relu(weights.norm(x, key, epsilon), 0.1)
+
+    def conv(x: Tensor, key: str, channels: int, kernel: int, stride: int = 1) -> Tensor:
+        return weights.conv(x, key, channels, kernel, stride, bias=biased)
+
+    x = conv(x, "conv1", 16, 3)
+    for layer in range(1, layers + 1):
+        channels = 16 * factor << (layer - 1)
+        for block in range(4):
+            path = f"block{layer}.layer.{block}"
+            stride = 2 if block == 0 and (layer > 1 or layers == 4) else 1
+            start = active(x, f"{path}.bn1")
+            if block == 0:
+                x = start = x if skips and layer > 1 else start
+                x = conv(x, f"{path}.convShortcut", channels, 1, stride)
+            change = active(conv(start, f"{path}.conv1", channels, 3, stride), f"{path}.bn2")
+            x = x + conv(change, f"{path}.conv2", channels, 3)
+    return active(x, "bn1").mean((2, 3))
+
+
 def vgg(
     weights: Weights,
     x: Tensor,
@@ -202,25 +237,41 @@ def vgg(
 
 
 def convnext(
-    weights: Weights, x: Tensor, depths: Sequence[int], widths: Sequence[int], hub: bool
+    weights: Weights,
+    x: Tensor,
+    depths: Sequence[int],
+    widths: Sequence[int],
+    hub: bool,
+    second: bool = False,
 ) -> Tensor:
-    """Liu et al., arXiv 2201.03545: names of facebookresearch/ConvNeXt, or of Hugging Face."""
+    """Liu et al., arXiv 2201.03545: names of facebookresearch/ConvNeXt, or of Hugging Face.
+
+    `second` is ConvNeXt V2, Woo et al., arXiv 2301.00808, equation 3 of which is the response norm.
+    """
+    model = "convnextv2" if second else "convnext"
+
+    def response_norm(x: Tensor, key: str) -> Tensor:
+        shape = (1, 1, 1, x.shape[-1])
+        gamma = weights.make(f"{key}.{'weight' if hub else 'gamma'}", *shape)
+        beta = weights.make(f"{key}.{'bias' if hub else 'beta'}", *shape)
+        strength = x.square().sum((1, 2), keepdim=True).sqrt()
+        return x + gamma * (x * (strength / (strength.mean(-1, keepdim=True) + 1e-6))) + beta
 
     def conv(x: Tensor, key: str, width: int, kernel: int) -> Tensor:
         """With stride: the patches do not overlap. Channels last."""
         x = x.permute(0, 3, 1, 2)
         return weights.conv(x, key, width, kernel, kernel, 0, bias=True).permute(0, 2, 3, 1)
 
-    stem = ("convnext.embeddings.patch_embeddings", "convnext.embeddings.layernorm")
+    stem = (f"{model}.embeddings.patch_embeddings", f"{model}.embeddings.layernorm")
     stem = stem if hub else ("downsample_layers.0.0", "downsample_layers.0.1")
     x = weights.layer_norm(conv(x.permute(0, 2, 3, 1), stem[0], widths[0], 4), stem[1])
     for stage, (depth, width) in enumerate(zip(depths, widths, strict=True)):
         if stage:
-            path = f"convnext.encoder.stages.{stage}.downsampling_layer" if hub else ""
+            path = f"{model}.encoder.stages.{stage}.downsampling_layer" if hub else ""
             path = path or f"downsample_layers.{stage}"
             x = conv(weights.layer_norm(x, f"{path}.0"), f"{path}.1", width, 2)
         for block in range(depth):
-            path = f"convnext.encoder.stages.{stage}.layers" if hub else f"stages.{stage}"
+            path = f"{model}.encoder.stages.{stage}.layers" if hub else f"stages.{stage}"
             path = f"{path}.{block}"
             change = weights.conv(
                 x.permute(0, 3, 1, 2), f"{path}.dwconv", width, 7, bias=True, groups=width
@@ -228,8 +279,8 @@ def convnext(
             name = f"{path}.{'layernorm' if hub else 'norm'}"
             change = weights.layer_norm(change.permute(0, 2, 3, 1), name)
             change = F.gelu(weights.linear(change, f"{path}.pwconv1", 4 * width))
+            change = response_norm(change, f"{path}.grn") if second else change
             change = weights.linear(change, f"{path}.pwconv2", width)
-            x = x + change * weights.make(
-                f"{path}.{'layer_scale_parameter' if hub else 'gamma'}", width
-            )
-    return weights.layer_norm(x.mean((1, 2)), "convnext.layernorm" if hub else "norm")
+            scale = f"{path}.{'layer_scale_parameter' if hub else 'gamma'}"
+            x = x + (change if second else change * weights.make(scale, width))
+    return weights.layer_norm(x.mean((1, 2)), f"{model}.layernorm" if hub else "norm")

@@ -26,7 +26,9 @@ QUICK = {
 LARGE = {
     name
     for name in NAMES
-    if re.search(r"_(l|h|g|so400m|bigg)_?\d|101|dinov2_b|w4|x16|_b[4-7]$|_v2_[ml]$|_large$", name)
+    if re.search(
+        r"_(l|h|g|so400m|bigg|7b)_?\d|101|dinov2_b|w4|x16|_b[4-7]$|_v2_[ml]$|_large$|_huge$", name
+    )
 }
 WITH_VALUES = [
     pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
@@ -36,8 +38,27 @@ WITH_VALUES = [
 
 # From the papers: channels of a residual layer, and the width and depth of a transformer.
 BASIC, BOTTLENECK = (64, 128, 256, 512), (256, 512, 1024, 2048)
-WIDTHS = {"ti": 192, "s": 384, "b": 768, "l": 1024, "h": 1280, "so400m": 1152, "bigg": 1664}
-DEPTHS = {"ti": 12, "s": 12, "b": 12, "l": 24, "h": 32, "so400m": 27, "bigg": 48, "g": 40}
+WIDTHS = {
+    "ti": 192,
+    "s": 384,
+    "b": 768,
+    "l": 1024,
+    "h": 1280,
+    "so400m": 1152,
+    "bigg": 1664,
+    "7b": 4096,
+}
+DEPTHS = {"ti": 12, "s": 12, "b": 12, "l": 24, "h": 32, "so400m": 27, "bigg": 48, "g": 40, "7b": 40}
+V2_WIDTHS = {
+    "atto": 40,
+    "femto": 48,
+    "pico": 64,
+    "nano": 80,
+    "tiny": 96,
+    "base": 128,
+    "large": 192,
+    "huge": 352,
+}
 # The last blocks of the stages of stride 4 to 32, from the tables of the papers.
 MOBILE = {
     "efficientnet_b0": (24, 40, 112, 320),
@@ -72,14 +93,21 @@ def published_maps(name: str) -> list[tuple[int, int]]:
     sizes = "|".join(DEPTHS)
     if transformer := re.search(rf"_({sizes})_?(\d+)(plus|_timm|_[a-z]+|_reg4)*$", name):
         size, patch = transformer[1], int(transformer[2])
-        giant = 1408 if "clip" in name else 1536
+        giant = 1408 if "clip" in name or "ijepa" in name else 1536
+        if name == "openclip_vit_b16plus":
+            return [(896, 16)] * 12
         return [(WIDTHS.get(size, giant), patch)] * (DEPTHS[size] - ("_conv_" in name))
-    if wide := re.match(r"wrn\d+_(\d+)", name):
+    if name.endswith("wrn37_2"):
+        return [(32, 2), (64, 4), (128, 8), (256, 16)]
+    if wide := re.search(r"wrn\d+_(\d+)", name):
         return [(16 * int(wide[1]) * stride, stride) for stride in (1, 2, 4)]
     if name == "vgg_small":
         return [(32, 2), (64, 4), (128, 8)]
     if name.startswith("vgg"):
         return [(64, 2), (128, 4), (256, 8), (512, 16), (512, 32)]
+    if name.startswith("convnextv2"):
+        first = V2_WIDTHS[name.partition("_")[2]]
+        return [(first * by, 4 * by) for by in (1, 2, 4, 8)]
     if name.removeprefix("torchvision_").startswith(("convnext", "swin")):
         first = 192 if name.endswith("large") else 128 if name.endswith(("base", "_b")) else 96
         return [(first * by, 4 * by) for by in (1, 2, 4, 8)]

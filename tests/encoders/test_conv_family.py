@@ -26,6 +26,8 @@ CIFAR10 = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 NONE = ((0.0,) * 3, (1.0,) * 3)
 STL10 = ((0.44087798, 0.42790666, 0.38678814), (0.25507198, 0.24801506, 0.25641308))
+TORCHSSL_STL10 = ((0.4408, 0.4278, 0.3867), (0.2682, 0.2612, 0.2686))
+ATTO = {"depths": (2, 2, 6, 2), "widths": (40, 80, 160, 320), "second": True}
 SOLO = ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 R18, R50 = (2, 2, 2, 2), (3, 4, 6, 3)
 VGG16 = ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3)
@@ -147,6 +149,29 @@ CASES = {
         "module.",
         ("module.linear.weight",),
     ),
+    "WRN-28-2 of FixMatch": Case(
+        "fixmatch_wrn28_2@16",
+        partial(published.ssl_wide_resnet, factor=2, biased=False, epsilon=1e-5),
+        SOLO,
+        "module.",
+        ("module.fc.weight",),
+    ),
+    "WRN-28-2 of TorchSSL": Case(
+        "torchssl_wrn28_2@16", partial(published.ssl_wide_resnet, factor=2), SOLO
+    ),
+    "WRN-28-2 of USB": Case(
+        "usb_wrn28_2@16",
+        partial(published.ssl_wide_resnet, factor=2, skips=False),
+        SOLO,
+        "",
+        ("fc.weight",),
+    ),
+    "WRN-37-2 of TorchSSL": Case(
+        "torchssl_wrn37_2@32",
+        partial(published.ssl_wide_resnet, factor=2, layers=4),
+        TORCHSSL_STL10,
+        "module.",
+    ),
     "VGG-16": Case(
         "vgg16_bn_cifar",
         partial(published.vgg, groups=VGG16),
@@ -172,6 +197,20 @@ CASES = {
         IMAGENET,
         "",
         ("head.weight",),
+    ),
+    "ConvNeXt V2": Case(
+        "convnextv2_atto@64",
+        partial(published.convnext, **ATTO, hub=False),
+        IMAGENET,
+        "",
+        ("head.weight",),
+    ),
+    "Hugging Face ConvNeXt V2": Case(
+        "convnextv2_atto@64",
+        partial(published.convnext, **ATTO, hub=True),
+        IMAGENET,
+        "",
+        ("classifier.weight",),
     ),
     "Hugging Face ConvNeXt": Case(
         "convnext_tiny@64",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from mimic_ray.base.text import plain
@@ -48,7 +48,7 @@ class Candidate:
     @cached_property
     def compared(self) -> dict[str, str]:
         """Our keys -> the keys of the view."""
-        return {key: self.prefix + self.style.key(key) for key in self.expected}
+        return {key: self._theirs(key) for key in self.expected}
 
     @property
     def keys(self) -> dict[str, str]:
@@ -61,7 +61,7 @@ class Candidate:
         """Our keys -> the file's tensors that hold them, of those that are there."""
         sources, theirs = self.view.sources, self.compared
         return {
-            key: sources.get(theirs[key]) or StoredWeight((full,))
+            key: sources.get(theirs[key]) or StoredWeight((full,), shapes=self._shapes(key))
             for key, full in self.keys.items()
         }
 
@@ -72,7 +72,20 @@ class Candidate:
 
     def found(self, key: str) -> TensorInfo | None:
         """The file's tensor for our key."""
-        return self.view.info(self.compared[key])
+        found, shapes = self.view.info(self._theirs(key)), self._shapes(key)
+        return replace(found, shape=shapes[0]) if found and shapes else found
+
+    def _theirs(self, key: str) -> str:
+        return self.prefix + self.style.key(key)
+
+    def _shapes(self, key: str) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+        """Our shape and the file's if they differ in dimensions of length 1 alone."""
+        found = self.view.info(self._theirs(key)) if self.style.units else None
+        if found is None:
+            return None
+        ours, theirs = self.expected[key].shape, found.shape
+        same = [n for n in ours if n > 1] == [n for n in theirs if n > 1]
+        return (ours, theirs) if same and ours != theirs else None
 
     def fits(self, name: str, resize: bool = False) -> bool:
         return not any(self.problems(name, resize))
@@ -135,9 +148,10 @@ def candidates(views: Sequence[KeyView], expected: TensorInfos) -> Iterator[Cand
         theirs = style.key(probe)
         for view in views:
             for prefix in view.prefixes(theirs):
-                found = view.info(prefix + theirs)
+                candidate = Candidate(view, prefix, style, expected)
+                found = candidate.found(probe)
                 if found is not None and found.shape == expected[probe].shape:
-                    yield Candidate(view, prefix, style, expected)
+                    yield candidate
 
 
 def _probe(expected: TensorInfos) -> str:

@@ -27,12 +27,14 @@ class StoredWeight:
         rows: The lengths of their first dimensions.
         form: How the joined tensor becomes ours, as in publisher_keys.py.
         thirds: The part of the first dimension that is ours.
+        shapes: Ours and the file's, where they differ in dimensions of length 1.
     """
 
     keys: tuple[str, ...]
     rows: tuple[int, ...] = ()
     form: str = SAME
     thirds: tuple[int, int] = (0, 3)
+    shapes: tuple[tuple[int, ...], tuple[int, ...]] | None = None
 
     @property
     def is_part(self) -> bool:
@@ -59,6 +61,8 @@ class StoredWeight:
         """Our weight."""
         import torch
 
+        if self.shapes:
+            return tensors[self.keys[0]].reshape(self.shapes[0])
         parts = [tensors[key] for key in self.keys]
         whole = parts[0] if len(parts) == 1 else torch.cat(parts)
         if self.is_part:
@@ -72,7 +76,9 @@ class StoredWeight:
 
         `shared` has those that also hold other weights.
         """
-        if self.form == ROW:
+        if self.shapes:
+            weight = weight.reshape(self.shapes[1])
+        elif self.form == ROW:
             weight = weight[0]
         elif self.form == TRANSPOSED:
             weight = weight.T

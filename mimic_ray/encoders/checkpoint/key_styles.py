@@ -1,8 +1,8 @@
 """The key names under which publishers store a network that has the same layers as one of ours.
 
-A style renames our keys to the publisher's. The tensors are the same, so the features are, and an
-exported file has its own keys. Styles apply to every encoder that has their `mark`, by its keys and
-not by its name.
+A style renames our keys to the publisher's. The tensors are the same, but for dimensions of length
+1, so the features are, and an exported file has its own keys and shapes. Styles apply to every
+encoder that has their `mark`, by its keys and not by its name.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ class KeyStyle:
         mark: A key of the encoders that the style is for.
         rules: (pattern, replacement) as for `re.sub`. A key without a match has our name.
         beside: The start of keys that are in a module of the encoder and no part of it.
+        units: Whether dimensions of length 1 may differ.
     """
 
     name: str
     mark: str = ""
     rules: tuple[Rule, ...] = ()
     beside: tuple[str, ...] = ()
+    units: bool = False
     _compiled: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = field(
         init=False, repr=False, compare=False, default_factory=list
     )
@@ -111,19 +113,22 @@ STYLES = (
         beside=("stem.fc.",),  # MoCo's converter gives the head the name of the stem
     ),
     KeyStyle(
-        "facebookresearch/ConvNeXt",
+        "facebookresearch/ConvNeXt and ConvNeXt-V2",
         _CONVNEXT,
         (
             (r"^stem\.", "downsample_layers.0."),
             (r"^stages\.(\d)\.downsample\.", r"downsample_layers.\1."),
             (r"^(stages\.\d)\.blocks\.(\d+)\.conv_dw\.", r"\1.\2.dwconv."),
             (r"^(stages\.\d)\.blocks\.(\d+)\.mlp\.fc(\d)\.", r"\1.\2.pwconv\3."),
+            (r"^(stages\.\d)\.blocks\.(\d+)\.mlp\.grn\.weight$", r"\1.\2.grn.gamma"),
+            (r"^(stages\.\d)\.blocks\.(\d+)\.mlp\.grn\.bias$", r"\1.\2.grn.beta"),
             (r"^(stages\.\d)\.blocks\.", r"\1."),
             (r"^head\.norm\.", "norm."),
         ),
+        units=True,
     ),
     KeyStyle(
-        "Hugging Face ConvNeXt",
+        "Hugging Face ConvNeXt and ConvNeXt V2",
         _CONVNEXT,
         (
             (r"^stem\.0\.", "embeddings.patch_embeddings."),
@@ -136,8 +141,10 @@ STYLES = (
                 r"^(stages\.\d)\.blocks\.(\d+)\.gamma$",
                 r"encoder.\1.layers.\2.layer_scale_parameter",
             ),
+            (r"^(stages\.\d)\.blocks\.(\d+)\.mlp\.grn\.", r"encoder.\1.layers.\2.grn."),
             (r"^head\.norm\.", "layernorm."),
         ),
+        units=True,
     ),
     KeyStyle(
         "the layers of a VGG in one nn.Sequential (torchvision, kuangliu, chengyangfu)",

@@ -11,7 +11,7 @@ from mimic_ray.encoders.checkpoint.publisher_keys import PUBLISHERS, PublisherKe
 
 # The reader tries a layout with every encoder that has the keys. These are published for some only:
 # layout -> patterns of names.
-_HUGGING_FACE_VIT = ("vit_*", "deit_*", "dino_*", "mae_*", "moco_vit_*")
+_HUGGING_FACE_VIT = ("vit_*", "deit_*", "dino_*", "mae_*", "moco_vit_*", "ijepa_*")
 _PUBLISHED_FOR = {
     "the children of a torchvision ResNet in one nn.Sequential (lightly and others)": (
         *("resnet*", "resnext*", "wide_resnet*", "badencoder_imagenet"),
