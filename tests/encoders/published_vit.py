@@ -32,9 +32,9 @@ class Vit:
     scales: bool = False
     gated: int = 0  # hidden width of a gated MLP
     pre_norm: bool = False
-    key_bias: bool = True
+    unbiased: str = ""  # of q, k and v, those without a bias
     projection: bool = False
-    pooling: str = "class"  # "both", "mean", "attention"
+    pooling: str = "class"  # "both", "mean", "patches", "attention"
     class_position: bool = True  # the first token has one
 
     def weights(self) -> Weights:
@@ -66,8 +66,8 @@ class Vit:
         for i in range(DEPTH):
             for part in "qkvo":
                 found |= linear(f"{i}.{part}", WIDTH, WIDTH)
-            if not self.key_bias:
-                del found[f"{i}.k.bias"]
+            for part in self.unbiased:
+                del found[f"{i}.{part}.bias"]
             if self.gated:
                 found |= linear(f"{i}.gate", self.gated, WIDTH)
                 found |= linear(f"{i}.up", self.gated, WIDTH)
@@ -132,6 +132,8 @@ class Vit:
         if self.pooling == "attention":
             x = attention("pool", w["pool.probe"].expand(len(x), 1, WIDTH), x)
             return (x + mlp("pool", norm("pool.norm", x)))[:, 0]
+        if self.pooling == "patches":
+            return x.mean(dim=1)
         feature = (x[:, 0] + x[:, 1]) / 2 if self.pooling == "both" else x[:, 0]
         return feature @ w["projection"].T if self.projection else feature
 

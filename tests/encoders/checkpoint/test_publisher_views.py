@@ -2,330 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 from torch.nn import functional as F
 
-from mimic_ray.encoders import clip_vit
-from mimic_ray.encoders.aliases import TIMM_ALIASES
 from mimic_ray.encoders.checkpoint.layout import Layout, TensorInfo
 from mimic_ray.encoders.checkpoint.publisher_views import key_views, known_names
 from mimic_ray.encoders.checkpoint.read import read_checkpoint
 from mimic_ray.encoders.checkpoint.resolve import fit
 from mimic_ray.encoders.checkpoint.write import write_like
-from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.encoders.normalisation import IMAGENET
-from mimic_ray.encoders.vit_table import VIT_ENCODERS
-from tests.encoders.published_vit import (
-    DEPTH,
-    EMBEDDING,
-    GRID,
-    PATCH,
-    SIDE,
-    WIDTH,
-    Vit,
-    Weights,
-    fused,
-    renamed,
-    shaped,
-)
+from tests.encoders.checkpoint.publisher_cases import CASES, tiny
+from tests.encoders.published_vit import GRID, SIDE, WIDTH
 
 NORM = ("running_mean", "running_var", "weight", "bias")
-TOKEN = (1, 1, WIDTH)
-FIRST = {"cls": TOKEN, "dist": TOKEN, "registers": (1, 4, WIDTH)}
-
-LAYER = "encoder.layer.{}."
-HF = {
-    "cls": "embeddings.cls_token",
-    "dist": "embeddings.distillation_token",
-    "registers": "embeddings.register_tokens",
-    "positions": "embeddings.position_embeddings",
-    "patch": "embeddings.patch_embeddings.projection",
-    "norm": "layernorm",
-    "q": f"{LAYER}attention.attention.query",
-    "k": f"{LAYER}attention.attention.key",
-    "v": f"{LAYER}attention.attention.value",
-    "o": f"{LAYER}attention.output.dense",
-}
-HF_VIT = HF | {
-    "n1": f"{LAYER}layernorm_before",
-    "n2": f"{LAYER}layernorm_after",
-    "up": f"{LAYER}intermediate.dense",
-    "down": f"{LAYER}output.dense",
-}
-HF_VIT_5 = HF_VIT | {
-    "n1": "layers.{}.layernorm_before",
-    "q": "layers.{}.attention.q_proj",
-    "k": "layers.{}.attention.k_proj",
-    "v": "layers.{}.attention.v_proj",
-    "o": "layers.{}.attention.o_proj",
-    "n2": "layers.{}.layernorm_after",
-    "up": "layers.{}.mlp.fc1",
-    "down": "layers.{}.mlp.fc2",
-}
-HF_DINOV2 = HF | {
-    "n1": f"{LAYER}norm1",
-    "s1": f"{LAYER}layer_scale1.lambda1",
-    "n2": f"{LAYER}norm2",
-    "s2": f"{LAYER}layer_scale2.lambda1",
-    "up": f"{LAYER}mlp.fc1",
-    "down": f"{LAYER}mlp.fc2",
-    "in": f"{LAYER}mlp.weights_in",
-}
-HF_DINOV3 = {
-    "cls": "embeddings.cls_token",
-    "registers": "embeddings.register_tokens",
-    "patch": "embeddings.patch_embeddings",
-    "norm": "norm",
-    "n1": "layer.{}.norm1",
-    "q": "layer.{}.attention.q_proj",
-    "k": "layer.{}.attention.k_proj",
-    "v": "layer.{}.attention.v_proj",
-    "o": "layer.{}.attention.o_proj",
-    "s1": "layer.{}.layer_scale1.lambda1",
-    "n2": "layer.{}.norm2",
-    "gate": "layer.{}.mlp.gate_proj",
-    "up": "layer.{}.mlp.up_proj",
-    "down": "layer.{}.mlp.down_proj",
-    "s2": "layer.{}.layer_scale2.lambda1",
-}
-HF_DINOV3_5 = {
-    key: f"model.{name}" if name.startswith("layer.") else name for key, name in HF_DINOV3.items()
-}
-HF_CLIP = {
-    "cls": "embeddings.class_embedding",
-    "positions": "embeddings.position_embedding.weight",
-    "patch": "embeddings.patch_embedding",
-    "pre": "pre_layrnorm",
-    "norm": "post_layernorm",
-    "n1": "encoder.layers.{}.layer_norm1",
-    "q": "encoder.layers.{}.self_attn.q_proj",
-    "k": "encoder.layers.{}.self_attn.k_proj",
-    "v": "encoder.layers.{}.self_attn.v_proj",
-    "o": "encoder.layers.{}.self_attn.out_proj",
-    "n2": "encoder.layers.{}.layer_norm2",
-    "up": "encoder.layers.{}.mlp.fc1",
-    "down": "encoder.layers.{}.mlp.fc2",
-    "pool.probe": "head.probe",
-    "pool.qkv": "head.attention.in_proj",
-    "pool.o": "head.attention.out_proj",
-    "pool.norm": "head.layernorm",
-    "pool.up": "head.mlp.fc1",
-    "pool.down": "head.mlp.fc2",
-}
-OPENAI = {
-    "cls": "class_embedding",
-    "positions": "positional_embedding",
-    "patch": "conv1",
-    "pre": "ln_pre",
-    "norm": "ln_post",
-    "n1": "transformer.resblocks.{}.ln_1",
-    "qkv": "transformer.resblocks.{}.attn.in_proj",
-    "o": "transformer.resblocks.{}.attn.out_proj",
-    "n2": "transformer.resblocks.{}.ln_2",
-    "up": "transformer.resblocks.{}.mlp.c_fc",
-    "down": "transformer.resblocks.{}.mlp.c_proj",
-    "projection": "proj",
-}
-
-
-def facebook(blocks: str = "blocks.{}.") -> dict[str, str]:
-    """DINO, MAE, MoCo v3, DeiT, DINOv2 and DINOv3."""
-    return {
-        "cls": "cls_token",
-        "dist": "dist_token",
-        "registers": "register_tokens",
-        "positions": "pos_embed",
-        "patch": "patch_embed.proj",
-        "norm": "norm",
-        "n1": f"{blocks}norm1",
-        "qkv": f"{blocks}attn.qkv",
-        "o": f"{blocks}attn.proj",
-        "s1": f"{blocks}ls1.gamma",
-        "n2": f"{blocks}norm2",
-        "up": f"{blocks}mlp.fc1",
-        "down": f"{blocks}mlp.fc2",
-        "s2": f"{blocks}ls2.gamma",
-        "in": f"{blocks}mlp.w12",
-        "gate": f"{blocks}mlp.w1",
-    }
-
-
-def quick_gelu(x: Tensor) -> Tensor:
-    return x * torch.sigmoid(1.702 * x)
-
-
-def gelu_tanh(x: Tensor) -> Tensor:
-    return F.gelu(x, approximate="tanh")
-
-
-def first(w: Weights) -> Weights:
-    """Tokens and positions with a leading dimension of 1."""
-    count = len(w["positions"]) if "positions" in w else 0
-    return shaped(w, **FIRST, positions=(1, count, WIDTH), **{"pool.probe": TOKEN})
-
-
-def hf(names: dict[str, str], prefix: str = "") -> Callable[[Weights], Weights]:
-    return lambda w: renamed(first(w), names, prefix)
-
-
-def hf_clip(w: Weights) -> Weights:
-    names = {key: f"vision_model.{name}" for key, name in HF_CLIP.items()}
-    return renamed(w, names | {"projection": "visual_projection.weight"})
-
-
-def hf_siglip(w: Weights) -> Weights:
-    w = shaped(w, **{"pool.probe": TOKEN})
-    pool = {key: value for key, value in w.items() if key.startswith("pool")}
-    rest = {key: value for key, value in w.items() if key not in pool}
-    return renamed(rest | fused(pool), HF_CLIP, "vision_model.")
-
-
-def openai(w: Weights) -> Weights:
-    return renamed(fused(w) | transposed(w), OPENAI, "visual.")
-
-
-def transposed(w: Weights) -> Weights:
-    return {"projection": w["projection"].T.contiguous()} if "projection" in w else {}
-
-
-def gated(names: dict[str, str], down: str) -> Callable[[Weights], Weights]:
-    """A DINOv2 with a gated MLP, whose gate comes first."""
-
-    def stored(w: Weights) -> Weights:
-        whole = fused(first(w), "gate up", "in")
-        return renamed(whole if "q" in names else fused(whole), names | {"down": down})
-
-    return stored
-
-
-def plain(prefix: str = "", **names: str) -> Callable[[Weights], Weights]:
-    return lambda w: renamed(fused(first(w)), facebook() | names, prefix)
-
-
-def chunks(w: Weights) -> Weights:
-    """Two chunks of one block each; the number of a block counts through all chunks."""
-    return {
-        key.replace("blocks.", f"backbone.blocks.{key.split('.')[1]}.")
-        if key.startswith("blocks")
-        else f"backbone.{key}": value
-        for key, value in plain()(w).items()
-    }
-
-
-def dinov3(w: Weights) -> Weights:
-    names = {"registers": "storage_tokens", "norm": "norm"}
-    if "0.gate.weight" in w:
-        names |= {"up": "blocks.{}.mlp.w2", "down": "blocks.{}.mlp.w3"}
-    return plain(**names)(w)
-
-
-def tiny(name: str, side: int = SIDE) -> Encoder:
-    """An encoder of the registry in a small size."""
-    import timm
-
-    from mimic_ray.encoders import timm_family, vit_variants
-
-    sizes = {"embed_dim": WIDTH, "depth": DEPTH, "patch_size": PATCH, "img_size": side}
-    row = VIT_ENCODERS.get(name)
-    if row is not None and row.family == "clip":
-        small = {"patch": PATCH, "width": WIDTH, "depth": DEPTH, "heads": 4, "hidden": None}
-        if row.settings.get("embedding", EMBEDDING):
-            small["embedding"] = EMBEDDING
-        return clip_vit.make(name, clip_vit.Tower(**row.settings | small), row.statistics, side)
-    settings = dict(row.settings) if row else {"timm_name": TIMM_ALIASES[name]}
-    settings |= {"num_classes": 0, "num_heads": 4, **sizes}
-    if "timm_name" in settings:
-        net = timm.create_model(settings.pop("timm_name"), pretrained=False, **settings)
-    else:
-        net = getattr(vit_variants, row.family)(**settings)
-    return timm_family.encoder(name, net, side, *(row.statistics if row else IMAGENET))
-
-
-@dataclass(frozen=True)
-class Case:
-    encoder: str
-    vit: Vit
-    stored: Callable[[Weights], Weights]
-    extra: dict[str, tuple[int, ...]] = field(default_factory=dict)  # other tensors of the file
-
-
-DINOV2 = Vit(scales=True)
-REGISTERS = Vit(scales=True, registers=4)
-GATED = Vit(scales=True, registers=4, gated=85)  # int(32 * 2 * 2.66667) // 2
-DINOV3 = Vit(scales=True, registers=4, positions=False, key_bias=False, epsilon=1e-5)
-DINOV3_GATED = Vit(
-    scales=True, registers=4, positions=False, key_bias=False, epsilon=1e-5, gated=128
-)
-CLIP = Vit(pre_norm=True, projection=True, activation=quick_gelu, epsilon=1e-5)
-OPENCLIP = Vit(pre_norm=True, projection=True, epsilon=1e-5)
-POOLED = Vit(pre_norm=True, activation=quick_gelu, epsilon=1e-5)
-SIGLIP = Vit(tokens=(), pooling="attention", activation=gelu_tanh)
-MASKS = {f"blocks.{i}.attn.qkv.bias_mask": (3 * WIDTH,) for i in range(DEPTH)}
-TEXT = {"text_model.encoder.layers.0.mlp.fc1.weight": (4, 4), "logit_scale": ()}
-
-CASES = {
-    "Hugging Face ViT": Case(
-        "vit_s16", Vit(epsilon=1e-12), hf(HF_VIT, "vit."), {"classifier.weight": (10, WIDTH)}
-    ),
-    "Hugging Face ViT, transformers 5": Case("vit_b16", Vit(), hf(HF_VIT_5, "vit.")),
-    "Hugging Face DINOv3, transformers 5": Case("dinov3_b16", DINOV3, hf(HF_DINOV3_5)),
-    "Hugging Face DINOv3 plus, transformers 5": Case(
-        "dinov3_h16plus", DINOV3_GATED, hf(HF_DINOV3_5)
-    ),
-    "Hugging Face DeiT": Case(
-        "deit_s16_distilled_class", Vit(tokens=("cls", "dist")), hf(HF_VIT, "deit.")
-    ),
-    "Hugging Face DINOv2": Case(
-        "dinov2_s14", DINOV2, hf(HF_DINOV2), {"embeddings.mask_token": (1, WIDTH)}
-    ),
-    "Hugging Face DINOv2 with registers": Case("dinov2_s14_reg4", REGISTERS, hf(HF_DINOV2)),
-    "Hugging Face DINOv2 giant": Case(
-        "dinov2_g14_reg4", GATED, gated(HF_DINOV2, f"{LAYER}mlp.weights_out")
-    ),
-    "Hugging Face DINOv3": Case(
-        "dinov3_s16", DINOV3, hf(HF_DINOV3), {"embeddings.mask_token": (1, 1, WIDTH)}
-    ),
-    "Hugging Face DINOv3 plus": Case("dinov3_s16plus", DINOV3_GATED, hf(HF_DINOV3)),
-    "Hugging Face CLIP": Case("clip_vit_l14", CLIP, hf_clip, TEXT),
-    "Hugging Face CLIP, plain GELU": Case("openclip_vit_h14", OPENCLIP, hf_clip, TEXT),
-    "Hugging Face CLIP tower": Case("clip_vit_b32_unprojected", POOLED, hf_clip),
-    "Hugging Face CLIP tower without its module": Case(
-        "clip_vit_b32_unprojected", POOLED, lambda w: renamed(w, HF_CLIP)
-    ),
-    "Hugging Face SigLIP": Case("siglip_b16", SIGLIP, hf_siglip, TEXT),
-    "OpenAI CLIP": Case("clip_vit_b32", CLIP, openai, {"transformer.resblocks.0.ln_1.bias": (8,)}),
-    "OpenCLIP": Case("openclip_vit_g14", OPENCLIP, openai),
-    "DINO": Case("dino_s16", Vit(), plain("backbone."), {"head.mlp.0.weight": (4, WIDTH)}),
-    "MoCo v3": Case(
-        "moco_vit_s16",
-        Vit(),
-        plain("module.base_encoder."),
-        {"module.base_encoder.head.0.weight": (4, WIDTH)},
-    ),
-    "MAE with global_pool": Case("mae_b16_mean", Vit(pooling="mean"), plain(norm="fc_norm")),
-    "DeiT, distilled": Case(
-        "deit_s16_distilled", Vit(tokens=("cls", "dist"), pooling="both"), plain()
-    ),
-    "DeiT III": Case(
-        "deit3_s16",
-        Vit(scales=True, class_position=False),
-        plain(s1="blocks.{}.gamma_1", s2="blocks.{}.gamma_2"),
-    ),
-    "DINOv2 with registers": Case(
-        "dinov2_s14_reg4", REGISTERS, plain(), {"mask_token": (1, WIDTH)}
-    ),
-    "DINOv2 in chunks": Case("dinov2_s14", DINOV2, chunks),
-    "DINOv2 giant": Case("dinov2_g14_reg4", GATED, gated(facebook(), "blocks.{}.mlp.w3")),
-    "DINOv3": Case("dinov3_s16", DINOV3, dinov3, {**MASKS, "rope_embed.periods": (2,)}),
-    "DINOv3 plus": Case("dinov3_s16plus", DINOV3_GATED, dinov3),
-}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -383,6 +76,25 @@ def test_both_copies_of_a_torch_file_in_half_precision_are_written(
             assert torch.equal(again[key], value.half().float()), key
     # The masked bias of the keys is not the encoder's.
     assert name != "DINOv3" or new["student"]["blocks.0.attn.qkv.bias"][WIDTH] == 7
+
+
+@pytest.mark.filterwarnings("ignore::mimic_ray.base.assumptions.AssumptionWarning")
+def test_the_encoder_of_i_jepa_is_read_and_its_predictor_is_left_alone(tmp_path: Path) -> None:
+    case = CASES["I-JEPA"]
+    whole = case.stored(case.vit.weights())
+    predictor = {"module.predictor_blocks.0.norm1.weight": torch.ones(3)}
+    target = {key: value + 1 for key, value in whole.items()}
+    content = {"encoder": whole, "predictor": predictor, "target_encoder": target, "epoch": 300}
+    torch.save(content, tmp_path / "jepa.pth.tar")
+    found = fit(read_checkpoint(tmp_path / "jepa.pth.tar"), tiny(case.encoder))
+    assert (found.group, found.prefix) == (("encoder",), "module.")
+    assert found.also_fits == ["target_encoder, keys module.*"]
+    changed = {key: value + 2 for key, value in found.state.items()}
+    write_like(tmp_path / "jepa.pth.tar", found, changed, tmp_path / "new.pth.tar")
+    new = torch.load(tmp_path / "new.pth.tar", weights_only=True)
+    assert all(torch.equal(new["encoder"][key], whole[key] + 2) for key in whole)
+    assert all(torch.equal(new["target_encoder"][key], target[key]) for key in target)
+    assert torch.equal(new["predictor"][next(iter(predictor))], torch.ones(3))
 
 
 @pytest.mark.parametrize("name", ["Hugging Face SigLIP", "Hugging Face CLIP"])

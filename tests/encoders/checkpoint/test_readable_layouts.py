@@ -12,6 +12,11 @@ from mimic_ray.encoders.checkpoint.known_layouts import known_layouts
 from mimic_ray.encoders.checkpoint.layout import Layout
 from mimic_ray.encoders.checkpoint.readable_layouts import layouts
 
+CONVNEXT = [
+    "facebookresearch/ConvNeXt and ConvNeXt-V2",
+    "Hugging Face ConvNeXt and ConvNeXt V2",
+]
+
 
 def layouts_of(name: str) -> list[str]:
     return layouts(name, known_layouts()[name].tensors)
@@ -24,7 +29,9 @@ def layouts_of(name: str) -> list[str]:
         ("dinov2_s14", ["Hugging Face DINOv2", "DINOv2 with blocks in chunks"]),
         ("dinov3_s16", ["Hugging Face DINOv3", "DINOv3"]),
         ("clip_vit_b16", ["Hugging Face CLIP"]),
-        ("convnext_tiny", ["facebookresearch/ConvNeXt", "Hugging Face ConvNeXt"]),
+        ("dinov3_7b16", ["Hugging Face DINOv3", "DINOv3"]),
+        ("ijepa_h14", ["Hugging Face ViT", "Hugging Face ViT (transformers 5)"]),
+        *((f"convnext{number}_tiny", CONVNEXT) for number in ("", "v2")),
         ("tiny_vit", []),
         ("cifar_resnet20", []),
     ],
