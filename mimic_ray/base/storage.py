@@ -103,6 +103,16 @@ class Storage:
             key=lambda item: item.name,
         )
 
+    def folders(self) -> list[str]:
+        """The names directly below the address that have files below them."""
+        from pyarrow import fs
+
+        with _sentences(self.shown()):
+            found = self._filesystem.get_file_info(
+                fs.FileSelector(self.address.path, allow_not_found=True)
+            )
+        return sorted(item.base_name for item in found if item.type == fs.FileType.Directory)
+
     def find(self, name: str) -> Found | None:
         """The facts of one file, None if there is no such file."""
         with _sentences(self.shown(name)):

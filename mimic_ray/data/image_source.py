@@ -16,11 +16,14 @@ from mimic_ray.base.storage_address import Address, parse
 from mimic_ray.base.text import count
 from mimic_ray.data.folder_source import open_path, open_paths
 from mimic_ray.data.left_out import Omissions, announce
-from mimic_ray.data.names import is_shard
+from mimic_ray.data.names import IMAGE_SUFFIXES, TABLE_SUFFIXES, is_shard, suffix_of
 from mimic_ray.data.patterns import existing, expand_braces, is_pattern, matching
 from mimic_ray.data.remote_shards import RemoteShards
-from mimic_ray.data.shard_set import ShardSet
+from mimic_ray.data.shard_set import ONLY_TARS, ShardSet
 from mimic_ray.data.torchvision_set import TorchvisionSet
+
+
+_NOT_FROM_STORAGE = {*IMAGE_SUFFIXES, *(suffix[1:] for suffix in TABLE_SUFFIXES), "zip", "npz"}
 
 
 class ImageSource(Protocol):
@@ -156,6 +159,8 @@ def require_batch(source: ImageSource, batch: int) -> None:
 
 def _open_remote(address: Address) -> ShardSet:
     above, _, last = address.path.rpartition("/")
+    if suffix_of(last) in _NOT_FROM_STORAGE:
+        raise DataError(f"{address.shown()} is a .{suffix_of(last)} file. {ONLY_TARS}")
     if not (above and (is_pattern(last) or is_shard(last))):
         folder = RemoteShards(address)
         return ShardSet(folder.shown(), [(folder, None)])

@@ -44,6 +44,9 @@ class RemoteShards:
     def names(self) -> list[str]:
         return list(self._found)
 
+    def folders(self) -> list[str]:
+        return self._storage.folders()
+
     def read_file(self, name: str) -> bytes | None:
         return self._storage.read_bytes(name) if name in self._found else None
 

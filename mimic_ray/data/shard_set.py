@@ -23,6 +23,12 @@ from mimic_ray.data.samples import numbered
 from mimic_ray.data.splits import require_one_split
 
 
+ONLY_TARS = (
+    "From object storage only .tar shards are read. Copy the images to a local disk, then write "
+    "shards: mimic-ray shards build --data COPY --out ADDRESS"
+)
+
+
 class ShardFolder(Protocol):
     """The files of one folder. `read_many` is thread-safe."""
 
@@ -56,6 +62,10 @@ class ShardFolder(Protocol):
 @runtime_checkable
 class FarFolder(ShardFolder, Protocol):
     """A folder on object storage, whose shards can be fetched to local disk."""
+
+    def folders(self) -> list[str]:
+        """The folders in it."""
+        ...
 
     def bring(self, names: Collection[str]) -> int:
         """Fetches these shards in the background, if the cache folder has room for all of them.
@@ -194,13 +204,7 @@ def _indexes(folder: ShardFolder, names: Sequence[str] | None, left_out: Omissio
             elif suffix_of(name) in IMAGE_SUFFIXES:
                 left_out.add("an image beside shards", name)
     if not names:
-        there = folder.names()
-        what = f"only {count(len(there), 'other file')}" if there else "nothing"
-        kind = DataError if there else MissingDataError
-        raise kind(
-            f"{folder.shown()} contains no .tar shards, {what}. Check the address, or make shards "
-            "with `mimic-ray shards build` and copy them there."
-        )
+        raise _no_shards(folder)
     found = []
     for name in names:
         size = folder.open(name)
@@ -220,6 +224,31 @@ def _indexes(folder: ShardFolder, names: Sequence[str] | None, left_out: Omissio
         known = listed.get(name)
         found.append(Index(known, Omissions()) if known else folder.index(name))
     return found
+
+
+def _no_shards(folder: ShardFolder) -> DataError:
+    there = folder.names()
+    below = folder.folders() if isinstance(folder, FarFolder) else []
+    shown = folder.shown().rstrip("/")
+    if below:
+        return DataError(
+            f"{shown} contains no .tar shards itself, {_folders(below)}. Give one of them, such as "
+            f"{shown}/{below[0]}."
+        )
+    if not there:
+        return MissingDataError(
+            f"{shown} contains no .tar shards, nothing at all. Check the address."
+        )
+    return DataError(
+        f"{shown} contains no .tar shards, only {count(len(there), 'other file')} such as "
+        f"{plain(there[0])}. {ONLY_TARS}"
+    )
+
+
+def _folders(names: Sequence[str]) -> str:
+    return f"but {count(len(names), 'folder')}: {', '.join(map(plain, names[:3]))}" + (
+        " ..." if len(names) > 3 else ""
+    )
 
 
 def _manifest(folder: ShardFolder) -> tuple[dict[str, list[Entry]], Mapping[str, int]]:

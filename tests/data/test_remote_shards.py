@@ -202,12 +202,17 @@ def test_compressed_shards_are_refused_with_advice(bucket, local):
     ("last", "message"),
     [
         ("nothing", "contains no .tar shards, nothing"),
-        ("texts", "only 1 other file"),
+        ("texts", "only 1 other file such as a.txt. From object storage only .tar shards"),
         ("texts/a.tar", "a.tar does not exist"),
+        ("above", "no .tar shards itself, but 2 folders: train, val. .*above/train"),
+        ("above/*.parquet", "above/\\*.parquet is a .parquet file. From object storage only .tar"),
+        ("above/set.zip", "is a .zip file.*shards build --data COPY --out ADDRESS"),
     ],
 )
 def test_an_address_without_shards_is_named(bucket, last, message):
     open_storage(f"{bucket}/texts").write("a.txt", b"text")
+    for split in ("train", "val"):
+        open_storage(f"{bucket}/above/{split}").write("a.tar", b"")
     with pytest.raises(DataError, match=message):
         open_images(f"{bucket}/{last}")
 
