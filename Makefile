@@ -28,7 +28,8 @@ test: install  ## run the tests that every change must pass
 	$(PYTEST) -m 'not slow and not gpu'
 
 test-all: install  ## run all tests, the slow ones too
-	$(PYTEST)
+	$(PYTEST) -m 'not timing'
+	$(RUN)/python -m pytest -m timing
 
 test-ray: install  ## run the tests that start Ray
 	$(RUN)/python -m pytest -m ray

@@ -33,6 +33,7 @@ def test_the_number_of_threads_is_restored():
 
 # The promised ratios are 8, 2.5, 8 and 5; half of that leaves room for the noise of a busy machine.
 @pytest.mark.slow
+@pytest.mark.timing
 @pytest.mark.parametrize("name", ["augmentation", "image_loading"])
 def test_views_and_loading_are_faster_than_the_baseline_by_half_the_promise(name):
     for ratio in import_module(f"benchmarks.{name}").benchmark(seconds=0.1):

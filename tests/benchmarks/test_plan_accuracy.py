@@ -11,6 +11,7 @@ from mimic_ray.base import devices
 
 
 @pytest.mark.slow
+@pytest.mark.timing
 @pytest.mark.parametrize("encoder", plan_accuracy.CASES)
 def test_the_predicted_step_time_is_within_20_percent(encoder):
     compute = devices.choose("cpu", "fp32", 1)
