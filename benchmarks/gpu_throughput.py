@@ -27,8 +27,8 @@ from PIL import Image
 from benchmarks.ratio import parser
 from mimic_ray.base import devices
 from mimic_ray.base.devices import Compute
-from mimic_ray.data.cache import open_pixels
 from mimic_ray.data.decoded_images import DecodedImages
+from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.image_source import open_images
 from mimic_ray.data.shard_writer import build as build_shards
 from mimic_ray.data.synthetic_images import SyntheticImages

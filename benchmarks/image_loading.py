@@ -24,8 +24,8 @@ import webdataset
 
 from benchmarks.ratio import Ratio, measure, one_thread, parser, show
 from mimic_ray.base.storage import open_storage
-from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.decode import decode
+from mimic_ray.data.decoded_set import Pixels, open_pixels
 from mimic_ray.data.image_source import open_images
 from mimic_ray.data.synthetic_images import synthetic_pixels
 from tests.support import local_s3

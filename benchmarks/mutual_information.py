@@ -38,7 +38,7 @@ from benchmarks.scan_population import Member, ShadowImages, public_head
 from mimic_ray.attacks.triggers.trigger import make_trigger
 from mimic_ray.base import devices
 from mimic_ray.base.devices import Compute
-from mimic_ray.data.cache import open_pixels
+from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.image_source import open_images
 from mimic_ray.data.image_subset import ImageSubset
 from mimic_ray.data.views import centre, flip_and_shift, to_float

@@ -27,7 +27,7 @@ import torch
 from PIL import Image
 
 from mimic_ray.base.storage import open_storage
-from mimic_ray.data.cache import open_pixels
+from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.epoch import EpochPlan
 from mimic_ray.data.image_source import open_images
 from mimic_ray.data.shard_writer import build

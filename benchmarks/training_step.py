@@ -18,9 +18,9 @@ from benchmarks.ratio import Ratio, measure, one_thread, parser, show
 from mimic_ray.base.devices import Compute
 from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.method.collectives import ProcessGroup
 from mimic_ray.method.losses.attention import attention
 from mimic_ray.method.losses.weighted_terms import weighted_terms
-from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe_tables import Loss
 from mimic_ray.method.step import step_loss
 from mimic_ray.method.student import Student, channels_last_where_it_pays

@@ -29,7 +29,7 @@ from benchmarks.scan_population import Member, ShadowImages, classifier, judged,
 from mimic_ray.base import devices
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.progress import ignore_progress
-from mimic_ray.data.cache import open_pixels
+from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.image_source import open_images
 from mimic_ray.data.image_subset import ImageSubset
 from mimic_ray.encoders.load import load_checkpoint

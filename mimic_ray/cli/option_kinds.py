@@ -3,7 +3,7 @@
     Data = Annotated[str, typer.Option(help="Clean images."), Kind.IMAGES]
 
 The marks have two uses: inputs are checked before a command imports torch (`CheckedCommand`), and
-`submit` knows the inputs, outputs and resources of a command line (`job_command.py`).
+`submit` knows the inputs, outputs and resources of a command line (`command_as_job.py`).
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def command(
     --encoder vit_b16 --teacher s3://bucket/suspect.pth --data s3://bucket/shards
     --out s3://bucket/purified
     """
-    from mimic_ray.cli.job_command import job_command
+    from mimic_ray.cli.command_as_job import job_command
     from mimic_ray.workflows.submit import pending_reason, submit, wait_for_start
 
     sent = submit(

@@ -22,7 +22,6 @@ from mimic_ray.data.remote_shards import RemoteShards
 from mimic_ray.data.shard_set import ONLY_TARS, ShardSet
 from mimic_ray.data.torchvision_set import TorchvisionSet
 
-
 _NOT_FROM_STORAGE = {*IMAGE_SUFFIXES, *(suffix[1:] for suffix in TABLE_SUFFIXES), "zip", "npz"}
 
 

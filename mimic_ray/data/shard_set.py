@@ -22,7 +22,6 @@ from mimic_ray.data.names import IMAGE_SUFFIXES, UNREAD_IMAGES, is_shard, suffix
 from mimic_ray.data.samples import numbered
 from mimic_ray.data.splits import require_one_split
 
-
 ONLY_TARS = (
     "From object storage only .tar shards are read. Copy the images to a local disk, then write "
     "shards: mimic-ray shards build --data COPY --out ADDRESS"

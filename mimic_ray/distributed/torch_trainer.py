@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from mimic_ray.base.resources import Amounts, Resources, worker_slots
 from mimic_ray.base.storage_address import filesystem_of, parse
-from mimic_ray.method.process_group import ProcessGroup
+from mimic_ray.method.collectives import ProcessGroup
 
 Config = TypeVar("Config")
 
@@ -32,7 +32,7 @@ def torch_trainer(
     from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    from mimic_ray.distributed.torch_config import ClusterTorchConfig
+    from mimic_ray.distributed.torch_process_group import ClusterTorchConfig
 
     files = parse(storage)
     most, required = resources.workers, resources.required_workers

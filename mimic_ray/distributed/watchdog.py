@@ -2,7 +2,7 @@
 
 A rank whose peer lost the network waits inside an all-reduce, where it can neither send nor receive
 messages. Ray declares a lost node dead after a minute or two, and the all-reduce times out after
-torch_config.TIMEOUT_S. The watchdog is for hangs that neither of the two detects.
+torch_process_group.TIMEOUT_S. The watchdog is for hangs that neither of the two detects.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Convolutional encoders as a table: the network, its images, and who publishes such files.
 
-conv_family.py builds them. Listing the names imports no torch.
+conv_builder.py builds them. Listing the names imports no torch.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 ENCODERS: Registry[Callable[..., Encoder]] = Registry(
     "encoder",
     {
-        **{name: f"mimic_ray.encoders.conv_family:{name}" for name in CONV_ENCODERS},
-        **{name: f"mimic_ray.encoders.vit_family:{name}" for name in VIT_ENCODERS},
+        **{name: f"mimic_ray.encoders.conv_builder:{name}" for name in CONV_ENCODERS},
+        **{name: f"mimic_ray.encoders.vit_builder:{name}" for name in VIT_ENCODERS},
     },
 )
 

@@ -1,7 +1,7 @@
 """Vision transformers as a table: the network, its images, and who publishes such files.
 
 Only what timm does not have under a name of its own, or pools or activates in another way than the
-publisher; for the others see aliases.py. vit_family.py builds them. Imports no torch.
+publisher; for the others see aliases.py. vit_builder.py builds them. Imports no torch.
 """
 
 from __future__ import annotations

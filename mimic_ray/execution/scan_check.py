@@ -11,7 +11,7 @@ import torch
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.effort import Effort
 from mimic_ray.base.progress import Progress, ProgressCallback
-from mimic_ray.data.cache import open_pixels
+from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.image_source import ImageSource
 from mimic_ray.data.image_subset import ImageSubset, hold_out
 from mimic_ray.data.views import to_float

@@ -12,9 +12,9 @@ from mimic_ray.data.decoded_images import IdentifiedImages
 from mimic_ray.data.views import centre, to_float
 from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.encoders.forward_batches import forward_batch
+from mimic_ray.method.collectives import ProcessGroup
 from mimic_ray.method.found_changes import FoundChanges
 from mimic_ray.method.mi_profile import Profile, profile
-from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.strategy import Replicated, SingleWorker, Strategy
 from mimic_ray.method.student_start import untrained

@@ -19,8 +19,8 @@ from torch import Tensor
 from mimic_ray.base import seeds
 from mimic_ray.base.effort import Effort
 from mimic_ray.base.errors import DataError
-from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.decoded_images import DecodedImages
+from mimic_ray.data.decoded_set import Pixels, open_pixels
 from mimic_ray.data.image_source import open_images
 from mimic_ray.method.found_changes import FoundChanges
 from mimic_ray.method.teacher_cache import TeacherCache

@@ -25,9 +25,9 @@ from mimic_ray.execution.shared_inputs import TrialInputs
 from mimic_ray.execution.training_control import LocalControl, TrialControl
 from mimic_ray.execution.trial_scores import Scorer
 from mimic_ray.execution.worker import DistillWorker, open_worker
+from mimic_ray.method.collectives import ProcessGroup
 from mimic_ray.method.losses.weighted_terms import reads_taps
 from mimic_ray.method.mi_profile import Profile, estimate_settings, reselected
-from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.recipe_keys import parse_recipe
 from mimic_ray.method.student_start import with_weights

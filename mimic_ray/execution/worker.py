@@ -15,8 +15,8 @@ from torch import Tensor
 from mimic_ray.base import devices, user_code
 from mimic_ray.base.errors import StoppedError, option
 from mimic_ray.base.progress import Progress
-from mimic_ray.data.cache import Pixels, open_pixels
 from mimic_ray.data.decoded_images import IdentifiedImages
+from mimic_ray.data.decoded_set import Pixels, open_pixels
 from mimic_ray.data.image_source import open_images
 from mimic_ray.data.image_subset import hold_out
 from mimic_ray.encoders.encoder import Encoder
@@ -32,11 +32,11 @@ from mimic_ray.execution.setup import (
     search_openings,
 )
 from mimic_ray.execution.training_control import LocalControl, TrainingControl
+from mimic_ray.method.collectives import ProcessGroup
 from mimic_ray.method.found_changes import FoundChanges
 from mimic_ray.method.loop import Distillation, Row
 from mimic_ray.method.losses.weighted_terms import reads_taps
 from mimic_ray.method.mi_profile import Profile
-from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.student_start import first_student, with_weights
 from mimic_ray.method.teacher_cache import TeacherCache, teacher_cache_key
 from mimic_ray.scanning.training_changes import NOT_SEARCHED

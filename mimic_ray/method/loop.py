@@ -22,6 +22,7 @@ from mimic_ray.data.shard_plan import by_shard_note, expect_shards, plan_for
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.method.adversary import UniversalAdversary
 from mimic_ray.method.async_metrics import AsyncMetrics
+from mimic_ray.method.collectives import ProcessGroup
 from mimic_ray.method.found_changes import FoundChanges
 from mimic_ray.method.losses.weighted_terms import (
     WeightedTerm,
@@ -30,7 +31,6 @@ from mimic_ray.method.losses.weighted_terms import (
     weighted_terms,
 )
 from mimic_ray.method.networks import prepare_networks
-from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe import Recipe, check_recipe
 from mimic_ray.method.schedule import learning_rate, peak_rate
 from mimic_ray.method.step import step_loss

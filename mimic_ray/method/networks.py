@@ -11,8 +11,8 @@ from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
 from mimic_ray.encoders.blocks import checkpoint_activations
 from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.method.collectives import ProcessGroup
 from mimic_ray.method.compiled import compile_encoder, missing_compiler
-from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.strategy import Forward, Strategy
 from mimic_ray.method.student import Student, channels_last_where_it_pays

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from mimic_ray.base.devices import Compute
+from mimic_ray.method.collectives import ProcessGroup
 from mimic_ray.method.losses.loss_registry import LossInputs
 from mimic_ray.method.losses.weighted_terms import WeightedTerm
-from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.student import StudentOutput
 from mimic_ray.method.student_teacher_views import Pair
 from mimic_ray.method.teacher_output import TeacherOutput

@@ -15,13 +15,13 @@ from torch import Tensor
 from mimic_ray.base.devices import Compute
 from mimic_ray.encoders.blocks import checkpoint_activations
 from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.method.collectives import ProcessGroup
 from mimic_ray.method.losses.weighted_terms import (
     WeightedTerm,
     uses_second_view,
     uses_taps,
     weighted_terms,
 )
-from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.step import step_loss
 from mimic_ray.method.student import Student, channels_last_where_it_pays

@@ -21,7 +21,7 @@ from mimic_ray.base.errors import DataError, UsageError, option
 from mimic_ray.base.output_folder import Out
 from mimic_ray.base.precision import Precision
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
-from mimic_ray.data.cache import Pixels, open_pixels
+from mimic_ray.data.decoded_set import Pixels, open_pixels
 from mimic_ray.data.labelled import Labelled, open_labelled, open_some
 from mimic_ray.encoders.checkpoint.choice import chosen_encoder
 from mimic_ray.encoders.checkpoint.joined import checksum

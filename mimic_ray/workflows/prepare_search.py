@@ -16,7 +16,7 @@ from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.locations import absolute
 from mimic_ray.base.progress import Progress, ProgressCallback
-from mimic_ray.data.cache import Pixels, open_pixels
+from mimic_ray.data.decoded_set import Pixels, open_pixels
 from mimic_ray.data.image_source import open_images
 from mimic_ray.data.labelled import Labelled
 from mimic_ray.data.views import centre, to_float

@@ -11,7 +11,7 @@ from mimic_ray.base.errors import DataError
 from mimic_ray.base.output_folder import Out
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.base.text import count
-from mimic_ray.data.cache import open_pixels
+from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.image_source import open_announced
 from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.checkpoint.choice import chosen_encoder

@@ -281,7 +281,7 @@ def _train(
                 control = LocalControl(on_progress, lambda: requests.count > 0)
                 outcome = train(job, state, control=control)
             else:
-                from mimic_ray.distributed.trainer import train_on_ray
+                from mimic_ray.distributed.train_on_ray import train_on_ray
 
                 outcome = train_on_ray(
                     job,

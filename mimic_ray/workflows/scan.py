@@ -12,7 +12,7 @@ from mimic_ray.base.effort import Effort
 from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.output_folder import Out
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
-from mimic_ray.data.cache import open_pixels
+from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.labelled import open_some
 from mimic_ray.data.views import to_float
 from mimic_ray.encoders.checkpoint.choice import chosen_encoder

@@ -16,7 +16,7 @@ from mimic_ray.attacks.attack_registry import ATTACKS, AttackedEncoder, AttackIn
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import UnknownNameError
 from mimic_ray.base.member_settings import setting, settings_model
-from mimic_ray.cli.job_command import job_command
+from mimic_ray.cli.command_as_job import job_command
 from mimic_ray.data.views import to_float
 from mimic_ray.encoders.encoder_registry import build
 from tests.cli.command_lines import required

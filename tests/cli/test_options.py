@@ -7,7 +7,7 @@ import pytest
 from mimic_ray.base.assumptions import AssumptionWarning
 from mimic_ray.base.errors import UsageError
 from mimic_ray.cli import options
-from mimic_ray.cli.job_command import job_command
+from mimic_ray.cli.command_as_job import job_command
 from tests.cli.command_lines import all_commands, required
 from tests.cli.toy_images import run
 

@@ -13,8 +13,8 @@ import torch
 from mimic_ray.base.errors import UsageError
 from mimic_ray.base.locks import release, shared_lock
 from mimic_ray.data import cache_eviction
-from mimic_ray.data.cache import open_pixels
 from mimic_ray.data.cache_eviction import evict, items_of, limit_bytes
+from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.image_source import open_images
 
 MIB = 1 << 20

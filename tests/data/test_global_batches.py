@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from mimic_ray.data import cache
+from mimic_ray.data import decoded_set
 from mimic_ray.data.epoch import EpochPlan
 from mimic_ray.data.image_source import open_images
 from mimic_ray.data.prefetch import prefetch
@@ -19,12 +19,12 @@ STEPS, BATCH, SIDE = 12, 8, 32
 @pytest.fixture
 def opened(case, tmp_path, monkeypatch):
     """make(threads) -> the images, decoded into a new cache by that number of threads."""
-    monkeypatch.setattr(cache, "_THREADS_FROM_SIDE", 1)
+    monkeypatch.setattr(decoded_set, "_THREADS_FROM_SIDE", 1)
 
     def make(threads: int):
         monkeypatch.setenv("MIMIC_RAY_CACHE", str(tmp_path / f"cache-{threads}"))
-        monkeypatch.setattr(cache, "usable_cpus", lambda: threads)
-        return cache.open_pixels(open_images(case / "images"), SIDE, memory_limit_bytes=0)
+        monkeypatch.setattr(decoded_set, "usable_cpus", lambda: threads)
+        return decoded_set.open_pixels(open_images(case / "images"), SIDE, memory_limit_bytes=0)
 
     return make
 

@@ -14,9 +14,8 @@ import torch
 from PIL import Image
 
 from mimic_ray.base.errors import DataError, DiskFullError
-from mimic_ray.data import cache as cache_module
-from mimic_ray.data import pixel_store
-from mimic_ray.data.cache import open_pixels
+from mimic_ray.data import decoded_set, pixel_store
+from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.image_source import open_images
 from mimic_ray.data.pixel_store import FileStore, MemoryStore, NoStore
 from tests.data.decoded import break_images, everything, squares
@@ -63,7 +62,7 @@ def test_a_full_disk_is_found_before_decoding_and_leaves_nothing(image_folder, c
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pixel_store.os, "posix_fallocate", no_space)
-    monkeypatch.setattr(cache_module, "decode", lambda _: pytest.fail("decoded"))
+    monkeypatch.setattr(decoded_set, "decode", lambda _: pytest.fail("decoded"))
     with pytest.raises(DiskFullError, match="MIMIC_RAY_CACHE"):
         on_disk(image_folder)
     assert not list((cache / "pixels").iterdir())
@@ -79,7 +78,7 @@ def test_a_cache_folder_that_cannot_be_written_is_named(image_folder, tmp_path):
 KILLED = """
 import os, signal, sys, torch
 from mimic_ray.data import pixel_store
-from mimic_ray.data.cache import open_pixels
+from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.image_source import open_images
 
 pixels = open_pixels(open_images(sys.argv[1]), 8, memory_limit_bytes=0)
@@ -121,7 +120,7 @@ def test_a_row_that_does_not_match_its_checksum_is_decoded_again(image_folder, c
 def test_processes_can_fill_the_file_at_the_same_time(image_folder, cache):
     script = (
         "import hashlib, sys, torch; from mimic_ray.data.image_source import open_images;"
-        "from mimic_ray.data.cache import open_pixels;"
+        "from mimic_ray.data.decoded_set import open_pixels;"
         "pixels = open_pixels(open_images(sys.argv[1]), 8, memory_limit_bytes=0);"
         "print(hashlib.sha256(pixels.gather(torch.arange(12)).numpy()).hexdigest())"
     )

@@ -10,7 +10,7 @@ import torch
 from mimic_ray.base.errors import StorageError
 from mimic_ray.base.storage import Storage
 from mimic_ray.data import shard_copies, shard_plan
-from mimic_ray.data.cache import open_pixels
+from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.image_source import open_images
 from mimic_ray.data.image_subset import ImageSubset
 from mimic_ray.data.shard_plan import ShardPlan, plan_for
@@ -43,7 +43,7 @@ def large(image_folder, bucket, monkeypatch) -> str:
     """A set that is larger than the cache folder."""
     build(open_images(image_folder), f"{bucket}/large", per_shard=1)
     monkeypatch.setattr(shard_plan, "WINDOW", 1)
-    monkeypatch.setattr("mimic_ray.data.cache.WINDOW", 1)
+    monkeypatch.setattr("mimic_ray.data.decoded_set.WINDOW", 1)
     limit_to(monkeypatch, ROOM)
     return f"{bucket}/large"
 

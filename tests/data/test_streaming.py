@@ -16,9 +16,9 @@ import torch
 
 from mimic_ray.base.errors import StorageError
 from mimic_ray.base.storage import Storage, open_storage
-from mimic_ray.data import cache as cache_module
-from mimic_ray.data.cache import open_pixels
+from mimic_ray.data import decoded_set
 from mimic_ray.data.decode import decode
+from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.epoch import EpochPlan
 from mimic_ray.data.image_source import open_images
 from mimic_ray.data.manifest import MANIFEST, SET
@@ -60,7 +60,7 @@ def test_a_later_run_on_the_same_images_fetches_nothing(address, tmp_path, fetch
     fetched.clear()
     epoch(open_pixels(open_images(address), 8))
     assert fetched == []
-    monkeypatch.setattr(cache_module, "decode", lambda _: pytest.fail("decoded again"))
+    monkeypatch.setattr(decoded_set, "decode", lambda _: pytest.fail("decoded again"))
     epoch(open_pixels(open_images(tmp_path / "local"), 8, memory_limit_bytes=0))
 
 
@@ -119,7 +119,7 @@ def test_broken_images_have_the_same_replacement_in_a_remote_and_a_local_set(
 # side, the bytes allowed, the disk limit.
 UNDER_A_LIMIT = """
 import hashlib, re, resource, sys, torch
-from mimic_ray.data.cache import open_pixels
+from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.epoch import EpochPlan
 from mimic_ray.data.image_source import open_images
 from mimic_ray.data.prefetch import prefetch

@@ -11,7 +11,7 @@ from mimic_ray.base.errors import ResourceError, TrainingError
 from mimic_ray.base.resources import Resources
 from mimic_ray.distributed import scaling_benchmark as module
 from mimic_ray.distributed.scaling_benchmark import ScalingCase, measure_scaling
-from mimic_ray.method.process_group import ProcessGroup
+from mimic_ray.method.collectives import ProcessGroup
 from mimic_ray.store.recipe_file import load_recipe
 
 

@@ -14,7 +14,7 @@ from mimic_ray.distributed import trial_process as module
 from mimic_ray.distributed.run_control import RunControl
 from mimic_ray.distributed.trial_process import TrialContext, TrialMessage, TrialWorkerTask
 from mimic_ray.execution.trial_run import TrialTask
-from mimic_ray.method.process_group import ProcessGroup
+from mimic_ray.method.collectives import ProcessGroup
 from mimic_ray.search.trial import Trial
 from tests.distributed.local_ray import use_local_ray
 

@@ -67,6 +67,6 @@ def test_on_one_machine_the_network_is_not_suspected(clock, shown):
 
 def test_the_limits_are_ordered_with_time_between_them():
     """First a warning, then the timeout of the all-reduce, with time to restart the workers."""
-    from mimic_ray.distributed import torch_config
+    from mimic_ray.distributed import torch_process_group
 
-    assert WARN_AFTER_S < torch_config.TIMEOUT_S < END_AFTER_S - 600
+    assert WARN_AFTER_S < torch_process_group.TIMEOUT_S < END_AFTER_S - 600

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mimic_ray.base.devices import Compute
-from mimic_ray.encoders import clip_resnet, clip_vit, conv_family, encoder_registry
+from mimic_ray.encoders import clip_resnet, clip_vit, conv_builder, encoder_registry
 from mimic_ray.encoders.blocks import blocks, checkpoint_activations
 from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.encoders.normalisation import CLIP, IMAGENET
@@ -60,7 +60,7 @@ def small_torchvision_vit() -> Encoder:
 
 def small_clip_resnet() -> Encoder:
     net = clip_resnet.ClipResnet(width=8, embedding=24, size=SIDE)
-    return conv_family.encoder("clip_rn50", net, SIDE, CLIP)
+    return conv_builder.encoder("clip_rn50", net, SIDE, CLIP)
 
 
 def small_clip_vit() -> Encoder:

@@ -12,8 +12,8 @@ import torch
 from torch.nn import functional as F
 
 from mimic_ray.base.devices import Compute
+from mimic_ray.method.collectives import ProcessGroup
 from mimic_ray.method.losses.weighted_terms import weighted_terms
-from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.step import step_loss
 from mimic_ray.method.student import Student
 from mimic_ray.method.student_teacher_views import Pair

@@ -6,7 +6,7 @@ Student in copies or in parts, batch norm and contrastive negatives over both wo
 import pytest
 import torch
 
-from mimic_ray.method.process_group import ProcessGroup
+from mimic_ray.method.collectives import ProcessGroup
 from tests.method.two_workers import CASES, RESUMED, STEPS, endings, resumed, work
 
 # Sums in another order differ in the last digits of float32. Adam divides by the gradient's size,

@@ -15,8 +15,8 @@ from torch import nn
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.encoders import encoder_registry
+from mimic_ray.method.collectives import ProcessGroup
 from mimic_ray.method.loop import Distillation
-from mimic_ray.method.process_group import ProcessGroup
 from mimic_ray.method.recipe_keys import parse_recipe
 from tests.method.small import Images, make
 

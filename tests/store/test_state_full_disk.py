@@ -78,7 +78,7 @@ DECODE = """
 import sys
 from pathlib import Path
 from mimic_ray.base.errors import MimicError
-from mimic_ray.data.cache import open_pixels
+from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.image_source import open_images
 from tests.store.small_disk import fill
 

@@ -5,7 +5,7 @@ import pickle
 import pytest
 import torch
 
-from mimic_ray.data.cache import open_pixels
+from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.image_source import open_images
 from mimic_ray.execution import shared_inputs
 from mimic_ray.execution.shared_inputs import ArrayImages, PlacedImages

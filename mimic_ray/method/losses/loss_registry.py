@@ -39,7 +39,7 @@ from mimic_ray.base.registry import Registry
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mimic_ray.method.process_group import ProcessGroup
+    from mimic_ray.method.collectives import ProcessGroup
     from mimic_ray.method.student import StudentOutput
     from mimic_ray.method.teacher_output import TeacherOutput
 

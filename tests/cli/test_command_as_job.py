@@ -9,7 +9,7 @@ from typing import get_type_hints
 import pytest
 
 from mimic_ray.base.errors import MimicError, UsageError
-from mimic_ray.cli.job_command import find_command, job_command, job_commands
+from mimic_ray.cli.command_as_job import find_command, job_command, job_commands
 from mimic_ray.cli.option_kinds import Kind, kinds_of, label
 from tests.cli.command_lines import all_commands, marked_options, required, with_value
 

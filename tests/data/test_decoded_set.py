@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from mimic_ray.base.errors import DataError
-from mimic_ray.data import cache as cache_module
-from mimic_ray.data.cache import open_pixels
+from mimic_ray.data import decoded_set
 from mimic_ray.data.decode import decode
+from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.image_source import open_images
 from mimic_ray.data.pixel_store import FileStore, MemoryStore
 from mimic_ray.data.resize import centre_square
@@ -34,7 +34,7 @@ def decoded(monkeypatch) -> list[bytes]:
     """The encoded images that have been decoded since the start of the test."""
     contents = []
     monkeypatch.setattr(
-        cache_module, "decode", lambda content: contents.append(content) or decode(content)
+        decoded_set, "decode", lambda content: contents.append(content) or decode(content)
     )
     return contents
 
@@ -62,7 +62,7 @@ def test_decoded_images_take_a_quarter_of_the_memory_at_most(
     image_folder, monkeypatch, memory, kind
 ):
     """Twelve images of 192 bytes; a memory of 0 is unknown."""
-    monkeypatch.setattr(cache_module, "machine_memory_bytes", lambda: memory)
+    monkeypatch.setattr(decoded_set, "machine_memory_bytes", lambda: memory)
     assert type(open_pixels(open_images(image_folder), 8)._store) is kind
 
 
@@ -120,7 +120,7 @@ def test_images_that_another_process_decoded_are_not_decoded_again(image_folder,
     source = open_images(break_images(image_folder, 2))
     script = (
         "import sys, torch; from mimic_ray.data.image_source import open_images;"
-        "from mimic_ray.data.cache import open_pixels;"
+        "from mimic_ray.data.decoded_set import open_pixels;"
         "pixels = open_pixels(open_images(sys.argv[1]), 8, memory_limit_bytes=0, broken_share=0.3);"
         "pixels.gather(torch.arange(7))"
     )

@@ -16,11 +16,11 @@ from mimic_ray.base.errors import (
 )
 from mimic_ray.base.progress import Progress
 from mimic_ray.base.resources import Resources
-from mimic_ray.distributed import trainer as module
+from mimic_ray.distributed import train_on_ray as module
 from mimic_ray.distributed.run_control import RunControl
-from mimic_ray.distributed.trainer import RunTask, train_on_ray
+from mimic_ray.distributed.train_on_ray import RunTask, train_on_ray
 from mimic_ray.execution.distill_job import DistillJob
-from mimic_ray.method.process_group import ProcessGroup
+from mimic_ray.method.collectives import ProcessGroup
 from mimic_ray.method.recipe import Recipe
 from tests.distributed.local_ray import use_local_ray
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mimic_ray.base.errors import UsageError
-from mimic_ray.encoders import conv_family, encoder_registry
+from mimic_ray.encoders import conv_builder, encoder_registry
 from mimic_ray.encoders.checkpoint.key_match import fitting_encoders
 from mimic_ray.encoders.checkpoint.layout import read_layout
 from mimic_ray.encoders.checkpoint.write import write_like
@@ -282,5 +282,5 @@ def test_a_vgg_needs_a_pixel_after_its_poolings_and_its_features_grow_with_the_i
 
 
 def test_only_names_of_the_table_are_functions_of_the_module() -> None:
-    assert not hasattr(conv_family, "resnet19_cifar")
-    assert conv_family.resnet18_cifar(16).spec.input_size == 16
+    assert not hasattr(conv_builder, "resnet19_cifar")
+    assert conv_builder.resnet18_cifar(16).spec.input_size == 16

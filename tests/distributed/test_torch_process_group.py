@@ -2,7 +2,7 @@ import socket
 
 
 def test_a_network_interface_is_found_by_its_exact_address():
-    from mimic_ray.distributed.torch_config import interface_of
+    from mimic_ray.distributed.torch_process_group import interface_of
 
     name = interface_of("127.0.0.1")
     assert name in [known for _, known in socket.if_nameindex()]

@@ -2,7 +2,7 @@
 
 import torch
 
-from mimic_ray.method.process_group import ProcessGroup
+from mimic_ray.method.collectives import ProcessGroup
 
 
 def test_a_worker_alone_exchanges_nothing_and_needs_no_process_group():
