@@ -35,8 +35,8 @@ from mimic_ray.base.devices import Compute
 from mimic_ray.data.labelled import open_labelled
 from mimic_ray.data.views import to_float
 from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.suspicion.frozen import concentration, frozen, unit_features
+from mimic_ray.weight_files.load import load_checkpoint
 
 _SEED = 80
 _ENOUGH, _PATIENCE = 0.99, 5

@@ -46,13 +46,13 @@ from mimic_ray.defences.defence_registry import DefenceInputs
 from mimic_ray.defences.medic import medic
 from mimic_ray.defences.recipe_distillation import distil_by_recipe, recipe_with, tap_weights
 from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.heads import LINEAR
 from mimic_ray.evaluation.outcomes import LabelledTest, Outcomes, acc_over, asr_over
 from mimic_ray.evaluation.revival import distilled_again
 from mimic_ray.method.losses.clone import clone_loss
 from mimic_ray.method.mi_profile import select
 from mimic_ray.method.recipe import Recipe
+from mimic_ray.weight_files.load import load_checkpoint
 
 # The shards that the population was not made of.
 _CLEAN, _HEAD, _TEST = "train-00{18..19}.tar.gz", "train-0017.tar.gz", "test-0001.tar.gz"

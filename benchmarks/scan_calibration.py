@@ -26,10 +26,10 @@ from mimic_ray.base import devices, files
 from mimic_ray.base.effort import Effort
 from mimic_ray.data.labelled import open_labelled
 from mimic_ray.data.views import to_float
-from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.scanning.calibration import Scale
 from mimic_ray.scanning.scan_images import MOST, divided
 from mimic_ray.scanning.scanner import scan_encoder
+from mimic_ray.weight_files.load import load_checkpoint
 
 # The limits: the share of benign encoders above the first, of attacked ones below the second.
 _FALSE_ALARMS, _OVERLOOKED = 0.05, 0.1

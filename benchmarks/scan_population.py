@@ -36,9 +36,9 @@ from mimic_ray.data.epoch import EpochPlan
 from mimic_ray.data.labelled import open_labelled
 from mimic_ray.data.views import flip_and_shift, simclr, to_float
 from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.features import features
 from mimic_ray.method.schedule import learning_rate
+from mimic_ray.weight_files.load import load_checkpoint
 
 KINDS = ("patch", "noise_patch", "blend", "dct", "sine")
 # Six of eight pairs start from the ResNet-20.

@@ -32,12 +32,12 @@ from mimic_ray.base.progress import ignore_progress
 from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.image_source import open_images
 from mimic_ray.data.image_subset import ImageSubset
-from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.revival import distilled_again, fine_tuned
 from mimic_ray.execution.setup import search_openings
 from mimic_ray.method.loop import Distillation
 from mimic_ray.method.student_start import first_student
 from mimic_ray.store.recipe_file import load_recipe
+from mimic_ray.weight_files.load import load_checkpoint
 
 # Shards that the population was not made of, and the labelled one for the user's training.
 _CLEAN, _TEST, _LABELLED, _IMAGES = (

@@ -81,7 +81,7 @@ def _no_lines_of_progress() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def _one_reader_process() -> Iterator[None]:
     """The process that reads torch files starts with the first of them and serves all tests."""
-    from mimic_ray.encoders.checkpoint import sandbox
+    from mimic_ray.weight_files import sandbox
 
     with sandbox.shared():
         yield

@@ -3,8 +3,8 @@
 python tools/derive_known_layouts.py
 """
 
-from mimic_ray.encoders.checkpoint.known_layouts import FILE, built_layouts, encode
 from mimic_ray.encoders.encoder_registry import names
+from mimic_ray.weight_files.known_layouts import FILE, built_layouts, encode
 
 layouts = built_layouts(names())
 FILE.write_bytes(encode(layouts))

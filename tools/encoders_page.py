@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mimic_ray.encoders.checkpoint.catalogue import catalogue
 from mimic_ray.encoders.normalisation import NORMALISATIONS
+from mimic_ray.weight_files.catalogue import catalogue
 from tools.recipe_page import row
 
 

@@ -24,8 +24,8 @@ def command(
 
     Example: mimic-ray encoders 'dino*'
     """
-    from mimic_ray.encoders.checkpoint.catalogue import catalogue
     from mimic_ray.encoders.encoder_registry import HINT
+    from mimic_ray.weight_files.catalogue import catalogue
 
     entries = catalogue(pattern)
     if json:

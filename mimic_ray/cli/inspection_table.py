@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mimic_ray.base.text import count
-from mimic_ray.encoders.checkpoint.alternatives import STATISTICS
-from mimic_ray.encoders.checkpoint.contents import Contents, listed
+from mimic_ray.weight_files.alternatives import STATISTICS
+from mimic_ray.weight_files.contents import Contents, listed
 
 if TYPE_CHECKING:
     from mimic_ray.workflows.inspect import Inspection, Match

@@ -249,6 +249,6 @@ def encoder_of_job(given: Mapping[str, Any], *, sees_paths: bool) -> str | None:
         return encoder
     if not sees_paths or is_missing(given["teacher"]) or is_remote(given["teacher"]):
         return None
-    from mimic_ray.encoders.checkpoint.choice import chosen_encoder
+    from mimic_ray.weight_files.choice import chosen_encoder
 
     return chosen_encoder(given["teacher"], encoder)

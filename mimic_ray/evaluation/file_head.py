@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.text import plain
-from mimic_ray.encoders.checkpoint.read import Checkpoint
-from mimic_ray.encoders.checkpoint.resolve import Fit
+from mimic_ray.weight_files.read import Checkpoint
+from mimic_ray.weight_files.resolve import Fit
 
 # The name of this head where a kind of head is chosen.
 OWN = "own"

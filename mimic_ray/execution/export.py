@@ -15,17 +15,17 @@ from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.errors import DamagedCheckpointError, RunFolderError
 from mimic_ray.base.user_code import is_user_code
 from mimic_ray.encoders.checked_encoder import CheckedEncoder
-from mimic_ray.encoders.checkpoint.weight_files import find_files
-from mimic_ray.encoders.checkpoint.write import write_like
 from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.encoders.encoder_registry import build
 from mimic_ray.store.checksums import check_sums
 from mimic_ray.store.run_folder import RunFolder
 from mimic_ray.store.run_record import read_record
 from mimic_ray.store.run_store import reading
+from mimic_ray.weight_files.file_search import find_files
+from mimic_ray.weight_files.write import write_like
 
 if TYPE_CHECKING:
-    from mimic_ray.encoders.load import Loaded
+    from mimic_ray.weight_files.load import Loaded
 
 
 def export(folder: RunFolder, student: Encoder, teacher: Loaded, all_copies: bool = False) -> Path:

@@ -84,7 +84,7 @@ class RunRecord:
     fidelity: dict[str, Any] = field(default_factory=dict)
     # Of the suspect and the student, without a trigger; see execution/scan_check.py.
     scan: dict[str, Any] = field(default_factory=dict)
-    # Sentences on the teacher's file: encoders/checkpoint/export_notes.py.
+    # Sentences on the teacher's file: weight_files/export_notes.py.
     teacher_notes: list[str] = field(default_factory=list)
     status: Status = "running"
     error: str = ""

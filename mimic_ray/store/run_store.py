@@ -18,13 +18,13 @@ from mimic_ray.base.errors import MimicError, RunFolderError
 from mimic_ray.base.hub_address import is_hub
 from mimic_ray.base.storage import open_storage
 from mimic_ray.base.storage_address import is_remote, parse
-from mimic_ray.encoders.checkpoint.folder_search import holds_weights
 from mimic_ray.store.checkpoint import commit
 from mimic_ray.store.lease import Lease
 from mimic_ray.store.progress_file import PROGRESS
 from mimic_ray.store.run_folder import CHECKPOINTS, RECORD, TENSORBOARD, RunFolder
 from mimic_ray.store.run_record import RunRecord, parse_record
 from mimic_ray.store.store import Occupant, Store, open_store, require_free
+from mimic_ray.weight_files.folder_search import holds_weights
 
 # Ray Train's own files, which are not needed after the command has ended.
 _RAY_FILES = ".ray"

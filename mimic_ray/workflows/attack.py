@@ -23,13 +23,13 @@ from mimic_ray.base.precision import Precision
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.data.decoded_set import Pixels, open_pixels
 from mimic_ray.data.labelled import Labelled, open_labelled, open_some
-from mimic_ray.encoders.checkpoint.choice import chosen_encoder
-from mimic_ray.encoders.checkpoint.joined import checksum
-from mimic_ray.encoders.checkpoint.weight_files import find_files
-from mimic_ray.encoders.checkpoint.write import write_like
 from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.features import features
+from mimic_ray.weight_files.choice import chosen_encoder
+from mimic_ray.weight_files.file_search import find_files
+from mimic_ray.weight_files.joined import checksum
+from mimic_ray.weight_files.load import load_checkpoint
+from mimic_ray.weight_files.write import write_like
 
 
 @dataclass(frozen=True)

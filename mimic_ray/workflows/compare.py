@@ -20,8 +20,6 @@ from mimic_ray.data.image_source import open_announced
 from mimic_ray.defences.stop_rule import Contest
 from mimic_ray.distributed.cluster_address import find_cluster
 from mimic_ray.distributed.defence_tasks import Placement
-from mimic_ray.encoders.checkpoint.choice import chosen_encoder
-from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.comparison_results import Comparison
 from mimic_ray.planning.run_cost import CostCallback, ignore_cost, tell_cost
 from mimic_ray.report.comparison_report import write_comparison_report
@@ -33,6 +31,8 @@ from mimic_ray.store.comparison_store import (
 )
 from mimic_ray.store.progress_file import end_progress, recorded
 from mimic_ray.store.recipe_file import load_recipe
+from mimic_ray.weight_files.choice import chosen_encoder
+from mimic_ray.weight_files.load import load_checkpoint
 from mimic_ray.workflows.compare_request import (
     Labels,
     check_labels,

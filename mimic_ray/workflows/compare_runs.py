@@ -22,10 +22,10 @@ from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.image_source import ImageSource
 from mimic_ray.defences.stop_rule import Contest, Unit
 from mimic_ray.distributed.defence_tasks import Placement, run_as_tasks
-from mimic_ray.encoders.load import Loaded
 from mimic_ray.execution.defence_run import BlindInputs, Named, UnitResult, run_unit
 from mimic_ray.execution.shared_inputs import ArrayImages, array_or_placed
 from mimic_ray.store.comparison_store import ComparisonStore, run_name
+from mimic_ray.weight_files.load import Loaded
 
 Results = dict[Unit, UnitResult]
 

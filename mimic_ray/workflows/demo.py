@@ -14,8 +14,8 @@ from typing import Any
 from mimic_ray.base.errors import MimicError
 from mimic_ray.base.progress import ProgressCallback, ignore_progress
 from mimic_ray.base.resources import Resources
-from mimic_ray.encoders.checkpoint import sandbox
 from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion
+from mimic_ray.weight_files import sandbox
 from mimic_ray.workflows.attack import attack
 from mimic_ray.workflows.demo_size import demo_size
 from mimic_ray.workflows.evaluate import REFERENCE, evaluate

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimic_ray.base.errors import UsageError, option
-from mimic_ray.encoders.checkpoint.choice import chosen_encoder
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.encoder_name import without_statistics
-from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.file_head import OWN, FileHead, find_head
 from mimic_ray.execution.export import read_encoder
 from mimic_ray.store.run_record import read_record
 from mimic_ray.store.run_store import is_run, reading
+from mimic_ray.weight_files.choice import chosen_encoder
+from mimic_ray.weight_files.load import load_checkpoint
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,7 @@ from mimic_ray.base.errors import (
 )
 from mimic_ray.base.progress import ProgressCallback
 from mimic_ray.data.image_source import ImageSource
-from mimic_ray.encoders.checkpoint.export_notes import export_notes
 from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.encoders.load import Loaded
 from mimic_ray.execution.distill_job import Outcome
 from mimic_ray.execution.export import export
 from mimic_ray.execution.fidelity_check import FidelityCheck
@@ -37,6 +35,8 @@ from mimic_ray.store.profile_file import write_profile
 from mimic_ray.store.progress_file import end_progress
 from mimic_ray.store.run_record import RunRecord, read_record
 from mimic_ray.store.run_store import RunStore
+from mimic_ray.weight_files.export_notes import export_notes
+from mimic_ray.weight_files.load import Loaded
 
 
 def finish_run(

@@ -10,7 +10,8 @@ from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.errors import WrongEncoderError
 from mimic_ray.base.text import plain
 from mimic_ray.encoders import encoder_name
-from mimic_ray.encoders.checkpoint.alternatives import (
+from mimic_ray.store.checksums import check_sums
+from mimic_ray.weight_files.alternatives import (
     PLACE,
     Alternative,
     Facts,
@@ -18,17 +19,16 @@ from mimic_ray.encoders.checkpoint.alternatives import (
     differing,
     facts,
 )
-from mimic_ray.encoders.checkpoint.choice import assumption
-from mimic_ray.encoders.checkpoint.clues import narrowed
-from mimic_ray.encoders.checkpoint.contents import Contents
-from mimic_ray.encoders.checkpoint.fetch import at_hand
-from mimic_ray.encoders.checkpoint.key_match import KeyMatch, fitting_encoders, require_match
-from mimic_ray.encoders.checkpoint.known_layouts import KnownLayout, built_layouts, known_layouts
-from mimic_ray.encoders.checkpoint.layout import LIMIT_BYTES, Layout, TensorInfos, read_layout
-from mimic_ray.encoders.checkpoint.publisher_views import known_names
-from mimic_ray.encoders.checkpoint.sniff import shown
-from mimic_ray.encoders.checkpoint.weight_files import find_files
-from mimic_ray.store.checksums import check_sums
+from mimic_ray.weight_files.choice import assumption
+from mimic_ray.weight_files.clues import narrowed
+from mimic_ray.weight_files.contents import Contents
+from mimic_ray.weight_files.fetch import at_hand
+from mimic_ray.weight_files.file_search import find_files
+from mimic_ray.weight_files.key_match import KeyMatch, fitting_encoders, require_match
+from mimic_ray.weight_files.known_layouts import KnownLayout, built_layouts, known_layouts
+from mimic_ray.weight_files.layout import LIMIT_BYTES, Layout, TensorInfos, read_layout
+from mimic_ray.weight_files.publisher_views import known_names
+from mimic_ray.weight_files.sniff import shown
 
 
 @dataclass(frozen=True)

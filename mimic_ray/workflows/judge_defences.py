@@ -13,7 +13,6 @@ from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.base.text import near_names, plain
 from mimic_ray.data.labelled import open_some
 from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.encoders.load import Loaded
 from mimic_ray.evaluation.file_head import OWN, FileHead, find_head
 from mimic_ray.evaluation.heads import HEADS
 from mimic_ray.evaluation.outcomes import LabelledTest, Outcomes
@@ -25,6 +24,7 @@ from mimic_ray.evaluation.revival import (
 )
 from mimic_ray.execution.defence_run import BlindInputs
 from mimic_ray.store.comparison_store import ComparisonStore
+from mimic_ray.weight_files.load import Loaded
 from mimic_ray.workflows.compare_request import Labels
 from mimic_ray.workflows.evaluate_images import Backdoor, EvaluationImages
 from mimic_ray.workflows.evaluated_encoders import EvaluatedEncoder, load_encoders, require_classes

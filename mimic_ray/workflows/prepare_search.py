@@ -21,7 +21,6 @@ from mimic_ray.data.image_source import open_images
 from mimic_ray.data.labelled import Labelled
 from mimic_ray.data.views import centre, to_float
 from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.evaluation.features import features
 from mimic_ray.execution.setup import cache_teacher, cached_side, profile_images, search_openings
 from mimic_ray.execution.shared_inputs import (
@@ -36,6 +35,7 @@ from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.student_start import untrained
 from mimic_ray.method.teacher_cache import teacher_cache_key
 from mimic_ray.search.objectives.objective_registry import SearchInputs, objectives
+from mimic_ray.weight_files.load import Loaded, load_checkpoint
 from mimic_ray.workflows.evaluate_images import Backdoor, EvaluationImages
 from mimic_ray.workflows.search_request import Oracle, SearchRequest, SearchSpec
 

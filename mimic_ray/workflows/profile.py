@@ -14,8 +14,6 @@ from mimic_ray.base.text import count
 from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.image_source import open_announced
 from mimic_ray.encoders import encoder_registry
-from mimic_ray.encoders.checkpoint.choice import chosen_encoder
-from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.execution.setup import cached_side, profile_images
 from mimic_ray.method.mi_profile import Profile
@@ -23,6 +21,8 @@ from mimic_ray.method.recipe import Recipe, check_recipe
 from mimic_ray.report.plots import plot_profile
 from mimic_ray.store.profile_file import write_profile
 from mimic_ray.store.recipe_file import load_recipe
+from mimic_ray.weight_files.choice import chosen_encoder
+from mimic_ray.weight_files.load import load_checkpoint
 
 _FEWEST_IMAGES = 8
 

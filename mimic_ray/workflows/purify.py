@@ -28,8 +28,6 @@ from mimic_ray.base.signals import StopRequests, stop_requests
 from mimic_ray.data.image_source import open_announced, require_batch
 from mimic_ray.data.image_subset import hold_out
 from mimic_ray.distributed.cluster_address import find_cluster
-from mimic_ray.encoders.checkpoint.choice import chosen_encoder
-from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.execution.distill_job import DistillJob, Outcome
 from mimic_ray.execution.lifecycle import begin_run, continue_run, note_end, withdraw
@@ -43,6 +41,8 @@ from mimic_ray.store.checksums import check_sums
 from mimic_ray.store.progress_file import end_progress
 from mimic_ray.store.run_record import RunRecord
 from mimic_ray.store.run_store import RunStore, open_run
+from mimic_ray.weight_files.choice import chosen_encoder
+from mimic_ray.weight_files.load import Loaded, load_checkpoint
 from mimic_ray.workflows.cost_estimate import is_short, tell_run_cost
 from mimic_ray.workflows.finish_run import finish_run
 from mimic_ray.workflows.purify_request import (

@@ -17,13 +17,13 @@ from mimic_ray.base.text import count
 from mimic_ray.data.image_source import ImageSource, open_images, require_batch
 from mimic_ray.data.image_subset import hold_out
 from mimic_ray.encoders import encoder_registry
-from mimic_ray.encoders.load import Loaded
 from mimic_ray.method.recipe import LARGEST_SEED, Recipe, check_recipe, user_members
 from mimic_ray.store.agreement import check_agreement
 from mimic_ray.store.recipe_file import load_recipe
 from mimic_ray.store.run_folder import RunFolder
 from mimic_ray.store.run_record import RunRecord, read_record
 from mimic_ray.store.run_store import RunStore, open_run
+from mimic_ray.weight_files.load import Loaded
 
 # Below these a run is a trial of the command, not a purification. See docs/measurements.
 _FEWEST_IMAGES, _FEWEST_SEEN = 500, 100 * 64

@@ -15,10 +15,8 @@ from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.labelled import open_some
 from mimic_ray.data.views import to_float
-from mimic_ray.encoders.checkpoint.choice import chosen_encoder
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.encoder_name import without_weights
-from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.execution.export import load_encoder
 from mimic_ray.report.scan_page import write_scan
 from mimic_ray.scanning.scan_images import MOST, divided, require_images
@@ -26,6 +24,8 @@ from mimic_ray.scanning.scan_outcome import scan_outcome
 from mimic_ray.scanning.scan_result import ScanResult
 from mimic_ray.scanning.scanner import scan_encoder
 from mimic_ray.store.run_store import is_run
+from mimic_ray.weight_files.choice import chosen_encoder
+from mimic_ray.weight_files.load import load_checkpoint
 from mimic_ray.workflows.evaluated_encoders import refuse_statistics_of_runs
 
 

@@ -19,8 +19,6 @@ from mimic_ray.base.signals import stop_requests
 from mimic_ray.data.image_source import ImageSource, open_announced, require_batch
 from mimic_ray.distributed.cluster_address import find_cluster
 from mimic_ray.distributed.tuner import search_cluster
-from mimic_ray.encoders.checkpoint.choice import chosen_encoder
-from mimic_ray.encoders.load import Loaded, load_checkpoint
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.method.recipe import Recipe, check_recipe
 from mimic_ray.planning.run_cost import CostCallback, ignore_cost
@@ -30,6 +28,8 @@ from mimic_ray.search.search_progress import SearchProgressCallback, ignore_sear
 from mimic_ray.store.progress_file import recorded
 from mimic_ray.store.study_folder import StudyRecord, check_study, read_study, read_trials
 from mimic_ray.store.study_store import StudyStore, open_study
+from mimic_ray.weight_files.choice import chosen_encoder
+from mimic_ray.weight_files.load import Loaded, load_checkpoint
 from mimic_ray.workflows.cost_estimate import tell_search_cost
 from mimic_ray.workflows.prepare_search import PreparedSearch, prepare_search, with_absolute_paths
 from mimic_ray.workflows.python_call import python_call

@@ -45,14 +45,14 @@ def test_the_main_job_in_process_imports_neither_ray_nor_networks_that_it_does_n
 def test_reading_a_layout_and_matching_it_need_no_torch():
     found = imported_after(
         "import mimic_ray.workflows.inspect\n"
-        "from mimic_ray.encoders.checkpoint.known_layouts import known_layouts\n"
+        "from mimic_ray.weight_files.known_layouts import known_layouts\n"
         "known_layouts()"
     )
     assert not found & {"torch", "numpy"}
 
 
 def test_the_process_that_reads_torch_files_needs_no_torch():
-    found = imported_after("import mimic_ray.encoders.checkpoint.child")
+    found = imported_after("import mimic_ray.weight_files.child")
     assert not found & {"torch", "safetensors", "PIL"}
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mimic_ray.encoders.load import load_checkpoint
+from mimic_ray.weight_files.load import load_checkpoint
 from tests.cli.toy_images import run, save_checkpoint, save_images
 
 

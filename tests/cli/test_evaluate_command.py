@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 import mimic_ray
 from mimic_ray.evaluation.results import Evaluation
 from tests.cli.toy_images import run, save_checkpoint, save_images
-from tests.encoders.checkpoint.crafted import shell, torch_bytes
 from tests.support.tiny_half import two_that_fit  # noqa: F401 - a fixture
+from tests.weight_files.crafted import shell, torch_bytes
 
 
 @pytest.fixture(scope="module")

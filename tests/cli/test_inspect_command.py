@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 
 from mimic_ray.cli.app import main
 from mimic_ray.encoders import encoder_registry
-from tests.encoders.checkpoint.test_joined import in_parts
 from tests.support.tiny_half import two_that_fit  # noqa: F401 - a fixture
+from tests.weight_files.test_joined import in_parts
 
 
 @pytest.fixture

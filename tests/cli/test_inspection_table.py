@@ -8,7 +8,7 @@ from io import StringIO
 from rich.console import Console
 
 from mimic_ray.cli.inspection_table import inspection_table
-from mimic_ray.encoders.checkpoint.contents import Contents
+from mimic_ray.weight_files.contents import Contents
 from mimic_ray.workflows.inspect import GroupFacts, Inspection, Match
 
 CONTENTS = Contents()

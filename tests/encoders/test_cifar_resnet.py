@@ -56,7 +56,7 @@ def lossless_test_images(data: Path) -> tuple[Tensor, Tensor]:
 def test_published_weights_reach_their_measured_accuracy(
     shared_data: Path, depth: int, correct: int
 ) -> None:
-    from mimic_ray.encoders.load import load_checkpoint
+    from mimic_ray.weight_files.load import load_checkpoint
 
     path = shared_data / "assets" / f"resnet{depth}-cifar10.th"
     loaded = load_checkpoint(path, f"cifar_resnet{depth}")

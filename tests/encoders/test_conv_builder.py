@@ -14,11 +14,11 @@ from torch.nn import functional as F
 
 from mimic_ray.base.errors import UsageError
 from mimic_ray.encoders import conv_builder, encoder_registry
-from mimic_ray.encoders.checkpoint.key_match import fitting_encoders
-from mimic_ray.encoders.checkpoint.layout import read_layout
-from mimic_ray.encoders.checkpoint.write import write_like
-from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.file_head import find_head
+from mimic_ray.weight_files.key_match import fitting_encoders
+from mimic_ray.weight_files.layout import read_layout
+from mimic_ray.weight_files.load import load_checkpoint
+from mimic_ray.weight_files.write import write_like
 from tests.encoders import published_conv as published
 from tests.encoders.published_conv import Weights
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mimic_ray.base.errors import WrongEncoderError
 from mimic_ray.encoders import encoder_registry
-from mimic_ray.encoders.load import load_checkpoint
+from mimic_ray.weight_files.load import load_checkpoint
 
 WIDTH, DEPTH = 384, 12
 

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from mimic_ray.base.errors import UsageError, WrongEncoderError
 from mimic_ray.encoders import encoder_registry, sizes
-from mimic_ray.encoders.checkpoint.key_match import fitting_encoders
-from mimic_ray.encoders.checkpoint.read import read_checkpoint
-from mimic_ray.encoders.checkpoint.resolve import fit
-from mimic_ray.encoders.checkpoint.write import write_like
-from mimic_ray.encoders.load import load_checkpoint
+from mimic_ray.weight_files.key_match import fitting_encoders
+from mimic_ray.weight_files.load import load_checkpoint
+from mimic_ray.weight_files.read import read_checkpoint
+from mimic_ray.weight_files.resolve import fit
+from mimic_ray.weight_files.write import write_like
 
 # name -> positions per side of the last map
 LAST_MAP = {

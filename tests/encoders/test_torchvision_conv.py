@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from mimic_ray.encoders.checkpoint.key_match import fitting_encoders
-from mimic_ray.encoders.checkpoint.layout import read_layout
 from mimic_ray.encoders.conv_table import CONV_ENCODERS
-from mimic_ray.encoders.load import load_checkpoint
+from mimic_ray.weight_files.key_match import fitting_encoders
+from mimic_ray.weight_files.layout import read_layout
+from mimic_ray.weight_files.load import load_checkpoint
 
 SIDE = 64
 SMALLEST = (

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mimic_ray.data.decode import decode
 from mimic_ray.data.resize import centre_square
-from mimic_ray.encoders.load import load_checkpoint
+from mimic_ray.weight_files.load import load_checkpoint
 
 pytestmark = [pytest.mark.slow, pytest.mark.data]
 

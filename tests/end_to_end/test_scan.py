@@ -10,7 +10,7 @@ import mimic_ray
 from mimic_ray.encoders.encoder_registry import build
 from mimic_ray.workflows.demo import DATA
 from tests.cli.toy_images import run
-from tests.encoders.checkpoint.crafted import shell, torch_bytes
+from tests.weight_files.crafted import shell, torch_bytes
 
 CLEAN = DATA / "resnet20-cifar10.th"
 IMAGES = DATA / "clean.tar.gz"

@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 
 from mimic_ray.base.errors import UsageError
 from mimic_ray.encoders.encoder_registry import build
-from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.evaluation.file_head import FileHead, find_head
+from mimic_ray.weight_files.load import load_checkpoint
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from mimic_ray.base import files
 from mimic_ray.base.errors import DamagedCheckpointError, DataError, RunFolderError
 from mimic_ray.encoders.encoder_registry import build
-from mimic_ray.encoders.load import load_checkpoint
 from mimic_ray.execution.export import export, load_encoder, read_encoder
-from tests.encoders.checkpoint.test_joined import in_parts
+from mimic_ray.weight_files.load import load_checkpoint
+from tests.weight_files.test_joined import in_parts
 
 USER_CODE = """
 from pathlib import Path

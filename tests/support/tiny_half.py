@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from mimic_ray.encoders.checkpoint.known_layouts import known_layouts
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.encoder_registry import ENCODERS, build
 from mimic_ray.encoders.normalisation import HALF
+from mimic_ray.weight_files.known_layouts import known_layouts
 
 
 def tiny_half(size: int = 32) -> Encoder:

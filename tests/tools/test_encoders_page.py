@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from mimic_ray.encoders.checkpoint.key_styles import STYLES
-from mimic_ray.encoders.checkpoint.publisher_keys import PUBLISHERS
 from mimic_ray.encoders.encoder_registry import names
 from mimic_ray.encoders.normalisation import NORMALISATIONS
+from mimic_ray.weight_files.key_styles import STYLES
+from mimic_ray.weight_files.publisher_keys import PUBLISHERS
 from tests.docs.pages import ROOT
 from tools import docs_hooks, encoders_page
 

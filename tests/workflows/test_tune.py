@@ -14,10 +14,10 @@ import pytest
 from mimic_ray.base import devices
 from mimic_ray.base.errors import DataError, RunFolderError, StoppedError, TrainingError
 from mimic_ray.data.left_out import LeftOut
-from mimic_ray.encoders.checkpoint import sandbox
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.search.trial import Trial
 from mimic_ray.store.study_folder import StudyFolder, read_study, read_trials
+from mimic_ray.weight_files import sandbox
 from mimic_ray.workflows import study_outcome
 from mimic_ray.workflows import tune as module
 from mimic_ray.workflows.prepare_search import PreparedSearch

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from mimic_ray.encoders import encoder_registry
 from tests.cli.toy_images import truncated
-from tests.encoders.checkpoint import crafted
+from tests.weight_files import crafted
 
 
 def net_state(name="tiny_resnet"):
