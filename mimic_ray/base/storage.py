@@ -84,6 +84,16 @@ class Storage:
         """The location of `name` as messages show it."""
         return f"{self.address.shown}/{plain(name)}" if name else self.address.shown
 
+    def folders(self) -> list[str]:
+        """The names directly below the address that have files below them."""
+        from pyarrow import fs
+
+        with _sentences(self.shown()):
+            found = self._filesystem.get_file_info(
+                fs.FileSelector(self.address.path, allow_not_found=True)
+            )
+        return sorted(item.base_name for item in found if item.type == fs.FileType.Directory)
+
     def list(self, *, recursive: bool = True) -> list[Found]:
         """The files below the address, by name; none if nothing is there."""
         from pyarrow import fs
@@ -102,16 +112,6 @@ class Storage:
             ),
             key=lambda item: item.name,
         )
-
-    def folders(self) -> list[str]:
-        """The names directly below the address that have files below them."""
-        from pyarrow import fs
-
-        with _sentences(self.shown()):
-            found = self._filesystem.get_file_info(
-                fs.FileSelector(self.address.path, allow_not_found=True)
-            )
-        return sorted(item.base_name for item in found if item.type == fs.FileType.Directory)
 
     def find(self, name: str) -> Found | None:
         """The facts of one file, None if there is no such file."""

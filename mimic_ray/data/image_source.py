@@ -159,7 +159,7 @@ def require_batch(source: ImageSource, batch: int) -> None:
 def _open_remote(address: Address) -> ShardSet:
     above, _, last = address.path.rpartition("/")
     if suffix_of(last) in _NOT_FROM_STORAGE:
-        raise DataError(f"{address.shown()} is a .{suffix_of(last)} file. {ONLY_TARS}")
+        raise DataError(f"{address.shown} is a .{suffix_of(last)} file. {ONLY_TARS}")
     if not (above and (is_pattern(last) or is_shard(last))):
         folder = RemoteShards(address)
         return ShardSet(folder.shown(), [(folder, None)])
