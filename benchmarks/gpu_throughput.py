@@ -35,8 +35,7 @@ from mimic_ray.data.synthetic_images import SyntheticImages
 from mimic_ray.encoders import encoder_registry
 from mimic_ray.execution.setup import cache_teacher
 from mimic_ray.method.loop import Distillation
-from mimic_ray.method.recipe import Recipe
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import Recipe, parse_recipe
 from mimic_ray.planning import hardware
 from mimic_ray.planning.trace import trace
 from mimic_ray.planning.traced_step import make_step

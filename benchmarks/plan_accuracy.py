@@ -21,7 +21,7 @@ from benchmarks.whole_runs import whole_runs
 from mimic_ray.base import devices
 from mimic_ray.base.devices import Compute
 from mimic_ray.encoders import encoder_registry
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import parse_recipe
 from mimic_ray.planning.trace import trace
 from mimic_ray.planning.traced_step import make_step
 

@@ -61,6 +61,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mimic_ray.base.package import __version__
+
 if TYPE_CHECKING:
     from mimic_ray.base.errors import (
         CheckpointError,
@@ -94,7 +96,6 @@ if TYPE_CHECKING:
     from mimic_ray.workflows.search_request import Oracle
     from mimic_ray.workflows.tune import tune
 
-__version__ = "0.1.0"
 __all__ = [
     "CheckpointError",
     "Cost",

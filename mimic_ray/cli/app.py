@@ -84,7 +84,7 @@ app = typer.Typer(
 
 def _show_version(requested: bool) -> None:
     if requested:
-        from mimic_ray import __version__
+        from mimic_ray.base.package import __version__
 
         typer.echo(f"mimic-ray {__version__}")
         raise typer.Exit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mimic_ray import __version__
+from mimic_ray.base.package import __version__
 
 RAY = "2.60.0"
 PYTHON = "3.11"

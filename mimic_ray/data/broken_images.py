@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mimic_ray.base.errors import DataError
 from mimic_ray.base.text import count, plain
-from mimic_ray.data.image_source import ImageSource
+from mimic_ray.data.encoded_images import ImageSource
 
 
 def check_broken(source: ImageSource, broken: Sequence[tuple[str, str]], limit: float) -> None:

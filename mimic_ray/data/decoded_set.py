@@ -29,7 +29,7 @@ from mimic_ray.base.machine_memory import machine_memory_bytes
 from mimic_ray.data.broken_images import check_broken
 from mimic_ray.data.cache_eviction import limit_bytes
 from mimic_ray.data.decode import Pixels8, decode
-from mimic_ray.data.image_source import FarSource, ImageSource, read_many
+from mimic_ray.data.encoded_images import FarSource, ImageSource, read_many
 from mimic_ray.data.pixel_store import (
     FileStore,
     Flags,

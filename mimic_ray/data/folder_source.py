@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from mimic_ray.base.errors import DataError
 from mimic_ray.base.text import count, plain
 from mimic_ray.data.archives import way_out
+from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.data.folder_survey import Survey, start_of, survey
 from mimic_ray.data.image_folder import ImageFolder
 from mimic_ray.data.left_out import sentences
@@ -23,10 +23,7 @@ from mimic_ray.data.shard_set import ShardSet
 from mimic_ray.data.splits import require_one_split
 from mimic_ray.data.zip_images import ZipImages
 
-if TYPE_CHECKING:
-    from mimic_ray.data.image_source import ImageSource
-
-_Opener = Callable[[Sequence[Path], str], "ImageSource"]
+_Opener = Callable[[Sequence[Path], str], ImageSource]
 _NOT_A_SET = (
     "is not a set of images: give a folder, a .tar, .tar.gz, .zip, .parquet or .npz file, or a "
     'pattern such as "train-*.tar".'

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from mimic_ray.base.errors import BrokenImageError
-from mimic_ray.data.image_source import FarSource, ImageSource, read_many
+from mimic_ray.data.encoded_images import FarSource, ImageSource, read_many
 
 # One image in 20 is held out, at most 500: the standard error of a mean cosine is far below 0.01.
 # With fewer than 32 the number of common neighbours says little, and training needs every image.

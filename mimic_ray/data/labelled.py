@@ -12,7 +12,8 @@ from torch import Tensor
 from mimic_ray.base.errors import DataError, UnknownNameError
 from mimic_ray.base.text import near_names, plain
 from mimic_ray.data.decoded_set import Pixels, open_pixels
-from mimic_ray.data.image_source import ImageSource, open_announced
+from mimic_ray.data.encoded_images import ImageSource
+from mimic_ray.data.image_source import open_announced
 from mimic_ray.data.image_subset import ImageSubset
 
 

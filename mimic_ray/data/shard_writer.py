@@ -25,7 +25,7 @@ from mimic_ray.base.machine_limits import usable_cpus
 from mimic_ray.data import manifest
 from mimic_ray.data.broken_images import check_broken
 from mimic_ray.data.decode import PIXEL_LIMIT, decode, format_of
-from mimic_ray.data.image_source import ImageSource
+from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.data.left_out import LeftOut
 from mimic_ray.data.manifest import CLASSES, MANIFEST, SET, Entry, SetFacts, ShardFacts
 from mimic_ray.data.names import IMAGE_SUFFIXES, suffix_of

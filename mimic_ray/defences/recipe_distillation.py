@@ -20,8 +20,8 @@ from mimic_ray.method.loop import Distillation
 from mimic_ray.method.losses.weighted_terms import reads_taps, uses_second_view, weighted_terms
 from mimic_ray.method.mi_profile import score_taps, select
 from mimic_ray.method.named_recipes import recipe_tables
-from mimic_ray.method.recipe import Recipe
-from mimic_ray.method.recipe_keys import parse_recipe, set_key
+from mimic_ray.method.recipe import Recipe, parse_recipe
+from mimic_ray.method.recipe_keys import set_key
 from mimic_ray.method.student import encoder_weights
 from mimic_ray.method.student_start import first_student, untrained, with_weights
 from mimic_ray.scanning.training_changes import NOT_SEARCHED, training_changes

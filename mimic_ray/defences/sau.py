@@ -38,7 +38,7 @@ from mimic_ray.defences.training_loop import (
 )
 from mimic_ray.method.adversary import UniversalAdversary
 from mimic_ray.method.losses.clone import clone_loss
-from mimic_ray.method.recipe import Adversary
+from mimic_ray.method.recipe_sections import Adversary
 
 
 @strengths("size", 0.05, 0.1, 0.2, 0.4)

@@ -17,8 +17,8 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from mimic_ray.base import seeds
-from mimic_ray.method.recipe import Recipe
-from mimic_ray.method.recipe_keys import parse_recipe, set_key
+from mimic_ray.method.recipe import Recipe, parse_recipe
+from mimic_ray.method.recipe_keys import set_key
 from mimic_ray.search.design import space_filling
 from mimic_ray.search.objectives.objective_registry import OBJECTIVES, objectives
 from mimic_ray.search.relevance import canonical

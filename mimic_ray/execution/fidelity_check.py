@@ -10,7 +10,7 @@ from torch import Tensor
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.data.decoded_set import Pixels, open_pixels
-from mimic_ray.data.image_source import ImageSource
+from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.data.image_subset import ImageSubset, hold_out
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.evaluation.features import features

@@ -21,8 +21,7 @@ from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.execution.setup import cached_side
 from mimic_ray.method.loop import Distillation
 from mimic_ray.method.losses.weighted_terms import reads_taps
-from mimic_ray.method.recipe import Recipe, check_recipe
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import Recipe, check_recipe, parse_recipe
 from mimic_ray.method.student_start import untrained
 from mimic_ray.method.teacher import teacher_forward
 

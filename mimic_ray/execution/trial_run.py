@@ -28,8 +28,7 @@ from mimic_ray.execution.worker import DistillWorker, open_worker
 from mimic_ray.method.collectives import ProcessGroup
 from mimic_ray.method.losses.weighted_terms import reads_taps
 from mimic_ray.method.mi_profile import Profile, estimate_settings, reselected
-from mimic_ray.method.recipe import Recipe
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import Recipe, parse_recipe
 from mimic_ray.method.student_start import with_weights
 from mimic_ray.search.trial import Trial, Value
 from mimic_ray.store.metrics_log import MetricsLog

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import mimic_ray
+from mimic_ray.base.package import HOME
 
 # gitignore patterns, relative to each uploaded folder. A job does not need the demo (3 MB).
 # Ray calls the folder itself ".", which ".*" would match.
@@ -24,7 +24,7 @@ def job_environment(files: Path | None, variables: Mapping[str, str]) -> dict[st
     # Files that the user named are always uploaded.
     named = [f"!/{file.name}" for file in files.iterdir()] if files else []
     environment: dict[str, Any] = {
-        "py_modules": [str(Path(mimic_ray.__file__).resolve().parent)],
+        "py_modules": [str(HOME / "mimic_ray")],
         "excludes": [*_EXCLUDED, *named],
         "env_vars": dict(variables),
     }

@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mimic_ray.base import seeds
-from mimic_ray.method.recipe import Adversary, Basis
+from mimic_ray.method.recipe_sections import Adversary, Basis
 
 # What each basis contains, for the model card.
 BASES: dict[Basis, str] = {

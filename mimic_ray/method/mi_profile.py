@@ -20,7 +20,8 @@ from mimic_ray.base.devices import Compute
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.method.estimators.estimator_registry import ESTIMATORS, Estimator
-from mimic_ray.method.recipe import MutualInformation, Recipe
+from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.recipe_sections import MutualInformation
 
 # Keys of mutual_information that choose and weight taps, and leave their scores as they are.
 SELECTION = ("threshold", "floor", "scale")

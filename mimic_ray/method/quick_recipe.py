@@ -11,8 +11,7 @@ perturbations. A smaller batch instead of fewer steps costs accuracy (docs/measu
 from __future__ import annotations
 
 from mimic_ray.base.effort import Effort
-from mimic_ray.method.recipe import Recipe
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import Recipe, parse_recipe
 
 QUICK_IN_WORDS = (
     "a third of the recipe's steps, a profile of at most 512 images, and a quick search for "

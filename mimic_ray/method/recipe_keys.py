@@ -1,4 +1,4 @@
-"""Recipes as nested tables: parsing with readable errors, dotted keys, and the list of all keys."""
+"""Recipes as nested tables: dotted keys, the list of all keys, and mistakes in them in words."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mimic_ray.base.user_code import is_user_code
 from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS
 from mimic_ray.method.estimators.estimator_registry import ESTIMATORS
 from mimic_ray.method.losses.loss_registry import LOSSES
-from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.recipe_sections import Sections
 from mimic_ray.method.recipe_tables import (
     UNKNOWN_MEMBER,
     LossTable,
@@ -47,14 +47,6 @@ class RecipeKey:
     bounds: str
     unit: str
     description: str
-
-
-def parse_recipe(content: Mapping[str, Any], source: str = "recipe") -> Recipe:
-    """A recipe from nested tables. Raises RecipeError with every mistake, near names included."""
-    try:
-        return Recipe.model_validate(content)
-    except RecipeError as error:
-        raise RecipeError(source, error.problems) from None
 
 
 def sentences(error: ValidationError) -> list[str]:
@@ -111,7 +103,7 @@ def read_key(content: Mapping[str, Any], dotted: str) -> Any:
     return value
 
 
-def settings_by_key(recipe: Recipe) -> dict[str, Any]:
+def settings_by_key(recipe: Sections) -> dict[str, Any]:
     """Every key of a recipe with its value: `training.steps` -> 600."""
 
     def entries(table: Mapping[str, Any], *parents: str) -> Iterator[tuple[str, Any]]:
@@ -138,8 +130,8 @@ def is_known_key(dotted: str) -> bool:
 
 def recipe_keys() -> Iterator[RecipeKey]:
     """Every key with its type, default, bounds, unit and meaning, in the order of a recipe."""
-    defaults = Recipe().model_dump(mode="json")
-    for section, field in Recipe.model_fields.items():
+    defaults = Sections().model_dump(mode="json")
+    for section, field in Sections.model_fields.items():
         if section in _MEMBERS:
             registry, base = _MEMBERS[section]
             for name in registry:
@@ -154,7 +146,7 @@ def section_titles() -> dict[str, str]:
     """Section of a recipe -> what it is about, from the docstring of its model."""
     return {
         name: " ".join((field.annotation.__doc__ or "").split())
-        for name, field in Recipe.model_fields.items()
+        for name, field in Sections.model_fields.items()
         if field.annotation
     }
 

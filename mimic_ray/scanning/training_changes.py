@@ -12,7 +12,7 @@ from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.data.views import centre, to_float
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.method.found_changes import FoundChanges
-from mimic_ray.method.recipe import Openings
+from mimic_ray.method.recipe_sections import Openings
 from mimic_ray.scanning.scan_images import LEAST, MOST, divided
 from mimic_ray.scanning.scanner import scan_encoder
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from mimic_ray.base.user_code import is_user_code
 from mimic_ray.method.losses.loss_registry import LOSSES
-from mimic_ray.method.recipe import Recipe
-from mimic_ray.method.recipe_keys import parse_recipe, split_key
+from mimic_ray.method.recipe import Recipe, parse_recipe
+from mimic_ray.method.recipe_keys import split_key
 from mimic_ray.search.kept_layers import canonical_threshold
 
 

@@ -21,12 +21,11 @@ from typing import Any, Literal, Protocol
 from mimic_ray.base.errors import RecipeError, option
 from mimic_ray.base.text import plain
 from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS
-from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.recipe import Recipe, parse_recipe
 from mimic_ray.method.recipe_keys import (
     is_known_key,
     join_key,
     near_keys,
-    parse_recipe,
     read_key,
     set_key,
     whole_key,

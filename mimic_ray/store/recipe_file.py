@@ -19,8 +19,8 @@ from mimic_ray.base.storage import local_copy
 from mimic_ray.base.text import near_names, plain
 from mimic_ray.method.named_recipes import RECIPES, recipe_for, recipe_names
 from mimic_ray.method.quick_recipe import at_effort
-from mimic_ray.method.recipe import Recipe
-from mimic_ray.method.recipe_keys import join_key, parse_recipe, set_key
+from mimic_ray.method.recipe import Recipe, parse_recipe
+from mimic_ray.method.recipe_keys import join_key, set_key
 
 
 def load_recipe(

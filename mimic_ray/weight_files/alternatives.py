@@ -16,10 +16,10 @@ from mimic_ray.encoders import encoder_name, sizes
 from mimic_ray.encoders.normalisation import NORMALISATIONS, Rgb, name_of
 from mimic_ray.encoders.traits import Traits
 from mimic_ray.weight_files.known_layouts import known_layouts
+from mimic_ray.weight_files.located_weights import KeyMatch
 
 if TYPE_CHECKING:
     from mimic_ray.encoders.encoder import Spec
-    from mimic_ray.weight_files.key_match import KeyMatch
 
 STATISTICS = "mean and std"
 _SIDE, PLACE = "image side", "in"

@@ -25,8 +25,9 @@ from mimic_ray.weight_files.alternatives import (
 )
 from mimic_ray.weight_files.clues import narrowed
 from mimic_ray.weight_files.fetch import at_hand
-from mimic_ray.weight_files.key_match import KeyMatch, fitting_encoders
+from mimic_ray.weight_files.key_match import fitting_encoders
 from mimic_ray.weight_files.layout import LIMIT_BYTES, Layout, read_layout
+from mimic_ray.weight_files.located_weights import KeyMatch
 
 
 def chosen_encoder(location: str | Path, name: str | None) -> str:

@@ -31,8 +31,8 @@ from mimic_ray.weight_files import sandbox, sniff
 from mimic_ray.weight_files.contents import Contents
 from mimic_ray.weight_files.inert import ITEM_BYTES
 from mimic_ray.weight_files.joined import Group, Part, ReadFile
-from mimic_ray.weight_files.layout import TensorInfo, checked_infos
-from mimic_ray.weight_files.tensors import replacement
+from mimic_ray.weight_files.tensor_info import TensorInfo
+from mimic_ray.weight_files.tensors import checked_infos, replacement
 from mimic_ray.weight_files.weight_parts import WeightFiles
 
 INDEX_LIMIT_BYTES = 64 << 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mimic_ray.base.text import plain
 from mimic_ray.weight_files.contents import Contents
-from mimic_ray.weight_files.key_match import KeyMatch
+from mimic_ray.weight_files.located_weights import KeyMatch
 
 
 def export_notes(match: KeyMatch, contents: Contents, all_copies: bool) -> list[str]:

@@ -12,7 +12,8 @@ from mimic_ray.encoders import positions
 from mimic_ray.weight_files.key_index import KeyView
 from mimic_ray.weight_files.key_sources import StoredWeight
 from mimic_ray.weight_files.key_styles import KeyStyle, styles_of
-from mimic_ray.weight_files.layout import Group, TensorInfo, TensorInfos
+from mimic_ray.weight_files.layout import Group
+from mimic_ray.weight_files.tensor_info import TensorInfo, TensorInfos
 
 # Tokens that a transformer attends to, beside its modules.
 _TOKENS = {"cls_token", "dist_token", "reg_token", "register_tokens", "storage_tokens"}

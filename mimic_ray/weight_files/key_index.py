@@ -12,8 +12,9 @@ from functools import cached_property
 
 from mimic_ray.base.text import plain
 from mimic_ray.weight_files.key_sources import StoredWeight
-from mimic_ray.weight_files.layout import Group, Layout, TensorInfo, TensorInfos
+from mimic_ray.weight_files.layout import Group, Layout
 from mimic_ray.weight_files.publisher_keys import PublisherKeys
+from mimic_ray.weight_files.tensor_info import TensorInfo, TensorInfos
 
 WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
 

@@ -23,60 +23,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from mimic_ray.base.errors import DamagedCheckpointError, WrongEncoderError, option
 from mimic_ray.base.text import plain
 from mimic_ray.encoders import encoder_name, positions, sizes
 from mimic_ray.weight_files import sniff
 from mimic_ray.weight_files.alternatives import alternatives, differing
-from mimic_ray.weight_files.copy_choice import UnknownPlaceError, chosen_copy, place_of
+from mimic_ray.weight_files.copy_choice import UnknownPlaceError, chosen_copy
 from mimic_ray.weight_files.key_candidates import Candidate, candidates, nearest
 from mimic_ray.weight_files.key_index import KeyView
-from mimic_ray.weight_files.key_sources import StoredWeight
 from mimic_ray.weight_files.known_layouts import known_layouts
-from mimic_ray.weight_files.layout import Group, Layout, TensorInfos, not_finite_message
+from mimic_ray.weight_files.layout import Group, Layout
+from mimic_ray.weight_files.located_weights import Copy, KeyMatch
 from mimic_ray.weight_files.publisher_views import key_views
+from mimic_ray.weight_files.tensor_info import TensorInfos, not_finite_message
 
 _FIRST = {"ema", "teacher"}
 _LAST = {"student", "k", "key", "momentum", "target"}
-
-
-@dataclass(frozen=True)
-class Copy:
-    """A location with weights of the encoder."""
-
-    group: Group
-    prefix: str
-    sources: dict[str, StoredWeight]  # our key -> the tensors of the group that hold it
-
-    @property
-    def keys(self) -> dict[str, str]:
-        """Our key -> full key in its group, the first if it is in several tensors."""
-        return {key: source.keys[0] for key, source in self.sources.items()}
-
-    @property
-    def place(self) -> str:
-        """What `--weights` takes for it: "state_dict.module.encoder_q"."""
-        return place_of(self.group, self.prefix)
-
-    @property
-    def used(self) -> set[str]:
-        """The full keys in the group that hold the encoder."""
-        return {key for source in self.sources.values() for key in source.keys}
-
-
-@dataclass(frozen=True)
-class KeyMatch(Copy):
-    """The location of an encoder's weights in a file."""
-
-    encoder: str
-    left_out: list[str]  # full keys of the group that are not part of the encoder
-    also_fits: list[str]  # other locations with a copy of the encoder
-    copies: list[Copy]  # the same locations
-    tied: list[str]  # other names of the same memory
-    resized: list[str]  # our keys of position embeddings to interpolate
-    notes: list[str]  # sentences for the user
 
 
 def find_match(

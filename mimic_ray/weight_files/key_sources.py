@@ -15,7 +15,7 @@ from mimic_ray.weight_files.publisher_keys import ROW, SAME, TRANSPOSED
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mimic_ray.weight_files.layout import TensorInfo, TensorInfos
+    from mimic_ray.weight_files.tensor_info import TensorInfo, TensorInfos
 
 
 @dataclass(frozen=True)

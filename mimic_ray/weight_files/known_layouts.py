@@ -17,7 +17,7 @@ from typing import Any
 from mimic_ray.encoders.encoder_registry import build, names
 from mimic_ray.encoders.normalisation import Rgb
 from mimic_ray.encoders.traits import Traits
-from mimic_ray.weight_files.layout import TensorInfo, TensorInfos, infos
+from mimic_ray.weight_files.tensor_info import TensorInfo, TensorInfos, infos
 
 _INTEGERS = ("num_batches_tracked", "relative_position_index")
 _NOT_TRAINED = (*_INTEGERS, "running_mean", "running_var", "relative_coords_table")

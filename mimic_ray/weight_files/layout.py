@@ -6,11 +6,10 @@ reads a complete checkpoint, with its values.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mimic_ray.base.text import plain
 from mimic_ray.weight_files import sandbox, sniff
@@ -18,38 +17,10 @@ from mimic_ray.weight_files.contents import Contents
 from mimic_ray.weight_files.joined import Group as Group
 from mimic_ray.weight_files.joined import OpenedFile, Part, ReadFile, read_parts
 from mimic_ray.weight_files.model_config import Config
+from mimic_ray.weight_files.tensor_info import TensorInfo, TensorInfos
 from mimic_ray.weight_files.weight_parts import WeightFiles
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 LIMIT_BYTES = 16 << 30
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """Shape and type of one tensor; `dtype` as in "float32", or "sparse float32" if not plain."""
-
-    shape: tuple[int, ...]
-    dtype: str
-    not_finite: int = 0  # values that are NaN or infinity
-    memory: str = ""  # equal for tensors that share their memory; "" if unknown
-
-    @property
-    def is_float(self) -> bool:
-        return self.dtype.startswith(("float", "bfloat"))
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is dense and can be read."""
-        return " " not in self.dtype
-
-    @property
-    def numbers(self) -> int:
-        return math.prod(self.shape)
-
-
-TensorInfos = Mapping[str, TensorInfo]
 
 
 @dataclass(frozen=True)
@@ -66,32 +37,6 @@ class Layout:
     contents: Contents = field(default_factory=Contents)
 
 
-def infos(tensors: Mapping[str, Tensor]) -> dict[str, TensorInfo]:
-    """Shapes and types of a state dict."""
-    return {
-        key: TensorInfo(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
-        for key, tensor in tensors.items()
-    }
-
-
-def checked_infos(tensors: Mapping[str, Tensor]) -> dict[str, TensorInfo]:
-    """The same with the number of values that are not finite."""
-    # Imported here because it imports torch.
-    from mimic_ray.weight_files.tensors import not_finite
-
-    return {
-        key: replace(info, not_finite=not_finite(tensors[key]))
-        for key, info in infos(tensors).items()
-    }
-
-
-def not_finite_message(name: str, key: str, wrong: int, numbers: int) -> str:
-    return (
-        f'{name}: "{key}" has NaN or infinity in {wrong:,} of {numbers:,} values. '
-        "Use an earlier checkpoint of the same network."
-    )
-
-
 def read_layout(path: str | Path, limit_bytes: int = LIMIT_BYTES) -> Layout:
     """Checks a checkpoint as `read_checkpoint` does. Raises the CheckpointError that names the
     cause."""
@@ -102,7 +47,9 @@ def read_layout(path: str | Path, limit_bytes: int = LIMIT_BYTES) -> Layout:
 
 def _layout_of_file(opened: OpenedFile) -> ReadFile[TensorInfo]:
     if opened.format in (sniff.NPZ, sniff.FLAX):
+        # Imported here because it imports torch, to check the values.
         from mimic_ray.weight_files.array_files import READERS
+        from mimic_ray.weight_files.tensors import checked_infos
 
         arrays, notes = READERS[opened.format](opened.file, opened.name)
         return ReadFile({(): checked_infos(arrays)} if arrays else {}, notes)
@@ -112,8 +59,8 @@ def _layout_of_file(opened: OpenedFile) -> ReadFile[TensorInfo]:
                 "describe", opened.file, folder, name=opened.name, format=opened.format
             )
         return ReadFile(infos_of(reply, opened), reply["notes"], Contents.of(reply))
-    # Imported here because it imports torch, to check the values.
     from mimic_ray.weight_files.safetensors_file import read_safetensors
+    from mimic_ray.weight_files.tensors import checked_infos
 
     tensors, metadata = read_safetensors(opened.file, opened.name)
     notes = {plain(key): plain(value) for key, value in metadata.items()}

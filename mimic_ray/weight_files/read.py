@@ -29,16 +29,11 @@ from mimic_ray.weight_files.array_files import READERS
 from mimic_ray.weight_files.contents import Contents
 from mimic_ray.weight_files.dcp_folder import read_dcp
 from mimic_ray.weight_files.joined import Group, OpenedFile, Part, ReadFile, read_parts
-from mimic_ray.weight_files.layout import (
-    LIMIT_BYTES,
-    Layout,
-    TensorInfo,
-    TensorInfos,
-    checked_infos,
-    infos_of,
-)
+from mimic_ray.weight_files.layout import LIMIT_BYTES, Layout, infos_of
 from mimic_ray.weight_files.model_config import Config
 from mimic_ray.weight_files.safetensors_file import read_safetensors
+from mimic_ray.weight_files.tensor_info import TensorInfo, TensorInfos
+from mimic_ray.weight_files.tensors import checked_infos
 from mimic_ray.weight_files.weight_parts import WeightFiles
 
 Groups = dict[Group, dict[str, Tensor]]

@@ -10,9 +10,11 @@ from torch import Tensor
 
 from mimic_ray.encoders import positions
 from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.weight_files.key_match import Copy, KeyMatch, require_match
-from mimic_ray.weight_files.layout import Group, infos
+from mimic_ray.weight_files.key_match import require_match
+from mimic_ray.weight_files.layout import Group
+from mimic_ray.weight_files.located_weights import Copy, KeyMatch
 from mimic_ray.weight_files.read import Checkpoint
+from mimic_ray.weight_files.tensor_info import infos
 
 Place = tuple[Group, str]  # a group and a key in a file
 

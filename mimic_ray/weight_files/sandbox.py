@@ -21,8 +21,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-import mimic_ray
-from mimic_ray.base import errors
+from mimic_ray.base import errors, package
 from mimic_ray.base.errors import DamagedCheckpointError, ResourceError, UnsafeCheckpointError
 
 MEMORY_BYTES = 512 << 20
@@ -153,7 +152,7 @@ _shared: Sandbox | None = None
 
 def _environment() -> dict[str, str]:
     """Our environment with this package on the path, and without threads, because it forks."""
-    home = str(Path(mimic_ray.__file__).parents[1])
+    home = str(package.HOME)
     path = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
     return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from mimic_ray.base.errors import DamagedCheckpointError
 from mimic_ray.encoders.positions import grids
-from mimic_ray.weight_files.layout import not_finite_message
+from mimic_ray.weight_files.tensor_info import TensorInfo, infos, not_finite_message
 
 K = TypeVar("K")
 
@@ -21,6 +22,14 @@ def not_finite(tensor: Tensor) -> int:
     if not tensor.is_floating_point() or _is_finite(tensor):
         return 0
     return int((~torch.isfinite(tensor.float())).sum())
+
+
+def checked_infos(tensors: Mapping[str, Tensor]) -> dict[str, TensorInfo]:
+    """Shapes and types of a state dict, with the number of values that are not finite."""
+    return {
+        key: replace(info, not_finite=not_finite(tensors[key]))
+        for key, info in infos(tensors).items()
+    }
 
 
 def replacement(old: Tensor, new: Tensor, key: str, name: str, resized: bool = False) -> Tensor:

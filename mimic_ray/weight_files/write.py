@@ -23,7 +23,7 @@ from mimic_ray.weight_files import sandbox, sniff
 from mimic_ray.weight_files.array_files import WRITERS
 from mimic_ray.weight_files.dcp_folder import write_dcp
 from mimic_ray.weight_files.file_search import find_files
-from mimic_ray.weight_files.key_match import Copy
+from mimic_ray.weight_files.located_weights import Copy
 from mimic_ray.weight_files.resolve import Fit, Place
 from mimic_ray.weight_files.safetensors_file import read_safetensors
 from mimic_ray.weight_files.tensors import replacement, savable

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mimic_ray import __version__
 from mimic_ray.attacks.attack_registry import ATTACKS, AttackInputs
 from mimic_ray.attacks.references import by_margin
 from mimic_ray.attacks.triggers.trigger import Trigger, make_trigger, write_trigger
@@ -19,6 +18,7 @@ from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import DataError, UsageError, option
 from mimic_ray.base.output_folder import Out
+from mimic_ray.base.package import __version__
 from mimic_ray.base.precision import Precision
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.data.decoded_set import Pixels, open_pixels

@@ -21,7 +21,7 @@ from mimic_ray.data.synthetic_images import SyntheticImages
 from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.blocks import blocks
 from mimic_ray.method.loop import Distillation
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import parse_recipe
 
 PARTS = 4
 

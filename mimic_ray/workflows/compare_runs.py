@@ -19,7 +19,7 @@ from mimic_ray.base.locations import absolute
 from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.base.text import count
 from mimic_ray.data.decoded_set import open_pixels
-from mimic_ray.data.image_source import ImageSource
+from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.defences.stop_rule import Contest, Unit
 from mimic_ray.distributed.defence_tasks import Placement, run_as_tasks
 from mimic_ray.execution.defence_run import BlindInputs, Named, UnitResult, run_unit

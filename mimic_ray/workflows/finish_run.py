@@ -18,7 +18,7 @@ from mimic_ray.base.errors import (
     option,
 )
 from mimic_ray.base.progress import ProgressCallback
-from mimic_ray.data.image_source import ImageSource
+from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.execution.distill_job import Outcome
 from mimic_ray.execution.export import export

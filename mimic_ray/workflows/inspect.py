@@ -24,11 +24,13 @@ from mimic_ray.weight_files.clues import narrowed
 from mimic_ray.weight_files.contents import Contents
 from mimic_ray.weight_files.fetch import at_hand
 from mimic_ray.weight_files.file_search import find_files
-from mimic_ray.weight_files.key_match import KeyMatch, fitting_encoders, require_match
+from mimic_ray.weight_files.key_match import fitting_encoders, require_match
 from mimic_ray.weight_files.known_layouts import KnownLayout, built_layouts, known_layouts
-from mimic_ray.weight_files.layout import LIMIT_BYTES, Layout, TensorInfos, read_layout
+from mimic_ray.weight_files.layout import LIMIT_BYTES, Layout, read_layout
+from mimic_ray.weight_files.located_weights import KeyMatch
 from mimic_ray.weight_files.publisher_views import known_names
 from mimic_ray.weight_files.sniff import shown
+from mimic_ray.weight_files.tensor_info import TensorInfos
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from mimic_ray.data.epoch import EpochPlan
 from mimic_ray.encoders.encoder import Spec
 from mimic_ray.execution.setup import cached_side, teacher_cache_pays
 from mimic_ray.method.losses.weighted_terms import reads_taps
-from mimic_ray.method.recipe import Recipe, check_recipe
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import Recipe, check_recipe, parse_recipe
 from mimic_ray.planning import hardware, run_time, throughput
 from mimic_ray.planning.advice import Changes, advice, largest_batch
 from mimic_ray.planning.hardware import Hardware

@@ -14,10 +14,12 @@ from mimic_ray.base.errors import DiskFullError, StorageError, UsageError, optio
 from mimic_ray.base.resources import Resources, this_machine
 from mimic_ray.base.storage_address import is_remote
 from mimic_ray.base.text import count
-from mimic_ray.data.image_source import ImageSource, open_images, require_batch
+from mimic_ray.data.encoded_images import ImageSource
+from mimic_ray.data.image_source import open_images, require_batch
 from mimic_ray.data.image_subset import hold_out
 from mimic_ray.encoders import encoder_registry
-from mimic_ray.method.recipe import LARGEST_SEED, Recipe, check_recipe, user_members
+from mimic_ray.method.recipe import Recipe, check_recipe, user_members
+from mimic_ray.method.recipe_sections import LARGEST_SEED
 from mimic_ray.store.agreement import check_agreement
 from mimic_ray.store.recipe_file import load_recipe
 from mimic_ray.store.run_folder import RunFolder

@@ -15,8 +15,8 @@ from mimic_ray.base.user_code import is_user_code
 from mimic_ray.encoders import encoder_registry
 from mimic_ray.method.losses.loss_registry import LOSSES
 from mimic_ray.method.mi_profile import SELECTION
-from mimic_ray.method.recipe import Recipe, user_members
-from mimic_ray.method.recipe_keys import parse_recipe, split_key, whole_key
+from mimic_ray.method.recipe import Recipe, parse_recipe, user_members
+from mimic_ray.method.recipe_keys import split_key, whole_key
 from mimic_ray.report.trackers import check_trackers
 from mimic_ray.search.kept_layers import distinct_thresholds
 from mimic_ray.search.space import (

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import mimic_ray
 from mimic_ray.base.errors import UsageError, option
+from mimic_ray.base.package import __version__
 from mimic_ray.base.text import plain
 from mimic_ray.jobs import preflight
 from mimic_ray.jobs.cluster_state import cluster_state, unmet_demand
@@ -141,7 +141,7 @@ def _send(
             entrypoint,
             environment=job_environment(files, {**_VARIABLES, **variables}),
             metadata={
-                "mimic-ray": mimic_ray.__version__,
+                "mimic-ray": __version__,
                 "command": command.shown,
                 "out": command.out,
             },

@@ -16,7 +16,8 @@ from mimic_ray.base.errors import RESUME_ADVICE, StoppedError
 from mimic_ray.base.progress import ProgressCallback, ignore_progress, starting
 from mimic_ray.base.resources import Resources, this_machine, trial_slots
 from mimic_ray.base.signals import stop_requests
-from mimic_ray.data.image_source import ImageSource, open_announced, require_batch
+from mimic_ray.data.encoded_images import ImageSource
+from mimic_ray.data.image_source import open_announced, require_batch
 from mimic_ray.distributed.cluster_address import find_cluster
 from mimic_ray.distributed.tuner import search_cluster
 from mimic_ray.encoders.taps import chosen_taps

@@ -12,7 +12,8 @@ from benchmarks.mutual_information import gradient_sums, purified, recipe_of, re
 from mimic_ray.data.views import flip_and_shift, to_float
 from mimic_ray.evaluation.outcomes import Outcomes
 from mimic_ray.method.losses.weighted_terms import reads_taps
-from mimic_ray.method.recipe_keys import parse_recipe, set_key
+from mimic_ray.method.recipe import parse_recipe
+from mimic_ray.method.recipe_keys import set_key
 from tests.support.small_defence_inputs import defence_inputs, pixels
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from mimic_ray.base.errors import BrokenImageError, DataError, UsageError
 from mimic_ray.data import folder_source
-from mimic_ray.data.image_source import open_announced, open_images, read_many
+from mimic_ray.data.encoded_images import read_many
+from mimic_ray.data.image_source import open_announced, open_images
 from mimic_ray.data.shard_set import ShardSet
 
 

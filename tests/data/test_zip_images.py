@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from mimic_ray.base.errors import BrokenImageError, DataError
-from mimic_ray.data.image_source import open_images, read_many
+from mimic_ray.data.encoded_images import read_many
+from mimic_ray.data.image_source import open_images
 from mimic_ray.data.left_out import LeftOut
 
 

@@ -22,7 +22,8 @@ from mimic_ray.method.losses.attention import attention_loss
 from mimic_ray.method.losses.clone import clone_loss
 from mimic_ray.method.losses.contrastive import contrastive_loss
 from mimic_ray.method.mi_profile import profile
-from mimic_ray.method.recipe import MutualInformation, Recipe
+from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.recipe_sections import MutualInformation
 
 SIDE = 32
 RESNET = {"layers": (2, 2, 2, 2), "channels": (32, 32, 64, 64)}

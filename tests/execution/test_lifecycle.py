@@ -10,7 +10,7 @@ import pytest
 from mimic_ray.base import files
 from mimic_ray.base.errors import DiskFullError, RunFolderError
 from mimic_ray.execution.lifecycle import begin_run, continue_run, note_end, withdraw
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import parse_recipe
 from mimic_ray.store.run_record import read_record
 from mimic_ray.store.run_store import open_run
 from tests.store.example_runs import record

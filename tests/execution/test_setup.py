@@ -12,7 +12,7 @@ from mimic_ray.execution.setup import (
     teacher_cache_pays,
 )
 from mimic_ray.method.collectives import ProcessGroup
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import parse_recipe
 from mimic_ray.method.strategy import Replicated, SingleWorker
 from mimic_ray.method.student_start import untrained
 

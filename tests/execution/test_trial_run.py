@@ -15,7 +15,7 @@ from mimic_ray.execution.training_control import LocalControl
 from mimic_ray.execution.trial_run import TrialTask, run_trial
 from mimic_ray.method import loop
 from mimic_ray.method.mi_profile import estimate_settings
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import parse_recipe
 from mimic_ray.method.student_start import untrained
 from mimic_ray.method.teacher_cache import fill_teacher_cache, teacher_cache_key
 from mimic_ray.search.objectives import suspicion_objective

@@ -12,7 +12,7 @@ from mimic_ray.execution import worker
 from mimic_ray.execution.distill_job import DistillJob
 from mimic_ray.execution.training_control import LocalControl
 from mimic_ray.execution.worker import open_worker, train
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import parse_recipe
 from mimic_ray.method.student_start import untrained
 from mimic_ray.store.checkpoint import latest
 from mimic_ray.store.metrics_log import read_metrics

@@ -3,7 +3,7 @@ import torch
 
 from mimic_ray.base import seeds
 from mimic_ray.method.adversary import UniversalAdversary
-from mimic_ray.method.recipe import Adversary
+from mimic_ray.method.recipe_sections import Adversary
 
 SIDE = 32
 

@@ -7,7 +7,7 @@ from mimic_ray.base.devices import Compute
 from mimic_ray.encoders import encoder_registry
 from mimic_ray.method.compiled import compile_encoder
 from mimic_ray.method.loop import Distillation
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import parse_recipe
 from tests.method.small import Images
 
 

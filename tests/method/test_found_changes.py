@@ -7,7 +7,7 @@ import torch
 
 from mimic_ray.base import seeds
 from mimic_ray.method.found_changes import FoundChanges
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import parse_recipe
 from mimic_ray.method.student_teacher_views import drawn_perturbations
 
 SIDE, EDGE, TOP, LEFT = 16, 5, 2, 9

@@ -6,7 +6,7 @@ import torch
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import DivergedError
 from mimic_ray.method.loop import Distillation
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import parse_recipe
 from tests.method.small import SIDE, Images, make
 
 COMPUTE = Compute("cpu", "fp32", 1)

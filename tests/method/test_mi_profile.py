@@ -3,7 +3,7 @@ import math
 import pytest
 
 from mimic_ray.method.mi_profile import Profile, TapScore, select
-from mimic_ray.method.recipe import MutualInformation
+from mimic_ray.method.recipe_sections import MutualInformation
 
 
 def test_weights_are_floor_plus_scale_times_share():

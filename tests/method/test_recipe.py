@@ -3,8 +3,7 @@ import pickle
 import pytest
 
 from mimic_ray.base.errors import RecipeError, UsageError
-from mimic_ray.method.recipe import Recipe, check_recipe, user_members
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import Recipe, check_recipe, parse_recipe, user_members
 
 
 def test_settings_that_contradict_each_other_are_refused():

@@ -4,12 +4,11 @@ from pathlib import Path
 import pytest
 
 from mimic_ray.base.errors import RecipeError
-from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.recipe import Recipe, parse_recipe
 from mimic_ray.method.recipe_keys import (
     is_known_key,
     join_key,
     known_keys,
-    parse_recipe,
     read_key,
     recipe_keys,
     section_titles,

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mimic_ray.encoders.encoder_registry import build
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import parse_recipe
 from mimic_ray.method.student_start import first_student, renew, untrained, with_weights
 
 NAME = "tiny_resnet"

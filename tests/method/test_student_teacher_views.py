@@ -4,7 +4,7 @@ import torch
 from mimic_ray.base import seeds
 from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS
 from mimic_ray.method.losses.weighted_terms import uses_second_view, weighted_terms
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import parse_recipe
 from mimic_ray.method.student_teacher_views import (
     PairMaker,
     choose_donors,

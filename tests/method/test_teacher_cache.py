@@ -3,7 +3,7 @@ import torch
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.method.loop import Distillation
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import parse_recipe
 from mimic_ray.method.teacher_cache import (
     fill_teacher_cache,
     teacher_cache_bytes,

@@ -17,7 +17,7 @@ from mimic_ray.base.devices import Compute
 from mimic_ray.encoders import encoder_registry
 from mimic_ray.method.collectives import ProcessGroup
 from mimic_ray.method.loop import Distillation
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import parse_recipe
 from tests.method.small import Images, make
 
 STEPS, COUNT = 8, 44

@@ -11,8 +11,7 @@ from torch.profiler import ProfilerActivity, profile
 from mimic_ray.base.devices import Compute
 from mimic_ray.encoders import encoder_registry
 from mimic_ray.method.loop import Distillation
-from mimic_ray.method.recipe import Recipe
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import Recipe, parse_recipe
 from mimic_ray.planning.trace import trace
 
 MIB = 1 << 20

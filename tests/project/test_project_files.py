@@ -37,7 +37,7 @@ def texts_with_an_image() -> list[Path]:
 
 def test_the_version_is_defined_in_the_package_alone():
     assert "version" not in PYPROJECT["project"]
-    assert PYPROJECT["tool"]["hatch"]["version"]["path"] == "mimic_ray/__init__.py"
+    assert PYPROJECT["tool"]["hatch"]["version"]["path"] == "mimic_ray/base/package.py"
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == __version__
 
 

@@ -9,8 +9,7 @@ from mimic_ray.base import files
 from mimic_ray.base.errors import RunFolderError
 from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS
 from mimic_ray.method.adversary import BASES
-from mimic_ray.method.recipe import Recipe
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import Recipe, parse_recipe
 from mimic_ray.report.model_card import write_model_card
 from mimic_ray.report.run_report import write_report
 from mimic_ray.store.recipe_file import write_recipe

@@ -7,7 +7,7 @@ import torch
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.execution.shared_inputs import ArrayImages
-from mimic_ray.method.recipe import Openings
+from mimic_ray.method.recipe_sections import Openings
 from mimic_ray.scanning.training_changes import enough_images, training_changes
 from tests.evaluation.suspicion.planted import SIDE, encoder, images
 

@@ -1,7 +1,6 @@
 import pytest
 
-from mimic_ray.method.recipe import Recipe
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import Recipe, parse_recipe
 from mimic_ray.search.relevance import canonical, trial_id
 
 SHARES = [0.2, 0.5, 0.3]

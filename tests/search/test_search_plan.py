@@ -1,5 +1,4 @@
-from mimic_ray.method.recipe import Recipe
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import Recipe, parse_recipe
 from mimic_ray.search.relevance import canonical
 from mimic_ray.search.search_plan import SearchPlan
 from mimic_ray.search.space import Space

@@ -2,8 +2,8 @@ import optuna
 import pytest
 
 from mimic_ray.base.errors import RecipeError
-from mimic_ray.method.recipe import Recipe
-from mimic_ray.method.recipe_keys import parse_recipe, set_key
+from mimic_ray.method.recipe import Recipe, parse_recipe
+from mimic_ray.method.recipe_keys import set_key
 from mimic_ray.search.kept_layers import distinct_thresholds
 from mimic_ray.search.space import (
     Dimension,

@@ -6,7 +6,7 @@ import pytest
 
 from mimic_ray.base.errors import RunFolderError
 from mimic_ray.base.storage import open_storage
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import parse_recipe
 from mimic_ray.store.progress_file import ProgressRecord, read_progress, write_progress
 from mimic_ray.store.study_folder import read_study, read_trials
 from mimic_ray.store.study_store import open_study

@@ -15,7 +15,8 @@ from mimic_ray.weight_files.alternatives import (
 )
 from mimic_ray.weight_files.key_match import fitting_encoders
 from mimic_ray.weight_files.known_layouts import known_layouts
-from mimic_ray.weight_files.layout import Layout, TensorInfos
+from mimic_ray.weight_files.layout import Layout
+from mimic_ray.weight_files.tensor_info import TensorInfos
 
 
 def layout(groups: dict[tuple[str, ...], TensorInfos]) -> Layout:

@@ -9,7 +9,8 @@ import pytest
 
 from mimic_ray.weight_files.alternatives import Alternative
 from mimic_ray.weight_files.clues import narrowed
-from mimic_ray.weight_files.layout import Layout, TensorInfo
+from mimic_ray.weight_files.layout import Layout
+from mimic_ray.weight_files.tensor_info import TensorInfo
 
 MOCO = Alternative(("moco_vit_s16",), {"heads": "12"})
 SIX = Alternative(("deit_s16", "dino_s16", "mae_s16"), {"heads": "6"})

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from mimic_ray.weight_files.contents import Contents
 from mimic_ray.weight_files.export_notes import export_notes
-from mimic_ray.weight_files.key_match import KeyMatch
+from mimic_ray.weight_files.located_weights import KeyMatch
 
 
 def match(*also_fits: str) -> KeyMatch:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mimic_ray.weight_files.layout import TensorInfo
 from mimic_ray.weight_files.publisher_views import key_views
+from mimic_ray.weight_files.tensor_info import TensorInfo
 from tests.weight_files.test_key_match import layout, match, weights
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from mimic_ray.base.errors import DamagedCheckpointError, WrongEncoderError
-from mimic_ray.weight_files.key_match import KeyMatch, fitting_encoders, require_match
+from mimic_ray.weight_files.key_match import fitting_encoders, require_match
 from mimic_ray.weight_files.known_layouts import known_layouts
-from mimic_ray.weight_files.layout import Group, Layout, TensorInfo
+from mimic_ray.weight_files.layout import Group, Layout
+from mimic_ray.weight_files.located_weights import KeyMatch
+from mimic_ray.weight_files.tensor_info import TensorInfo
 
 
 def info(*shape: int, dtype: str = "float32") -> TensorInfo:

@@ -7,7 +7,7 @@ import pytest
 from mimic_ray.weight_files.key_match import fitting_encoders
 from mimic_ray.weight_files.key_styles import OWN, STYLES, KeyStyle, styles_of
 from mimic_ray.weight_files.known_layouts import known_layouts
-from mimic_ray.weight_files.layout import TensorInfo
+from mimic_ray.weight_files.tensor_info import TensorInfo
 from tests.weight_files.test_key_match import info, layout
 
 

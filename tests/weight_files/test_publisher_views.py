@@ -10,10 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
-from mimic_ray.weight_files.layout import Layout, TensorInfo
+from mimic_ray.weight_files.layout import Layout
 from mimic_ray.weight_files.publisher_views import key_views, known_names
 from mimic_ray.weight_files.read import read_checkpoint
 from mimic_ray.weight_files.resolve import fit
+from mimic_ray.weight_files.tensor_info import TensorInfo
 from mimic_ray.weight_files.write import write_like
 from tests.encoders.published_vit import GRID, SIDE, WIDTH
 from tests.weight_files.publisher_cases import CASES, tiny

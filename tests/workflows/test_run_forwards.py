@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mimic_ray.execution.fidelity_check import most_checked
-from mimic_ray.method.recipe_keys import parse_recipe
+from mimic_ray.method.recipe import parse_recipe
 from mimic_ray.scanning.openings import SCAN_FORWARDS
 from mimic_ray.workflows.run_forwards import run_forwards, searched
 

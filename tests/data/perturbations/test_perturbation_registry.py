@@ -11,8 +11,8 @@ from mimic_ray.base import seeds
 from mimic_ray.base.errors import UsageError
 from mimic_ray.data.perturbations import perturbation_registry
 from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS
-from mimic_ray.method.recipe import Recipe, check_recipe
-from mimic_ray.method.recipe_keys import known_keys, parse_recipe
+from mimic_ray.method.recipe import Recipe, check_recipe, parse_recipe
+from mimic_ray.method.recipe_keys import known_keys
 from mimic_ray.method.student_teacher_views import PairMaker, drawn_perturbations
 from mimic_ray.search.space import default_space
 from tests.user_example import write_example

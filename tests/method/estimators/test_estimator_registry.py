@@ -12,7 +12,8 @@ from mimic_ray.base.errors import UsageError
 from mimic_ray.method.estimators import estimator_registry
 from mimic_ray.method.estimators.estimator_registry import ESTIMATORS, score_unit
 from mimic_ray.method.mi_profile import estimate_settings, profile
-from mimic_ray.method.recipe_keys import known_keys, parse_recipe
+from mimic_ray.method.recipe import parse_recipe
+from mimic_ray.method.recipe_keys import known_keys
 from tests.method.small import SIDE, make
 from tests.user_example import write_example
 

@@ -12,7 +12,8 @@ from mimic_ray.base.errors import UsageError
 from mimic_ray.method.loop import Distillation
 from mimic_ray.method.losses import loss_registry
 from mimic_ray.method.losses.loss_registry import LOSSES
-from mimic_ray.method.recipe_keys import known_keys, parse_recipe
+from mimic_ray.method.recipe import parse_recipe
+from mimic_ray.method.recipe_keys import known_keys
 from mimic_ray.search.relevance import canonical, is_relevant
 from tests.method.small import Images, make
 from tests.user_example import write_example
