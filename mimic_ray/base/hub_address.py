@@ -40,7 +40,7 @@ def parse_hub(location: str) -> HubAddress:
     file = (found[3] or "").rstrip("/") if found else ""
     if found is None or {"..", "."} & set(file.split("/")):
         raise UsageError(
-            f"{plain(location)} is no model of the hub: give hf://OWNER/NAME, "
+            f"{plain(location)} is not a model of the hub: give hf://OWNER/NAME, "
             "hf://OWNER/NAME@REVISION or hf://OWNER/NAME/FILE."
         )
     return HubAddress(found[1], found[2] or "", file)

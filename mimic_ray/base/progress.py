@@ -31,6 +31,7 @@ class Progress:
 
 
 ProgressCallback = Callable[[Progress], None]
+StepCallback = Callable[[int, int], None]  # (done, total) of one phase
 
 
 def starting(on_progress: ProgressCallback) -> ProgressCallback:

@@ -172,7 +172,7 @@ class Storage:
     def _upload(self, path: str, content: bytes | Path) -> None:
         chunks = _chunks(content)
         first = next(chunks, b"")  # what cannot be read must not replace anything by nothing
-        # compression=None: a name that ends in .gz is no wish to have it compressed.
+        # compression=None: a name that ends in .gz does not ask for compression.
         stream = self._filesystem.open_output_stream(path, compression=None)
         try:
             stream.write(first)

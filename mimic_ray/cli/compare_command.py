@@ -10,7 +10,7 @@ from mimic_ray.base.resources import Resources
 from mimic_ray.cli import console, options
 from mimic_ray.cli.cost_question import can_ask, cost_question
 from mimic_ray.cli.option_kinds import Kind
-from mimic_ray.cli.place_note import with_place_note
+from mimic_ray.cli.run_location_note import with_run_location_note
 
 _RULE = "Strength"
 _LABELS = "Labels and trigger (research)"
@@ -184,7 +184,7 @@ def command(
             device=device,
             threads=threads,
             yes=yes or can_ask(),
-            on_progress=with_place_note(on_progress, resources),
+            on_progress=with_run_location_note(on_progress, resources),
             on_cost=cost_question(yes),
             command=console.mode.command,
         )

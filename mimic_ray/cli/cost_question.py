@@ -19,7 +19,7 @@ _QUICK_S = 3600.0
 
 
 def can_ask() -> bool:
-    """Whether somebody is there to answer."""
+    """Whether a user can answer on this terminal."""
     return console.err.is_terminal and sys.stdin.isatty()
 
 

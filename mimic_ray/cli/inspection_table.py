@@ -53,14 +53,14 @@ def _rows(found: Inspection) -> Iterator[tuple[str, list[str]]]:
     if found.notes:
         yield "other", _few(f"{key}: {note}" for key, note in found.notes.items())
     for (path, prefix, lists), same in groupby(sorted(found.fits, key=_where), _where):
-        *lists, notes, places = lists
+        *lists, notes, key_paths = lists
         lines = [*_names(found, [*same])]
         lines.append(f"  at {path or '(top)'}, keys {prefix}*")
         for word, names in zip(_LISTS, lists, strict=True):
             if names:
                 lines.append(f"  {word}: {', '.join(_few(names))}")
-        if places:
-            lines.append(f"  to purify another copy: --weights {' or '.join(_few(places))}")
+        if key_paths:
+            lines.append(f"  to purify another copy: --weights {' or '.join(_few(key_paths))}")
         lines += [f"  {note}" for note in notes]
         yield "fits", lines
     if len(found.fits) > 1 and found.differs:
@@ -108,11 +108,13 @@ def _advice(found: Inspection) -> str:
         return f"The file has {found.sign}, so it is probably {names}."
     statistics = ", or state them with --normalise" if found.differs == [STATISTICS] else ""
     what = ", ".join(found.differs)
-    return f"The weights do not tell {what}: say which encoder it is with --encoder{statistics}."
+    return (
+        f"The weights do not determine {what}: say which encoder it is with --encoder{statistics}."
+    )
 
 
 def _where(match: Match) -> tuple[str, str, list[list[str]]]:
-    lists = [match.left_out, match.tied, match.also_fits, match.notes, match.places]
+    lists = [match.left_out, match.tied, match.also_fits, match.notes, match.key_paths]
     return match.path, match.prefix, lists
 
 

@@ -66,10 +66,10 @@ Std = Annotated[
 Weights = Annotated[
     str | None,
     typer.Option(
-        metavar="PLACE",
+        metavar="KEY",
         rich_help_panel=_INPUT,
         help="Which copy of the encoder is meant where the file has several, as in "
-        "state_dict.module.encoder_q. mimic-ray inspect lists the places.",
+        "state_dict.module.encoder_q. mimic-ray inspect lists them.",
     ),
 ]
 Teacher = Annotated[

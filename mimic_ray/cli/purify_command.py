@@ -11,7 +11,7 @@ from mimic_ray.base.resources import Resources
 from mimic_ray.cli import console, options
 from mimic_ray.cli.cost_question import can_ask, cost_question
 from mimic_ray.cli.option_kinds import Kind
-from mimic_ray.cli.place_note import with_place_note
+from mimic_ray.cli.run_location_note import with_run_location_note
 from mimic_ray.cli.worker_numbers import parse_worker_range
 
 # `mimic-ray submit` can send this command to a cluster.
@@ -140,7 +140,7 @@ def command(
             scan=scan,
             trackers=track or [],
             yes=yes or can_ask(),
-            on_progress=with_place_note(on_progress, resources),
+            on_progress=with_run_location_note(on_progress, resources),
             on_cost=cost_question(yes, effort.value),
             command=console.mode.command,
         )

@@ -13,7 +13,7 @@ from mimic_ray.base.resources import Resources
 from mimic_ray.cli import console, options
 from mimic_ray.cli.cost_question import can_ask, cost_question
 from mimic_ray.cli.option_kinds import Kind
-from mimic_ray.cli.place_note import with_place_note
+from mimic_ray.cli.run_location_note import with_run_location_note
 
 _SPACE = "Search space"
 _ORACLE = "Oracle (research)"
@@ -217,7 +217,7 @@ def command(
             device=device,
             threads=threads,
             yes=yes or can_ask(),
-            on_progress=with_place_note(on_progress, resources, can_be_in_process=False),
+            on_progress=with_run_location_note(on_progress, resources, can_be_in_process=False),
             on_cost=cost_question(yes, effort.value),
             on_search_progress=on_search_progress,
             command=console.mode.command,

@@ -10,8 +10,8 @@ from mimic_ray.data.names import SHARD_SUFFIXES, UNREAD_IMAGES, is_table, suffix
 
 NOT_AN_IMAGE = "not an image"
 _UNREAD_IMAGE = "an image format that is not read: convert it to PNG or JPEG"
-ARCHIVE = "an archive, which is not read in this place: unpack it"
-_TABLE = "a table, which is not read in this place"
+ARCHIVE = "an archive, which is not read here: unpack it"
+_TABLE = "a table, which is not read here"
 
 # Suffixes, first bytes, what it is called, and what to type with {0} for the file.
 FORMATS = [
@@ -54,7 +54,7 @@ def why_not_read(name: str) -> str:
 
 
 def way_out(path: str | Path, start: bytes = b"") -> str:
-    """ "is a bzip2 archive. Unpack it: ...", "" for a file that is none of these.
+    """ "is a bzip2 archive. Unpack it: ...", "" for a file of any other kind.
 
     The first bytes of the file, if given, count more than its name.
     """

@@ -19,7 +19,7 @@ def class_folders(keys: Sequence[str]) -> tuple[list[int] | None, list[str] | No
     classes = sorted({folder for folder, slash, _ in parts if slash})
     if len(classes) < 2 or not all(slash for _, slash, _ in parts):
         return None, None
-    number = {name: place for place, name in enumerate(classes)}
+    number = {name: index for index, name in enumerate(classes)}
     return [number[folder] for folder, _, _ in parts], classes
 
 

@@ -14,7 +14,6 @@ by another one that depends only on its row; broken images are counted and repor
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 
@@ -26,6 +25,7 @@ from mimic_ray.base.cache_dir import cache_dir
 from mimic_ray.base.errors import BrokenImageError
 from mimic_ray.base.machine_limits import usable_cpus
 from mimic_ray.base.machine_memory import machine_memory_bytes
+from mimic_ray.base.progress import StepCallback
 from mimic_ray.data.broken_images import check_broken
 from mimic_ray.data.cache_eviction import limit_bytes
 from mimic_ray.data.decode import Pixels8, decode
@@ -41,8 +41,6 @@ from mimic_ray.data.pixel_store import (
 from mimic_ray.data.resize import centre_square
 from mimic_ray.data.shard_plan import WINDOW
 from mimic_ray.data.threads import map_in_order
-
-Progress = Callable[[int, int], None]
 
 # For smaller images the GIL costs more than a second thread gains.
 _THREADS_FROM_SIDE = 64
@@ -61,7 +59,7 @@ def open_pixels(
     disk_limit_bytes: int | None = None,
     broken_share: float = 0.01,
     cache_folder: Path | None = None,
-    progress: Progress | None = None,
+    progress: StepCallback | None = None,
     by_shard: bool = False,
 ) -> Pixels:
     """The images of `source` as squares of `side` pixels.
@@ -144,11 +142,11 @@ class Pixels:
         return torch.tensor(self._source.shards())[self.source_rows]
 
     def expect(self, shards: list[int]) -> None:
-        """Fetches the shards of these numbers in this order, as far as there is room."""
+        """Fetches the shards of these numbers in this order, as far as there is space."""
         if isinstance(self._source, FarSource):
             self._source.expect(shards)
 
-    def decode_all(self, progress: Progress | None = None) -> None:
+    def decode_all(self, progress: StepCallback | None = None) -> None:
         """Decodes every image, so that all broken ones are known. Raises DataError."""
         report = progress or (lambda done, total: None)
         total = len(self._source)
@@ -160,7 +158,7 @@ class Pixels:
             report(int(rows[-1]) + 1, total)
         self._check_broken()
 
-    def without_broken(self, progress: Progress | None = None) -> Pixels:
+    def without_broken(self, progress: StepCallback | None = None) -> Pixels:
         """The same images without the broken ones, for statistics over images.
 
         Decodes all images that have not been decoded yet.

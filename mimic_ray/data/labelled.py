@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mimic_ray.base.errors import DataError, UnknownNameError
+from mimic_ray.base.progress import StepCallback
 from mimic_ray.base.text import near_names, plain
 from mimic_ray.data.decoded_set import Pixels, open_pixels
 from mimic_ray.data.encoded_images import ImageSource
@@ -52,7 +52,7 @@ def open_labelled(
     side: int,
     *,
     limit: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: StepCallback | None = None,
 ) -> Labelled:
     """The images at `location` as squares of `side` pixels, at most `limit` of them.
 

@@ -142,7 +142,7 @@ def suffix_of(name: str) -> str:
 
 
 def image_format(start: bytes) -> str:
-    """The suffix of the image format that a file begins with, "" if it is none that is read."""
+    """The suffix of the image format that a file begins with, "" if it is not one that is read."""
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "webp"
     if start[4:12] in (b"ftypavif", b"ftypavis"):

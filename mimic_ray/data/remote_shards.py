@@ -55,7 +55,7 @@ class RemoteShards:
         return found.size if found else None
 
     def bring(self, names: Collection[str]) -> int:
-        """Fetches these shards to local disk, if the cache folder has room for them.
+        """Fetches these shards to local disk, if the cache folder has space for them.
 
         Returns at once: the bytes that they take there, 0 if they are not fetched. From now on
         images are read from there.
@@ -65,12 +65,12 @@ class RemoteShards:
             self._copies = ShardCopies(self._storage, shards)
         return sum(shard.size for shard in shards.values()) if self._copies else 0
 
-    def has_room(self, names: Collection[str], used: int) -> bool:
+    def has_space(self, names: Collection[str], used: int) -> bool:
         return fits_some([self._found[name] for name in names], used)
 
     def expect(self, names: Sequence[str]) -> None:
         if self._copies is None:
-            # All, because the workers of a machine share the room.
+            # All, because the workers of a machine share the space.
             shards = {name: found for name, found in self._found.items() if is_shard(name)}
             self._copies = ShardCopies(self._storage, shards, too_large=True)
         self._copies.expect(names)

@@ -27,7 +27,7 @@ _LONGEST_CLASS_NAME = 64
 # More images with one key than this are files with dots in their names: photo.1.jpg, photo.2.jpg.
 MOST_IMAGES = 16
 
-_ORDER = {suffix: place for place, suffix in enumerate(IMAGE_FORMATS)}
+_ORDER = {suffix: index for index, suffix in enumerate(IMAGE_FORMATS)}
 _NOT_A_PHOTOGRAPH = re.compile(
     r"(^|[._-])(segs?|segmentation|masks?|labels?|annotations?|gt|depths?|edges?|normals?|semantic|"
     r"instances?|panoptic|trimap|matte|alpha|flow|disparity|heatmap|thumb(nail)?|preview)([._-]|$)"
@@ -48,11 +48,11 @@ def is_other_than_photograph(suffix: str) -> bool:
 
 def chosen_image(suffixes: Sequence[str]) -> int | None:
     """The position of the image that is read among those of a sample, None if it is not clear."""
-    places = [p for p, each in enumerate(suffixes) if not is_other_than_photograph(each)]
-    if plain := [p for p in places if "." not in suffixes[p]]:
+    indices = [p for p, each in enumerate(suffixes) if not is_other_than_photograph(each)]
+    if plain := [p for p in indices if "." not in suffixes[p]]:
         return min(plain, key=lambda p: _ORDER.get(suffixes[p], len(_ORDER)))
-    places = places or list(range(len(suffixes)))
-    return places[0] if len(places) == 1 else None
+    indices = indices or list(range(len(suffixes)))
+    return indices[0] if len(indices) == 1 else None
 
 
 def label_in(suffix: str, content: bytes) -> int | str | None:
@@ -84,7 +84,7 @@ def numbered(
     """The number of each image's class, and the names if the labels are names.
 
     Names are numbered in the order of `known` if it has them all, else in alphabetical order. None
-    unless all images have a label of the same kind, and for names that are no classes: where
+    unless all images have a label of the same kind, and for names that are not classes: where
     most names occur once, they are captions.
     """
     each = list(labels)
@@ -97,5 +97,5 @@ def numbered(
         return None, None
     if set(classes) <= set(known):
         classes = list(known)
-    number = {name: place for place, name in enumerate(classes)}
+    number = {name: index for index, name in enumerate(classes)}
     return [number[name] for name in names], classes

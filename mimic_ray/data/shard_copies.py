@@ -6,7 +6,7 @@ the copies, and no request for an image leaves the machine. An image whose shard
 waits for it, and that shard is fetched before the others.
 
 Shards that do not all fit are fetched in the order in which they are needed, and the least recently
-used ones make room. A copy may vanish at any time, then, and is fetched again if it is needed.
+used ones are removed. A copy may vanish at any time, then, and is fetched again if it is needed.
 """
 
 from __future__ import annotations
@@ -96,11 +96,11 @@ class ShardCopies:
     def open(self, name: str) -> BinaryIO:
         """The copy of a shard; waits until it is whole. Raises StorageError, DiskFullError."""
         for _ in range(_TRIES):
-            with suppress(FileNotFoundError):  # it made room for another
+            with suppress(FileNotFoundError):  # it was evicted for another
                 path = self.path(name)
                 file = path.open("rb")
                 if self._budget is not None:
-                    os.utime(file.fileno())  # the least recently used ones make room
+                    os.utime(file.fileno())  # the least recently used ones are evicted
                 return file
         raise DiskFullError(
             f"The cache folder {cache_dir()} is too small for the workers of this machine.",
@@ -119,7 +119,7 @@ class ShardCopies:
         for name in list(islice(self._coming, _AHEAD)):
             self._ask(name)
             with suppress(OSError):  # it is on its way
-                os.utime(self._paths[name])  # what was used and is not needed makes room first
+                os.utime(self._paths[name])  # what was used and is not needed is evicted first
 
     def _ask(self, name: str, now: bool = False) -> Future[Path]:
         """The copy that is there or on its way; `now` before the others. Holds the lock."""
@@ -180,7 +180,7 @@ class ShardCopies:
             threads=_REQUESTS // _SHARDS,
         )
         try:
-            self._make_room(temporary, size)
+            self._free_space(temporary, size)
             with closing(parts), temporary.open("r+b") as file:
                 written = sum(map(file.write, parts))
             if written != size:
@@ -192,7 +192,7 @@ class ShardCopies:
         finally:
             temporary.unlink(missing_ok=True)
 
-    def _make_room(self, temporary: Path, size: int) -> None:
+    def _free_space(self, temporary: Path, size: int) -> None:
         """Creates the file with its size, which counts for the other processes of the machine."""
         with _room_lock():
             if self._budget is not None:
@@ -211,13 +211,13 @@ class ShardCopies:
 
 
 def _room_lock() -> AbstractContextManager[None]:
-    return exclusive_lock(cache_dir() / "locks" / "tars.room")
+    return exclusive_lock(cache_dir() / "locks" / "tars.space")
 
 
 def fits(shards: Iterable[Found]) -> bool:
-    """Whether the cache folder has room for all of these shards at once."""
+    """Whether the cache folder has space for all of these shards at once."""
     needed = sum(shard.size for shard in shards)
-    # What is in the cache can make room on the disk as well.
+    # Evicting the cache frees disk space as well.
     return needed <= limit_bytes() and needed + _SPARE_BYTES <= _free() + _held()
 
 

@@ -111,10 +111,10 @@ class _Found:
             self._others.append((shown, key, why_not_read(shown)))
 
     def _add_image(self, key: str, suffix: str, shown: str, member: Member) -> None:
-        place = member.offset, member.size
-        if place not in self._sums:
-            self._sums[place] = self._sha256(member)
-        entry = Entry(key, self._shard, *place, self._sums[place])
+        span = member.offset, member.size
+        if span not in self._sums:
+            self._sums[span] = self._sha256(member)
+        entry = Entry(key, self._shard, *span, self._sums[span])
         self._images.setdefault(key, []).append(_Image(next(self._numbers), shown, suffix, entry))
 
     def index(self, path: str) -> Index:
@@ -158,14 +158,14 @@ class _Found:
             )
         if len(images) > MOST_IMAGES:
             return images
-        place = chosen_image([image.suffix for image in images])
-        if place is None:
+        index = chosen_image([image.suffix for image in images])
+        if index is None:
             raise DataError(
                 f"{path} has several images in one sample, and it is not clear which to read: "
                 f"{' and '.join(map(plain, names[:4]))}. Unpack one kind into a folder: "
                 f"tar -xf {shlex.quote(path)} -C FOLDER --wildcards '*.{images[0].suffix}'."
             )
-        return [images[place]]
+        return [images[index]]
 
     def _read(self, member: Member, size: int) -> bytes:
         self._file.seek(member.offset)

@@ -18,7 +18,7 @@ from mimic_ray.base.seeds import generator
 from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.data.epoch import EpochPlan, share_bounds
 
-# By how many places shuffling moves an image within its worker's epoch, at most. The shards of
+# By how many positions shuffling moves an image within its worker's epoch, at most. The shards of
 # twice as many images are on the disk at a time.
 WINDOW = 10_000
 
@@ -34,7 +34,7 @@ class ShardedImages(Protocol):
         ...
 
     def expect(self, shards: list[int]) -> None:
-        """Fetches the shards of these numbers in this order, as far as there is room."""
+        """Fetches the shards of these numbers in this order, as far as there is space."""
         ...
 
 

@@ -67,14 +67,14 @@ class FarFolder(ShardFolder, Protocol):
         ...
 
     def bring(self, names: Collection[str]) -> int:
-        """Fetches these shards in the background, if the cache folder has room for all of them.
+        """Fetches these shards in the background, if the cache folder has space for all of them.
 
-        Returns the bytes that they take there, 0 if there is no room.
+        Returns the bytes that they take there, 0 if there is no space.
         """
         ...
 
-    def has_room(self, names: Collection[str], used: int) -> bool:
-        """Whether there is room for `used` of them at a time, read one after another."""
+    def has_space(self, names: Collection[str], used: int) -> bool:
+        """Whether there is space for `used` of them at a time, read one after another."""
         ...
 
     def expect(self, names: Sequence[str]) -> None:
@@ -139,15 +139,15 @@ class ShardSet:
     def can_stream(self, images: int) -> bool:
         """Whether the shards of this number of images fit at a time."""
         used = ceil(images * len(self._names) / len(self)) + 1
-        return bool(self._far and self._far.has_room(self._names, min(used, len(self._names))))
+        return bool(self._far and self._far.has_space(self._names, min(used, len(self._names))))
 
     def shards(self) -> list[int]:
         """The number of each image's shard."""
-        number = {name: place for place, name in enumerate(self._names)}
+        number = {name: index for index, name in enumerate(self._names)}
         return [number[entry.shard] for entry in self.entries]
 
     def expect(self, shards: Sequence[int]) -> None:
-        """Fetches the shards of these numbers in this order, as far as there is room."""
+        """Fetches the shards of these numbers in this order, as far as there is space."""
         if self._far:
             self._far.expect([self._names[number] for number in shards])
 

@@ -12,7 +12,7 @@ import hashlib
 import io
 import re
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ import simplejpeg
 from mimic_ray.base import files
 from mimic_ray.base.errors import BrokenImageError
 from mimic_ray.base.machine_limits import usable_cpus
+from mimic_ray.base.progress import StepCallback
 from mimic_ray.data import manifest
 from mimic_ray.data.broken_images import check_broken
 from mimic_ray.data.decode import PIXEL_LIMIT, decode, format_of
@@ -30,7 +31,7 @@ from mimic_ray.data.left_out import LeftOut
 from mimic_ray.data.manifest import CLASSES, MANIFEST, SET, Entry, SetFacts, ShardFacts
 from mimic_ray.data.names import IMAGE_SUFFIXES, suffix_of
 from mimic_ray.data.resize import centre_square
-from mimic_ray.data.shard_place import ShardPlace, new_set
+from mimic_ray.data.shard_output import ShardOutput, new_set
 from mimic_ray.data.threads import map_in_order
 
 _CHUNK = 64
@@ -71,12 +72,12 @@ def build(
     quality: int = 90,
     broken_share: float = 0.01,
     pixel_limit: int = PIXEL_LIMIT,
-    progress: Callable[[int, int], None] | None = None,
+    progress: StepCallback | None = None,
 ) -> BuiltShards:
     """Writes the images of `source` as a new set `out`, a folder or an address.
 
     A folder appears only when complete. At an address the manifest is stored last, and the same
-    call continues after an interruption (shard_place.py).
+    call continues after an interruption (shard_output.py).
 
     With `side`, an image whose shorter side is larger becomes a JPEG of its centre square with
     `side` pixels; all others keep their bytes. Every image is decoded, so the shards contain no
@@ -90,7 +91,7 @@ def build(
     labels = source.labels
     broken: list[tuple[str, str]] = []
     report = progress or (lambda done, total: None)
-    with new_set(out) as place, closing(_SetWriter(place, per_shard)) as writer:
+    with new_set(out) as output, closing(_SetWriter(output, per_shard)) as writer:
         for image in _prepared(source, side, quality, pixel_limit, report):
             if image.broken:
                 broken.append((source.keys[image.row], image.broken))
@@ -107,10 +108,10 @@ def build(
             quality=None if side is None else quality,
             shards=shards,
         )
-        files.write_bytes(place.folder / MANIFEST, manifest.to_parquet(writer.entries))
-        files.write_json(place.folder / SET, asdict(facts))
+        files.write_bytes(output.folder / MANIFEST, manifest.to_parquet(writer.entries))
+        files.write_json(output.folder / SET, asdict(facts))
         if source.classes:
-            files.write_json(place.folder / CLASSES, source.classes)
+            files.write_json(output.folder / CLASSES, source.classes)
     return BuiltShards(out, facts, broken, dict(source.left_out))
 
 
@@ -118,9 +119,9 @@ class _SetWriter:
     """Writes tars of at most `per_shard` images with Python's tarfile, because webdataset's writer
     has no ustar format and does not report offsets."""
 
-    def __init__(self, place: ShardPlace, per_shard: int) -> None:
+    def __init__(self, output: ShardOutput, per_shard: int) -> None:
         self.entries: list[Entry] = []
-        self._place, self._per_shard = place, per_shard
+        self._output, self._per_shard = output, per_shard
         self._shards: list[ShardFacts] = []
         self._tar: tarfile.TarFile | None = None
         self._name, self._images = "", 0
@@ -161,7 +162,7 @@ class _SetWriter:
 
     def _next(self) -> tarfile.TarFile:
         self._name, self._images = f"images-{len(self._shards):05}.tar", 0
-        path = self._place.folder / self._name
+        path = self._output.folder / self._name
         self._tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
         return self._tar
 
@@ -170,10 +171,10 @@ class _SetWriter:
             return
         self._tar.close()
         self._tar = None
-        path = self._place.folder / self._name
+        path = self._output.folder / self._name
         size = path.stat().st_size
         self._shards.append(ShardFacts(self._name, self._images, size, files.sha256(path)))
-        self._place.keep(self._shards[-1])
+        self._output.keep(self._shards[-1])
 
 
 def _add_file(tar: tarfile.TarFile, name: str, content: bytes) -> None:
@@ -187,7 +188,7 @@ def _prepared(
     side: int | None,
     quality: int,
     pixel_limit: int,
-    report: Callable[[int, int], None],
+    report: StepCallback,
 ) -> Iterator[_Image]:
     def work(rows: range) -> list[_Image]:
         return [_prepare(source, row, side, quality, pixel_limit) for row in rows]

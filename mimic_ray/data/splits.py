@@ -1,4 +1,4 @@
-"""Images of several kinds in one place: the user must say which are meant.
+"""Images of several kinds in one folder or file: the user must say which are meant.
 
 Training, validation and test images; photographs and the masks that belong to them.
 """

@@ -143,17 +143,17 @@ def _columns(path: Path, schema: pa.Schema) -> Columns:
 
 def _has_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
-        place = kind.get_field_index("bytes")
+        index = kind.get_field_index("bytes")
         # A column of nothing but paths has null bytes.
-        return place >= 0 and (_has_bytes(inner := kind.field(place).type) or inner == pa.null())
+        return index >= 0 and (_has_bytes(inner := kind.field(index).type) or inner == pa.null())
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _is_label(schema: pa.Schema, name: str) -> bool:
-    place = schema.get_field_index(name)
-    if place < 0:
+    index = schema.get_field_index(name)
+    if index < 0:
         return False
-    kind = schema.field(place).type
+    kind = schema.field(index).type
     return bool(
         pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
     )

@@ -61,7 +61,7 @@ def _write_images(path: Path, target: Path) -> None:
 
 
 def _index(path: Path, shard: str) -> Index:
-    """The place of each image in the file that `_write_images` makes."""
+    """The location of each image in the file that `_write_images` makes."""
     left_out = Omissions()
     for other in columns_of(path).other_images:
         left_out.add("another column of images", f"{shard}: {other}")

@@ -106,8 +106,8 @@ def _linked(name: str, kind: bytes, target: str, earlier: dict[str, Member]) -> 
 
 def _sparse(info: tarfile.TarInfo) -> Member:
     """A file stored without its runs of zeros. It can be read if those are all at its end."""
-    stored: Any = info.sparse or ()  # (place in the file, bytes)
-    parts = [(place, size) for place, size in stored if size]
+    stored: Any = info.sparse or ()  # (start in the file, bytes)
+    parts = [(start, size) for start, size in stored if size]
     if len(parts) == 1 and parts[0][0] == 0:
         return Member(info.name, info.offset_data, parts[0][1])
     return Member(info.name, 0, 0, "a sparse file with holes: unpack the tar")

@@ -15,7 +15,7 @@ from typing import Any
 class TorchvisionKind:
     """`splits`: the arguments of each, the default first.
 
-    `labels` and `files` are attributes, with [n] for place n of each item; "" if there is none.
+    `labels` and `files` are attributes, with [n] for index n of each item; "" if there is none.
     Without files, images are the decoded ones that the data set gives.
     """
 

@@ -78,12 +78,12 @@ class TorchvisionSet:
         return set_fingerprint(zip(self.keys, digests, strict=True))
 
     def _attribute(self, text: str) -> list[Any]:
-        """The items of "name", or place n of each item of "name[n]"."""
+        """The items of "name", or index n of each item of "name[n]"."""
         if not text:
             return []
-        name, bracket, place = text.rstrip("]").partition("[")
+        name, bracket, index = text.rstrip("]").partition("[")
         items = getattr(self._images, name)
-        return [item[int(place)] if bracket else item for item in items]
+        return [item[int(index)] if bracket else item for item in items]
 
 
 def _parts(location: str) -> tuple[str, str, str]:

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from mimic_ray.base.progress import StepCallback
 from mimic_ray.base.registry import Registry
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class DefenceInputs:
     images: DecodedImages
     compute: Compute
     seed: int
-    on_step: Callable[[int, int], None] = lambda done, total: None
+    on_step: StepCallback = lambda done, total: None
 
 
 @dataclass(frozen=True)

@@ -89,8 +89,8 @@ def distil(
 def attention_taps(spec: Spec) -> list[str]:
     """The taps at a third, at two thirds and at the end of the network; fewer if it has fewer."""
     count = len(spec.taps)
-    places = sorted({max(0, round(count * part / 3) - 1) for part in (1, 2, 3)})
-    return [spec.taps[place] for place in places]
+    indices = sorted({max(0, round(count * part / 3) - 1) for part in (1, 2, 3)})
+    return [spec.taps[index] for index in indices]
 
 
 def weighted_attention(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:

@@ -1,7 +1,7 @@
 """SAU in encoder form: unlearning of changes that move suspect and student alike.
 
 An ordinary adversarial change moves two encoders differently, an inherited shortcut moves both to
-the same place. With a_h(x) = n(h(x + d)) - n(f(x)) and c the mean cosine of the features f(x + d)
+the same point. With a_h(x) = n(h(x + d)) - n(f(x)) and c the mean cosine of the features f(x + d)
 of different images, a common change d ascends
 
     mean a_f(x) . a_g(x)  +  concentration * c          a . b = |a| |b| cos(a, b)

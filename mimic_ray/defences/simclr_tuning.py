@@ -2,7 +2,7 @@
 
     L = NT-Xent of two SimCLR views at temperature 0.5, through a projector
 
-The projector is made anew and first trained alone, with the encoder frozen. No term holds the
+The projector is initialised and first trained alone, with the encoder frozen. No term holds the
 features where they are: they drift, and heads must be trained again.
 
 Source: fine-tuning in "Can Distillation Mitigate Backdoor Attacks in Pre-trained Encoders?", arXiv

@@ -2,7 +2,7 @@
 
 Each defence could be made to look bad (too weak: the backdoor stays) or useless (too strong: the
 features are lost). One rule chooses for all: the strongest declared strength whose encoder has, on
-held-out clean images, a mean cosine to the suspect encoder that is no lower than that of `default`.
+held-out clean images, a mean cosine to the suspect encoder of at least that of `default`.
 
 The rule compares the first seed of both, and goes from the strongest strength down to the first
 that passes. So it needs no assumption about how the cosine depends on the strength, as a bisection

@@ -16,7 +16,7 @@ _TOO_SLOW = "the node timed out during startup"
 
 
 @contextmanager
-def patient_start(limit_s: float) -> Iterator[None]:
+def start_within(limit_s: float) -> Iterator[None]:
     """Gives `ray.init` so many seconds to start a node, instead of 30, which Ray does not let set.
 
     A raylet that dies ends the wait. After a failure, ends the processes that were started: Ray
@@ -91,8 +91,8 @@ def running_clusters(processes: Path = Path("/proc")) -> set[str]:
 def declared_nodes(address: str, processes: Path = Path("/proc")) -> list[dict[str, float]] | None:
     """The resources of every node that the autoscaler of the cluster at `address` may have.
 
-    Ray does not tell them, but the autoscaler of `ray up` runs on the head, with its configuration
-    as a file. None if this is not the head, or no resources are declared.
+    Ray does not report them, but the autoscaler of `ray up` runs on the head, and its configuration
+    is a file. None if this is not the head, or no resources are declared.
     """
     for words in _command_lines(processes):
         files = _values(words, "--autoscaling-config=")

@@ -72,7 +72,7 @@ def _connect(address: str | None, cpus: int | None) -> None:
         ray.init(address=address, **quiet)
         return
     options = local_ray_options()
-    with ray_private_node.patient_start(START_S):
+    with ray_private_node.start_within(START_S):
         ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet, **options)
 
 

@@ -28,11 +28,11 @@ _ANSWER_S = 5.0
 
 
 class Orders(NamedTuple):
-    """What the driver wants of the workers. `leaving` counts the nodes that are to be taken away:
+    """What the driver wants of the workers. `draining` counts the nodes that are to be taken away:
     whenever it rises, the workers commit."""
 
     stop: bool = False
-    leaving: int = 0
+    draining: int = 0
 
 
 class ControlActor(Generic[Message]):
@@ -114,10 +114,10 @@ class RunControl(Generic[Message]):
         self._exchange()
         return self._groups > 0
 
-    def nodes_leave(self, leaving: int) -> None:
+    def nodes_draining(self, draining: int) -> None:
         """Tells the workers with the next call of `messages` how many nodes are to be taken away
         since the start."""
-        self._orders = self._orders._replace(leaving=leaving)
+        self._orders = self._orders._replace(draining=draining)
 
     def _exchange(self) -> None:
         call = self._actor.exchange.remote(self._orders, self._groups)
@@ -170,9 +170,9 @@ class WorkerControl(Generic[Message]):
         self._read_reply()
         return self._orders.stop
 
-    def leaving(self) -> int:
+    def draining(self) -> int:
         self._read_reply()
-        return self._orders.leaving
+        return self._orders.draining
 
     def _read_reply(self) -> None:
         import ray
@@ -183,8 +183,8 @@ class WorkerControl(Generic[Message]):
                 orders: Orders = ray.get(reply)
                 # A new actor does not know the orders for a moment.
                 known = self._orders
-                leaving = max(known.leaving, orders.leaving)
-                self._orders = Orders(known.stop or orders.stop, leaving)
+                draining = max(known.draining, orders.draining)
+                self._orders = Orders(known.stop or orders.stop, draining)
 
 
 def _wait_for(reference: Any, timeout: float | None = None) -> Any:

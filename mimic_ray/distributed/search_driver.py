@@ -13,7 +13,7 @@ from mimic_ray.distributed.drain_notice import DrainNotice
 from mimic_ray.distributed.run_control import RunControl
 from mimic_ray.distributed.searcher import StudySearcher, Suggestion
 from mimic_ray.distributed.trial_process import TrialMessage
-from mimic_ray.distributed.trial_room import TrialRoom
+from mimic_ray.distributed.trial_slots import TrialSlots
 from mimic_ray.execution.trial_run import TrialTask
 from mimic_ray.search.search_plan import SearchPlan
 from mimic_ray.search.search_progress import SearchProgress, SearchProgressCallback
@@ -31,18 +31,18 @@ class SearchDriver:
         study: StudyStore,
         plan: SearchPlan,
         known: Sequence[Trial],
-        room: TrialRoom,
+        slots: TrialSlots,
         on_progress: SearchProgressCallback,
         should_stop: Callable[[], int],
     ) -> None:
         self.study, self.plan = study, plan
         ended = [trial for trial in known if trial.status != "running"]
-        self.room = room
-        self.progress = SearchProgress(plan.trials, ended, len(ended), concurrent=room.now)
+        self.slots = slots
+        self.progress = SearchProgress(plan.trials, ended, len(ended), concurrent=slots.now)
         self.control: RunControl[TrialMessage] = RunControl()
         self._notice = DrainNotice()
         self.searcher = StudySearcher(
-            plan, known, self.is_over, self._suggested, lambda: self.room.now
+            plan, known, self.is_over, self._suggested, lambda: self.slots.now
         )
         self._on_progress, self._should_stop = on_progress, should_stop
         self._tasks: dict[str, TrialTask] = {}  # by Tune's trial id
@@ -61,11 +61,11 @@ class SearchDriver:
     # -- in the main thread
 
     def poll(self) -> None:
-        self.control.nodes_leave(self._notice.count())
+        self.control.nodes_draining(self._notice.count())
         for message in self.control.messages():
             self._note(message)
-        self.room.poll(len(self.progress.running), self.progress.remaining)
-        self.progress.concurrent = self.room.now
+        self.slots.poll(len(self.progress.running), self.progress.remaining)
+        self.progress.concurrent = self.slots.now
         self._on_progress(self.progress)
         self.write_progress()
 

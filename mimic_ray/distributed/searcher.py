@@ -44,8 +44,8 @@ class Suggestion:
 class StudySearcher(Searcher):
     """Suggests trials until `is_over()`, or until the space is exhausted.
 
-    `on_suggestion` gets Tune's id of each new trial and its suggestion. At most `room()` trials run
-    at the same time.
+    `on_suggestion` gets Tune's id of each new trial and its suggestion. At most `slots()` trials
+    run at the same time.
     """
 
     def __init__(
@@ -54,15 +54,15 @@ class StudySearcher(Searcher):
         known: Sequence[Trial],
         is_over: Callable[[], bool],
         on_suggestion: Callable[[str, Suggestion], None],
-        room: Callable[[], int],
+        slots: Callable[[], int],
     ) -> None:
         super().__init__()
         self._plan, self._base = plan, plan.base.model_dump(mode="json")
-        self._is_over, self._on_suggestion, self._room = is_over, on_suggestion, room
+        self._is_over, self._on_suggestion, self._slots = is_over, on_suggestion, slots
         self._known = {trial.id: trial for trial in known if trial.status != "running"}
         self._running: dict[str, tuple[optuna.trial.Trial, str]] = {}  # by Tune's trial id
         # TPE needs results: the trials before them, and all that start at once, are designed.
-        self._designed = max(_LEAST_DESIGNED, plan.trials // 4, min(room(), plan.trials))
+        self._designed = max(_LEAST_DESIGNED, plan.trials // 4, min(slots(), plan.trials))
         self._next_number = 1 + max((trial.number for trial in known), default=-1)
         self._study = self._new_study()
         for trial in self._known.values():
@@ -74,8 +74,8 @@ class StudySearcher(Searcher):
         self._enqueue_design()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """Tune's config: the suggestion's id and settings. None if there is no room now."""
-        if len(self._running) >= self._room() and not self._is_over():
+        """Tune's config: the suggestion's id and settings. None if no slot is free now."""
+        if len(self._running) >= self._slots() and not self._is_over():
             return None
         for _ in range(_MOST_TRIES):
             if self._is_over():

@@ -149,7 +149,7 @@ class _RunWatcher:
             self.on_progress(progress)
         self.watchdog.check()
         if self.notice:
-            self.control.nodes_leave(self.notice.count())
+            self.control.nodes_draining(self.notice.count())
         if self.head:
             self.head.check()
         self.control.raise_failure()

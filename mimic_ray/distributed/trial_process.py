@@ -74,8 +74,8 @@ class TuneControl:
     def should_stop(self) -> bool:
         return self.driver.should_stop()
 
-    def leaving(self) -> int:
-        return self.driver.leaving()
+    def draining(self) -> int:
+        return self.driver.draining()
 
     def check_current(self) -> None:
         """Tune runs one process of a trial at a time."""
@@ -181,8 +181,8 @@ class TrialWorkerControl:
     def should_stop(self) -> bool:
         return self.driver.should_stop() or self.watcher.should_stop()
 
-    def leaving(self) -> int:
-        return self.driver.leaving()
+    def draining(self) -> int:
+        return self.driver.draining()
 
     def check_current(self) -> None:
         """Ray Train runs one group of workers of a trial at a time."""

@@ -21,7 +21,7 @@ from mimic_ray.distributed.prepare_inputs import Facts, Prepare, prepare_inputs
 from mimic_ray.distributed.ray_private import SEARCH_VARIABLES, START_TIMEOUT_VARIABLE
 from mimic_ray.distributed.ray_session import ray_session
 from mimic_ray.distributed.trial_process import EARLY_STOPPING_METRIC, TrialContext, run_in_trial
-from mimic_ray.distributed.trial_room import TrialRoom
+from mimic_ray.distributed.trial_slots import TrialSlots
 from mimic_ray.distributed.watched_fit import FitFailedError, StopTimeoutError, watched_fit
 from mimic_ray.search.search_plan import SearchPlan
 from mimic_ray.search.search_progress import SearchProgressCallback
@@ -72,10 +72,10 @@ class SearchCluster:
         """
         from mimic_ray.distributed.search_driver import SearchDriver
 
-        room = TrialRoom(
-            self.resources, self.concurrent, min(self.most, plan.trials), asks=self.grows
+        slots = TrialSlots(
+            self.resources, self.concurrent, min(self.most, plan.trials), requests_nodes=self.grows
         )
-        driver = SearchDriver(study, plan, known, room, on_search_progress, self.should_stop)
+        driver = SearchDriver(study, plan, known, slots, on_search_progress, self.should_stop)
         if driver.is_over() or driver.progress.remaining <= 0:
             return
         tuner = _tuner(driver, inputs, self.resources)
@@ -87,7 +87,7 @@ class SearchCluster:
             if not self.should_stop():
                 raise _tune_failed(study, failed.error) from failed.error
         finally:
-            room.close()
+            slots.close()
         driver.write_progress()
 
 
@@ -158,7 +158,7 @@ def _tuner(driver: SearchDriver, inputs: Any, resources: Resources) -> Any:
             search_alg=driver.searcher,
             scheduler=scheduler,
             num_samples=driver.progress.remaining,
-            max_concurrent_trials=driver.room.most,
+            max_concurrent_trials=driver.slots.most,
             # Avoids starting a process and importing torch for each trial.
             reuse_actors=True,
             trial_name_creator=lambda trial: trial.config["trial"],

@@ -33,7 +33,7 @@ class Spec:
         blocks: Paths in the network of its repeated blocks, which are sharded, compiled or
             recomputed one at a time; `*` stands for one part of a path, as in `layer*.*`. Empty:
             they are found by structure, see `encoders/blocks.py`.
-        traits: What the names and shapes of its weights do not tell, such as attention heads.
+        traits: What the names and shapes of its weights do not determine, such as attention heads.
     """
 
     name: str

@@ -3,7 +3,7 @@ without normalisation.
 
     NAME[@SIZE][:normalise=STATISTICS]
     NAME[@SIZE][:mean=R/G/B,std=R/G/B]
-    NAME[@SIZE][:weights=PLACE[,normalise=...]]    the copy of it in a file that has several
+    NAME[@SIZE][:weights=KEY[,normalise=...]]     the copy of it in a file that has several
 
 The settings are part of the name, so whatever keeps the name keeps them: run.json, a study, the
 check of a resumed run, the workers, and the encoder of an exported run. Imports no torch.
@@ -22,7 +22,7 @@ from mimic_ray.encoders.normalisation import NORMALISATIONS, Normalisation, Rgb,
 _WEIGHTS = "weights"
 _KEYS = ("normalise", "mean", "std", _WEIGHTS)
 _SETTINGS = re.compile(r":(?=\w+=)")
-_NEXT = re.compile(r",(?=\w+=)")  # a place in a file may have commas
+_NEXT = re.compile(r",(?=\w+=)")  # a key may have commas
 
 
 def split(name: str) -> tuple[str, Normalisation | None]:
@@ -54,13 +54,13 @@ def without_statistics(name: str) -> str:
 
 
 def weights(name: str) -> str:
-    """The place of the weights in a file, as in "resnet50:weights=teacher"; "" if none is."""
+    """The key path of the weights in a file, as in "resnet50:weights=teacher"; "" if none is."""
     _base, *rest = _SETTINGS.split(name, maxsplit=1)
     return _given(rest[0]).get(_WEIGHTS, "") if rest else ""
 
 
 def without_weights(name: str) -> str:
-    """The name without that place, for another file."""
+    """The name without that key path, for another file."""
     return re.sub(rf"(?<=:){_WEIGHTS}=.*?(?:,(?=\w+=)|$)", "", name).removesuffix(":")
 
 
@@ -68,16 +68,20 @@ def _given(settings: str) -> dict[str, str]:
     return dict(part.partition("=")[::2] for part in _NEXT.split(settings))
 
 
-def joined(name: str | None, chosen: Normalisation | None, place: str | None = None) -> str | None:
-    """The name with statistics, and with the place of its weights in a file. Without a name, which
-    is then to be found in the file, the settings alone."""
-    if chosen is None and place is None:
+def joined(
+    name: str | None, chosen: Normalisation | None, key_path: str | None = None
+) -> str | None:
+    """The name with statistics, and with the key path of its weights. Without a name, which is
+    then to be found in the file, the settings alone."""
+    if chosen is None and key_path is None:
         return name
-    if place == "":
-        raise UsageError(f"{option(_WEIGHTS, '')} names no place: see mimic-ray inspect FILE.")
+    if key_path == "":
+        raise UsageError(
+            f"{option(_WEIGHTS, '')} is empty: list the keys with mimic-ray inspect FILE."
+        )
     if name and without_statistics(name) != name:
         raise UsageError(f"{plain(name)} has settings already: state them there or as options.")
-    settings = [] if place is None else [f"{_WEIGHTS}={place}"]
+    settings = [] if key_path is None else [f"{_WEIGHTS}={key_path}"]
     if chosen is not None:
         known = name_of(*chosen)
         settings.append(f"normalise={known}" if known else _numbers(chosen))

@@ -13,7 +13,7 @@ from mimic_ray.base.argument_types import check_fields
 
 @dataclass(frozen=True)
 class Traits:
-    """Facts of a network that its weights do not tell; a default means that it has no such part.
+    """Facts of a network that its weights do not determine; a default means: it has no such part.
 
     Attributes:
         heads: Attention heads of each block.

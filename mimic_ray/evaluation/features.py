@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import DataError
+from mimic_ray.base.progress import StepCallback
 from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.data.views import to_float
 from mimic_ray.encoders.encoder import Encoder
@@ -25,7 +26,7 @@ def features(
     *,
     change: Callable[[Tensor], Tensor] = lambda pixels: pixels,
     unit: bool = True,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: StepCallback = lambda done, total: None,
 ) -> Tensor:
     """The features of all images, float32 [N, D], on the CPU, in eval mode.
 

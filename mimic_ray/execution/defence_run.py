@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,7 @@ from torch import Tensor
 from mimic_ray.base import user_code
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import DiskError, MimicError, StoppedError, StorageError
+from mimic_ray.base.progress import StepCallback
 from mimic_ray.base.text import plain
 from mimic_ray.defences.defence_registry import DEFENCES, DefenceInputs, Defended
 from mimic_ray.defences.stop_rule import Unit
@@ -122,7 +123,7 @@ class UnitResult:
 
 
 def run_unit(
-    inputs: BlindInputs, unit: Unit, on_step: Callable[[int, int], None] = lambda done, total: None
+    inputs: BlindInputs, unit: Unit, on_step: StepCallback = lambda done, total: None
 ) -> tuple[UnitResult, Encoder | None]:
     """Runs a defence. Its own failure is part of the result.
 
@@ -161,9 +162,7 @@ def run_unit(
     return result, made.encoder.cpu().eval().requires_grad_(False)
 
 
-def _run(
-    inputs: BlindInputs, named: Named, unit: Unit, on_step: Callable[[int, int], None]
-) -> Defended:
+def _run(inputs: BlindInputs, named: Named, unit: Unit, on_step: StepCallback) -> Defended:
     defence = DEFENCES.resolve(named.name, named.at(unit.strength))
     with user_code.named_errors(named.name):
         made = defence(
@@ -180,7 +179,7 @@ def _run(
             raise TypeError(f"returned a {type(made).__name__}, not a Defended")
         wanted, spec = inputs.suspect_encoder().net.state_dict(), made.encoder.net.state_dict()
         if {k: v.shape for k, v in wanted.items()} != {k: v.shape for k, v in spec.items()}:
-            raise ValueError(f"returned an encoder that is no {inputs.architecture}")
+            raise ValueError(f"returned an encoder that is not a {inputs.architecture}")
     return made
 
 

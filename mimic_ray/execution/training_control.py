@@ -19,7 +19,7 @@ class TrainingControl(Protocol):
     def should_stop(self) -> bool:
         """Whether a stop was requested. Only rank 0 asks."""
 
-    def leaving(self) -> int:
+    def draining(self) -> int:
         """How many machines were announced to be taken away so far. Only rank 0 asks."""
 
     def check_current(self) -> None:
@@ -47,7 +47,7 @@ class LocalControl:
     def should_stop(self) -> bool:
         return self.stop_requested()
 
-    def leaving(self) -> int:
+    def draining(self) -> int:
         return 0
 
     def check_current(self) -> None:

@@ -101,7 +101,7 @@ class DistillWorker:
     ) -> None:
         self.run, self.job, self.group, self.control = run, job, group, control
         self._is_first = group.rank == 0
-        self._leaving = 0  # machines, as far as this worker has reacted
+        self._draining = 0  # machines, as far as this worker has reacted
         self.commits = BackgroundCommit(self._write_checkpoint)
         self._setup(teacher_state, precomputed)
 
@@ -223,10 +223,10 @@ class DistillWorker:
         At once when a machine is announced to be taken away, and then as often as it costs little,
         because the announcement says at most until when this machine works.
         """
-        if (leaving := self.control.leaving()) > self._leaving:
-            self._leaving = leaving
+        if (draining := self.control.draining()) > self._draining:
+            self._draining = draining
             return True
-        return bool(self._leaving or not self.job.commit_every) and self.commits.due()
+        return bool(self._draining or not self.job.commit_every) and self.commits.due()
 
     def _commit(self) -> None:
         """Begins to write a checkpoint. All workers take part: the student may be split."""

@@ -1,10 +1,10 @@
 """Changes that a scan of the suspect encoder found, as a perturbation for the student.
 
-The families of `data/perturbations` imitate kinds of triggers that somebody thought of. A scan
-finds what this encoder answers to, whatever its kind. The student sees each change in many
-variants, because what is found has the form of the trigger, not its exact place and strength:
+The families of `data/perturbations` imitate known kinds of triggers. A scan finds what this encoder
+answers to, whatever its kind. The student sees each change in many variants, because what is found
+has the form of the trigger, not its exact position and strength:
 
-    place     as found in two of five images; otherwise squares are moved within the image, and
+    position  as found in two of five images; otherwise squares are moved within the image, and
               patterns over the whole image are shifted around its edges
     strength  patterns: 0.5 to 2 times as strong, with either sign
               squares: opaque in half of the images, otherwise 0.4 to 1 opaque
@@ -84,14 +84,14 @@ class FoundChanges:
     def _offsets(self, which: Tensor, pattern: Tensor, draws: Tensor) -> Tensor:
         """int64 [B, 2]: pixels down and across, from draws [B, 3]."""
         side = self.masks.shape[-1]
-        low, high = self._room[which].unbind(dim=1)  # [B, 2] each
+        low, high = self._margins[which].unbind(dim=1)  # [B, 2] each
         low = torch.where(pattern[:, None], 0, low)
         high = torch.where(pattern[:, None], side - 1, high)
         moved = low + (draws[:, 1:] * (high - low + 1)).long()
         return torch.where(draws[:, :1] < _AS_FOUND, 0, moved)
 
     @cached_property
-    def _room(self) -> Tensor:
+    def _margins(self) -> Tensor:
         """int64 [K, 2, 2]: how far each square can move up and left, and down and right."""
         side = self.masks.shape[-1]
         covered = torch.stack([self.masks[:, 0].amax(dim=2), self.masks[:, 0].amax(dim=1)], dim=1)
@@ -105,9 +105,9 @@ def _moved(planes: Tensor, offsets: Tensor, zoom: Tensor) -> Tensor:
     """[B, C, S, S], each image enlarged by its zoom [B] and moved by its offsets [B, 2], around the
     edges. Exact for a zoom of 1, else linear between pixels."""
     side = planes.shape[-1]
-    places = torch.arange(side, device=planes.device)
+    positions = torch.arange(side, device=planes.device)
     for axis in (2, 3):
-        source = (places - offsets[:, axis - 2, None]) / zoom[:, None]  # [B, S]
+        source = (positions - offsets[:, axis - 2, None]) / zoom[:, None]  # [B, S]
         low = source.floor()
         share = (source - low).view(-1, 1, *((side, 1) if axis == 2 else (1, side)))
         first, second = (_taken(planes, (low + step).long() % side, axis) for step in (0, 1))
@@ -115,9 +115,9 @@ def _moved(planes: Tensor, offsets: Tensor, zoom: Tensor) -> Tensor:
     return planes
 
 
-def _taken(planes: Tensor, places: Tensor, axis: int) -> Tensor:
-    """Rows (axis 2) or columns (axis 3) of [B, C, S, S] at the places [B, S] of each image."""
-    index = places[:, None, :, None] if axis == 2 else places[:, None, None, :]
+def _taken(planes: Tensor, positions: Tensor, axis: int) -> Tensor:
+    """Rows (axis 2) or columns (axis 3) of [B, C, S, S] at the positions [B, S] of each image."""
+    index = positions[:, None, :, None] if axis == 2 else positions[:, None, None, :]
     return planes.gather(axis, index.expand_as(planes))
 
 

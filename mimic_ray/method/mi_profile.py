@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mimic_ray.base.devices import Compute
+from mimic_ray.base.progress import StepCallback
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.method.estimators.estimator_registry import ESTIMATORS, Estimator
@@ -67,7 +68,7 @@ def profile(
     batches: Iterable[Tensor],
     recipe: Recipe,
     compute: Compute,
-    on_step: Callable[[int, int], None] = lambda done, total: None,
+    on_step: StepCallback = lambda done, total: None,
 ) -> Profile:
     """Scores the taps of `encoder` on images [B, 3, S, S] in [0, 1], each forwarded once.
 

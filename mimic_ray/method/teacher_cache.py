@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
+from mimic_ray.base.progress import StepCallback
 from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.forward_batches import forward_batch
@@ -72,7 +73,7 @@ def fill_teacher_cache(
     taps: Sequence[str],
     compute: Compute,
     key: str,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: StepCallback = lambda done, total: None,
 ) -> TeacherCache:
     """Runs the teacher once for each fixed view of each image.
 

@@ -99,7 +99,7 @@ def ignore_cost(cost: Cost) -> None:
     """The default `on_cost`: displays nothing."""
 
 
-def tell_cost(
+def report_cost(
     cost: Cost, quick: Callable[[], Cost] | None, on_cost: CostCallback, yes: bool
 ) -> None:
     """Passes the cost to `on_cost`, and raises UsageError if it is too large without `yes`.

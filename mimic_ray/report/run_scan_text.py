@@ -41,13 +41,13 @@ def scan_section(scan: Mapping[str, Any], picture: str, imitated: int = 0) -> li
             f"{scan['openings']} of the changes gathered the suspect's features (mean cosine of "
             f"0.5 or more). For {scan['closed']} of them the student's cosine is at most half of "
             f"that; {left} {'is' if left == 1 else 'are'} left. Ordinary encoders also answer to "
-            "some changes, so an opening is no proof of a backdoor.",
+            "some changes, so an opening does not prove a backdoor.",
             "",
         ]
     if imitated:
         lines += [
             "The student was trained on openings that the same search found on other images, so "
-            "this scan is no independent evidence for it.",
+            "this scan is not independent evidence for it.",
             "",
         ]
     return [

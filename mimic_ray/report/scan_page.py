@@ -19,7 +19,7 @@ _COLUMNS = (
         "about 0 for plain images, near 1 if all images look the same to the encoder",
     ),
     ("landing", "cosine of the mean of these features with that of the nearest real image"),
-    ("one place", "share of held-out images whose feature falls into one cluster of real images"),
+    ("one cluster", "share of held-out images whose feature falls into one cluster of real images"),
     ("score", "gathering x landing, less the gathering of the reference if there is one"),
     ("reference, student", "gathering of those encoders under the same change"),
 )

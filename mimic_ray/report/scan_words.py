@@ -22,7 +22,7 @@ HEADS = (
     "change of all images",
     "gathering",
     "landing",
-    "one place",
+    "one cluster",
     "score",
     "reference",
     "student",

@@ -28,18 +28,18 @@ def free_patches(
     seed: int,
     *,
     edge: int,
-    places: Sequence[tuple[int, int]],
+    positions: Sequence[tuple[int, int]],
     steps: int,
 ) -> list[Change]:
-    """One square of `edge` pixels at each of `places` (top, left).
+    """One square of `edge` pixels at each of `positions` (top, left).
 
     images [N, 3, S, S] in [0, 1], N >= 2.
     """
     side = images.shape[-1]
     noise = seeds.uniform(
-        seeds.keys(seed, "free patch", edge, torch.arange(len(places))), 3 * side * side
-    ).view(len(places), 3, side, side)
-    mask = torch.stack([box_mask(top, left, edge, side) for top, left in places])
+        seeds.keys(seed, "free patch", edge, torch.arange(len(positions))), 3 * side * side
+    ).view(len(positions), 3, side, side)
+    mask = torch.stack([box_mask(top, left, edge, side) for top, left in positions])
     mask, canvas = mask.to(images), (noise * mask).to(images)
 
     def ascend(canvas: Tensor, gradient: Tensor, rate: float) -> Tensor:
@@ -54,7 +54,7 @@ def free_patches(
             found[number].cpu(),
             (top, left),
         )
-        for number, (top, left) in enumerate(places)
+        for number, (top, left) in enumerate(positions)
     ]
 
 

@@ -28,7 +28,7 @@ class Change:
     mask: Tensor  # float32 [1, S, S] in [0, 1]: the share of the image that is replaced
     canvas: Tensor  # float32 [3, S, S]
     # Frequencies (down, across) of a wave, row and column of a square.
-    place: tuple[int, int] = (0, 0)
+    position: tuple[int, int] = (0, 0)
 
     def to(self, images: Tensor) -> Tensor:
         """[B, 3, S, S] in [0, 1] -> the changed images."""
@@ -66,14 +66,14 @@ def wave(
 
 
 def patches(side: int) -> list[Change]:
-    """White, grey and black squares of 4 to 10 thirty-seconds of the side on a grid of places."""
+    """White, grey and black squares of 4 to 10 thirty-seconds of the side on a grid."""
     found = []
     for part in (4, 7, 10):
         edge = max(1, round(side * part / 32))
         free = side - edge
-        places = [round(free * share) for share in (0.04, 0.5, 0.96)]
-        for top in places:
-            for left in places:
+        positions = [round(free * share) for share in (0.04, 0.5, 0.96)]
+        for top in positions:
+            for left in positions:
                 for value, colour in ((1.0, "white"), (0.5, "grey"), (0.0, "black")):
                     found.append(patch(top, left, edge, side, value, colour))
     return found

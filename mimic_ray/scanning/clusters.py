@@ -1,4 +1,4 @@
-"""Clusters of real images by their features: the places where a trigger can send all images."""
+"""Clusters of real images by their features: the regions to which a trigger can move all images."""
 
 from __future__ import annotations
 

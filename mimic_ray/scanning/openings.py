@@ -7,7 +7,7 @@ no grid contains. Candidates are chosen on some images and measured on others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mimic_ray.base import seeds
 from mimic_ray.base.effort import Effort
+from mimic_ray.base.progress import StepCallback
 from mimic_ray.scanning import ascent
 from mimic_ray.scanning.answers import Sight, gathering, landing, moved
 from mimic_ray.scanning.changes import WAVE_HEIGHT, Change, patches, wave, waves
@@ -75,8 +76,8 @@ class Opening:
     def strength(self) -> float:
         """gathering x landing, in [0, 1].
 
-        Ordinary encoders gather images as well, but at places where no real image is; an attacker
-        chooses a place where a head finds a class.
+        Ordinary encoders gather images as well, but at points where no real image is; an attacker
+        chooses a point where a head finds a class.
         """
         return max(self.gathering, 0.0) * max(self.landing, 0.0)
 
@@ -88,7 +89,7 @@ def find_openings(
     images: Images,
     seed: int,
     effort: Effort,
-    on_step: Callable[[int, int], None] = lambda done, total: None,
+    on_step: StepCallback = lambda done, total: None,
 ) -> list[Opening]:
     """The strongest changes of each family, the strongest first within a family.
 
@@ -114,9 +115,9 @@ def find_openings(
     ascended = images.search[-budget.ascended_on :]
     for part in _FREE_EDGES:
         edge = max(2, round(side * part / 32))
-        places = _places(best_patches, edge, side, budget.starts, seed)
+        positions = _positions(best_patches, edge, side, budget.starts, seed)
         found["free patch"] += ascent.free_patches(
-            look, ascended, seed, edge=edge, places=places, steps=budget.steps
+            look, ascended, seed, edge=edge, positions=positions, steps=budget.steps
         )
         next_step()
     for size in _FAINT:
@@ -154,11 +155,11 @@ def measured(
     """The openings of the changes on held-out images, the strongest first."""
     found = moved(look, held_out, changes)
     gathered, landed = gathering(found), landing(found, real)
-    places = (found @ centres.T).argmax(dim=-1)  # [K, N]
+    positions = (found @ centres.T).argmax(dim=-1)  # [K, N]
     near = (found.mean(dim=1) @ real.T).topk(min(5, len(real)), dim=1).indices
     openings = []
     for number, change in enumerate(changes):
-        counts = places[number].bincount(minlength=len(centres))
+        counts = positions[number].bincount(minlength=len(centres))
         openings.append(
             Opening(
                 change,
@@ -178,7 +179,7 @@ def _varied(
     """The best waves in several colours and heights, of which the strongest are kept."""
     side = images.shape[-1]
     tried = [
-        wave(*change.place, side, height, colour=colour, name=name)
+        wave(*change.position, side, height, colour=colour, name=name)
         for change in best
         for name, colour in _COLOURS.items()
         for height in _HEIGHTS
@@ -186,14 +187,14 @@ def _varied(
     return strongest(look, real, images, tried, kept)
 
 
-def _places(
+def _positions(
     best: Sequence[Change], edge: int, side: int, count: int, seed: int
 ) -> list[tuple[int, int]]:
     """Where free patches start: at the best squares of the grid, then at random."""
     free = side - edge
-    places = [(min(top, free), min(left, free)) for top, left in (change.place for change in best)][
-        : count // 2
-    ]
+    positions = [
+        (min(top, free), min(left, free)) for top, left in (change.position for change in best)
+    ][: count // 2]
     draws = seeds.uniform(seeds.keys(seed, "free patch place", torch.arange(count)), 2)
     drawn = (draws * (free + 1)).long().tolist()
-    return [*places, *((top, left) for top, left in drawn[len(places) :])]
+    return [*positions, *((top, left) for top, left in drawn[len(positions) :])]

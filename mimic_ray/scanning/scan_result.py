@@ -53,7 +53,7 @@ class ScanResult:
         reason: The verdict in a sentence.
         score: The number that the verdict rests on; None if there is none.
         suspect_from: Scores from here on are suspect.
-        no_evidence_below: Scores below are no evidence; between the two, the scan cannot tell.
+        no_evidence_below: Scores below give `no evidence`; between the two, the scan cannot tell.
         openings: The changes that the encoder answers to most, the strongest first.
         calibration: On which encoders the limits were set, and how well they separated them.
         settings: Encoder, files, images, seed and effort.

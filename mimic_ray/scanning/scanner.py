@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.effort import Effort
 from mimic_ray.base.errors import CheckpointError
+from mimic_ray.base.progress import StepCallback
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.evaluation.suspicion.frozen import concentration, frozen, unit_features
 from mimic_ray.scanning.answers import gathering, moved, sight
@@ -61,7 +62,7 @@ def scan_encoder(
     *,
     reference: Encoder | None = None,
     student: Encoder | None = None,
-    on_step: Callable[[int, int], None] = lambda done, total: None,
+    on_step: StepCallback = lambda done, total: None,
 ) -> Findings:
     """Scans an encoder on divided images on the device. No encoder is changed.
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import CheckpointError, DataError
+from mimic_ray.base.progress import StepCallback
 from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.data.views import centre, to_float
 from mimic_ray.encoders.encoder import Encoder
@@ -38,7 +37,7 @@ def training_changes(
     settings: Openings,
     compute: Compute,
     seed: int,
-    on_step: Callable[[int, int], None] = lambda done, total: None,
+    on_step: StepCallback = lambda done, total: None,
 ) -> FoundChanges | None:
     """Scans `encoder` on evenly spaced images of the set, and returns its strongest openings.
 

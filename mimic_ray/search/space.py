@@ -200,7 +200,7 @@ def parse_dimension(key: str, text: str) -> Dimension:
     form = _FORM.fullmatch(text)
     if not form or form[1] not in (*_RANGES, "choice"):
         names = ", ".join((*_RANGES, "choice"))
-        raise _wrong(key, f"{plain(text)} is none of {names}: {_EXAMPLE}")
+        raise _wrong(key, f"{plain(text)} is not one of {names}: {_EXAMPLE}")
     kind, inside = form[1], form[2]
     try:
         values = tomllib.loads(f"values = [{inside}]")["values"]

@@ -143,7 +143,7 @@ def _rows(lines: Iterable[str], path: Path) -> Iterable[Row]:
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
-            row["step"] += 0  # a row without a step is none
+            row["step"] += 0  # a row without a step is not valid
         except (ValueError, KeyError, TypeError):
             raise _damaged(path, f"is damaged in line {number}") from None
         yield row

@@ -75,7 +75,7 @@ class RunRecord:
     openings_imitated: int = 0  # changes found by a scan of the suspect that the student got
     broken_images: int = 0
     broken: list[tuple[str, str]] = field(default_factory=list)
-    # Size and statistics of the images, and what the teacher's file did not tell of its encoder.
+    # Size and statistics of the images, and what the teacher's file did not determine.
     input: dict[str, Any] = field(default_factory=dict)
     assumed: str = ""
     effort: Effort = "full"  # see method/quick_recipe.py

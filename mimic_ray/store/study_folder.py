@@ -51,7 +51,7 @@ _MUST_AGREE = {
 }
 
 
-# Fields of a Trial that are no single column of trials.parquet.
+# Fields of a Trial that are not a single column of trials.parquet.
 _NESTED = ("settings", "scores", "extra", "kept")
 
 

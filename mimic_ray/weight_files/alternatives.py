@@ -1,8 +1,8 @@
 """The encoders that fit one file: what sets them apart, and what the file itself says about it.
 
-Keys and shapes do not tell the attention heads, the activation, the pooling, or the statistics of
-the input (traits.py, normalisation.py). Names with the same facts are one alternative. Imports no
-torch.
+Keys and shapes do not determine the attention heads, the activation, the pooling, or the statistics
+of the input (traits.py, normalisation.py). Names with the same facts are one alternative. Imports
+no torch.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from mimic_ray.encoders.encoder import Spec
 
 STATISTICS = "mean and std"
-_SIDE, PLACE = "image side", "in"
+_SIDE, LOCATION = "image side", "in"
 # They are shown with every result, and a size can be part of the name.
-UNDECISIVE = (_SIDE, PLACE)
+UNDECISIVE = (_SIDE, LOCATION)
 # Traits that are not called by their own name.
 _WORDS = {"registers": "register tokens", "norm_epsilon": "epsilon of norms"}
 
@@ -82,7 +82,7 @@ def alternatives(matches: Iterable[KeyMatch], settings: str = "") -> list[Altern
     groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for match in matches:
         name = match.encoder + settings
-        known = {**facts_of(name), PLACE: place(match)}
+        known = {**facts_of(name), LOCATION: location_words(match)}
         groups.setdefault(tuple(known.items()), []).append(name)
     found = [Alternative(tuple(group), dict(key)) for key, group in groups.items()]
     order = [*NORMALISATIONS]
@@ -96,7 +96,7 @@ def alternatives(matches: Iterable[KeyMatch], settings: str = "") -> list[Altern
     )
 
 
-def place(match: KeyMatch) -> str:
+def location_words(match: KeyMatch) -> str:
     """Where the weights are in the file, in words."""
     group = plain(".".join(match.group)) or "the top level"
     return f"{group}, keys {plain(match.prefix)}*" if match.prefix else group

@@ -31,13 +31,13 @@ class Archive:
     """
 
     descriptor: int
-    places: dict[str, tuple[int, int]]
+    spans: dict[str, tuple[int, int]]
 
     def small(self, record: str, default: bytes | None = None) -> bytes:
         """The content of a record that fits into memory."""
-        if record not in self.places and default is not None:
+        if record not in self.spans and default is not None:
             return default
-        start, length = self.places[record]
+        start, length = self.spans[record]
         return os.pread(self.descriptor, length, start)
 
 
@@ -52,12 +52,12 @@ def check_archive(file: BufferedReader, name: str, size: int) -> Archive:
         members = archive.infolist()
         _check_kind([member.filename for member in members], name)
         _check_members(members, name, size)
-        places = {}
+        spans = {}
         for member in members:
             if member.compress_type == zipfile.ZIP_STORED:
                 _check_sum(archive, member, name)
                 record = member.filename.partition("/")[2]
-                places[record] = _start(file, member), member.file_size
+                spans[record] = _start(file, member), member.file_size
     except CheckpointError:
         raise
     except MemoryError:
@@ -66,7 +66,7 @@ def check_archive(file: BufferedReader, name: str, size: int) -> Archive:
         raise DamagedCheckpointError(
             f"{name} is a damaged or truncated zip ({plain(error)}): download or copy it again."
         ) from error
-    return Archive(file.fileno(), places)
+    return Archive(file.fileno(), spans)
 
 
 def _check_sum(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> None:

@@ -51,7 +51,7 @@ def chosen_encoder(location: str | Path, name: str | None) -> str:
         )
     if len(found) > 1:
         raise UsageError(
-            f"{shown} fits encoders that differ in what its weights do not tell "
+            f"{shown} fits encoders that differ in what its weights do not determine "
             f"({', '.join(differing(found))}): {listed(found)}. "
             f"Say which one it is with {option('encoder')}."
         )
@@ -63,7 +63,7 @@ def chosen_encoder(location: str | Path, name: str | None) -> str:
 
 def assumption(layout: Layout, match: KeyMatch, own: Facts) -> str:
     """What is assumed by reading the weights at `match` as its encoder, which has the facts `own`;
-    "" if no other encoder of the same weights differs, or if the file itself tells."""
+    "" if no other encoder of the same weights differs, or if the file itself determines them."""
     name = match.encoder
     settings = name.removeprefix(encoder_name.without_statistics(name))
     weights = {*match.keys.values()}
@@ -81,6 +81,6 @@ def assumption(layout: Layout, match: KeyMatch, own: Facts) -> str:
     shown = [fact for fact in differing([mine, *others]) if fact not in UNDECISIVE]
     says = f" (it has {sign})" if sign else ""
     return (
-        f"The weights of {sniff.shown(layout.path)} do not tell {', '.join(shown)}: assumed "
+        f"The weights of {sniff.shown(layout.path)} do not determine {', '.join(shown)}: assumed "
         f"{mine.words(shown)}, not {'; '.join(each.words(shown) for each in others)}{says}."
     )

@@ -1,7 +1,7 @@
 """What a file says about its encoder beside the weights of the encoder.
 
 A training checkpoint has the rest of the training: the momentum encoder of MoCo, the decoder of
-MAE, an argument `arch`. It tells apart encoders whose own keys are equal. Imports no torch.
+MAE, an argument `arch`. It distinguishes encoders whose own keys are equal. Imports no torch.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ _ACTIVATIONS = {
 
 
 def narrowed(layout: Layout, found: Sequence[Alternative]) -> tuple[list[Alternative], str]:
-    """The alternatives that the file does not contradict, and what in it tells, in words.
+    """The alternatives that the file does not contradict, and what in it decides, in words.
 
     All of them and "" if nothing does.
     """

@@ -1,6 +1,6 @@
-"""Which of several copies of an encoder in one file is meant by `--weights PLACE`.
+"""Which of several copies of an encoder in one file is meant by `--weights KEY`.
 
-A place is the path of the dictionary and the prefix of the keys, joined by dots:
+A key path is the path of the dictionary and the prefix of the keys, joined by dots:
 "state_dict.module.encoder_k". Words of it that only one copy has are enough: "encoder_k".
 """
 
@@ -16,27 +16,27 @@ from mimic_ray.weight_files.layout import Group
 _TOP = "."  # the copy whose keys have no prefix at the top level
 
 
-class UnknownPlaceError(UsageError):
-    """A file has the encoder, and not at the place that was named."""
+class UnknownKeyPathError(UsageError):
+    """A file has the encoder, but not at the key path that was given."""
 
 
-def place_of(group: Group, prefix: str) -> str:
+def key_path_of(group: Group, prefix: str) -> str:
     return ".".join([*group, prefix]).strip(".") or _TOP
 
 
 def chosen_copy(copies: Sequence[Candidate], wanted: str, name: str) -> Candidate:
-    """The copy at the place `wanted` in the file called `name`; of names for one memory, the first.
+    """The copy at the key path `wanted` in the file called `name`; of tied copies, the first.
 
-    Raises UnknownPlaceError with the places if it names none of them, or several.
+    Raises UnknownKeyPathError with all key paths if none of them matches, or several do.
     """
-    places = {place_of(copy.group, copy.prefix): copy for copy in copies}
-    if wanted in places:
-        return places[wanted]
-    within = [copy for place, copy in places.items() if f".{wanted}." in f".{place}."]
+    by_path = {key_path_of(copy.group, copy.prefix): copy for copy in copies}
+    if wanted in by_path:
+        return by_path[wanted]
+    within = [copy for path, copy in by_path.items() if f".{wanted}." in f".{path}."]
     if within and all(copy.is_tied(within[0]) for copy in within[1:]):
         return within[0]
-    what = "is not one of" if not within else "does not tell"
-    listed = ", ".join(plain(place) for place in places)
-    raise UnknownPlaceError(
+    what = "is not one of" if not within else "matches several of"
+    listed = ", ".join(plain(path) for path in by_path)
+    raise UnknownKeyPathError(
         f"{option('weights', plain(wanted))} {what} the copies of the encoder in {name}: {listed}."
     )

@@ -82,9 +82,11 @@ def read_dcp(whole: WeightFiles) -> tuple[ReadFile[tuple[TensorInfo, Tensor]], l
     with sandbox.shared():
         entries, reply = _index(whole)
         tensors = {number: _empty(entry) for number, entry in enumerate(entries)}
-        for file, places in _by_file(whole, entries).items():
-            chunks = [entries[number].chunks[index] for number, index in places]
-            for (number, _), chunk, values in zip(places, chunks, _read(file, chunks), strict=True):
+        for file, numbers in _by_file(whole, entries).items():
+            chunks = [entries[number].chunks[index] for number, index in numbers]
+            for (number, _), chunk, values in zip(
+                numbers, chunks, _read(file, chunks), strict=True
+            ):
                 target = chunk.of(tensors[number])
                 if values.shape != target.shape or values.dtype != target.dtype:
                     raise _damaged(whole, f"{plain(file.name)} differs from the index")
@@ -109,29 +111,30 @@ def write_dcp(
 ) -> set[tuple[Group, str]]:
     """Writes the folder's files to `folder` with these tensors; returns those that it has.
 
-    Raises CheckpointError for tensors of another size, which have no room in place.
+    Raises CheckpointError for tensors of another size, which do not fit.
     """
     with sandbox.shared():
         entries, _ = _index(whole)
         changed: dict[int, Tensor] = {}
         for number, entry in enumerate(entries):
-            place = entry.group, entry.key
-            if place in resized:
+            stored = entry.group, entry.key
+            if stored in resized:
                 raise CheckpointError(
-                    f"{plain(whole.folder)}: position embeddings of another size have no room in a "
+                    f"{plain(whole.folder)}: position embeddings of another size do not fit into a "
                     "folder of torch.distributed.checkpoint. Name the encoder with the size of the "
                     "file's own (mimic-ray inspect shows it)."
                 )
-            if place in new:
+            if stored in new:
                 old = torch.empty(entry.size, dtype=getattr(torch, entry.dtype), device="meta")
                 name = plain(whole.folder)
-                changed[number] = replacement(old, new[place], plain(entry.key), name)
+                changed[number] = replacement(old, new[stored], plain(entry.key), name)
         by_file = _by_file(whole, entries)
         for file in whole.files:
-            places = [place for place in by_file.get(file, []) if place[0] in changed]
-            chunks = [entries[number].chunks[index] for number, index in places]
+            numbers = [pair for pair in by_file.get(file, []) if pair[0] in changed]
+            chunks = [entries[number].chunks[index] for number, index in numbers]
             values = [
-                chunk.of(changed[number]) for (number, _), chunk in zip(places, chunks, strict=True)
+                chunk.of(changed[number])
+                for (number, _), chunk in zip(numbers, chunks, strict=True)
             ]
             files.write_bytes(folder / file.name, _patched(file, chunks, values))
     return {(entries[number].group, entries[number].key) for number in changed}
@@ -203,7 +206,7 @@ def _by_file(whole: WeightFiles, entries: list[_Entry]) -> dict[Path, list[tuple
 def _read(path: Path, chunks: list[_Chunk]) -> Iterator[Tensor]:
     items = [(chunk.start, chunk.length) for chunk in chunks]
     with sniff.opened(path, _NO_LIMIT) as file, sandbox.working_folder() as folder:
-        _check_places(path, file, items)
+        _check_offsets(path, file, items)
         sandbox.run("dcp_read", file, folder, name=sniff.shown(path), items=items)
         for number in range(len(items)):
             (values,) = load_file(folder / str(number)).values()
@@ -215,7 +218,7 @@ def _patched(path: Path, chunks: list[_Chunk], values: list[Tensor]) -> bytes:
         return path.read_bytes()
     items = [(chunk.start, chunk.length) for chunk in chunks]
     with sniff.opened(path, _NO_LIMIT) as file, sandbox.working_folder() as folder:
-        _check_places(path, file, items)
+        _check_offsets(path, file, items)
         for number, part in enumerate(values):
             content = part.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
             with files.disk_errors(folder / str(number)):
@@ -224,7 +227,7 @@ def _patched(path: Path, chunks: list[_Chunk], values: list[Tensor]) -> bytes:
         return (folder / sandbox.WRITTEN).read_bytes()
 
 
-def _check_places(path: Path, file: BufferedReader, items: list[tuple[int, int]]) -> None:
+def _check_offsets(path: Path, file: BufferedReader, items: list[tuple[int, int]]) -> None:
     size = os.fstat(file.fileno()).st_size
     if any(start + length > size for start, length in items):
         raise DamagedCheckpointError(

@@ -102,12 +102,12 @@ def patch_items(file: BufferedReader, request: dict[str, Any], folder: Path) -> 
                 target = elements(ref, storage)
                 new = np.frombuffer((folder / str(number)).read_bytes(), target.dtype)
                 target[...] = new.reshape(target.shape)
-                first, _ = content.storages.places[ref.storage.key]
+                first, _ = content.storages.spans[ref.storage.key]
                 os.pwrite(copy.fileno(), storage.data, start + first)
                 checksum = struct.pack("<I", zlib.crc32(storage.data))
                 whole = os.pread(file.fileno(), length, start)
-                for place in _checksum_places(whole, first, len(storage)):
-                    os.pwrite(copy.fileno(), checksum, start + place)
+                for offset in _checksum_offsets(whole, first, len(storage)):
+                    os.pwrite(copy.fileno(), checksum, start + offset)
     return {}
 
 
@@ -131,10 +131,10 @@ def _item(
         yield content, ref
 
 
-def _checksum_places(whole: bytes, first: int, length: int) -> list[int]:
+def _checksum_offsets(whole: bytes, first: int, length: int) -> list[int]:
     """Where a zip says the checksum of the record whose content starts at `first`: in the header
     before it, in the descriptor behind it, if there is one, and in the directory at the end."""
-    places = []
+    offsets = []
     with zipfile.ZipFile(io.BytesIO(whole)) as archive:
         entry = archive.start_dir
         for member in archive.infolist():
@@ -144,15 +144,15 @@ def _checksum_places(whole: bytes, first: int, length: int) -> list[int]:
             header = member.header_offset
             local = struct.unpack("<26xHH", whole[header : header + 30])
             if header + 30 + sum(local) == first:
-                places.append(entry + 16)
+                offsets.append(entry + 16)
                 if not member.flag_bits & 8:
-                    places.append(header + 14)
+                    offsets.append(header + 14)
                 elif whole[first + length : first + length + 4] == _DESCRIPTOR:
-                    places.append(first + length + 4)
+                    offsets.append(first + length + 4)
             entry += 46 + name + extra + comment
-    if not places:
+    if not offsets:
         raise PickleError("a record that is not in the zip's directory")
-    return places
+    return offsets
 
 
 def _tensors(state: Any) -> tuple[dict[str, Any], int]:

@@ -1,4 +1,4 @@
-"""What the child process tells of a torch file: its tensors and their values, its other content."""
+"""What the child process reports of a torch file: its tensors, their values, its other content."""
 
 from __future__ import annotations
 

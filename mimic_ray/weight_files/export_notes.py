@@ -14,11 +14,11 @@ def export_notes(match: KeyMatch, contents: Contents, all_copies: bool) -> list[
     notes += contents.losses()
     if copies := ", ".join(map(plain, match.also_fits)):
         group = ".".join(match.group) or "the top level of the file"
-        place = plain(f"{group}, keys {match.prefix}*")
+        location = plain(f"{group}, keys {match.prefix}*")
         fate = (
             "have the same weights in the export"
             if all_copies
             else "are unchanged in the export (changed with --all-copies or all_copies=True)"
         )
-        notes.append(f"The encoder at {place} was purified. Its other copies {fate}: {copies}.")
+        notes.append(f"The encoder at {location} was purified. Its other copies {fate}: {copies}.")
     return notes

@@ -1,4 +1,4 @@
-"""The places in a file where an encoder may be: a prefix in one group of tensors, in one style."""
+"""Locations in a file where an encoder may be: a prefix in one group of tensors, in one style."""
 
 from __future__ import annotations
 

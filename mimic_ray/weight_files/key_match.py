@@ -30,7 +30,7 @@ from mimic_ray.base.text import plain
 from mimic_ray.encoders import encoder_name, positions, sizes
 from mimic_ray.weight_files import sniff
 from mimic_ray.weight_files.alternatives import alternatives, differing
-from mimic_ray.weight_files.copy_choice import UnknownPlaceError, chosen_copy
+from mimic_ray.weight_files.copy_choice import UnknownKeyPathError, chosen_copy
 from mimic_ray.weight_files.key_candidates import Candidate, candidates, nearest
 from mimic_ray.weight_files.key_index import KeyView
 from mimic_ray.weight_files.known_layouts import known_layouts
@@ -142,10 +142,10 @@ def require_match(layout: Layout, name: str, side: int, expected: TensorInfos) -
 
 
 def fitting_encoders(layout: Layout, wanted: str = "") -> list[KeyMatch]:
-    """A match for each known encoder that fits the file, at the place `wanted` if one is stated.
+    """A match for each known encoder that fits the file, at the key path `wanted` if one is stated.
 
     If none fits, those that do at another image size, with that size in the name: `vit_b16@384`.
-    Raises UsageError if encoders fit, and none at this place.
+    Raises UsageError if encoders fit, but none at this key path.
     """
     return _fitting_exactly(layout, wanted) or _fitting_resized(layout, wanted)
 
@@ -172,7 +172,7 @@ def _fitting(
     for name, expected in known.items():
         try:
             found.append(_match(layout, views, name, expected, wanted=wanted))
-        except UnknownPlaceError as error:
+        except UnknownKeyPathError as error:
             elsewhere = error
     matches = _widest([match for match in found if match is not None])
     if elsewhere and not matches:
@@ -181,7 +181,7 @@ def _fitting(
 
 
 def _widest(matches: list[KeyMatch]) -> list[KeyMatch]:
-    """Without those that leave out a part of the network that another one in the same place has,
+    """Without those that leave out a part of the network that another one at the same location has,
     such as register tokens or CLIP's projection."""
     return [
         match

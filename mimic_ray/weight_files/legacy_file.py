@@ -15,7 +15,7 @@ from mimic_ray.weight_files.pickle_machine import Objects, PickleError, run_pick
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 
-Places = dict[str, tuple[int, int]]
+Spans = dict[str, tuple[int, int]]
 
 
 class StorageObjects(Objects, Protocol):
@@ -24,7 +24,7 @@ class StorageObjects(Objects, Protocol):
     storages: dict[str, StorageRef]
 
 
-def read_legacy(stream: Any, objects: StorageObjects) -> tuple[Any, Places]:
+def read_legacy(stream: Any, objects: StorageObjects) -> tuple[Any, Spans]:
     """The content, and the first byte and number of bytes of each storage in the stream.
 
     `stream` is a mapping of a file or a BytesIO. Raises PickleError, and many other types for
@@ -36,11 +36,11 @@ def read_legacy(stream: Any, objects: StorageObjects) -> tuple[Any, Places]:
         raise PickleError("an unknown protocol")
     require_little_endian(run_pickle(stream, objects))
     content, keys = run_pickle(stream, objects), run_pickle(stream, objects)
-    places = {
+    spans = {
         objects.storages[str(key)].key: next_storage(stream, objects.storages[str(key)].dtype)
         for key in keys
     }
-    return content, places
+    return content, spans
 
 
 def require_little_endian(system: Any) -> None:

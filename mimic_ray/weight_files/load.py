@@ -29,9 +29,9 @@ class Loaded:
     encoder: Encoder
     checkpoint: Checkpoint
     fit: Fit
-    assumed: str = ""  # what the file does not tell and was taken from the name, as a sentence
+    assumed: str = ""  # what the file does not determine and was taken from the name, as a sentence
 
-    def tell_finding(self) -> str:
+    def log_finding(self) -> str:
         """Logs, and returns, what loading the file the ordinary way would call or import; "" if
         nothing."""
         finding = self.checkpoint.contents.finding()
@@ -61,6 +61,6 @@ def load_checkpoint(location: str | Path, encoder_name: str) -> Loaded:
 def _assumed(checkpoint: Checkpoint, encoder: Encoder, fitted: Fit) -> str:
     if is_user_code(
         encoder.spec.name
-    ):  # the author of the network knows what the weights do not tell
+    ):  # the author of the network knows what the weights do not determine
         return ""
     return assumption(checkpoint.layout(), fitted, facts_of_spec(encoder.spec))

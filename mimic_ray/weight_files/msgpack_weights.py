@@ -70,7 +70,7 @@ def _tree(file: BufferedReader, name: str) -> dict[str, Any]:
     except Exception as error:  # the library raises many types for unexpected bytes
         raise _damaged(name, plain(error, 80)) from error
     if not isinstance(tree, dict):
-        raise _damaged(name, "it is no dictionary")
+        raise _damaged(name, "it is not a dictionary")
     return tree
 
 

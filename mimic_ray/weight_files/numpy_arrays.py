@@ -36,8 +36,8 @@ _DTYPES = {
 
 
 def array_of(made: Placeholder, number: int, is_array: bool) -> TensorRef | None:
-    """The array that numpy would make, with the unique `number`; None if this is no array, or one
-    of objects, text or records.
+    """The array that numpy would make, with the unique `number`; None if this is not an array, or
+    one of objects, text or records.
 
     Raises PickleError if the bytes do not have the shape.
     """
@@ -80,4 +80,4 @@ def _sizes(shape: Any) -> tuple[int, ...]:
 
 def _strides(sizes: tuple[int, ...]) -> tuple[int, ...]:
     """In elements, with the last one next to each other."""
-    return tuple(math.prod(sizes[place + 1 :]) for place in range(len(sizes)))
+    return tuple(math.prod(sizes[axis + 1 :]) for axis in range(len(sizes)))

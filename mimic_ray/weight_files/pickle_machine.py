@@ -44,7 +44,7 @@ def run_pickle(stream: Any, objects: Objects) -> Any:
     """The object that the pickle at the position of `stream` describes.
 
     `stream` has read(), readline() and tell(), and is left behind the pickle. Raises many types of
-    errors for bytes that are no pickle: untrusted bytes can fail anywhere.
+    errors for bytes that are not a pickle: untrusted bytes can fail anywhere.
     """
     return _Machine(objects).run(stream)
 

@@ -16,7 +16,7 @@ from mimic_ray.weight_files.located_weights import Copy, KeyMatch
 from mimic_ray.weight_files.read import Checkpoint
 from mimic_ray.weight_files.tensor_info import infos
 
-Place = tuple[Group, str]  # a group and a key in a file
+StoredKey = tuple[Group, str]  # a group and a key in a file
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Fit(KeyMatch):
     """A match with the weights; `state` loads into `Encoder.net`."""
 
     state: dict[str, Tensor]  # keys, shapes and dtypes of Encoder.net
-    shared: dict[Place, Tensor]  # tensors of the file that also hold other weights
+    shared: dict[StoredKey, Tensor]  # tensors of the file that also hold other weights
 
-    def in_file(self, copy: Copy, state: Mapping[str, Tensor]) -> dict[Place, Tensor]:
+    def in_file(self, copy: Copy, state: Mapping[str, Tensor]) -> dict[StoredKey, Tensor]:
         """Weights by our keys -> the tensors that replace those of a copy in the file."""
         shared = {
             key: tensor for (group, key), tensor in self.shared.items() if group == copy.group

@@ -36,7 +36,7 @@ _PROTOCOL = 4  # of plain pickles: Python 3.4
 
 
 def rewrite(content: TorchContent, request: dict[str, Any], new: Path, written: Path) -> None:
-    """Writes `written` with the tensors in `new`; `request["places"]` says which go where.
+    """Writes `written` with the tensors in `new`; `request["targets"]` says which go where.
 
     Raises DamagedCheckpointError if the file is not the one that was read, or a value does not fit
     the file's precision.
@@ -46,16 +46,16 @@ def rewrite(content: TorchContent, request: dict[str, Any], new: Path, written: 
     builder = _Builder(content.storages)
     replacements = load_file(new)
     pending: list[tuple[Group, str, TensorRef, Tensor]] = []
-    for place in request["places"]:
-        path = tuple(place["group"])
+    for target in request["targets"]:
+        path = tuple(target["group"])
         refs = found.groups.get(path, {})
-        if not place["keys"].keys() <= refs.keys():
+        if not target["keys"].keys() <= refs.keys():
             raise DamagedCheckpointError(
                 f"{name} has changed since it was read: restore the original file."
             )
-        for key, number in place["keys"].items():
+        for key, number in target["keys"].items():
             old = builder.view(refs[key])
-            resized = key in place["resized"]
+            resized = key in target["resized"]
             value = replacement(old, replacements[number], plain(key), name, resized)
             if value.shape == old.shape:
                 old.copy_(value)

@@ -17,15 +17,15 @@ Bytes = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Storages:
-    """`places`: first byte and number of bytes of each storage in the file `descriptor`."""
+    """`spans`: first byte and number of bytes of each storage in the file `descriptor`."""
 
     descriptor: int
-    places: Mapping[str, tuple[int, int]]
+    spans: Mapping[str, tuple[int, int]]
 
     def check(self, storages: Mapping[str, StorageRef]) -> None:
         """Raises PickleError if the file lacks one of these, or has it in another size."""
         for key, storage in storages.items():
-            _start, length = self.places.get(key, (0, -1))
+            _start, length = self.spans.get(key, (0, -1))
             if length != storage.total:
                 found = f"{length:,} bytes" if length >= 0 else "missing"
                 raise PickleError(
@@ -36,7 +36,7 @@ class Storages:
         """The whole storage, as a writable array of bytes."""
         if storage.content is not None:
             return np.frombuffer(storage.content, np.uint8).copy()
-        start, length = self.places[storage.key]
+        start, length = self.spans[storage.key]
         content = np.empty(length, np.uint8)
         view, done = content.data, 0
         while done < length:

@@ -33,7 +33,7 @@ from mimic_ray.weight_files.plain_tree import plain_tree
 from mimic_ray.weight_files.sniff import PICKLE, TORCH_TAR, TORCH_ZIP
 from mimic_ray.weight_files.storages import Storages
 from mimic_ray.weight_files.torch_objects import TorchObjects
-from mimic_ray.weight_files.torch_tar import TarObjects, member_places, read_tar
+from mimic_ray.weight_files.torch_tar import TarObjects, member_starts, read_tar
 from mimic_ray.weight_files.walk import walk
 
 
@@ -80,12 +80,12 @@ def _of_zip(archive: Archive, objects: TorchObjects) -> tuple[Any, Storages]:
     if archive.small("byteorder", b"little") != b"little":
         raise PickleError("it was written by a machine of the other byte order")
     content = run_pickle(io.BytesIO(archive.small("data.pkl")), objects)
-    places = {
-        record.removeprefix("data/"): place
-        for record, place in archive.places.items()
+    spans = {
+        record.removeprefix("data/"): span
+        for record, span in archive.spans.items()
         if record.startswith("data/")
     }
-    return content, Storages(archive.descriptor, places)
+    return content, Storages(archive.descriptor, spans)
 
 
 def _of_stream(
@@ -94,19 +94,20 @@ def _of_stream(
     # Mapped, because the pickles stand at the start of a large file.
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
         if isinstance(objects, TarObjects):
-            content, places = read_tar(stream, member_places(file, name), objects)
+            content, spans = read_tar(stream, member_starts(file, name), objects)
         elif file_format == PICKLE:
-            content, places = run_pickle(stream, objects), {}
+            content, spans = run_pickle(stream, objects), {}
         else:
-            content, places = read_legacy(stream, objects)
-    return content, Storages(file.fileno(), places)
+            content, spans = read_legacy(stream, objects)
+    return content, Storages(file.fileno(), spans)
 
 
 def _not_of_torch(objects: TorchObjects, name: str) -> CheckpointError:
     found = Contents.of_names(objects.foreign.findings())
-    told = f"{name} is a pickle that torch.save did not write"
+    problem = f"{name} is a pickle that torch.save did not write"
     if found.commands:
         return UnsafeCheckpointError(
-            f"{told}. {found.finding()} Nothing in it was run. Do not load it with other programs."
+            f"{problem}. {found.finding()} Nothing in it was run. Do not load it with other "
+            "programs."
         )
-    return NotACheckpointError(f"{told}: save its weights with torch.save or safetensors.")
+    return NotACheckpointError(f"{problem}: save its weights with torch.save or safetensors.")

@@ -116,8 +116,8 @@ class TorchObjects:
             raise PickleError("a storage that is not bytes")
         inner = TorchObjects()
         inner.foreign = self.foreign
-        made, places = read_legacy(io.BytesIO(content), inner)
-        start, length = places[made.key] if isinstance(made, StorageRef) else (0, -1)
+        made, spans = read_legacy(io.BytesIO(content), inner)
+        start, length = spans[made.key] if isinstance(made, StorageRef) else (0, -1)
         if not isinstance(made, StorageRef) or length != made.total:
             raise PickleError("bytes that are not one storage")
         self._in_pickle += 1

@@ -20,7 +20,7 @@ from typing import Any
 from mimic_ray.base.errors import NotACheckpointError
 from mimic_ray.weight_files.inert import ITEM_BYTES, StorageKind, StorageRef
 from mimic_ray.weight_files.legacy_file import (
-    Places,
+    Spans,
     next_storage,
     require_little_endian,
 )
@@ -43,7 +43,7 @@ class TarObjects(TorchObjects):
         return self.known[int(identity)]
 
 
-def member_places(file: BufferedReader, name: str) -> dict[str, int]:
+def member_starts(file: BufferedReader, name: str) -> dict[str, int]:
     """The first byte of each member. Raises NotACheckpointError for any other archive."""
     try:
         with tarfile.open(fileobj=file, mode="r:") as archive:
@@ -56,7 +56,7 @@ def member_places(file: BufferedReader, name: str) -> dict[str, int]:
     return {key: member.offset_data for key, member in members.items()}
 
 
-def read_tar(stream: Any, members: dict[str, int], objects: TarObjects) -> tuple[Any, Places]:
+def read_tar(stream: Any, members: dict[str, int], objects: TarObjects) -> tuple[Any, Spans]:
     """The content, and the first byte and number of bytes of each storage in the stream.
 
     Raises many types of errors for untrusted bytes.
@@ -64,12 +64,12 @@ def read_tar(stream: Any, members: dict[str, int], objects: TarObjects) -> tuple
     stream.seek(members["sys_info"])
     require_little_endian(run_pickle(stream, objects))
     stream.seek(members["storages"])
-    places = {}
+    spans = {}
     for _ in range(run_pickle(stream, objects)):
         key, _device, kind = run_pickle(stream, objects)
         if not isinstance(kind, StorageKind):
             raise PickleError("a storage of unknown kind")
-        _, length = places[str(key)] = next_storage(stream, kind.dtype)
+        _, length = spans[str(key)] = next_storage(stream, kind.dtype)
         storage = StorageRef(str(key), kind.dtype, 0, length, length)
         objects.known[int(key)] = objects.storages[str(key)] = storage
     for key, whole, offset, numbers in run_pickle(stream, objects):
@@ -83,7 +83,7 @@ def read_tar(stream: Any, members: dict[str, int], objects: TarObjects) -> tuple
         (offset,) = struct.unpack("<q", stream.read(8))
         objects.known[int(key)] = tensor(objects.known[int(storage_key)], offset, sizes, strides)
     stream.seek(members["pickle"])
-    return run_pickle(stream, objects), places
+    return run_pickle(stream, objects), spans
 
 
 def _view(whole: StorageRef, offset: int, numbers: int) -> StorageRef:

@@ -13,10 +13,10 @@ from typing import Any
 from mimic_ray.base.text import count, plain
 from mimic_ray.weight_files.inert import Device, Dtype, TensorRef
 
-Path = tuple[str, ...]
+KeyPath = tuple[str, ...]
 
-# Arguments of training code that tell an encoder from others with the same keys: see clues.py.
-TELLING = frozenset(
+# Arguments of training code that distinguish encoders with the same keys: see clues.py.
+CLUE_KEYS = frozenset(
     (
         *("arch", "architecture", "model", "model_name", "backbone", "timm_name", "encoder"),
         *("num_heads", "num_attention_heads", "hidden_act", "num_register_tokens"),
@@ -34,14 +34,14 @@ class FoundTensors:
     `notes`: other content of the top level as printable text.
     """
 
-    groups: dict[Path, dict[str, TensorRef]] = field(default_factory=dict)
+    groups: dict[KeyPath, dict[str, TensorRef]] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Node:
     value: object
-    path: Path
+    path: KeyPath
     named: bool  # whether the path leads there: string keys, and dictionaries in lists
 
 
@@ -91,12 +91,12 @@ def _notes(content: dict[Any, Any], found: FoundTensors, unnamed: dict[str, int]
             words += f", {count(unnamed[top], 'tensor')}"
         yield plain(top), words
         if isinstance(value, dict):
-            yield from _telling(plain(top), value)
+            yield from _clues(plain(top), value)
 
 
-def _telling(top: str, arguments: dict[Any, Any]) -> Iterator[tuple[str, str]]:
-    """What the arguments of a training run tell about the encoder: ("args.arch", "vit_small")."""
-    for key in [key for key in arguments if isinstance(key, str) and key in TELLING]:
+def _clues(top: str, arguments: dict[Any, Any]) -> Iterator[tuple[str, str]]:
+    """What the arguments of a training run say about the encoder: ("args.arch", "vit_small")."""
+    for key in [key for key in arguments if isinstance(key, str) and key in CLUE_KEYS]:
         if isinstance(arguments[key], str | int | float):
             yield f"{top}.{key}", _described(arguments[key])
 

@@ -56,7 +56,7 @@ def is_index(name: str) -> bool:
 
 
 def part_of(name: str) -> str:
-    """What a numbered part is of: "model.safetensors"; "" if it is no part."""
+    """What a numbered part is of: "model.safetensors"; "" if it is not a part."""
     part = PART.fullmatch(name)
     return f"{part['stem']}{part['suffix']}" if part else ""
 

@@ -24,14 +24,14 @@ from mimic_ray.weight_files.array_files import WRITERS
 from mimic_ray.weight_files.dcp_folder import write_dcp
 from mimic_ray.weight_files.file_search import find_files
 from mimic_ray.weight_files.located_weights import Copy
-from mimic_ray.weight_files.resolve import Fit, Place
+from mimic_ray.weight_files.resolve import Fit, StoredKey
 from mimic_ray.weight_files.safetensors_file import read_safetensors
 from mimic_ray.weight_files.tensors import replacement, savable
 
 _TEXTS = {".json", ".txt"}
 _TEXT_LIMIT_BYTES = 16 << 20
 
-New = Mapping[Place, Tensor]
+New = Mapping[StoredKey, Tensor]
 
 
 def write_like(
@@ -51,13 +51,13 @@ def write_like(
     found = find_files(original)
     copies: list[Copy] = [fit, *(fit.copies if all_copies else [])]
     new = savable(
-        {place: tensor for copy in copies for place, tensor in fit.in_file(copy, state).items()}
+        {stored: tensor for copy in copies for stored, tensor in fit.in_file(copy, state).items()}
     )
     resized = {(copy.group, copy.keys[ours]) for copy in copies for ours in fit.resized}
     if found.folder is None:
         _write_file(found.files[0], new, resized, destination, is_part=False)
         return
-    written: set[Place] = set()
+    written: set[StoredKey] = set()
     with files.new_folder(destination) as unfinished:
         if found.is_dcp:
             written |= write_dcp(found, new, resized, unfinished)
@@ -70,9 +70,9 @@ def write_like(
 
 
 def _write_file(
-    original: Path, new: New, resized: set[Place], destination: Path, is_part: bool
-) -> set[Place]:
-    """Writes one file, which has all places of `new` or `is_part`; returns those that it has."""
+    original: Path, new: New, resized: set[StoredKey], destination: Path, is_part: bool
+) -> set[StoredKey]:
+    """Writes one file, which has all keys of `new` or `is_part`; returns those that it has."""
     name = sniff.shown(original)
     # Its size was checked when it was read.
     with sniff.opened(original, limit_bytes=1 << 62) as file:
@@ -93,15 +93,15 @@ def _write_file(
 
 
 def _safetensors_like(
-    file: BufferedReader, name: str, new: New, resized: set[Place]
-) -> tuple[bytes, set[Place]]:
+    file: BufferedReader, name: str, new: New, resized: set[StoredKey]
+) -> tuple[bytes, set[StoredKey]]:
     tensors, metadata = read_safetensors(file, name)
-    written: set[Place] = set()
-    for place, tensor in new.items():
-        key = place[1]
+    written: set[StoredKey] = set()
+    for stored, tensor in new.items():
+        key = stored[1]
         if key in tensors:
-            tensors[key] = replacement(tensors[key], tensor, plain(key), name, place in resized)
-            written.add(place)
+            tensors[key] = replacement(tensors[key], tensor, plain(key), name, stored in resized)
+            written.add(stored)
     return save(savable(tensors), metadata or None), written
 
 
@@ -110,9 +110,9 @@ def _torch_like(
     name: str,
     file_format: str,
     new: New,
-    resized: set[Place],
+    resized: set[StoredKey],
     is_part: bool,
-) -> tuple[bytes, set[Place]]:
+) -> tuple[bytes, set[StoredKey]]:
     with sandbox.working_folder() as folder:
         written = {*new}
         if is_part:
@@ -120,16 +120,16 @@ def _torch_like(
             written &= {
                 (tuple(group["path"]), key) for group in there["groups"] for key in group["tensors"]
             }
-        numbers = {place: str(number) for number, place in enumerate(new)}
+        numbers = {stored: str(number) for number, stored in enumerate(new)}
         with files.disk_errors(folder / sandbox.TENSORS):
-            save_file({numbers[place]: new[place] for place in new}, folder / sandbox.TENSORS)
+            save_file({numbers[stored]: new[stored] for stored in new}, folder / sandbox.TENSORS)
         sandbox.run(
             "write",
             file,
             folder,
             name=name,
             format=file_format,
-            places=[
+            targets=[
                 {
                     "group": group,
                     "keys": {key: numbers[group, key] for own, key in written if own == group},

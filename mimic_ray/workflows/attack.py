@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from mimic_ray.base.errors import DataError, UsageError, option
 from mimic_ray.base.output_folder import Out
 from mimic_ray.base.package import __version__
 from mimic_ray.base.precision import Precision
-from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
+from mimic_ray.base.progress import Progress, ProgressCallback, StepCallback, ignore_progress
 from mimic_ray.data.decoded_set import Pixels, open_pixels
 from mimic_ray.data.labelled import Labelled, open_labelled, open_some
 from mimic_ray.encoders.encoder import Encoder
@@ -255,9 +255,9 @@ def _write_picture(references: Tensor, trigger: Trigger, shadow: Pixels, path: P
     Image.fromarray(sheet.permute(1, 2, 0).numpy()).save(path)
 
 
-def _decoding(on_progress: ProgressCallback) -> Callable[[int, int], None]:
+def _decoding(on_progress: ProgressCallback) -> StepCallback:
     return _reporting(on_progress, "decode")
 
 
-def _reporting(on_progress: ProgressCallback, phase: str) -> Callable[[int, int], None]:
+def _reporting(on_progress: ProgressCallback, phase: str) -> StepCallback:
     return lambda done, total: on_progress(Progress(phase, done, total))

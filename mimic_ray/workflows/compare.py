@@ -21,7 +21,7 @@ from mimic_ray.defences.stop_rule import Contest
 from mimic_ray.distributed.cluster_address import find_cluster
 from mimic_ray.distributed.defence_tasks import Placement
 from mimic_ray.evaluation.comparison_results import Comparison
-from mimic_ray.planning.run_cost import CostCallback, ignore_cost, tell_cost
+from mimic_ray.planning.run_cost import CostCallback, ignore_cost, report_cost
 from mimic_ray.report.comparison_report import write_comparison_report
 from mimic_ray.store.comparison_store import (
     ComparisonRecord,
@@ -206,7 +206,7 @@ def compare(
             estimate = CostEstimate(encoder, recipe, device, threads)
             seen = most_images(competition, named, recipe)
             cost = estimate.comparison(recipe, competition.most(), seen, len(source))
-            tell_cost(cost, None, on_cost, yes)
+            report_cost(cost, None, on_cost, yes)
         start = time.monotonic()
         on_progress = recorded(on_progress, store.store, competition.most(), store.ended_runs)
         with stop_requests() as requests, files.disk_errors(store.folder / "runs", RESUME_ADVICE):
@@ -277,7 +277,7 @@ def _described(record: ComparisonRecord, held_out: int) -> dict[str, str]:
     """What was compared, in words."""
     rule = (
         "the strongest strength whose mean cosine to the suspect encoder on held-out clean images "
-        "is no lower than that of default, with the first seed of both"
+        "is not lower than that of default, with the first seed of both"
     )
     return {
         "suspect": f"{record.teacher} ({record.encoder})",

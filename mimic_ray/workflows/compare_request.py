@@ -145,7 +145,7 @@ def _named(text: str) -> Named:
     declared = declared_strengths(DEFENCES.member(name))
     if declared and declared.setting not in resolved:
         raise UsageError(
-            f"Defence {name} declares the strength {declared.setting}, which is none of its "
+            f"Defence {name} declares the strength {declared.setting}, which is not one of its "
             f"settings ({', '.join(resolved) or 'it has none'})."
         )
     return Named(name, resolved, declared.setting if declared else "")

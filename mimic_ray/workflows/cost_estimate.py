@@ -24,7 +24,7 @@ from mimic_ray.execution.shared_inputs import MOST_HELD_OUT
 from mimic_ray.execution.step_probe import forward_s, probe
 from mimic_ray.method.losses.weighted_terms import reads_taps
 from mimic_ray.method.recipe import Recipe
-from mimic_ray.planning.run_cost import Cost, CostCallback, CostPart, tell_cost
+from mimic_ray.planning.run_cost import Cost, CostCallback, CostPart, report_cost
 from mimic_ray.planning.worker_memory import PROCESS_BYTES
 from mimic_ray.workflows.run_forwards import run_forwards, searched
 from mimic_ray.workflows.search_request import TRIALS, SearchRequest, SearchSpec, search_spec
@@ -157,7 +157,7 @@ def is_short(recipe: Recipe, side: int) -> bool:
     return recipe.training.steps * recipe.training.batch * side**2 < _SHORT_PIXELS
 
 
-def tell_run_cost(
+def report_run_cost(
     where: tuple[str, str, int],
     recipes: tuple[Recipe, Recipe],
     images: int,
@@ -174,11 +174,11 @@ def tell_run_cost(
     encoder, device, threads = where
     estimate = CostEstimate(encoder, recipes[0], device, threads)
     cost, quick = (estimate.purification(each, images, resources, scan) for each in recipes)
-    tell_cost(cost, lambda: quick, on_cost, yes)
+    report_cost(cost, lambda: quick, on_cost, yes)
     return cost
 
 
-def tell_search_cost(
+def report_search_cost(
     request: SearchRequest, spec: SearchSpec, images: int, on_cost: CostCallback, yes: bool
 ) -> Cost:
     """The cost of a search. Raises UsageError if it is too large without `yes`."""
@@ -193,7 +193,7 @@ def tell_search_cost(
         quick = replace(request, effort="quick", trials=trials)
         return estimate.search(quick, search_spec(quick), images)
 
-    tell_cost(cost, quick_cost, on_cost, yes)
+    report_cost(cost, quick_cost, on_cost, yes)
     return cost
 
 

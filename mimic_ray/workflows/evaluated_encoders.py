@@ -49,7 +49,7 @@ def refuse_statistics_of_runs(architecture: str | None) -> None:
     """Raises UsageError if a name states statistics of the input and no file could have them."""
     if architecture and without_statistics(architecture) != architecture:
         raise UsageError(
-            "The statistics of the input and the place of the weights belong to checkpoint files, "
+            "The statistics of the input and the key of the weights belong to checkpoint files, "
             f"and a run states its own: leave {option('normalise')}, {option('mean')}, "
             f"{option('std')} and {option('weights')} out."
         )
@@ -68,7 +68,7 @@ def _from_file(path: str | Path, architecture: str | None, own_head: bool) -> Ev
     loaded = load_checkpoint(path, chosen_encoder(path, architecture))
     width = loaded.encoder.spec.feature_width
     head = find_head(loaded.checkpoint, loaded.fit, width) if own_head else None
-    return EvaluatedEncoder(loaded.encoder, head, loaded.tell_finding())
+    return EvaluatedEncoder(loaded.encoder, head, loaded.log_finding())
 
 
 def _from_run(path: str | Path, architecture: str | None, own_head: bool) -> EvaluatedEncoder:

@@ -12,7 +12,7 @@ from mimic_ray.base.text import plain
 from mimic_ray.encoders import encoder_name
 from mimic_ray.store.checksums import check_sums
 from mimic_ray.weight_files.alternatives import (
-    PLACE,
+    LOCATION,
     Alternative,
     Facts,
     alternatives,
@@ -48,8 +48,8 @@ class GroupFacts:
 class Match:
     """An encoder that fits the file.
 
-    `facts` are what the names and shapes of weights do not tell: input statistics, attention heads,
-    activation, pooling.
+    `facts` are what the names and shapes of weights do not determine: input statistics, attention
+    heads, activation, pooling.
     """
 
     encoder: str
@@ -61,7 +61,7 @@ class Match:
     notes: list[str]  # what was adapted
     facts: dict[str, str] = field(default_factory=dict)
     # What `--weights` takes for each of `also_fits`.
-    places: list[str] = field(default_factory=list)
+    key_paths: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Inspection:
     # Those that the rest of the file does not contradict; names in one list give the same features.
     likely: list[list[str]] = field(default_factory=list)
     differs: list[str] = field(default_factory=list)  # the facts in which all that fit differ
-    sign: str = ""  # what in the file tells which of them are likely
+    sign: str = ""  # what in the file says which of them are likely
     # Publishers whose key names the file has, for a network of whatever size.
     key_names: list[str] = field(default_factory=list)
 
@@ -196,6 +196,6 @@ def _match(found: KeyMatch, known: Facts) -> Match:
         also_fits=found.also_fits,
         tied=found.tied,
         notes=found.notes,
-        facts={fact: value for fact, value in known.items() if fact != PLACE},
-        places=[plain(copy.place) for copy in found.copies],
+        facts={fact: value for fact, value in known.items() if fact != LOCATION},
+        key_paths=[plain(copy.key_path) for copy in found.copies],
     )

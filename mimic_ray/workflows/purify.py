@@ -43,7 +43,7 @@ from mimic_ray.store.run_record import RunRecord
 from mimic_ray.store.run_store import RunStore, open_run
 from mimic_ray.weight_files.choice import chosen_encoder
 from mimic_ray.weight_files.load import Loaded, load_checkpoint
-from mimic_ray.workflows.cost_estimate import is_short, tell_run_cost
+from mimic_ray.workflows.cost_estimate import is_short, report_run_cost
 from mimic_ray.workflows.finish_run import finish_run
 from mimic_ray.workflows.purify_request import (
     check_disk,
@@ -192,7 +192,7 @@ def purify(
                 side = loaded.encoder.spec.input_size
                 if resources.address is None and not is_short(resolved, side):
                     quick = resolved_recipe(encoder, recipe, settings, seed, "quick")
-                    cost = tell_run_cost(
+                    cost = report_run_cost(
                         (encoder, device, cpus),
                         (resolved, quick),
                         len(source),
@@ -300,12 +300,12 @@ def _train(
         raise StoppedError(error.template, requests.signal_number) from error
     except DivergedError as error:
         # Only here: a trial of a search, which also diverges, has no folder to choose.
-        told = DivergedError(
+        diverged = DivergedError(
             f"{error.template} Set another {option('out')} for the new run: with "
             f"{option('resume', True)} this one would end the same way."
         )
-        note_end(run, record, "failed", error=told.message, diverged=True)
-        raise told from error
+        note_end(run, record, "failed", error=diverged.message, diverged=True)
+        raise diverged from error
     except MimicError as error:
         note_end(run, record, "failed", error=error.message)
         raise

@@ -157,4 +157,4 @@ def _load(path: str | Path, architecture: str | None) -> tuple[Encoder, str, str
     if is_run(path):
         return load_encoder(path), "", ""
     loaded = load_checkpoint(path, chosen_encoder(path, architecture))
-    return loaded.encoder, loaded.checkpoint.sha256, loaded.tell_finding()
+    return loaded.encoder, loaded.checkpoint.sha256, loaded.log_finding()

@@ -29,7 +29,7 @@ def build_shards(
     """Writes the images of `sources` as shards to the new folder or address `out`.
 
     Raises UsageError for a number out of range, DataError for sources that cannot be used,
-    RunFolderError for a place that is not empty, StorageError.
+    RunFolderError for an output that is not empty, StorageError.
     """
     if per_shard < 1:
         raise UsageError(f"{option('per_shard', per_shard)} must be 1 or more.")

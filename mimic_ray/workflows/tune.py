@@ -31,7 +31,7 @@ from mimic_ray.store.study_folder import StudyRecord, check_study, read_study, r
 from mimic_ray.store.study_store import StudyStore, open_study
 from mimic_ray.weight_files.choice import chosen_encoder
 from mimic_ray.weight_files.load import Loaded, load_checkpoint
-from mimic_ray.workflows.cost_estimate import tell_search_cost
+from mimic_ray.workflows.cost_estimate import report_search_cost
 from mimic_ray.workflows.prepare_search import PreparedSearch, prepare_search, with_absolute_paths
 from mimic_ray.workflows.python_call import python_call
 from mimic_ray.workflows.search_request import (
@@ -177,7 +177,7 @@ def tune(
                 return finish_study(study, earlier.ended("finished", 0.0), ended)
             record = earlier
         elif request.resources.address is None:
-            cost = tell_search_cost(request, spec, len(source), on_cost, yes)
+            cost = report_search_cost(request, spec, len(source), on_cost, yes)
             record = replace(record, cost=cost.to_json())
 
         start = time.monotonic()

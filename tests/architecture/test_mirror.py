@@ -39,9 +39,9 @@ def expected_test(module: str) -> str:
 
 
 def all_test_files() -> list[str]:
-    """Test files in folders that have the name of a room of the package."""
-    rooms = [path.name for path in (ROOT / "mimic_ray").iterdir() if path.is_dir()]
-    found = (path for room in rooms for path in (ROOT / "tests" / room).rglob("test_*.py"))
+    """Test files in folders that have the name of a subpackage."""
+    packages = [path.name for path in (ROOT / "mimic_ray").iterdir() if path.is_dir()]
+    found = (path for package in packages for path in (ROOT / "tests" / package).rglob("test_*.py"))
     return sorted(path.relative_to(ROOT).as_posix() for path in found)
 
 

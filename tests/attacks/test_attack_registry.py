@@ -38,7 +38,7 @@ def scaled(
 
 @pytest.fixture
 def registered(monkeypatch):
-    """The one line: a name and where it is defined. The command line reads the table anew."""
+    """The one line: a name and where it is defined. The command line reads the table again."""
     importlib.import_module("mimic_ray.cli.attack_command")
     monkeypatch.setitem(ATTACKS._members, "scaled", f"{__name__}:scaled")
     monkeypatch.delitem(sys.modules, "mimic_ray.cli.attack_command")

@@ -47,7 +47,7 @@ def test_a_remote_file_that_is_missing_is_not_at_hand(bucket):
         local_copy(f"{bucket}/nowhere/suspect.pth")
 
 
-def test_a_file_that_is_written_again_is_read_anew(place):
+def test_a_file_that_is_written_again_is_read_again(place):
     storage = open_storage(place)
     for content in (b"first", b"and second"):
         storage.write("a.gz", content)

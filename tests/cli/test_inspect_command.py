@@ -52,7 +52,9 @@ def test_what_sets_encoders_apart_is_shown(
     assert run("inspect", checkpoint) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "tiny_resnet: mean and std imagenet tiny_half: mean and std half at state_dict" in text
-    assert "The weights do not tell mean and std: say which encoder it is with --encoder" in text
+    assert (
+        "The weights do not determine mean and std: say which encoder it is with --encoder" in text
+    )
     assert run("inspect", checkpoint, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["differs"] == ["mean and std"]

@@ -17,7 +17,14 @@ FOUND = Inspection(
     "f.pth", "torch-zip", 12_345, "0" * 64, [NET], {"epoch": "[bold]3"}, CONTENTS, [], None
 )
 FITS = Match(
-    "resnet50", "model", "module.", ["fc.weight"], ["ema"], ["online"], ["a note"], places=["ema"]
+    "resnet50",
+    "model",
+    "module.",
+    ["fc.weight"],
+    ["ema"],
+    ["online"],
+    ["a note"],
+    key_paths=["ema"],
 )
 
 

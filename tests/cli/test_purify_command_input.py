@@ -1,4 +1,4 @@
-"""`purify` for an encoder whose file does not tell all of it: asked, said, recorded, kept."""
+"""`purify` for an encoder whose file does not determine all of it: asked, said, recorded, kept."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def test_without_a_name_nothing_is_chosen_among_encoders_that_differ(purify, tmp
 @pytest.mark.usefixtures("two_that_fit")
 def test_what_a_name_assumes_is_said_and_in_the_card(purify, tmp_path, capsys):
     assert run([*purify, "--encoder", "tiny_half"]) == 0
-    sentence = "do not tell mean and std: assumed tiny_half (mean and std half), not tiny_resnet"
+    sentence = (
+        "do not determine mean and std: assumed tiny_half (mean and std half), not tiny_resnet"
+    )
     assert capsys.readouterr().err.count(sentence) == 1
     assert sentence in json.loads((tmp_path / "run" / "run.json").read_text())["assumed"]
     assert sentence in (tmp_path / "run" / "README.md").read_text().replace("\\", "")

@@ -25,7 +25,7 @@ def test_a_tar_inside_a_class_folder_is_left_out(image_folder, samples, write_ta
     write_tar(image_folder / "cat" / "more.tar", samples([99]))
     source = open_images(image_folder)
     assert len(source) == 12
-    reason = "an archive, which is not read in this place: unpack it"
+    reason = "an archive, which is not read here: unpack it"
     assert source.left_out[reason].first == "cat/more.tar"
 
 

@@ -33,7 +33,7 @@ def requests(monkeypatch) -> list[tuple[str, int]]:
     return made
 
 
-# Twelve shards of an image each, and room for eight: what four images need, and four ahead.
+# Twelve shards of an image each, and space for eight: what four images need, and four ahead.
 SHARD_BYTES = 10_240
 ROOM = 8
 
@@ -95,10 +95,10 @@ def test_large_shards_are_fetched_in_parts(address, tmp_path, requests, monkeypa
     assert len(requests) == len(parts)
 
 
-@pytest.mark.parametrize("case", ["no room", "a few images"])
+@pytest.mark.parametrize("case", ["no space", "a few images"])
 def test_ranges_are_read_where_whole_shards_do_not_pay(address, requests, monkeypatch, case):
     source = open_images(address)
-    if case == "no room":
+    if case == "no space":
         monkeypatch.setenv("MIMIC_RAY_CACHE_GIB", "0")
     else:
         source = ImageSubset(source, [0, 5, 10])
@@ -155,13 +155,13 @@ def test_a_set_larger_than_the_cache_is_read_by_shard_and_stays_within_its_limit
     pixels = open_pixels(open_images(large), 8, by_shard=True)
     plan = plan_for(pixels, 3, 5, lambda flag: flag)
     assert isinstance(plan, ShardPlan)
-    most, make_room = [], shard_copies.ShardCopies._make_room
+    most, free_space = [], shard_copies.ShardCopies._free_space
 
     def watched(self, temporary, size):
-        make_room(self, temporary, size)
+        free_space(self, temporary, size)
         most.append(held())
 
-    monkeypatch.setattr(shard_copies.ShardCopies, "_make_room", watched)
+    monkeypatch.setattr(shard_copies.ShardCopies, "_free_space", watched)
     for number in range(4):
         requests.clear()
         assert torch.equal(epoch(pixels, plan, number), expected[order(plan, number)])
@@ -187,7 +187,7 @@ def test_shares_that_fit_are_fetched_once(large, image_folder, requests, monkeyp
         assert len(requests) == 6  # images of its share
 
 
-def test_two_workers_of_a_machine_share_the_room(large, image_folder):
+def test_two_workers_of_a_machine_share_the_space(large, image_folder):
     expected = every(open_pixels(open_images(image_folder), 8))
     workers = [open_pixels(open_images(large), 8, by_shard=True) for _ in range(2)]
     plans = [ShardPlan(pixels.shards(), 4, 5) for pixels in workers]
@@ -198,7 +198,7 @@ def test_two_workers_of_a_machine_share_the_room(large, image_folder):
             assert held() <= ROOM * SHARD_BYTES
 
 
-def test_copies_of_another_set_make_room(large, address, monkeypatch):
+def test_copies_of_another_set_free_space(large, address, monkeypatch):
     limit_to(monkeypatch, 40)
     every(open_pixels(open_images(address), 8))
     assert held() > 0
@@ -217,16 +217,16 @@ def test_an_image_of_a_shard_that_is_not_expected_is_read_by_range(large, reques
     assert ("images-00000.tar", 0) in requests
 
 
-@pytest.mark.parametrize(("room", "by_shard"), [(7, True), (6, False), (12, False)])
+@pytest.mark.parametrize(("space", "by_shard"), [(7, True), (6, False), (12, False)])
 def test_sets_are_read_by_shard_if_they_do_not_fit_but_a_window_does(
-    large, monkeypatch, room, by_shard
+    large, monkeypatch, space, by_shard
 ):
-    limit_to(monkeypatch, room)
+    limit_to(monkeypatch, space)
     pixels = open_pixels(open_images(large), 8, by_shard=True)
     assert pixels.too_large == by_shard
 
 
-def test_the_decoded_images_leave_room_for_the_shards(large, cache, monkeypatch):
+def test_the_decoded_images_leave_space_for_the_shards(large, cache, monkeypatch):
     """What fits is copied whole; decoded images take the rest of the folder."""
     side, row = 64, 3 * 64 * 64
     monkeypatch.setenv("MIMIC_RAY_CACHE_GIB", str((12 * SHARD_BYTES + 5 * row) / (1 << 30)))

@@ -95,7 +95,7 @@ def test_files_beside_shards_are_counted(shards):
     (shards / "more.tar.xz").write_bytes(b"")
     (shards / "preview.heic").write_bytes(b"")
     assert list(open_images(shards).left_out) == [
-        "an archive, which is not read in this place: unpack it",
+        "an archive, which is not read here: unpack it",
         "an image format that is not read: convert it to PNG or JPEG",
     ]
 

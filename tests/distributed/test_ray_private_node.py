@@ -84,7 +84,7 @@ def test_a_slow_node_has_more_time_than_ray_gives_it(monkeypatch):
 
     monkeypatch.setattr(services, "get_node", get_node)
     monkeypatch.setattr(ray_private_node, "_raylet_runs", lambda _: True)
-    with ray_private_node.patient_start(60):
+    with ray_private_node.start_within(60):
         assert services.get_node("10.0.0.1:6379", "id") == "the node"
     assert services.get_node is get_node
 
@@ -101,7 +101,7 @@ def test_a_node_that_is_too_slow_or_ended_is_given_up(monkeypatch, runs, limit_s
     started = []
 
     def start():
-        with ray_private_node.patient_start(limit_s):
+        with ray_private_node.start_within(limit_s):
             started.append(subprocess.Popen(["sleep", "60"]))
             services.get_node("10.0.0.1:6379", "id")
 

@@ -48,14 +48,14 @@ def test_a_stop_request_reaches_a_worker_with_its_next_message(control):
 def test_workers_learn_of_nodes_that_are_to_be_taken_away(control):
     worker = control.for_worker()
     worker.post("step")
-    assert worker.leaving() == 0
-    control.nodes_leave(2)
+    assert worker.draining() == 0
+    control.nodes_draining(2)
     control.messages()
     worker.post("step")
-    assert (worker.leaving(), worker.should_stop()) == (2, False)
+    assert (worker.draining(), worker.should_stop()) == (2, False)
     control._actor.state = ControlActor()  # killed: the new one does not know it yet
     worker.post("step")
-    assert worker.leaving() == 2
+    assert worker.draining() == 2
 
 
 def test_a_stop_request_before_a_worker_has_begun_has_no_receiver(control):

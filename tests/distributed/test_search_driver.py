@@ -9,7 +9,7 @@ import pytest
 
 from mimic_ray.base.progress import Progress
 from mimic_ray.base.resources import Resources
-from mimic_ray.distributed.trial_room import TrialRoom
+from mimic_ray.distributed.trial_slots import TrialSlots
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.search.search_plan import SearchPlan
 from mimic_ray.search.space import default_space
@@ -35,9 +35,9 @@ def search(monkeypatch, tmp_path):
         plan = SearchPlan(
             "tiny_resnet", SPACE, Recipe(), [1.0], trials, seed=0, failed_share=failed_share
         )
-        room = TrialRoom(Resources(), now=2, most=2, asks=False)
+        slots = TrialSlots(Resources(), now=2, most=2, requests_nodes=False)
         return SearchDriver(
-            study, plan, known, room, world.shown.append, should_stop=lambda: world.requests
+            study, plan, known, slots, world.shown.append, should_stop=lambda: world.requests
         )
 
     world.driver = driver

@@ -19,11 +19,11 @@ class Driver:
         self.suggested = {}
         space = space or default_space(Recipe(), [0.0, 0.25, 0.4])
         plan = SearchPlan("tiny_resnet", space, Recipe(), SHARES, planned, seed=0)
-        self.room = concurrent
+        self.slots = concurrent
         self.searcher = StudySearcher(
-            plan, known, is_over, self.suggested.__setitem__, lambda: self.room
+            plan, known, is_over, self.suggested.__setitem__, lambda: self.slots
         )
-        self.room = 1 << 30
+        self.slots = 1 << 30
         self.suggestions = 0
 
     def suggest(self):
@@ -125,20 +125,20 @@ def test_the_first_batch_is_the_base_recipe_and_a_space_filling_set():
     assert [int(8 * share) for share in shares] == [*range(8)]
 
 
-def test_without_room_nothing_is_suggested_until_a_trial_ends_or_a_node_joins():
+def test_without_slots_nothing_is_suggested_until_a_trial_ends_or_a_node_joins():
     driver = Driver()
-    driver.room = 1
+    driver.slots = 1
     first = driver.suggest()
     assert driver.searcher.suggest("early") is None
-    driver.room = 2
+    driver.slots = 2
     driver.suggest()
     driver.end(first)
     assert driver.suggest().number == 2
 
 
-def test_a_search_that_is_over_ends_also_without_room():
+def test_a_search_that_is_over_ends_also_without_slots():
     driver = Driver(is_over=lambda: True)
-    driver.room = 0
+    driver.slots = 0
     assert driver.searcher.suggest("late") == driver.searcher.FINISHED
 
 

@@ -36,7 +36,7 @@ def test_a_name_without_statistics_is_left_as_it_is():
     assert encoder_name.split("net.py:build") == ("net.py:build", None)
 
 
-def test_the_place_of_the_weights_comes_back_too():
+def test_the_key_path_of_the_weights_comes_back_too():
     full = encoder_name.joined("vit_b16@96", HALF, "net.a,b:c=1")
     assert full == "vit_b16@96:weights=net.a,b:c=1,normalise=half"
     assert encoder_name.weights(full) == "net.a,b:c=1"
@@ -47,9 +47,9 @@ def test_the_place_of_the_weights_comes_back_too():
     assert encoder_name.joined(None, None, "ema") == ":weights=ema"
     assert encoder_name.split("resnet50:weights=ema") == ("resnet50", None)
     assert encoder_name.weights("resnet50:normalise=half") == encoder_name.weights("a") == ""
-    for name, place in (("net.py:build", "ema"), ("resnet50", ""), ("a:weights=b", "c")):
+    for name, key_path in (("net.py:build", "ema"), ("resnet50", ""), ("a:weights=b", "c")):
         with pytest.raises(UsageError):
-            encoder_name.joined(name, None, place)
+            encoder_name.joined(name, None, key_path)
 
 
 def test_statistics_without_an_encoder_are_a_name_too():

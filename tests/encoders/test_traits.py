@@ -1,4 +1,4 @@
-"""The facts of a network that its weights do not tell."""
+"""The facts of a network that its weights do not determine."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def check_every_checkpoint(out: Path) -> None:
 
 @contextmanager
 def runs_below(place: Path) -> Iterator[Runs]:
-    """With `calls`, `seconds` and `undisturbed`, the weights, of a run that nobody disturbs."""
+    """With `calls`, `seconds` and `undisturbed`, the weights, of a run that is not disturbed."""
     with subprocess.Popen(
         [sys.executable, "-m", "tests.end_to_end.killed_runs"],
         stdin=subprocess.PIPE,

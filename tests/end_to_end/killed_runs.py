@@ -6,7 +6,7 @@ fails_at: the operation below root at which the disk has the fault, an errno, or
 is killed where that is 0, or is filled, a tmpfs, where it is -1. The writer "in_place" stands for
 what the commit protocol replaces.
 "signal": [15, "commit", 1] has the child get that signal in that phase, so many times, and "deaf"
-that nobody reads its stdout. Answers, a line each: the child's process id, then {"status": ...,
+that no one reads its stdout. Answers, a line each: the child's process id, then {"status": ...,
 "calls": ...} when it has ended, calls only if it was not killed.
 
 A process of its own, since importing torch takes longer than a run and forked children get it for

@@ -1,7 +1,7 @@
 """A real purification, killed at every operation on its folder and at random times, then resumed.
 
 What must hold whatever happened: the folder that is left has whole checkpoints only, and the same
-command with --resume ends with the weights of a run that nobody disturbed, bit for bit.
+command with --resume ends with the weights of a run that was not disturbed, bit for bit.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def test_the_tests_above_see_a_writer_that_writes_in_place(runs):
     out = runs.place / "whole-in-place"
     whole = runs.run(out, writer="in_place")
     assert whole.status == 0
-    assert runs.damage(out, "in_place") is None  # as long as nobody kills it
+    assert runs.damage(out, "in_place") is None  # as long as it is not killed
     second = whole.calls // 3
     damage = (killed_at(runs, call, "in_place") for call in range(second, second + 20))
     assert any("is damaged" in found for found in damage if found)

@@ -1,7 +1,7 @@
 """A real purification whose run folder is in object storage, on lines that fail and with kills.
 
 What must hold whatever happened: only whole checkpoints are seen, and the same command with
---resume ends with the weights of a run on a disk that nobody disturbed, bit for bit.
+--resume ends with the weights of a run on a disk that was not disturbed, bit for bit.
 """
 
 from __future__ import annotations

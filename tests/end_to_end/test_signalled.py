@@ -135,7 +135,7 @@ def test_two_workers_on_ray_end_with_a_driver_that_is_killed(tmp_path, purify_ar
     assert started_by(str(out)) == {}
     found = latest(RunFolder.open(out))
     assert found is not None
-    # Ray's own folder of the run is still there, and nobody minds.
+    # Ray's own folder of the run is still there, which is harmless.
     steps = str(found.step + 8)
     (out / "recipe.toml").write_text(
         (out / "recipe.toml").read_text().replace("steps = 4000", f"steps = {steps}")

@@ -69,7 +69,7 @@ def test_a_machine_that_is_to_be_taken_away_is_a_reason_to_commit_at_once(job, f
     class Leaving(LocalControl):
         """A machine is announced to be taken away after two steps, another after three."""
 
-        def leaving(self):
+        def draining(self):
             return sum(len(read_metrics(folder)) >= steps for steps in (2, 3))
 
     committed = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mimic_ray.base.errors import UsageError
-from mimic_ray.planning.run_cost import Cost, CostPart, tell_cost
+from mimic_ray.planning.run_cost import Cost, CostPart, report_cost
 
 GB = 10**9
 
@@ -36,17 +36,17 @@ def test_more_than_a_day_or_than_the_memory_is_too_large(given, too_large):
 
 
 def test_a_cost_is_always_told_and_refused_only_if_too_large_without_yes():
-    told: list[Cost] = []
-    tell_cost(cost(1), None, told.append, False)
-    tell_cost(cost(48), None, told.append, True)
+    reported: list[Cost] = []
+    report_cost(cost(1), None, reported.append, False)
+    report_cost(cost(48), None, reported.append, True)
     with pytest.raises(UsageError):
-        tell_cost(cost(48), None, told.append, False)
-    assert [each.seconds for each in told] == [3600, 48 * 3600, 48 * 3600]
+        report_cost(cost(48), None, reported.append, False)
+    assert [each.seconds for each in reported] == [3600, 48 * 3600, 48 * 3600]
 
 
 def test_the_refusal_names_every_way_out():
     with pytest.raises(UsageError) as caught:
-        tell_cost(cost(72), lambda: cost(12), lambda _: None, False)
+        report_cost(cost(72), lambda: cost(12), lambda _: None, False)
     said = caught.value.for_command_line()
     assert said.startswith(cost(72).sentence())
     assert "That is more than a day. Set --yes to start all the same, or --effort quick" in said
@@ -57,13 +57,13 @@ def test_the_refusal_names_every_way_out():
 
 def test_quick_is_no_way_out_where_it_is_the_same():
     with pytest.raises(UsageError) as caught:
-        tell_cost(cost(72), lambda: cost(72), lambda _: None, False)
+        report_cost(cost(72), lambda: cost(72), lambda _: None, False)
     assert "quick" not in caught.value.message
 
 
 def test_too_much_memory_is_refused_with_what_there_is():
     with pytest.raises(UsageError, match=r"30\.0 GB of memory.* This machine has 24\.0 GB"):
-        tell_cost(cost(1, memory=30 * GB), None, lambda _: None, False)
+        report_cost(cost(1, memory=30 * GB), None, lambda _: None, False)
 
 
 def test_the_machine_that_would_do_it_in_an_hour():

@@ -21,7 +21,7 @@ def planted():
 
 def test_a_free_patch_finds_the_planted_square():
     look = planted()
-    (found,) = free_patches(look, images(16), 0, edge=8, places=[(4, 20)], steps=12)
+    (found,) = free_patches(look, images(16), 0, edge=8, positions=[(4, 20)], steps=12)
     assert gathering(moved(look, images()[32:], [found])).item() > 0.8
     inside = box_mask(4, 20, 8, 32).bool().expand_as(found.canvas)
     assert (found.canvas[~inside] == 0).all()
@@ -45,7 +45,7 @@ def test_pixels_gather_more_after_ascent_and_stay_faint():
 def test_the_same_seed_gives_the_same_changes():
     look = planted()
     first, second = (
-        free_patches(look, images(8), seed=3, edge=5, places=[(0, 0), (9, 9)], steps=2)
+        free_patches(look, images(8), seed=3, edge=5, positions=[(0, 0), (9, 9)], steps=2)
         for _ in range(2)
     )
     assert all(torch.equal(a.canvas, b.canvas) for a, b in zip(first, second, strict=True))

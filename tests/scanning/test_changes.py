@@ -1,4 +1,4 @@
-"""Changes: their form, their places, and how they act on images."""
+"""Changes: their form, their positions, and how they act on images."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ def test_the_grids_are_different_changes_for_any_side(side):
 
 def test_a_sine_is_as_strong_on_the_grid_as_its_cosine():
     """A sine of p periods shares its frequency with the wave of 2 p half periods."""
-    places = {change.place for change in waves(32)}
-    assert {(0, 2 * periods) for periods in range(1, 16)} <= places
+    positions = {change.position for change in waves(32)}
+    assert {(0, 2 * periods) for periods in range(1, 16)} <= positions

@@ -71,7 +71,7 @@ def test_a_dimension_that_cannot_be_is_refused_with_the_way_out(key, text, words
     ("key", "text"),
     [
         ("perturbations.patch.probability", "uniform(0.5, 1.5)"),
-        ("student.start", "choice(teacher, nobody)"),
+        ("student.start", "choice(teacher,unknown)"),
         ("training.batch", "int(1, 64)"),
     ],
 )

@@ -1,7 +1,7 @@
 """A door before an S3 server that fails on purpose: by a seed, or for as long as it is told to.
 
 Each request meets one of: nothing; 503 before it reaches the server; a connection that breaks
-before; one that breaks after, so that nobody knows whether it was done; an answer cut in half.
+before; one that breaks after, so that it is unknown whether it was done; an answer cut in half.
 """
 
 from __future__ import annotations

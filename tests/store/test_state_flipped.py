@@ -1,4 +1,4 @@
-"""One flipped bit in each file of a run: whoever reads it next says which file it is."""
+"""One flipped bit in each file of a run: its next reader says which file it is."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_resuming_a_finished_run_names_the_flipped_file(place, finished, capsys):
-    # Checkpoints are of no use any more, and nobody reads them.
+    # Checkpoints are of no use any more, and are not read.
     told = [name for name in names(finished) if not name.startswith("checkpoints")]
     assert {"run.json", "student.safetensors", "metrics.parquet", "README.md"} <= {*told}
     for name in told:

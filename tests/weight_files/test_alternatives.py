@@ -1,4 +1,4 @@
-"""Encoders of one file, by what their weights do not tell."""
+"""Encoders of one file, by what their weights do not determine."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_stated_statistics_leave_only_what_else_differs():
     assert all(name.endswith(":normalise=none") for each in found for name in each.names)
 
 
-def test_two_networks_in_one_file_differ_in_their_place():
+def test_two_networks_in_one_file_differ_in_their_location():
     groups = {(name,): known_layouts()[name].tensors for name in ("resnet18", "cifar_resnet20")}
     found = alternatives(fitting_encoders(layout(groups)))
     assert "in" in differing(found)

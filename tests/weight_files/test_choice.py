@@ -53,7 +53,7 @@ def test_stated_statistics_make_them_equal(file):
 
 @pytest.mark.usefixtures("two_that_fit")
 def test_what_a_given_name_assumes_is_said_and_kept(file):
-    with pytest.warns(AssumptionWarning, match="do not tell mean and std") as warned:
+    with pytest.warns(AssumptionWarning, match="do not determine mean and std") as warned:
         loaded = load_checkpoint(file, "tiny_half@48")
     assert loaded.assumed == str(warned[0].message)
     assert "assumed tiny_half@48 (mean and std half), not tiny_resnet" in loaded.assumed

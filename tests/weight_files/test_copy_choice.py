@@ -1,4 +1,4 @@
-"""`--weights PLACE` chooses one of several copies of the encoder in a file."""
+"""`--weights KEY` chooses one of several copies of the encoder in a file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from mimic_ray.base.errors import UsageError
 from mimic_ray.encoders.encoder_registry import build
 from mimic_ray.weight_files.choice import chosen_encoder
-from mimic_ray.weight_files.copy_choice import UnknownPlaceError
+from mimic_ray.weight_files.copy_choice import UnknownKeyPathError
 from mimic_ray.weight_files.load import load_checkpoint
 from tests.weight_files.test_key_match import match, weights
 
@@ -23,7 +23,7 @@ THREE = {
 
 
 @pytest.mark.parametrize(
-    ("wanted", "place"),
+    ("wanted", "key_path"),
     [
         ("", "ema"),
         ("ema", "ema"),
@@ -32,20 +32,24 @@ THREE = {
         ("module.encoder_q", "state_dict.module.encoder_q"),
     ],
 )
-def test_a_place_or_words_of_it_choose_the_copy(wanted: str, place: str) -> None:
+def test_a_key_path_or_words_of_it_choose_the_copy(wanted: str, key_path: str) -> None:
     found = match(THREE, f"tiny_resnet:weights={wanted}" if wanted else "tiny_resnet")
-    assert found.place == place
-    assert {copy.place for copy in found.copies} == {
+    assert found.key_path == key_path
+    assert {copy.key_path for copy in found.copies} == {
         *("ema", "state_dict.module.encoder_k", "state_dict.module.encoder_q")
-    } - {place}
+    } - {key_path}
 
 
 @pytest.mark.parametrize(
     ("wanted", "words"),
-    [("encoder", "is not one of"), ("state_dict", "does not tell"), ("ema.x", "is not one of")],
+    [
+        ("encoder", "is not one of"),
+        ("state_dict", "matches several of"),
+        ("ema.x", "is not one of"),
+    ],
 )
-def test_other_words_are_refused_with_the_places(wanted: str, words: str) -> None:
-    with pytest.raises(UnknownPlaceError) as refused:
+def test_other_words_are_refused_with_the_key_paths(wanted: str, words: str) -> None:
+    with pytest.raises(UnknownKeyPathError) as refused:
         match(THREE, f"tiny_resnet:weights={wanted}")
     assert words in refused.value.message
     assert "ema, state_dict.module.encoder_q, state_dict.module.encoder_k" in refused.value.message
@@ -53,7 +57,7 @@ def test_other_words_are_refused_with_the_places(wanted: str, words: str) -> Non
 
 def test_a_copy_at_the_top_is_a_dot() -> None:
     groups = {(): weights(), ("teacher",): weights()}
-    assert match(groups).place == "teacher"
+    assert match(groups).key_path == "teacher"
     assert match(groups, "tiny_resnet:weights=.").prefix == ""
     assert match(groups, "tiny_resnet:weights=.").group == ()
 
@@ -61,14 +65,14 @@ def test_a_copy_at_the_top_is_a_dot() -> None:
 def test_two_names_of_one_memory_are_no_choice() -> None:
     one = {key: replace(each, memory=key) for key, each in weights().items()}
     groups = {("a",): one, ("b",): {f"a.net.{key}": each for key, each in one.items()}}
-    assert match(groups, "tiny_resnet:weights=a").place == "a"
-    assert match(groups, "tiny_resnet:weights=net").place == "b.a.net"
+    assert match(groups, "tiny_resnet:weights=a").key_path == "a"
+    assert match(groups, "tiny_resnet:weights=net").key_path == "b.a.net"
 
 
 def test_only_the_chosen_copy_must_be_finite() -> None:
     broken = {key: replace(each, not_finite=1) for key, each in weights().items()}
     groups = {("teacher",): broken, ("student",): weights()}
-    assert match(groups, "tiny_resnet:weights=student").place == "student"
+    assert match(groups, "tiny_resnet:weights=student").key_path == "student"
 
 
 @pytest.fixture
@@ -79,12 +83,12 @@ def two(tmp_path: Path) -> Path:
     return tmp_path / "two.pth"
 
 
-def test_the_weights_are_those_of_the_place(two: Path) -> None:
+def test_the_weights_are_those_of_the_key_path(two: Path) -> None:
     stored = torch.load(two, weights_only=True)
-    for place, name in (("teacher", "tiny_resnet"), ("student", "tiny_resnet:weights=student")):
+    for key_path, name in (("teacher", "tiny_resnet"), ("student", "tiny_resnet:weights=student")):
         loaded = load_checkpoint(two, name)
         assert loaded.encoder.spec.name == name
-        assert torch.equal(loaded.encoder.net.conv1.weight, stored[place]["conv1.weight"])
+        assert torch.equal(loaded.encoder.net.conv1.weight, stored[key_path]["conv1.weight"])
 
 
 def test_without_a_name_the_encoder_that_fits_there_is_taken(two: Path) -> None:

@@ -155,10 +155,10 @@ def test_the_export_is_the_same_folder_with_the_encoders_weights(tmp_path: Path)
         assert torch.equal(again[key], 2 * value)
 
 
-def test_positions_of_another_size_have_no_room(folder: Path, tmp_path: Path) -> None:
-    place = ("model",), "a.weight"
-    with pytest.raises(CheckpointError, match=r"have no room .* size of the file's own"):
-        write_dcp(find_files(folder), {place: torch.ones(9, 4)}, {place}, tmp_path)
+def test_positions_of_another_size_do_not_fit(folder: Path, tmp_path: Path) -> None:
+    stored = ("model",), "a.weight"
+    with pytest.raises(CheckpointError, match=r"do not fit .* size of the file's own"):
+        write_dcp(find_files(folder), {stored: torch.ones(9, 4)}, {stored}, tmp_path)
 
 
 def _chunk(index: Metadata) -> Any:
@@ -237,8 +237,8 @@ def test_a_folder_without_its_index_is_named(folder: Path) -> None:
 def test_flipped_bits_are_found(folder: Path) -> None:
     path = folder / "__0_0.distcp"
     content = bytearray(path.read_bytes())
-    place = content.index(WEIGHTS["a.weight"].numpy().tobytes())
-    content[place + 5] ^= 1
+    start = content.index(WEIGHTS["a.weight"].numpy().tobytes())
+    content[start + 5] ^= 1
     path.write_bytes(content)
     with pytest.raises(DamagedCheckpointError, match="checksum"):
         read_checkpoint(folder)

@@ -47,8 +47,8 @@ def test_what_the_file_would_call_is_logged(
     state = encoder_registry.build("tiny_resnet").net.state_dict()
     torch.save(state, tmp_path / "clean.pt")
     (tmp_path / "harm.pt").write_bytes(torch_bytes({"net": state, "x": shell(tmp_path / "y")}))
-    assert load_checkpoint(tmp_path / "clean.pt", "tiny_resnet").tell_finding() == ""
+    assert load_checkpoint(tmp_path / "clean.pt", "tiny_resnet").log_finding() == ""
     assert not caplog.messages
-    said = load_checkpoint(tmp_path / "harm.pt", "tiny_resnet").tell_finding()
+    said = load_checkpoint(tmp_path / "harm.pt", "tiny_resnet").log_finding()
     assert "harm.pt: Loading this file the ordinary way would call posix.system(" in said
     assert caplog.messages == [said]

@@ -114,7 +114,7 @@ def export(path: Path, file_format: str) -> None:
     pickle is only looked at."""
     with sandbox.working_folder() as folder, path.open("rb") as file:
         save_file({}, folder / sandbox.TENSORS)
-        sandbox.run("write", file, folder, name="file", format=file_format, places=[])
+        sandbox.run("write", file, folder, name="file", format=file_format, targets=[])
         if file_format == "pickle":
             assert not read_checkpoint(folder / sandbox.WRITTEN).contents.finding()
         else:

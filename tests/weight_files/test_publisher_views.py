@@ -46,7 +46,7 @@ def test_features_and_export(name: str, tmp_path: Path) -> None:
     assert same.keys() == file.keys()
     assert all(torch.equal(same[key], file[key]) for key in file)
 
-    # Every weight is written, each to its place.
+    # Every weight is written, each to its own key.
     changed = {key: value + 1 for key, value in encoder.net.state_dict().items()}
     write_like(tmp_path / "file.safetensors", found, changed, tmp_path / "new.safetensors")
     again = fit(read_checkpoint(tmp_path / "new.safetensors"), encoder)

@@ -75,7 +75,7 @@ def test_only_the_encoders_weights_change_in_a_safetensors_file(tmp_path: Path) 
         key: tensor.bfloat16() if tensor.is_floating_point() else tensor
         for key, tensor in tiny_weights("module.").items()
     } | {"head": torch.ones(3)}
-    save_file(half, tmp_path / "in", {"format": "pt", "author": "somebody"})
+    save_file(half, tmp_path / "in", {"format": "pt", "author": "A. Author"})
     found = fitted(tmp_path / "in")
 
     write_like(tmp_path / "in", found, doubled(found), tmp_path / "out")

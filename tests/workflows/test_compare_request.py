@@ -62,7 +62,7 @@ def test_strengths_are_those_declared_unless_the_user_set_one():
         (["default:scale=-1"], UsageError, ["default", "scale"]),
         (["default:scale"], UsageError, ["defence default", "KEY=VALUE"]),
         (["nowhere.py:f"], UsageError, ["nowhere.py", "does not exist"]),
-        ([f"{FILE}:nobody"], UsageError, ["nobody"]),
+        ([f"{FILE}:unknown"], UsageError, ["unknown"]),
     ],
 )
 def test_a_defence_that_cannot_be_used_is_named(texts, kind, words):
@@ -78,7 +78,9 @@ def test_a_strength_that_is_no_setting_is_refused(tmp_path):
         "from mimic_ray.defences.defence_registry import strengths\n"
         "@strengths('rate', 1, 2)\ndef f(inputs, *, steps=3): ...\n"
     )
-    with pytest.raises(UsageError, match=r"strength rate, which is none of its settings \(steps"):
+    with pytest.raises(
+        UsageError, match=r"strength rate, which is not one of its settings \(steps"
+    ):
         named_defences([f"{mine}:f"])
 
 

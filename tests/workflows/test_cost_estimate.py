@@ -139,9 +139,13 @@ class NoEstimate:
 def test_a_run_has_the_same_bits_with_and_without_the_probe(tmp_path, monkeypatch):
     monkeypatch.setenv("MIMIC_RAY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(cost_estimate, "_SHORT_PIXELS", 0)
-    told = []
-    probed = purified(tmp_path, "probed", on_cost=told.append)
-    assert told[0].parts[0].images == probed.record.cost["images"] - told[0].parts[1].images == 80
+    reported = []
+    probed = purified(tmp_path, "probed", on_cost=reported.append)
+    assert (
+        reported[0].parts[0].images
+        == probed.record.cost["images"] - reported[0].parts[1].images
+        == 80
+    )
     monkeypatch.setattr(cost_estimate, "CostEstimate", NoEstimate)
     with pytest.raises(UsageError, match="more than a day"):
         purified(tmp_path, "plain")
@@ -153,9 +157,9 @@ def test_a_run_has_the_same_bits_with_and_without_the_probe(tmp_path, monkeypatc
 
 def test_a_run_that_ends_before_its_steps_could_be_timed_has_no_estimate(tmp_path, monkeypatch):
     monkeypatch.setenv("MIMIC_RAY_CACHE", str(tmp_path / "cache"))
-    told = []
-    assert purified(tmp_path, "short", on_cost=told.append).record.cost == {}
-    assert told == []
+    reported = []
+    assert purified(tmp_path, "short", on_cost=reported.append).record.cost == {}
+    assert reported == []
 
 
 def test_quick_effort_is_recorded_with_the_run(tmp_path, monkeypatch):

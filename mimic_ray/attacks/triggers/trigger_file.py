@@ -39,7 +39,7 @@ def read_pattern(path: Path, side: int) -> tuple[Tensor, Tensor]:
         with zipfile.ZipFile(path) as archive:
             mask, add = (_read_array(archive, path, name, side) for name in ("tm", "t"))
     except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, RuntimeError) as error:
-        raise DataError(f"{plain(path)} is no readable npz file: {plain(error)}.") from error
+        raise DataError(f"{plain(path)} is not a readable npz file: {plain(error)}.") from error
     if not (np.isfinite(mask).all() and np.isfinite(add).all()):
         raise DataError(f"The trigger in {plain(path)} has values that are not finite.")
     if mask.min() < 0 or mask.max() > 1:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.effort import Effort
+from mimic_ray.base.progress import StepCallback
 from mimic_ray.data.views import to_float
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.evaluation.suspicion.frozen import frozen
@@ -74,7 +75,7 @@ def trusted_scores(
     seed: int,
     teacher: Encoder | None = None,
     effort: Effort = "full",
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: StepCallback = lambda done, total: None,
 ) -> TrustedScores:
     """The reference values of a search, computed once on the images that score its students.
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from mimic_ray.base.progress import StepCallback
 from mimic_ray.base.registry import Registry
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class SearchInputs:
     compute: Compute
     seed: int
     effort: Effort = "full"
-    on_progress: Callable[[int, int], None] = lambda done, total: None
+    on_progress: StepCallback = lambda done, total: None
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def tune_refused(refused, case, pictures, tmp_path):
         (["--search", "loss.attention=normal(0,1)"], ["none of uniform"]),
         (["--search", "loss.attention=choice()"], ["no value"]),
         (["--search", "training.batch=int(1,8)"], ["training.batch", "must be 2 or more"]),
-        (["--search", "student.start=choice(teacher,nobody)"], ["student.start"]),
+        (["--search", "student.start=choice(teacher,unknown)"], ["student.start"]),
         (["--only-these"], ["nothing to search"]),
         (["--set", "training.stepps=3"], ["training.steps"]),
         (["--set", 'mutual_information.taps=["layer9"]'], ['"layer9"', "layer1, layer2, layer3"]),

@@ -1,7 +1,7 @@
 """Where a set of shards is built: in a new folder, or at an address, shard by shard.
 
 Nothing can be renamed in object storage, so a set counts once its manifest is there, which is
-written last. Until then building.json tells readers that the set is not whole, and lists the shards
+written last. Until then building.json says that the set is not whole, and lists the shards
 that are: the same command continues with the others.
 """
 
@@ -32,19 +32,19 @@ _OF_A_SET = re.compile(
 )
 
 
-class ShardPlace(Protocol):
+class ShardOutput(Protocol):
     """Files of the set are written to `folder`."""
 
     folder: Path
 
     def keep(self, shard: ShardFacts) -> None:
-        """Takes a shard that is written; it may leave `folder`."""
+        """Takes a shard that is written; it may be moved from `folder`."""
         ...
 
 
 @contextmanager
-def new_set(out: str | Path) -> Iterator[ShardPlace]:
-    """The place of a new set, which is whole after the block and does not exist if it fails.
+def new_set(out: str | Path) -> Iterator[ShardOutput]:
+    """The output of a new set, which is whole after the block and does not exist if it fails.
 
     At an address, what is uploaded stays if the storage fails or the process is stopped.
     Raises WrongFolderError if something else is there, StorageError, DiskFullError.

@@ -10,7 +10,7 @@ from mimic_ray.base.text import plain
 from mimic_ray.cli import console
 
 
-def with_place_note(
+def with_run_location_note(
     on_progress: ProgressCallback, resources: Resources, *, can_be_in_process: bool = True
 ) -> ProgressCallback:
     """Prints the note before the first progress, which comes after all checks."""
@@ -20,14 +20,14 @@ def with_place_note(
         nonlocal noted
         if not noted:
             noted = True
-            for sentence in place_notes(resources, can_be_in_process=can_be_in_process):
+            for sentence in run_location_notes(resources, can_be_in_process=can_be_in_process):
                 console.note(sentence)
         on_progress(progress)
 
     return report
 
 
-def place_notes(resources: Resources, *, can_be_in_process: bool = True) -> list[str]:
+def run_location_notes(resources: Resources, *, can_be_in_process: bool = True) -> list[str]:
     """Where the command runs, unless the user asked for this process; and an unused RAY_ADDRESS."""
     from mimic_ray.distributed.cluster_address import VARIABLE, find_cluster
 

@@ -12,13 +12,13 @@ from mimic_ray.distributed.capacity import cluster_nodes
 _POLL_S = 2.0
 
 
-class TrialRoom:
+class TrialSlots:
     """`now` trials may run: as many as the nodes fit, at least one, at most `most`.
 
-    With `asks`, each trial that is wanted and does not fit is requested as a placement group, which
-    makes an autoscaler add nodes. Trials that wait in Tune would do so too, but a trial has its
-    recipe from its first moment: the search suggests it when there is room, with the results that
-    it has by then. Requests end with the process of the command.
+    With `requests_nodes`, each trial that is wanted and does not fit is requested as a placement
+    group, which makes an autoscaler add nodes. Trials that wait in Tune would do so too, but a
+    trial has its recipe from its first moment: the search suggests it when a slot is free, with the
+    results that it has by then. Requests end with the process of the command.
     """
 
     def __init__(
@@ -26,11 +26,11 @@ class TrialRoom:
         resources: Resources,
         now: int,
         most: int,
-        asks: bool,
+        requests_nodes: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.now, self.most = min(now, most), most
-        self._resources, self._asks, self._clock = resources, asks, clock
+        self._resources, self._requests_nodes, self._clock = resources, requests_nodes, clock
         self._requests: list[Any] = []
         self._polled_at = clock()
 
@@ -41,7 +41,7 @@ class TrialRoom:
         self._polled_at = self._clock()
         fits = most_trials(cluster_nodes(), self._resources)
         self.now = max(1, min(fits, self.most))
-        missing = max(0, min(self.most, remaining) - fits) if self._asks else 0
+        missing = max(0, min(self.most, remaining) - fits) if self._requests_nodes else 0
         self._request(missing, grow=running >= self.now)
 
     def close(self) -> None:
@@ -49,8 +49,8 @@ class TrialRoom:
         self._request(0, grow=False)
 
     def _request(self, missing: int, grow: bool) -> None:
-        """Keeps `missing` requests open. New ones only if running trials `grow` out of the room:
-        they would take the place of a trial that is about to start."""
+        """Keeps `missing` requests open. New ones only if running trials fill all slots
+        (`grow`): they would take the slot of a trial that is about to start."""
         from ray.util.placement_group import placement_group, remove_placement_group
 
         waiting = [group for group in self._requests if not group.wait(0)]

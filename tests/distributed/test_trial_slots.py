@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from mimic_ray.base.resources import Resources
-from mimic_ray.distributed import trial_room
-from mimic_ray.distributed.trial_room import TrialRoom
+from mimic_ray.distributed import trial_slots
+from mimic_ray.distributed.trial_slots import TrialSlots
 
 FOUR_GPUS = {"CPU": 32.0, "GPU": 4.0}
 ONE_GPU = Resources(cpus_per_worker=1, gpus_per_worker=1.0)
@@ -30,74 +30,74 @@ def world(monkeypatch):
 
     monkeypatch.setattr(module, "placement_group", placement_group)
     monkeypatch.setattr(module, "remove_placement_group", found.requests.remove)
-    monkeypatch.setattr(trial_room, "cluster_nodes", lambda: found.nodes)
+    monkeypatch.setattr(trial_slots, "cluster_nodes", lambda: found.nodes)
 
-    def poll(room, running, remaining=16):
+    def poll(slots, running, remaining=16):
         found.now += 2
-        room.poll(running, remaining)
-        return room.now, len(found.requests)
+        slots.poll(running, remaining)
+        return slots.now, len(found.requests)
 
     found.poll = poll
-    found.room = lambda **more: TrialRoom(
+    found.slots = lambda **more: TrialSlots(
         more.pop("resources", ONE_GPU),
-        **{"now": 4, "most": 16, "asks": True, **more},
+        **{"now": 4, "most": 16, "requests_nodes": True, **more},
         clock=lambda: found.now,
     )
     return found
 
 
 def test_what_is_wanted_and_does_not_fit_is_requested(world):
-    room = world.room()
-    assert world.poll(room, running=4) == (4, 12)
+    slots = world.slots()
+    assert world.poll(slots, running=4) == (4, 12)
     assert world.requests[0].bundles == [{"CPU": 1.0, "GPU": 1.0}]
     world.nodes = [FOUR_GPUS] * 3
-    assert world.poll(room, running=4) == (12, 4)
-    assert world.poll(room, running=12) == (12, 4)
+    assert world.poll(slots, running=4) == (12, 4)
+    assert world.poll(slots, running=12) == (12, 4)
 
 
 def test_nothing_is_requested_while_trials_are_starting(world):
-    """The request would take the place of one of them."""
-    assert world.poll(world.room(), running=3) == (4, 0)
+    """The request would take the slot of one of them."""
+    assert world.poll(world.slots(), running=3) == (4, 0)
 
 
-def test_a_request_that_was_placed_gives_its_place_to_a_trial(world):
-    room = world.room()
-    world.poll(room, running=4)
+def test_a_request_that_was_placed_gives_its_slot_to_a_trial(world):
+    slots = world.slots()
+    world.poll(slots, running=4)
     world.requests[0].placed = True
-    assert world.poll(room, running=4) == (4, 11)
+    assert world.poll(slots, running=4) == (4, 11)
 
 
 def test_trials_with_workers_request_all_of_them(world):
-    room = world.room(resources=Resources(workers=2, cpus_per_worker=16), now=1, most=2)
-    assert world.poll(room, running=1) == (1, 1)
+    slots = world.slots(resources=Resources(workers=2, cpus_per_worker=16), now=1, most=2)
+    assert world.poll(slots, running=1) == (1, 1)
     assert world.requests[0].bundles == [{"CPU": 16.0}] * 2
 
 
 def test_no_more_is_requested_than_remains_to_be_run(world):
-    room = world.room()
-    assert world.poll(room, running=4, remaining=6) == (4, 2)
-    assert world.poll(room, running=4, remaining=5) == (4, 1)
+    slots = world.slots()
+    assert world.poll(slots, running=4, remaining=6) == (4, 2)
+    assert world.poll(slots, running=4, remaining=5) == (4, 1)
 
 
 def test_a_cluster_without_growth_is_followed_and_not_asked(world):
-    room = world.room(asks=False)
-    assert world.poll(room, running=4) == (4, 0)
+    slots = world.slots(requests_nodes=False)
+    assert world.poll(slots, running=4) == (4, 0)
     world.nodes = [FOUR_GPUS] * 2
-    assert world.poll(room, running=4) == (8, 0)
+    assert world.poll(slots, running=4) == (8, 0)
     world.nodes = []
-    assert world.poll(room, running=4) == (1, 0)
+    assert world.poll(slots, running=4) == (1, 0)
 
 
 def test_the_end_of_the_search_ends_its_requests(world):
-    room = world.room()
-    world.poll(room, running=4)
-    room.close()
+    slots = world.slots()
+    world.poll(slots, running=4)
+    slots.close()
     assert world.requests == []
 
 
 def test_nodes_are_looked_at_every_two_seconds(world):
-    room = world.room()
+    slots = world.slots()
     world.nodes = [FOUR_GPUS] * 2
     world.now += 1.9
-    room.poll(4, 16)
-    assert room.now == 4
+    slots.poll(4, 16)
+    assert slots.now == 4
