@@ -29,8 +29,7 @@ from mimic_ray.weight_files.sniff import PICKLE, TORCH_ZIP
 from mimic_ray.weight_files.storages import Storages
 from mimic_ray.weight_files.tensors import replacement
 from mimic_ray.weight_files.torch_file import TorchContent
-from mimic_ray.weight_files.walk import Path as Group
-from mimic_ray.weight_files.walk import walk
+from mimic_ray.weight_files.walk import KeyPath, walk
 
 _PROTOCOL = 4  # of plain pickles: Python 3.4
 
@@ -45,7 +44,7 @@ def rewrite(content: TorchContent, request: dict[str, Any], new: Path, written: 
     found = walk(content.tree)
     builder = _Builder(content.storages)
     replacements = load_file(new)
-    pending: list[tuple[Group, str, TensorRef, Tensor]] = []
+    pending: list[tuple[KeyPath, str, TensorRef, Tensor]] = []
     for target in request["targets"]:
         path = tuple(target["group"])
         refs = found.groups.get(path, {})
@@ -81,7 +80,7 @@ def rewrite(content: TorchContent, request: dict[str, Any], new: Path, written: 
             torch.save(tree, file, _use_new_zipfile_serialization=as_zip)
 
 
-def _group(tree: Any, path: Group) -> dict[str, Any]:
+def _group(tree: Any, path: KeyPath) -> dict[str, Any]:
     for step in path:
         tree = tree[int(step) if isinstance(tree, list | tuple) else step]
     group: dict[str, Any] = tree
