@@ -131,8 +131,8 @@ def command(
     from mimic_ray.report.tables import evaluation_table
 
     console.out.print(evaluation_table(found.rows))
-    for place in filter(None, (out, into)):
-        console.out.print(f"Written to {place}", soft_wrap=True)
+    for location in filter(None, (out, into)):
+        console.out.print(f"Written to {location}", soft_wrap=True)
 
 
 def _by_name(encoders: list[str]) -> dict[str, str]:

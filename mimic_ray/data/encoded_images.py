@@ -60,14 +60,14 @@ class FarSource(Protocol):
     """A source that may be read over a network, and can be fetched to local disk first."""
 
     def bring(self) -> int:
-        """Fetches what all images need, in the background, if there is room. Returns at once.
+        """Fetches what all images need, in the background, if there is space. Returns at once.
 
         Returns the bytes that it takes in the cache folder, 0 if it is not fetched.
         """
         ...
 
     def can_stream(self, images: int) -> bool:
-        """Whether there is room for what this number of images need at a time."""
+        """Whether there is space for what this number of images need at a time."""
         ...
 
     def shards(self) -> list[int]:
@@ -75,7 +75,7 @@ class FarSource(Protocol):
         ...
 
     def expect(self, shards: Sequence[int]) -> None:
-        """Fetches the shards of these numbers in this order, as far as there is room."""
+        """Fetches the shards of these numbers in this order, as far as there is space."""
         ...
 
 

@@ -49,7 +49,7 @@ def run_as_tasks(
     inputs: BlindInputs,
     wanted: Callable[[], Sequence[Unit]],
     on_end: OnEnd,
-    place: Placement,
+    placement: Placement,
     most: int,
     on_progress: ProgressCallback,
     should_stop: Callable[[], int],
@@ -61,11 +61,11 @@ def run_as_tasks(
     """
     import ray
 
-    cpus = None if place.resources.address else int(this_machine()["CPU"])
-    with ray_session(place.resources.address, place.log, cpus):
-        wait_for_capacity(place.resources.for_trials([]), on_progress, should_stop)
+    cpus = None if placement.resources.address else int(this_machine()["CPU"])
+    with ray_session(placement.resources.address, placement.log, cpus):
+        wait_for_capacity(placement.resources.for_trials([]), on_progress, should_stop)
         nodes = cluster_nodes()
-        resources = place.resources.for_trials(nodes)
+        resources = placement.resources.for_trials(nodes)
         trial_slots(nodes, resources)
         each = resources.each()
         task = ray.remote(_run).options(
@@ -77,7 +77,7 @@ def run_as_tasks(
         while not should_stop():
             for unit in wanted():
                 if unit not in running.values():
-                    reference = task.remote(shared, unit, place.device, place.threads)
+                    reference = task.remote(shared, unit, placement.device, placement.threads)
                     running[reference] = unit
             if not running:
                 return
@@ -86,7 +86,7 @@ def run_as_tasks(
                 try:
                     result, weights = ray.get(reference)
                 except Exception as error:
-                    raise to_mimic_error(getattr(error, "cause", error), place.log) from error
+                    raise to_mimic_error(getattr(error, "cause", error), placement.log) from error
                 del running[reference]
                 ended += 1
                 on_end(result, {k: torch.from_numpy(np.array(v)) for k, v in weights.items()})

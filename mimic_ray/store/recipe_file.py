@@ -136,8 +136,8 @@ def _wrong_changes(content: Mapping[str, Any], changes: Sequence[_Change]) -> Re
             if _problems(content, fewer):
                 culprits = fewer
         named = " and ".join(option("settings", f'"{plain(each.text)}"') for each in culprits)
-        place = changes.index(culprits[0])
-        faults += [(place, named, problem) for problem in _problems(content, culprits)]
+        position = changes.index(culprits[0])
+        faults += [(position, named, problem) for problem in _problems(content, culprits)]
         rest = [change for change in rest if not any(change is each for each in culprits)]
     (_, source, first), *others = sorted(faults, key=lambda fault: fault[0])
     return RecipeError(source, [first, *(f"{named}: {problem}" for _, named, problem in others)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mimic_ray.weight_files.copy_choice import place_of
+from mimic_ray.weight_files.copy_choice import key_path_of
 from mimic_ray.weight_files.key_sources import StoredWeight
 from mimic_ray.weight_files.layout import Group
 
@@ -23,9 +23,9 @@ class Copy:
         return {key: source.keys[0] for key, source in self.sources.items()}
 
     @property
-    def place(self) -> str:
+    def key_path(self) -> str:
         """What `--weights` takes for it: "state_dict.module.encoder_q"."""
-        return place_of(self.group, self.prefix)
+        return key_path_of(self.group, self.prefix)
 
     @property
     def used(self) -> set[str]:

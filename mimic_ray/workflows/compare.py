@@ -218,8 +218,8 @@ def compare(
                 if resources is not None and not resources.local:
                     log = store.folder / "ray.log"
                     cpus = threads or resources.cpus_per_worker or 1
-                    place = Placement(resources, device, cpus, log)
-                    results = run_on_ray(*runs, place, on_progress, lambda: requests.count)
+                    placement = Placement(resources, device, cpus, log)
+                    results = run_on_ray(*runs, placement, on_progress, lambda: requests.count)
                 else:
                     results = run_here(*runs, on_progress, lambda: requests.count)
                 # From here on nothing is chosen any more.

@@ -114,7 +114,7 @@ def run_on_ray(
     inputs: BlindInputs,
     store: ComparisonStore,
     results: Results,
-    place: Placement,
+    placement: Placement,
     on_progress: ProgressCallback,
     should_stop: Callable[[], int],
 ) -> Results:
@@ -129,7 +129,7 @@ def run_on_ray(
         inputs,
         lambda: contest.wanted(cosines(results)),
         on_end,
-        place,
+        placement,
         contest.most(),
         on_progress,
         should_stop,
