@@ -1,8 +1,8 @@
 """The definitions of cluster files in the installed Ray: schema, rules, providers and options.
 
 This is the only module here that imports Ray, and it starts nothing. Most of these definitions are
-private in Ray, so the version is pinned, and the tests of this module show changes of a new
-version.
+private in Ray: see base/ray_version.py. The tests of this module show changes of a new release.
+Every function raises ResourceError for a release that is not supported.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from mimic_ray.base.ray_version import check_ray_version
 from mimic_ray.base.text import plain
 
 
 @cache
 def ray_schema() -> dict[str, Any]:
     """Ray's schema of `ray up` files, read without importing Ray."""
+    check_ray_version()
     spec = find_spec("ray")
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("ray is not installed")
@@ -35,6 +37,7 @@ def ray_schema() -> dict[str, Any]:
 
 def provider_names() -> list[str]:
     """The clouds that `provider.type` can name."""
+    check_ray_version()
     from ray.autoscaler._private.providers import _NODE_PROVIDERS
 
     return list(_NODE_PROVIDERS)
@@ -43,6 +46,7 @@ def provider_names() -> list[str]:
 @cache
 def start_options() -> frozenset[str]:
     """The options of `ray start` without their dashes."""
+    check_ray_version()
     from ray.scripts.scripts import start
 
     names = [name for option in start.params for name in (*option.opts, *option.secondary_opts)]
@@ -51,6 +55,7 @@ def start_options() -> frozenset[str]:
 
 def refusal(config: Mapping[str, Any]) -> str:
     """Why Ray refuses a file that matches its schema; empty if it accepts the file."""
+    check_ray_version()
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     # Ray also prints and logs unrelated advice.

@@ -1,10 +1,10 @@
-"""All uses of Ray interfaces that are not documented as stable, with ray_private_node.py.
+"""Ray's private parts that concern a session: its variables, signals, output, workers and errors.
 
-A new minor release of Ray may break any of them. Each item has a test in
-tests/distributed/test_ray_private.py that fails if Ray changes it. To support a new release: run
-these tests, adapt both files, raise `SUPPORTED_RAY` and the range in pyproject.toml.
+See base/ray_version.py about releases of Ray. Each item has a test in
+tests/distributed/test_ray_private.py that fails if Ray changes it; what only shows in a running Ray
+is tested again in test_ray_session.py.
 
-Imports Ray only inside functions: the job commands and the checks before a run do not need it.
+Imports Ray only inside functions: the checks before a run do not need it.
 """
 
 from __future__ import annotations
@@ -19,29 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mimic_ray.base.errors import MimicError, ResourceError
-
-# At least, and below. pyproject.toml has the same range for pip.
-SUPPORTED_RAY = ("2.60", "2.62")
-
-
-def check_ray_version() -> None:
-    """Raises ResourceError for an unsupported release of Ray."""
-    from importlib.metadata import version
-
-    installed = version("ray")
-    lowest, limit = SUPPORTED_RAY
-    if not _minor(lowest) <= _minor(installed) < _minor(limit):
-        raise ResourceError(
-            f"Ray {installed} is installed, and this version of mimic-ray needs Ray {lowest} or "
-            f'newer, below {limit}: pip install "ray[train,tune]>={lowest},<{limit}".'
-        )
-
-
-def _minor(version: str) -> tuple[int, int]:
-    major, minor = version.split(".")[:2]
-    return int(major), int(minor)
-
+from mimic_ray.base.errors import MimicError
 
 # -- Environment variables, for the time of a session ---------------------------------------------
 
@@ -242,91 +220,3 @@ def node_address(error: BaseException) -> str:
 def start_timed_out(error: BaseException | None) -> bool:
     """Whether the workers of a run did not get their CPUs or GPUs in time."""
     return type(error).__name__ == "WorkerGroupStartupTimeoutError"
-
-
-# -- The job server -------------------------------------------------------------------------------
-
-# Its routes besides those of the job client.
-CLUSTER_HEALTH = "/api/gcs_healthz"
-NODES, CLUSTER_METADATA = "/api/v0/nodes?limit=10000", "/api/v0/cluster_metadata"
-CLUSTER_STATUS, NODE_SUMMARY = "/api/cluster_status", "/nodes?view=summary"
-
-# Pattern in an error of the job client -> kind of error.
-_JOB_ERRORS = {
-    r"ray\[default\]": "not installed",
-    r"status code (401|403)": "refused",
-    r"status code 404": "no such job",
-    r"already exists": "job exists",
-    r"Version check returned": "no job server",
-}
-# The raylet's command line contains the command that starts Python.
-_WORKER_COMMAND = "--python_worker_command="
-# The type that Ray gives a node without a cluster file: "node_" and the node's id.
-_UNDESCRIBED_NODE = re.compile(r"node_?[0-9a-f]{56}", re.IGNORECASE)
-
-
-def job_error(error: Exception) -> str:
-    """One of the values of `_JOB_ERRORS`, "no answer", or "" for any other error."""
-    if type(error).__name__ == "AuthenticationError":
-        return "refused"
-    if isinstance(error, ImportError):
-        return "not installed"
-    if isinstance(error, OSError):  # the built-in ConnectionError and those of requests
-        return "no answer"
-    found = (kind for pattern, kind in _JOB_ERRORS.items() if re.search(pattern, str(error)))
-    return next(found, "")
-
-
-def job_submission_client(url: str, timeout_s: tuple[float, float]) -> Any:
-    """Ray's JobSubmissionClient with timeouts to connect and to answer, which it does not have.
-
-    Its method `get(path)` returns the JSON of another route, or None if the route does not exist;
-    `cluster_answers()` takes about 3 s to find that the cluster behind the server is gone.
-    """
-    import logging
-
-    from ray.job_submission import JobSubmissionClient
-
-    # Ray logs each upload and the end of each log stream.
-    for name in [name for name in logging.root.manager.loggerDict if name.startswith("ray.")]:
-        logging.getLogger(name).setLevel(logging.WARNING)
-
-    class Client(JobSubmissionClient):
-        def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
-            return super()._do_request(method, endpoint, **{"timeout": timeout_s, **options})
-
-        def cluster_answers(self) -> bool:
-            # The server asks with a timeout of 0.1 s, which a busy head may miss once.
-            for _ in range(3):
-                if self._do_request("GET", CLUSTER_HEALTH, timeout=(5, 5)).status_code != 503:
-                    return True
-            return False
-
-        def get(self, path: str) -> Any:
-            response = self._do_request("GET", path)
-            return response.json() if response.status_code == 200 else None
-
-    return Client(url)
-
-
-def head_interpreter(summary: Mapping[str, Any]) -> str:
-    """The Python that Ray uses on the head, from the response of NODE_SUMMARY; "" if unknown.
-
-    The command line of a node appears some seconds after the node.
-    """
-    for node in (summary.get("data") or {}).get("summary") or []:
-        if (node.get("raylet") or {}).get("isHeadNode"):
-            for word in node.get("cmdline") or []:
-                if word.startswith(_WORKER_COMMAND):
-                    return str(word.removeprefix(_WORKER_COMMAND).split()[0])
-    return ""
-
-
-def has_autoscaler(status: Mapping[str, Any]) -> bool:
-    """Whether more nodes may join, from the response of CLUSTER_STATUS.
-
-    Every head sends an autoscaler report. Without an autoscaler, each node has a separate type.
-    """
-    report = status.get("autoscalerReport") or {}
-    types = report.get("activeNodes") or {}
-    return bool(report) and not (types and all(map(_UNDESCRIBED_NODE.fullmatch, types)))

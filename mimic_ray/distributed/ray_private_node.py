@@ -1,6 +1,6 @@
 """Ray's private parts that concern a node of this machine: its start, and the clusters that run.
 
-See ray_private.py about releases of Ray. Imports Ray only inside functions.
+See base/ray_version.py about releases of Ray. Imports Ray only inside functions.
 """
 
 from __future__ import annotations

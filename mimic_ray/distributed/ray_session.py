@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mimic_ray.base.errors import MimicError, ResourceError
 from mimic_ray.base.machine_limits import usable_cpus
+from mimic_ray.base.ray_version import check_ray_version
 from mimic_ray.distributed import ray_private, ray_private_node
 from mimic_ray.distributed.cluster_address import find_cluster
 from mimic_ray.distributed.local_ray import home_variable, local_ray_options
@@ -35,7 +36,7 @@ def ray_session(
     are set during the block. Raises ResourceError if the cluster does not answer, Ray cannot start
     here or the installed Ray is not supported, and TrainingError for an error of Ray in the block.
     """
-    ray_private.check_ray_version()
+    check_ray_version()
     if address is not None:
         # "auto" must be the same cluster for Ray.
         variables = {**(variables or {}), "RAY_ADDRESS": find_cluster(address).address}

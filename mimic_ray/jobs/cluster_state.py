@@ -10,7 +10,7 @@ from typing import Any
 
 from mimic_ray.base.errors import ResourceError
 from mimic_ray.base.text import plain
-from mimic_ray.distributed import ray_private
+from mimic_ray.jobs import ray_private_jobs
 from mimic_ray.jobs.job_client import JobClient
 
 # `ray start` starts the job server first and its own node seconds later.
@@ -54,20 +54,20 @@ def cluster_state(client: JobClient, starting_s: float = _STARTING_S) -> Cluster
     """
     deadline = time.monotonic() + starting_s
     nodes = _nodes(client, deadline)
-    facts = (client.get(ray_private.CLUSTER_METADATA) or {}).get("data", {})
+    facts = (client.get(ray_private_jobs.CLUSTER_METADATA) or {}).get("data", {})
     status = _status(client)
     return ClusterState(
         ray=facts.get("rayVersion", ""),
         python=facts.get("pythonVersion", ""),
         nodes=nodes,
-        grows=ray_private.has_autoscaler(status),
+        grows=ray_private_jobs.has_autoscaler(status),
         interpreter=_interpreter(client, deadline),
     )
 
 
 def _nodes(client: JobClient, deadline: float) -> list[Node]:
     while True:
-        answer = client.get(ray_private.NODES) or {}
+        answer = client.get(ray_private_jobs.NODES) or {}
         listed = (answer.get("data") or {}).get("result") or {}
         nodes = [
             Node(item["node_ip"], bool(item["is_head_node"]), item["resources_total"])
@@ -87,8 +87,8 @@ def _nodes(client: JobClient, deadline: float) -> list[Node]:
 
 def _interpreter(client: JobClient, deadline: float) -> str:
     """The Python of the head. Its virtual environment may not be on a job's PATH."""
-    while (answer := client.get(ray_private.NODE_SUMMARY)) is not None:
-        if found := ray_private.head_interpreter(answer):
+    while (answer := client.get(ray_private_jobs.NODE_SUMMARY)) is not None:
+        if found := ray_private_jobs.head_interpreter(answer):
             return found
         if time.monotonic() >= deadline:
             break
@@ -111,7 +111,7 @@ def unmet_demand(client: JobClient) -> str:
 
 
 def _status(client: JobClient) -> dict[str, Any]:
-    answer = client.get(ray_private.CLUSTER_STATUS) or {}
+    answer = client.get(ray_private_jobs.CLUSTER_STATUS) or {}
     return (answer.get("data") or {}).get("clusterStatus") or {}
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mimic_ray.base.errors import MimicError, ResourceError, UnknownNameError, UsageError
+from mimic_ray.base.ray_version import check_ray_version
 from mimic_ray.base.redact import redact
 from mimic_ray.base.text import near_names, plain
-from mimic_ray.distributed import ray_private
+from mimic_ray.jobs import ray_private_jobs
 from mimic_ray.jobs.server_address import JobServer
 
 # Limits to connect and to receive the next byte, in seconds. Ray's own client has none.
@@ -57,8 +58,8 @@ class JobClient:
     def __init__(self, server: JobServer) -> None:
         self.server = server
         with self._converted_errors():
-            ray_private.check_ray_version()
-            self._client = ray_private.job_submission_client(server.url, _TIMEOUT_S)
+            check_ray_version()
+            self._client = ray_private_jobs.job_submission_client(server.url, _TIMEOUT_S)
             if not self._client.cluster_answers():
                 raise NoAnswerError(
                     f"The job server at {server} answers, but the control service (GCS) of its "
@@ -157,7 +158,7 @@ class JobClient:
             raise self._converted(error, name) from error
 
     def _converted(self, error: Exception, name: str) -> MimicError:
-        text, kind = str(error), ray_private.job_error(error)
+        text, kind = str(error), ray_private_jobs.job_error(error)
         if kind == "refused":
             return ResourceError(self._token_problem(text))
         if kind == "not installed":

@@ -2,8 +2,11 @@
 
 import logging
 
+import pytest
 import yaml
 
+from mimic_ray.base import ray_version
+from mimic_ray.base.errors import ResourceError
 from mimic_ray.cluster_files.ray_definitions import (
     provider_names,
     ray_schema,
@@ -30,3 +33,11 @@ def test_ray_gives_its_reason_for_refusing_a_file_and_prints_nothing(capsys):
     assert yaml.safe_dump(config) == before
     assert capsys.readouterr() == ("", "")
     assert logging.root.manager.disable == logging.NOTSET
+
+
+@pytest.mark.parametrize("definition", [ray_schema, provider_names, start_options, refusal])
+def test_no_definition_of_an_untested_release_is_used(monkeypatch, definition):
+    monkeypatch.setattr(ray_version, "SUPPORTED_RAY", ("1.0", "1.5"))
+    uncached = getattr(definition, "__wrapped__", definition)
+    with pytest.raises(ResourceError, match=r"needs Ray 1\.0"):
+        uncached(*([{}] if definition is refusal else []))

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from mimic_ray.base import ray_version
 from mimic_ray.base.errors import ResourceError, TrainingError
-from mimic_ray.distributed import ray_private
 from mimic_ray.distributed import ray_session as ray_session_module
 from mimic_ray.distributed.ray_session import ray_session
 
@@ -162,7 +162,7 @@ def test_an_error_of_ray_in_a_session_is_one_sentence(monkeypatch, tmp_path):
 
 
 def test_an_unsupported_ray_is_refused_before_anything_starts(tmp_path, monkeypatch):
-    monkeypatch.setattr(ray_private, "SUPPORTED_RAY", ("1.0", "1.5"))
+    monkeypatch.setattr(ray_version, "SUPPORTED_RAY", ("1.0", "1.5"))
     refused = pytest.raises(ResourceError, match=r'"ray\[train,tune\]>=1.0,<1.5"')
     with refused, ray_session(None, tmp_path / "log"):
         pass

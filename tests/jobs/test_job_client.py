@@ -7,13 +7,13 @@ from unittest.mock import Mock
 import pytest
 
 from mimic_ray.base.errors import ResourceError, UsageError
-from mimic_ray.distributed import ray_private
+from mimic_ray.jobs import ray_private_jobs
 from mimic_ray.jobs.job_client import JobClient, NoAnswerError
 from mimic_ray.jobs.server_address import JobServer
 
 
 def raised(monkeypatch, error: Exception, token: str = "") -> Exception:
-    monkeypatch.setattr(ray_private, "job_submission_client", Mock(side_effect=error))
+    monkeypatch.setattr(ray_private_jobs, "job_submission_client", Mock(side_effect=error))
     with pytest.raises((ResourceError, UsageError)) as caught:
         JobClient(JobServer("http://head:8265", "--address", token))
     return caught.value
@@ -32,7 +32,7 @@ def test_a_server_that_does_not_answer_is_named_with_the_source_of_its_address(m
 
 def test_a_cluster_that_is_gone_is_told_apart_from_a_server_that_is(monkeypatch):
     client = Mock(cluster_answers=Mock(return_value=False))
-    monkeypatch.setattr(ray_private, "job_submission_client", Mock(return_value=client))
+    monkeypatch.setattr(ray_private_jobs, "job_submission_client", Mock(return_value=client))
     with pytest.raises(NoAnswerError, match=r"head:8265 .* answers, but the control service"):
         JobClient(JobServer("http://head:8265", "--address"))
 
@@ -41,7 +41,7 @@ def test_a_job_is_deleted_until_it_stays_away(monkeypatch):
     """Ray may bring it back once."""
     found = [True, True, False, True, False, False]
     client = Mock(cluster_answers=Mock(return_value=True))
-    monkeypatch.setattr(ray_private, "job_submission_client", Mock(return_value=client))
+    monkeypatch.setattr(ray_private_jobs, "job_submission_client", Mock(return_value=client))
     monkeypatch.setattr("time.sleep", lambda _: None)
     jobs = JobClient(JobServer("http://head:8265", "--address"))
     monkeypatch.setattr(jobs, "find", lambda _: found.pop(0) or None)
