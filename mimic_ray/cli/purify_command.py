@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from mimic_ray.cli.option_kinds import Kind
 from mimic_ray.cli.run_location_note import with_run_location_note
 from mimic_ray.cli.worker_numbers import parse_worker_range
 
+if TYPE_CHECKING:
+    from mimic_ray.workflows.purify import Purified
+
 # `mimic-ray submit` can send this command to a cluster.
 CAN_BE_A_JOB = True
 
@@ -22,10 +25,11 @@ def check_before_sending(given: Mapping[str, Any], resources: Resources, sees_pa
     """Raises what the command would refuse on the cluster, as far as this machine can tell."""
     if (encoder := options.encoder_of_job(given, sees_paths=sees_paths)) is None:
         return
-    from mimic_ray.workflows.purify_request import check_request
+    from mimic_ray.workflows.purify_request import PurifyRequest, check_request
 
-    check_request(
+    request = PurifyRequest(
         encoder,
+        given["teacher"],
         given["data"],
         given["out"],
         recipe=given["recipe"],
@@ -34,8 +38,8 @@ def check_before_sending(given: Mapping[str, Any], resources: Resources, sees_pa
         seed=given["seed"],
         resources=resources,
         resume=given["resume"],
-        sees_paths=sees_paths,
     )
+    check_request(request, sees_paths=sees_paths)
 
 
 def command(
@@ -148,7 +152,11 @@ def command(
         console.note(f"note: {warning}")
     if json:
         console.print_json({"run": result.run, "export": result.export, **vars(result.record)})
-        return
+    else:
+        _print(result)
+
+
+def _print(result: Purified) -> None:
     console.out.print(f"Purified in {result.record.train_s:.0f} s: {result.run}")
     console.out.print(f"  checkpoint  {result.export}", soft_wrap=True)
     console.out.print(f"  in Python   mimic_ray.load_encoder('{result.run}')", soft_wrap=True)

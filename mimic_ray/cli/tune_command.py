@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from mimic_ray.cli import console, options
 from mimic_ray.cli.cost_question import can_ask, cost_question
 from mimic_ray.cli.option_kinds import Kind
 from mimic_ray.cli.run_location_note import with_run_location_note
+
+if TYPE_CHECKING:
+    from mimic_ray.workflows.study_outcome import Tuned
 
 _SPACE = "Search space"
 _ORACLE = "Oracle (research)"
@@ -225,6 +228,15 @@ def command(
     if json:
         console.print_json({"study": found.study, "best": found.best, "chosen": vars(found.chosen)})
         return
+    _print(found)
+    console.out.print(
+        f"Purify with it: mimic-ray purify --encoder {encoder} --teacher {teacher} --data {data} "
+        f"--recipe {found.best} --out purified",
+        soft_wrap=True,
+    )
+
+
+def _print(found: Tuned) -> None:
     from mimic_ray.report.tables import front_table
 
     console.out.print(front_table(found.front, found.chosen))
@@ -235,11 +247,6 @@ def command(
     )
     console.out.print(f"  best recipe  {found.best}", soft_wrap=True)
     console.out.print(f"  report       {found.report}", soft_wrap=True)
-    console.out.print(
-        f"Purify with it: mimic-ray purify --encoder {encoder} --teacher {teacher} --data {data} "
-        f"--recipe {found.best} --out purified",
-        soft_wrap=True,
-    )
 
 
 def _oracle(is_oracle: bool, values: dict[str, str | None]) -> dict[str, str]:

@@ -28,7 +28,7 @@ from mimic_ray.evaluation.features import features
 from mimic_ray.weight_files.choice import chosen_encoder
 from mimic_ray.weight_files.file_search import find_files
 from mimic_ray.weight_files.joined import checksum
-from mimic_ray.weight_files.load import load_checkpoint
+from mimic_ray.weight_files.load import Loaded, load_checkpoint
 from mimic_ray.weight_files.write import write_like
 
 
@@ -98,12 +98,7 @@ def attack(
         print(made.checkpoint, made.record["losses"])
     """
     chosen_settings = ATTACKS.settings(name, settings or {})
-    number = _reference_count(references, reference_data)
-    if number is not None and target is None:
-        raise UsageError(
-            f"{option('target')} is missing: give the class to imitate, or a file of "
-            f"{option('references')}."
-        )
+    number = _reference_count(references, reference_data, target)
     implant = ATTACKS.resolve(name, chosen_settings)
     folder = Out(out)
     make = devices.choose(device, precision, threads)
@@ -148,17 +143,14 @@ def attack(
             "images": len(shadow),
         },
         "trigger": trigger,
-        "target": {"index": chosen.target, "name": chosen.target_name},
-        "references": {"location": chosen.location, "keys": chosen.keys},
+        **chosen.described(),
         "settings": chosen_settings,
         "losses": _summary(attacked.losses),
         "compute": make.facts(),
         "mimic_ray": __version__,
     }
     with folder.new_folder() as unfinished:
-        checkpoint = unfinished / find_files(loaded.checkpoint.path).export_name
-        weights = attacked.encoder.net.state_dict()
-        write_like(loaded.checkpoint.path, loaded.fit, weights, checkpoint)
+        checkpoint = _write_weights(unfinished, loaded, attacked.encoder)
         write_trigger(pattern, unfinished / "trigger.npz")
         _write_picture(chosen.images, pattern, shadow, unfinished / "images.png")
         record["attacked_sha256"] = checksum(checkpoint)
@@ -174,8 +166,17 @@ class _References:
     location: str
     keys: list[str]
 
+    def described(self) -> dict[str, Any]:
+        """The entries of attack.json."""
+        return {
+            "target": {"index": self.target, "name": self.target_name},
+            "references": {"location": self.location, "keys": self.keys},
+        }
 
-def _reference_count(references: int | str | Path, reference_data: str | Path | None) -> int | None:
+
+def _reference_count(
+    references: int | str | Path, reference_data: str | Path | None, target: str | None
+) -> int | None:
     """How many references to select; None for a file of references."""
     text = str(references)
     if not text.lstrip("-").isdecimal():
@@ -187,6 +188,11 @@ def _reference_count(references: int | str | Path, reference_data: str | Path | 
         )
     if int(text) < 1:
         raise UsageError(f"{option('references', text)} must be 1 or more.")
+    if target is None:
+        raise UsageError(
+            f"{option('target')} is missing: give the class to imitate, or a file of "
+            f"{option('references')}."
+        )
     return int(text)
 
 
@@ -228,6 +234,13 @@ def _from_file(path: str, target: str | None, side: int) -> _References:
         )
     everything = torch.arange(len(labelled.pixels))
     return _References(labelled.pixels.gather(everything), classes[0], "", path, labelled.keys)
+
+
+def _write_weights(folder: Path, loaded: Loaded, attacked: Encoder) -> Path:
+    """The file with the attacked weights, in the layout and with the name of the clean one."""
+    path = folder / find_files(loaded.checkpoint.path).export_name
+    write_like(loaded.checkpoint.path, loaded.fit, attacked.net.state_dict(), path)
+    return path
 
 
 def _summary(losses: Mapping[str, Sequence[float]]) -> dict[str, Any]:

@@ -5,22 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mimic_ray.base import devices, files, user_code
 from mimic_ray.base.argument_types import checked_arguments
+from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import RESUME_ADVICE, MimicError, StoppedError
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.base.resources import Resources
 from mimic_ray.base.signals import StopRequests, stop_requests
+from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.data.image_source import open_announced
 from mimic_ray.defences.stop_rule import Contest
 from mimic_ray.distributed.cluster_address import find_cluster
 from mimic_ray.distributed.defence_tasks import Placement
 from mimic_ray.evaluation.comparison_results import Comparison
+from mimic_ray.evaluation.file_head import FileHead
+from mimic_ray.execution.defence_run import BlindInputs
 from mimic_ray.planning.run_cost import CostCallback, ignore_cost, report_cost
 from mimic_ray.report.comparison_report import write_comparison_report
 from mimic_ray.store.comparison_store import (
@@ -32,8 +36,9 @@ from mimic_ray.store.comparison_store import (
 from mimic_ray.store.progress_file import end_progress, recorded
 from mimic_ray.store.recipe_file import load_recipe
 from mimic_ray.weight_files.choice import chosen_encoder
-from mimic_ray.weight_files.load import load_checkpoint
+from mimic_ray.weight_files.load import Loaded, load_checkpoint
 from mimic_ray.workflows.compare_request import (
+    CompareRequest,
     Labels,
     check_labels,
     check_placement,
@@ -53,6 +58,7 @@ from mimic_ray.workflows.compare_runs import (
 )
 from mimic_ray.workflows.comparison_rows import blind_rows, judged_rows
 from mimic_ray.workflows.cost_estimate import CostEstimate
+from mimic_ray.workflows.evaluated_encoders import EvaluatedEncoder
 from mimic_ray.workflows.judge_defences import check_sources, load_reference, open_judge, own_head
 from mimic_ray.workflows.python_call import python_call
 
@@ -154,7 +160,6 @@ def compare(
     if resources is not None and resources.address is not None:
         find_cluster(resources.address)
     named = named_defences(defences)
-    competition = contest(named, seeds, stop_rule=stop_rule, curves=curves)
     labels = None
     if train and test:
         labels = Labels(
@@ -170,86 +175,179 @@ def compare(
             train_limit=train_limit,
             test_limit=test_limit,
         )
+    request = CompareRequest(
+        encoder=encoder,
+        teacher=teacher,
+        data=data,
+        defences=named,
+        contest=contest(named, seeds, stop_rule=stop_rule, curves=curves),
+        labels=labels,
+        held_out=held_out,
+        resources=resources,
+        device=device,
+        threads=threads,
+        yes=yes,
+        command=command,
+    )
     with closing(open_comparison(out)) as store:
         if not resume:
             store.require_free()
-        encoder = chosen_encoder(teacher, encoder)
-        loaded = load_checkpoint(teacher, encoder)
-        source = open_announced(data)
-        number = held_out_number(len(source), held_out, source.location)
-        head_in_file = own_head(loaded, labels)
-        if labels:
-            check_sources(labels, loaded.encoder.spec.input_size, head_in_file)
-        clean = load_reference(labels, encoder) if labels else None
-        compute = devices.choose(device, "auto", threads)
-        record = ComparisonRecord(
-            command=command,
-            encoder=encoder,
-            teacher=str(teacher),
-            teacher_sha256=loaded.checkpoint.sha256,
-            data=str(data),
-            data_fingerprint=source.fingerprint,
-            images=len(source),
-            left_out=dict(source.left_out),
-            held_out=held_out,
-            defences={label: dict(each.settings) for label, each in named.items()},
-            seeds=list(competition.seeds),
-            stop_rule=stop_rule,
-            curves=curves,
-            user_code=user_code.checksums([encoder, *(each.name for each in named.values())]),
-            compute=compute.facts(),
-        )
+        inputs = _open_inputs(request)
+        record = _new_record(request, inputs)
         if resume:
             record = _continued(store, record)
         elif resources is None or resources.address is None:
-            recipe = load_recipe("auto", side=loaded.encoder.spec.input_size)
-            estimate = CostEstimate(encoder, recipe, device, threads)
-            seen = most_images(competition, named, recipe)
-            cost = estimate.comparison(recipe, competition.most(), seen, len(source))
-            report_cost(cost, None, on_cost, yes)
-        start = time.monotonic()
-        on_progress = recorded(on_progress, store.store, competition.most(), store.ended_runs)
-        with stop_requests() as requests, files.disk_errors(store.folder / "runs", RESUME_ADVICE):
+            _report_cost(request, inputs, on_cost)
+        return _compare(request, inputs, store, record, on_progress)
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What the runs and their evaluation start from."""
+
+    encoder: str
+    loaded: Loaded
+    source: ImageSource
+    held_out: int  # images
+    own_head: FileHead | None  # in the suspect file
+    reference: EvaluatedEncoder | None
+    compute: Compute
+
+
+@dataclass(frozen=True)
+class _Comparing:
+    """A comparison while it runs."""
+
+    request: CompareRequest
+    inputs: _Inputs
+    store: ComparisonStore
+    requests: StopRequests
+    on_progress: ProgressCallback
+
+
+def _open_inputs(request: CompareRequest) -> _Inputs:
+    """Reads the encoders and opens the images. Raises a MimicError if one cannot be used."""
+    labels = request.labels
+    encoder = chosen_encoder(request.teacher, request.encoder)
+    loaded = load_checkpoint(request.teacher, encoder)
+    source = open_announced(request.data)
+    number = held_out_number(len(source), request.held_out, source.location)
+    head = own_head(loaded, labels)
+    if labels:
+        check_sources(labels, loaded.encoder.spec.input_size, head)
+    reference = load_reference(labels, encoder) if labels else None
+    compute = devices.choose(request.device, "auto", request.threads)
+    return _Inputs(encoder, loaded, source, number, head, reference, compute)
+
+
+def _new_record(request: CompareRequest, inputs: _Inputs) -> ComparisonRecord:
+    defences, competition = request.defences, request.contest
+    return ComparisonRecord(
+        command=request.command,
+        encoder=inputs.encoder,
+        teacher=str(request.teacher),
+        teacher_sha256=inputs.loaded.checkpoint.sha256,
+        data=str(request.data),
+        data_fingerprint=inputs.source.fingerprint,
+        images=len(inputs.source),
+        left_out=dict(inputs.source.left_out),
+        held_out=request.held_out,
+        defences={label: dict(each.settings) for label, each in defences.items()},
+        seeds=list(competition.seeds),
+        stop_rule=competition.stop_rule,
+        curves=competition.curves,
+        user_code=user_code.checksums([inputs.encoder, *(each.name for each in defences.values())]),
+        compute=inputs.compute.facts(),
+    )
+
+
+def _report_cost(request: CompareRequest, inputs: _Inputs, on_cost: CostCallback) -> None:
+    """Raises UsageError if the comparison is too large."""
+    recipe = load_recipe("auto", side=inputs.loaded.encoder.spec.input_size)
+    estimate = CostEstimate(inputs.encoder, recipe, request.device, request.threads)
+    seen = most_images(request.contest, request.defences, recipe)
+    cost = estimate.comparison(recipe, request.contest.most(), seen, len(inputs.source))
+    report_cost(cost, None, on_cost, request.yes)
+
+
+def _compare(
+    request: CompareRequest,
+    inputs: _Inputs,
+    store: ComparisonStore,
+    record: ComparisonRecord,
+    on_progress: ProgressCallback,
+) -> Comparison:
+    """Runs the defences, chooses their strengths, then measures; records how it ends."""
+    start = time.monotonic()
+    on_progress = recorded(on_progress, store.store, request.contest.most(), store.ended_runs)
+    with stop_requests() as requests, files.disk_errors(store.folder / "runs", RESUME_ADVICE):
+        comparing = _Comparing(request, inputs, store, requests, on_progress)
+        store.write_record(record)
+        try:
+            blind = _blind(comparing)
+            results = _run(comparing, blind)
+            # From here on nothing is chosen any more.
+            record = replace(record, choices=_choices(request.contest, results))
             store.write_record(record)
-            try:
-                blind = blind_inputs(loaded, encoder, source, number, named, compute, on_progress)
-                results = stored_results(store, competition)
-                runs = (competition, blind, store, results)
-                if resources is not None and not resources.local:
-                    log = store.folder / "ray.log"
-                    cpus = threads or resources.cpus_per_worker or 1
-                    placement = Placement(resources, device, cpus, log)
-                    results = run_on_ray(*runs, placement, on_progress, lambda: requests.count)
-                else:
-                    results = run_here(*runs, on_progress, lambda: requests.count)
-                # From here on nothing is chosen any more.
-                record = replace(record, choices=_choices(competition, results))
-                store.write_record(record)
-                rows = blind_rows(competition, results, named)
-                found, settings = [row for row, _ in rows], _described(record, number)
-                if labels:
-                    judge = open_judge(
-                        store,
-                        blind,
-                        labels,
-                        on_progress,
-                        stop_if_asked=partial(_stop_if_asked, requests, len(results)),
-                        head=head_in_file,
-                    )
-                    found = judged_rows(judge, rows, clean)
-                    settings |= judge.described
-                comparison = Comparison(tuple(found), settings, str(store.store.location()))
-                on_progress(Progress("report", 0, 1))
-                store.publish(*write_comparison_report(store.folder, comparison))
-            except BaseException as error:
-                _note_failure(store, record, error, time.monotonic() - start)
-                if isinstance(error, StoppedError):
-                    raise StoppedError(error.template, requests.signal_number) from error
-                raise
-            record = replace(record, settings=settings, rows=comparison.to_json()["rows"])
-            store.write_record(record.ended("finished", time.monotonic() - start))
-            end_progress(store.store, "finished")
+            comparison = _measure(comparing, record, blind, results)
+            on_progress(Progress("report", 0, 1))
+            store.publish(*write_comparison_report(store.folder, comparison))
+        except BaseException as error:
+            _note_failure(store, record, error, time.monotonic() - start)
+            if isinstance(error, StoppedError):
+                raise StoppedError(error.template, requests.signal_number) from error
+            raise
+        settings, rows = comparison.settings, comparison.to_json()["rows"]
+        record = replace(record, settings=settings, rows=rows)
+        store.write_record(record.ended("finished", time.monotonic() - start))
+        end_progress(store.store, "finished")
     return comparison
+
+
+def _blind(comparing: _Comparing) -> BlindInputs:
+    inputs = comparing.inputs
+    return blind_inputs(
+        inputs.loaded,
+        inputs.encoder,
+        inputs.source,
+        inputs.held_out,
+        comparing.request.defences,
+        inputs.compute,
+        comparing.on_progress,
+    )
+
+
+def _run(comparing: _Comparing, blind: BlindInputs) -> Results:
+    """All runs that the contest needs, in this process or on Ray."""
+    request, store, requests = comparing.request, comparing.store, comparing.requests
+    resources, on_progress = request.resources, comparing.on_progress
+    runs = (request.contest, blind, store, stored_results(store, request.contest))
+    if resources is None or resources.local:
+        return run_here(*runs, on_progress, lambda: requests.count)
+    cpus = request.threads or resources.cpus_per_worker or 1
+    placement = Placement(resources, request.device, cpus, store.folder / "ray.log")
+    return run_on_ray(*runs, placement, on_progress, lambda: requests.count)
+
+
+def _measure(
+    comparing: _Comparing, record: ComparisonRecord, blind: BlindInputs, results: Results
+) -> Comparison:
+    """The rows of the table: fidelity and cost of each defence, with labels also ACC and ASR."""
+    request, inputs, store = comparing.request, comparing.inputs, comparing.store
+    rows = blind_rows(request.contest, results, request.defences)
+    found, settings = [row for row, _ in rows], _described(record, inputs.held_out)
+    if request.labels:
+        judge = open_judge(
+            store,
+            blind,
+            request.labels,
+            comparing.on_progress,
+            stop_if_asked=partial(_stop_if_asked, comparing.requests, len(results)),
+            head=inputs.own_head,
+        )
+        found = judged_rows(judge, rows, inputs.reference)
+        settings |= judge.described
+    return Comparison(tuple(found), settings, str(store.store.location()))
 
 
 def _continued(store: ComparisonStore, record: ComparisonRecord) -> ComparisonRecord:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mimic_ray.attacks.triggers.trigger_registry import split_settings
@@ -34,6 +35,24 @@ class Labels:
     lasting: bool = True
     train_limit: int | None = None
     test_limit: int | None = None
+
+
+@dataclass(frozen=True)
+class CompareRequest:
+    """The arguments of `compare`, after their checks; an `encoder` of None is found in the file."""
+
+    encoder: str | None
+    teacher: str | Path
+    data: str | Path
+    defences: dict[str, Named]
+    contest: Contest
+    labels: Labels | None
+    held_out: float
+    resources: Resources | None
+    device: str
+    threads: int
+    yes: bool
+    command: str
 
 
 def check_labels(

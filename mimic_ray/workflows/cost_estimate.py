@@ -26,6 +26,7 @@ from mimic_ray.method.losses.weighted_terms import reads_taps
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.planning.run_cost import Cost, CostCallback, CostPart, report_cost
 from mimic_ray.planning.worker_memory import PROCESS_BYTES
+from mimic_ray.workflows.purify_request import PurifyRequest, resolved_recipe
 from mimic_ray.workflows.run_forwards import run_forwards, searched
 from mimic_ray.workflows.search_request import TRIALS, SearchRequest, SearchSpec, search_spec
 
@@ -158,23 +159,19 @@ def is_short(recipe: Recipe, side: int) -> bool:
 
 
 def report_run_cost(
-    where: tuple[str, str, int],
-    recipes: tuple[Recipe, Recipe],
-    images: int,
-    resources: Resources,
-    scan: bool | None,
-    on_cost: CostCallback,
-    yes: bool,
+    request: PurifyRequest, recipe: Recipe, images: int, on_cost: CostCallback
 ) -> Cost:
-    """The cost of a purification. Raises UsageError if it is too large without `yes`.
+    """The cost of a purification that is placed. Raises UsageError if it is too large."""
+    estimate = CostEstimate(request.encoder, recipe, request.device, request.threads)
 
-    `where` has the encoder's name, the device and the threads of a worker; `recipes` the one of the
-    command, and the same with `effort="quick"`.
-    """
-    encoder, device, threads = where
-    estimate = CostEstimate(encoder, recipes[0], device, threads)
-    cost, quick = (estimate.purification(each, images, resources, scan) for each in recipes)
-    report_cost(cost, lambda: quick, on_cost, yes)
+    def of(recipe: Recipe) -> Cost:
+        return estimate.purification(recipe, images, request.resources, request.scan)
+
+    def quick_cost() -> Cost:
+        return of(resolved_recipe(replace(request, effort="quick")))
+
+    cost = of(recipe)
+    report_cost(cost, quick_cost, on_cost, request.yes)
     return cost
 
 

@@ -161,20 +161,10 @@ def make_plan(request: PlanRequest, *, advise: bool = True) -> Plan:
     accumulate = recipe.training.accumulate
     part = -(-batch // accumulate)
     traced = trace(request.encoder, recipe, part, cluster.precision, cached_views > 0)
-    nodes, source = -(-gpus // card.per_node), SOURCES[request.source]
-    reading = reading_images_s(source, request.image_bytes, nodes, request.read_mb_s)
-    decoding = throughput.CORES * gpus * decode_images_s(request.image_bytes)
-    node_rate = node_bytes_s(source, request.read_mb_s)
-    workload = Workload(
-        epoch_images=steps_per_epoch * batch * gpus,
-        epochs=request.epochs,
-        fill_images_s=min(reading, decoding),
-        nodes=nodes,
-        copy_s=copy_s(source, request.images * request.image_bytes, request.read_mb_s),
-        forwards=sum(run_forwards(recipe, request.images, spec.input_size)) + cached_views,
-        state_bytes=3 * traced.gradients,  # weights and two moments
-        publish_bytes_s=node_rate if request.source == "object" else float("inf"),
-    )
+    nodes = -(-gpus // card.per_node)
+    reading = _reading(request, nodes)
+    forwards = sum(run_forwards(recipe, request.images, spec.input_size)) + cached_views
+    workload = _workload(request, steps_per_epoch * batch * gpus, nodes, forwards, traced)
     costs = [
         strategy_cost(traced, name, cluster, accumulate, workload)
         for name in (STRATEGIES if gpus > 1 else STRATEGIES[:1])
@@ -207,23 +197,53 @@ def make_plan(request: PlanRequest, *, advise: bool = True) -> Plan:
         source=request.source,
         advice=changes,
         price_per_hour=request.price_per_hour,
-        assumptions={
-            "utilisation": request.utilisation,
-            "published_low": throughput.PUBLISHED[0],
-            "published_high": throughput.PUBLISHED[1],
-            "bandwidth_share": throughput.BANDWIDTH_SHARE,
-            "link_share": throughput.LINK_SHARE,
-            "launch_s": throughput.LAUNCH_S,
-            "usable_memory_share": USABLE_MEMORY,
-            "decode_images_s_core": throughput.DECODE_JPEG,
-            "gather_images_s_core": throughput.GATHER_DECODED,
-            "image_bytes": request.image_bytes,
-            "read_mb_s_node": node_rate / 1e6,
-            "cores_gpu": throughput.CORES,
-            "copy_state_mb_s": run_time.COPY_BYTES_S / 1e6,
-            "write_state_mb_s": run_time.WRITE_BYTES_S / 1e6,
-        },
+        assumptions=_assumptions(request),
     )
+
+
+def _reading(request: PlanRequest, nodes: int) -> float:
+    """Images per second that all nodes read."""
+    source = SOURCES[request.source]
+    return reading_images_s(source, request.image_bytes, nodes, request.read_mb_s)
+
+
+def _workload(
+    request: PlanRequest, epoch_images: int, nodes: int, forwards: int, traced: Trace
+) -> Workload:
+    source = SOURCES[request.source]
+    decoding = throughput.CORES * request.gpus * decode_images_s(request.image_bytes)
+    on_storage = request.source == "object"
+    return Workload(
+        epoch_images=epoch_images,
+        epochs=request.epochs,
+        fill_images_s=min(_reading(request, nodes), decoding),
+        nodes=nodes,
+        copy_s=copy_s(source, request.images * request.image_bytes, request.read_mb_s),
+        forwards=forwards,
+        state_bytes=3 * traced.gradients,  # weights and two moments
+        publish_bytes_s=node_bytes_s(source, request.read_mb_s) if on_storage else float("inf"),
+    )
+
+
+def _assumptions(request: PlanRequest) -> dict[str, float]:
+    """The figures that a plan rests on and that a measurement could replace."""
+    node_rate = node_bytes_s(SOURCES[request.source], request.read_mb_s)
+    return {
+        "utilisation": request.utilisation,
+        "published_low": throughput.PUBLISHED[0],
+        "published_high": throughput.PUBLISHED[1],
+        "bandwidth_share": throughput.BANDWIDTH_SHARE,
+        "link_share": throughput.LINK_SHARE,
+        "launch_s": throughput.LAUNCH_S,
+        "usable_memory_share": USABLE_MEMORY,
+        "decode_images_s_core": throughput.DECODE_JPEG,
+        "gather_images_s_core": throughput.GATHER_DECODED,
+        "image_bytes": request.image_bytes,
+        "read_mb_s_node": node_rate / 1e6,
+        "cores_gpu": throughput.CORES,
+        "copy_state_mb_s": run_time.COPY_BYTES_S / 1e6,
+        "write_state_mb_s": run_time.WRITE_BYTES_S / 1e6,
+    }
 
 
 def _precision(recipe: Recipe, card: Hardware) -> str:

@@ -7,38 +7,24 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mimic_ray.base import devices, files, user_code
+from mimic_ray.base import devices, files
 from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.effort import Effort
-from mimic_ray.base.errors import (
-    RESUME_ADVICE,
-    DataError,
-    DivergedError,
-    MimicError,
-    ResourceError,
-    StoppedError,
-    StorageError,
-    UsageError,
-    option,
-)
-from mimic_ray.base.locations import absolute
-from mimic_ray.base.progress import ProgressCallback, ignore_progress, starting
+from mimic_ray.base.errors import RESUME_ADVICE, StoppedError
+from mimic_ray.base.progress import ProgressCallback, ignore_progress
 from mimic_ray.base.resources import Resources, check_resources, this_machine
 from mimic_ray.base.signals import StopRequests, stop_requests
+from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.data.image_source import open_announced, require_batch
 from mimic_ray.data.image_subset import hold_out
 from mimic_ray.distributed.cluster_address import find_cluster
 from mimic_ray.encoders.taps import chosen_taps
-from mimic_ray.execution.distill_job import DistillJob, Outcome
-from mimic_ray.execution.lifecycle import begin_run, continue_run, note_end, withdraw
-from mimic_ray.execution.training_control import LocalControl
-from mimic_ray.execution.worker import train
+from mimic_ray.execution.distill_job import Outcome
+from mimic_ray.execution.lifecycle import begin_run, continue_run
 from mimic_ray.method.recipe import Recipe
-from mimic_ray.method.recipe_keys import settings_by_key
 from mimic_ray.planning.run_cost import CostCallback, ignore_cost
-from mimic_ray.report.trackers import check_trackers, tracked
+from mimic_ray.report.trackers import check_trackers
 from mimic_ray.store.checksums import check_sums
-from mimic_ray.store.progress_file import end_progress
 from mimic_ray.store.run_record import RunRecord
 from mimic_ray.store.run_store import RunStore, open_run
 from mimic_ray.weight_files.choice import chosen_encoder
@@ -46,14 +32,16 @@ from mimic_ray.weight_files.load import Loaded, load_checkpoint
 from mimic_ray.workflows.cost_estimate import is_short, report_run_cost
 from mimic_ray.workflows.finish_run import finish_run
 from mimic_ray.workflows.purify_request import (
+    PurifyRequest,
     check_disk,
     check_workers,
     new_record,
-    on_this_machine,
+    placed,
     resolved_recipe,
     too_little,
 )
 from mimic_ray.workflows.python_call import python_call
+from mimic_ray.workflows.train_run import Work, train_run
 
 
 @dataclass(frozen=True)
@@ -158,171 +146,109 @@ def purify(
     """
     settings = list(settings)
     command = command or python_call(purify, locals())
-    resources = resources or Resources()
-    encoder = chosen_encoder(teacher, encoder)
-    resolved = resolved_recipe(encoder, recipe, settings, seed, effort)
+    request = PurifyRequest(
+        encoder=chosen_encoder(teacher, encoder),
+        teacher=teacher,
+        data=data,
+        out=out,
+        recipe=recipe,
+        settings=settings,
+        effort=effort,
+        seed=seed,
+        resources=resources or Resources(),
+        resume=resume,
+        all_copies=all_copies,
+        device=device,
+        threads=threads,
+        commit_every=commit_every,
+        scan=scan,
+        trackers=trackers,
+        yes=yes,
+        command=command,
+    )
+    resolved = resolved_recipe(request)
     run = open_run(out, "driver")
     if not resume:
         run.require_free()
-    check_resources(resources)
-    check_trackers(trackers)
-    if resources.address is not None:
-        find_cluster(resources.address)
-    check_workers(resolved, resources)
-    loaded = load_checkpoint(teacher, encoder)
-    chosen_taps(loaded.encoder.spec, resolved.mutual_information.taps)
-    source = open_announced(data)
-    require_batch(hold_out(source)[0], resolved.training.batch)
+    _check(request, resolved)
+    loaded, source = _open_inputs(request, resolved)
     check_disk(run.folder.path, loaded)
 
     with closing(run):
         with stop_requests() as requests:
-            if resources.address is None:
-                resources, device = on_this_machine(resources, device)
-            cpus = threads or resources.cpus_per_worker
-            record = new_record(
-                command, encoder, teacher, data, source, loaded, resolved, resources, device, cpus
-            )
-            record = replace(record, effort=effort)
-            warnings: list[str] = []
-            if resume:
-                with files.disk_errors(run.folder.record, RESUME_ADVICE):
-                    record, warnings = continue_run(run, record, resolved)
-            else:
-                side = loaded.encoder.spec.input_size
-                if resources.address is None and not is_short(resolved, side):
-                    quick = resolved_recipe(encoder, recipe, settings, seed, "quick")
-                    cost = report_run_cost(
-                        (encoder, device, cpus),
-                        (resolved, quick),
-                        len(source),
-                        resources,
-                        scan,
-                        on_cost,
-                        yes,
-                    )
-                    record = replace(record, cost=cost.to_json())
-                _check_not_stopped(requests)
-                record = begin_run(run, record, resolved)
+            request = placed(request)
+            work = Work(request, resolved, loaded, source, run)
+            record, warnings = _started(work, requests, on_cost)
             if record.status == "finished":
-                with run.store.errors_at_location():
-                    check_sums(run.folder.path)
-                done = "The run is already finished; nothing was done."
-                return _result(run, record, [done])
-            job = DistillJob(
-                run=absolute(out),
-                encoder=encoder,
-                data=absolute(data),
-                recipe=resolved,
-                device=device,
-                threads=cpus,
-                commit_every=commit_every,
-                code_folder=user_code.current_folder(),
-                lease=run.lease.token,
-            )
-            with tracked(
-                on_progress,
-                run.folder.tensorboard,
-                record.step,
-                run.folder.path.resolve().name,
-                settings_by_key(resolved),
-                trackers,
-                warnings,
-            ) as on_step:
-                outcome = _train(job, loaded, resources, run, record, requests, on_step)
-            if not outcome.finished:
-                raise StoppedError(
-                    f"Stopped after step {outcome.step} of {resolved.training.steps}, which is "
-                    f"saved. To continue, run the same command with {option('resume', True)}.",
-                    requests.signal_number,
-                )
-        warnings += outcome.notes
-        compute = devices.choose(
-            "cpu" if resources.address else device, resolved.training.precision, cpus
-        )
-        if scan is None:
-            scan = not resources.address and not too_little(resolved, outcome.images)
-        record = finish_run(
-            run,
-            loaded,
-            source,
-            compute,
-            outcome,
-            on_progress,
-            with_scan=scan,
-            all_copies=all_copies,
-        )
-        if resources.in_process and (gpus := this_machine()["GPU"]) > 1:
-            warnings.append(f"One of {gpus:g} GPUs was used; as many workers would use them all.")
-        warnings += [*too_little(resolved, outcome.images), *loaded.fit.notes]
-        warnings += record.teacher_notes
-        return _result(run, record, warnings)
+                return _unchanged(run, record)
+            outcome = train_run(work, record, requests, on_progress, warnings)
+        return _finished(work, outcome, on_progress, warnings)
 
 
-def _check_not_stopped(requests: StopRequests) -> None:
+def _check(request: PurifyRequest, recipe: Recipe) -> None:
+    """Raises a MimicError for resources, trackers or workers that cannot be used."""
+    check_resources(request.resources)
+    check_trackers(request.trackers)
+    if request.resources.address is not None:
+        find_cluster(request.resources.address)
+    check_workers(recipe, request.resources)
+
+
+def _open_inputs(request: PurifyRequest, recipe: Recipe) -> tuple[Loaded, ImageSource]:
+    """The teacher and the images. Raises a MimicError if the recipe does not go with them."""
+    loaded = load_checkpoint(request.teacher, request.encoder)
+    chosen_taps(loaded.encoder.spec, recipe.mutual_information.taps)
+    source = open_announced(request.data)
+    require_batch(hold_out(source)[0], recipe.training.batch)
+    return loaded, source
+
+
+def _started(
+    work: Work, requests: StopRequests, on_cost: CostCallback
+) -> tuple[RunRecord, list[str]]:
+    """The record of the run, new or continued, and warnings about changed settings."""
+    request, recipe, run = work.request, work.recipe, work.run
+    record = new_record(request, recipe, work.loaded, work.source)
+    if request.resume:
+        with files.disk_errors(run.folder.record, RESUME_ADVICE):
+            return continue_run(run, record, recipe)
+    side = work.loaded.encoder.spec.input_size
+    if request.resources.address is None and not is_short(recipe, side):
+        cost = report_run_cost(request, recipe, len(work.source), on_cost)
+        record = replace(record, cost=cost.to_json())
     if requests.count:
         raise StoppedError("Stopped before the run started.", requests.signal_number)
+    return begin_run(run, record, recipe), []
 
 
-def _train(
-    job: DistillJob,
-    loaded: Loaded,
-    resources: Resources,
-    run: RunStore,
-    record: RunRecord,
-    requests: StopRequests,
-    on_progress: ProgressCallback,
-) -> Outcome:
-    """Runs the distillation in this process or on Ray, and records its end in run.json."""
-    try:
-        state = loaded.encoder.net.state_dict()
-        with files.disk_errors(run.folder.checkpoints, RESUME_ADVICE):
-            if resources.in_process:
-                control = LocalControl(on_progress, lambda: requests.count > 0)
-                outcome = train(job, state, control=control)
-            else:
-                from mimic_ray.distributed.train_on_ray import train_on_ray
+def _unchanged(run: RunStore, record: RunRecord) -> Purified:
+    """The result of a run that was finished before."""
+    with run.store.errors_at_location():
+        check_sums(run.folder.path)
+    return _result(run, record, ["The run is already finished; nothing was done."])
 
-                outcome = train_on_ray(
-                    job,
-                    state,
-                    resources=resources,
-                    log=run.folder.worker_log,
-                    on_progress=starting(on_progress),
-                    should_stop=lambda: requests.count,
-                )
-    except (DataError, StorageError, UsageError, ResourceError) as error:
-        withdraw(run)
-        note_end(run, record, "failed", error=error.message)
-        raise
-    except StoppedError as error:
-        note_end(run, record, "stopped", error="")
-        raise StoppedError(error.template, requests.signal_number) from error
-    except DivergedError as error:
-        # Only here: a trial of a search, which also diverges, has no folder to choose.
-        diverged = DivergedError(
-            f"{error.template} Set another {option('out')} for the new run: with "
-            f"{option('resume', True)} this one would end the same way."
-        )
-        note_end(run, record, "failed", error=diverged.message, diverged=True)
-        raise diverged from error
-    except MimicError as error:
-        note_end(run, record, "failed", error=error.message)
-        raise
-    except BaseException as error:
-        note_end(run, record, "failed", error=f"{type(error).__name__}: {error}")
-        raise
-    ended = replace(
-        record,
-        compute=dict(outcome.compute),
-        broken_images=len(outcome.broken),
-        broken=outcome.broken,
-        images=outcome.images,
-        workers=outcome.workers,
-    ).ended("stopped", step=outcome.step, train_s=outcome.seconds)
-    run.write_record(ended)
-    end_progress(run.store, "stopped")
-    return outcome
+
+def _finished(
+    work: Work, outcome: Outcome, on_progress: ProgressCallback, warnings: list[str]
+) -> Purified:
+    """Writes the results, and adds what the user should know of them to the warnings."""
+    request, loaded, resources = work.request, work.loaded, work.request.resources
+    little = too_little(work.recipe, outcome.images)
+    device = "cpu" if resources.address else request.device
+    record = finish_run(
+        work.run,
+        loaded,
+        work.source,
+        devices.choose(device, work.recipe.training.precision, request.threads),
+        outcome,
+        on_progress,
+        with_scan=not (resources.address or little) if request.scan is None else request.scan,
+        all_copies=request.all_copies,
+    )
+    warnings = [*warnings, *outcome.notes]
+    if resources.in_process and (gpus := this_machine()["GPU"]) > 1:
+        warnings.append(f"One of {gpus:g} GPUs was used; as many workers would use them all.")
+    return _result(work.run, record, [*warnings, *little, *loaded.fit.notes, *record.teacher_notes])
 
 
 def _result(run: RunStore, record: RunRecord, warnings: list[str]) -> Purified:

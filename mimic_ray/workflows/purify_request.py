@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mimic_ray.base import devices, user_code
@@ -31,19 +32,38 @@ from mimic_ray.weight_files.load import Loaded
 _FEWEST_IMAGES, _FEWEST_SEEN = 500, 100 * 64
 
 
-def resolved_recipe(
-    encoder: str,
-    recipe: str | Path | Recipe,
-    settings: Iterable[str],
-    seed: int | None,
-    effort: Effort = "full",
-) -> Recipe:
-    """The recipe for an effort with all changes. Raises UsageError or RecipeError."""
+@dataclass(frozen=True)
+class PurifyRequest:
+    """The arguments of `purify`; `encoder` is the one that was chosen for the file."""
+
+    encoder: str
+    teacher: str | Path
+    data: str | Path
+    out: str | Path
+    recipe: str | Path | Recipe = "auto"
+    settings: Sequence[str] = ()
+    effort: Effort = "full"
+    seed: int | None = None
+    resources: Resources = field(default_factory=Resources)
+    resume: bool = False
+    all_copies: bool = False
+    device: str = "auto"
+    threads: int = 0
+    commit_every: int = 0
+    scan: bool | None = None
+    trackers: Sequence[str] = ()
+    yes: bool = False
+    command: str = ""
+
+
+def resolved_recipe(request: PurifyRequest) -> Recipe:
+    """The recipe for its effort with all changes. Raises UsageError or RecipeError."""
+    seed = request.seed
     if seed is not None and not 0 <= seed <= LARGEST_SEED:
         raise UsageError(f"{option('seed', seed)} must be between 0 and {LARGEST_SEED}.")
-    overrides = [*settings, *([f"training.seed={seed}"] if seed is not None else [])]
-    side = encoder_registry.input_size(encoder) if recipe == "auto" else None
-    return load_recipe(recipe, overrides, side, effort)
+    overrides = [*request.settings, *([f"training.seed={seed}"] if seed is not None else [])]
+    side = encoder_registry.input_size(request.encoder) if request.recipe == "auto" else None
+    return load_recipe(request.recipe, overrides, side, request.effort)
 
 
 def check_workers(recipe: Recipe, resources: Resources) -> None:
@@ -52,37 +72,25 @@ def check_workers(recipe: Recipe, resources: Resources) -> None:
         check_recipe(recipe, world_size)
 
 
-def check_request(
-    encoder: str,
-    data: str | Path | Sequence[str | Path],
-    out: str,
-    *,
-    recipe: str | Path | Recipe,
-    settings: Iterable[str],
-    effort: Effort,
-    seed: int | None,
-    resources: Resources,
-    resume: bool,
-    sees_paths: bool,
-) -> None:
+def check_request(request: PurifyRequest, *, sees_paths: bool) -> None:
     """What `purify` refuses before its work, for a job: recipe, workers, output and images.
 
     Local paths only if `sees_paths`; images on object storage are not opened, and an output that
     cannot be read is left to the job. Reads no weights. Raises as `purify` does.
     """
-    resolved = resolved_recipe(encoder, recipe, settings, seed, effort)
-    check_workers(resolved, resources)
-    if sees_paths or is_remote(out):
-        _check_output(out, encoder, resolved, resume=resume)
-    locations = [data] if isinstance(data, str | Path) else list(data)
-    if sees_paths and not any(map(is_remote, locations)):
-        require_batch(hold_out(open_images(data))[0], resolved.training.batch)
+    recipe = resolved_recipe(request)
+    check_workers(recipe, request.resources)
+    if sees_paths or is_remote(request.out):
+        _check_output(request, recipe)
+    if sees_paths and not is_remote(request.data):
+        require_batch(hold_out(open_images(request.data))[0], recipe.training.batch)
 
 
-def _check_output(out: str, encoder: str, recipe: Recipe, *, resume: bool) -> None:
-    with suppress(StorageError), closing(open_run(out, f"reader-{os.getpid()}").store) as store:
+def _check_output(request: PurifyRequest, recipe: Recipe) -> None:
+    reader = f"reader-{os.getpid()}"
+    with suppress(StorageError), closing(open_run(request.out, reader).store) as store:
         run = RunStore(store)
-        if not resume:
+        if not request.resume:
             run.require_free()
             return
         for file in (run.folder.record, run.folder.recipe):
@@ -93,8 +101,17 @@ def _check_output(out: str, encoder: str, recipe: Recipe, *, resume: bool) -> No
             earlier = read_record(folder.record)
             check_agreement(
                 {"encoder": earlier.encoder, "recipe": recorded},
-                {"encoder": encoder, "recipe": recipe.model_dump(mode="json")},
+                {"encoder": request.encoder, "recipe": recipe.model_dump(mode="json")},
             )
+
+
+def placed(request: PurifyRequest) -> PurifyRequest:
+    """With the CPUs, GPUs, device and threads that it gets; a cluster decides on its own."""
+    resources, device = request.resources, request.device
+    if resources.address is None:
+        resources, device = on_this_machine(resources, device)
+    threads = request.threads or resources.cpus_per_worker
+    return replace(request, resources=resources, device=device, threads=threads)
 
 
 def on_this_machine(resources: Resources, device: str) -> tuple[Resources, str]:
@@ -107,35 +124,28 @@ def on_this_machine(resources: Resources, device: str) -> tuple[Resources, str]:
 
 
 def new_record(
-    command: str,
-    encoder: str,
-    teacher: str | Path,
-    data: str | Path,
-    source: ImageSource,
-    loaded: Loaded,
-    recipe: Recipe,
-    resources: Resources,
-    device: str,
-    threads: int,
+    request: PurifyRequest, recipe: Recipe, loaded: Loaded, source: ImageSource
 ) -> RunRecord:
+    """The record of a run that starts; `request` is placed."""
     # The driver of a GPU cluster may have no GPU. Then the workers' facts replace these.
-    requested = "cpu" if resources.address else device
+    device = "cpu" if request.resources.address else request.device
     return RunRecord(
-        command=command,
-        encoder=encoder,
-        teacher=str(teacher),
+        command=request.command,
+        encoder=request.encoder,
+        teacher=str(request.teacher),
         teacher_sha256=loaded.checkpoint.sha256,
-        data=str(data),
+        data=str(request.data),
         data_fingerprint=source.fingerprint,
         images=len(source),
         left_out=dict(source.left_out),
         seed=recipe.training.seed,
-        compute=devices.choose(requested, recipe.training.precision, threads).facts(),
-        workers=resources.workers,
-        user_code=user_code.checksums([encoder, *user_members(recipe)]),
-        strategy=resources.strategy,
+        compute=devices.choose(device, recipe.training.precision, request.threads).facts(),
+        workers=request.resources.workers,
+        user_code=user_code.checksums([request.encoder, *user_members(recipe)]),
+        strategy=request.resources.strategy,
         input=loaded.encoder.spec.input,
         assumed=loaded.assumed,
+        effort=request.effort,
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from mimic_ray.base.effort import Effort
 from mimic_ray.base.errors import RESUME_ADVICE, StoppedError
 from mimic_ray.base.progress import ProgressCallback, ignore_progress, starting
 from mimic_ray.base.resources import Resources, this_machine, trial_slots
-from mimic_ray.base.signals import stop_requests
+from mimic_ray.base.signals import StopRequests, stop_requests
 from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.data.image_source import open_announced, require_batch
 from mimic_ray.distributed.cluster_address import find_cluster
@@ -179,48 +179,59 @@ def tune(
         elif request.resources.address is None:
             cost = report_search_cost(request, spec, len(source), on_cost, yes)
             record = replace(record, cost=cost.to_json())
+        task = _Search(request, spec, loaded, study, record, is_new=earlier is None)
+        return _search(task, on_progress, on_search_progress)
 
-        start = time.monotonic()
-        with stop_requests() as requests:
-            try:
-                with files.disk_errors(study.folder.record, RESUME_ADVICE):
-                    _search(
-                        request,
-                        spec,
-                        loaded,
-                        study,
-                        record,
-                        on_progress,
-                        on_search_progress,
-                        should_stop=lambda: requests.count,
-                    )
-            except BaseException as error:
-                record_failure(study, earlier is None, error, time.monotonic() - start)
-                if isinstance(error, StoppedError):
-                    raise StoppedError(error.template, requests.signal_number) from error
-                raise
-        return conclude(study, requests, trials, failed_share, time.monotonic() - start)
+
+@dataclass(frozen=True)
+class _Search:
+    """A search that passed all checks: what it works on, and where its results go."""
+
+    request: SearchRequest
+    spec: SearchSpec
+    loaded: Loaded
+    study: StudyStore
+    record: StudyRecord
+    is_new: bool
 
 
 def _search(
-    request: SearchRequest,
-    spec: SearchSpec,
-    loaded: Loaded,
-    study: StudyStore,
-    record: StudyRecord,
+    task: _Search, on_progress: ProgressCallback, on_search_progress: SearchProgressCallback
+) -> Tuned:
+    """Runs the trials and records how the search ends."""
+    request, study, start = task.request, task.study, time.monotonic()
+    with stop_requests() as requests:
+        try:
+            with files.disk_errors(study.folder.record, RESUME_ADVICE):
+                _run_trials(task, requests, on_progress, on_search_progress)
+        except BaseException as error:
+            record_failure(study, task.is_new, error, time.monotonic() - start)
+            if isinstance(error, StoppedError):
+                raise StoppedError(error.template, requests.signal_number) from error
+            raise
+    seconds = time.monotonic() - start
+    return conclude(study, requests, request.trials, request.failed_share, seconds)
+
+
+def _run_trials(
+    task: _Search,
+    requests: StopRequests,
     on_progress: ProgressCallback,
     on_search_progress: SearchProgressCallback,
-    should_stop: Callable[[], int],
 ) -> None:
     """Prepares the shared inputs of the trials and runs the trials on Ray."""
+    request, spec, study = task.request, task.spec, task.study
     on_progress = starting(recorded(on_progress, study.store, request.trials))
-    prepare = partial(prepare_search, with_absolute_paths(request), spec, loaded)
-    log = study.folder.log
+    prepare = partial(prepare_search, with_absolute_paths(request), spec, task.loaded)
     with search_cluster(
-        request.resources, log, on_progress, should_stop, request.worker_memory
+        request.resources,
+        study.folder.log,
+        on_progress,
+        lambda: requests.count,
+        request.worker_memory,
     ) as cluster:
         prepared, inputs = cluster.prepare(prepare, study)
-        record = _begin(study, record, request, spec, prepared)
+        record = _begin(study, task.record, request, spec, prepared)
         plan = _plan(request, spec, record)
         cluster.run(study, plan, read_trials(study.folder), inputs, on_search_progress)
 

@@ -13,12 +13,19 @@ from mimic_ray.base.resources import Resources
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.workflows import purify_request
 from mimic_ray.workflows.purify_request import (
+    PurifyRequest,
     check_disk,
     check_workers,
     on_this_machine,
     resolved_recipe,
     too_little,
 )
+
+
+def request(**arguments) -> PurifyRequest:
+    return PurifyRequest(
+        "tiny_resnet", "suspect.pth", "images", "run", recipe="default", **arguments
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,7 +52,7 @@ def test_the_gpus_of_this_machine_are_used_unless_the_user_says_otherwise(
 
 
 def test_a_short_run_or_a_few_images_get_a_note():
-    recipe = resolved_recipe("tiny_resnet", "default", ["training.steps=200"], 3)
+    recipe = resolved_recipe(request(settings=["training.steps=200"], seed=3))
     assert recipe.training.seed == 3
     assert too_little(recipe, 2000) == []
     assert "40 images and 200 steps" in too_little(recipe, 40)[0]
@@ -53,7 +60,7 @@ def test_a_short_run_or_a_few_images_get_a_note():
 
 def test_settings_that_cannot_work_are_refused():
     with pytest.raises(UsageError, match="seed=-1 must be"):
-        resolved_recipe("tiny_resnet", "default", [], -1)
+        resolved_recipe(request(seed=-1))
     recipe = Recipe()
     narrow = recipe.model_copy(
         update={"training": recipe.training.model_copy(update={"batch": 2, "accumulate": 2})}
