@@ -41,7 +41,7 @@ from mimic_ray.workflows.purify_request import (
     too_little,
 )
 from mimic_ray.workflows.python_call import python_call
-from mimic_ray.workflows.train_run import Work, train_run
+from mimic_ray.workflows.train_run import Purification, train_run
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def purify(
     with closing(run):
         with stop_requests() as requests:
             request = placed(request)
-            work = Work(request, resolved, loaded, source, run)
+            work = Purification(request, resolved, loaded, source, run)
             record, warnings = _started(work, requests, on_cost)
             if record.status == "finished":
                 return _unchanged(run, record)
@@ -204,7 +204,7 @@ def _open_inputs(request: PurifyRequest, recipe: Recipe) -> tuple[Loaded, ImageS
 
 
 def _started(
-    work: Work, requests: StopRequests, on_cost: CostCallback
+    work: Purification, requests: StopRequests, on_cost: CostCallback
 ) -> tuple[RunRecord, list[str]]:
     """The record of the run, new or continued, and warnings about changed settings."""
     request, recipe, run = work.request, work.recipe, work.run
@@ -229,7 +229,7 @@ def _unchanged(run: RunStore, record: RunRecord) -> Purified:
 
 
 def _finished(
-    work: Work, outcome: Outcome, on_progress: ProgressCallback, warnings: list[str]
+    work: Purification, outcome: Outcome, on_progress: ProgressCallback, warnings: list[str]
 ) -> Purified:
     """Writes the results, and adds what the user should know of them to the warnings."""
     request, loaded, resources = work.request, work.loaded, work.request.resources

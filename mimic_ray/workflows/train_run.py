@@ -35,7 +35,7 @@ from mimic_ray.workflows.purify_request import PurifyRequest
 
 
 @dataclass(frozen=True)
-class Work:
+class Purification:
     """A purification that passed all checks: what it works on, and where its results go."""
 
     request: PurifyRequest
@@ -46,7 +46,7 @@ class Work:
 
 
 def train_run(
-    work: Work,
+    work: Purification,
     record: RunRecord,
     requests: StopRequests,
     on_progress: ProgressCallback,
@@ -77,7 +77,7 @@ def train_run(
 
 
 def _train(
-    work: Work, record: RunRecord, requests: StopRequests, on_progress: ProgressCallback
+    work: Purification, record: RunRecord, requests: StopRequests, on_progress: ProgressCallback
 ) -> Outcome:
     """Runs the distillation, and records its end in run.json."""
     run = work.run
@@ -118,7 +118,7 @@ def _train(
     return outcome
 
 
-def _distil(work: Work, requests: StopRequests, on_progress: ProgressCallback) -> Outcome:
+def _distil(work: Purification, requests: StopRequests, on_progress: ProgressCallback) -> Outcome:
     """In this process or on Ray."""
     request, run = work.request, work.run
     job = DistillJob(
