@@ -1,4 +1,4 @@
-"""Assumptions that a call makes where its inputs do not tell, said while it goes on.
+"""Assumptions that a call makes where its inputs leave a fact open, reported while it runs.
 
 In Python they are warnings of this class; the command line prints each as one line.
 """
@@ -13,5 +13,5 @@ class AssumptionWarning(UserWarning):
 
 
 def assume(sentence: str) -> None:
-    """Tells the user. The caller also records it where it matters for the result."""
+    """Warns the user. The caller also records it where it matters for the result."""
     warnings.warn(sentence, AssumptionWarning, stacklevel=3)

@@ -87,6 +87,14 @@ class MimicError(Exception):
     """The base of all errors: one sentence that says what is wrong, where, and how to fix it.
 
     `template` is the sentence with the marks of `option`; use it to build one error from another.
+
+    Example:
+        import mimic_ray
+
+        try:
+            encoder = mimic_ray.load_encoder("no_such_run")
+        except mimic_ray.MimicError as error:
+            print(error)
     """
 
     exit_code = 1

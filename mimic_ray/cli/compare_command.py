@@ -46,7 +46,7 @@ def command(
         typer.Option(
             rich_help_panel=_RULE,
             help="Report each defence at its strongest strength whose mean cosine to the suspect "
-            "encoder on held-out images is no lower than that of default; else at its own "
+            "encoder on held-out images is not lower than that of default; else at its own "
             "settings.",
         ),
     ] = True,

@@ -9,7 +9,7 @@ from mimic_ray.base.errors import BrokenImageError, DataError
 from mimic_ray.data.class_folders import require_one_split
 from mimic_ray.data.fingerprint import file_digests, set_fingerprint
 from mimic_ray.data.folder_survey import Survey
-from mimic_ray.data.labels_beside import Labels, labels_of
+from mimic_ray.data.labels_beside import FileLabels, labels_of
 from mimic_ray.data.names import IMAGE_LIMIT_BYTES, OVER_LIMIT, as_key
 
 
@@ -50,7 +50,7 @@ class ImageFolder:
         return self._labels[1]
 
     @cached_property
-    def _labels(self) -> Labels:
+    def _labels(self) -> FileLabels:
         labels, classes = labels_of(
             self._names, set(self._others), lambda name, most: _small(self._root / name, most)
         )

@@ -10,11 +10,11 @@ from mimic_ray.data.class_folders import class_folders
 from mimic_ray.data.names import IMAGE_LIMIT_BYTES, suffix_of
 from mimic_ray.data.samples import LABEL_BYTES, label_in, numbered
 
-Labels = tuple[list[int] | None, list[str] | None]
+FileLabels = tuple[list[int] | None, list[str] | None]
 ReadSmall = Callable[[str, int], bytes]
 
 
-def labels_of(images: Sequence[str], others: Collection[str], read: ReadSmall) -> Labels:
+def labels_of(images: Sequence[str], others: Collection[str], read: ReadSmall) -> FileLabels:
     """The label of each image, and the names of the classes if they have some.
 
     An image's label is its folder (`class_folders`); else what a `.cls`, `.json` or `.txt` of the

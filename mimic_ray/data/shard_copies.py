@@ -187,14 +187,14 @@ class ShardCopies:
                 raise StorageError(
                     f"{self._storage.shown(name)} changed while it was read: run the command again."
                 )
-            with _room_lock():  # another thread that counts the files sees one of the two names
+            with _space_lock():  # another thread that counts the files sees one of the two names
                 temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
 
     def _free_space(self, temporary: Path, size: int) -> None:
         """Creates the file with its size, which counts for the other processes of the machine."""
-        with _room_lock():
+        with _space_lock():
             if self._budget is not None:
                 own = {path.stem for path in self._paths.values()}
                 there = [p for p in temporary.parent.iterdir() if p.name.partition(".")[0] in own]
@@ -210,7 +210,7 @@ class ShardCopies:
                 file.truncate(size)
 
 
-def _room_lock() -> AbstractContextManager[None]:
+def _space_lock() -> AbstractContextManager[None]:
     return exclusive_lock(cache_dir() / "locks" / "tars.space")
 
 

@@ -27,7 +27,7 @@ LABEL_COLUMNS = ("label", "labels", "cls", "class", "target", "fine_label", "cla
 _ROWS = 16
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """An encoded image, None if the table holds only its path, and its label."""
 
     image: bytes | None
@@ -50,7 +50,7 @@ def columns_of(path: Path) -> Columns:
         return _columns(path, schema)
 
 
-def rows_of(path: Path) -> Iterator[Row]:
+def rows_of(path: Path) -> Iterator[TableRow]:
     """The rows in order. Raises DataError for a damaged file, and for one that is far too large."""
     with _opened(path) as (schema, batches):
         chosen = _columns(path, schema)
@@ -70,7 +70,7 @@ def rows_of(path: Path) -> Iterator[Row]:
                     raise DataError(
                         f"{path} unpacks to more than {most >> 20:,} MiB, far more than images do."
                     )
-                yield Row(content, None if label is None else label.as_py())
+                yield TableRow(content, None if label is None else label.as_py())
 
 
 @contextmanager

@@ -12,8 +12,8 @@ std is a channel's standard deviation in the teacher, averaged over the steps so
 same idea and replaced the importance by mutual information.
 
 Source: Xu et al., "MEDIC: Remove Model Backdoors via Importance Driven Cloning", CVPR 2023; code
-qiulingxu/MEDIC: 60 epochs, rate 0.01, 5 % of the data, cross-entropy. Departures: the clone loss in
-place of cross-entropy, for gradient and training; outputs of blocks instead of each normed
+qiulingxu/MEDIC: 60 epochs, rate 0.01, 5 % of the data, cross-entropy. Departures: the clone loss
+instead of cross-entropy, for gradient and training; outputs of blocks instead of each normed
 convolution; Adam with a one-cycle rate, 400 steps of 64.
 """
 

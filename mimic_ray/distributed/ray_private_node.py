@@ -67,7 +67,7 @@ def start_was_too_slow(error: BaseException) -> bool:
 
 
 def session_folder(environ: Mapping[str, str]) -> Path:
-    """Where Ray keeps sockets and logs, unless it is told another folder."""
+    """Where Ray keeps sockets and logs, unless another folder is set."""
     return Path(environ.get("RAY_TMPDIR") or environ.get("TMPDIR") or "/tmp", "ray")
 
 

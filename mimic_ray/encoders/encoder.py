@@ -34,6 +34,18 @@ class Spec:
             recomputed one at a time; `*` stands for one part of a path, as in `layer*.*`. Empty:
             they are found by structure, see `encoders/blocks.py`.
         traits: What the names and shapes of its weights do not determine, such as attention heads.
+
+    Example:
+        import mimic_ray
+
+        spec = mimic_ray.Spec(
+            name="my_net",
+            feature_width=64,
+            input_size=32,
+            mean=(0.5, 0.5, 0.5),
+            std=(0.5, 0.5, 0.5),
+            taps=("stem", "stage"),
+        )
     """
 
     name: str

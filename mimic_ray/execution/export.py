@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mimic_ray.base import files
 from mimic_ray.base.argument_types import checked_arguments
-from mimic_ray.base.errors import DamagedCheckpointError, RunFolderError
+from mimic_ray.base.errors import DamagedCheckpointError, RunFolderError, option
 from mimic_ray.base.user_code import is_user_code
 from mimic_ray.encoders.checked_encoder import CheckedEncoder
 from mimic_ray.encoders.encoder import Encoder, Spec
@@ -103,7 +103,7 @@ def _read_encoder(folder: RunFolder, allow_code: bool) -> Encoder:
     if record.status != "finished":
         raise RunFolderError(
             f"{folder.path} has no purified encoder yet: the run is {record.status} at step "
-            f"{record.step}. Continue it with mimic-ray purify ... --resume."
+            f"{record.step}. Finish it first: repeat its purify with {option('resume', True)}."
         )
     check_sums(folder.path, folder.encoder.name)
     description = _read_description(folder)

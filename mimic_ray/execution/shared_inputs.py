@@ -18,14 +18,13 @@ from torch import Tensor
 
 from mimic_ray.base import seeds
 from mimic_ray.base.effort import Effort
-from mimic_ray.base.errors import DataError
+from mimic_ray.base.errors import DataError, option
+from mimic_ray.data.decode import Pixels8
 from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.data.decoded_set import Pixels, open_pixels
 from mimic_ray.data.image_source import open_images
 from mimic_ray.method.found_changes import FoundChanges
 from mimic_ray.method.teacher_cache import TeacherCache
-
-Pixels8 = NDArray[np.uint8]
 
 # With fewer, scores say little; more cost time in every trial and say no more.
 LEAST_HELD_OUT, MOST_HELD_OUT = 32, 1000
@@ -138,13 +137,14 @@ def split(
     held_out = min(round(share * count), MOST_HELD_OUT)
     if held_out < LEAST_HELD_OUT:
         raise DataError(
-            f"--held-out {share:g} of {count:,} images is {held_out}, and the scores need at least "
-            f"{LEAST_HELD_OUT}: give more images or a larger share."
+            f"{option('held_out', f'{share:g}')} of {count:,} images is {held_out}, and the scores "
+            f"need at least {LEAST_HELD_OUT}: give more images or a larger share."
         )
     if count - held_out < least_train:
         raise DataError(
             f"{count:,} images less {held_out:,} held out leave fewer than one batch of "
-            f"{least_train}: give more images, a smaller --held-out, or --set training.batch=N."
+            f"{least_train}: give more images, a smaller {option('held_out')}, or "
+            f"{option('settings', 'training.batch=N')}."
         )
     order = torch.randperm(count, generator=seeds.generator(seed, "held out"))
     return order[held_out:].sort().values, order[:held_out].sort().values

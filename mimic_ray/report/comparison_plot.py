@@ -1,7 +1,7 @@
 """The figure of a comparison: attack success against accuracy, one curve or point a defence.
 
 For the column of a paper: 3.4 inches wide with text of 8 points. Colours and markers differ
-together, so that defences can be told apart without colours.
+together, so that defences can be distinguished without colours.
 """
 
 from __future__ import annotations

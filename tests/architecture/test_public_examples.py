@@ -133,6 +133,15 @@ def test_an_encoder_of_one_s_own_can_be_built(run_example):
     assert (features.shape, maps[0].shape) == ((2, 64), (2, 16, 30, 30))
 
 
+def test_a_spec_can_be_made(run_example):
+    assert run_example("Spec")["spec"].taps == ("stem", "stage")
+
+
+def test_any_error_can_be_caught_and_printed(run_example, capsys):
+    assert "encoder" not in run_example("MimicError")
+    assert "no_such_run" in capsys.readouterr().out
+
+
 def test_a_recipe_has_the_given_settings_and_the_defaults(run_example, capsys):
     run_example("Recipe")
     assert capsys.readouterr().out == f"300 {mimic_ray.Recipe().training.batch}\n"

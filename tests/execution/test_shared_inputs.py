@@ -23,10 +23,18 @@ def test_held_out_images_are_never_trained_on_and_all_are_used():
     assert len(apart) == 40
 
 
-@pytest.mark.parametrize(("share", "least"), [(0.2, 8), (0.6, 80)])
-def test_too_few_images_on_either_side_are_refused(share, least):
-    with pytest.raises(DataError, match=r"give more images|add images"):
+@pytest.mark.parametrize(
+    ("share", "least", "python", "command"),
+    [
+        (0.2, 8, "held_out=0.2 of 100 images is 20", "--held-out 0.2 of 100 images"),
+        (0.6, 80, "settings=training.batch=N", "--set training.batch=N"),
+    ],
+)
+def test_too_few_images_on_either_side_are_refused(share, least, python, command):
+    with pytest.raises(DataError, match="give more images") as refused:
         split(ArrayImages(pictures(100)), share, seed=0, least_train=least)
+    assert python in str(refused.value)
+    assert command in refused.value.for_command_line()
 
 
 def test_gathered_images_are_copies():

@@ -36,7 +36,7 @@ class SearchInputs:
 
     `held_out` are the images of all scores, at the encoder's input size. `trusted` are encoders of
     the same architecture without a backdoor; the first has random weights. `effort` is that of the
-    search. `on_progress` is told how much is done, and of how much: a user waits, and may stop it.
+    search. `on_progress` gets how much is done, and of how much: a user waits, and may stop it.
     """
 
     teacher: Encoder

@@ -1,5 +1,6 @@
 """A new estimator is one file and one line: it profiles an encoder with its own settings."""
 
+import math
 import tomllib
 from dataclasses import dataclass
 from typing import ClassVar
@@ -41,6 +42,23 @@ def profiled(recipe):
     images = torch.rand(24, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     compute = Compute("cpu", "fp32", 1)
     return profile(make(1), make(2), images.split(8), parse_recipe(recipe), compute)
+
+
+@pytest.mark.parametrize("name", list(ESTIMATORS))
+def test_an_estimator_keeps_a_row_for_each_image_and_finds_what_depends(name):
+    few = {} if "epochs" not in ESTIMATORS.settings(name) else {"epochs": 40}
+    estimator = ESTIMATORS.resolve(name, few)
+    generator = torch.Generator().manual_seed(0)
+    features, others = torch.randn(2, 200, 3, generator=generator).unbind()
+    maps = features[:, :, None, None].expand(-1, -1, 2, 2)
+    reduced = estimator.reduce(maps)
+    assert len(reduced) == 200
+    assert reduced.ndim == 2
+    same, independent = (estimator.estimate(reduced, each, 0) for each in (features, others))
+    assert math.isfinite(same)
+    assert math.isfinite(independent)
+    assert same > max(0.2, independent) if estimator.needs_maps else same == independent > 0
+    assert estimator.estimate(reduced, features, 0) == same
 
 
 @pytest.mark.usefixtures("registered")

@@ -9,11 +9,14 @@ import torch
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import UsageError
+from mimic_ray.method.collectives import ProcessGroup
 from mimic_ray.method.loop import Distillation
 from mimic_ray.method.losses import loss_registry
-from mimic_ray.method.losses.loss_registry import LOSSES
+from mimic_ray.method.losses.loss_registry import LOSSES, LossInputs
 from mimic_ray.method.recipe import parse_recipe
 from mimic_ray.method.recipe_keys import known_keys
+from mimic_ray.method.student import StudentOutput
+from mimic_ray.method.teacher_output import TeacherOutput
 from mimic_ray.search.relevance import canonical, is_relevant
 from tests.method.small import Images, make
 from tests.user_example import write_example
@@ -65,6 +68,26 @@ def test_every_term_has_a_description_and_says_what_it_needs(name):
     assert isinstance(term.uses_taps, bool)
     assert isinstance(term.uses_second_view, bool)
     assert list(inspect.signature(term).parameters) == ["inputs"]
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_every_term_is_a_finite_number_from_which_the_student_alone_learns(name):
+    def random(*shape):
+        return torch.randn(*shape, generator=generator).requires_grad_()
+
+    generator = torch.Generator().manual_seed(0)
+    student = StudentOutput(random(6, 5), [random(6, 3, 4, 4)], (random(6, 8), random(6, 8)))
+    teacher = TeacherOutput(random(6, 5), [random(6, 4, 4)])
+    term = LOSSES.resolve(name)
+    value = term(LossInputs(student, teacher, {"stem": 1.0}, ProcessGroup()))
+    assert value.ndim == 0
+    assert torch.isfinite(value)
+    value.backward()
+    read = student.maps if term.uses_taps else [student.features]
+    read = student.projections if term.uses_second_view else read
+    assert all(torch.isfinite(each.grad).all() and each.grad.abs().sum() > 0 for each in read)
+    assert teacher.features.grad is None
+    assert term.problem(parts=1, images=2) == ""
 
 
 @pytest.mark.usefixtures("registered")
