@@ -44,8 +44,7 @@ SPEAKS_OF_OPTIONS = {
     "mimic_ray/report/html_page.py": "variables of CSS",
     "mimic_ray/weight_files/export_notes.py": "a note of both: it is stored in run.json",
     "mimic_ray/workflows/cluster.py": "builds the commands of other programs",
-    "mimic_ray/distributed/ray_private.py": "reads the command lines of Ray's processes",
-    "mimic_ray/distributed/ray_private_node.py": "the same",
+    "mimic_ray/distributed/ray_private_node.py": "reads the command lines of Ray's processes",
 }
 COMMAND_LINE = ("cli", "jobs", "cluster_files")
 
