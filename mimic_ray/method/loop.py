@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, nullcontext
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
-from mimic_ray.base.errors import DivergedError, UsageError
+from mimic_ray.base.errors import UsageError
 from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.data.epoch import share_bounds
 from mimic_ray.data.prefetch import prefetch
@@ -23,6 +22,7 @@ from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.method.adversary import UniversalAdversary
 from mimic_ray.method.async_metrics import AsyncMetrics
 from mimic_ray.method.collectives import ProcessGroup
+from mimic_ray.method.divergence import check_row, check_weights
 from mimic_ray.method.found_changes import FoundChanges
 from mimic_ray.method.losses.weighted_terms import (
     WeightedTerm,
@@ -242,7 +242,7 @@ class Distillation:
     def _rows(self, keep: int) -> list[Row]:
         rows = list(self._metrics.take(keep))
         for row in rows:
-            _check_finite(row)
+            check_row(row)
         return rows
 
     def state(self) -> dict[str, Any]:
@@ -253,7 +253,7 @@ class Distillation:
         """
         assert len(self._metrics) == 0  # the device may have skipped an update
         student = _each(self.strategy.full_tensor, self.student.state_dict())
-        _check_weights(student, self.step)
+        check_weights(student, self.step)
         optimiser = self.optimiser.state_dict()
         return {
             "step": self.step,
@@ -297,35 +297,6 @@ def _computable(
             "lower mutual_information.threshold."
         )
     return kept
-
-
-def _check_finite(row: Row) -> None:
-    bad = [name for name, value in row.items() if not math.isfinite(value)]
-    if not bad:
-        return
-    if row["step"] == 1:  # no update has changed the student yet
-        raise DivergedError(
-            f"The {bad[-1]} loss is not finite at step 1: check the teacher with "
-            "`mimic-ray inspect`."
-        )
-    raise DivergedError(
-        f"Training diverged: the {bad[-1]} loss is not finite at step {row['step']:.0f} (no update "
-        "was made). Use a lower training.learning_rate."
-    )
-
-
-def _check_weights(student: Mapping[str, Any], step: int) -> None:
-    """The loss can stay finite while weights overflow: a normalisation layer hides them."""
-    finite = [
-        value.isfinite().all()
-        for value in student.values()
-        if isinstance(value, Tensor) and value.is_floating_point()
-    ]
-    if not torch.stack(finite).all():
-        raise DivergedError(
-            f"Training diverged: the student's weights are not finite after step {step}. Use a "
-            "lower training.learning_rate."
-        )
 
 
 def _each(change: Callable[[Tensor], Tensor], values: Mapping[str, Any]) -> dict[str, Any]:
