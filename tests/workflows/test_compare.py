@@ -18,8 +18,7 @@ from mimic_ray.encoders.encoder_registry import build
 from mimic_ray.evaluation import revival
 from mimic_ray.execution import defence_run
 from mimic_ray.store.progress_file import read_progress
-from mimic_ray.workflows import compare as workflow
-from mimic_ray.workflows import compare_runs, judge_defences
+from mimic_ray.workflows import compare_runs, judge_defences, run_comparison
 from tests.cli.toy_images import content_of, save_checkpoint, save_images
 from tests.support import toy_defences
 
@@ -212,7 +211,7 @@ def test_choices_are_recorded_before_a_labelled_image_is_decoded(toy, tmp_path, 
         seen.update(json.loads((store.folder / "comparison.json").read_text()))
         raise TrainingError("enough")
 
-    monkeypatch.setattr(workflow, "open_judge", open_judge)
+    monkeypatch.setattr(run_comparison, "open_judge", open_judge)
     out = tmp_path / "compared"
     with pytest.raises(TrainingError, match="enough"):
         compare(toy, out, NOISE, labels=True)

@@ -18,8 +18,7 @@ from mimic_ray.method.recipe import Recipe
 from mimic_ray.search.trial import Trial
 from mimic_ray.store.study_folder import StudyFolder, read_study, read_trials
 from mimic_ray.weight_files import sandbox
-from mimic_ray.workflows import study_outcome
-from mimic_ray.workflows import tune as module
+from mimic_ray.workflows import run_search, study_outcome
 from mimic_ray.workflows.prepare_search import PreparedSearch
 from mimic_ray.workflows.tune import tune
 
@@ -51,7 +50,7 @@ def cluster(monkeypatch):
     def search_cluster(*_):
         yield SimpleNamespace(prepare=lambda make, study: (PREPARED, "inputs"), run=run)
 
-    monkeypatch.setattr(module, "search_cluster", search_cluster)
+    monkeypatch.setattr(run_search, "search_cluster", search_cluster)
     return world
 
 
@@ -170,7 +169,7 @@ def test_a_search_that_fails_before_its_record_leaves_no_folder(search, monkeypa
     def search_cluster(*_):
         raise DataError("no images")
 
-    monkeypatch.setattr(module, "search_cluster", search_cluster)
+    monkeypatch.setattr(run_search, "search_cluster", search_cluster)
     with pytest.raises(DataError):
         search()
     assert not search.folder.path.exists()
