@@ -37,7 +37,7 @@ from mimic_ray.workflows.compare_request import (
 from mimic_ray.workflows.cost_estimate import CostEstimate
 from mimic_ray.workflows.judge_defences import check_sources, load_reference, own_head
 from mimic_ray.workflows.python_call import python_call
-from mimic_ray.workflows.run_comparison import Inputs, run_comparison
+from mimic_ray.workflows.run_comparison import ComparisonInputs, run_comparison
 
 
 @checked_arguments
@@ -178,7 +178,7 @@ def compare(
         return run_comparison(request, inputs, store, record, on_progress)
 
 
-def _open_inputs(request: CompareRequest) -> Inputs:
+def _open_inputs(request: CompareRequest) -> ComparisonInputs:
     """Reads the encoders and opens the images. Raises a MimicError if one cannot be used."""
     labels = request.labels
     encoder = chosen_encoder(request.teacher, request.encoder)
@@ -190,10 +190,10 @@ def _open_inputs(request: CompareRequest) -> Inputs:
         check_sources(labels, loaded.encoder.spec.input_size, head)
     reference = load_reference(labels, encoder) if labels else None
     compute = devices.choose(request.device, "auto", request.threads)
-    return Inputs(encoder, loaded, source, number, head, reference, compute)
+    return ComparisonInputs(encoder, loaded, source, number, head, reference, compute)
 
 
-def _new_record(request: CompareRequest, inputs: Inputs) -> ComparisonRecord:
+def _new_record(request: CompareRequest, inputs: ComparisonInputs) -> ComparisonRecord:
     defences, competition = request.defences, request.contest
     return ComparisonRecord(
         command=request.command,
@@ -214,7 +214,7 @@ def _new_record(request: CompareRequest, inputs: Inputs) -> ComparisonRecord:
     )
 
 
-def _report_cost(request: CompareRequest, inputs: Inputs, on_cost: CostCallback) -> None:
+def _report_cost(request: CompareRequest, inputs: ComparisonInputs, on_cost: CostCallback) -> None:
     """Raises UsageError if the comparison is too large."""
     recipe = load_recipe("auto", side=inputs.loaded.encoder.spec.input_size)
     estimate = CostEstimate(inputs.encoder, recipe, request.device, request.threads)

@@ -39,7 +39,7 @@ from mimic_ray.workflows.judge_defences import open_judge
 
 
 @dataclass(frozen=True)
-class Inputs:
+class ComparisonInputs:
     """What the runs and their evaluation start from."""
 
     encoder: str
@@ -56,7 +56,7 @@ class _Comparing:
     """A comparison while it runs."""
 
     request: CompareRequest
-    inputs: Inputs
+    inputs: ComparisonInputs
     store: ComparisonStore
     requests: StopRequests
     on_progress: ProgressCallback
@@ -64,7 +64,7 @@ class _Comparing:
 
 def run_comparison(
     request: CompareRequest,
-    inputs: Inputs,
+    inputs: ComparisonInputs,
     store: ComparisonStore,
     record: ComparisonRecord,
     on_progress: ProgressCallback,
