@@ -39,7 +39,7 @@ def images(tmp_path_factory) -> Path:
 def arguments(case, images):
     """The arguments of a search of a few short trials into `out`."""
 
-    def made(out: Path, *more: str, trials: int = 3, steps: int = 16) -> list[str]:
+    def made(out: Path, *more: str, trials: int = 2, steps: int = 8) -> list[str]:
         return [
             *("tune", "--encoder", "tiny_resnet", "--teacher", str(case / "teacher.pth")),
             *("--data", str(images), "--out", str(out), "--held-out", "0.4"),
@@ -79,7 +79,7 @@ def test_a_search_ends_with_a_recipe_that_purify_takes(finished, case, images, t
 def test_a_study_contains_every_trial_and_the_results(finished):
     study, _ = finished
     trials = read_trials(StudyFolder(study))
-    assert [trial.number for trial in trials] == [0, 1, 2]
+    assert [trial.number for trial in trials] == [0, 1]
     assert all(trial.scored for trial in trials)
     table = pq.read_table(study / "trials.parquet").to_pylist()
     assert [row["id"] for row in table] == [trial.id for trial in trials]
