@@ -27,6 +27,9 @@ from mimic_ray.encoders.traits import Traits
 
 # Maps of a network without a single grid of patches: those of strides 4 to 32 in most.
 _MAPS = 4
+# Towers of language models. Some raise in `forward_head`, so they have no feature vector; the others
+# read values of tensors in their forward pass, so it cannot be traced.
+_EXCLUDED = frozenset({"timm.models.deepseek_vit", "timm.models.gemma4_vit"})
 
 
 @cache
@@ -38,7 +41,8 @@ def names(tagged: bool = False) -> tuple[str, ...]:
 
 def _gives_maps(name: str) -> bool:
     """Whether the module of its network has a class with `forward_intermediates`."""
-    return _module_gives_maps(model_entrypoint(name.partition(".")[0]).__module__)
+    module = model_entrypoint(name.partition(".")[0]).__module__
+    return module not in _EXCLUDED and _module_gives_maps(module)
 
 
 @cache
