@@ -27,9 +27,10 @@ from mimic_ray.encoders.traits import Traits
 
 # Maps of a network without a single grid of patches: those of strides 4 to 32 in most.
 _MAPS = 4
-# Towers of language models. Some raise in `forward_head`, so they have no feature vector; the others
-# read values of tensors in their forward pass, so it cannot be traced.
-_EXCLUDED = frozenset({"timm.models.deepseek_vit", "timm.models.gemma4_vit"})
+# Its forward pass reads values of tensors, so it cannot be traced.
+_EXCLUDED = "timm.models.gemma4_vit"
+# Part of a larger model: without a feature vector, since its `forward_head` raises.
+_PART = "_enc"
 
 
 @cache
@@ -41,8 +42,9 @@ def names(tagged: bool = False) -> tuple[str, ...]:
 
 def _gives_maps(name: str) -> bool:
     """Whether the module of its network has a class with `forward_intermediates`."""
-    module = model_entrypoint(name.partition(".")[0]).__module__
-    return module not in _EXCLUDED and _module_gives_maps(module)
+    plain = name.partition(".")[0]
+    module = model_entrypoint(plain).__module__
+    return module != _EXCLUDED and not plain.endswith(_PART) and _module_gives_maps(module)
 
 
 @cache
