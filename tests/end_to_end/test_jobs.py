@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import shutil
 import subprocess
 import sys
 import time
@@ -150,19 +151,24 @@ def test_stop_stops_a_running_job(head, tmp_path, purify_arguments):
 
 @pytest.mark.slow
 def test_a_failed_job_shows_its_reason_and_exits_with_1(head, case, tmp_path):
+    """Broken images show only when they are decoded, which is not done before a job is sent."""
+    broken = tmp_path / "images"
+    shutil.copytree(case / "images", broken)
+    for image in broken.iterdir():
+        image.write_bytes(image.read_bytes()[:60])
     words = [
         *("purify", "--encoder", "tiny_resnet", "--teacher", str(case / "teacher.pth")),
-        *("--data", str(case / "images"), "--out", str(tmp_path / "run")),
-        *("--set", "training.batch=4000"),
+        *("--data", str(broken), "--out", str(tmp_path / "run")),
+        *("--set", "training.batch=8", "--set", "training.steps=12"),
     ]
     place = ("--address", head.url)
     done = head.mimic_ray("submit", *place, "--name", "bad", "--wait", "--", *words)
     assert done.returncode == 1
     assert "bad: FAILED, exit code 1" in done.stderr
-    assert "training.batch" in done.stdout
+    assert "image file is truncated" in done.stdout
     shown = head.mimic_ray("status", "bad", *place).stdout
     assert "exit code 1" in shown
-    assert "fewer than one batch" in shown
+    assert "image file is truncated" in shown
 
 
 @pytest.mark.slow
