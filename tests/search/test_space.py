@@ -51,7 +51,7 @@ def test_what_a_dimension_prints_is_what_a_user_may_write(text):
     ("key", "text", "words"),
     [
         ("training.learning_rat", "uniform(0,1)", "did you mean training.learning_rate"),
-        ("loss.clone", "normal(0,1)", "none of uniform"),
+        ("loss.clone", "normal(0,1)", "is not one of uniform"),
         ("loss.clone", "uniform(1)", "takes two numbers"),
         ("loss.clone", "uniform(a,b)", "takes two numbers"),
         ("loss.clone", "uniform(2,1)", "empty"),
