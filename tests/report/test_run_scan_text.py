@@ -38,6 +38,6 @@ def test_a_scan_that_could_not_be_done_says_why():
 
 
 def test_a_scan_of_a_student_trained_on_openings_is_called_no_independent_evidence():
-    words = "no independent evidence"
+    words = "not independent evidence"
     assert words in "\n".join(scan_section(SCAN, "scan.png", imitated=3))
     assert words not in "\n".join(scan_section(SCAN, "scan.png"))

@@ -31,7 +31,7 @@ def tune_refused(refused, case, pictures, tmp_path):
         (["--search", "loss.attention"], ["Invalid --search", "KEY=VALUES"]),
         (["--search", "loss.attention=uniform(1,1)"], ["loss.attention", "empty"]),
         (["--search", "loss.attention=loguniform(0,1)"], ["zero_or_loguniform"]),
-        (["--search", "loss.attention=normal(0,1)"], ["none of uniform"]),
+        (["--search", "loss.attention=normal(0,1)"], ["is not one of uniform"]),
         (["--search", "loss.attention=choice()"], ["no value"]),
         (["--search", "training.batch=int(1,8)"], ["training.batch", "must be 2 or more"]),
         (["--search", "student.start=choice(teacher,unknown)"], ["student.start"]),
