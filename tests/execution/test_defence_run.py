@@ -71,7 +71,7 @@ def test_the_same_seed_gives_the_same_encoder(inputs):
     [
         ("fails", "RuntimeError: no idea"),
         ("diverges", "not finite"),
-        ("another_architecture", "no tiny_resnet"),
+        ("another_architecture", "not a tiny_resnet"),
         ("nothing", "returned a NoneType, not a Defended"),
     ],
 )

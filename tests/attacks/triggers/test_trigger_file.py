@@ -145,7 +145,7 @@ def test_a_declared_size_is_refused_before_anything_is_unpacked(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"PK\x03\x04 cut"])
 def test_a_file_that_is_no_npz_is_refused(tmp_path, content):
     (tmp_path / "t.npz").write_bytes(content)
-    with pytest.raises(DataError, match="no readable npz"):
+    with pytest.raises(DataError, match="not a readable npz"):
         make_trigger(str(tmp_path / "t.npz"), 8)
 
 
@@ -156,7 +156,7 @@ def test_a_truncated_file_is_refused(tmp_path):
     np.lib.format.write_array_header_1_0(content, header)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("tm.npy", content.getvalue() + bytes(100))
-    with pytest.raises(DataError, match="no readable npz"):
+    with pytest.raises(DataError, match="not a readable npz"):
         make_trigger(str(path), 8)
 
 
