@@ -165,7 +165,7 @@ def _traits(net: Any) -> Traits:
     if type(net) is VisionTransformerDistilled:
         pooling = "class and distillation token"
     return Traits(
-        heads=getattr(block.attn, "num_heads", 0),
+        heads=getattr(getattr(block, "attn", None), "num_heads", 0),
         activation=type(activation).__name__ if activation is not None else "",
         pooling={"token": "class token", "avg": "mean", "map": "attention"}.get(pooling, pooling),
         registers=getattr(net, "num_reg_tokens", 0),
