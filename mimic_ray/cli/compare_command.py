@@ -191,7 +191,7 @@ def command(
     if json:
         console.print_json(found.to_json())
         return
-    from mimic_ray.report.comparison_tables import ComparisonTable
+    from mimic_ray.report.comparison_tables import comparison_table
 
-    console.out.print(ComparisonTable(found.chosen()))
+    console.out.print(comparison_table(found.chosen()))
     console.out.print(f"Written to {found.folder}", soft_wrap=True)

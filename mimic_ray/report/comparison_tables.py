@@ -1,8 +1,4 @@
-"""A comparison of defences as tables: terminal, CSV, LaTeX and Markdown.
-
-On a terminal that is too narrow for the table, each defence gets a paragraph, so that no name and
-no number is cut.
-"""
+"""A comparison of defences as tables: terminal, CSV, LaTeX and Markdown."""
 
 from __future__ import annotations
 
@@ -11,18 +7,11 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console, ConsoleOptions, Group, RenderResult
-from rich.measure import Measurement
-from rich.table import Table
-from rich.text import Text
-
 from mimic_ray.base.text import plain
 from mimic_ray.evaluation.comparison_results import Comparison, ComparisonRow
 from mimic_ray.evaluation.results import Proportion
+from mimic_ray.report.fitted_table import NOT_MEASURED, FittedTable
 from mimic_ray.report.tables import markdown_text
-
-_NOT_MEASURED = "-"
 
 
 @dataclass(frozen=True)
@@ -33,29 +22,29 @@ class _Column:
 
 def _percent(proportion: Proportion | None) -> str:
     if proportion is None:
-        return _NOT_MEASURED
+        return NOT_MEASURED
     low, high = 100 * proportion.low, 100 * proportion.high
     return f"{100 * proportion.share:.1f} ({low:.1f}-{high:.1f})"
 
 
 def _cosine(row: ComparisonRow) -> str:
     if row.cosine is None:
-        return _NOT_MEASURED
+        return NOT_MEASURED
     return f"{row.cosine:.4f}{' *' if row.reached is False else ''}"
 
 
 def _images(row: ComparisonRow) -> str:
-    return _NOT_MEASURED if row.images_seen is None else f"{row.images_seen:,.0f}"
+    return NOT_MEASURED if row.images_seen is None else f"{row.images_seen:,.0f}"
 
 
 _NAME = _Column("Defence", lambda row: plain(row.defence))
 _BLIND = (
-    _Column("Strength", lambda row: plain(row.strength) or _NOT_MEASURED),
+    _Column("Strength", lambda row: plain(row.strength) or NOT_MEASURED),
     _Column("Cosine", _cosine),
 )
 _COST = (
     _Column("Images seen", _images),
-    _Column("Cost", lambda row: row.cost() or _NOT_MEASURED),
+    _Column("Cost", lambda row: row.cost() or NOT_MEASURED),
 )
 _LABELLED = (
     ("acc", _Column("ACC, %", lambda row: _percent(row.acc))),
@@ -68,35 +57,11 @@ _LABELLED = (
 )
 
 
-class ComparisonTable:
-    """What rich prints: one table if it fits the width, otherwise a paragraph for each defence."""
-
-    def __init__(self, rows: Sequence[ComparisonRow]) -> None:
-        self._rows, self._columns = rows, _columns(rows)
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        table = Table(box=SIMPLE_HEAD)
-        for number, column in enumerate((_NAME, *self._columns)):
-            table.add_column(column.title, justify="right" if number else "left", no_wrap=True)
-        for row in self._rows:
-            cells = [column.cell(row) for column in (_NAME, *self._columns)]
-            table.add_row(*(Text(cell) for cell in cells))
-        unlimited = options.update(max_width=1 << 16)
-        if Measurement.get(console, unlimited, table).maximum <= options.max_width:
-            yield table
-        else:
-            yield Group(*(self._paragraph(row) for row in self._rows))
-        for line in notes(self._rows):
-            yield Text(line)
-
-    def _paragraph(self, row: ComparisonRow) -> Text:
-        lines = [_NAME.cell(row)]
-        for column in self._columns:
-            cell = column.cell(row)
-            if cell != _NOT_MEASURED:
-                lines.append(f"  {column.title:<17} {cell}")
-        # Folded, not cut, should a name be longer than the line.
-        return Text("\n".join(lines), overflow="fold")
+def comparison_table(rows: Sequence[ComparisonRow]) -> FittedTable:
+    """For a terminal, with the notes below it."""
+    columns = (_NAME, *_columns(rows))
+    header = [column.title for column in columns]
+    return FittedTable(header, ([c.cell(row) for c in columns] for row in rows), notes(rows))
 
 
 def notes(rows: Sequence[ComparisonRow]) -> list[str]:

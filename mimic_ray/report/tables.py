@@ -4,30 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rich.box import SIMPLE_HEAD
-from rich.markup import escape
-from rich.table import Table
-
 from mimic_ray.base.text import plain
 from mimic_ray.evaluation.results import EvaluationRow, Proportion
 from mimic_ray.method.mi_profile import Profile
+from mimic_ray.report.fitted_table import NOT_MEASURED, FittedTable
 from mimic_ray.search.objectives.objective_registry import OBJECTIVES
 from mimic_ray.search.trial import Trial, score_text
-
-_NOT_MEASURED = "-"
 
 
 def percent(proportion: Proportion | None) -> str:
     """`82.4 % (80.7-84.0)`: share and 95 % interval, or a dash if it was not measured."""
     if proportion is None:
-        return _NOT_MEASURED
+        return NOT_MEASURED
     low, high = 100 * proportion.low, 100 * proportion.high
     return f"{100 * proportion.share:.1f} % ({low:.1f}-{high:.1f})"
 
 
-def evaluation_table(rows: Sequence[EvaluationRow]) -> Table:
+def evaluation_table(rows: Sequence[EvaluationRow]) -> FittedTable:
     """ACC, ASR and ASR-B with intervals, one line for each encoder and head."""
-    return _rich_table(*_evaluation_cells(rows), evaluation_note(rows))
+    return FittedTable(*_evaluation_cells(rows), [evaluation_note(rows)])
 
 
 def evaluation_markdown(rows: Sequence[EvaluationRow]) -> str:
@@ -58,10 +53,10 @@ def row_labels(rows: Sequence[EvaluationRow]) -> list[str]:
     return [plain(f"{row.encoder}, {row.head}" if several else row.encoder) for row in rows]
 
 
-def profile_table(profile: Profile) -> Table:
+def profile_table(profile: Profile) -> FittedTable:
     """One line for each tap: score, score of the untrained network, share, weight if kept."""
     header, lines = _profile_cells(profile)
-    return _rich_table(header, lines, _estimate(profile))
+    return FittedTable(header, lines, [_estimate(profile)])
 
 
 def profile_markdown(profile: Profile, *, weights: bool = True) -> str:
@@ -97,7 +92,7 @@ def _estimate(profile: Profile) -> str:
     return f"{profile.estimator} estimate on {profile.images:,} images, shares of the {profile.of}"
 
 
-def front_table(front: Sequence[Trial], chosen: Trial) -> Table:
+def front_table(front: Sequence[Trial], chosen: Trial) -> FittedTable:
     """The Pareto front of a search; a star marks the chosen trial."""
     oracle = ["acc", "asr"] if any("asr" in trial.scores for trial in front) else []
     head = ["trial", *OBJECTIVES, *(["oracle: ACC", "ASR"] if oracle else [])]
@@ -109,16 +104,7 @@ def front_table(front: Sequence[Trial], chosen: Trial) -> Table:
         ]
         for trial in front
     ]
-    return _rich_table(head, rows, "")
-
-
-def _rich_table(header: Sequence[str], lines: Iterable[Sequence[str]], caption: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, caption=caption or None, caption_justify="left")
-    for column, title in enumerate(header):
-        table.add_column(title, justify="right" if column else "left", no_wrap=column > 0)
-    for line in lines:
-        table.add_row(*(escape(cell) for cell in line))
-    return table
+    return FittedTable(head, rows)
 
 
 def _markdown_table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

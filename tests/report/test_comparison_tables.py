@@ -12,10 +12,10 @@ from rich.console import Console
 from mimic_ray.evaluation.comparison_results import Comparison, ComparisonRow
 from mimic_ray.evaluation.results import Proportion
 from mimic_ray.report.comparison_tables import (
-    ComparisonTable,
     comparison_csv,
     comparison_latex,
     comparison_markdown,
+    comparison_table,
     latex_text,
     notes,
 )
@@ -47,7 +47,7 @@ FOUND = Comparison(ROWS, {"seeds": "0 to 2"})
 
 def printed(rows, width):
     console = Console(file=StringIO(), width=width)
-    console.print(ComparisonTable(rows))
+    console.print(comparison_table(rows))
     return console.file.getvalue()
 
 
