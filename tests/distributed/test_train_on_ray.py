@@ -206,7 +206,9 @@ def test_any_other_error_is_handled_by_rays_restarts(monkeypatch, capsys):
         raise ValueError("7")
 
     control, start = worker(monkeypatch, 1, train)
-    with pytest.raises(TrainingError, match=r"Worker 1 failed at test_trainer\.py:\d+: ValueError"):
+    with pytest.raises(
+        TrainingError, match=r"Worker 1 failed at test_train_on_ray\.py:\d+: ValueError"
+    ):
         start()
     control.raise_failure()
     assert "Traceback" in capsys.readouterr().err  # for Ray's log

@@ -39,7 +39,7 @@ def images(tmp_path_factory) -> Path:
 def arguments(case, images):
     """The arguments of a search of a few short trials into `out`."""
 
-    def made(out: Path, *more: str, trials: int = 2, steps: int = 8) -> list[str]:
+    def made(out: Path, *more: str, trials: int = 2, steps: int = 16) -> list[str]:
         return [
             *("tune", "--encoder", "tiny_resnet", "--teacher", str(case / "teacher.pth")),
             *("--data", str(images), "--out", str(out), "--held-out", "0.4"),

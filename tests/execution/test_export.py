@@ -123,7 +123,7 @@ def test_an_export_that_was_killed_can_be_repeated(folder, record, student, teac
 def test_a_run_that_has_not_finished_gives_nothing(folder, record, student, teacher):
     export(folder, student, teacher)
     record.ended("stopped", step=120, train_s=1.0).write(folder.record)
-    with pytest.raises(RunFolderError, match=r"stopped at step 120.*--resume"):
+    with pytest.raises(RunFolderError, match=r"stopped at step 120.*resume=True"):
         load_encoder(folder.path)
 
 

@@ -58,7 +58,7 @@ def checkout(tmp_path, monkeypatch):
     (here / "base").mkdir(parents=True)
     (here / "__init__.py").write_text("")
     (here / "base" / "text.py").write_text("A = 1\n")
-    monkeypatch.setattr(mimic_ray, "__file__", str(here / "__init__.py"))
+    monkeypatch.setattr("mimic_ray.jobs.job_environment.HOME", here.parent)
     return here
 
 
