@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor import DTensor, Shard
 
 from mimic_ray.encoders.blocks import blocks
 from mimic_ray.encoders.encoder import Encoder
@@ -52,9 +52,19 @@ class Sharded:
     def local_part(self, value: Tensor, like: Tensor) -> Tensor:
         if not isinstance(like, DTensor) or value.shape != like.shape:
             return value
-        # Every worker has read the same file, so each takes its part without communication.
-        whole = value.to(like.device).contiguous()
-        return distribute_tensor(whole, like.device_mesh, like.placements, src_data_rank=None)
+        # The file that all workers read is mapped into memory, so each reads only its own rows.
+        (sharded,) = like.placements
+        assert isinstance(sharded, Shard)
+        rows = value.chunk(self._mesh.size(), sharded.dim)
+        rank = dist.get_rank()
+        own = rows[rank] if rank < len(rows) else value.narrow(sharded.dim, 0, 0)
+        return DTensor.from_local(
+            own.to(like.device).clone(memory_format=torch.contiguous_format),
+            like.device_mesh,
+            like.placements,
+            shape=value.shape,
+            stride=like.stride(),
+        )
 
     def _shard(self, root: nn.Module, encoder: Encoder, keep_gathered: bool) -> None:
         for parameter in root.parameters():
