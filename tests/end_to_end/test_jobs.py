@@ -198,13 +198,15 @@ def test_ctrl_c_stops_following_and_names_the_command_to_continue(head, tmp_path
 def test_status_shows_that_the_workers_of_a_running_job_wait(head, tmp_path, purify_arguments):
     """Ray calls a job RUNNING as soon as its driver is, however long its workers wait."""
     place = ("--address", head.url, "--cpus-per-worker", "2")
+    deadline = time.monotonic() + 240
     for name in ("holder", "waiter"):
         words = purify_arguments(tmp_path / name, steps=100_000)
         done = head.mimic_ray("submit", *place, "--name", name, "--", *words)
         assert done.returncode == 0, done.stderr
-        time.sleep(20)
+        steps = tmp_path / "holder" / "metrics.jsonl"
+        while not steps.exists() and time.monotonic() < deadline:
+            time.sleep(0.5)
     facts = {}
-    deadline = time.monotonic() + 60
     while not facts.get("waits_for") and time.monotonic() < deadline:
         shown = head.mimic_ray("status", "waiter", "--json", *place[:2])
         facts = json.loads(shown.stdout)
