@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from functools import wraps
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import torch
 
 from mimic_ray.base.errors import ResourceError, UsageError, option
 from mimic_ray.base.precision import Precision
 from mimic_ray.base.text import count, plain
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _KINDS = {"cpu", "cuda", "mps"}
 _MOST_THREADS = 1024
@@ -74,6 +79,21 @@ def choose(device: str = "auto", precision: Precision = "auto", threads: int = 0
     if precision == "auto":
         precision = "bf16" if _has_fast_bf16(device) else "fp32"
     return Compute(device, precision, torch.get_num_threads())
+
+
+def restores_threads(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, after which torch has as many CPU threads as before: `choose` may set fewer,
+    and a caller in Python goes on with other work."""
+
+    @wraps(function)
+    def restoring(*args: P.args, **kwargs: P.kwargs) -> R:
+        before = torch.get_num_threads()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            torch.set_num_threads(before)
+
+    return restoring
 
 
 def _is_device(name: str) -> bool:

@@ -225,6 +225,8 @@ def command(
             on_search_progress=on_search_progress,
             command=console.mode.command,
         )
+    for note in found.record.notes:
+        console.note(f"note: {note}")
     if json:
         console.print_json({"study": found.study, "best": found.best, "chosen": vars(found.chosen)})
         return

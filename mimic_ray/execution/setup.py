@@ -37,6 +37,7 @@ class Precomputed:
     profile: Profile
     teacher_cache: TeacherCache | None = None
     openings: FoundChanges | None = None
+    openings_searched: bool = True  # False: the worker searches with its own recipe
 
     def usable_teacher_cache(self, key: str, taps: list[str]) -> TeacherCache | None:
         """The cache if it was made with the views of this recipe (`key`) and has these taps."""

@@ -46,6 +46,8 @@ class TrialInputs:
     teacher_cache: TeacherCache | None
     prepared: Mapping[str, Any]  # by objective; see Objective.prepare
     openings: Mapping[str, NDArray[np.float32]] | None = None  # see FoundChanges
+    # From `search_settings`, of the search for openings; empty if the base recipe has none.
+    openings_settings: Mapping[str, Any] = field(default_factory=dict)
     oracle: OracleInputs | None = None
     effort: Effort = "full"  # of the scores at the end of a trial
 

@@ -30,6 +30,7 @@ from mimic_ray.method.losses.weighted_terms import reads_taps
 from mimic_ray.method.mi_profile import Profile, estimate_settings, reselected
 from mimic_ray.method.recipe import Recipe, parse_recipe
 from mimic_ray.method.student_start import with_weights
+from mimic_ray.scanning.training_changes import search_settings
 from mimic_ray.search.trial import Trial, Value
 from mimic_ray.store.metrics_log import MetricsLog
 from mimic_ray.store.study_store import StudyStore, open_study
@@ -140,8 +141,13 @@ class TrialRun:
             commit_every=task.commit_every,
             code_folder=task.code_folder,
         )
+        searched = search_settings(recipe) == inputs.openings_settings
         precomputed = Precomputed(
-            inputs.images, profile, inputs.teacher_cache, inputs.found_changes()
+            inputs.images,
+            profile,
+            inputs.teacher_cache,
+            inputs.found_changes() if searched else None,
+            openings_searched=searched or not recipe.openings.active,
         )
         self._began = time.monotonic()
         with open_worker(job, state, self.group, self.control, precomputed) as worker:

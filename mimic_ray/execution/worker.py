@@ -124,7 +124,9 @@ class DistillWorker:
             precomputed.profile if precomputed else self._make_profile(teacher, checkpoint)
         )
         self.openings = (
-            precomputed.openings if precomputed else self._find_openings(teacher, checkpoint)
+            precomputed.openings
+            if precomputed and precomputed.openings_searched
+            else self._find_openings(teacher, checkpoint)
         )
         self.distillation = Distillation(
             student=first_student(job.encoder, teacher_state, recipe),

@@ -123,6 +123,7 @@ def _facts(study: Mapping[str, Any], trials: Sequence[Trial]) -> str:
         ("teacher forwards", f"{study['teacher_forwards']:,} images for all trials together"),
         ("command", study["command"]),
         ("versions", ", ".join(f"{k} {v}" for k, v in study["versions"].items())),
+        *(("note", note) for note in study["notes"]),
     ]
     return table(("", ""), rows)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from mimic_ray.base.devices import Compute
@@ -11,6 +13,7 @@ from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.data.views import centre, to_float
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.method.found_changes import FoundChanges
+from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.recipe_sections import Openings
 from mimic_ray.scanning.scan_images import LEAST, MOST, divided
 from mimic_ray.scanning.scanner import scan_encoder
@@ -29,6 +32,11 @@ NOT_SEARCHED = (
 def enough_images(count: int) -> bool:
     """Whether this many images can be searched on."""
     return count >= LEAST
+
+
+def search_settings(recipe: Recipe) -> dict[str, Any]:
+    """Everything in a recipe that decides which openings an active search finds."""
+    return {**recipe.openings.model_dump(exclude={"share"}), "seed": recipe.training.seed}
 
 
 def training_changes(

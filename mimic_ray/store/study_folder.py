@@ -84,7 +84,7 @@ class StudyRecord:
     error: str = ""
     seconds: float = 0.0
     teacher_forwards: int = 0  # images that went through the teacher, for all trials together
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # sentences for the user
     started_at: str = field(default_factory=now)
     ended_at: str = ""
     versions: dict[str, str] = field(default_factory=installed_versions)

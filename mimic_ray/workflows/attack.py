@@ -15,7 +15,7 @@ from mimic_ray.attacks.references import by_margin
 from mimic_ray.attacks.triggers.trigger import Trigger, make_trigger, write_trigger
 from mimic_ray.base import devices, files
 from mimic_ray.base.argument_types import checked_arguments
-from mimic_ray.base.devices import Compute
+from mimic_ray.base.devices import Compute, restores_threads
 from mimic_ray.base.errors import DataError, UsageError, option
 from mimic_ray.base.output_folder import Out
 from mimic_ray.base.package import __version__
@@ -42,6 +42,7 @@ class AttackResult:
 
 
 @checked_arguments
+@restores_threads
 def attack(
     encoder: str | None,
     teacher: str | Path,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mimic_ray.base import devices, user_code
 from mimic_ray.base.argument_types import checked_arguments
+from mimic_ray.base.devices import restores_threads
 from mimic_ray.base.progress import ProgressCallback, ignore_progress
 from mimic_ray.base.resources import Resources
 from mimic_ray.data.image_source import open_announced
@@ -41,6 +42,7 @@ from mimic_ray.workflows.run_comparison import ComparisonInputs, run_comparison
 
 
 @checked_arguments
+@restores_threads
 def compare(
     encoder: str | None,
     teacher: str | Path,

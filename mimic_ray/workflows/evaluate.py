@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mimic_ray.attacks.triggers.trigger import Trigger
 from mimic_ray.base import devices, files
 from mimic_ray.base.argument_types import checked_arguments
-from mimic_ray.base.devices import Compute
+from mimic_ray.base.devices import Compute, restores_threads
 from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.output_folder import Out
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
@@ -39,6 +39,7 @@ HeadKind = TrainedHead | NearestNeighbours
 
 
 @checked_arguments
+@restores_threads
 def evaluate(
     encoders: Mapping[str, str | Path],
     train: str | Path,

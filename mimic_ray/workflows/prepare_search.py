@@ -34,6 +34,7 @@ from mimic_ray.method.mi_profile import estimate_settings
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.student_start import untrained
 from mimic_ray.method.teacher_cache import teacher_cache_key
+from mimic_ray.scanning.training_changes import NOT_SEARCHED, search_settings
 from mimic_ray.search.objectives.objective_registry import SearchInputs, objectives
 from mimic_ray.weight_files.load import Loaded, load_checkpoint
 from mimic_ray.workflows.evaluate_images import Backdoor, EvaluationImages
@@ -50,6 +51,7 @@ class PreparedSearch:
     shares: list[float]
     teacher_forwards: int
     compute: Compute
+    notes: list[str]  # for the record of the study
 
 
 def with_absolute_paths(request: SearchRequest) -> SearchRequest:
@@ -127,11 +129,13 @@ def _prepare_search(
         teacher_cache=teacher_cache,
         prepared=_prepared_objectives(request, base, teacher, held_out, compute, on_progress),
         openings={k: v.numpy() for k, v in openings.state().items()} if openings else None,
+        openings_settings=search_settings(base) if base.openings.active else {},
         oracle=oracle,
         effort=request.effort,
     )
     shares = [tap.share for tap in profile.taps]
-    return PreparedSearch(taps, shares, counted.images, compute), inputs
+    notes = [NOT_SEARCHED] if base.openings.active and openings is None else []
+    return PreparedSearch(taps, shares, counted.images, compute, notes), inputs
 
 
 def _prepared_objectives(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mimic_ray.base import devices
 from mimic_ray.base.argument_types import checked_arguments
+from mimic_ray.base.devices import restores_threads
 from mimic_ray.base.errors import DataError
 from mimic_ray.base.output_folder import Out
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
@@ -28,6 +29,7 @@ _FEWEST_IMAGES = 8
 
 
 @checked_arguments
+@restores_threads
 def profile(
     encoder: str | None,
     teacher: str | Path,

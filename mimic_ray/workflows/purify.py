@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mimic_ray.base import devices, files
 from mimic_ray.base.argument_types import checked_arguments
+from mimic_ray.base.devices import restores_threads
 from mimic_ray.base.effort import Effort
 from mimic_ray.base.errors import RESUME_ADVICE, StoppedError
 from mimic_ray.base.progress import ProgressCallback, ignore_progress
@@ -58,6 +59,7 @@ class Purified:
 
 
 @checked_arguments
+@restores_threads
 def purify(
     encoder: str | None,
     teacher: str | Path,

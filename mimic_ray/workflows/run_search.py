@@ -91,6 +91,7 @@ def _begin(
             shares=prepared.shares,
             space=spec.space(prepared.shares).described(),
             teacher_forwards=prepared.teacher_forwards,
+            notes=prepared.notes,
         )
     record = replace(
         record,

@@ -8,6 +8,7 @@ import torch
 
 from mimic_ray.base import devices
 from mimic_ray.base.argument_types import checked_arguments
+from mimic_ray.base.devices import restores_threads
 from mimic_ray.base.effort import Effort
 from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.output_folder import Out
@@ -30,6 +31,7 @@ from mimic_ray.workflows.evaluated_encoders import refuse_statistics_of_runs
 
 
 @checked_arguments
+@restores_threads
 def scan(
     encoder: str | None,
     teacher: str | Path,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mimic_ray.base import user_code
 from mimic_ray.base.argument_types import checked_arguments
+from mimic_ray.base.devices import restores_threads
 from mimic_ray.base.effort import Effort
 from mimic_ray.base.progress import ProgressCallback, ignore_progress
 from mimic_ray.base.resources import Resources, this_machine, trial_slots
@@ -43,6 +44,7 @@ from mimic_ray.workflows.study_outcome import (
 
 
 @checked_arguments
+@restores_threads
 def tune(
     encoder: str | None,
     teacher: str | Path,

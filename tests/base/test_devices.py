@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 
+import mimic_ray
 from mimic_ray.base import devices
 from mimic_ray.base.errors import ResourceError, UsageError
 
@@ -69,6 +72,35 @@ def test_threads_are_set_and_0_keeps_torchs_choice():
     assert devices.choose("cpu", threads=1).threads == torch.get_num_threads() == 1
     torch.set_num_threads(2)
     assert devices.choose("cpu").threads == 2
+
+
+def _with_threads() -> list[str]:
+    """The public functions that take a number of threads."""
+    functions = [n for n in mimic_ray.__all__ if inspect.isfunction(getattr(mimic_ray, n))]
+    return [
+        n for n in functions if "threads" in inspect.signature(getattr(mimic_ray, n)).parameters
+    ]
+
+
+@pytest.mark.parametrize("name", _with_threads())
+def test_public_functions_restore_the_threads_of_the_caller(name):
+    layers, layer = [], getattr(mimic_ray, name)
+    while layer is not None:
+        layers.append(layer.__code__)
+        layer = getattr(layer, "__wrapped__", None)
+    assert devices.restores_threads(print).__code__ in layers
+
+
+def test_threads_are_restored_after_an_error():
+    @devices.restores_threads
+    def fails():
+        devices.choose("cpu", threads=1)
+        raise UsageError("")
+
+    torch.set_num_threads(2)
+    with pytest.raises(UsageError):
+        fails()
+    assert torch.get_num_threads() == 2
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ def searched(monkeypatch):
             chosen=trial,
             front=[trial],
             trials=[trial],
+            record=SimpleNamespace(notes=["No openings."]),
         )
 
     monkeypatch.setattr("mimic_ray.workflows.tune.tune", tune)
@@ -45,7 +46,9 @@ def test_the_search_gets_the_options(searched, capsys):
     assert settings["early_stopping"] is False
     assert (settings["resources"].workers, settings["resources"].concurrent_trials) == (2, 4)
     assert settings["oracle"] is None
-    assert "--recipe s3://b/study/best.toml --out purified" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "--recipe s3://b/study/best.toml --out purified" in shown.out
+    assert "note: No openings." in shown.err
 
 
 @pytest.mark.usefixtures("searched")

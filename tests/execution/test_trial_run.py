@@ -9,6 +9,7 @@ import torch
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.evaluation.features import features
+from mimic_ray.execution import worker
 from mimic_ray.execution.setup import profile_images
 from mimic_ray.execution.shared_inputs import ArrayImages, OracleInputs, TrialInputs
 from mimic_ray.execution.training_control import LocalControl
@@ -18,6 +19,7 @@ from mimic_ray.method.mi_profile import estimate_settings
 from mimic_ray.method.recipe import parse_recipe
 from mimic_ray.method.student_start import untrained
 from mimic_ray.method.teacher_cache import fill_teacher_cache, teacher_cache_key
+from mimic_ray.scanning.training_changes import search_settings
 from mimic_ray.search.objectives import suspicion_objective
 from mimic_ray.search.relevance import trial_id
 from mimic_ray.store.study_folder import StudyFolder, read_trial, write_trial
@@ -52,6 +54,7 @@ def inputs():
         held_out_features=features(teacher, ArrayImages(held_out), COMPUTE).numpy(),
         profile=found.to_json(),
         profile_settings=estimate_settings(base),
+        openings_settings=search_settings(base),
         teacher_cache=fill_teacher_cache(teacher, images, base, taps, COMPUTE, key),
         prepared={},
     )
@@ -125,6 +128,27 @@ def test_a_trial_with_a_teacher_cache_never_runs_the_teacher(study, inputs, monk
     attending = recipe(loss={"attention": 1.0})
     assert run_trial(task(study, attending), inputs).status == "finished"
     assert run_trial(task(study), inputs).status == "finished"
+
+
+@pytest.mark.parametrize(
+    ("openings", "searches"),
+    [({}, 0), ({"share": 0.2}, 0), ({"share": 0.0, "kept": 3}, 0), ({"kept": 3}, 1)],
+)
+def test_a_trial_searches_for_openings_if_the_shared_search_differs(
+    study, inputs, monkeypatch, openings, searches
+):
+    asked = []
+    monkeypatch.setattr(worker, "search_openings", lambda *inputs: asked.append(inputs))
+    settings = recipe(openings=openings)
+    assert run_trial(task(study, settings), inputs).status == "finished"
+    assert len([recipe for _, _, recipe, *_ in asked if recipe.openings.active]) == searches
+
+
+def test_a_trial_searches_for_openings_if_the_base_recipe_has_none(study, inputs, monkeypatch):
+    asked = []
+    monkeypatch.setattr(worker, "search_openings", lambda *inputs: asked.append(inputs))
+    run_trial(task(study), replace(inputs, openings_settings={}))
+    assert len(asked) == 1
 
 
 def test_a_trial_with_other_views_runs_the_teacher_in_each_step(study, inputs, monkeypatch):

@@ -29,6 +29,7 @@ STUDY = {
     "command": "mimic-ray tune",
     "versions": {"torch": "2"},
     "oracle": {},
+    "notes": [],
 }
 
 

@@ -22,7 +22,9 @@ from mimic_ray.workflows import run_search, study_outcome
 from mimic_ray.workflows.prepare_search import PreparedSearch
 from mimic_ray.workflows.tune import tune
 
-PREPARED = PreparedSearch(["layer1", "layer2"], [0.4, 0.6], 123, devices.choose("cpu"))
+PREPARED = PreparedSearch(
+    ["layer1", "layer2"], [0.4, 0.6], 123, devices.choose("cpu"), ["No openings."]
+)
 SMALL = ["training.batch=8", "training.steps=16"]
 
 
@@ -110,7 +112,7 @@ def test_a_search_ends_with_the_chosen_recipe_a_report_and_a_record(cluster, sea
     found = search()
     assert (found.chosen.number, len(found.trials)) == (1, 2)
     assert found.best.exists()
-    assert found.report.exists()
+    assert "No openings." in found.report.read_text()
     record = read_study(search.folder)
     assert (record.status, record.taps, record.shares) == (
         "finished",
@@ -118,6 +120,7 @@ def test_a_search_ends_with_the_chosen_recipe_a_report_and_a_record(cluster, sea
         [0.4, 0.6],
     )
     assert (record.trials, record.teacher_forwards) == (2, 123)
+    assert record.notes == found.record.notes == ["No openings."]
     (plan,) = cluster.plans
     assert (plan.trials, plan.shares, plan.base.training.batch) == (2, [0.4, 0.6], 8)
 
