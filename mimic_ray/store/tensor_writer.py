@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ _NAMES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-_CHUNK = 16 << 20
+_LEAST_WRITE, _MOST_WRITE = 1 << 20, 16 << 20
 
 
 class HashedFile(NamedTuple):
@@ -66,14 +66,26 @@ def write_hashed(parts: Iterable[bytes | memoryview], path: Path) -> HashedFile:
     """Writes the parts in order, and hashes them as they are written."""
     digest, size = hashlib.sha256(), 0
     with path.open("wb") as file:
-        for part in parts:
-            view = memoryview(part)
-            for begin in range(0, len(view), _CHUNK):
-                piece = view[begin : begin + _CHUNK]
-                file.write(piece)
-                digest.update(piece)
-            size += len(view)
+        for piece in _pieces(parts):
+            file.write(piece)
+            digest.update(piece)
+            size += len(piece)
     return HashedFile(size, digest.hexdigest())
+
+
+def _pieces(parts: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    """The same bytes: small parts are joined, and large ones are cut without a copy."""
+    joined = bytearray()
+    for part in parts:
+        if len(joined) + len(part) <= _LEAST_WRITE:
+            joined += part
+            continue
+        yield bytes(joined)
+        joined.clear()
+        view = memoryview(part)
+        for begin in range(0, len(view), _MOST_WRITE):
+            yield view[begin : begin + _MOST_WRITE]
+    yield bytes(joined)
 
 
 def _bytes(tensor: Tensor) -> memoryview:

@@ -43,6 +43,12 @@ class Runs:
         **options: Any,
     ) -> int:
         """The process id of a run into `out`; the options are those of killed_runs.py."""
+        asked = self._asked(out, *more)
+        asked |= {"fails_at": fails_at, "fault": fault, "writer": writer, **options}
+        self._send(asked)
+        return int(self._server.stdout.readline())
+
+    def _asked(self, out: Path, *more: str) -> dict[str, Any]:
         arguments = [
             *("purify", "--encoder", "tiny_resnet", "--local", "--threads", "1"),
             *("--teacher", str(self.place / "teacher.safetensors")),
@@ -50,18 +56,16 @@ class Runs:
             *("--set", f"training.steps={STEPS}", "--set", "training.batch=8"),
             *("--set", "training.precision=fp32", "--commit-every", str(EVERY), *more),
         ]
-        asked = {
-            "arguments": arguments,
-            "root": str(out),
-            "fails_at": fails_at,
-            "fault": fault,
-            "writer": writer,
-            "log": str(self.place / "log"),
-            **options,
-        }
+        return {"arguments": arguments, "root": str(out), "log": str(self.place / "log")}
+
+    def _send(self, asked: dict[str, Any]) -> None:
         self._server.stdin.write(json.dumps(asked) + "\n")
         self._server.stdin.flush()
-        return int(self._server.stdout.readline())
+
+    def warm_up(self) -> SimpleNamespace:
+        """How a run in the process that children are forked from ended."""
+        self._send({"warm_up": True, **self._asked(self.place / "warm-up")})
+        return self.end()
 
     def end(self) -> SimpleNamespace:
         """How the run that was started last ended."""
@@ -124,6 +128,7 @@ def runs_below(place: Path) -> Iterator[Runs]:
         env={**os.environ, "OMP_NUM_THREADS": "1", "MIMIC_RAY_CACHE": str(place / "cache")},
     ) as server:
         found = Runs(place, server)
+        assert found.warm_up().status == 0, (place / "log").read_text()
         started = time.monotonic()
         whole = found.run(place / "whole")
         assert whole.status == 0, (place / "log").read_text()
