@@ -82,6 +82,7 @@ def live(asked: dict, answer: int) -> None:
         Path(asked["root"]),
         # Written by the clock, so that the others would have another number each time.
         ignored="progress.json",
+        tears=asked["fault"] != -1,
     )
     if "signal" in asked:
         signal_in(patch, *asked["signal"])

@@ -21,8 +21,8 @@ _CALLS = ("open", "fsync", "replace", "rename", "mkdir", "unlink", "rmdir", "tru
 class FaultyDisk:
     """Counts operations below `root` and calls `fail()` at those that `due(number)` names.
 
-    A write that fails has written half. Reading is left alone, and so are files with `ignored` in
-    their name.
+    A write that fails has written half, unless `tears` is False, for a `fail` that returns and so
+    lets the write happen. Reading is left alone, and so are files with `ignored` in their name.
     """
 
     def __init__(
@@ -32,8 +32,9 @@ class FaultyDisk:
         fail: Callable[[], Any],
         root: Path = Path("/"),
         ignored: str = "",
+        tears: bool = True,
     ) -> None:
-        self.ignored = ignored
+        self.ignored, self._tears = ignored, tears
         self.calls, self.due, self.fail = 0, due, fail
         self.names: list[str] = []
         self._root = root
@@ -48,7 +49,8 @@ class FaultyDisk:
         self.calls += 1
         self.names.append(name)
         if self.due(self.calls):
-            torn()
+            if self._tears:
+                torn()
             self.fail()
 
     def _is_below(self, path: Any) -> bool:

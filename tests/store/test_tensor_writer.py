@@ -13,8 +13,10 @@ from mimic_ray.store import tensor_writer
 from mimic_ray.store.tensor_writer import write_hashed, write_tensors
 
 
-def test_the_library_reads_every_type_and_shape(tmp_path, monkeypatch):
-    monkeypatch.setattr(tensor_writer, "_CHUNK", 7)
+@pytest.mark.parametrize(("least", "most"), [(1 << 20, 16 << 20), (0, 7), (20, 25)])
+def test_the_library_reads_every_type_and_shape(tmp_path, monkeypatch, least, most):
+    monkeypatch.setattr(tensor_writer, "_LEAST_WRITE", least)
+    monkeypatch.setattr(tensor_writer, "_MOST_WRITE", most)
     tied = torch.randn(4, 3)
     tensors = {
         "flags": torch.tensor([True, False, True]),
