@@ -204,7 +204,8 @@ def _measured(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:
             f"Fidelity: {fidelity_sentence(record.fidelity)}. The cosine is that of the student's "
             "and the teacher's feature of an image, the neighbours are the ten nearest images. "
             "Both are 1 for an unchanged encoder, so they tell how much of its work is kept, and "
-            "not whether a backdoor is gone.",
+            "not whether a backdoor is gone. On small networks at 32 pixels, cosines of 0.956 to "
+            "0.965 went with 0.4 to 1.7 points of accuracy lost, and one of 0.868 with 6 points.",
             "",
         ]
     if record.scan:
