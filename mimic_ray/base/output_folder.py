@@ -17,6 +17,8 @@ from mimic_ray.base.errors import MimicError, WrongFolderError
 from mimic_ray.base.storage import Storage, open_storage
 from mimic_ray.base.storage_address import is_remote, parse
 
+_PROBE = ".probe"
+
 
 class Out:
     """Raises WrongFolderError if the location is not empty, StorageError if it is not reached."""
@@ -62,9 +64,10 @@ class Out:
 def require_writable(storage: Storage) -> list[str]:
     """The names of the stored files. Raises StorageError if nothing can be written.
 
-    A small file is written and deleted, so that no work begins whose result cannot be stored.
+    A small file is written and deleted, so that no work begins whose result cannot be stored. One
+    that a killed command left is not listed, as Ray's own files are not.
     """
-    found = [found.name for found in storage.list() if not found.name.startswith(".ray/")]
-    storage.write(".probe", b"")
-    storage.delete(".probe")
-    return found
+    names = [found.name for found in storage.list()]
+    storage.write(_PROBE, b"")
+    storage.delete(_PROBE)
+    return [name for name in names if name != _PROBE and not name.startswith(".ray/")]

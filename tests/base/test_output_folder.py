@@ -68,6 +68,12 @@ def test_a_place_with_something_in_it_is_refused_before_the_work(place):
     assert names(place) == ["mine"]
 
 
+def test_what_a_command_left_that_was_killed_in_the_check_is_not_in_the_way(bucket):
+    open_storage(f"{bucket}/some").write(".probe", b"")
+    Out(f"{bucket}/some")
+    assert names(f"{bucket}/some") == []
+
+
 def test_a_bucket_that_is_not_there_is_refused_before_the_work(bucket):
     with pytest.raises(StorageError, match="no such bucket"):
         Out(f"{bucket}-and-no-other/x")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.hosts.conftest import check_equal
+from tests.hosts.conftest import CALM, check_equal
 from tests.hosts.network import PRIVATE
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
@@ -19,13 +19,13 @@ def two_hosts(site):
 @pytest.fixture(scope="module")
 def two_workers(two_hosts):
     """Submitted from a machine outside of the cluster."""
-    words = two_hosts.submitted("two", *two_hosts.purify("two"), workers="2")
+    words = two_hosts.submitted("two", *two_hosts.purify("two", *CALM), workers="2")
     return two_hosts.on("desk", *words)
 
 
 def test_two_hosts_give_the_student_of_one_machine(two_hosts, two_workers, undisturbed):
     assert two_workers.returncode == 0, two_workers.stderr
-    check_equal(two_hosts.run("two"), undisturbed(12))
+    check_equal(two_hosts.run("two"), undisturbed(12, *CALM))
     assert json.loads((two_hosts.run("two") / "run.json").read_text())["workers"] == 2
 
 
