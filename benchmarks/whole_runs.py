@@ -18,8 +18,9 @@ from benchmarks.ray_overhead import watched
 from mimic_ray.encoders.encoder_registry import build
 from mimic_ray.planning.run_time import START_RAY_S, START_S, Workload, commits_s
 
-# Encoders with the steps of a purification, each about half a minute on a core.
-RUNS = {"tiny_vit": 300, "cifar_resnet20": 80, "simclr_resnet18": 12}
+# Encoders with the steps of a purification: at most about a minute on a core, and long enough that
+# `purify` states its cost.
+RUNS = {"tiny_vit": 300, "cifar_resnet20": 80, "simclr_resnet18": 32}
 # Steps of each of two trials.
 _TRIAL_STEPS = {"tiny_vit": 100, "cifar_resnet20": 30, "simclr_resnet18": 6}
 _IMAGES, _BATCH = 400, 64

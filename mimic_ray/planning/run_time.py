@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # From the command to the first step of a ResNet-20, and the rates at which the state is copied in
-# the step, and written and hashed by a thread. Measured on a busy 2-core machine without a GPU
+# the step, and written and hashed by a thread. Measured on a quiet 2-core machine without a GPU
 # (docs/measurements/commits-and-ray_cpu_2026-11.md); a GPU's copy was not measured.
-START_S, START_RAY_S = 31.0, 94.0
+START_S, START_RAY_S = 10.0, 19.0
 COPY_BYTES_S, WRITE_BYTES_S = 1.0e9, 0.3e9
 # As execution/background_commit.py chooses: at most this share of the time, and at least this many
 # seconds between two commits.
