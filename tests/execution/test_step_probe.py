@@ -7,7 +7,7 @@ import torch
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.encoders.encoder_registry import build
-from mimic_ray.execution.step_probe import forward_s, probe
+from mimic_ray.execution.step_probe import _for_batch, forward_s, probe
 from mimic_ray.method.recipe import Recipe
 
 CPU = Compute("cpu", "fp32", 1)
@@ -36,6 +36,19 @@ def test_checkpointed_activations_are_not_counted():
     whole = probe("tiny_vit", RECIPE, CPU).activation_bytes
     less = {"batch": 8, "checkpoint_activations": True}
     assert probe("tiny_vit", Recipe(training=less), CPU).activation_bytes < 0.8 * whole
+
+
+@pytest.mark.parametrize(
+    ("timed", "expected"),
+    [
+        ([(2, 0.3), (8, 0.6)], 0.6 + 56 * 0.05),  # 0.2 s, and 0.05 s an image
+        ([(8, 0.1), (64, 0.5)], 0.5),  # measured
+        ([(2, 3.0)], 96.0),  # a slow step is timed once
+        ([(2, 0.4), (8, 0.3)], 0.3),  # other work interrupted the first
+    ],
+)
+def test_the_time_of_a_step_follows_from_smaller_batches(timed, expected):
+    assert _for_batch(timed, 64) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", ["default", "official"])
