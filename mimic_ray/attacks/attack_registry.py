@@ -32,9 +32,9 @@ class AttackInputs:
     """What an attack works with. `clean` must be left unchanged.
 
     `images` are the shadow set at the encoder's input size; `features` are what `clean` makes of
-    them, float [N, D] of length 1. `references` uint8 [R, 3, S, S] are the images whose feature
-    triggered images shall get. `trigger` maps uint8 [B, 3, S, S] to the same with the trigger.
-    `on_step` takes the number of steps done, the number of all steps, and the loss.
+    them, float [N, D] of length 1. `references` uint8 [R, 3, S, S] are images of the target class,
+    whose feature triggered images shall get. `trigger` maps uint8 [B, 3, S, S] to the same with the
+    trigger. `on_step` takes the number of steps done, the number of all steps, and the loss.
     """
 
     clean: Encoder
@@ -60,4 +60,10 @@ class Attack(Protocol):
     def __call__(self, inputs: AttackInputs, /) -> AttackedEncoder: ...
 
 
-ATTACKS = Registry[Attack]("attack", {"badencoder": "mimic_ray.attacks.badencoder:badencoder"})
+ATTACKS = Registry[Attack](
+    "attack",
+    {
+        "badencoder": "mimic_ray.attacks.badencoder:badencoder",
+        "poisoning": "mimic_ray.attacks.poisoning:poisoning",
+    },
+)

@@ -62,7 +62,8 @@ def test_every_attack_returns_an_encoder_of_the_same_kind_and_leaves_the_clean_o
         lambda *progress: done.append(progress),
     )
     known = ATTACKS.settings(name)
-    attacked = ATTACKS.resolve(name, {"steps": 2} if "steps" in known else {})(inputs)
+    small = {key: value for key, value in (("steps", 2), ("batch", 32)) if key in known}
+    attacked = ATTACKS.resolve(name, small)(inputs)
     assert attacked.encoder.state_dict().keys() == before.keys()
     assert not all(torch.equal(v, before[k]) for k, v in attacked.encoder.state_dict().items())
     assert all(torch.equal(value, before[key]) for key, value in clean.state_dict().items())
