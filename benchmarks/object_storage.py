@@ -1,8 +1,9 @@
 """Images/s of one worker from an S3 server with a delay before each answer, beside local disk.
 
 Needs moto (in the `dev` extra). Whole shards are copied to the cache folder; "ranges" is what
-happens where not even a few fit: a request for each image, in every epoch. Hosts are processes with
-cache folders of their own, which read their shares of the same batches.
+happens where not even a few fit: a request for each image, in every epoch. "webdataset" streams
+the shard with curl through a buffer of 1,000 images, and decodes it with PIL in every epoch. Hosts
+are processes with cache folders of their own, which read their shares of the same batches.
 
     python -m benchmarks.object_storage [--images 2000] [--delays 10,30,150] [--hosts 1]
 """
@@ -24,6 +25,7 @@ from threading import Thread
 
 import numpy as np
 import torch
+import webdataset
 from PIL import Image
 
 from mimic_ray.base.storage import open_storage
@@ -34,6 +36,7 @@ from mimic_ray.data.shard_writer import build
 from tests.support.local_s3 import create_bucket, local_s3
 
 _SIDE, _BATCH, _PER_SHARD = 224, 64, 2000
+_BUFFER = 1000
 
 
 class Delay(BaseHTTPRequestHandler):
@@ -83,6 +86,7 @@ def delayed(server: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{front.server_port}"
     finally:
         front.shutdown()
+        front.server_close()
 
 
 def write_images(folder: Path, count: int) -> None:
@@ -111,6 +115,21 @@ def epochs(location: str, cache: Path, gib: str, rank: int = 0, hosts: int = 1) 
             pixels.gather(share)
         rates.append(plan.steps_per_epoch * len(share) / (time.monotonic() - start))
         start = time.monotonic()
+    return rates
+
+
+def streamed(server: str, names: list[str]) -> list[float]:
+    """The same by webdataset, in an order that its buffer shuffles."""
+    rates = []
+    for _ in range(2):
+        start, images = time.monotonic(), 0
+        shards = [f"pipe:curl -sf {server}/bucket/set/{name}" for name in names]
+        for sample in (
+            webdataset.WebDataset(shards, shardshuffle=False).shuffle(_BUFFER).decode("pil")
+        ):
+            np.asarray(sample["jpg"].resize((_SIDE, _SIDE), Image.Resampling.BILINEAR))
+            images += 1
+        rates.append(images / (time.monotonic() - start))
     return rates
 
 
@@ -143,9 +162,15 @@ def main() -> None:
         print(f"{asked.images} images, {size / asked.images / 1e3:.0f} kB each, {_SIDE} pixels")
         print(f"{'source':<26}{'epoch 1':>10}{'epoch 2':>10}{'requests per 1,000 images':>28}")
         _row("local disk", epochs(str(work / "shards"), work / "local", "256"), "-")
-        with delayed(environment["AWS_ENDPOINT_URL"]) as os.environ["AWS_ENDPOINT_URL"]:
+        tars = sorted(path.name for path in (work / "shards").glob("*.tar"))
+        with delayed(environment["AWS_ENDPOINT_URL"]) as server:
+            os.environ["AWS_ENDPOINT_URL"] = server
             for delay in map(int, asked.delays.split(",")):
                 Delay.seconds = delay / 1e3
+                before = Delay.made
+                rates = streamed(server, tars)
+                requests = f"{1000 * (Delay.made - before) / asked.images:.1f} a host"
+                _row(f"{delay} ms, webdataset", rates, requests)
                 for name, gib, hosts in [
                     *(("copies", "256", number + 1) for number in range(asked.hosts)),
                     ("ranges", "0", 1),

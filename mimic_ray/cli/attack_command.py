@@ -77,7 +77,8 @@ def command(
         str,
         typer.Option(
             rich_help_panel=_REFERENCES,
-            help="Number of images most typical of the target, or a BadEncoder reference npz.",
+            help="Number of images most typical of the target (for poisoning 1 % of the images or "
+            "more), or a BadEncoder reference npz.",
         ),
         Kind.REFERENCES,
     ] = "3",
