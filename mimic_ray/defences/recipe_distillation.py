@@ -14,6 +14,7 @@ from mimic_ray.data.epoch import EpochPlan
 from mimic_ray.data.views import centre, to_float
 from mimic_ray.defences.defence_registry import DefenceInputs, Defended
 from mimic_ray.defences.training_loop import defended, suspect_as_teacher
+from mimic_ray.encoders.forward_batches import forward_batch
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.method.estimators.estimator_registry import ESTIMATORS
 from mimic_ray.method.loop import Distillation
@@ -40,7 +41,8 @@ def distil_by_recipe(
 ) -> Defended:
     """Runs the recipe with the seed of the inputs, in its own precision if it states one.
 
-    `weights` are those of the taps; None takes them from the recipe's profile.
+    `weights` are those of the taps; None takes them from the recipe's profile. Before the first
+    step, `on_step` is called after each batch with no step done.
     """
     training = recipe.training
     compute = inputs.compute
@@ -54,7 +56,14 @@ def distil_by_recipe(
             weights = tap_weights(inputs, recipe, compute) if reads_taps(recipe.loss) else {}
         student = first_student(inputs.architecture, state, recipe)
         teacher = suspect_as_teacher(inputs)
-        openings = training_changes(teacher, inputs.images, recipe.openings, compute, inputs.seed)
+        openings = training_changes(
+            teacher,
+            inputs.images,
+            recipe.openings,
+            compute,
+            inputs.seed,
+            lambda *_: inputs.on_step(0, training.steps),
+        )
         run = Distillation(
             student,
             teacher,
@@ -81,10 +90,18 @@ def tap_weights(inputs: DefenceInputs, recipe: Recipe, compute: Compute) -> dict
     count = min(settings.images, len(inputs.images))
     batches = [
         centre(to_float(inputs.images.gather(chosen)), side)
-        for chosen in torch.arange(count).split(128)
+        for chosen in torch.arange(count).split(forward_batch(128, side, compute.torch_device))
     ]
     estimator = ESTIMATORS.resolve(settings.estimator, recipe.estimators.own(settings.estimator))
     taps = chosen_taps(deciding.spec, settings.taps)
-    scores = score_taps(deciding, batches, estimator, compute, inputs.seed, taps)
+    scores = score_taps(
+        deciding,
+        batches,
+        estimator,
+        compute,
+        inputs.seed,
+        taps,
+        lambda: inputs.on_step(0, recipe.training.steps),
+    )
     selected = zip(taps, select(scores, settings), strict=True)
     return {tap: weight for tap, (_, kept, weight) in selected if kept and weight > 0}

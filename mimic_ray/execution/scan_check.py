@@ -16,11 +16,12 @@ from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.data.image_subset import ImageSubset, hold_out
 from mimic_ray.data.views import to_float
 from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.scanning.forward_count import ForwardCount
 from mimic_ray.scanning.openings import Images, Opening
 from mimic_ray.scanning.scan_images import LEAST, MOST, divided, require_images
 from mimic_ray.scanning.scan_outcome import scan_outcome
 from mimic_ray.scanning.scan_result import ScanResult
-from mimic_ray.scanning.scanner import answers, scan_encoder
+from mimic_ray.scanning.scanner import answer_forwards, answers, scan_encoder
 
 # A change that gathers features this far counts as an opening of the encoder, and as closed when
 # the student gathers them at most half as far as the suspect.
@@ -82,7 +83,8 @@ class ScanCheck:
     def result(self, student: Encoder) -> RunScan:
         """The scans of both. Neither encoder is changed."""
         changes = [opening.change for opening in self._findings.openings]
-        reached = answers(student, self._images, changes, self._compute)
+        count = ForwardCount(answer_forwards(self._images, len(changes)), self._step).add
+        reached = answers(student, self._images, changes, self._compute, count)
         before, openings = scan_outcome(
             self._name,
             replace(self._findings, student=reached),

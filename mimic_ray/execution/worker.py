@@ -13,34 +13,19 @@ from typing import Any
 from torch import Tensor
 
 from mimic_ray.base import devices, user_code
-from mimic_ray.base.errors import StoppedError, option
 from mimic_ray.base.progress import Progress
 from mimic_ray.data.decoded_images import IdentifiedImages
-from mimic_ray.data.decoded_set import Pixels, open_pixels
-from mimic_ray.data.image_source import open_images
-from mimic_ray.data.image_subset import hold_out
-from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.execution.background_commit import BackgroundCommit
 from mimic_ray.execution.distill_job import DistillJob, Outcome
 from mimic_ray.execution.image_rate import ImageRate
-from mimic_ray.execution.setup import (
-    Precomputed,
-    cache_teacher,
-    cached_side,
-    make_strategy,
-    profile_images,
-    search_openings,
-)
+from mimic_ray.execution.preparation import Preparation
+from mimic_ray.execution.setup import Precomputed, make_strategy
 from mimic_ray.execution.training_control import LocalControl, TrainingControl
 from mimic_ray.method.collectives import ProcessGroup
-from mimic_ray.method.found_changes import FoundChanges
 from mimic_ray.method.loop import Distillation, Row
-from mimic_ray.method.losses.weighted_terms import reads_taps
-from mimic_ray.method.mi_profile import Profile
 from mimic_ray.method.student_start import first_student, with_weights
-from mimic_ray.method.teacher_cache import TeacherCache, teacher_cache_key
 from mimic_ray.scanning.training_changes import NOT_SEARCHED
-from mimic_ray.store.checkpoint import Committed, latest
+from mimic_ray.store.checkpoint import latest
 from mimic_ray.store.metrics_log import MetricsLog
 from mimic_ray.store.progress_file import ProgressWriter
 from mimic_ray.store.run_store import RunStore, open_run
@@ -109,24 +94,28 @@ class DistillWorker:
         """Everything before the first step."""
         job, recipe = self.job, self.job.recipe
         self.compute = devices.choose(job.device, recipe.training.precision, job.threads)
+        progress_file = None
         if self._is_first:
-            self._progress_file = ProgressWriter(
+            progress_file = self._progress_file = ProgressWriter(
                 self.run.store, recipe.training.steps, self.group.world_size
             )
+        prepare = Preparation(job, self.group, self.compute, self.control, progress_file)
         self.run.fetch(others=self._is_first)
         teacher = with_weights(job.encoder, teacher_state)
         self.images: IdentifiedImages = (
-            precomputed.images if precomputed else self._open_images(teacher.spec.input_size)
+            precomputed.images if precomputed else prepare.open_images(teacher.spec.input_size)
         )
         checkpoint = latest(self.run.folder)
         self._started = time.monotonic()
         self.profile = (
-            precomputed.profile if precomputed else self._make_profile(teacher, checkpoint)
+            precomputed.profile
+            if precomputed
+            else prepare.make_profile(teacher, self.images, checkpoint)
         )
         self.openings = (
             precomputed.openings
             if precomputed and precomputed.openings_searched
-            else self._find_openings(teacher, checkpoint)
+            else prepare.find_openings(teacher, self.images, checkpoint)
         )
         self.distillation = Distillation(
             student=first_student(job.encoder, teacher_state, recipe),
@@ -137,7 +126,9 @@ class DistillWorker:
             compute=self.compute,
             group=self.group,
             strategy=make_strategy(job.strategy, job.teacher_placement, self.group, self.compute),
-            teacher_cache=self._find_teacher_cache(teacher, precomputed),
+            teacher_cache=prepare.find_teacher_cache(
+                teacher, self.images, self.profile, precomputed
+            ),
             openings=self.openings,
         )
         rows_sha256 = None
@@ -261,63 +252,3 @@ class DistillWorker:
         if self.group.world_size > 1 and self.distillation.step % _CHECK_STOP_EVERY_STEPS:
             return False
         return self.group.any(self._is_first and self.control.should_stop())
-
-    def _report(self, progress: Progress) -> None:
-        """Of the work before the first step. Raises StoppedError after a stop request."""
-        if not self._is_first:
-            return
-        self._progress_file.phase(progress.phase, progress.done, progress.total)
-        self.control.post(progress)
-        if self.control.should_stop():
-            raise StoppedError(
-                "Stopped before the first step. To continue, run the same command with "
-                f"{option('resume', True)}."
-            )
-
-    def _open_images(self, input_size: int) -> Pixels:
-        """Decoded images. Workers of one machine fill and read the same file."""
-        return open_pixels(
-            hold_out(open_images(self.job.data))[0],
-            cached_side(self.job.recipe, input_size),
-            memory_limit_bytes=self.job.memory_limit_bytes if self.group.world_size == 1 else 0,
-            progress=lambda done, total: self._report(Progress("decode", done, total)),
-            by_shard=True,
-        )
-
-    def _make_profile(self, teacher: Encoder, checkpoint: Committed | None) -> Profile:
-        if checkpoint:
-            return Profile.from_json(checkpoint.state["profile"])
-        profile = None
-        if self._is_first:
-            profile = profile_images(
-                self.job.encoder,
-                teacher,
-                self.images,
-                self.job.recipe,
-                self.compute,
-                self._report,
-            )
-        return self.group.broadcast(profile)
-
-    def _find_openings(self, teacher: Encoder, checkpoint: Committed | None) -> FoundChanges | None:
-        if checkpoint:
-            found = checkpoint.state["openings"]
-            return FoundChanges.from_state(found) if found else None
-        openings = None
-        if self._is_first:
-            recipe = self.job.recipe
-            openings = search_openings(teacher, self.images, recipe, self.compute, self._report)
-        return self.group.broadcast(openings)
-
-    def _find_teacher_cache(
-        self, teacher: Encoder, precomputed: Precomputed | None
-    ) -> TeacherCache | None:
-        """Cached teacher outputs where they exist or save time; not with several workers."""
-        recipe = self.job.recipe
-        taps = list(self.profile.weights()) if reads_taps(recipe.loss) else []
-        key = teacher_cache_key(recipe, self.images.fingerprint, self.job.encoder)
-        if precomputed:
-            return precomputed.usable_teacher_cache(key, taps)
-        if self.group.world_size > 1:
-            return None
-        return cache_teacher(teacher, self.images, recipe, taps, self.compute, key, self._report)

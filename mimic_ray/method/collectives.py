@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -11,6 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mimic_ray.data.epoch import share_bounds
+
+Value = TypeVar("Value")
+
+# How often rank 0 lets the others know that it is at work. Far below the timeout of a collective.
+_AT_WORK_EVERY_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,36 @@ class ProcessGroup:
         holder = [value]
         dist.broadcast_object_list(holder, src=0)
         return holder[0]
+
+    def from_first(self, make: Callable[[Callable[[], None]], Value]) -> Value:
+        """What rank 0 makes, on every worker; the others wait, however long that takes.
+
+        `make` calls its argument often, at least once within the timeout of a collective. If it
+        raises, the others wait until they time out or are killed.
+        """
+        if self.world_size == 1:
+            return make(lambda: None)
+        if self.rank == 0:
+            made = make(self._sign_of_work())
+            self.broadcast((True, made))
+            return made
+        while True:
+            is_made, value = self.broadcast(None)
+            if is_made:
+                found: Value = value
+                return found
+
+    def _sign_of_work(self) -> Callable[[], None]:
+        """Broadcasts to those that wait in `from_first`, if it is time to."""
+        told_at = time.monotonic()
+
+        def at_work() -> None:
+            nonlocal told_at
+            if time.monotonic() - told_at >= _AT_WORK_EVERY_S:
+                self.broadcast((False, None))
+                told_at = time.monotonic()
+
+        return at_work
 
 
 class _Gather(torch.autograd.Function):

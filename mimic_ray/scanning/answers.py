@@ -21,41 +21,61 @@ from mimic_ray.base.devices import Compute
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.evaluation.suspicion.frozen import batch_size, concentration, unit_features
 from mimic_ray.scanning.changes import Change, apply
+from mimic_ray.scanning.forward_count import WITH_GRADIENT, CountImages, uncounted
 
 
 @dataclass(frozen=True)
 class Sight:
-    """A frozen encoder with the centre of its features: images -> g, differentiable."""
+    """A frozen encoder with the centre of its features: images -> g, differentiable.
+
+    `count` gets the images of each call.
+    """
 
     encoder: Encoder
     centre: Tensor  # [D]
     compute: Compute
+    count: CountImages = uncounted
 
     def __call__(self, images: Tensor) -> Tensor:
         """[B, 3, S, S] in [0, 1] -> [B, D] of unit length."""
-        return F.normalize(unit_features(self.encoder, images, self.compute) - self.centre, dim=1)
+        found = F.normalize(unit_features(self.encoder, images, self.compute) - self.centre, dim=1)
+        self.count(len(images) * (WITH_GRADIENT if images.requires_grad else 1))
+        return found
 
 
-def sight(encoder: Encoder, images: Tensor, compute: Compute) -> tuple[Sight, Tensor]:
+def sight(
+    encoder: Encoder, images: Tensor, compute: Compute, count: CountImages = uncounted
+) -> tuple[Sight, Tensor]:
     """The encoder centred on clean images [N, 3, S, S], and their g [N, D]."""
-    with torch.no_grad():
-        parts = [unit_features(encoder, part, compute) for part in images.split(batch_size(images))]
-    features = torch.cat(parts)
+    features = features_of(encoder, images, compute, batch_size(images), count)
     centre = features.mean(dim=0)
-    return Sight(encoder, centre, compute), F.normalize(features - centre, dim=1)
+    return Sight(encoder, centre, compute, count), F.normalize(features - centre, dim=1)
+
+
+@torch.no_grad()
+def features_of(
+    encoder: Encoder, images: Tensor, compute: Compute, batch: int, count: CountImages
+) -> Tensor:
+    """[N, 3, S, S] in [0, 1] -> [N, D] of unit length, `batch` images at a time."""
+    parts = []
+    for some in images.split(batch):
+        parts.append(unit_features(encoder, some, compute))
+        count(len(some))
+    return torch.cat(parts)
 
 
 @torch.no_grad()
 def moved(look: Sight, images: Tensor, changes: Sequence[Change]) -> Tensor:
     """g of the changed images, [K, N, D] for K changes of N images."""
-    gathered = []
-    step = max(1, batch_size(images) // len(images))
+    gathered, batch = [], batch_size(images)
+    step = max(1, batch // len(images))
     for start in range(0, len(changes), step):
         some = changes[start : start + step]
         masks = torch.stack([change.mask for change in some]).to(images)
         canvases = torch.stack([change.canvas for change in some]).to(images)
         changed = apply(images[None], masks[:, None], canvases[:, None])
-        gathered.append(look(changed.flatten(0, 1)).unflatten(0, (len(some), len(images))))
+        answers = torch.cat([look(part) for part in changed.flatten(0, 1).split(batch)])
+        gathered.append(answers.unflatten(0, (len(some), len(images))))
     return torch.cat(gathered)
 
 

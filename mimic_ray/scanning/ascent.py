@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mimic_ray.base import seeds
+from mimic_ray.evaluation.suspicion.frozen import batch_size
 from mimic_ray.scanning.answers import Sight, gathering
 from mimic_ray.scanning.changes import Change, apply, box_mask
 
@@ -82,12 +83,23 @@ def noise_starts(seed: int, count: int, size: float, side: int) -> Tensor:
 def _climb(
     look: Sight, images: Tensor, mask: Tensor, canvas: Tensor, ascend: _Ascend, steps: int
 ) -> Tensor:
-    """Raises the gathering under each canvas [K, 3, S, S]; the rate falls to a fifth."""
-    shape = (len(canvas), len(images))
+    """Raises the gathering under each canvas [K, 3, S, S]; the rate falls to a fifth.
+
+    The canvases do not depend on each other: as many as fit into a batch climb at a time, one at
+    least.
+    """
+    at_a_time = max(1, batch_size(images) // len(images))
     for step in range(steps):
-        leaf = canvas.detach().requires_grad_()
-        changed = apply(images[None], mask[:, None], leaf[:, None])
-        reached = gathering(look(changed.flatten(0, 1)).unflatten(0, shape)).sum()
-        (gradient,) = torch.autograd.grad(reached, leaf)
+        parts = zip(mask.split(at_a_time), canvas.split(at_a_time), strict=True)
+        gradient = torch.cat([_gradient(look, images, *part) for part in parts])
         canvas = ascend(canvas, gradient, 1 - 0.8 * step / steps)
-    return canvas.detach()
+    return canvas
+
+
+def _gradient(look: Sight, images: Tensor, mask: Tensor, canvas: Tensor) -> Tensor:
+    """Of the gathering under each canvas, [K, 3, S, S]."""
+    leaf = canvas.detach().requires_grad_()
+    changed = apply(images[None], mask[:, None], leaf[:, None])
+    reached = gathering(look(changed.flatten(0, 1)).unflatten(0, (len(leaf), len(images))))
+    (gradient,) = torch.autograd.grad(reached.sum(), leaf)
+    return gradient

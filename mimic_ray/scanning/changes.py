@@ -18,6 +18,12 @@ from mimic_ray.data.pixels import dct_basis
 # strong waves as well.
 WAVE_HEIGHT = 0.06
 
+# The grid of squares: edges in thirty-seconds of the side, places as shares of what is free.
+_EDGES = (4, 7, 10)
+_PLACES = (0.04, 0.5, 0.96)
+_GREYS = {"white": 1.0, "grey": 0.5, "black": 0.0}
+PATCHES = len(_EDGES) * len(_PLACES) ** 2 * len(_GREYS)
+
 
 @dataclass(frozen=True)
 class Change:
@@ -46,9 +52,13 @@ def waves(side: int, height: float = WAVE_HEIGHT) -> list[Change]:
     u and v are half periods down and across. A network with global pooling hardly sees the phase,
     so these stand for sines as well.
     """
+    return [wave(u, v, side, height) for u, v in wave_pairs(side)]
+
+
+def wave_pairs(side: int) -> list[tuple[int, int]]:
+    """The half periods (down, across) of `waves`."""
     finest = min(side, 32)
-    pairs = [(u, v) for u in range(finest) for v in range(finest) if (u + v) % 2 == 0 and u + v]
-    return [wave(u, v, side, height) for u, v in pairs]
+    return [(u, v) for u in range(finest) for v in range(finest) if (u + v) % 2 == 0 and u + v]
 
 
 def wave(
@@ -68,13 +78,13 @@ def wave(
 def patches(side: int) -> list[Change]:
     """White, grey and black squares of 4 to 10 thirty-seconds of the side on a grid."""
     found = []
-    for part in (4, 7, 10):
+    for part in _EDGES:
         edge = max(1, round(side * part / 32))
         free = side - edge
-        positions = [round(free * share) for share in (0.04, 0.5, 0.96)]
+        positions = [round(free * share) for share in _PLACES]
         for top in positions:
             for left in positions:
-                for value, colour in ((1.0, "white"), (0.5, "grey"), (0.0, "black")):
+                for colour, value in _GREYS.items():
                     found.append(patch(top, left, edge, side, value, colour))
     return found
 

@@ -15,10 +15,18 @@ from torch import Tensor
 
 from mimic_ray.base import seeds
 from mimic_ray.base.effort import Effort
-from mimic_ray.base.progress import StepCallback
 from mimic_ray.scanning import ascent
 from mimic_ray.scanning.answers import Sight, gathering, landing, moved
-from mimic_ray.scanning.changes import WAVE_HEIGHT, Change, patches, wave, waves
+from mimic_ray.scanning.changes import (
+    PATCHES,
+    WAVE_HEIGHT,
+    Change,
+    patches,
+    wave,
+    wave_pairs,
+    waves,
+)
+from mimic_ray.scanning.forward_count import WITH_GRADIENT
 
 FAMILIES = ("wave", "patch", "free patch", "pixels")
 
@@ -33,6 +41,21 @@ class Budget:
     steps: int
     kept: int  # of each family, measured on held-out images
     every: int  # every n-th change of the grids
+
+    @property
+    def noise_starts(self) -> int:
+        """Starts of an ascent of all pixels, beside the strongest wave."""
+        return max(1, self.starts // 2)
+
+    @property
+    def ascents(self) -> int:
+        """Changes that are ascended, from all starts."""
+        return len(_FREE_EDGES) * self.starts + len(_FAINT) * (1 + self.noise_starts)
+
+    @property
+    def openings(self) -> int:
+        """Changes that are measured on held-out images."""
+        return 2 * self.kept + self.ascents
 
 
 BUDGETS: dict[Effort, Budget] = {
@@ -89,28 +112,16 @@ def find_openings(
     images: Images,
     seed: int,
     effort: Effort,
-    on_step: StepCallback = lambda done, total: None,
 ) -> list[Opening]:
     """The strongest changes of each family, the strongest first within a family.
 
-    real [N, D] and centres [K, D]: g of the bank, and its clusters.
+    real [N, D] and centres [K, D]: g of the bank, and its clusters. `look` counts the images.
     """
     budget, side = BUDGETS[effort], images.search.shape[-1]
-    steps = 4 + len(_FREE_EDGES) + len(_FAINT)
-    done = 0
-
-    def next_step() -> None:
-        nonlocal done
-        done += 1
-        on_step(done, steps)
-
     screened = images.search[: budget.screened_on]
     best_waves = strongest(look, real, screened, waves(side)[:: budget.every], budget.kept)
-    next_step()
     best_waves = _varied(look, real, screened, best_waves, budget.kept)
-    next_step()
     best_patches = strongest(look, real, screened, patches(side)[:: budget.every], budget.kept)
-    next_step()
     found = {"wave": best_waves, "patch": best_patches, "free patch": [], "pixels": []}
     ascended = images.search[-budget.ascended_on :]
     for part in _FREE_EDGES:
@@ -119,23 +130,33 @@ def find_openings(
         found["free patch"] += ascent.free_patches(
             look, ascended, seed, edge=edge, positions=positions, steps=budget.steps
         )
-        next_step()
     for size in _FAINT:
         starts = torch.cat(
             [
                 torch.stack([change.canvas for change in best_waves[:1]]),
-                ascent.noise_starts(seed, max(1, budget.starts // 2), size, side),
+                ascent.noise_starts(seed, budget.noise_starts, size, side),
             ]
         )
         found["pixels"] += ascent.pixels(look, ascended, starts, size=size, steps=budget.steps)
-        next_step()
-    openings = [
+    return [
         opening
         for changes in found.values()
         for opening in measured(look, real, centres, images.held_out, changes)
     ]
-    next_step()
-    return openings
+
+
+def search_forwards(images: Images, effort: Effort) -> int:
+    """What `find_openings` counts: images through the encoder, WITH_GRADIENT times in an ascent."""
+    budget, side = BUDGETS[effort], images.search.shape[-1]
+    grids = (range(len(wave_pairs(side))), range(PATCHES))
+    screened = sum(len(grid[:: budget.every]) for grid in grids)
+    screened += budget.kept * len(_COLOURS) * len(_HEIGHTS)
+    ascended = budget.ascents * budget.steps * len(images.search[-budget.ascended_on :])
+    return (
+        screened * len(images.search[: budget.screened_on])
+        + WITH_GRADIENT * ascended
+        + budget.openings * len(images.held_out)
+    )
 
 
 def strongest(

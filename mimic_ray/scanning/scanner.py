@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from mimic_ray.base.devices import Compute
@@ -14,13 +13,23 @@ from mimic_ray.base.effort import Effort
 from mimic_ray.base.errors import CheckpointError
 from mimic_ray.base.progress import StepCallback
 from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.evaluation.suspicion.frozen import concentration, frozen, unit_features
-from mimic_ray.scanning.answers import gathering, moved, sight
+from mimic_ray.evaluation.suspicion.frozen import batch_size, concentration, frozen
+from mimic_ray.scanning.answers import features_of, gathering, moved, sight
 from mimic_ray.scanning.changes import Change
 from mimic_ray.scanning.clusters import clusters
-from mimic_ray.scanning.openings import FAMILIES, Images, Opening, find_openings
+from mimic_ray.scanning.forward_count import CountImages, ForwardCount, uncounted
+from mimic_ray.scanning.openings import (
+    BUDGETS,
+    FAMILIES,
+    Images,
+    Opening,
+    find_openings,
+    search_forwards,
+)
 
 _CLUSTERS = 10
+# Images in a batch of the first look at an encoder, at most.
+_FIRST_BATCH = 64
 # A mean cosine between features above this is one feature for all images, up to rounding.
 _SAME = 0.9999
 
@@ -66,37 +75,51 @@ def scan_encoder(
 ) -> Findings:
     """Scans an encoder on divided images on the device. No encoder is changed.
 
-    Raises CheckpointError for an encoder that gives all images one feature, or features that are
-    not finite.
+    `on_step` gets the images that went through an encoder and how many will, after each batch; one
+    with a gradient counts as 3. Raises CheckpointError for an encoder that gives all images one
+    feature, or features that are not finite.
     """
     start = time.process_time()
+    others = {"reference": reference, "student": student}
+    total = 2 * len(images.bank) + search_forwards(images, effort)
+    total += answer_forwards(images, BUDGETS[effort].openings) * sum(map(bool, others.values()))
+    count = ForwardCount(total, on_step).add
     with frozen(encoder, compute):
-        alike = _alike(encoder, images.bank, compute)
-        look, real = sight(encoder, images.bank, compute)
+        alike = _alike(encoder, images.bank, compute, count)
+        look, real = sight(encoder, images.bank, compute, count)
         centres = clusters(real, _CLUSTERS, seed)
-        openings = find_openings(look, real, centres, images, seed, effort, on_step)
+        openings = find_openings(look, real, centres, images, seed, effort)
     changes = [opening.change for opening in openings]
     compared = {
-        name: answers(other, images, changes, compute) if other else []
-        for name, other in (("reference", reference), ("student", student))
+        name: answers(other, images, changes, compute, count) if other else []
+        for name, other in others.items()
     }
     return Findings(openings, alike, time.process_time() - start, **compared)
 
 
+def answer_forwards(images: Images, changes: int) -> int:
+    """The images that `answers` counts for so many changes."""
+    return 2 * len(images.bank) + changes * len(images.held_out)
+
+
 def answers(
-    encoder: Encoder, images: Images, changes: Sequence[Change], compute: Compute
+    encoder: Encoder,
+    images: Images,
+    changes: Sequence[Change],
+    compute: Compute,
+    count: CountImages = uncounted,
 ) -> list[float]:
     """How far an encoder gathers the held-out images under each change. Raises CheckpointError."""
     with frozen(encoder, compute):
-        _alike(encoder, images.bank, compute)
-        view, _ = sight(encoder, images.bank, compute)
+        _alike(encoder, images.bank, compute, count)
+        view, _ = sight(encoder, images.bank, compute, count)
         found: list[float] = gathering(moved(view, images.held_out, changes)).tolist()
         return found
 
 
-@torch.no_grad()
-def _alike(encoder: Encoder, images: Tensor, compute: Compute) -> float:
-    features = torch.cat([unit_features(encoder, part, compute) for part in images.split(64)])
+def _alike(encoder: Encoder, images: Tensor, compute: Compute, count: CountImages) -> float:
+    batch = min(_FIRST_BATCH, batch_size(images))
+    features = features_of(encoder, images, compute, batch, count)
     if not features.isfinite().all():
         raise CheckpointError(
             f"{encoder.spec.name} gives features that are not finite, so it cannot be scanned."

@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mimic_ray.base.errors import StoppedError
 from mimic_ray.data.views import centre, to_float
+from mimic_ray.defences import recipe_distillation
 from mimic_ray.defences.recipe_distillation import (
     distil_by_recipe,
     recipe_with,
@@ -38,6 +40,29 @@ def test_taps_have_the_weights_of_a_profile(of):
     expected = profile(inputs.suspect, untrained("tiny_resnet", 2), images, recipe, inputs.compute)
     assert found == pytest.approx(expected.weights())
     assert torch.tensor([*found.values()]).sum().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_stop_request_is_heard_before_the_first_step(monkeypatch):
+    """In the profile and in the search for openings."""
+
+    def stop(done, total):
+        assert (done, total) == (0, 3)
+        raise StoppedError("stopped")
+
+    def search(*inputs):
+        inputs[-1](1, 100)
+        pytest.fail("the search went on")
+
+    inputs = replace(defence_inputs(), on_step=stop)
+    recipe = recipe_with(
+        "default",
+        {"training.steps": 3, "training.batch": 8, "loss.attention.weight": 1.0},
+    )
+    with pytest.raises(StoppedError):
+        distil_by_recipe(inputs, recipe)
+    monkeypatch.setattr(recipe_distillation, "training_changes", search)
+    with pytest.raises(StoppedError):
+        distil_by_recipe(inputs, recipe, weights={})
 
 
 @pytest.mark.parametrize(("share", "notes"), [(0.5, (NOT_SEARCHED,)), (0.0, ())])

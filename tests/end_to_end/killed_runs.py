@@ -27,7 +27,7 @@ from typing import Any
 import pytest
 
 from mimic_ray.cli.app import main
-from mimic_ray.execution import worker
+from mimic_ray.execution import preparation
 from mimic_ray.store import run_store, state_file
 from mimic_ray.store.metrics_log import MetricsLog
 from mimic_ray.store.run_folder import RunFolder
@@ -50,7 +50,7 @@ def signal_in(patch: pytest.MonkeyPatch, number: int, phase: str, times: int) ->
     """Has this process signalled when it first comes to the phase, a step not before the fifth."""
     place, name = {
         "folder": (RunFolder, "create"),
-        "profile": (worker, "profile_images"),
+        "profile": (preparation, "profile_images"),
         "step": (MetricsLog, "append"),
         "commit": (state_file, "write_tensors"),
         "result": (finish_run, "export"),

@@ -9,7 +9,7 @@ import torch
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.evaluation.features import features
-from mimic_ray.execution import worker
+from mimic_ray.execution import preparation
 from mimic_ray.execution.setup import profile_images
 from mimic_ray.execution.shared_inputs import ArrayImages, OracleInputs, TrialInputs
 from mimic_ray.execution.training_control import LocalControl
@@ -138,7 +138,7 @@ def test_a_trial_searches_for_openings_if_the_shared_search_differs(
     study, inputs, monkeypatch, openings, searches
 ):
     asked = []
-    monkeypatch.setattr(worker, "search_openings", lambda *inputs: asked.append(inputs))
+    monkeypatch.setattr(preparation, "search_openings", lambda *inputs: asked.append(inputs))
     settings = recipe(openings=openings)
     assert run_trial(task(study, settings), inputs).status == "finished"
     assert len([recipe for _, _, recipe, *_ in asked if recipe.openings.active]) == searches
@@ -146,7 +146,7 @@ def test_a_trial_searches_for_openings_if_the_shared_search_differs(
 
 def test_a_trial_searches_for_openings_if_the_base_recipe_has_none(study, inputs, monkeypatch):
     asked = []
-    monkeypatch.setattr(worker, "search_openings", lambda *inputs: asked.append(inputs))
+    monkeypatch.setattr(preparation, "search_openings", lambda *inputs: asked.append(inputs))
     run_trial(task(study), replace(inputs, openings_settings={}))
     assert len(asked) == 1
 

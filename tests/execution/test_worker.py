@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mimic_ray.base.errors import RunFolderError, StoppedError, TrainingError
-from mimic_ray.execution import worker
+from mimic_ray.execution import preparation
 from mimic_ray.execution.distill_job import DistillJob
 from mimic_ray.execution.training_control import LocalControl
 from mimic_ray.execution.worker import open_worker, train
@@ -164,7 +164,7 @@ def test_the_openings_of_the_suspect_are_found_once_and_kept_for_the_resumed_run
     train(job, teacher, control=stop_after(2, folder))
     kept = latest(folder).state["openings"]
     assert 1 <= len(kept["masks"]) <= 2
-    monkeypatch.setattr(worker, "search_openings", lambda *_: pytest.fail("searched again"))
+    monkeypatch.setattr(preparation, "search_openings", lambda *_: pytest.fail("searched again"))
     outcome = train(job, teacher)
     assert outcome.finished
     assert not any("openings" in note for note in outcome.notes)

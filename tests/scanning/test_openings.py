@@ -6,10 +6,20 @@ import pytest
 import torch
 
 from mimic_ray.base.devices import Compute
+from mimic_ray.encoders import forward_batches
 from mimic_ray.scanning.answers import sight
 from mimic_ray.scanning.changes import patch, wave
 from mimic_ray.scanning.clusters import clusters
-from mimic_ray.scanning.openings import BUDGETS, FAMILIES, Images, find_openings, measured
+from mimic_ray.scanning.forward_count import WITH_GRADIENT
+from mimic_ray.scanning.openings import (
+    BUDGETS,
+    FAMILIES,
+    SCAN_FORWARDS,
+    Images,
+    find_openings,
+    measured,
+    search_forwards,
+)
 from tests.evaluation.suspicion.planted import encoder, images
 
 CPU = Compute("cpu", "fp32", 1)
@@ -18,18 +28,13 @@ PARTS = Images(EVERY[::3], EVERY[1::3], EVERY[2::3])
 
 
 def searched(strength, seed=0, effort="quick"):
-    look, real = sight(encoder(strength).requires_grad_(False), PARTS.bank, CPU)
-    steps = []
-    found = find_openings(
-        look,
-        real,
-        clusters(real, 4, seed),
-        PARTS,
-        seed,
-        effort,
-        lambda done, total: steps.append((done, total)),
+    counted = []
+    look, real = sight(
+        encoder(strength).requires_grad_(False), PARTS.bank, CPU, count=counted.append
     )
-    return found, steps
+    counted.clear()
+    found = find_openings(look, real, clusters(real, 4, seed), PARTS, seed, effort)
+    return found, counted
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +47,42 @@ def best(found, family):
 
 
 def test_each_family_has_as_many_openings_as_the_budget_keeps(planted):
-    found, steps = planted
+    found, _ = planted
     kept = BUDGETS["quick"].kept
     counts = {f: sum(o.change.family == f for o in found) for f in FAMILIES}
     assert counts["wave"] == counts["patch"] == kept
     assert all(counts.values())
-    assert steps == [(n + 1, steps[0][1]) for n in range(steps[0][1])], "every step is reported"
+    assert len(found) == BUDGETS["quick"].openings
+
+
+@pytest.mark.parametrize("effort", ["quick", pytest.param("full", marks=pytest.mark.slow)])
+def test_what_a_search_takes_is_known_before(planted, effort):
+    _, counted = planted if effort == "quick" else searched(40.0, effort=effort)
+    assert sum(counted) == search_forwards(PARTS, effort)
+
+
+def test_the_forward_passes_of_a_cost_estimate_are_those_of_a_scan():
+    """With as many images as a scan takes at most."""
+    bank, search, held_out = (torch.zeros(count, 3, 32, 32) for count in (256, 32, 48))
+    for effort, forwards in SCAN_FORWARDS.items():
+        taken = 2 * len(bank) + search_forwards(Images(bank, search, held_out), effort)
+        assert forwards == pytest.approx(taken, rel=0.02)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_batch_is_small_where_images_take_long(planted, monkeypatch, large):
+    """As for 224 pixels on a CPU: one change at a time, and one start of an ascent."""
+    if large:
+        monkeypatch.setattr(forward_batches, "_CPU_PIXELS", 9 * 32**2)
+    budget = BUDGETS["quick"]
+    found, counted = searched(40.0)
+    alone = WITH_GRADIENT * budget.ascended_on
+    assert (max(counted) <= alone) == large
+    assert counted.count(alone) == large * budget.ascents * budget.steps
+    assert [o.change.words for o in found] == [o.change.words for o in planted[0]]
+    assert [o.gathering for o in found] == pytest.approx(
+        [o.gathering for o in planted[0]], abs=1e-4
+    )
 
 
 def test_a_planted_square_stands_out_as_a_patch(planted):

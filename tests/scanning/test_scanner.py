@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -19,10 +21,34 @@ PARTS = Images(EVERY[::3], EVERY[1::3], EVERY[2::3])
 
 
 @pytest.fixture(scope="module")
-def found():
+def steps():
+    return []
+
+
+@pytest.fixture(scope="module")
+def found(steps):
     return scan_encoder(
-        encoder(40.0), PARTS, CPU, 0, "quick", reference=encoder(0.0), student=encoder(40.0)
+        encoder(40.0),
+        PARTS,
+        CPU,
+        0,
+        "quick",
+        reference=encoder(0.0),
+        student=encoder(40.0),
+        on_step=lambda done, total: steps.append((done, total)),
     )
+
+
+@pytest.mark.usefixtures("found")
+def test_each_batch_through_an_encoder_is_reported(steps):
+    done = [done for done, _ in steps]
+    (total,) = {total for _, total in steps}
+    assert done[0] == 0
+    assert done == sorted(set(done))
+    assert done[-1] == total, "other encoders included"
+    # At most 256 small images at a time, three times over where there is a gradient.
+    assert max(after - before for before, after in pairwise(done)) <= 3 * 256
+    assert len(done) > total / (3 * 256)
 
 
 def test_the_score_of_a_family_is_its_strongest_opening(found):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from mimic_ray.base.devices import Compute
+from mimic_ray.base.errors import StoppedError
 from mimic_ray.execution.shared_inputs import ArrayImages
 from mimic_ray.method.recipe_sections import Openings
 from mimic_ray.scanning.training_changes import enough_images, training_changes
@@ -15,9 +17,9 @@ CPU = Compute("cpu", "fp32", 1)
 QUICK = Openings(effort="quick", kept=4)
 
 
-def found(backdoor, count=96, settings=QUICK, seed=0):
+def found(backdoor, count=96, settings=QUICK, seed=0, on_step=lambda done, total: None):
     pixels = (255 * images(count)).round().to(torch.uint8).numpy()
-    return training_changes(encoder(backdoor), ArrayImages(pixels), settings, CPU, seed)
+    return training_changes(encoder(backdoor), ArrayImages(pixels), settings, CPU, seed, on_step)
 
 
 def test_a_planted_square_is_among_the_changes():
@@ -35,6 +37,22 @@ def test_a_planted_square_is_among_the_changes():
 def test_the_search_repeats_itself():
     first, second = found(40.0), found(40.0)
     assert torch.equal(first.canvases, second.canvases)
+
+
+@pytest.mark.parametrize("first", [0.0, 0.3, 0.9])
+def test_a_stop_request_ends_the_search_at_the_next_batch(first):
+    """`first`: the share that is done when the request comes."""
+    steps = []
+
+    def on_step(done, total):
+        steps.append(done / total)
+        if done >= first * total:
+            raise StoppedError("stopped")
+
+    with pytest.raises(StoppedError):
+        found(40.0, on_step=on_step)
+    assert [share >= first for share in steps] == [False] * (len(steps) - 1) + [True]
+    assert steps[-1] < first + 0.1
 
 
 def test_an_encoder_without_strong_openings_still_gives_some():

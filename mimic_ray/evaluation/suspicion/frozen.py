@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.encoders.forward_batches import forward_batch
 
-# The limits of a batch: 64 images of 224 pixels, 256 small ones.
+# The limits of a batch: 64 images of 224 pixels, 256 small ones; on a CPU fewer large ones.
 _BATCH_PIXELS, _BATCH_IMAGES = 64 * 224 * 224, 256
 
 
@@ -50,5 +51,7 @@ def concentration(features: Tensor) -> Tensor:
 
 
 def batch_size(images: Tensor) -> int:
-    """The number of images of this size in a batch."""
-    return max(1, min(_BATCH_IMAGES, _BATCH_PIXELS // (images.shape[-1] ** 2)))
+    """The number of images of this size in a batch on their device."""
+    side = images.shape[-1]
+    most = max(1, min(_BATCH_IMAGES, _BATCH_PIXELS // side**2))
+    return forward_batch(most, side, images.device)
