@@ -22,6 +22,7 @@ from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.base.resources import Resources, this_machine, trial_slots
 from mimic_ray.defences.stop_rule import Unit
 from mimic_ray.distributed.capacity import cluster_nodes, wait_for_capacity
+from mimic_ray.distributed.head_health import cluster_head
 from mimic_ray.distributed.ray_errors import to_mimic_error
 from mimic_ray.distributed.ray_session import ray_session
 from mimic_ray.execution.defence_run import BlindInputs, UnitResult, run_unit
@@ -57,7 +58,7 @@ def run_as_tasks(
     """Does all that is `wanted`, also what becomes wanted by a result; ends early on a stop.
 
     `wanted` is asked again after each `on_end`. Raises ResourceError if the cluster does not fit
-    one run, TrainingError if a run's process died repeatedly.
+    one run, TrainingError if a run's process died repeatedly or the cluster's head is lost.
     """
     import ray
 
@@ -72,9 +73,12 @@ def run_as_tasks(
             num_cpus=each.get("CPU", 0), num_gpus=each.get("GPU", 0), max_retries=_RESTARTS
         )
         shared = ray.put(inputs)
+        head = cluster_head(placement.resources.address)
         running: dict[Any, Unit] = {}
         ended = 0
         while not should_stop():
+            if head:
+                head.check()
             for unit in wanted():
                 if unit not in running.values():
                     reference = task.remote(shared, unit, placement.device, placement.threads)

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from threading import Thread
 
 from mimic_ray.distributed import ray_private
+from mimic_ray.distributed.background_calls import BackgroundCalls
 
 _EVERY_S = 2.0
 
 
 class DrainNotice:
-    """Counts the nodes that have begun to drain. The question is asked in a thread: a head that
-    does not answer must not hold the driver."""
+    """Counts the nodes that have begun to drain."""
 
     def __init__(
         self,
@@ -26,20 +24,14 @@ class DrainNotice:
         now: Callable[[], float] = time.monotonic,
         draining: Callable[[], set[str]] = ray_private.draining_nodes,
     ) -> None:
-        self._now, self._draining = now, draining
+        self._draining = draining
         self._known: set[str] = set()
-        self._asked_at = now() - _EVERY_S
-        self._thread: Thread | None = None
+        self._calls = BackgroundCalls(self._ask, _EVERY_S, now)
 
     def count(self) -> int:
         """The nodes that drain or have drained since the start, as far as known now."""
-        busy = self._thread is not None and self._thread.is_alive()
-        if not busy and self._now() - self._asked_at >= _EVERY_S:
-            self._asked_at = self._now()
-            self._thread = Thread(target=self._ask, name="drain notice", daemon=True)
-            self._thread.start()
+        self._calls.poll()
         return len(self._known)
 
     def _ask(self) -> None:
-        with suppress(Exception):  # the head is away, or the session has ended
-            self._known |= self._draining()
+        self._known |= self._draining()

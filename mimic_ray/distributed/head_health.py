@@ -12,6 +12,9 @@ from collections.abc import Callable
 
 from mimic_ray.base.errors import RESUME_ADVICE, TrainingError
 
+# Where there is nothing to continue yet.
+AGAIN_ADVICE = "Once that is fixed, run the same command again."
+
 # Shorter outages are harmless, because training steps do not need the head.
 LOST_AFTER_S = 30.0
 _EVERY_S = 5.0
@@ -19,16 +22,20 @@ _CONNECT_S = 2.0
 
 
 class HeadHealth:
-    """`address` is host:port of Ray's global control service (GCS), which runs on the head."""
+    """`address` is host:port of Ray's global control service (GCS), which runs on the head.
+
+    `advice` ends the error.
+    """
 
     def __init__(
         self,
         address: str,
+        advice: str = RESUME_ADVICE,
         *,
         now: Callable[[], float] = time.monotonic,
         answers: Callable[[str], bool] | None = None,
     ) -> None:
-        self._address, self._now = address, now
+        self._address, self._advice, self._now = address, advice, now
         self._answers = answers or _accepts
         self._checked = self._answered = now()
 
@@ -46,8 +53,17 @@ class HeadHealth:
         if lost_s > LOST_AFTER_S:
             raise TrainingError(
                 f"The head of the cluster, {self._address}, has not answered for {lost_s:.0f} s: "
-                f"its machine, its Ray or the network is down. {RESUME_ADVICE}"
+                f"its machine, its Ray or the network is down. {self._advice}"
             )
+
+
+def cluster_head(address: str | None, advice: str = RESUME_ADVICE) -> HeadHealth | None:
+    """The head of the connected cluster; None for a private Ray, which ends with this process."""
+    import ray
+
+    if address is None:
+        return None
+    return HeadHealth(ray.get_runtime_context().gcs_address, advice)
 
 
 def _accepts(address: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from mimic_ray.base.errors import MimicError, StoppedError
 from mimic_ray.base.progress import Progress, ProgressCallback, stoppable
 from mimic_ray.base.resources import Resources
+from mimic_ray.distributed.head_health import AGAIN_ADVICE, cluster_head
 from mimic_ray.distributed.ray_errors import to_mimic_error
 from mimic_ray.distributed.run_control import RunControl, WorkerControl
 from mimic_ray.execution.shared_inputs import TrialInputs
@@ -32,14 +33,18 @@ def prepare_inputs(
     on_progress: ProgressCallback,
     should_stop: Callable[[], int],
 ) -> tuple[Facts, Any]:
-    """The facts, and a reference to the inputs. Raises the errors of `prepare`, and StoppedError.
+    """The facts, and a reference to the inputs.
+
+    Raises the errors of `prepare`, StoppedError, and TrainingError if the cluster's head is lost.
 
     The driver's node gets a copy of the inputs. If the only copy were on a lost node, Ray would
     compute them again in a task that waits for the resources of the trial that waits for the task.
     """
     import ray
 
-    if resources.address is None:
+    # A new study is recorded after this, so there is nothing to resume.
+    head = cluster_head(resources.address, AGAIN_ADVICE)
+    if head is None:
         facts, inputs = prepare(stoppable(on_progress, should_stop, _STOPPED))
         return facts, ray.put(inputs)
     control: RunControl[Progress] = RunControl()
@@ -51,6 +56,7 @@ def prepare_inputs(
     while not ray.wait([found], timeout=_POLL_S)[0]:
         for progress in control.messages():
             on_progress(progress)
+        head.check()
         if should_stop():
             ray.cancel(found, force=True)
             raise StoppedError(_STOPPED)

@@ -10,6 +10,7 @@ from typing import Any
 
 from mimic_ray.base import user_code
 from mimic_ray.distributed.drain_notice import DrainNotice
+from mimic_ray.distributed.head_health import HeadHealth
 from mimic_ray.distributed.run_control import RunControl
 from mimic_ray.distributed.searcher import StudySearcher, Suggestion
 from mimic_ray.distributed.trial_process import TrialMessage
@@ -34,8 +35,9 @@ class SearchDriver:
         slots: TrialSlots,
         on_progress: SearchProgressCallback,
         should_stop: Callable[[], int],
+        head: HeadHealth | None = None,
     ) -> None:
-        self.study, self.plan = study, plan
+        self.study, self.plan, self._head = study, plan, head
         ended = [trial for trial in known if trial.status != "running"]
         self.slots = slots
         self.progress = SearchProgress(plan.trials, ended, len(ended), concurrent=slots.now)
@@ -61,6 +63,8 @@ class SearchDriver:
     # -- in the main thread
 
     def poll(self) -> None:
+        if self._head:
+            self._head.check()
         self.control.nodes_draining(self._notice.count())
         for message in self.control.messages():
             self._note(message)

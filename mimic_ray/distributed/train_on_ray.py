@@ -19,7 +19,7 @@ from mimic_ray.base.resources import Resources, check_capacity, this_machine
 from mimic_ray.base.storage_address import below
 from mimic_ray.distributed.capacity import cluster_nodes
 from mimic_ray.distributed.drain_notice import DrainNotice
-from mimic_ray.distributed.head_health import HeadHealth
+from mimic_ray.distributed.head_health import HeadHealth, cluster_head
 from mimic_ray.distributed.ray_errors import is_retryable, picklable_errors, to_mimic_error
 from mimic_ray.distributed.ray_private import START_TIMEOUT_VARIABLE
 from mimic_ray.distributed.ray_session import ray_session
@@ -123,9 +123,8 @@ def _attempt(
         nodes,
         start_retries=resources.restarts,
     )
-    head = notice = None
-    if resources.address is not None:
-        head, notice = HeadHealth(ray.get_runtime_context().gcs_address), DrainNotice()
+    head = cluster_head(resources.address)
+    notice = DrainNotice() if head else None
     watcher = _RunWatcher(control, watchdog, head, notice, on_progress, should_stop)
     outcome: Outcome = watched_fit(lambda: trainer.fit().return_value, watcher)
     return outcome

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from mimic_ray.base.resources import Resources, most_trials
+from mimic_ray.distributed.background_calls import BackgroundCalls
 from mimic_ray.distributed.capacity import cluster_nodes
 
 _POLL_S = 2.0
+# How long the end of a search waits for the head.
+_CLOSE_S = 5.0
 
 
 class TrialSlots:
@@ -30,23 +33,30 @@ class TrialSlots:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.now, self.most = min(now, most), most
-        self._resources, self._requests_nodes, self._clock = resources, requests_nodes, clock
+        self._resources, self._requests_nodes = resources, requests_nodes
         self._requests: list[Any] = []
-        self._polled_at = clock()
+        self._running = self._remaining = 0
+        self._closing = False
+        self._calls = BackgroundCalls(self._look, _POLL_S, clock)
 
     def poll(self, running: int, remaining: int) -> None:
-        """Looks at the nodes, every 2 s. Of `remaining` trials, `running` have begun."""
-        if self._clock() - self._polled_at < _POLL_S:
-            return
-        self._polled_at = self._clock()
-        fits = most_trials(cluster_nodes(), self._resources)
-        self.now = max(1, min(fits, self.most))
-        missing = max(0, min(self.most, remaining) - fits) if self._requests_nodes else 0
-        self._request(missing, grow=running >= self.now)
+        """Has the nodes looked at, every 2 s. Of `remaining` trials, `running` have begun."""
+        self._running, self._remaining = running, remaining
+        self._calls.poll()
 
     def close(self) -> None:
-        """Ends all requests."""
-        self._request(0, grow=False)
+        """Ends all requests, if the head answers."""
+        self._closing = True
+        self._calls.last(_CLOSE_S)
+
+    def _look(self) -> None:
+        if self._closing:
+            self._request(0, grow=False)
+            return
+        fits = most_trials(cluster_nodes(), self._resources)
+        self.now = max(1, min(fits, self.most))
+        missing = max(0, min(self.most, self._remaining) - fits) if self._requests_nodes else 0
+        self._request(missing, grow=self._running >= self.now)
 
     def _request(self, missing: int, grow: bool) -> None:
         """Keeps `missing` requests open. New ones only if running trials fill all slots

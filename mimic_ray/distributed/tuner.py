@@ -17,6 +17,7 @@ from mimic_ray.base.errors import TrainingError, option
 from mimic_ray.base.progress import ProgressCallback
 from mimic_ray.base.resources import Resources, most_trials, this_machine, trial_slots
 from mimic_ray.distributed.capacity import cluster_nodes, largest_cluster, wait_for_capacity
+from mimic_ray.distributed.head_health import cluster_head
 from mimic_ray.distributed.prepare_inputs import Facts, Prepare, prepare_inputs
 from mimic_ray.distributed.ray_private import SEARCH_VARIABLES, START_TIMEOUT_VARIABLE
 from mimic_ray.distributed.ray_session import ray_session
@@ -68,14 +69,22 @@ class SearchCluster:
     ) -> None:
         """Runs trials until enough have ended or a stop is requested; the study has the results.
 
-        Raises TrainingError when Ray itself fails.
+        Raises TrainingError when Ray itself fails or the head is lost.
         """
         from mimic_ray.distributed.search_driver import SearchDriver
 
         slots = TrialSlots(
             self.resources, self.concurrent, min(self.most, plan.trials), requests_nodes=self.grows
         )
-        driver = SearchDriver(study, plan, known, slots, on_search_progress, self.should_stop)
+        driver = SearchDriver(
+            study,
+            plan,
+            known,
+            slots,
+            on_search_progress,
+            self.should_stop,
+            cluster_head(self.resources.address),
+        )
         if driver.is_over() or driver.progress.remaining <= 0:
             return
         tuner = _tuner(driver, inputs, self.resources)

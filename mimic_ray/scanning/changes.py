@@ -18,11 +18,11 @@ from mimic_ray.data.pixels import dct_basis
 # strong waves as well.
 WAVE_HEIGHT = 0.06
 
-# The grid of squares: edges in thirty-seconds of the side, places as shares of what is free.
+# The grid of squares: edges in thirty-seconds of the side, positions as shares of what is free.
 _EDGES = (4, 7, 10)
-_PLACES = (0.04, 0.5, 0.96)
+_SHARES = (0.04, 0.5, 0.96)
 _GREYS = {"white": 1.0, "grey": 0.5, "black": 0.0}
-PATCHES = len(_EDGES) * len(_PLACES) ** 2 * len(_GREYS)
+PATCHES = len(_EDGES) * len(_SHARES) ** 2 * len(_GREYS)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def patches(side: int) -> list[Change]:
     for part in _EDGES:
         edge = max(1, round(side * part / 32))
         free = side - edge
-        positions = [round(free * share) for share in _PLACES]
+        positions = [round(free * share) for share in _SHARES]
         for top in positions:
             for left in positions:
                 for colour, value in _GREYS.items():

@@ -38,7 +38,7 @@ class _Remote:
 
 def use_local_ray(patch: pytest.MonkeyPatch) -> None:
     """Replaces the functions of Ray that run_control.py and its users need."""
-    node = SimpleNamespace(get_node_id=lambda: "0" * 56)
+    node = SimpleNamespace(get_node_id=lambda: "0" * 56, gcs_address="10.0.0.1:6379")
     patch.setattr("ray.get_runtime_context", lambda: node)
     patch.setattr("ray.remote", lambda *_, **__: _Remote)
     patch.setattr("ray.get", lambda reference, **_: reference)

@@ -21,6 +21,7 @@ from mimic_ray.distributed.defence_tasks import Placement, run_as_tasks
 from mimic_ray.encoders.encoder_registry import build
 from mimic_ray.execution.defence_run import BlindInputs, Named, run_unit
 from mimic_ray.execution.shared_inputs import ArrayImages
+from tests.distributed.lost_head import World
 from tests.support import toy_defences
 
 FILE = Path(toy_defences.__file__)
@@ -140,6 +141,23 @@ def test_a_stop_cancels_what_runs(inputs, tmp_path, fake):
     results, _ = compared(inputs, tmp_path, Resources(), stop_after=1)
     assert len(results) == 1
     assert len(fake.cancelled) == len(fake.submitted) - 1
+
+
+def test_a_lost_head_ends_the_comparison_with_the_way_to_continue(
+    inputs, tmp_path, fake, monkeypatch
+):
+    world = World()
+    world.is_up = False
+
+    def wait(references, timeout):
+        world.now += timeout
+        assert world.now < 45
+        return [], references
+
+    monkeypatch.setattr(fake, "wait", wait)
+    monkeypatch.setattr(defence_tasks, "cluster_head", world.health_of)
+    with pytest.raises(TrainingError, match=r"head of the cluster.*not answered.*resume=True"):
+        compared(inputs, tmp_path, Resources(cpus_per_worker=1, address="10.0.0.1:6379"))
 
 
 def test_a_cluster_that_fits_no_run_is_refused(inputs, tmp_path, fake):

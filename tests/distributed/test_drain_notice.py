@@ -7,7 +7,7 @@ from mimic_ray.distributed.drain_notice import DrainNotice
 def counted(notice):
     """The count after the thread that asks has ended."""
     notice.count()
-    notice._thread.join(5)
+    assert notice._calls.join(5)
     return notice.count()
 
 
@@ -43,5 +43,5 @@ def test_a_head_that_does_not_answer_does_not_hold_the_driver():
         notice.count()
     assert time.monotonic() - started < 5
     answer.set()
-    notice._thread.join(5)
+    assert notice._calls.join(5)
     assert notice.count() == 1

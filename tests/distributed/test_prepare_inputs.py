@@ -7,8 +7,10 @@ import pytest
 from mimic_ray.base.errors import DataError, StoppedError, TrainingError
 from mimic_ray.base.progress import Progress
 from mimic_ray.base.resources import Resources
+from mimic_ray.distributed import prepare_inputs as prepare_inputs_module
 from mimic_ray.distributed.prepare_inputs import prepare_inputs
 from tests.distributed.local_ray import use_local_ray
+from tests.distributed.lost_head import World
 
 HERE = Resources(cpus_per_worker=2)
 CLUSTER = Resources(cpus_per_worker=2, gpus_per_worker=0.5, address="10.0.0.1:6379")
@@ -98,6 +100,22 @@ def test_a_stop_request_cancels_the_task(ray):
     with pytest.raises(StoppedError):
         run(prepare, CLUSTER, should_stop=lambda: 1)
     assert cancelled == [("facts", True)]
+
+
+def test_a_lost_head_ends_the_preparation_before_ray_ends_the_driver(ray):
+    """Nothing is recorded of a new study then, so there is nothing to resume."""
+    world = World()
+    world.is_up = False
+
+    def wait(references, **_):
+        world.now += 1
+        assert world.now < 45
+        return [], references
+
+    ray.setattr("ray.wait", wait)
+    ray.setattr(prepare_inputs_module, "cluster_head", world.health_of)
+    with pytest.raises(TrainingError, match=r"head of the cluster.*run the same command again"):
+        run(prepare, CLUSTER)
 
 
 @pytest.mark.usefixtures("ray")

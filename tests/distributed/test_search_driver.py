@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from mimic_ray.base.errors import TrainingError
 from mimic_ray.base.progress import Progress
 from mimic_ray.base.resources import Resources
 from mimic_ray.distributed.trial_slots import TrialSlots
@@ -17,6 +18,7 @@ from mimic_ray.search.trial import Trial
 from mimic_ray.store.progress_file import read_progress
 from mimic_ray.store.study_store import open_study
 from tests.distributed.local_ray import use_local_ray
+from tests.distributed.lost_head import World
 
 SPACE = default_space(Recipe(), [0.0])
 
@@ -31,13 +33,19 @@ def search(monkeypatch, tmp_path):
     study = open_study(tmp_path / "study", "driver")
     world = SimpleNamespace(study=study, requests=0, shown=[])
 
-    def driver(known=(), trials=4, failed_share=0.25):
+    def driver(known=(), trials=4, failed_share=0.25, head=None):
         plan = SearchPlan(
             "tiny_resnet", SPACE, Recipe(), [1.0], trials, seed=0, failed_share=failed_share
         )
         slots = TrialSlots(Resources(), now=2, most=2, requests_nodes=False)
         return SearchDriver(
-            study, plan, known, slots, world.shown.append, should_stop=lambda: world.requests
+            study,
+            plan,
+            known,
+            slots,
+            world.shown.append,
+            should_stop=lambda: world.requests,
+            head=head,
         )
 
     world.driver = driver
@@ -148,6 +156,15 @@ def test_the_progress_file_has_the_number_of_ended_trials(search):
     driver.poll()
     progress = read_progress(search.study.folder.path)
     assert (progress.phase, progress.step, progress.steps) == ("search", 1, 4)
+
+
+def test_a_lost_head_ends_the_search_with_the_way_to_continue(search):
+    world = World()
+    driver = search.driver(head=world.health())
+    world.wait(100, driver.poll)
+    world.is_up = False
+    with pytest.raises(TrainingError, match=r"head of the cluster.*not answered.*resume=True"):
+        world.wait(45, driver.poll)
 
 
 def test_a_resumed_search_counts_the_earlier_trials(search):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import time
+from threading import Event
 from types import SimpleNamespace
 
 import pytest
@@ -35,6 +37,7 @@ def world(monkeypatch):
     def poll(slots, running, remaining=16):
         found.now += 2
         slots.poll(running, remaining)
+        assert slots._calls.join(5)
         return slots.now, len(found.requests)
 
     found.poll = poll
@@ -97,7 +100,26 @@ def test_the_end_of_the_search_ends_its_requests(world):
 
 def test_nodes_are_looked_at_every_two_seconds(world):
     slots = world.slots()
+    world.poll(slots, running=4)
     world.nodes = [FOUR_GPUS] * 2
-    world.now += 1.9
-    slots.poll(4, 16)
+    for later, expected in ((1.9, 4), (0.1, 8)):
+        world.now += later
+        slots.poll(4, 16)
+        assert slots._calls.join(5)
+        assert slots.now == expected
+
+
+def test_a_head_that_does_not_answer_holds_neither_the_search_nor_its_end(world, monkeypatch):
+    answer = Event()
+    monkeypatch.setattr(trial_slots, "cluster_nodes", lambda: answer.wait(60) and [])
+    monkeypatch.setattr(trial_slots, "_CLOSE_S", 0.05)
+    started = time.monotonic()
+    slots = world.slots()
+    for _ in range(10):
+        world.now += 2
+        slots.poll(4, 16)
+    slots.close()
+    assert time.monotonic() - started < 30
     assert slots.now == 4
+    answer.set()
+    assert slots._calls.join(5)
