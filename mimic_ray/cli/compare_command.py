@@ -91,10 +91,12 @@ def command(
     head: Annotated[
         str,
         typer.Option(
+            metavar="NAME|FILE",
             rich_help_panel=_LABELS,
-            help="mlp, linear, knn, badencoder, or own: the classifier in the suspect file, not "
-            "trained.",
+            help="mlp, linear, knn, badencoder; not trained: own, the classifier in the suspect "
+            "file, or the file of a linear classifier.",
         ),
+        Kind.HEAD,
     ] = "mlp",
     head_seeds: Annotated[
         int, typer.Option(min=1, rich_help_panel=_LABELS, help="Heads trained on each encoder.")

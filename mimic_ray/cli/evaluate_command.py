@@ -56,11 +56,13 @@ def command(
     head: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="NAME|FILE",
             rich_help_panel=_HEAD,
             help="mlp (512-256, Adam 1e-3, 20 epochs), linear, knn, badencoder (the MLP with the "
             "authors' Adam 1e-4 and 500 epochs), own (the classifier in the encoder's file, not "
-            "trained); repeatable.",
+            "trained), or the file of a linear classifier (not trained); repeatable.",
         ),
+        Kind.HEAD,
     ] = None,
     seeds: Annotated[
         int, typer.Option(min=1, rich_help_panel=_HEAD, help="Heads trained on each encoder.")

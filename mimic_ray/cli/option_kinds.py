@@ -28,6 +28,7 @@ from mimic_ray.base.storage_address import is_remote, parse
 from mimic_ray.base.text import plain
 from mimic_ray.base.user_code import is_user_code
 from mimic_ray.encoders import encoder_name
+from mimic_ray.evaluation.head_choice import is_head_file
 
 
 class Kind(Enum):
@@ -36,6 +37,7 @@ class Kind(Enum):
     CHECKPOINT = auto()  # a file, or its address
     CHECKPOINT_OR_RUN = auto()
     NAMED_CHECKPOINT = auto()  # NAME=PATH of a file or run, or the path alone
+    HEAD = auto()  # a kind of head, or the file of a classifier, or its address
     IMAGES = auto()  # any location that data.image_source.open_images accepts
     TRIGGER = auto()  # a name or file.py:function, optionally with settings, or an npz file
     DEFENCE = auto()  # a name or file.py:function, optionally with settings
@@ -55,7 +57,7 @@ class Kind(Enum):
 
 
 # Kinds whose value is a single file.
-FILES = (Kind.CHECKPOINT, Kind.TRIGGER, Kind.REFERENCES, Kind.RECIPE)
+FILES = (Kind.CHECKPOINT, Kind.HEAD, Kind.TRIGGER, Kind.REFERENCES, Kind.RECIPE)
 
 
 class Use(Enum):
@@ -95,6 +97,8 @@ def read_value(kind: Kind, text: str) -> Value:
             name, _ = split_settings(text, kind.name.lower())
             path = name.rpartition(":")[0]
             return Value(Use.UPLOAD, path, after=text[len(path) :]) if is_user_code(name) else word
+        case Kind.HEAD:
+            return Value(Use.INPUT, text) if is_head_file(text) else word
         case Kind.REFERENCES:
             return word if text.isdecimal() else Value(Use.INPUT, text)
         case Kind.RECIPE:
@@ -172,6 +176,7 @@ _MISSING: dict[Kind, type[UsageError]] = {
     Kind.CHECKPOINT: MissingCheckpointError,
     Kind.CHECKPOINT_OR_RUN: MissingCheckpointError,
     Kind.NAMED_CHECKPOINT: MissingCheckpointError,
+    Kind.HEAD: MissingCheckpointError,
 }
 
 

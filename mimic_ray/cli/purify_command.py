@@ -107,6 +107,8 @@ def command(
 ) -> None:
     """Purify a suspect encoder with a few thousand clean, unlabelled images.
 
+    With labels, mimic-ray evaluate --into OUT --head own|FILE adds the accuracy that is kept.
+
     Example: mimic-ray purify --encoder resnet50 --teacher suspect.pth --data images/ --out purified
     """
     from mimic_ray.workflows.purify import purify

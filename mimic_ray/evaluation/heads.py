@@ -23,8 +23,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mimic_ray.base import seeds
-from mimic_ray.base.errors import UsageError
+from mimic_ray.base.errors import UnknownNameError, UsageError
 from mimic_ray.base.registry import Registry
+from mimic_ray.base.text import near_names
+from mimic_ray.evaluation.head_choice import OWN
 
 Head = Callable[[Tensor], Tensor]
 
@@ -102,6 +104,15 @@ class NearestNeighbours:
 
     def described(self) -> str:
         return f"{self.neighbours} neighbours, temperature {self.temperature:g}"
+
+
+def trained_head(name: str) -> TrainedHead | NearestNeighbours:
+    """A kind of head by name. Raises UnknownNameError."""
+    if name in HEADS:
+        return HEADS.resolve(name)
+    known = [*HEADS, OWN]
+    hint = f"Built in: {', '.join(known)}. For a file, give its path, as in ./FILE."
+    raise UnknownNameError("head", name, near_names(name, known), hint)
 
 
 @contextmanager

@@ -230,7 +230,8 @@ def _measured(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:
     else:
         lines.append(
             "Neither accuracy nor attack success: the run had no labels and no trigger. "
-            "`mimic-ray evaluate` measures accuracy with labels, and attack success with a trigger."
+            "`mimic-ray evaluate` measures accuracy with labels, attack success with a trigger; "
+            "`--into` puts them here, and `--head` takes the classifier that you use."
         )
     if folder.profile.exists():
         weights = not surely_reads_no_tap(recipe.loss)

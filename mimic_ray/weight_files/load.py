@@ -34,11 +34,17 @@ class Loaded:
     def log_finding(self) -> str:
         """Logs, and returns, what loading the file the ordinary way would call or import; "" if
         nothing."""
-        finding = self.checkpoint.contents.finding()
-        if finding:
-            finding = f"{shown(self.checkpoint.path)}: {finding} None of it was run."
-            _LOGGER.warning("%s", finding)
-        return finding
+        return log_finding(self.checkpoint)
+
+
+def log_finding(checkpoint: Checkpoint) -> str:
+    """Logs, and returns, what loading a file the ordinary way would call or import; "" if
+    nothing."""
+    finding = checkpoint.contents.finding()
+    if finding:
+        finding = f"{shown(checkpoint.path)}: {finding} None of it was run."
+        _LOGGER.warning("%s", finding)
+    return finding
 
 
 def load_checkpoint(location: str | Path, encoder_name: str) -> Loaded:

@@ -36,7 +36,12 @@ from mimic_ray.workflows.compare_request import (
     named_defences,
 )
 from mimic_ray.workflows.cost_estimate import CostEstimate
-from mimic_ray.workflows.judge_defences import check_sources, load_reference, own_head
+from mimic_ray.workflows.judge_defences import (
+    check_sources,
+    head_file,
+    head_from_file,
+    load_reference,
+)
 from mimic_ray.workflows.python_call import python_call
 from mimic_ray.workflows.run_comparison import ComparisonInputs, run_comparison
 
@@ -57,7 +62,7 @@ def compare(
     count_target: bool = False,
     reference: str | Path | None = None,
     seeds: int = 3,
-    head: str = "mlp",
+    head: str | Path = "mlp",
     head_seeds: int = 3,
     lasting: bool = True,
     stop_rule: bool = True,
@@ -94,8 +99,9 @@ def compare(
         count_target: Count images of the target class in ASR too.
         reference: A run or checkpoint that was never attacked. Its ASR is ASR-B, the floor.
         seeds: Purifications by each defence, with seeds 0, 1, ...
-        head: Kind of the heads: `mlp`, `linear`, `knn`, `badencoder`, or `own`, the classifier that
-            lies beside the encoder in its file and is not trained.
+        head: Kind of the heads: `mlp`, `linear`, `knn`, `badencoder`; `own`, the classifier that
+            lies beside the encoder in its file; or the file of a linear classifier, or its address.
+            The last two are not trained.
         head_seeds: Heads trained on each purified encoder.
         lasting: Also measure ACC and ASR after 60 plain distillation steps, and of a model that a
             user fine-tuned on 1 % of the labelled images.
@@ -134,7 +140,7 @@ def compare(
     """
     command = command or python_call(compare, locals())
     train, test, reference = (None if x is None else str(x) for x in (train, test, reference))
-    check_labels(train, test, trigger, target, reference, count_target, head_seeds)
+    check_labels(train, test, trigger, target, reference, count_target, head_seeds, head)
     check_placement(resources or Resources())
     if resources is not None and resources.address is not None:
         find_cluster(resources.address)
@@ -187,10 +193,11 @@ def _open_inputs(request: CompareRequest) -> ComparisonInputs:
     loaded = load_checkpoint(request.teacher, encoder)
     source = open_announced(request.data)
     number = held_out_number(len(source), request.held_out, source.location)
-    head = own_head(loaded, labels)
+    given = head_file(labels)
+    head = head_from_file(loaded, labels, given)
     if labels:
         check_sources(labels, loaded.encoder.spec.input_size, head)
-    reference = load_reference(labels, encoder) if labels else None
+    reference = load_reference(labels, encoder, given) if labels else None
     compute = devices.choose(request.device, "auto", request.threads)
     return ComparisonInputs(encoder, loaded, source, number, head, reference, compute)
 

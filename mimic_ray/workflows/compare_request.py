@@ -13,8 +13,11 @@ from mimic_ray.base.resources import Resources
 from mimic_ray.base.text import count, near_names
 from mimic_ray.defences.defence_registry import DEFENCES, declared_strengths
 from mimic_ray.defences.stop_rule import BASELINE, Contest
+from mimic_ray.evaluation.head_choice import OWN, is_head_file
 from mimic_ray.execution.defence_run import Named
 from mimic_ray.method.recipe import Recipe
+
+DEFAULT_HEAD = "mlp"
 
 # Of the clean images; fewer say little about a cosine, more take images from the defences.
 LEAST_HELD_OUT, MOST_HELD_OUT = 32, 500
@@ -30,11 +33,16 @@ class Labels:
     target: str | None = None
     count_target: bool = False
     reference: str | None = None
-    head: str = "mlp"
+    head: str | Path = DEFAULT_HEAD
     head_seeds: int = 3
     lasting: bool = True
     train_limit: int | None = None
     test_limit: int | None = None
+
+    @property
+    def head_from_file(self) -> bool:
+        """Whether the head comes from a file and is not trained."""
+        return self.head == OWN or is_head_file(self.head)
 
 
 @dataclass(frozen=True)
@@ -63,13 +71,15 @@ def check_labels(
     reference: str | None,
     count_target: bool,
     head_seeds: int,
+    head: str | Path = DEFAULT_HEAD,
 ) -> None:
-    """Raises UsageError for labels, trigger and reference that do not go together."""
+    """Raises UsageError for labels, trigger, reference and head that do not go together."""
     if (train is None) != (test is None):
         raise UsageError(f"{option('train')} and {option('test')} must be given together.")
     if (trigger is None) != (target is None):
         raise UsageError(f"{option('trigger')} and {option('target')} must be given together.")
-    for name, value in (("trigger", trigger), ("reference", reference)):
+    other_head = None if head == DEFAULT_HEAD else head
+    for name, value in (("trigger", trigger), ("reference", reference), ("head", other_head)):
         if value is not None and train is None:
             raise UsageError(f"{option(name)} needs {option('train')} and {option('test')}.")
     for name, given in (("reference", reference is not None), ("count_target", count_target)):

@@ -19,8 +19,8 @@ from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.data.labelled import Labelled
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.evaluation.features import features
-from mimic_ray.evaluation.file_head import OWN
-from mimic_ray.evaluation.heads import HEADS, NearestNeighbours, TrainedHead
+from mimic_ray.evaluation.head_choice import OWN, head_label
+from mimic_ray.evaluation.heads import NearestNeighbours, TrainedHead
 from mimic_ray.evaluation.metrics import accuracy, attack_success
 from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion, Score
 from mimic_ray.report.plots import plot_evaluation
@@ -28,14 +28,13 @@ from mimic_ray.store.run_store import is_run
 from mimic_ray.workflows.evaluate_images import Backdoor, EvaluationImages, LabelledSets
 from mimic_ray.workflows.evaluate_into import check_into, finished_run, write_into
 from mimic_ray.workflows.evaluated_encoders import (
-    EvaluatedEncoder,
     load_encoders,
     refuse_statistics_of_runs,
     require_classes,
 )
+from mimic_ray.workflows.evaluated_heads import chosen_heads
 
 REFERENCE = "reference"
-HeadKind = TrainedHead | NearestNeighbours
 
 
 @checked_arguments
@@ -50,7 +49,7 @@ def evaluate(
     trigger: str | None = None,
     target: str | None = None,
     count_target: bool = False,
-    heads: Sequence[str] = ("mlp",),
+    heads: Sequence[str | Path] = ("mlp",),
     seeds: int = 3,
     head_epochs: int | None = None,
     out: str | Path | None = None,
@@ -79,9 +78,9 @@ def evaluate(
         trigger: A trigger's name, with settings as in `patch:side=12`, or an npz file.
         target: The target class of the trigger: name or index.
         count_target: Count images of the target class in ASR too, as BadEncoder does.
-        heads: Kinds of heads: `mlp`, `linear`, `knn`, `badencoder`, or `own`, the classifier that
-            lies beside the encoder in its file and is not trained. Its classes must be those of
-            `test`, in the same order.
+        heads: Kinds of heads: `mlp`, `linear`, `knn`, `badencoder`; `own`, the classifier that
+            lies beside the encoder in its file; or the file of a linear classifier, or its address.
+            The last two are not trained: their classes must be those of `test`, in the same order.
         seeds: Heads trained on each encoder, with seeds 0, 1, ...
         head_epochs: Epochs, instead of the default of each head.
         out: A new folder, or an address, for evaluation.json and evaluation.png.
@@ -112,7 +111,7 @@ def evaluate(
             print(row.encoder, row.acc.share, row.asr.share)
     """
     backdoor = _backdoor(trigger, target, count_target)
-    fitted_by = _heads(heads, seeds, head_epochs)
+    chosen = chosen_heads(heads, seeds, head_epochs)
     folder = Out(out) if out else None
     if not (encoders or reference):
         raise UsageError(f"{option('encoders', '{}')} has no encoder: give at least one.")
@@ -126,23 +125,24 @@ def evaluate(
     if all(map(is_run, encoders.values())):
         refuse_statistics_of_runs(encoder)
     loaded = load_encoders(encoders, encoder, own_heads=OWN in heads)
+    from_files = {name: chosen.from_files(each) for name, each in loaded.items()}
     compute = devices.choose(device, "fp32", threads)
     images = EvaluationImages(train, test, train_limit, test_limit, backdoor, on_progress)
-    for each in loaded.values():
+    for name, each in loaded.items():
         sets = images.at(each.encoder.spec.input_size)
-        if each.own_head:
-            require_classes(each.own_head, sets.test.location, sets.test.class_count())
+        for head in from_files[name].values():
+            require_classes(head, sets.test.location, sets.test.class_count())
 
     rows: list[EvaluationRow] = []
     floors: dict[str, Proportion | None] = {}
     for name, each in loaded.items():
         sets = images.at(each.encoder.spec.input_size)
         found = _features(name, each.encoder, sets, compute, on_progress)
-        for head_name in heads:
-            if head_name == OWN:
-                scores = [_own_score(each, found, sets)]
+        for head_name in map(head_label, heads):
+            if head_name in from_files[name]:
+                scores = [_score(0, from_files[name][head_name].predict, found, sets)]
             else:
-                scores = _scores(fitted_by[head_name], found.unit(), sets, seeds)
+                scores = _scores(chosen.trained[head_name], found.unit(), sets, seeds)
             row = EvaluationRow.of(name, head_name, scores, floors.get(head_name))
             if reference and name == REFERENCE:
                 # For an encoder that was never attacked, this is the floor, not an ASR.
@@ -152,7 +152,7 @@ def evaluate(
 
     settings = {
         **images.described(),
-        **{f"head {name}": head.described() for name, head in fitted_by.items()},
+        **chosen.described(),
         "seeds": f"0 to {seeds - 1}",
         **({"reference": str(reference)} if reference else {}),
         **{f"file of {name}": each.finding for name, each in loaded.items() if each.finding},
@@ -203,17 +203,14 @@ def _features(
     return _Features(of(sets.train, "train"), of(sets.test, "test"), triggered)
 
 
-def _scores(kind: HeadKind, found: _Features, sets: LabelledSets, seeds: int) -> list[Score]:
+def _scores(
+    kind: TrainedHead | NearestNeighbours, found: _Features, sets: LabelledSets, seeds: int
+) -> list[Score]:
     train = sets.train
     return [
         _score(seed, kind.fit(found.train, train.labels, train.class_count(), seed), found, sets)
         for seed in range(seeds if kind.seeded else 1)
     ]
-
-
-def _own_score(each: EvaluatedEncoder, found: _Features, sets: LabelledSets) -> Score:
-    assert each.own_head  # load_encoders found it
-    return _score(0, each.own_head.predict, found, sets)
 
 
 def _score(
@@ -237,19 +234,3 @@ def _backdoor(trigger: str | None, target: str | None, count_target: bool) -> Ba
             f"{option('count_target')} needs {option('trigger')} and {option('target')}."
         )
     return None
-
-
-def _heads(names: Sequence[str], seeds: int, epochs: int | None) -> dict[str, HeadKind]:
-    """The heads to train, by name."""
-    for name, value in (("seeds", seeds), ("head_epochs", 1 if epochs is None else epochs)):
-        if value < 1:
-            raise UsageError(f"{option(name, value)} must be 1 or more.")
-    if not names:
-        raise UsageError(f"{option('heads', '[]')} has no kind of head: give at least one.")
-    heads: dict[str, HeadKind] = {name: HEADS.resolve(name) for name in names if name != OWN}
-    if epochs is None:
-        return heads
-    return {
-        name: replace(head, epochs=epochs) if isinstance(head, TrainedHead) else head
-        for name, head in heads.items()
-    }

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimic_ray.base.errors import UsageError, option
+from mimic_ray.base.text import plain
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.encoder_name import without_statistics
-from mimic_ray.evaluation.file_head import OWN, FileHead, find_head
+from mimic_ray.evaluation.file_head import FileHead, find_head
 from mimic_ray.execution.export import read_encoder
 from mimic_ray.store.run_record import read_record
 from mimic_ray.store.run_store import is_run, reading
@@ -59,8 +60,9 @@ def require_classes(head: FileHead, location: str, classes: int) -> None:
     """Raises UsageError if the images at `location` have more classes than the head."""
     if len(head.weight) < classes:
         raise UsageError(
-            f"The head {head.key} has {len(head.weight)} classes and {location} has {classes}: "
-            f"leave {option('heads', OWN)} out, or give the test images that the head is for."
+            f"The head {plain(head.key)} has {len(head.weight)} classes and {location} has "
+            f"{classes}: leave {option('heads', plain(head.chosen))} out, or give the test images "
+            "that the head is for."
         )
 
 

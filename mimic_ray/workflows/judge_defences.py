@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mimic_ray.attacks.triggers.trigger import make_trigger
 from mimic_ray.base.devices import Compute
@@ -13,8 +13,9 @@ from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.base.text import near_names, plain
 from mimic_ray.data.labelled import open_some
 from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.evaluation.file_head import OWN, FileHead, find_head
-from mimic_ray.evaluation.heads import HEADS
+from mimic_ray.evaluation.file_head import FileHead, HeadFile, find_head, read_head_file
+from mimic_ray.evaluation.head_choice import OWN, head_label, is_head_file
+from mimic_ray.evaluation.heads import trained_head
 from mimic_ray.evaluation.outcomes import LabelledTest, Outcomes
 from mimic_ray.evaluation.revival import (
     FineTuning,
@@ -39,8 +40,8 @@ def check_sources(labels: Labels, side: int, head: FileHead | None) -> None:
     Decodes no image and returns nothing that a choice could depend on. Raises DataError,
     UsageError, UnknownNameError.
     """
-    if labels.head != OWN:
-        HEADS.resolve(labels.head)
+    if not labels.head_from_file:
+        trained_head(str(labels.head))
     train = open_some(labels.train, labels.train_limit)
     test = open_some(labels.test, labels.test_limit)
     if train.fingerprint == test.fingerprint:
@@ -71,19 +72,38 @@ def check_sources(labels: Labels, side: int, head: FileHead | None) -> None:
         )
 
 
-def own_head(loaded: Loaded, labels: Labels | None) -> FileHead | None:
-    """The head in the suspect file, if it was asked for. Raises UsageError if there is none."""
+def head_file(labels: Labels | None) -> HeadFile | None:
+    """The file that was given for its classifier, if any. Raises what `read_head_file` does."""
+    return read_head_file(labels.head) if labels and is_head_file(labels.head) else None
+
+
+def head_from_file(
+    loaded: Loaded, labels: Labels | None, given: HeadFile | None
+) -> FileHead | None:
+    """The head in the suspect file or in the `given` one; None if heads are trained.
+
+    Raises UsageError if there is none that fits.
+    """
+    width = loaded.encoder.spec.feature_width
+    if given:
+        return given.head(width)
     if labels is None or labels.head != OWN:
         return None
-    return find_head(loaded.checkpoint, loaded.fit, loaded.encoder.spec.feature_width)
+    return find_head(loaded.checkpoint, loaded.fit, width)
 
 
-def load_reference(labels: Labels, architecture: str) -> EvaluatedEncoder | None:
-    """The encoder that was never attacked, None if none was given. Raises CheckpointError."""
+def load_reference(
+    labels: Labels, architecture: str, given: HeadFile | None
+) -> EvaluatedEncoder | None:
+    """The encoder that was never attacked, None if none was given; with a `given` head file, the
+    head in it. Raises CheckpointError, and UsageError if the head does not fit."""
     if labels.reference is None:
         return None
     paths = {"reference": labels.reference}
-    return load_encoders(paths, architecture, own_heads=labels.head == OWN)["reference"]
+    found = load_encoders(paths, architecture, own_heads=labels.head == OWN)["reference"]
+    if given is None:
+        return found
+    return replace(found, own_head=given.head(found.encoder.spec.feature_width))
 
 
 @dataclass(frozen=True)
@@ -91,7 +111,7 @@ class Judge:
     """Measures encoders and stores the outcomes, so that a resumed comparison need not.
 
     `blind` holds the clean images and the suspect encoder, for the plain distillation. `own_head`
-    is the classifier in the suspect file, if heads are not trained.
+    is the classifier in the suspect file or in a file of its own, if heads are not trained.
     """
 
     store: ComparisonStore
@@ -139,7 +159,7 @@ class Judge:
         if self.own_head:
             heads = [self.own_head.predict]
             return self.test.with_heads(encoder, heads, self.compute, unit=False)
-        head = HEADS.resolve(self.labels.head)
+        head = trained_head(str(self.labels.head))
         return self.test.with_new_heads(encoder, head, self.labels.head_seeds, self.compute)
 
 
@@ -184,8 +204,8 @@ def open_judge(
 
 def _described_head(labels: Labels, head: FileHead | None) -> dict[str, str]:
     if head:
-        return {"head": f"{labels.head}: {plain(head.key)} in each file, not trained"}
+        return {"head": f"{plain(head_label(labels.head))}: {head.described()}"}
     return {
-        "head": f"{labels.head}: {HEADS.resolve(labels.head).described()}",
+        "head": f"{labels.head}: {trained_head(str(labels.head)).described()}",
         "head seeds": f"0 to {labels.head_seeds - 1}",
     }

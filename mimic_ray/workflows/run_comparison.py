@@ -46,7 +46,7 @@ class ComparisonInputs:
     loaded: Loaded
     source: ImageSource
     held_out: int  # images
-    own_head: FileHead | None  # in the suspect file
+    own_head: FileHead | None  # in the suspect file or in one of its own
     reference: EvaluatedEncoder | None
     compute: Compute
 

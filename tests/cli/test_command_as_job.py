@@ -16,12 +16,13 @@ from tests.cli.command_lines import all_commands, marked_options, required, with
 # Text options whose values are not paths. A new text option must be marked or listed here.
 PLAIN_TEXT = {
     *("setting", "search", "track", "device", "strategy", "teacher_placement"),
-    *("target", "head", "weights", "normalise", "mean", "std"),
+    *("target", "weights", "normalise", "mean", "std"),
 }
 LOCAL_INPUTS = {
     Kind.CHECKPOINT: "CWD/here.pth",
     Kind.CHECKPOINT_OR_RUN: "CWD/here.pth",
     Kind.NAMED_CHECKPOINT: "name=CWD/here.pth",
+    Kind.HEAD: "CWD/here.pth",
     Kind.IMAGES: "CWD/train-[0-3]?.tar",
     Kind.TRIGGER: "CWD/here.npz",
     Kind.REFERENCES: "CWD/here.npz",

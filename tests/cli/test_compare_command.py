@@ -72,6 +72,8 @@ def test_json_is_the_only_output_on_stdout(arguments, capsys, toy):
         (["LABELS", "--trigger", "patch", "--target", "gren"], 2, ['"gren"', "green"]),
         (["LABELS", "--trigger", "pach", "--target", "red"], 2, ['"pach"', "patch"]),
         (["LABELS", "--head", "mpl"], 2, ['"mpl"', "mlp"]),
+        (["LABELS", "--head", "no.pth"], 2, ["--head: no.pth does not exist"]),
+        (["LABELS", "--head", "SUSPECT"], 2, ["has no linear classifier"]),
         (["LABELS", "--reference", "no.pth"], 2, ["no.pth does not exist"]),
         (["--train", "TEST", "--test", "TEST"], 2, ["--train and --test are the same images"]),
         (["--train", "TRAIN", "--test", "UNLABELLED"], 1, ["has no labels"]),
@@ -83,6 +85,7 @@ def test_what_cannot_be_compared_is_refused_before_any_work(
     arguments, capsys, toy, case, tmp_path, more, code, words
 ):
     paths = {"FEW": toy / "few", "TRAIN": toy / "train", "TEST": toy / "test"}
+    paths["SUSPECT"] = toy / "suspect.safetensors"
     paths["UNLABELLED"] = case / "images"
     given = [paths.get(word, word) for word in more if word != "LABELS"]
     if "LABELS" in more:

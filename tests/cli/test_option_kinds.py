@@ -14,7 +14,7 @@ from tests.cli.command_lines import all_commands, marked_options, with_value
 
 INPUTS = (
     *(Kind.CHECKPOINT, Kind.CHECKPOINT_OR_RUN, Kind.NAMED_CHECKPOINT, Kind.IMAGES, Kind.TRIGGER),
-    *(Kind.REFERENCES, Kind.RECIPE, Kind.ENCODER),
+    *(Kind.REFERENCES, Kind.RECIPE, Kind.ENCODER, Kind.HEAD),
 )
 ABSENT = {
     Kind.NAMED_CHECKPOINT: "x=none/absent.pth",
@@ -31,6 +31,9 @@ ABSENT = {
         (Kind.NAMED_CHECKPOINT, "a=t.pth", Use.INPUT, "t.pth"),
         (Kind.NAMED_CHECKPOINT, "runs/t.pth", Use.INPUT, "runs/t.pth"),
         (Kind.NAMED_CHECKPOINT, "s3://b/run/?region=x", Use.INPUT, "s3://b/run/?region=x"),
+        (Kind.HEAD, "own", Use.WORD, ""),
+        (Kind.HEAD, "head.safetensors", Use.INPUT, "head.safetensors"),
+        (Kind.HEAD, "hf://owner/model", Use.INPUT, "hf://owner/model"),
         (Kind.IMAGES, "torchvision:CIFAR10:d", Use.INPUT, "torchvision:CIFAR10:d"),
         (Kind.TRIGGER, "patch:side=3", Use.WORD, ""),
         (Kind.TRIGGER, "s3://b/t.npz", Use.INPUT, "s3://b/t.npz"),

@@ -309,6 +309,26 @@ def test_the_head_in_the_suspect_file_judges_every_encoder_and_is_not_trained(to
     assert "not trained" in found.settings["head"]
 
 
+def test_the_head_of_a_file_judges_every_encoder_and_another_one_judges_again(toy, tmp_path):
+    width = build("tiny_resnet").spec.feature_width
+    for index, name in ((2, "red"), (0, "blue")):  # the class that each head always gives
+        head = {"weight": torch.zeros(3, width), "bias": torch.eye(3)[index]}
+        save_file(head, tmp_path / f"{name}.safetensors")
+    options = {"labels": True, "seeds": 1, "lasting": False, "reference": toy / "clean.safetensors"}
+
+    def found(name, **more):
+        head = tmp_path / f"{name}.safetensors"
+        return compare(toy, tmp_path / "out", NOISE, **options, head=head, **more)
+
+    red = found("red")
+    assert [row.acc.share for row in red.rows] == [pytest.approx(1 / 3)] * len(red.rows)
+    assert {row.asr.share for row in red.rows if row.asr} == {1.0}
+    assert {row.asr_b.share for row in red.rows} == {1.0}
+    assert red.settings["head"].startswith("red.safetensors: weight in red.safetensors (SHA-256 ")
+    # Outcomes that another head gave are not reused.
+    assert {row.asr.share for row in found("blue", resume=True).rows if row.asr} == {0.0}
+
+
 def test_a_suspect_file_without_a_head_is_refused_before_any_defence_runs(toy, tmp_path):
     with pytest.raises(UsageError, match="no linear classifier"):
         compare(toy, tmp_path / "out", NOISE, labels=True, head="own")

@@ -100,6 +100,7 @@ BOTH = {"train": "a", "test": "b"}
         ({**BOTH, "trigger": "patch"}, "trigger= and target= must be given together"),
         ({**BOTH, "target": "3"}, "trigger= and target= must be given together"),
         ({"trigger": "patch", "target": "3"}, "trigger= needs train= and test="),
+        ({"head": "own"}, "head= needs train= and test="),
         ({"reference": "c.pth"}, "reference= needs train= and test="),
         ({**BOTH, "reference": "c.pth"}, "reference= needs trigger= and target="),
         ({**BOTH, "count_target": True}, "count_target= needs trigger= and target="),
