@@ -1,8 +1,9 @@
 """The sections of a recipe: every setting with its type, bounds, default and meaning.
 
-`configs/default.toml` holds the recommended values, `configs/official.toml` those of the MIMIC
-authors. Every key has the default recipe's value here, so that a recipe file names only what it
-changes. Sizes are shares of the image side, pixel values lie in [0, 1].
+`configs/default.toml` holds the recommended values, `configs/mimic.toml` adds mutual information,
+`configs/official.toml` has the values of the MIMIC authors. Every key has the default recipe's
+value here, so that a recipe file names only what it changes. Sizes are shares of the image side,
+pixel values lie in [0, 1].
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,8 @@ from mimic_ray.defences.recipe_distillation import (
     recipe_with,
     tap_weights,
 )
-from mimic_ray.method.mi_profile import profile
+from mimic_ray.method.estimators.gaussian import Gaussian
+from mimic_ray.method.mi_profile import profile, score_taps
 from mimic_ray.method.student_start import untrained
 from mimic_ray.scanning.training_changes import NOT_SEARCHED
 from mimic_ray.store.recipe_file import load_recipe
@@ -63,6 +65,24 @@ def test_a_stop_request_is_heard_before_the_first_step(monkeypatch):
     monkeypatch.setattr(recipe_distillation, "training_changes", search)
     with pytest.raises(StoppedError):
         distil_by_recipe(inputs, recipe, weights={})
+
+
+def test_the_layers_of_the_recipe_mimic_have_weights_by_the_suspect_s_mutual_information():
+    inputs = defence_inputs()
+    recipe = recipe_with("mimic", {"training.steps": 1, "training.batch": 8, "openings.share": 0.0})
+    images = [centre(to_float(pixels()), 32)]
+    scores = score_taps(
+        inputs.suspect, images, Gaussian(**recipe.estimators.own("gaussian")), inputs.compute, 0
+    )
+    by_score = {t: s / sum(scores) for t, s in zip(inputs.suspect.spec.taps, scores, strict=True)}
+    assert max(by_score.values()) > 1.2 * min(by_score.values())  # they are not uniform
+
+    def weights_of(found: Mapping[str, float] | None) -> torch.Tensor:
+        return distil_by_recipe(inputs, recipe, found).encoder.net.conv1.weight.data
+
+    made = weights_of(None)
+    assert torch.equal(made, weights_of(by_score))
+    assert not torch.equal(made, weights_of(dict.fromkeys(by_score, 1 / len(by_score))))
 
 
 @pytest.mark.parametrize(("share", "notes"), [(0.5, (NOT_SEARCHED,)), (0.0, ())])

@@ -51,7 +51,7 @@ def test_the_time_of_a_step_follows_from_smaller_batches(timed, expected):
     assert _for_batch(timed, 64) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("name", ["default", "official"])
+@pytest.mark.parametrize("name", ["default", "mimic", "official"])
 def test_random_numbers_of_the_process_are_not_used(name):
     from mimic_ray.store.recipe_file import load_recipe
 

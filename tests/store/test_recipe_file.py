@@ -29,8 +29,8 @@ def test_a_file_with_a_byte_order_mark_is_read(tmp_path):
     assert load_recipe(str(path)).training.steps == 7
 
 
-def test_the_package_contains_both_recipes():
-    assert {"default", "official"} <= set(recipe_names())
+def test_the_package_contains_its_recipes():
+    assert {"default", "imagenet", "mimic", "official"} == set(recipe_names())
 
 
 def test_settings_change_every_kind_of_value():
