@@ -7,11 +7,15 @@ from mimic_ray.defences.medic import (
     channel_deviation,
     cloning_loss,
     importances,
+    medic,
     recorded,
     uniform,
 )
+from mimic_ray.defences.training_loop import batches
 from mimic_ray.encoders.blocks import blocks
-from tests.support.small_defence_inputs import suspect
+from mimic_ray.method.student_start import untrained
+from tests.support.first_step import FIRST_RATE, adam_step, cosine_distance, require_step
+from tests.support.small_defence_inputs import defence_inputs, suspect
 
 
 def test_importance_is_the_root_of_the_product_of_two_softmaxes():
@@ -56,3 +60,27 @@ def test_outputs_of_all_blocks_are_recorded_and_no_hook_stays(architecture):
     if architecture == "tiny_resnet":
         torch.testing.assert_close(outputs[-1].mean(dim=(2, 3)), features)
     assert not any(module._forward_hooks for module in encoder.modules())
+
+
+def test_a_step_lowers_the_clone_loss_and_the_weighted_outputs_of_all_blocks():
+    inputs = defence_inputs()
+    made = medic(inputs, weight=0.3, rate=4e-3, steps=1, batch=8).encoder
+
+    student = untrained("tiny_resnet", inputs.seed).requires_grad_(True).train()
+    # The blocks of tiny_resnet are its layers, and the taps give what they return.
+    view, taps = next(batches(inputs, 1, 8)).view(), ["layer1", "layer2", "layer3"]
+    with torch.enable_grad():
+        wanted, teachers = inputs.suspect(view.requires_grad_(), taps)
+    found, students = student(view.detach(), taps)
+    towards = cosine_distance(wanted, found.detach())
+    gradients = torch.autograd.grad(towards, teachers)
+    total = cosine_distance(found, wanted.detach())
+    for s, t, q in zip(students, (each.detach() for each in teachers), gradients, strict=True):
+        deviation = t.transpose(0, 1).flatten(1).std(dim=1).view(-1, 1, 1)
+        for image in range(8):
+            e_t, e_q = ((5 * each[image].abs() / each[image].abs().max()).exp() for each in (t, q))
+            w = (e_t / e_t.sum() * e_q / e_q.sum()).sqrt()
+            units = (t[image] - s[image]) / deviation
+            total = total + 0.3 * (w * units**2).sum() / 8
+    total.backward()
+    require_step(made, student, lambda w, g: adam_step(w, g, 4e-3 * FIRST_RATE), 1e-2)
