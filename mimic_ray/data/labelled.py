@@ -58,7 +58,11 @@ def open_labelled(
 
     Raises DataError if they have no labels or cannot be used.
     """
-    source = open_some(location, limit)
+    return labelled(open_some(location, limit), side, progress)
+
+
+def labelled(source: ImageSource, side: int, progress: StepCallback | None = None) -> Labelled:
+    """The same of a source that is open."""
     if source.labels is None:
         raise DataError(
             f"{source.location} has no labels: give a folder that has a sub-folder for each class "
@@ -78,7 +82,11 @@ def open_some(location: str | Path, limit: int | None) -> ImageSource:
 
     They are evenly spaced because the first images of a sorted folder belong to one class.
     """
-    source = open_announced(location)
+    return some(open_announced(location), limit)
+
+
+def some(source: ImageSource, limit: int | None) -> ImageSource:
+    """The same of a source that is open."""
     if limit is None or limit >= len(source):
         return source
     return ImageSubset(source, [number * len(source) // limit for number in range(limit)])

@@ -124,10 +124,11 @@ def evaluate(
     check_into(into)
     if all(map(is_run, encoders.values())):
         refuse_statistics_of_runs(encoder)
+    images = EvaluationImages(train, test, train_limit, test_limit, backdoor, on_progress)
+    _ = images.sources  # refuses sets that cannot be used, before encoders are read
     loaded = load_encoders(encoders, encoder, own_heads=OWN in heads)
     from_files = {name: chosen.from_files(each) for name, each in loaded.items()}
     compute = devices.choose(device, "fp32", threads)
-    images = EvaluationImages(train, test, train_limit, test_limit, backdoor, on_progress)
     for name, each in loaded.items():
         sets = images.at(each.encoder.spec.input_size)
         for head in from_files[name].values():

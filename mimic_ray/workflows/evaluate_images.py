@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from mimic_ray.attacks.triggers.trigger import Trigger, make_trigger
 from mimic_ray.base.errors import DataError
 from mimic_ray.base.progress import Progress, ProgressCallback
-from mimic_ray.data.labelled import Labelled, open_labelled
+from mimic_ray.data.encoded_images import ImageSource
+from mimic_ray.data.labelled import Labelled, labelled
+from mimic_ray.data.train_and_test import open_train_and_test
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,14 @@ class EvaluationImages:
         backdoor: Backdoor | None,
         on_progress: ProgressCallback,
     ) -> None:
-        self._train, self._test = (train, train_limit), (test, test_limit)
+        self._locations = train, test, train_limit, test_limit
         self._backdoor, self._on_progress = backdoor, on_progress
         self._by_side: dict[int, LabelledSets] = {}
+
+    @cached_property
+    def sources(self) -> tuple[ImageSource, ImageSource]:
+        """Train and test, not decoded. Raises DataError, UsageError if they are the same."""
+        return open_train_and_test(*self._locations)
 
     def at(self, side: int) -> LabelledSets:
         """The sets, `side` pixels wide. Raises DataError, UsageError and UnknownNameError."""
@@ -75,13 +83,10 @@ class EvaluationImages:
         # Checked before thousands of images are decoded: the trigger may be for another image size.
         trigger = make_trigger(backdoor.trigger, side) if backdoor else None
         train, test = (
-            open_labelled(
-                location,
-                side,
-                limit=limit,
-                progress=lambda done, total: self._on_progress(Progress("decode", done, total)),
+            labelled(
+                source, side, lambda done, total: self._on_progress(Progress("decode", done, total))
             )
-            for location, limit in (self._train, self._test)
+            for source in self.sources
         )
         _check_classes(train, test)
         if backdoor is None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from mimic_ray.attacks.triggers.trigger import make_trigger
 from mimic_ray.base.devices import Compute
-from mimic_ray.base.errors import DataError, UnknownNameError, UsageError, option
+from mimic_ray.base.errors import DataError, UnknownNameError
 from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.base.text import near_names, plain
-from mimic_ray.data.labelled import open_some
+from mimic_ray.data.train_and_test import open_train_and_test
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.evaluation.file_head import FileHead, HeadFile, find_head, read_head_file
 from mimic_ray.evaluation.head_choice import OWN, head_label, is_head_file
@@ -42,13 +42,9 @@ def check_sources(labels: Labels, side: int, head: FileHead | None) -> None:
     """
     if not labels.head_from_file:
         trained_head(str(labels.head))
-    train = open_some(labels.train, labels.train_limit)
-    test = open_some(labels.test, labels.test_limit)
-    if train.fingerprint == test.fingerprint:
-        raise UsageError(
-            f"{option('train')} and {option('test')} are the same images, so ACC would be that of "
-            "images that the head has seen: give other test images."
-        )
+    train, test = open_train_and_test(
+        labels.train, labels.test, labels.train_limit, labels.test_limit
+    )
     for source in (train, test):
         if source.labels is None:
             raise DataError(

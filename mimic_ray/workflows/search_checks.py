@@ -9,6 +9,7 @@ from dataclasses import replace
 from mimic_ray.base.errors import StorageError
 from mimic_ray.base.storage_address import is_remote
 from mimic_ray.data.image_source import open_images, require_batch
+from mimic_ray.data.train_and_test import open_train_and_test
 from mimic_ray.method.recipe import check_recipe
 from mimic_ray.store.study_folder import STUDY, check_study, read_study
 from mimic_ray.store.study_store import StudyStore, open_study
@@ -33,6 +34,14 @@ def check_search(request: SearchRequest, out: str, *, resume: bool, sees_paths: 
                 study.require_free()
     if sees_paths and not is_remote(request.data):
         require_batch(open_images(request.data), spec.base.training.batch)
+    if sees_paths:
+        check_oracle(request)
+
+
+def check_oracle(request: SearchRequest) -> None:
+    """Raises UsageError or DataError for labelled images that cannot be used. Decodes none."""
+    if oracle := request.oracle:
+        open_train_and_test(oracle.train, oracle.test, None, None)
 
 
 def _check_same(study: StudyStore, request: SearchRequest, spec: SearchSpec) -> None:

@@ -28,6 +28,7 @@ from mimic_ray.weight_files.load import Loaded, load_checkpoint
 from mimic_ray.workflows.cost_estimate import report_search_cost
 from mimic_ray.workflows.python_call import python_call
 from mimic_ray.workflows.run_search import Search, run_search
+from mimic_ray.workflows.search_checks import check_oracle
 from mimic_ray.workflows.search_request import (
     TRIALS,
     Oracle,
@@ -158,6 +159,9 @@ def tune(
         earlier = _earlier_record(study) if resume else None
         if earlier is None:
             study.require_free()
+        if request.resources.address is None:
+            # On a cluster, they are opened where a trial runs.
+            check_oracle(request)
         loaded = load_checkpoint(teacher, encoder)
         source = open_announced(data)
         _check_fit(loaded, source, spec.base, request.resources)

@@ -164,6 +164,15 @@ def test_classes_without_training_images_are_refused(toy, tmp_path, capsys):
     assert "have different class names" in " ".join(capsys.readouterr().err.split())
 
 
+def test_test_images_that_the_head_has_seen_are_refused_before_an_encoder_is_read(
+    toy, tmp_path, capsys
+):
+    (tmp_path / "broken.pth").write_text("no weights")
+    arguments = ["evaluate", "--encoder", "tiny_resnet", tmp_path / "broken.pth"]
+    assert run([*arguments, "--train", toy / "test", "--test", toy / "test"]) == 2
+    assert "--train and --test are the same images" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_test_set_of_only_the_target_class_is_refused(toy, tmp_path, capsys):
     np.savez(tmp_path / "test.npz", x=np.zeros((3, 32, 32, 3), np.uint8), y=np.full(3, 2))
     arguments = ["evaluate", "--encoder", "tiny_resnet", toy / "clean.safetensors"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from mimic_ray.base.errors import DataError, MimicError
+from mimic_ray.base.errors import DataError, MimicError, UsageError
 from mimic_ray.base.resources import Resources
 from mimic_ray.store.study_folder import StudyRecord
 from mimic_ray.store.study_store import open_study
 from mimic_ray.workflows.search_checks import check_search
-from mimic_ray.workflows.search_request import SearchRequest, search_spec
+from mimic_ray.workflows.search_request import Oracle, SearchRequest, search_spec
 
 
 @pytest.fixture
@@ -73,6 +73,16 @@ def test_a_search_that_can_start_or_continue_passes(search, study, tmp_path):
 def test_what_tune_would_refuse_is_refused(search, study, changes, resume, words):
     with pytest.raises(MimicError, match=words):
         check_search(search(**changes), str(study), resume=resume, sees_paths=True)
+
+
+def test_labelled_images_that_are_the_same_are_refused_where_they_can_be_seen(
+    search, case, tmp_path
+):
+    images = str(case / "images")
+    asked = search(oracle=Oracle(images, images, "patch", "0"))
+    with pytest.raises(UsageError, match="train= and test= are the same images"):
+        check_search(asked, str(tmp_path / "new"), resume=False, sees_paths=True)
+    check_search(asked, str(tmp_path / "new"), resume=False, sees_paths=False)
 
 
 def test_images_are_looked_at_only_where_they_can_be_seen(search, tmp_path):

@@ -57,6 +57,13 @@ def test_an_invalid_search_is_refused_with_its_key(tune_refused, options, words)
     tune_refused(options, *words)
 
 
+def test_test_images_that_the_head_has_seen_are_refused(tune_refused, pictures, tmp_path):
+    (tmp_path / "broken.pth").write_text("no weights")
+    oracle = ["--oracle", "--train", pictures, "--test", pictures, "--trigger", "patch"]
+    words = ["--train and --test are the same images"]
+    tune_refused([*oracle, "--target", "red", "--teacher", tmp_path / "broken.pth"], *words)
+
+
 def test_a_missing_gpu_is_refused_with_the_numbers(tune_refused, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     words = ["1 worker of 1 CPU + 1 GPU", "+ 0 GPU on 1 node", "--gpus-per-worker"]

@@ -1,0 +1,28 @@
+"""Images to train heads on and images to test them on: two sets, which must differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mimic_ray.base.errors import UsageError, option
+from mimic_ray.data.encoded_images import ImageSource
+from mimic_ray.data.image_source import open_announced
+from mimic_ray.data.labelled import some
+
+
+def open_train_and_test(
+    train: str | Path, test: str | Path, train_limit: int | None, test_limit: int | None
+) -> tuple[ImageSource, ImageSource]:
+    """Both sets, at most `train_limit` and `test_limit` images of them. Decodes no image.
+
+    Raises UsageError if they have the same content, wherever it lies and whatever the limits, and
+    DataError if a set cannot be used.
+    """
+    sources = open_announced(train), open_announced(test)
+    # Two lengths suffice to see a difference; fingerprints read every file.
+    if len(sources[0]) == len(sources[1]) and sources[0].fingerprint == sources[1].fingerprint:
+        raise UsageError(
+            f"{option('train')} and {option('test')} are the same images, so ACC would be that of "
+            "images that the head has seen: give other test images."
+        )
+    return some(sources[0], train_limit), some(sources[1], test_limit)
