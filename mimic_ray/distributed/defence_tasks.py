@@ -24,6 +24,7 @@ from mimic_ray.defences.stop_rule import Unit
 from mimic_ray.distributed.capacity import cluster_nodes, wait_for_capacity
 from mimic_ray.distributed.head_health import cluster_head
 from mimic_ray.distributed.ray_errors import to_mimic_error
+from mimic_ray.distributed.ray_private import reason_of_death
 from mimic_ray.distributed.ray_session import ray_session
 from mimic_ray.execution.defence_run import BlindInputs, UnitResult, run_unit
 
@@ -57,8 +58,9 @@ def run_as_tasks(
 ) -> None:
     """Does all that is `wanted`, also what becomes wanted by a result; ends early on a stop.
 
-    `wanted` is asked again after each `on_end`. Raises ResourceError if the cluster does not fit
-    one run, TrainingError if a run's process died repeatedly or the cluster's head is lost.
+    A run whose process died repeatedly ends with this failure. `wanted` is asked again after each
+    `on_end`. Raises ResourceError if the cluster does not fit one run, TrainingError if the
+    cluster's head is lost.
     """
     import ray
 
@@ -87,16 +89,30 @@ def run_as_tasks(
                 return
             on_progress(Progress("runs of defences", ended, most))
             for reference in ray.wait([*running], timeout=_POLL_S)[0]:
-                try:
-                    result, weights = ray.get(reference)
-                except Exception as error:
-                    raise to_mimic_error(getattr(error, "cause", error), placement.log) from error
-                del running[reference]
+                result, weights = _ended(reference, running.pop(reference), placement.log)
                 ended += 1
                 on_end(result, {k: torch.from_numpy(np.array(v)) for k, v in weights.items()})
         for reference in running:
             with suppress(Exception):
                 ray.cancel(reference, force=True)
+
+
+def _ended(reference: Any, unit: Unit, log: Path) -> tuple[UnitResult, Weights]:
+    """The result of a task. Raises what would end the other runs as well."""
+    import ray
+
+    try:
+        ended: tuple[UnitResult, Weights] = ray.get(reference)
+    except Exception as error:
+        cause = getattr(error, "cause", error)
+        if not (why := reason_of_death(cause)):
+            raise to_mimic_error(cause, log) from error
+        sentence = (
+            f"its process died {_RESTARTS + 1} times: {why}. Ray's log is {log}. A resumed "
+            "comparison runs it again."
+        )
+        return UnitResult(unit.defence, unit.strength, unit.seed, failure=sentence, died=True), {}
+    return ended
 
 
 def _run(inputs: BlindInputs, unit: Unit, device: str, threads: int) -> tuple[UnitResult, Weights]:

@@ -39,7 +39,7 @@ class ComparisonRow:
     seconds: float | None = None  # of one purification
     clock: str = ""  # what they count: "CPU" (all threads) or "GPU"
     notes: tuple[str, ...] = ()  # sentences about the row
-    failure: str = ""  # why there is no encoder, or not of every seed
+    failure: str = ""  # why an encoder or a measurement is missing, of some seeds or all
     mapped: bool = False  # whether a linear map back to the suspect's features is behind it
 
     def is_defence(self) -> bool:

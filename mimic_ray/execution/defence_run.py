@@ -116,6 +116,8 @@ class UnitResult:
     # Behind a linear map back, of a defence that turns the features.
     mapped_cosine: float | None = None
     mapped_overlap: float | None = None
+    # Whether its process died, for a reason that may not be the defence's.
+    died: bool = False
 
     @property
     def unit(self) -> Unit:

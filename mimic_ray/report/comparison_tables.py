@@ -91,7 +91,7 @@ def comparison_markdown(comparison: Comparison) -> str:
     for row in comparison.chosen():
         lines.append([markdown_text(column.cell(row)) for column in columns])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    sentences = "\n".join(f"- {markdown_text(line)}" for line in notes(comparison.chosen()))
+    sentences = "\n".join(f"- {markdown_text(line, 500)}" for line in notes(comparison.chosen()))
     settings = "\n".join(
         f"- {markdown_text(name)}: {markdown_text(value)}"
         for name, value in comparison.settings.items()

@@ -122,7 +122,8 @@ def run_on_ray(
     results = dict(results)
 
     def on_end(result: UnitResult, weights: Mapping[str, Tensor]) -> None:
-        _store(store, result, weights)
+        if not result.died:  # a resumed comparison may have more memory
+            _store(store, result, weights)
         results[result.unit] = result
 
     run_as_tasks(

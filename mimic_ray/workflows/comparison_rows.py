@@ -13,13 +13,20 @@ from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.encoder_registry import build
 from mimic_ray.evaluation.comparison_results import REFERENCE, SUSPECT, ComparisonRow
 from mimic_ray.evaluation.feature_map import mapped_back
-from mimic_ray.evaluation.outcomes import Outcomes, acc_over, asr_over
+from mimic_ray.evaluation.outcomes import acc_over, asr_over
 from mimic_ray.evaluation.results import Proportion
 from mimic_ray.execution.defence_run import Named, UnitResult
 from mimic_ray.store.comparison_store import run_name
 from mimic_ray.workflows.compare_runs import Results, cosines
 from mimic_ray.workflows.evaluated_encoders import EvaluatedEncoder
-from mimic_ray.workflows.judge_defences import DISTILLED, NOW, TUNED, Judge
+from mimic_ray.workflows.judge_defences import DISTILLED, NOW, TUNED, Judge, Judged
+
+# An outcome, the ending of its columns, and its name in a sentence.
+_MEASURED = (
+    (NOW, "", "ACC and ASR"),
+    (DISTILLED, "_distilled", "ACC and ASR after distillation"),
+    (TUNED, "_tuned", "ACC and ASR after fine-tuning"),
+)
 
 
 def blind_rows(
@@ -54,16 +61,19 @@ def judged_rows(
     rows: Sequence[tuple[ComparisonRow, list[UnitResult]]],
     reference: EvaluatedEncoder | None,
 ) -> list[ComparisonRow]:
-    """The same rows with ACC and ASR, below those of the suspect encoder and of the reference."""
+    """The same rows with ACC and ASR, below those of the suspect encoder and of the reference.
+
+    An encoder that cannot be measured has a row that says why.
+    """
     lasting = judge.labels.lasting
     suspect = judge.blind.suspect_encoder
     after = (NOW, TUNED) if lasting else (NOW,)
-    outcomes = judge.outcomes(SUSPECT, suspect, 0, after)
+    judged = judge.judged(SUSPECT, suspect, 0, after)
     floor: Proportion | None = None
-    first = [_with_outcomes(ComparisonRow(SUSPECT, seeds=1), [outcomes])]
+    first = [_with_outcomes(ComparisonRow(SUSPECT, seeds=1), [judged])]
     if reference is not None:
         own = replace(judge, own_head=reference.own_head)
-        measured = own.outcomes(REFERENCE, lambda: reference.encoder, 0, (NOW,))
+        measured = own.judged(REFERENCE, lambda: reference.encoder, 0, (NOW,))
         row = _with_outcomes(ComparisonRow(REFERENCE, seeds=1), [measured])
         floor = row.asr  # of an encoder that was never attacked it is the floor, not an ASR
         first.append(replace(row, asr=None))
@@ -76,7 +86,7 @@ def judged_rows(
             name = run_name(run.defence, run.strength, run.seed)
             load = _loader(judge, name, mapped=row.mapped)
             name += "/mapped" if row.mapped else ""
-            found.append(judge.outcomes(name, load, run.seed, wanted))
+            found.append(judge.judged(name, load, run.seed, wanted))
         measured_rows.append(_with_outcomes(row, found) if found else row)
     return [replace(row, asr_b=floor) for row in (*first, *measured_rows)]
 
@@ -115,14 +125,19 @@ def _with_choice(
     return replace(row, reached=choice.reached, notes=notes)
 
 
-def _with_outcomes(row: ComparisonRow, found: list[dict[str, Outcomes]]) -> ComparisonRow:
+def _with_outcomes(row: ComparisonRow, found: list[Judged]) -> ComparisonRow:
     measured: dict[str, Any] = {}
-    for name, suffix in ((NOW, ""), (DISTILLED, "_distilled"), (TUNED, "_tuned")):
-        if name in found[0]:
-            outcomes = [each[name] for each in found]
+    failures = [row.failure] if row.failure else []
+    for name, suffix, when in _MEASURED:
+        outcomes = [each.outcomes[name] for each in found if name in each.outcomes]
+        if outcomes:
             measured[f"acc{suffix}"] = acc_over(outcomes)
             measured[f"asr{suffix}"] = asr_over(outcomes)
-    return replace(row, **measured)
+        failed = [each.failures[name] for each in found if name in each.failures]
+        if failed:
+            which = f"of {len(failed)} of {count(len(found), 'seed')} " if outcomes else ""
+            failures.append(f"{when} {which}not measured: {failed[0]}")
+    return replace(row, **measured, failure=" ".join(failures))
 
 
 def _mapped(row: ComparisonRow, runs: list[UnitResult]) -> ComparisonRow:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from mimic_ray.attacks.triggers.trigger import make_trigger
 from mimic_ray.base.devices import Compute
-from mimic_ray.base.errors import DataError, UnknownNameError
+from mimic_ray.base.errors import CheckpointError, DataError, TrainingError, UnknownNameError
 from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.base.text import near_names, plain
 from mimic_ray.data.train_and_test import open_train_and_test
@@ -32,6 +32,9 @@ from mimic_ray.workflows.evaluated_encoders import EvaluatedEncoder, load_encode
 
 # Names of the outcomes of one encoder: as it is, after plain distillation, after fine-tuning.
 NOW, DISTILLED, TUNED = "now", "distilled", "tuned"
+
+# Of one encoder: it diverges, or its features cannot be used. Others may be measured.
+_OF_THE_ENCODER = (TrainingError, DataError, CheckpointError)
 
 
 def check_sources(labels: Labels, side: int, head: FileHead | None) -> None:
@@ -103,6 +106,14 @@ def load_reference(
 
 
 @dataclass(frozen=True)
+class Judged:
+    """What was measured of one encoder, and of what could not be the reason in a sentence."""
+
+    outcomes: dict[str, Outcomes] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Judge:
     """Measures encoders and stores the outcomes, so that a resumed comparison need not.
 
@@ -120,27 +131,38 @@ class Judge:
     stop_if_asked: Callable[[], None]
     own_head: FileHead | None = None
 
-    def outcomes(
+    def judged(
         self, run: str, encoder: Callable[[], Encoder], seed: int, wanted: tuple[str, ...]
-    ) -> dict[str, Outcomes]:
-        """The `wanted` outcomes of an encoder, kept below `run` in the store."""
+    ) -> Judged:
+        """The `wanted` outcomes of an encoder, kept below `run` in the store.
+
+        A failure of the encoder is part of the result. Raises StoppedError, DiskError, StorageError
+        and RunFolderError, which others would meet too.
+        """
         of = json.dumps(self.described, sort_keys=True)
         stored = self.store.read_outcomes(run, of)
-        arrays = dict(stored)
+        arrays, failures = dict(stored), {}
         for number, name in enumerate(wanted):
             if f"{name}.correct" in arrays:
                 continue
             self.stop_if_asked()
             self.on_progress(Progress(f"{run}: evaluate", number, len(wanted)))
-            found = self._measured(name, encoder(), seed)
+            try:
+                found = self._measured(name, encoder(), seed)
+            except _OF_THE_ENCODER as error:
+                failures[name] = error.message
+                continue
             arrays[f"{name}.correct"] = found.correct
             if found.hits is not None:
                 arrays[f"{name}.hits"] = found.hits
         if arrays.keys() != stored.keys():
             self.store.write_outcomes(run, of, arrays)
-        return {
-            name: Outcomes(arrays[f"{name}.correct"], arrays.get(f"{name}.hits")) for name in wanted
+        measured = {
+            name: Outcomes(arrays[f"{name}.correct"], arrays.get(f"{name}.hits"))
+            for name in wanted
+            if name not in failures
         }
+        return Judged(measured, failures)
 
     def _measured(self, name: str, encoder: Encoder, seed: int) -> Outcomes:
         if name == TUNED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -46,16 +47,16 @@ def inputs() -> BlindInputs:
 class FakeRay:
     """Does each task when it is waited for, the last one first."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self) -> None:
         self.submitted: list[Unit] = []
         self.cancelled: list[object] = []
         self.options: dict[str, object] = {}
-        self.error = error
+        self.errors: dict[str, Exception] = {}  # of all runs of a defence
 
     def remote(self, function):
         def submit(inputs, unit, *where):
             self.submitted.append(unit)
-            return SimpleNamespace(do=lambda: function(inputs, unit, *where))
+            return SimpleNamespace(unit=unit, do=lambda: function(inputs, unit, *where))
 
         def options(**given):
             self.options = given
@@ -71,8 +72,8 @@ class FakeRay:
         return [references[-1]], references[:-1]
 
     def get(self, reference):
-        if self.error:
-            raise self.error
+        if error := self.errors.get(reference.task.unit.defence):
+            raise error
         return reference.task.do()
 
     def cancel(self, reference, force):
@@ -166,10 +167,29 @@ def test_a_cluster_that_fits_no_run_is_refused(inputs, tmp_path, fake):
     assert fake.submitted == []
 
 
-def test_a_process_that_dies_again_and_again_is_an_error_with_the_log(inputs, tmp_path, fake):
-    fake.error = RuntimeError("the process died")
-    with pytest.raises(TrainingError, match=r"ray\.log"):
+def test_an_error_of_ray_itself_ends_all_runs_and_names_the_log(inputs, tmp_path, fake):
+    fake.errors["noise"] = RuntimeError("the cluster is full")
+    with pytest.raises(TrainingError, match=r"the cluster is full.*ray\.log"):
         compared(inputs, tmp_path, Resources())
+
+
+def test_a_run_whose_process_dies_again_and_again_fails_and_the_others_go_on(
+    inputs, tmp_path, fake
+):
+    class WorkerCrashedError(Exception):
+        """As Ray's, with its text."""
+
+    fake.errors["noise"] = WorkerCrashedError(
+        "The worker died unexpectedly while executing this task. Check python-core-worker-*.log."
+    )
+    results, weights = compared(inputs, tmp_path, Resources())
+    died = {unit for unit, result in results.items() if result.died}
+    assert died == {unit for unit in results if unit.defence == "noise"} != set()
+    failure = results[Unit("noise", 2.0, 0)].failure
+    assert failure.startswith("its process died 3 times: its process was killed or crashed")
+    assert "ray.log" in failure
+    assert weights[Unit("noise", 2.0, 0)] == {}
+    assert results[Unit("default", None, 1)].cosine > 0
 
 
 @pytest.mark.filterwarnings("default")  # those of Ray itself
@@ -177,3 +197,20 @@ def test_a_process_that_dies_again_and_again_is_an_error_with_the_log(inputs, tm
 @pytest.mark.slow
 def test_a_real_ray_does_what_one_process_does(inputs, tmp_path):
     check(*compared(inputs, tmp_path, Resources(cpus_per_worker=1)), inputs)
+
+
+@pytest.mark.filterwarnings("default")  # those of Ray itself
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_real_ray_says_which_run_ends_its_process(inputs, tmp_path):
+    dies = Named(f"{FILE}:ends_its_process", {}, "scale")
+    results, _ = compared(
+        replace(inputs, defences={**inputs.defences, "fails": dies}),
+        tmp_path,
+        Resources(cpus_per_worker=1),
+    )
+    assert [result.died for unit, result in results.items() if unit.defence == "fails"] == [
+        True
+    ] * 2
+    assert "was killed or crashed" in results[Unit("fails", None, 0)].failure
+    assert results[Unit("default", None, 1)].cosine > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -71,6 +72,20 @@ def fails(inputs: DefenceInputs) -> Defended:
 def diverges(inputs: DefenceInputs) -> Defended:
     """Weights that are not finite."""
     return moved(inputs, float("nan"))
+
+
+def ends_its_process(inputs: DefenceInputs) -> Defended:
+    """As the system does where the memory is full."""
+    os._exit(1)
+
+
+def does_not_last(inputs: DefenceInputs) -> Defended:
+    """Features that are finite as the encoder is, and overflow once it is trained further."""
+    made = moved(inputs, 0.0)
+    norm: Any = made.encoder.net.layer3[-1].bn2  # type: ignore[index]
+    norm.weight.data.fill_(3e37)
+    norm.running_var.data.fill_(3e38)
+    return made
 
 
 def changes_the_suspect(inputs: DefenceInputs) -> Defended:

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import mimic_ray
-from mimic_ray.base.errors import RunFolderError, StoppedError, TrainingError, UsageError
+from mimic_ray.base.errors import DataError, RunFolderError, StoppedError, TrainingError, UsageError
 from mimic_ray.defences.defence_registry import DEFENCES
 from mimic_ray.encoders.encoder_registry import build
 from mimic_ray.evaluation import revival
@@ -23,8 +23,8 @@ from tests.cli.toy_images import content_of, save_checkpoint, save_images
 from tests.support import toy_defences
 
 FILE = Path(toy_defences.__file__)
-NOISE, TOO_MUCH, FAILS, TURNS = (
-    f"{FILE}:{name}" for name in ("noise", "too_much", "fails", "turns")
+NOISE, TOO_MUCH, FAILS, TURNS, DOES_NOT_LAST = (
+    f"{FILE}:{name}" for name in ("noise", "too_much", "fails", "turns", "does_not_last")
 )
 
 
@@ -181,6 +181,36 @@ def test_a_resumed_comparison_does_only_what_is_missing(toy, judged, monkeypatch
     assert again.row(NOISE) == judged[0].row(NOISE)
     after = content_of(out / "runs")
     assert {k for k in after if after[k] != before[k]} <= {missing}  # its CPU seconds
+
+
+def test_an_encoder_that_diverges_while_it_is_judged_has_a_row_that_says_so(toy, tmp_path):
+    found = compare(toy, tmp_path / "out", DOES_NOT_LAST, NOISE, seeds=1, labels=True)
+    row = found.row(DOES_NOT_LAST)
+    assert (row.seeds, row.acc.total) == (1, 72)
+    assert (row.acc_distilled, row.asr_distilled, row.acc_tuned, row.asr_tuned) == (None,) * 4
+    assert row.failure == (
+        "ACC and ASR after distillation not measured: The loss is nan after 0 % of the steps. "
+        "ACC and ASR after fine-tuning not measured: The loss is nan after 0 % of the steps."
+    )
+    for defence in ("default", NOISE):
+        other = found.row(defence)
+        assert (other.failure, other.acc_tuned.total) == ("", 72)
+    assert row.failure in (tmp_path / "out" / "comparison.md").read_text()
+
+
+def test_a_seed_whose_features_cannot_be_used_is_left_out_of_the_row(toy, tmp_path, monkeypatch):
+    measured = judge_defences.Judge._measured
+
+    def fails_once(judge, name, encoder, seed):
+        if seed == 1:
+            raise DataError("The features are not finite.")
+        return measured(judge, name, encoder, seed)
+
+    monkeypatch.setattr(judge_defences.Judge, "_measured", fails_once)
+    found = compare(toy, tmp_path / "out", NOISE, labels=True, lasting=False)
+    row = found.row(NOISE)
+    assert row.acc.total == 72
+    assert row.failure == ("ACC and ASR of 1 of 2 seeds not measured: The features are not finite.")
 
 
 def test_other_labels_change_neither_a_choice_nor_an_encoder(toy, judged, tmp_path):
