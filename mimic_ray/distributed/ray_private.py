@@ -194,8 +194,8 @@ def draining_nodes() -> set[str]:
 _DEATHS = {
     r"node (has )?died|node is dead|node failure|NodeDied": "its node died or lost the network",
     r"OutOfMemory|memory (usage|pressure).*threshold|low on memory": "it ran out of memory",
-    r"worker process has died|died unexpectedly|unexpectedly exits|connection error": "its process was killed or "
-    "crashed (out of memory is the usual reason)",
+    r"worker process has died|died unexpectedly|unexpectedly exits|connection error": "its process "
+    "was killed or crashed (out of memory is the usual reason)",
     r"preempt": "its node was pre-empted",
 }
 

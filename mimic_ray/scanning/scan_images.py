@@ -5,14 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mimic_ray.base.errors import DataError, option
+from mimic_ray.base.errors import DataError
 from mimic_ray.base.text import count, plain
+from mimic_ray.data.clean_sample import require_variety
 from mimic_ray.scanning.openings import Images
 
 LEAST, MOST = 64, 336
 _HELD_OUT, _SEARCH = 48, 32
-# A standard deviation below half a grey level: equal up to the losses of JPEG.
-_NOTHING = 0.5 / 255
 
 
 def require_images(number: int, location: str) -> None:
@@ -31,16 +30,7 @@ def divided(images: Tensor, location: str) -> tuple[Images, Tensor]:
     DataError if the images are all equal or each of one colour.
     """
     require_images(len(images), location)
-    if images.flatten(2).std(dim=2).max() < _NOTHING:
-        raise DataError(
-            f"Each image of {plain(location)} has a single colour, so they tell nothing about an "
-            f"encoder: give real images with {option('data')}."
-        )
-    if images.std(dim=0).mean() < _NOTHING:
-        raise DataError(
-            f"The images of {plain(location)} are all equal, so no change can make their features "
-            f"more alike: give different images with {option('data')}."
-        )
+    require_variety(images, location)
     held_out, search = min(_HELD_OUT, len(images) // 4), min(_SEARCH, len(images) // 4)
     order = torch.arange(len(images))
     measured = order[:: len(images) // held_out][:held_out]

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.effort import Effort
-from mimic_ray.base.errors import CheckpointError
 from mimic_ray.base.progress import StepCallback
 from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.evaluation.constant_features import require_features
 from mimic_ray.evaluation.suspicion.frozen import batch_size, concentration, frozen
 from mimic_ray.scanning.answers import features_of, gathering, moved, sight
 from mimic_ray.scanning.changes import Change
@@ -30,8 +30,6 @@ from mimic_ray.scanning.openings import (
 _CLUSTERS = 10
 # Images in a batch of the first look at an encoder, at most.
 _FIRST_BATCH = 64
-# A mean cosine between features above this is one feature for all images, up to rounding.
-_SAME = 0.9999
 
 
 @dataclass(frozen=True)
@@ -120,14 +118,5 @@ def answers(
 def _alike(encoder: Encoder, images: Tensor, compute: Compute, count: CountImages) -> float:
     batch = min(_FIRST_BATCH, batch_size(images))
     features = features_of(encoder, images, compute, batch, count)
-    if not features.isfinite().all():
-        raise CheckpointError(
-            f"{encoder.spec.name} gives features that are not finite, so it cannot be scanned."
-        )
-    alike = concentration(features).item()
-    if alike > _SAME or not features.any():
-        raise CheckpointError(
-            f"{encoder.spec.name} gives all images the same feature, so there is nothing to scan: "
-            "check that the file belongs to this architecture."
-        )
-    return alike
+    require_features(features, encoder.spec.name, "scan")
+    return concentration(features).item()

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from mimic_ray.base.devices import Compute
-from mimic_ray.base.errors import CheckpointError, DataError
 from mimic_ray.base.progress import StepCallback
 from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.data.views import centre, to_float
@@ -25,7 +24,7 @@ _STRONG, _AT_LEAST = 0.3, 3
 
 NOT_SEARCHED = (
     "The student was not trained on openings of the suspect encoder (openings.share > 0): to "
-    "search for them takes at least 64 different clean images, and features that differ."
+    "search for them takes at least 64 clean images."
 )
 
 
@@ -49,19 +48,17 @@ def training_changes(
 ) -> FoundChanges | None:
     """Scans `encoder` on evenly spaced images of the set, and returns its strongest openings.
 
-    A function of its arguments. None if the settings ask for none, or if there are too few or equal
-    images or features: a note then says NOT_SEARCHED.
+    A function of its arguments. None if the settings ask for none, or if there are too few images:
+    a note then says NOT_SEARCHED. Raises DataError if the images are equal or each of one colour,
+    CheckpointError if their features are constant or not finite: a student could learn nothing.
     """
     if not settings.active or not enough_images(len(images)):
         return None
     count = min(len(images), MOST)
     chosen = torch.arange(count) * len(images) // count
     pictures = centre(to_float(images.gather(chosen)), encoder.spec.input_size)
-    try:
-        parts, _ = divided(pictures.to(compute.torch_device), "the clean set")
-        findings = scan_encoder(encoder, parts, compute, seed, settings.effort, on_step=on_step)
-    except (CheckpointError, DataError):
-        return None
+    parts, _ = divided(pictures.to(compute.torch_device), "the clean set")
+    findings = scan_encoder(encoder, parts, compute, seed, settings.effort, on_step=on_step)
     ranked = sorted(findings.openings, key=lambda opening: -opening.strength)
     strong = [opening for opening in ranked if opening.strength >= _STRONG]
     kept = [opening.change for opening in (strong or ranked[:_AT_LEAST])[: settings.kept]]

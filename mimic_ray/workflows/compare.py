@@ -25,6 +25,7 @@ from mimic_ray.store.comparison_store import (
 from mimic_ray.store.recipe_file import load_recipe
 from mimic_ray.weight_files.choice import chosen_encoder
 from mimic_ray.weight_files.load import load_checkpoint
+from mimic_ray.workflows.clean_set import check_clean_set
 from mimic_ray.workflows.compare_request import (
     CompareRequest,
     Labels,
@@ -193,13 +194,14 @@ def _open_inputs(request: CompareRequest) -> ComparisonInputs:
     loaded = load_checkpoint(request.teacher, encoder)
     source = open_announced(request.data)
     number = held_out_number(len(source), request.held_out, source.location)
+    check_clean_set(source, loaded.encoder)
     given = head_file(labels)
     head = head_from_file(loaded, labels, given)
-    if labels:
-        check_sources(labels, loaded.encoder.spec.input_size, head)
+    side = loaded.encoder.spec.input_size
+    labelled = check_sources(labels, side, head) if labels else None
     reference = load_reference(labels, encoder, given) if labels else None
     compute = devices.choose(request.device, "auto", request.threads)
-    return ComparisonInputs(encoder, loaded, source, number, head, reference, compute)
+    return ComparisonInputs(encoder, loaded, source, number, head, reference, labelled, compute)
 
 
 def _new_record(request: CompareRequest, inputs: ComparisonInputs) -> ComparisonRecord:
@@ -228,7 +230,9 @@ def _report_cost(request: CompareRequest, inputs: ComparisonInputs, on_cost: Cos
     recipe = load_recipe("auto", side=inputs.loaded.encoder.spec.input_size)
     estimate = CostEstimate(inputs.encoder, recipe, request.device, request.threads)
     seen = most_images(request.contest, request.defences, recipe)
-    cost = estimate.comparison(recipe, request.contest.most(), seen, len(inputs.source))
+    cost = estimate.comparison(
+        recipe, request.contest, seen, len(inputs.source), request.labels, inputs.labelled
+    )
     report_cost(cost, None, on_cost, request.yes)
 
 

@@ -18,6 +18,7 @@ from mimic_ray.base import devices
 from mimic_ray.base.effort import Effort
 from mimic_ray.base.machine_memory import machine_memory_bytes, resident_bytes
 from mimic_ray.base.resources import Resources, this_machine, trial_slots
+from mimic_ray.defences.stop_rule import Contest
 from mimic_ray.evaluation.suspicion.suspicion import suspicion_forwards, trusted_forwards
 from mimic_ray.execution.setup import cached_side, teacher_cache_pays
 from mimic_ray.execution.shared_inputs import MOST_HELD_OUT
@@ -26,6 +27,8 @@ from mimic_ray.method.losses.weighted_terms import reads_taps
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.planning.run_cost import Cost, CostCallback, CostPart, report_cost
 from mimic_ray.planning.worker_memory import PROCESS_BYTES
+from mimic_ray.workflows.compare_request import Labels
+from mimic_ray.workflows.evaluation_cost import LabelledSize, evaluation_work, head_s
 from mimic_ray.workflows.purify_request import PurifyRequest, resolved_recipe
 from mimic_ray.workflows.run_forwards import run_forwards, searched
 from mimic_ray.workflows.search_request import TRIALS, SearchRequest, SearchSpec, search_spec
@@ -107,16 +110,32 @@ class CostEstimate:
             at_most=request.early_stopping,
         )
 
-    def comparison(self, recipe: Recipe, runs: int, seen: int, images: int) -> Cost:
-        """Of at most `runs` runs that see `seen` images in all, one after another.
+    def comparison(
+        self,
+        recipe: Recipe,
+        contest: Contest,
+        seen: int,
+        images: int,
+        labels: Labels | None = None,
+        size: LabelledSize | None = None,
+    ) -> Cost:
+        """Of the runs, which see at most `seen` images in all, one after another, and with `labels`
+        also of the evaluation.
 
-        Their steps are taken to cost as much as those of `recipe`, the default one.
+        All steps are taken to cost as much as those of `recipe`, the default one.
         """
-        memory = resident_bytes() + self._run_bytes(recipe, 1) + self._pixels(recipe, images)
-        name = f"at most {runs} runs"
-        return self._cost(
-            CostPart(name, seen, seen * self.pace.step_s), memory=memory, at_once=1, at_most=True
-        )
+        memory: float = resident_bytes() + self._run_bytes(recipe, 1)
+        memory += self._pixels(recipe, images)
+        parts = [CostPart(f"at most {contest.most()} runs", seen, seen * self.pace.step_s)]
+        if labels and size:
+            work = evaluation_work(contest, labels, size, images)
+            seconds = work.passed * self.pace.forward_s + work.stepped * self.pace.step_s
+            if work.heads:
+                seconds += work.heads * head_s(labels.head, self._spec.feature_width, size)
+            parts.append(CostPart("evaluation", work.passed + work.stepped, seconds))
+            labelled = 3 * (size.train + size.test) * self._spec.input_size**2
+            memory += min(labelled, 2 * _IMAGES_IN_MEMORY)
+        return self._cost(*parts, memory=memory, at_once=1, at_most=True)
 
     def _cost(self, *parts: CostPart, memory: float, at_once: int, at_most: bool = False) -> Cost:
         have = machine_memory_bytes()

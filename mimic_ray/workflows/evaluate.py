@@ -17,7 +17,9 @@ from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.output_folder import Out
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.data.labelled import Labelled
+from mimic_ray.data.left_out import LOGGER
 from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.evaluation.constant_features import are_constant
 from mimic_ray.evaluation.features import features
 from mimic_ray.evaluation.head_choice import OWN, head_label
 from mimic_ray.evaluation.heads import NearestNeighbours, TrainedHead
@@ -136,9 +138,11 @@ def evaluate(
 
     rows: list[EvaluationRow] = []
     floors: dict[str, Proportion | None] = {}
+    notes: dict[str, str] = {}
     for name, each in loaded.items():
         sets = images.at(each.encoder.spec.input_size)
         found = _features(name, each.encoder, sets, compute, on_progress)
+        notes |= _constant(name, found)
         for head_name in map(head_label, heads):
             if head_name in from_files[name]:
                 scores = [_score(0, from_files[name][head_name].predict, found, sets)]
@@ -157,6 +161,7 @@ def evaluate(
         "seeds": f"0 to {seeds - 1}",
         **({"reference": str(reference)} if reference else {}),
         **{f"file of {name}": each.finding for name, each in loaded.items() if each.finding},
+        **notes,
     }
     evaluation = Evaluation(tuple(rows), settings)
     if folder:
@@ -202,6 +207,15 @@ def _features(
 
     triggered = of(sets.test, "triggered", sets.trigger) if sets.trigger else None
     return _Features(of(sets.train, "train"), of(sets.test, "test"), triggered)
+
+
+def _constant(name: str, found: _Features) -> dict[str, str]:
+    """A setting that says what the numbers of an encoder with constant features are."""
+    if not are_constant(F.normalize(found.test, dim=1)):
+        return {}
+    sentence = "gives all images the same feature, so that its ACC and ASR are those of a guess"
+    LOGGER.warning("%s %s.", name, sentence)
+    return {f"features of {name}": sentence}
 
 
 def _scores(

@@ -29,6 +29,7 @@ from mimic_ray.weight_files.load import Loaded
 from mimic_ray.workflows.compare_request import Labels
 from mimic_ray.workflows.evaluate_images import Backdoor, EvaluationImages
 from mimic_ray.workflows.evaluated_encoders import EvaluatedEncoder, load_encoders, require_classes
+from mimic_ray.workflows.evaluation_cost import LabelledSize
 
 # Names of the outcomes of one encoder: as it is, after plain distillation, after fine-tuning.
 NOW, DISTILLED, TUNED = "now", "distilled", "tuned"
@@ -37,10 +38,10 @@ NOW, DISTILLED, TUNED = "now", "distilled", "tuned"
 _OF_THE_ENCODER = (TrainingError, DataError, CheckpointError)
 
 
-def check_sources(labels: Labels, side: int, head: FileHead | None) -> None:
+def check_sources(labels: Labels, side: int, head: FileHead | None) -> LabelledSize:
     """Refuses labelled sets and triggers that cannot be used, before any defence runs.
 
-    Decodes no image and returns nothing that a choice could depend on. Raises DataError,
+    Decodes no image and returns only their numbers, for the estimate of the cost. Raises DataError,
     UsageError, UnknownNameError.
     """
     if not labels.head_from_file:
@@ -57,8 +58,9 @@ def check_sources(labels: Labels, side: int, head: FileHead | None) -> None:
     classes, number = test.classes or [], max(test.labels or [0]) + 1
     if head:
         require_classes(head, test.location, max(number, len(classes)))
+    size = LabelledSize(len(train), len(test), max(number, len(classes)))
     if labels.trigger is None or labels.target is None:
-        return
+        return size
     make_trigger(labels.trigger, side)
     by_index = labels.target.isdecimal() and int(labels.target) < max(number, len(classes))
     if labels.target not in classes and not by_index:
@@ -69,6 +71,7 @@ def check_sources(labels: Labels, side: int, head: FileHead | None) -> None:
             near_names(labels.target, classes),
             f"{test.location} has {max(number, len(classes))} classes{some}.",
         )
+    return size
 
 
 def head_file(labels: Labels | None) -> HeadFile | None:

@@ -30,6 +30,7 @@ from mimic_ray.store.run_record import RunRecord
 from mimic_ray.store.run_store import RunStore, open_run
 from mimic_ray.weight_files.choice import chosen_encoder
 from mimic_ray.weight_files.load import Loaded, load_checkpoint
+from mimic_ray.workflows.clean_set import check_clean_set
 from mimic_ray.workflows.cost_estimate import is_short, report_run_cost
 from mimic_ray.workflows.finish_run import finish_run
 from mimic_ray.workflows.purify_request import (
@@ -203,6 +204,7 @@ def _open_inputs(request: PurifyRequest, recipe: Recipe) -> tuple[Loaded, ImageS
     chosen_taps(loaded.encoder.spec, recipe.mutual_information.taps)
     source = open_announced(request.data)
     require_batch(hold_out(source)[0], recipe.training.batch)
+    check_clean_set(source, loaded.encoder)
     return loaded, source
 
 

@@ -35,6 +35,7 @@ from mimic_ray.workflows.compare_runs import (
 )
 from mimic_ray.workflows.comparison_rows import blind_rows, judged_rows
 from mimic_ray.workflows.evaluated_encoders import EvaluatedEncoder
+from mimic_ray.workflows.evaluation_cost import LabelledSize
 from mimic_ray.workflows.judge_defences import open_judge
 
 
@@ -48,6 +49,7 @@ class ComparisonInputs:
     held_out: int  # images
     own_head: FileHead | None  # in the suspect file or in one of its own
     reference: EvaluatedEncoder | None
+    labelled: LabelledSize | None
     compute: Compute
 
 

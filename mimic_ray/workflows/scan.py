@@ -13,6 +13,7 @@ from mimic_ray.base.effort import Effort
 from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.output_folder import Out
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
+from mimic_ray.data.clean_sample import announce_resizing, clean_sample
 from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.labelled import open_some
 from mimic_ray.data.views import to_float
@@ -100,6 +101,7 @@ def scan(
     purified = _other(student, encoder, side, "student")
     source = open_some(data, MOST)
     require_images(len(source), source.location)
+    announce_resizing(clean_sample(source, side), side, encoder, source.location)
     pixels = open_pixels(
         source, side, progress=lambda done, total: on_progress(Progress("decode", done, total))
     )

@@ -25,6 +25,7 @@ from mimic_ray.store.study_folder import StudyRecord, check_study, read_study
 from mimic_ray.store.study_store import StudyStore, open_study
 from mimic_ray.weight_files.choice import chosen_encoder
 from mimic_ray.weight_files.load import Loaded, load_checkpoint
+from mimic_ray.workflows.clean_set import check_clean_set
 from mimic_ray.workflows.cost_estimate import report_search_cost
 from mimic_ray.workflows.python_call import python_call
 from mimic_ray.workflows.run_search import Search, run_search
@@ -165,6 +166,7 @@ def tune(
         loaded = load_checkpoint(teacher, encoder)
         source = open_announced(data)
         _check_fit(loaded, source, spec.base, request.resources)
+        check_clean_set(source, loaded.encoder)
         request = replace(request, worker_memory=_worker_memory(request, spec.base))
         record = _new_record(command, request, spec, loaded, source)
         if earlier is not None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from mimic_ray.defences.defence_registry import DEFENCES
 from tests.cli.toy_images import content_of, run, save_checkpoint, save_images
@@ -77,6 +78,7 @@ def test_json_is_the_only_output_on_stdout(arguments, capsys, toy):
         (["LABELS", "--reference", "no.pth"], 2, ["no.pth does not exist"]),
         (["--train", "TEST", "--test", "TEST"], 2, ["--train and --test are the same images"]),
         (["--train", "TRAIN", "--test", "UNLABELLED"], 1, ["has no labels"]),
+        (["--data", "FLAT"], 1, ["flat has a single colour"]),
         (["--resume"], 2, ["is not a comparison: it has no comparison.json"]),
         (["--teacher", "none.pth"], 2, ["none.pth does not exist"]),
     ],
@@ -86,7 +88,10 @@ def test_what_cannot_be_compared_is_refused_before_any_work(
 ):
     paths = {"FEW": toy / "few", "TRAIN": toy / "train", "TEST": toy / "test"}
     paths["SUSPECT"] = toy / "suspect.safetensors"
-    paths["UNLABELLED"] = case / "images"
+    paths["UNLABELLED"], paths["FLAT"] = case / "images", tmp_path / "flat"
+    paths["FLAT"].mkdir()
+    for number in range(80):
+        Image.new("RGB", (32, 32), (3 * number, 99, 0)).save(tmp_path / "flat" / f"{number}.png")
     given = [paths.get(word, word) for word in more if word != "LABELS"]
     if "LABELS" in more:
         given += labels(toy)

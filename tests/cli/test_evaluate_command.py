@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import mimic_ray
 from mimic_ray.evaluation.results import Evaluation
@@ -203,6 +203,18 @@ def test_the_architecture_of_a_run_folder_is_known(toy, tmp_path, capsys):
 def test_nothing_to_evaluate_is_refused_in_python(arguments, words):
     with pytest.raises(mimic_ray.UsageError, match=words):
         mimic_ray.evaluate(**arguments, train="train", test="test")
+
+
+def test_an_encoder_that_answers_nothing_is_measured_with_a_note(toy, command, capsys, tmp_path):
+    state = load_file(toy / "clean.safetensors")
+    constant = {key: 0 * value for key, value in state.items()}
+    save_file(constant, tmp_path / "constant.safetensors")
+    encoders = [f"a={toy / 'clean.safetensors'}", f"b={tmp_path / 'constant.safetensors'}"]
+    assert run([*command, *encoders, "--head", "knn", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert "b gives all images the same feature" in " ".join(printed.err.split())
+    found = Evaluation.from_json(json.loads(printed.out))
+    assert [key for key in found.settings if key.startswith("features of")] == ["features of b"]
 
 
 def test_what_a_file_would_call_is_said_and_kept(toy, command, capsys, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mimic_ray.base.devices import Compute
-from mimic_ray.base.errors import StoppedError
+from mimic_ray.base.errors import CheckpointError, DataError, StoppedError
 from mimic_ray.execution.shared_inputs import ArrayImages
 from mimic_ray.method.recipe_sections import Openings
 from mimic_ray.scanning.training_changes import enough_images, training_changes
@@ -65,7 +65,17 @@ def test_too_few_images_are_no_search():
     assert found(40.0, count=63) is None
 
 
-def test_equal_images_and_a_recipe_without_openings_are_no_search():
+def test_equal_images_and_equal_features_are_refused():
     equal = np.full((80, 3, SIDE, SIDE), 99, dtype=np.uint8)
-    assert training_changes(encoder(40.0), ArrayImages(equal), QUICK, CPU, 0) is None
+    with pytest.raises(DataError, match="single colour"):
+        training_changes(encoder(40.0), ArrayImages(equal), QUICK, CPU, 0)
+    constant = encoder(40.0)
+    for parameter in constant.parameters():
+        parameter.data.zero_()
+    pixels = (255 * images(80)).round().to(torch.uint8).numpy()
+    with pytest.raises(CheckpointError, match="same feature"):
+        training_changes(constant, ArrayImages(pixels), QUICK, CPU, 0)
+
+
+def test_a_recipe_without_openings_is_no_search():
     assert found(40.0, settings=Openings(share=0.0)) is None

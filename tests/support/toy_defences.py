@@ -74,7 +74,7 @@ def diverges(inputs: DefenceInputs) -> Defended:
     return moved(inputs, float("nan"))
 
 
-def ends_its_process(inputs: DefenceInputs) -> Defended:
+def ends_its_process(inputs: DefenceInputs) -> Defended:  # noqa: ARG001
     """As the system does where the memory is full."""
     os._exit(1)
 

@@ -55,6 +55,13 @@ def test_an_unusable_file_is_refused_with_its_name(purify_refused, tmp_path, kin
     purify_refused(["--teacher", path], path, *words, code=1)
 
 
+def test_an_encoder_that_answers_nothing_is_refused(purify_refused, tmp_path):
+    state = {k: torch.zeros_like(v) for k, v in net_state().items()}
+    save_file(state, tmp_path / "constant.safetensors")
+    words = ["gives all images the same feature, so there is nothing to purify"]
+    purify_refused(["--teacher", tmp_path / "constant.safetensors"], *words, code=1)
+
+
 def test_a_missing_checkpoint_is_named(purify_refused, tmp_path):
     purify_refused(["--teacher", tmp_path / "none.pth"], tmp_path / "none.pth", code=2)
 

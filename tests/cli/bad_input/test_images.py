@@ -6,6 +6,7 @@ import shutil
 import tarfile
 
 import pytest
+from PIL import Image
 
 from tests.cli.toy_images import run, truncated
 
@@ -29,6 +30,13 @@ def test_a_data_folder_without_images_is_refused_with_an_example_of_its_files(
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "notes.txt").write_text("no image")
     purify_refused(["--data", tmp_path / "texts"], "no images", "notes.txt", code=1)
+
+
+def test_images_of_one_colour_each_are_refused(purify_refused, tmp_path):
+    (tmp_path / "flat").mkdir()
+    for number in range(12):
+        Image.new("RGB", (32, 32), (20 * number, 99, 0)).save(tmp_path / "flat" / f"{number}.png")
+    purify_refused(["--data", tmp_path / "flat"], "flat has a single colour", "--data", code=1)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from PIL import Image
 
 from tests.cli.toy_images import save_images
 
@@ -62,6 +63,13 @@ def test_test_images_that_the_head_has_seen_are_refused(tune_refused, pictures, 
     oracle = ["--oracle", "--train", pictures, "--test", pictures, "--trigger", "patch"]
     words = ["--train and --test are the same images"]
     tune_refused([*oracle, "--target", "red", "--teacher", tmp_path / "broken.pth"], *words)
+
+
+def test_images_of_one_colour_each_are_refused(tune_refused, tmp_path):
+    (tmp_path / "flat").mkdir()
+    for number in range(12):
+        Image.new("RGB", (32, 32), (20 * number, 99, 0)).save(tmp_path / "flat" / f"{number}.png")
+    tune_refused(["--data", tmp_path / "flat"], "flat has a single colour", code=1)
 
 
 def test_a_missing_gpu_is_refused_with_the_numbers(tune_refused, monkeypatch):
