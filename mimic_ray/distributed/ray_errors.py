@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mimic_ray.base.errors import RESUME_ADVICE, MimicError, TrainingError, option
 from mimic_ray.distributed.ray_private import node_address, reason_of_death, start_timed_out
+
+USUAL_END = "out of memory is the usual reason"
 
 
 def to_mimic_error(error: BaseException, log: Path | str) -> MimicError:
@@ -38,7 +40,7 @@ def to_mimic_error(error: BaseException, log: Path | str) -> MimicError:
 
 
 @contextmanager
-def picklable_errors(rank: int) -> Iterator[None]:
+def picklable_errors(rank: int, one_machine: Callable[[], bool]) -> Iterator[None]:
     """Raises any error of a worker as a MimicError; the traceback goes to Ray's log.
 
     Other exceptions may not survive pickling on the way to the driver.
@@ -49,16 +51,20 @@ def picklable_errors(rank: int) -> Iterator[None]:
         raise
     except Exception as error:
         traceback.print_exc()
-        raise worker_error(rank, error) from None
+        raise worker_error(rank, error, one_machine) from None
 
 
-def worker_error(rank: int, error: Exception) -> TrainingError:
-    """The error of worker `rank` in one sentence, with its file and line."""
+def worker_error(rank: int, error: Exception, one_machine: Callable[[], bool]) -> TrainingError:
+    """The error of worker `rank` in one sentence, with its file and line.
+
+    `one_machine()` tells whether all workers are on one, so that no network is between them.
+    """
     text = f"{type(error).__name__} {error}"
     if re.search(r"gloo|NCCL|DistBackendError|DistStoreError|TCPStore", text):
+        ended = f"one of them ended ({USUAL_END})"
+        why = ended if one_machine() else "one of them died, or the network failed"
         return TrainingError(
-            f"Worker {rank} lost the connection to the other workers: one of them died, or the "
-            f"network failed. {RESUME_ADVICE}"
+            f"Worker {rank} lost the connection to the other workers: {why}. {RESUME_ADVICE}"
         )
     where = traceback.extract_tb(error.__traceback__)[-1]
     return TrainingError(

@@ -16,6 +16,7 @@ from typing import Any
 from ray.train.torch import TorchConfig
 
 from mimic_ray.distributed import ray_private
+from mimic_ray.distributed.ray_errors import USUAL_END
 
 # Timeout of a collective. It ends a rank that waits for a lost node that Ray has not noticed.
 # Torch's default is 1800 s.
@@ -74,6 +75,11 @@ def interface_of(address: str) -> str | None:
 
 def _not_connected(nodes: list[str], error: Exception) -> str:
     last = str(error).strip().splitlines()[-1]
+    if len(set(nodes)) == 1:  # no network is between them
+        return (
+            f"The workers on {nodes[0]} could not connect to each other: {last}. One of them "
+            f"probably ended ({USUAL_END})."
+        )
     return (
         f"The workers could not connect to each other: {' and '.join(sorted(set(nodes)))}: {last}. "
         "All ports between the nodes must be open. If they share another network, set "

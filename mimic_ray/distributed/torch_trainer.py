@@ -68,6 +68,14 @@ def _work(loop_config: dict[str, Any]) -> Any:
     return loop_config["work"](loop_config["config"])
 
 
+def on_one_machine() -> bool:
+    """Whether all workers of this worker's group are on its machine."""
+    from ray import train
+
+    context = train.get_context()
+    return context.get_local_world_size() == context.get_world_size()
+
+
 def worker_group() -> ProcessGroup:
     """The process group of the calling worker."""
     from ray import train

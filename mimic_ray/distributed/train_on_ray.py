@@ -24,7 +24,12 @@ from mimic_ray.distributed.ray_errors import is_retryable, picklable_errors, to_
 from mimic_ray.distributed.ray_private import START_TIMEOUT_VARIABLE
 from mimic_ray.distributed.ray_session import ray_session
 from mimic_ray.distributed.run_control import RunControl, WorkerControl
-from mimic_ray.distributed.torch_trainer import torch_trainer, worker_device, worker_group
+from mimic_ray.distributed.torch_trainer import (
+    on_one_machine,
+    torch_trainer,
+    worker_device,
+    worker_group,
+)
 from mimic_ray.distributed.watchdog import END_AFTER_S, Watchdog
 from mimic_ray.distributed.watched_fit import (
     GRACE_S,
@@ -168,7 +173,7 @@ def _worker(task: RunTask) -> Outcome:
     group, control = worker_group(), task.control
     if group.rank == 0:
         control.begin()
-    with picklable_errors(group.rank):
+    with picklable_errors(group.rank, on_one_machine):
         try:
             job = replace(task.job, device=worker_device())
             return train(job, ray.get(task.teacher_state), group, control)

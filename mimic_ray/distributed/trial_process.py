@@ -13,7 +13,12 @@ from mimic_ray.base.storage_address import below
 from mimic_ray.distributed.ray_errors import picklable_errors, to_mimic_error
 from mimic_ray.distributed.ray_private import SESSION_VARIABLES
 from mimic_ray.distributed.run_control import RunControl, WorkerControl
-from mimic_ray.distributed.torch_trainer import torch_trainer, worker_device, worker_group
+from mimic_ray.distributed.torch_trainer import (
+    on_one_machine,
+    torch_trainer,
+    worker_device,
+    worker_group,
+)
 from mimic_ray.distributed.watched_fit import FitFailedError, watched_fit
 from mimic_ray.execution.trial_run import TrialTask, run_trial
 from mimic_ray.search.objectives.objective_registry import OBJECTIVES
@@ -57,7 +62,7 @@ def run_in_trial(config: dict[str, Any], context: TrialContext) -> None:
         _run_with_workers(task, context)
         return
     inputs = ray.get(context.inputs)
-    with picklable_errors(0):
+    with picklable_errors(0, lambda: True):
         run_trial(task, inputs, control=TuneControl(task, context.control))
 
 
@@ -162,7 +167,7 @@ def _worker(work: TrialWorkerTask) -> None:
     task = replace(work.task, device=worker_device())
     inputs = ray.get(work.context.inputs)
     control = TrialWorkerControl(task, work.context.control, work.watcher)
-    with picklable_errors(group.rank):
+    with picklable_errors(group.rank, on_one_machine):
         run_trial(task, inputs, group, control)
 
 

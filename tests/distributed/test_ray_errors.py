@@ -68,7 +68,7 @@ def test_the_worker_that_died_is_named_before_its_peers():
 
 
 def test_the_worker_that_died_is_named_even_if_a_peer_has_a_better_message():
-    lost = worker_error(0, PEER_LOST)
+    lost = worker_error(0, PEER_LOST, lambda: False)
     assert "pair.cc" not in lost.message
     assert "lost the connection to the other workers" in lost.message
     error = workers_failed({0: lost, 1: dead_worker()})
@@ -76,11 +76,18 @@ def test_the_worker_that_died_is_named_even_if_a_peer_has_a_better_message():
     assert to_mimic_error(workers_failed({0: lost}), LOG) is lost
 
 
+def test_where_no_network_is_between_workers_it_did_not_fail():
+    assert "or the network failed" in worker_error(0, PEER_LOST, lambda: False).message
+    message = worker_error(0, PEER_LOST, lambda: True).message
+    assert "network" not in message
+    assert "one of them ended (out of memory is the usual reason)" in message
+
+
 def test_the_error_of_a_worker_has_its_file_and_line():
     try:
         raise ValueError("Traceback of a page\n7 is not a prime.")
     except ValueError as error:
-        message = worker_error(2, error).message
+        message = worker_error(2, error, lambda: False).message
     assert message.startswith("Worker 2 failed at test_ray_errors.py:")
     assert "ValueError: 7 is not a prime. Once" in message
 

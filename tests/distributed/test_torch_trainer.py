@@ -7,7 +7,12 @@ from types import SimpleNamespace
 import pytest
 
 from mimic_ray.base.resources import Resources
-from mimic_ray.distributed.torch_trainer import torch_trainer, worker_device, worker_group
+from mimic_ray.distributed.torch_trainer import (
+    on_one_machine,
+    torch_trainer,
+    worker_device,
+    worker_group,
+)
 
 
 def trained(resources, nodes=({"CPU": 4.0},), storage="/runs/a/.ray"):
@@ -66,3 +71,10 @@ def test_a_worker_has_its_rank_and_its_own_gpu(monkeypatch):
     group = worker_group()
     assert (group.rank, group.world_size, group.local_rank) == (5, 8, 1)
     assert worker_device() == "cuda:1"
+
+
+@pytest.mark.parametrize(("local", "expected"), [(2, True), (1, False)])
+def test_workers_are_on_one_machine_if_all_are_local(monkeypatch, local, expected):
+    context = SimpleNamespace(get_local_world_size=lambda: local, get_world_size=lambda: 2)
+    monkeypatch.setattr("ray.train.get_context", lambda: context)
+    assert on_one_machine() is expected
