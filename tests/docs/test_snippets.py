@@ -210,6 +210,14 @@ def test_every_measurement_says_what_and_where():
         assert re.match(r"# .+, \w+ 20\d\d\n", text), path.name
 
 
+@pytest.mark.parametrize("name", ["default", "imagenet", "official"])
+def test_the_recipes_of_the_package_cite_pages_that_exist(name):
+    text = (ROOT / f"mimic_ray/configs/{name}.toml").read_text()
+    cited = re.findall(r"docs/[\w./-]*\w|\b[\w-]+_2026-\d\d\.md", text)
+    pages = [path if path.startswith("docs/") else f"docs/measurements/{path}" for path in cited]
+    assert [page for page in pages if not (ROOT / page).is_file()] == []
+
+
 def test_the_picture_of_the_demo_has_the_figures_of_the_readme():
     svg = (ROOT / "docs/assets/demo.svg").read_text()
     text = html.unescape(re.sub(r"<[^>]+>", "", svg)).replace("\xa0", " ")
