@@ -47,6 +47,7 @@ class RunScan:
             "after": _short(self.after),
             "openings": self.found,
             "closed": self.closed,
+            "left": self.found - self.closed,
         }
 
 

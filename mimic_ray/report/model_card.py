@@ -208,7 +208,7 @@ def _measured(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:
             "0.965 went with 0.4 to 1.7 points of accuracy lost, and one of 0.868 with 6 points.",
             "",
         ]
-    if record.scan:
+    if record.scan and "off" not in record.scan:
         imitated = record.openings_imitated
         lines += [*scan_section(record.scan, folder.scan_picture.name, imitated), ""]
     evaluation = read_evaluation(folder)

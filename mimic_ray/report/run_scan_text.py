@@ -9,13 +9,33 @@ from mimic_ray.report.scan_words import NO_PROOF
 
 
 def scan_lines(scan: Mapping[str, Any]) -> Iterator[str]:
-    """`before: suspect, score 0.95; after: no evidence, score 0.10`, and the openings closed."""
-    if "failed" in scan:
-        yield f"not done: {scan['failed']}"
+    """`before: suspect, score 0.95; after: no evidence, score 0.10`, the openings closed and left,
+    and what such numbers meant where the truth is known.
+    """
+    if why := scan.get("failed") or scan.get("off"):
+        yield f"not done: {why}"
         return
     yield f"before: {_verdict(scan['before'])}; after: {_verdict(scan['after'])}"
+    yield from _openings(scan)
+
+
+def scan_around(scan: Mapping[str, Any], purified: str) -> Iterator[tuple[str, str]]:
+    """The same as names and texts in the order of the work, with `purified` between the scans."""
+    if "before" not in scan:
+        yield from (("purified", purified), *(("scan", line) for line in scan_lines(scan)))
+        return
+    yield "scan before", _verdict(scan["before"])
+    yield "purified", purified
+    yield "scan after", _verdict(scan["after"])
+    yield from (("", line) for line in _openings(scan))
+
+
+def _openings(scan: Mapping[str, Any]) -> Iterator[str]:
     if scan["openings"]:
-        yield f"{scan['closed']} of {scan['openings']} openings closed"
+        left = scan["openings"] - scan["closed"]
+        yield f"{scan['closed']} of {scan['openings']} openings closed, {left} left"
+    if "meaning" in scan:
+        yield scan["meaning"]
 
 
 def scan_section(scan: Mapping[str, Any], picture: str, imitated: int = 0) -> list[str]:

@@ -39,6 +39,7 @@ class Demo:
     folder: Path
     run: Path
     evaluation: Evaluation
+    steps: int  # of the purification
     scan: Mapping[str, Any]  # before and after, as in run.json
     seconds: float
 
@@ -81,6 +82,7 @@ def demo(
             # The default recipe does not use the profile.
             settings=[f"training.steps={size.purify_steps}", "mutual_information.images=256"],
             resources=Resources(cpus_per_worker=size.threads),
+            scan=True,
             on_progress=on_progress,
         )
         on_part("3/3  Evaluate: 3 classifier heads on each encoder, 1,250 test images")
@@ -98,7 +100,14 @@ def demo(
             threads=size.threads,
             on_progress=on_progress,
         )
-    return Demo(folder, Path(purified.run), found, purified.record.scan, time.monotonic() - start)
+    return Demo(
+        folder,
+        Path(purified.run),
+        found,
+        size.purify_steps,
+        purified.record.scan,
+        time.monotonic() - start,
+    )
 
 
 def check_results(evaluation: Evaluation) -> list[str]:

@@ -29,6 +29,7 @@ from mimic_ray.method.mi_profile import Profile
 from mimic_ray.method.student import encoder_weights
 from mimic_ray.report.run_report import write_report
 from mimic_ray.report.scan_page import write_scan
+from mimic_ray.scanning.run_scan_meaning import run_scan_meaning
 from mimic_ray.store.checkpoint import latest
 from mimic_ray.store.metrics_log import MetricsLog
 from mimic_ray.store.profile_file import write_profile
@@ -48,15 +49,18 @@ def finish_run(
     on_progress: ProgressCallback,
     *,
     with_scan: bool,
+    no_scan: str = "",
     all_copies: bool = False,
 ) -> RunRecord:
-    """Writes the results. A failure is recorded in run.json, and a resumed run repeats them."""
+    """Writes the results; `no_scan` says why there is no scan that the user did not turn off.
+
+    A failure is recorded in run.json, and a resumed run repeats them."""
     try:
         with files.disk_errors(run.folder.record, RESUME_ADVICE):
             # First, while `loaded.encoder` is still the teacher.
             check = FidelityCheck(source, loaded.encoder, compute, on_progress)
             scan = _Scan(run, source, loaded, compute, on_progress) if with_scan else None
-            return _write_results(run, loaded, check, scan, outcome, all_copies)
+            return _write_results(run, loaded, check, scan or no_scan, outcome, all_copies)
     except MimicError as error:
         with suppress(MimicError, OSError):
             record = read_record(run.folder.record)
@@ -68,7 +72,7 @@ def _write_results(
     run: RunStore,
     loaded: Loaded,
     check: FidelityCheck,
-    scan: _Scan | None,
+    scan: _Scan | str,
     outcome: Outcome,
     all_copies: bool,
 ) -> RunRecord:
@@ -88,11 +92,12 @@ def _write_results(
     MetricsLog(folder, outcome.step).to_parquet()
     # train_s is in the record already.
     finished = record.ended("finished", step=outcome.step, train_s=0)
+    imitated = len((committed.state["openings"] or {}).get("masks", ()))
     finished = replace(
         finished,
         fidelity=check.result(student),
-        openings_imitated=len((committed.state["openings"] or {}).get("masks", ())),
-        scan=scan.write(student, folder.path) if scan else {},
+        openings_imitated=imitated,
+        scan=_scanned(scan, student, folder.path, imitated),
         teacher_notes=export_notes(loaded.fit, loaded.checkpoint.contents, all_copies),
     )
     write_report(folder, finished, str(run) if run.store.is_remote else "")
@@ -100,6 +105,14 @@ def _write_results(
     run.publish_results()
     end_progress(run.store, "finished")
     return finished
+
+
+def _scanned(scan: _Scan | str, student: Encoder, folder: Path, imitated: int) -> dict[str, Any]:
+    """The entry of run.json."""
+    if isinstance(scan, str):
+        return {"off": scan} if scan else {}
+    found = scan.write(student, folder)
+    return found if "failed" in found else {**found, "meaning": run_scan_meaning(imitated)}
 
 
 class _Scan:

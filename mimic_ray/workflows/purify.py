@@ -239,6 +239,7 @@ def _finished(
     """Writes the results, and adds what the user should know of them to the warnings."""
     request, loaded, resources = work.request, work.loaded, work.request.resources
     little = too_little(work.recipe, outcome.images)
+    no_scan = _why_no_scan(work, short=bool(little))
     device = "cpu" if resources.address else request.device
     record = finish_run(
         work.run,
@@ -247,13 +248,28 @@ def _finished(
         devices.choose(device, work.recipe.training.precision, request.threads),
         outcome,
         on_progress,
-        with_scan=not (resources.address or little) if request.scan is None else request.scan,
+        with_scan=not no_scan if request.scan is None else request.scan,
+        no_scan=no_scan if request.scan is None else "",
         all_copies=request.all_copies,
     )
     warnings = [*warnings, *outcome.notes]
     if resources.in_process and (gpus := this_machine()["GPU"]) > 1:
         warnings.append(f"One of {gpus:g} GPUs was used; as many workers would use them all.")
     return _result(work.run, record, [*warnings, *little, *loaded.fit.notes, *record.teacher_notes])
+
+
+def _why_no_scan(work: Purification, *, short: bool) -> str:
+    """Why a run is not scanned unless it was asked for, and how to get a scan; "" if it is."""
+    request = work.request
+    run = (
+        f"mimic-ray scan --teacher {request.teacher} --data {request.data} --student {work.run} "
+        "does it now."
+    )
+    if request.resources.address:
+        return f"a run on a cluster is not scanned unless the option scan is set; {run}"
+    if short:
+        return f"a run this short is not scanned unless the option scan is set; {run}"
+    return ""
 
 
 def _result(run: RunStore, record: RunRecord, warnings: list[str]) -> Purified:

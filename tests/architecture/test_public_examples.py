@@ -45,8 +45,8 @@ def example(name: str) -> str:
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
     folder = tmp_path_factory.mktemp("desk")
-    for name in ("images", "train", "test"):
-        save_images(folder / name, each=24, seed=0)
+    for seed, name in enumerate(("images", "train", "test")):
+        save_images(folder / name, each=24, seed=seed)
         (folder / name / "red").rename(folder / name / "truck")
     save_checkpoint(folder / "suspect.pth")
     save_checkpoint(folder / "clean.pth")

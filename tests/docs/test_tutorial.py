@@ -25,6 +25,7 @@ DEMO = Path(mimic_ray.__path__[0]) / "demo_data"
 # What makes each command short; all else is as in the page.
 SHORTER = {
     "attack": ["--steps", "2", "--batch", "8", "--limit", "200", "--threads", "1"],
+    "scan": ["--effort", "quick", "--threads", "1"],
     "purify": [
         *("--local", "--threads", "1", "--set", "mutual_information.images=32"),
         *("--set", "training.steps=3", "--set", "training.batch=8"),
@@ -79,7 +80,9 @@ def test_the_tutorial_runs_from_the_suspect_file_to_the_loaded_encoder(
 ):
     monkeypatch.chdir(tmp_path)
     lines = [[word.replace("$DEMO", str(DEMO)) for word in line] for line in commands(shell())]
-    assert [line[0] for line in lines] == ["attack", "inspect", "purify", "evaluate", "evaluate"]
+    assert [line[0] for line in lines] == [
+        *("attack", "inspect", "scan", "purify", "evaluate", "evaluate")
+    ]
 
     assert run(lines[0]) == 0
     assert "cp attacked/resnet20-cifar10.th suspect.pth" in shell()
@@ -88,7 +91,9 @@ def test_the_tutorial_runs_from_the_suspect_file_to_the_loaded_encoder(
     assert run(lines[1]) == 0
     assert "cifar_resnet20" in capsys.readouterr().out
 
-    for line in lines[2:]:
+    assert run(lines[2]) == 4, "a quick scan cannot tell"
+    assert Path("scanned/scan.png").exists()
+    for line in lines[3:]:
         assert run(line) == 0
     for named in re.findall(r"`(purified/[\w./]+)`", PAGE.read_text()):
         assert (tmp_path / named).exists(), named

@@ -48,7 +48,7 @@ def test_an_unchanged_student_closes_none_and_has_the_same_scan(check_of):
     )
     assert {step.phase for step in steps} == {"scan"}
     summary = found.summary()
-    assert summary["openings"] == found.found
+    assert summary["openings"] == summary["left"] == found.found
     assert summary["before"] == {"verdict": "cannot tell", "score": None}
 
 

@@ -1,20 +1,43 @@
 """The scan of a run in words."""
 
-from mimic_ray.report.run_scan_text import scan_lines, scan_section
+from mimic_ray.report.run_scan_text import scan_around, scan_lines, scan_section
+from mimic_ray.scanning.run_scan_meaning import run_scan_meaning
 
 SCAN = {
     "before": {"verdict": "suspect", "score": 0.951},
     "after": {"verdict": "no evidence", "score": 0.1},
     "openings": 5,
     "closed": 4,
+    "left": 1,
+    "meaning": run_scan_meaning(3),
 }
 
 
 def test_the_terminal_has_both_verdicts_and_what_was_closed():
     assert list(scan_lines(SCAN)) == [
         "before: suspect, score 0.95 of 1; after: no evidence, score 0.10 of 1",
-        "4 of 5 openings closed",
+        "4 of 5 openings closed, 1 left",
+        run_scan_meaning(3),
     ]
+
+
+def test_the_demo_has_them_in_the_order_of_the_work():
+    assert list(scan_around(SCAN, "300 steps"))[:4] == [
+        ("scan before", "suspect, score 0.95 of 1"),
+        ("purified", "300 steps"),
+        ("scan after", "no evidence, score 0.10 of 1"),
+        ("", "4 of 5 openings closed, 1 left"),
+    ]
+    failed = {"failed": "Each image has a single colour."}
+    assert list(scan_around(failed, "300 steps")) == [
+        ("purified", "300 steps"),
+        ("scan", "not done: Each image has a single colour."),
+    ]
+
+
+def test_a_scan_that_is_off_says_how_to_get_one():
+    off = {"off": "a run on a cluster is not scanned."}
+    assert list(scan_lines(off)) == ["not done: a run on a cluster is not scanned."]
 
 
 def test_the_card_says_what_is_left_and_that_this_proves_nothing():
@@ -27,7 +50,9 @@ def test_the_card_says_what_is_left_and_that_this_proves_nothing():
 
 def test_without_limits_there_is_a_verdict_and_no_score():
     unknown = {**SCAN, "after": {"verdict": "cannot tell", "score": None}, "openings": 0}
-    assert list(scan_lines(unknown)) == ["before: suspect, score 0.95 of 1; after: cannot tell"]
+    first, meaning = scan_lines(unknown)
+    assert first == "before: suspect, score 0.95 of 1; after: cannot tell"
+    assert meaning == run_scan_meaning(3)
     assert "gathered the suspect's" not in "\n".join(scan_section(unknown, "scan.png"))
 
 

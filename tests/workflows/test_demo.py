@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -63,5 +64,15 @@ def test_the_demo_succeeds_twice_in_one_folder(tmp_path):
             text=True,
         )
         assert done.returncode == 0, done.stderr
+        order = [
+            r"^  scan before  suspect, score 0\.\d\d of 1$",
+            r"^  purified     \d+ steps on clean images; trigger unknown$",
+            r"^  scan after   (no evidence|cannot tell), score 0\.\d\d of 1$",
+            r"^ +\d+ of \d+ openings closed, \d+ left$",
+            r"^  ok  attacked ASR",
+        ]
+        found = [re.search(line, done.stdout, re.MULTILINE) for line in order]
+        assert all(found), done.stdout
+        assert found == sorted(found, key=lambda line: line.start())
         assert (tmp_path / name / "purified" / "README.md").exists()
         assert (tmp_path / name / "purified" / "evaluation.png").exists()

@@ -36,6 +36,8 @@ def test_curves_measure_every_strength_and_the_head_of_the_file_is_not_trained()
     assert (work.passed, work.stepped, work.heads) == (4 * 1000, 0, 0)
 
 
+@pytest.mark.slow
+@pytest.mark.timing
 @pytest.mark.parametrize("name", ["linear", "knn"])
 def test_a_head_on_ten_times_the_images_takes_about_ten_times_as_long(name):
     small = min(head_s(name, 8, LabelledSize(3000, 500, 3)) for _ in range(3))

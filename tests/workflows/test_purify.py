@@ -66,6 +66,18 @@ def test_the_model_card_names_only_commands_that_exist(tmp_path):
     assert "scan" not in card
 
 
+def test_a_short_run_says_that_it_was_not_scanned_and_how_to(tmp_path):
+    off = purify_toy(tmp_path).record.scan["off"]
+    assert off.startswith("a run this short is not scanned unless the option scan is set; ")
+    assert f"--student {tmp_path / 'run'} does it now." in off
+    recorded = json.loads((tmp_path / "run" / "run.json").read_bytes())
+    assert recorded["scan"] == {"off": off}
+
+
+def test_a_run_whose_scan_the_user_turned_off_has_none(tmp_path):
+    assert purify_toy(tmp_path, scan=False).record.scan == {}
+
+
 @pytest.mark.parametrize("commit_every", [1, 100])
 def test_a_diverged_run_fails_with_an_explanation(tmp_path, commit_every):
     with pytest.raises(DivergedError) as caught:
