@@ -131,7 +131,7 @@ class CostEstimate:
             work = evaluation_work(contest, labels, size, images)
             seconds = work.passed * self.pace.forward_s + work.stepped * self.pace.step_s
             if work.heads:
-                seconds += work.heads * head_s(labels.head, self._spec.feature_width, size)
+                seconds += work.heads * head_s(str(labels.head), self._spec.feature_width, size)
             parts.append(CostPart("evaluation", work.passed + work.stepped, seconds))
             labelled = 3 * (size.train + size.test) * self._spec.input_size**2
             memory += min(labelled, 2 * _IMAGES_IN_MEMORY)

@@ -9,8 +9,7 @@ import torch
 
 from mimic_ray.base import seeds
 from mimic_ray.defences.stop_rule import Contest
-from mimic_ray.evaluation.file_head import OWN
-from mimic_ray.evaluation.heads import HEADS, TrainedHead
+from mimic_ray.evaluation.heads import TrainedHead, trained_head
 from mimic_ray.evaluation.revival import FineTuning, PlainDistillation
 from mimic_ray.workflows.compare_request import Labels
 
@@ -48,20 +47,20 @@ def evaluation_work(
     distilled = len(contest.strengths) * seeded if labels.lasting else 0
     tuned = distilled + 1 if labels.lasting else 0
     tested = size.test * (1 if labels.trigger is None else 2)
-    own = labels.head == OWN
+    given = labels.head_from_file
     plain, tuning = PlainDistillation(), FineTuning()
     few = min(max(round(tuning.share * size.train), tuning.least * size.classes), size.train)
-    new_heads = 0 if own else labels.head_seeds if HEADS.resolve(labels.head).seeded else 1
+    seeded_heads = labels.head_seeds if given or trained_head(str(labels.head)).seeded else 1
     return EvaluationWork(
-        passed=(measured + distilled) * (tested + (0 if own else size.train)) + tuned * tested,
+        passed=(measured + distilled) * (tested + (0 if given else size.train)) + tuned * tested,
         stepped=distilled * plain.steps * min(plain.batch, clean) + tuned * tuning.epochs * few,
-        heads=(measured + distilled) * new_heads,
+        heads=0 if given else (measured + distilled) * seeded_heads,
     )
 
 
 def head_s(name: str, width: int, size: LabelledSize) -> float:
     """Seconds of one head on features of `width`, from a small one that is timed here."""
-    kind = HEADS.resolve(name)
+    kind = trained_head(name)
     number = min(size.train, _TIMED_IMAGES)
     generator = seeds.generator(0, "timed head")
     features = torch.randn(number, width, generator=generator)
