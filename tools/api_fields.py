@@ -13,13 +13,7 @@ def table(path: str) -> str:
 
     The meaning of a field is the comment at the end of its line, that of a property its docstring.
     """
-    module, _, name = path.rpartition(".")
-    source = (PACKAGE / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
-    found = next(
-        node
-        for node in ast.parse(source).body
-        if isinstance(node, ast.ClassDef) and node.name == name
-    )
+    found, source = _class(path)
     rows = ["| field | type | meaning |", "|---|---|---|"]
     for node in found.body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
@@ -28,6 +22,23 @@ def table(path: str) -> str:
         elif isinstance(node, ast.FunctionDef) and _is_property(node):
             rows.append(_row(node.name, node.returns, ast.get_docstring(node) or ""))
     return "\n".join(rows) + "\n"
+
+
+def has_method(path: str, name: str) -> bool:
+    """Whether `"module.Class"` of the package defines the method itself."""
+    return any(isinstance(n, ast.FunctionDef) and n.name == name for n in _class(path)[0].body)
+
+
+def _class(path: str) -> tuple[ast.ClassDef, str]:
+    """The class and the source of its module."""
+    module, _, name = path.rpartition(".")
+    source = (PACKAGE / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+    found = next(
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ClassDef) and node.name == name
+    )
+    return found, source
 
 
 def _is_property(node: ast.FunctionDef) -> bool:

@@ -59,6 +59,8 @@ RESULTS = [
     "workflows.plan.Plan",
     "workflows.attack.AttackResult",
 ]
+# Methods of a result that the page shows.
+RESULT_MEMBERS = ["to_frame"]
 
 
 def on_config(config: Any) -> Any:
@@ -139,7 +141,8 @@ def python_api() -> str:
     lines += [_entry(f"mimic_ray.parts.{name}", []) for name in own_parts.__all__]
     lines += ["## Results", "", "Frozen dataclasses that the functions return.", ""]
     for path in RESULTS:
-        lines += [_entry(f"mimic_ray.{path}", []), api_fields.table(path), ""]
+        members = [name for name in RESULT_MEMBERS if api_fields.has_method(path, name)]
+        lines += [_entry(f"mimic_ray.{path}", members), api_fields.table(path), ""]
     return "\n".join(lines)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from importlib.util import find_spec
 from typing import Any
 
+from mimic_ray.base.frames import to_frame
 from mimic_ray.base.text import duration
 from mimic_ray.evaluation.results import Proportion
 
@@ -55,9 +55,7 @@ class ComparisonRow:
         for each in fields(self):
             value = getattr(self, each.name)
             if each.name in _MEASURED:
-                found[each.name] = value.share if value else None
-                found[f"{each.name}_low"] = value.low if value else None
-                found[f"{each.name}_high"] = value.high if value else None
+                found |= Proportion.columns(each.name, value)
             elif each.name == "cosines":
                 found["cosine_min"] = min(value, default=None)
                 found["cosine_max"] = max(value, default=None)
@@ -98,12 +96,7 @@ class Comparison:
 
     def to_frame(self) -> Any:
         """All rows as a pandas DataFrame, or a pyarrow Table if pandas is not installed."""
-        import pyarrow as pa
-
-        flat = [row.flat() for row in self.rows]
-        names = dict.fromkeys(name for row in flat for name in row)
-        table = pa.table({name: pa.array([row[name] for row in flat]) for name in names})
-        return table.to_pandas() if find_spec("pandas") else table
+        return to_frame([row.flat() for row in self.rows])
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from mimic_ray.base.frames import to_frame
 from mimic_ray.evaluation.intervals import wilson
 
 
@@ -34,6 +35,16 @@ class Proportion:
     def of(cls, successes: float, total: int) -> Proportion:
         """A proportion with its Wilson interval."""
         return cls(successes, total, *wilson(successes, total))
+
+    @staticmethod
+    def columns(name: str, proportion: Proportion | None) -> dict[str, float | None]:
+        """The share as column `name`, its interval as `name_low` and `name_high`; None if it was
+        not measured."""
+        return {
+            name: proportion.share if proportion else None,
+            f"{name}_low": proportion.low if proportion else None,
+            f"{name}_high": proportion.high if proportion else None,
+        }
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,18 @@ class EvaluationRow:
         shares = [score.asr.share for score in self.scores if score.asr]
         return (min(shares), max(shares)) if shares else None
 
+    def flat(self) -> dict[str, Any]:
+        """One value for each column: shares in [0, 1] with `_low` and `_high` for the interval,
+        and `_min` and `_max` for the range over the heads."""
+        ranges = {"acc": self.acc_range(), "asr": self.asr_range() or (None, None)}
+        found: dict[str, Any] = {"encoder": self.encoder, "head": self.head}
+        found["heads"] = len(self.scores)
+        for name in ("acc", "asr", "asr_b"):
+            found |= Proportion.columns(name, getattr(self, name))
+            if name in ranges:
+                found[f"{name}_min"], found[f"{name}_max"] = ranges[name]
+        return found
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -89,6 +112,10 @@ class Evaluation:
 
     rows: tuple[EvaluationRow, ...]
     settings: dict[str, str] = field(default_factory=dict)
+
+    def to_frame(self) -> Any:
+        """The rows as a pandas DataFrame, or a pyarrow Table if pandas is not installed."""
+        return to_frame([row.flat() for row in self.rows])
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mimic_ray.base.devices import Compute
+from mimic_ray.base.frames import to_frame
 from mimic_ray.base.progress import StepCallback
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.taps import chosen_taps
@@ -52,6 +53,10 @@ class Profile:
     def weights(self) -> dict[str, float]:
         """Weight of each kept tap in the attention term."""
         return {t.tap: t.weight for t in self.taps if t.kept and t.weight > 0}
+
+    def to_frame(self) -> Any:
+        """The taps as a pandas DataFrame, or a pyarrow Table if pandas is not installed."""
+        return to_frame([asdict(tap) for tap in self.taps])
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "taps": [asdict(tap) for tap in self.taps]}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
-from importlib.util import find_spec
 from typing import Any
+
+from mimic_ray.base.frames import to_frame
 
 
 class Verdict(StrEnum):
@@ -43,6 +44,10 @@ class OpeningRow:
     student: float | None = None
     nearest: tuple[str, ...] = ()
 
+    def flat(self) -> dict[str, Any]:
+        """One value for each field, the nearest images as one text."""
+        return {**asdict(self), "nearest": " ".join(self.nearest)}
+
 
 @dataclass(frozen=True)
 class ScanResult:
@@ -74,12 +79,8 @@ class ScanResult:
 
     def to_frame(self) -> Any:
         """The openings as a pandas DataFrame, or a pyarrow Table if pandas is not installed."""
-        import pyarrow as pa
-
-        rows = [{**asdict(row), "nearest": " ".join(row.nearest)} for row in self.openings]
-        names = list(OpeningRow.__dataclass_fields__)
-        table = pa.table({name: pa.array([row[name] for row in rows]) for name in names})
-        return table.to_pandas() if find_spec("pandas") else table
+        columns = [each.name for each in fields(OpeningRow)]
+        return to_frame([row.flat() for row in self.openings], columns)
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "verdict": self.verdict.value}

@@ -4,7 +4,8 @@
     trials/ID/          one folder per trial: trial.json, recipe.toml, metrics, student.safetensors
     trials.parquet      all trials, one row each
     best.toml           the chosen trial's recipe, complete
-    report.html *.png   the results
+    report.html *.png   the results, with figures as .pdf and .svg too
+    trials.* front.*    all trials and the front as .csv, .tex and .md
     tensorboard/        scores of all trials, for TensorBoard
     ray.log             Ray's own output
 
@@ -25,10 +26,12 @@ from pydantic import TypeAdapter, ValidationError
 from mimic_ray.base import files
 from mimic_ray.base.effort import Effort
 from mimic_ray.base.errors import RunFolderError, WrongFolderError, option
+from mimic_ray.base.frames import arrow_table
 from mimic_ray.base.member_settings import in_words
 from mimic_ray.base.redact import redact
 from mimic_ray.data.left_out import LeftOut
 from mimic_ray.search.trial import Trial
+from mimic_ray.search.trial_rows import trial_rows
 from mimic_ray.store.agreement import differences
 from mimic_ray.store.run_folder import RunFolder
 from mimic_ray.store.run_record import host_facts, installed_versions, now
@@ -49,10 +52,6 @@ _MUST_AGREE = {
     "oracle": "oracle",
     "effort": option("effort"),
 }
-
-
-# Fields of a Trial that are not a single column of trials.parquet.
-_NESTED = ("settings", "scores", "extra", "kept")
 
 
 @dataclass(frozen=True)
@@ -222,25 +221,8 @@ def write_table(folder: StudyFolder, trials: Iterable[Trial], chosen: str, front
     """
     import io
 
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows: list[dict[str, Any]] = []
-    for trial in trials:
-        row = {k: v for k, v in asdict(trial).items() if k not in _NESTED}
-        row |= {"kept": ",".join(trial.kept), "front": trial.id in front}
-        row |= {"chosen": trial.id == chosen, **trial.scores, **trial.settings, **trial.extra}
-        rows.append(row)
-    names = dict.fromkeys(name for row in rows for name in row)
-    columns = {name: [row.get(name) for row in rows] for name in names}
-    table = pa.table({name: pa.array(_of_one_type(column)) for name, column in columns.items()})
     buffer = io.BytesIO()
-    pq.write_table(table, buffer)
+    pq.write_table(arrow_table(trial_rows(trials, chosen, front)), buffer)
     files.write_bytes(folder.table, buffer.getvalue())
-
-
-def _of_one_type(column: list[Any]) -> list[Any]:
-    """A choice may mix numbers and words, which a column cannot: then all are words."""
-    if any(isinstance(value, str) for value in column):
-        return [None if value is None else str(value) for value in column]
-    return column

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mimic_ray.base.errors import MimicError, StoppedError, TrainingError, option
+from mimic_ray.base.frames import to_frame
 from mimic_ray.base.signals import StopRequests
 from mimic_ray.report.study_report import write_study_report
 from mimic_ray.search.front import choose, pareto_front
 from mimic_ray.search.trial import Trial
+from mimic_ray.search.trial_rows import trial_rows
 from mimic_ray.store.recipe_file import write_recipe
 from mimic_ray.store.study_folder import StudyRecord, read_study, read_trials, write_table
 from mimic_ray.store.study_store import StudyStore
@@ -33,6 +36,11 @@ class Tuned:
     front: list[Trial]
     trials: list[Trial]
     record: StudyRecord
+
+    def to_frame(self) -> Any:
+        """All trials as a pandas DataFrame, or a pyarrow Table if pandas is not installed: a column
+        for each score and each searched key."""
+        return to_frame(trial_rows(self.trials, self.chosen.id, [each.id for each in self.front]))
 
 
 def ended_trials(study: StudyStore) -> list[Trial]:

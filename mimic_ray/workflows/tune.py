@@ -115,7 +115,8 @@ def tune(
 
     Returns:
         `best`, the file of the chosen recipe; `chosen`, its trial; `front`, the Pareto front of
-        both scores; `trials`, all trials; `report`, an HTML page about the study.
+        both scores; `trials`, all trials; `report`, an HTML page about the study. `to_frame()`
+        gives the trials as a table.
 
     Raises:
         MimicError: UsageError, RecipeError, CheckpointError, DataError, RunFolderError,

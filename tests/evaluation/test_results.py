@@ -3,6 +3,7 @@ import json
 import pytest
 
 from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion, Score
+from tests.support.frame_columns import columns_of
 
 
 def row() -> EvaluationRow:
@@ -34,6 +35,19 @@ def test_without_a_trigger_there_is_no_asr():
     alone = EvaluationRow.of("clean", "knn", [Score(0, Proportion.of(8, 10))])
     assert alone.asr is None
     assert alone.asr_range() is None
+
+
+def test_a_frame_has_shares_with_their_interval_and_their_range():
+    frame = columns_of(Evaluation((row(),)).to_frame())
+    assert (frame["encoder"], frame["head"], frame["heads"]) == (["attacked"], ["mlp"], [2])
+    assert frame["acc"][0] == pytest.approx(0.815)
+    assert (frame["acc_min"], frame["acc_max"]) == ([0.80], [0.83])
+    assert frame["asr_b_low"][0] < frame["asr_b"][0] == pytest.approx(1 / 90)
+
+
+def test_what_was_not_measured_is_none_in_a_flat_row():
+    flat = EvaluationRow.of("clean", "knn", [Score(0, Proportion.of(8, 10))]).flat()
+    assert (flat["asr"], flat["asr_low"], flat["asr_max"], flat["asr_b"]) == (None,) * 4
 
 
 def test_an_evaluation_is_read_back_unchanged():

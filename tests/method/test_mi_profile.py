@@ -4,6 +4,7 @@ import pytest
 
 from mimic_ray.method.mi_profile import Profile, TapScore, select
 from mimic_ray.method.recipe_sections import MutualInformation
+from tests.support.frame_columns import columns_of
 
 
 def test_weights_are_floor_plus_scale_times_share():
@@ -27,3 +28,9 @@ def test_scores_that_say_nothing_give_equal_shares(scores):
 def test_a_profile_survives_json():
     profile = Profile((TapScore("layer1", 1.5, 1.0, True, 2.0, 0.3),), "teacher", "gaussian", 10)
     assert Profile.from_json(profile.to_json()) == profile
+
+
+def test_a_frame_has_a_line_for_each_tap():
+    taps = (TapScore("a", 1.5, 0.6, True, 2.0, 0.3), TapScore("b", 1.0, 0.4, False, 0.0, 0.2))
+    frame = columns_of(Profile(taps, "teacher", "gaussian", 10).to_frame())
+    assert (frame["tap"], frame["share"], frame["kept"]) == (["a", "b"], [0.6, 0.4], [True, False])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from mimic_ray.scanning.scan_result import OpeningRow, ScanResult, Verdict
+from tests.support.frame_columns import columns_of
 
 ROWS = (
     OpeningRow("patch", "a white square", 0.97, 0.9, 1.0, 0.87, 0.1, None, ("a.png", "b.png")),
@@ -21,8 +23,12 @@ def test_json_holds_everything_in_plain_types():
 
 
 def test_a_frame_has_one_line_for_each_opening():
-    frame = RESULT.to_frame()
-    columns = list(frame.columns) if hasattr(frame, "iloc") else frame.column_names
-    assert columns == list(OpeningRow.__dataclass_fields__)
-    values = frame["family"].tolist() if hasattr(frame, "iloc") else frame["family"].to_pylist()
-    assert values == ["patch", "wave"]
+    frame = columns_of(RESULT.to_frame())
+    assert list(frame) == list(OpeningRow.__dataclass_fields__)
+    assert frame["family"] == ["patch", "wave"]
+    assert frame["nearest"] == ["a.png b.png", ""]
+
+
+def test_a_frame_without_openings_has_the_columns():
+    frame = columns_of(replace(RESULT, openings=()).to_frame())
+    assert frame == {name: [] for name in OpeningRow.__dataclass_fields__}

@@ -50,6 +50,13 @@ def test_every_class_that_a_public_function_returns_has_an_entry():
         assert any(f"::: {path}\n" in text for path in paths), kind
 
 
+def test_results_that_are_tables_show_how_to_get_a_frame():
+    text = docs_hooks.python_api()
+    for path in ("evaluation.results.Evaluation", "workflows.study_outcome.Tuned"):
+        assert f'::: mimic_ray.{path}\n    options:\n      members: ["to_frame"]\n' in text
+    assert "::: mimic_ray.workflows.plan.Plan\n    options:\n      members: []\n" in text
+
+
 def test_a_page_without_a_generated_part_stays_as_it_is():
     page = SimpleNamespace(file=SimpleNamespace(src_uri="tutorial.md"))
     assert docs_hooks.on_page_markdown("<!-- commands -->", page) == "<!-- commands -->"

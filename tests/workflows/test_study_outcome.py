@@ -6,7 +6,13 @@ from types import SimpleNamespace
 
 from mimic_ray.base.errors import StorageError
 from mimic_ray.search.trial import Trial
-from mimic_ray.workflows.study_outcome import _too_many_failed, is_exhausted, record_failure
+from mimic_ray.workflows.study_outcome import (
+    Tuned,
+    _too_many_failed,
+    is_exhausted,
+    record_failure,
+)
+from tests.support.frame_columns import columns_of
 
 
 def failed(number):
@@ -37,3 +43,12 @@ def test_a_storage_that_fails_does_not_hide_the_error_of_the_search():
     store = SimpleNamespace(shorten_timeouts=lambda: None, clear=lambda: fails(None))
     study = SimpleNamespace(store=store, folder=missing)
     record_failure(study, True, RuntimeError("first"), 1.0)
+
+
+def test_a_frame_has_a_line_for_each_trial_with_its_scores_and_settings():
+    scored = Trial("a", 8, "finished", {"views.kind": "plain"}, scores={"fidelity": 0.9})
+    found = Tuned("s", "s/best.toml", "s/report.html", scored, [scored], [failed(0), scored], None)
+    frame = columns_of(found.to_frame())
+    assert (frame["number"], frame["chosen"]) == ([0, 8], [False, True])
+    assert frame["views.kind"] == ["simclr", "plain"]
+    assert frame["fidelity"][1] == 0.9
