@@ -1,7 +1,6 @@
 """The figure of a comparison: attack success against accuracy, one curve or point a defence.
 
-For the column of a paper: 3.4 inches wide with text of 8 points. Colours and markers differ
-together, so that defences can be distinguished without colours.
+Colours and markers differ together, so that defences can be distinguished without colours.
 """
 
 from __future__ import annotations
@@ -11,16 +10,12 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mimic_ray.base.text import plain
 from mimic_ray.evaluation.comparison_results import REFERENCE, SUSPECT, Comparison, ComparisonRow
-from mimic_ray.report.style import BLUE, GREEN, GREY, INK, ORANGE, figure, save_as
+from mimic_ray.report.style import COLOURS, GREY, INK, LINES, ONE_COLUMN, figure, legend, save_as
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_WIDTH, _POINTS = 3.4, 8
-# The other colours of Okabe and Ito 2008, without the yellow, which is too light for points.
-_COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#E69F00")
 _MARKERS = "osD^vP"
 
 
@@ -30,12 +25,11 @@ def plot_comparison(comparison: Comparison, folder: Path, name: str) -> list[str
     defences = list(dict.fromkeys(row.defence for row in rows if row.is_defence()))
     if not defences:
         return []
-    lines = -(-(len(defences) + 1) // 2)
-    drawing, axes = figure(_WIDTH, 2.6 + 0.16 * lines)
-    styles = [(marker, colour) for marker, colour in product(_MARKERS, _COLOURS)]
+    drawing, axes = figure(ONE_COLUMN, 2.5)
+    styles = [(marker, colour) for marker, colour in product(_MARKERS, COLOURS)]
     for number, defence in enumerate(defences):
         # Neighbours in the list differ in both.
-        marker, colour = styles[(number * (len(_COLOURS) + 1)) % len(styles)]
+        marker, colour = styles[(number * (len(COLOURS) + 1)) % len(styles)]
         _curve(axes, [row for row in rows if row.defence == defence], marker, colour)
     for row in rows:
         if row.defence == SUSPECT:
@@ -43,12 +37,11 @@ def plot_comparison(comparison: Comparison, folder: Path, name: str) -> list[str
     floor = next((row.asr_b for row in comparison.rows if row.defence == REFERENCE), None)
     if floor:
         axes.axhline(100 * floor.share, color=GREY, linestyle=":", linewidth=1, label="ASR-B")
-    axes.set_xlabel("ACC (%)", fontsize=_POINTS)
-    axes.set_ylabel("ASR (%)", fontsize=_POINTS)
+    axes.set_xlabel("ACC (%)")
+    axes.set_ylabel("ASR (%)")
     axes.set_ylim(-3, 103)
-    axes.tick_params(labelsize=_POINTS)
-    axes.grid(axis="x", color="#E8EAED", linewidth=0.8)
-    drawing.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=_POINTS)
+    axes.grid(axis="x", color=LINES, linewidth=0.8)
+    legend(drawing, axes.get_legend_handles_labels()[0])
     return save_as(drawing, folder, name)
 
 
@@ -58,9 +51,8 @@ def _curve(axes: Axes, rows: Sequence[ComparisonRow], marker: str, colour: str) 
     if len(ordered) > 1:
         x, y = zip(*(_shares(row) for row in ordered), strict=True)
         axes.plot(x, y, color=colour, linewidth=1)
-    label = plain(rows[0].defence.rpartition("/")[2], 28)
     for row in ordered:
-        _point(axes, row, marker, colour, label=label if row.chosen else "")
+        _point(axes, row, marker, colour, label=row.defence if row.chosen else "")
 
 
 def _point(axes: Axes, row: ComparisonRow, marker: str, colour: str, *, label: str) -> None:

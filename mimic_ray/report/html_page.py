@@ -8,7 +8,9 @@ from html import escape
 from pathlib import Path
 
 from mimic_ray.base.text import plain
+from mimic_ray.report.style import DPI
 
+_PIXELS_PER_INCH = 120  # of a figure on the page, whose own text has 13 to 15 pixels
 _STYLE = """
 :root { color-scheme: light dark; --ink: #202124; --paper: #fff; --line: #dadce0; --soft: #5f6368 }
 @media (prefers-color-scheme: dark) {
@@ -55,6 +57,9 @@ def text(value: object) -> str:
     return "\n".join(escape(plain(line, 4000)) for line in lines)
 
 
-def inline(path: Path) -> str:
-    """The picture of a PNG file as an address within the page."""
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+def picture(path: Path, words: str) -> str:
+    """The picture of a PNG file within the page, with text as large as that of the page."""
+    content = path.read_bytes()
+    width = round(int.from_bytes(content[16:20], "big") / DPI * _PIXELS_PER_INCH)
+    address = "data:image/png;base64," + base64.b64encode(content).decode()
+    return f'<img alt="{text(words)}" width={width} src="{address}">'

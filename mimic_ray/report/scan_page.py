@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mimic_ray.base import files
-from mimic_ray.report.html_page import document, inline, table, text
+from mimic_ray.report.html_page import document, picture, table, text
 from mimic_ray.report.scan_picture import draw_scan
 from mimic_ray.report.scan_words import HEADS, cells, sentences
 from mimic_ray.scanning.openings import Images, Opening
@@ -29,14 +29,14 @@ def write_scan(
     folder: Path, result: ScanResult, openings: Sequence[Opening], images: Images
 ) -> None:
     """Writes scan.png, scan.html and scan.json; `openings` are those of the result's rows."""
-    picture = folder / "scan.png"
-    draw_scan(openings, images, picture)
-    write_scan_page(result, picture, folder / "scan.html")
+    drawn = folder / "scan.png"
+    draw_scan(openings, images, drawn)
+    write_scan_page(result, drawn, folder / "scan.html")
     files.write_json(folder / "scan.json", result.to_json())
 
 
-def write_scan_page(result: ScanResult, picture: Path, path: Path) -> None:
-    """Writes the page; the picture becomes part of it."""
+def write_scan_page(result: ScanResult, drawn: Path, path: Path) -> None:
+    """Writes the page; the picture at `drawn` becomes part of it."""
     verdict, *others = sentences(result)
     facts = [(name, str(value)) for name, value in result.settings.items() if value is not None]
     population = [(name, str(value)) for name, value in result.calibration["population"].items()]
@@ -45,7 +45,7 @@ def write_scan_page(result: ScanResult, picture: Path, path: Path) -> None:
         f"<h1>{text(verdict)}</h1>",
         *(f"<p>{text(sentence)}</p>" for sentence in others),
         "<h2>What the encoder answers to</h2>",
-        f'<img alt="changes on three images" src="{inline(picture)}">',
+        picture(drawn, "changes on three images"),
         table(HEADS, [cells(row) for row in result.openings]),
         table(("", ""), _COLUMNS),
         "<h2>Calibration</h2>",

@@ -9,8 +9,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mimic_ray.base.text import plain
-from mimic_ray.report.style import BLUE, GREEN, GREY, ORANGE, figure, legend, save_as, title
+from mimic_ray.report.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    LINES,
+    ONE_COLUMN,
+    ORANGE,
+    POINTS,
+    SOFT,
+    TWO_COLUMNS,
+    figure,
+    legend,
+    save_as,
+    title,
+    wrapped,
+)
 from mimic_ray.search.front import pareto_front
 from mimic_ray.search.importance import LEAST_TRIALS, importance
 from mimic_ray.search.objectives.objective_registry import OBJECTIVES
@@ -24,7 +38,10 @@ if TYPE_CHECKING:
 _BLIND = "scores use clean images only"
 # Of the objectives, in the order of the registry.
 _COLOURS = (BLUE, ORANGE, GREEN, GREY)
-_MOST_SETTINGS, _MOST_LABELS = 12, 24
+_MOST_SETTINGS, _MOST_LABELS = 12, 12
+_NAME_WIDTH = 90  # points, of the names beside rows
+_MOST_LINES = 3  # of a tick
+_FEW_TICKS = 5  # more counts of layers than these need the width of two columns
 
 
 def plot_front(
@@ -36,7 +53,7 @@ def plot_front(
 ) -> None:
     """One objective over another (`pair`: x, y), with the front and the chosen trial."""
     x, y = pair
-    drawing, axes = figure(6.6, 4.6)
+    drawing, axes = figure(ONE_COLUMN, 2.6)
     handles: list[object] = []
     kinds = [("finished", BLUE, "o"), ("stopped", GREY, "x")]
     for status, colour, marker in kinds:
@@ -48,8 +65,8 @@ def plot_front(
                     [t.score(y) for t in some],
                     color=colour,
                     marker=marker,
-                    s=34,
-                    linewidths=1.4,
+                    s=18,
+                    linewidths=1.1,
                     label="finished" if status == "finished" else "stopped early",
                     zorder=3,
                 )
@@ -68,11 +85,11 @@ def plot_front(
     for trial in front:
         _label(axes, trial.score(x), trial.score(y), str(trial.number))
     base = next((trial for trial in trials if trial.base and trial.scored), None)
-    rings = ((base, GREEN, "base recipe", 300), (chosen, ORANGE, "chosen", 150))
+    rings = ((base, GREEN, "base recipe", 170), (chosen, ORANGE, "chosen", 85))
     for marked, colour, words, size in rings:
         if marked:
             ring = axes.scatter([marked.score(x)], [marked.score(y)], label=words, zorder=4, s=size)
-            ring.set(facecolors="none", edgecolors=colour, linewidths=1.8)
+            ring.set(facecolors="none", edgecolors=colour, linewidths=1.5, clip_on=False)
             handles.append(ring)
     axes.set_xlabel(_with_direction(x))
     axes.set_ylabel(_with_direction(y))
@@ -86,10 +103,11 @@ def plot_parallel(path: Path, trials: Sequence[Trial], chosen: Trial | None, ora
     """One line for each trial through its settings and objectives; darker means better."""
     scored = [trial for trial in trials if trial.scored]
     keys = _most_important(scored)
-    drawing, axes = figure(max(6.0, 1.6 + 0.95 * (len(keys) + len(OBJECTIVES))), 4.8)
     columns = [_Column(key, [trial.settings.get(key) for trial in scored]) for key in keys]
     for name in OBJECTIVES:
         columns.append(_Column(name, [trial.score(name) for trial in scored]))
+    # One row for each, so that names and values have the width that they need.
+    drawing, axes = figure(TWO_COLUMNS, 0.2 + 0.4 * len(columns))
     order = sorted(scored, key=lambda trial: total(trial.scores))
     for rank, trial in enumerate(order):
         values = [trial.settings.get(key) for key in keys]
@@ -97,32 +115,31 @@ def plot_parallel(path: Path, trials: Sequence[Trial], chosen: Trial | None, ora
         heights = [column.height(v) for column, v in zip(columns, values, strict=True)]
         best = chosen is not None and trial.id == chosen.id
         axes.plot(
-            range(len(columns)),
             [float("nan") if height is None else height for height in heights],
+            range(len(columns)),
             color=ORANGE if best else BLUE,
             alpha=1.0 if best else 0.15 + 0.55 * rank / max(1, len(order) - 1),
-            linewidth=2.4 if best else 1.1,
+            linewidth=1.8 if best else 0.8,
             marker="o",
-            markersize=4 if best else 2.5,
+            markersize=4 if best else 2,
             zorder=3 if best else 2,
         )
-    axes.set_xlim(-0.4, len(columns) - 0.6)
-    axes.set_ylim(-0.12, 1.12)
-    axes.set_yticks([])
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(len(columns) - 0.3, -0.4)
+    axes.set_xticks([])
     axes.grid(visible=False)
-    axes.spines["left"].set_visible(False)
+    axes.spines[["left", "bottom"]].set_visible(False)
     for position, column in enumerate(columns):
-        axes.axvline(position, color="#E8EAED", linewidth=1, zorder=1)
+        axes.axhline(position, color=LINES, linewidth=1, zorder=1)
+        # Below its line, from both ends inwards.
+        space = 300 / max(2, len(column.ends))  # points
         for height, text in column.ends:
-            below = height < 0.5
+            side = "left" if height < 0.1 else "right" if height > 0.9 else "center"
             axes.text(
-                position, height + (-0.03 if below else 0.03), text, fontsize=8, color="#5F6368",
-                ha="center", va="top" if below else "bottom",
+                height, position + 0.1, wrapped(text, space), fontsize=POINTS, color=SOFT,
+                ha=side, va="top", bbox={"facecolor": "white", "alpha": 0.7, "lw": 0, "pad": 0.5},
             )  # fmt: skip
-    axes.set_xticks(range(len(columns)), [_short(column.key) for column in columns], fontsize=8)
-    axes.tick_params(axis="x", labelrotation=35)
-    for label in axes.get_xticklabels():
-        label.set_horizontalalignment("right")
+    axes.set_yticks(range(len(columns)), [wrapped(_short(c.key), _NAME_WIDTH) for c in columns])
     detail = "orange: chosen; darker: better scores; gap: the setting had no effect in that trial"
     _mark(axes, "Settings and scores", detail, oracle)
     save_as(drawing, path.parent, path.stem)
@@ -139,12 +156,15 @@ def plot_importance(path: Path, trials: Sequence[Trial], oracle: bool) -> None:
     keys = sorted((key for key in weight if weight[key] > 0.005), key=weight.__getitem__)[
         -_MOST_SETTINGS:
     ]
-    drawing, axes = figure(6.6, max(2.6, 1.4 + 0.42 * len(keys)))
+    drawing, axes = figure(ONE_COLUMN, max(1.2, 0.5 + 0.4 * len(keys)))
     if not keys:
         words = f"Fewer than {LEAST_TRIALS} scored trials: too few for an estimate."
         if sum(trial.scored for trial in trials) >= LEAST_TRIALS:
             words = "No setting explains more than chance."
-        axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes, fontsize=10)
+        axes.text(
+            0.5, 0.5, wrapped(words, 72 * ONE_COLUMN - 20), ha="center", va="center",
+            transform=axes.transAxes, fontsize=POINTS,
+        )  # fmt: skip
         axes.set_axis_off()
     else:
         width = 0.72 / len(found)
@@ -157,9 +177,9 @@ def plot_importance(path: Path, trials: Sequence[Trial], oracle: bool) -> None:
                 color=_COLOURS[number % len(_COLOURS)],
                 label=name,
             )
-        axes.set_yticks(range(len(keys)), [_short(key) for key in keys], fontsize=8)
+        axes.set_yticks(range(len(keys)), [wrapped(_short(k), _NAME_WIDTH) for k in keys])
         axes.set_xlabel("share of the explained variance (%)")
-        axes.grid(axis="x", color="#E8EAED")
+        axes.grid(axis="x", color=LINES)
         axes.grid(axis="y", visible=False)
     _mark(
         axes, "Importance of the settings", "correlation within these trials, not causation", oracle
@@ -171,8 +191,10 @@ def plot_kept_layers(
     path: Path, trials: Sequence[Trial], taps: Sequence[str], oracle: bool
 ) -> None:
     """Each objective by the number of layers in the attention term."""
-    drawing, axes = figure(6.6, 4.0)
     scored = [trial for trial in trials if trial.scored]
+    counts = sorted({len(trial.kept) for trial in scored} | {0, len(taps)})
+    width = ONE_COLUMN if len(counts) <= _FEW_TICKS else TWO_COLUMNS
+    drawing, axes = figure(width, 2.4)
     handles = []
     for number, name in enumerate(OBJECTIVES):
         colour = _COLOURS[number % len(_COLOURS)]
@@ -182,35 +204,44 @@ def plot_kept_layers(
             points = axes.scatter(
                 [len(trial.kept) + offset for trial in some],
                 [trial.score(name) for trial in some],
-                s=30,
+                s=18,
                 facecolors=colour if filled else "none",
                 edgecolors=colour,
                 label=name,
             )
             if filled:
                 handles.append(points)
-    counts = sorted({len(trial.kept) for trial in scored} | {0, len(taps)})
-    names = {
-        len(t.kept): ", ".join(t.kept) if len(t.kept) < 4 else f"{len(t.kept)} of {len(taps)}"
-        for t in scored
-    }
-    axes.set_xticks(
-        counts,
-        ["none" if not c else plain(names.get(c, f"all {c}"), 22) for c in counts],
-        fontsize=8,
-    )
+    space = 72 * (width - 0.6) / (counts[-1] - counts[0] + 1) - 4  # points of a tick
+    ticks = [_kept_words(scored, number, taps, space) for number in counts]
+    axes.set_xticks(counts, ticks)
     axes.set_xlim(counts[0] - 0.5, counts[-1] + 0.5)
-    axes.set_xlabel("layers in the attention term (none: the term is off)")
-    _mark(axes, "Kept layers and scores", f"hollow: stopped early; {_BLIND}", oracle)
+    axes.set_xlabel("layers in the attention term")
+    _mark(
+        axes,
+        "Kept layers and scores",
+        f"none: the term is off; hollow: stopped early; {_BLIND}",
+        oracle,
+    )
     _finish(drawing, handles, path)
+
+
+def _kept_words(trials: Sequence[Trial], number: int, taps: Sequence[str], space: float) -> str:
+    """`none`, `all 4`, or the names of the layers if all trials keep the same and the names have
+    the space (points); otherwise `2 of 4`."""
+    if number in (0, len(taps)):
+        return wrapped("none" if number == 0 else f"all {number}", space)
+    kept = {trial.kept for trial in trials if len(trial.kept) == number}
+    names = wrapped(", ".join(kept.pop()), space) if len(kept) == 1 else ""
+    fits = names and names.count("\n") < _MOST_LINES
+    return names if fits else wrapped(f"{number} of {len(taps)}", space)
 
 
 def plot_oracle(path: Path, trials: Sequence[Trial], name: str) -> None:
     """ASR, which a defender cannot measure, over the objective that should rank like it."""
     known = with_oracle(trials)
-    drawing, axes = figure(7.0, 4.2)
+    drawing, axes = figure(ONE_COLUMN, 2.5)
     axes.scatter(
-        [t.score(name) for t in known], [t.score("asr") for t in known], color=ORANGE, s=36
+        [t.score(name) for t in known], [t.score("asr") for t in known], color=ORANGE, s=18
     )
     for trial in known if len(known) <= _MOST_LABELS else []:
         _label(axes, trial.score(name), trial.score("asr"), str(trial.number))
@@ -297,7 +328,7 @@ def _mark(axes: Axes, words: str, detail: str, oracle: bool) -> None:
 
 
 def _label(axes: Axes, x: float, y: float, text: str) -> None:
-    axes.annotate(text, (x, y), (5, 5), textcoords="offset points", fontsize=8, color="#5F6368")
+    axes.annotate(text, (x, y), (5, 5), textcoords="offset points", fontsize=POINTS, color=SOFT)
 
 
 def _finish(drawing: Figure, handles: Sequence[object], path: Path) -> None:
@@ -311,4 +342,4 @@ def _short(key: str) -> str:
     section, _, rest = key.partition(".")
     kept = rest if section in ("perturbations", "training", "student", "loss") else key
     words = kept.replace("mutual_information.threshold", "MI threshold")
-    return plain(words.replace(".", " ").replace("_", " "), 28)
+    return words.replace(".", " ").replace("_", " ")

@@ -9,7 +9,7 @@ from typing import Any
 
 from mimic_ray.base import files
 from mimic_ray.base.text import count
-from mimic_ray.report.html_page import cell, document, inline, table, text
+from mimic_ray.report.html_page import cell, document, picture, table, text
 from mimic_ray.report.study_plots import (
     plot_front,
     plot_importance,
@@ -41,7 +41,7 @@ def write_study_report(
         _facts(study, trials),
         _chosen(study, chosen, best_toml),
         "<h2>Results</h2>",
-        *(f'<img alt="{text(words)}" src="{inline(path)}">' for path, words in pictures),
+        *(picture(path, words) for path, words in pictures),
         "<h2>All trials</h2>",
         _trials_table(trials, chosen, front, oracle),
         _errors(trials),

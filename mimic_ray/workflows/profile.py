@@ -93,5 +93,5 @@ def profile(
     if target:
         with target.new_folder() as unfinished:
             write_profile(unfinished / "profile.parquet", found)
-            plot_profile(found, unfinished / "profile.png", vector=True)
+            plot_profile(found, unfinished / "profile.png")
     return found

@@ -1,4 +1,4 @@
-"""The figure of a comparison: everything is drawn, legible and inside."""
+"""The figure of a comparison: everything is drawn; test_figures.py looks at its text."""
 
 from __future__ import annotations
 
@@ -75,27 +75,6 @@ def test_every_defence_is_in_the_legend_and_differs_in_colour_and_marker(tmp_pat
     assert len({*markers}) == 15
     several = [colour for marker, colour in {*markers}]
     assert max(several.count(colour) for colour in several) <= 3
-
-
-def test_all_text_has_at_least_8_points_and_lies_inside(tmp_path, drawn):
-    plot_comparison(comparison(14, curve=True), tmp_path, "comparison")
-    drawing, axes = drawn[0]
-    drawing.draw_without_rendering()
-    texts = [axes.xaxis.label, axes.yaxis.label]
-    for axis in (axes.xaxis, axes.yaxis):
-        low, high = axis.get_view_interval()
-        texts += [t.label1 for t in axis.get_major_ticks() if low <= t.get_loc() <= high]
-    texts += drawing.legends[0].get_texts()
-    assert min(text.get_fontsize() for text in texts) >= 8
-    whole = drawing.bbox
-    for text in texts:
-        box = text.get_window_extent()
-        assert box.x0 >= whole.x0 - 1, text
-        assert box.x1 <= whole.x1 + 1, text
-        assert box.y0 >= whole.y0 - 1, text
-        assert box.y1 <= whole.y1 + 1, text
-    assert drawing.get_figwidth() == pytest.approx(3.4)
-    assert axes.get_window_extent().height > 0.4 * whole.height
 
 
 def test_a_curve_goes_through_its_strengths_in_order_and_fills_the_chosen_one(tmp_path, drawn):

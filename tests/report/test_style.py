@@ -1,35 +1,50 @@
+from __future__ import annotations
+
+import pytest
 from PIL import Image
 
 from mimic_ray.report import style
 
+LONG = "my_own_defences/with_a_long_name.py:a_defence_with_a_name_that_is_long"
 
-def test_a_figure_is_saved_at_its_size_with_title_and_legend(tmp_path):
-    drawing, axes = style.figure(4, 3)
-    points = axes.scatter([1], [2], label="one")
-    style.title(axes, "Title", "detail")
-    style.legend(drawing, [points])
-    style.save(drawing, tmp_path / "plot.png")
+
+def test_title_and_legend_add_to_the_height_and_the_axes_keep_theirs(tmp_path):
+    def drawn(*parts):
+        drawing, axes = style.figure(3.4, 2)
+        points = axes.scatter([1], [2], label="one")
+        if "title" in parts:
+            style.title(axes, "Title", "many words that say how the figure is to be read " * 4)
+        if "legend" in parts:
+            style.legend(drawing, [points])
+        style.save(drawing, tmp_path / "plot.png")
+        return drawing, axes.get_window_extent()
+
+    plain, before = drawn()
+    full, after = drawn("title", "legend")
+    assert full.get_figheight() > plain.get_figheight() + 0.5
+    assert after.height == pytest.approx(before.height, abs=3)
+    assert after.width == pytest.approx(before.width, abs=3)
     with Image.open(tmp_path / "plot.png") as image:
-        assert image.size == (4 * 144, 3 * 144)
+        assert image.size[0] == round(3.4 * style.DPI)
         image.load()
     assert [path.name for path in tmp_path.iterdir()] == ["plot.png"]
-    assert axes.get_title(loc="left") == "Title"
-    assert [text.get_text() for text in axes.texts] == ["detail"]
-    assert [text.get_text() for text in drawing.legends[0].get_texts()] == ["one"]
+    assert full.texts[0].get_text() == "Title"
+    assert [text.get_text() for text in full.legends[0].get_texts()] == ["one"]
 
 
-def test_a_long_detail_is_wrapped_and_the_axes_keep_their_width(tmp_path):
-    def axes_and_detail(detail):
-        drawing, axes = style.figure(5, 3)
-        axes.plot([0, 1], [0, 1])
-        style.title(axes, "Title", detail)
-        style.save(drawing, tmp_path / "plot.png")
-        (text,) = axes.texts
-        extent = text.get_window_extent(drawing.canvas.get_renderer())
-        return axes.get_position().width, extent, drawing.bbox
+@pytest.mark.parametrize("width", [20, 60, 200])
+def test_a_folded_text_has_every_letter_and_no_line_is_too_wide(width):
+    lines = style.folded(f"a name: {LONG}", width)
+    assert "".join(lines).replace(" ", "") == f"aname:{LONG}"
+    assert max(style._width(line, 8, False) for line in lines) <= width
 
-    short, _, _ = axes_and_detail("short")
-    long, extent, whole = axes_and_detail("many words that say how the figure is to be read " * 4)
-    assert long == short
-    assert extent.x1 <= whole.x1
-    assert extent.y1 <= whole.y1
+
+def test_text_is_broken_at_spaces_first_and_then_between_the_parts_of_a_name():
+    assert style.folded("from 1.00 to 1.00", 60) == ["from 1.00 to", "1.00"]
+    lines = style.folded(LONG, 100)
+    assert all(line[-1] in "/_.:" for line in lines[:-1])
+
+
+def test_a_name_with_dollar_signs_is_no_formula():
+    assert style.folded("$\\frac$", 100) == ["\\$\\frac\\$"]
+    assert style.wrapped("", 10) == " "
