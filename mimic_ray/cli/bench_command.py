@@ -8,6 +8,7 @@ import typer
 
 from mimic_ray.cli import console, options
 from mimic_ray.cli.option_kinds import CheckedCommand, Kind
+from mimic_ray.cli.table_option import TableFile, write_if_wanted
 from mimic_ray.cli.worker_numbers import parse_worker_counts
 
 app = typer.Typer(
@@ -27,32 +28,20 @@ def large_encoders(
     batch: Annotated[int, typer.Option(min=4, help="Images per step.")] = 8,
     rounds: Annotated[int, typer.Option(min=1, help="Number of steps; the median counts.")] = 5,
     device: options.Device = "cpu",
+    table: TableFile = None,
     json: options.Json = False,
 ) -> None:
     """Time and memory of bf16, accumulation, activation checkpointing and torch.compile."""
+    from mimic_ray.cli.bench_tables import options_table
     from mimic_ray.workflows.bench_options import bench_options
 
     effects = bench_options(encoder, batch, rounds, device)
+    made = options_table(effects)
+    write_if_wanted(table, made)
     if json:
         console.print_json([vars(effect) for effect in effects])
         return
-    from rich.table import Table
-
-    plain = effects[0]
-    titles = "option", "step s", "time", "saved MiB", "memory", "first step s"
-    table = Table(*titles, box=None, pad_edge=False)
-    for effect in effects:
-        table.add_row(
-            effect.option,
-            f"{effect.step_s:.3g}",
-            f"x{effect.step_s / plain.step_s:.2f}",
-            f"{effect.saved_bytes / 2**20:.0f}",
-            f"x{effect.saved_bytes / plain.saved_bytes:.2f}",
-            f"{effect.first_step_s:.3g}",
-        )
-    console.out.print(table)
-    for note in [note for effect in effects for note in effect.notes]:
-        console.out.print(f"  {note}")
+    console.out.print(made)
 
 
 @app.command(cls=CheckedCommand)
@@ -71,6 +60,7 @@ def scaling(
     address: options.Address = None,
     strategy: options.Strategy = "ddp",
     teacher_placement: options.TeacherPlacement = "replicated",
+    table: TableFile = None,
     json: options.Json = False,
 ) -> None:
     """Images per second by number of workers, with a fixed batch (strong) and a growing one (weak).
@@ -78,6 +68,7 @@ def scaling(
     Example: mimic-ray bench scaling --workers 1,2,4,8 --gpus-per-worker 1 --address auto
     """
     from mimic_ray.base.resources import Resources
+    from mimic_ray.cli.bench_tables import scaling_table
     from mimic_ray.workflows.bench_scaling import bench_scaling
 
     resources = Resources(
@@ -95,13 +86,9 @@ def scaling(
         settings=setting or [],
         steps=steps,
     )
+    made = scaling_table(points)
+    write_if_wanted(table, made)
     if json:
         console.print_json([vars(point) for point in points])
         return
-    from rich.table import Table
-
-    table = Table("scaling", "workers", "batch", "images/s", "efficiency", box=None, pad_edge=False)
-    for point in points:
-        rate, share = f"{point.images_per_s:.4g}", f"{point.efficiency:.2f}"
-        table.add_row(point.scaling, str(point.workers), str(point.batch), rate, share)
-    console.out.print(table)
+    console.out.print(made)

@@ -82,7 +82,8 @@ def command(
     out: Annotated[
         str | None,
         typer.Option(
-            help="New folder for evaluation.json and evaluation.png, or s3://bucket/folder."
+            help="New folder for evaluation.json, the table (.csv, .tex, .md) and the figure "
+            "(.png, .pdf, .svg), or s3://bucket/folder."
         ),
         Kind.OUTPUT,
     ] = None,

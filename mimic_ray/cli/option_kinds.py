@@ -29,6 +29,7 @@ from mimic_ray.base.text import plain
 from mimic_ray.base.user_code import is_user_code
 from mimic_ray.encoders import encoder_name
 from mimic_ray.evaluation.head_choice import is_head_file
+from mimic_ray.report.table_files import require_table_file
 
 
 class Kind(Enum):
@@ -43,6 +44,7 @@ class Kind(Enum):
     DEFENCE = auto()  # a name or file.py:function, optionally with settings
     REFERENCES = auto()  # a number, or a file of images
     OUTPUT = auto()  # a folder to create, or its address
+    TABLE = auto()  # a file of this machine that gets the printed table
     RECIPE = auto()  # a name, or a TOML file, which is uploaded with a job
     ENCODER = auto()  # a name, or file.py:function, whose file is uploaded with a job
     # Can also be set by `submit`.
@@ -182,6 +184,8 @@ _MISSING: dict[Kind, type[UsageError]] = {
 
 def _check(name: str, kind: Kind, text: str) -> None:
     value = checked_value(name, kind, text)
+    if kind is Kind.TABLE:
+        require_table_file(text)
     if value.use in (Use.INPUT, Use.UPLOAD) and is_missing(value.path):
         error = UsageError if value.use is Use.UPLOAD else _MISSING.get(kind, MissingDataError)
         advice = download_advice(value.path) if kind in _MISSING else ""

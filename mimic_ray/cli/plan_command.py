@@ -8,6 +8,7 @@ import typer
 
 from mimic_ray.cli import console, options
 from mimic_ray.cli.option_kinds import Kind
+from mimic_ray.cli.table_option import TableFile, write_if_wanted
 
 _GPUS = "a100, a100_40, h100, h200, l4, l40s, a10g, t4, v100 or rtx4090."
 _SCALE, _LOADER = "Scale", "Loader"
@@ -62,6 +63,7 @@ def command(
     price_per_hour: Annotated[
         float | None, typer.Option(help="Price of one GPU-hour, in any currency.")
     ] = None,
+    table: TableFile = None,
     json: options.Json = False,
 ) -> None:
     """Estimate what a run needs: FLOPs, memory, images/s, loading, time and cost.
@@ -90,11 +92,13 @@ def command(
         utilisation=utilisation,
         price_per_hour=price_per_hour,
     )
+    strategies = strategy_table(found)
+    write_if_wanted(table, strategies)
     if json:
         console.print_json(found.to_json())
         return
     for line in summary(found):
         console.out.print(line, markup=False)
-    console.out.print(strategy_table(found))
+    console.out.print(strategies)
     for line in closing(found):
         console.out.print(line, markup=False)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from mimic_ray.base.text import count, duration
 from mimic_ray.planning.hardware import GIB
+from mimic_ray.report.fitted_table import FittedTable
 
 if TYPE_CHECKING:
     from mimic_ray.planning.advice import Changes
@@ -45,31 +43,47 @@ def summary(plan: Plan) -> Iterator[str]:
     )
 
 
-def strategy_table(plan: Plan) -> Table:
-    """One column per strategy: memory, the limit of each resource, time."""
-    table = Table(box=SIMPLE_HEAD)
-    table.add_column("Per GPU")
+def strategy_table(plan: Plan) -> FittedTable:
+    """One column per strategy: memory, the limit of each resource, time.
+
+    The records have the same lines in bytes, images/s and seconds.
+    """
     costs = plan.strategies
-    for cost in costs:
-        mark = " *" if cost is plan.chosen else ""
-        table.add_column(cost.memory.strategy + mark, justify="right", no_wrap=True)
+    names = [cost.memory.strategy for cost in costs]
+    lines: list[list[str]] = []
+    records: list[dict[str, Any]] = []
+    sections = []
+
+    def add(name: str, unit: str, values: Sequence[Any], shown: Iterable[str]) -> None:
+        lines.append([name, *shown])
+        row = {"per GPU": name, "unit": unit}
+        records.append({**row, **dict(zip(names, values, strict=True))})
+
     for part in _MEMORY_ROWS:
-        table.add_row(part, *(gib(getattr(cost.memory, part)) for cost in costs))
-    table.add_row(
-        f"sum, of {plan.hardware.memory / GIB:.0f} GiB",
-        *(gib(cost.memory.total) + ("" if cost.fits else " no") for cost in costs),
-        end_section=True,
-    )
+        sizes = [getattr(cost.memory, part) for cost in costs]
+        add(part, "bytes", sizes, map(gib, sizes))
+    sums = (gib(cost.memory.total) + ("" if cost.fits else " no") for cost in costs)
+    limit = f"sum, of {plan.hardware.memory / GIB:.0f} GiB"
+    add(limit, "bytes", [cost.memory.total for cost in costs], sums)
+    sections.append(len(lines) - 1)
     for name in sorted({bound.by for cost in costs for bound in cost.bounds}):
-        rates = ({b.by: b.images_s for b in cost.bounds}[name] for cost in costs)
-        table.add_row(f"images/s by {name}", *(f"{rate:,.0f}" for rate in rates))
-    table.add_row("bottleneck", *(cost.bottleneck for cost in costs), end_section=True)
-    table.add_row("all: images/s", *(f"{cost.images_s:,.0f}" for cost in costs), end_section=True)
+        rates = [{b.by: b.images_s for b in cost.bounds}[name] for cost in costs]
+        add(f"images/s by {name}", "images/s", rates, (f"{rate:,.0f}" for rate in rates))
+    slowest = [cost.bottleneck for cost in costs]
+    add("bottleneck", "", slowest, slowest)
+    sections.append(len(lines) - 1)
+    rates = [cost.images_s for cost in costs]
+    add("all: images/s", "images/s", rates, (f"{rate:,.0f}" for rate in rates))
+    sections.append(len(lines) - 1)
     for name in [part.name for part in costs[0].parts]:
-        times = ({part.name: part.seconds for part in cost.parts}[name] for cost in costs)
-        table.add_row(f"time: {name}", *map(duration, times))
-    table.add_row("all: time", *(duration(3600 * cost.hours) for cost in costs))
-    return table
+        times = [{part.name: part.seconds for part in cost.parts}[name] for cost in costs]
+        add(f"time: {name}", "s", times, map(duration, times))
+    times = [3600 * cost.hours for cost in costs]
+    add("all: time", "s", times, map(duration, times))
+    marked = [
+        name + (" *" if c is plan.chosen else "") for name, c in zip(names, costs, strict=True)
+    ]
+    return FittedTable(["Per GPU", *marked], lines, records=records, sections=sections)
 
 
 def gib(size: float) -> str:

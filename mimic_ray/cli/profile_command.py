@@ -20,7 +20,10 @@ def command(
     data: options.Data,
     out: Annotated[
         str | None,
-        typer.Option(help="New folder for profile.parquet and profile.png, or s3://bucket/folder."),
+        typer.Option(
+            help="New folder for profile.parquet, the table (.csv, .tex, .md) and the figure "
+            "(.png, .pdf, .svg), or s3://bucket/folder."
+        ),
         Kind.OUTPUT,
     ] = None,
     recipe: options.RecipeName = "auto",

@@ -51,7 +51,8 @@ def command(
     out: Annotated[
         str | None,
         typer.Option(
-            help="New folder for scan.html, scan.png and scan.json, or s3://bucket/folder."
+            help="New folder for scan.html, scan.json, the table (.csv, .tex, .md) and the picture "
+            "(.png, .pdf, .svg), or s3://bucket/folder."
         ),
         Kind.OUTPUT,
     ] = None,

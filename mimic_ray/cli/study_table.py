@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from math import inf, nan
 from typing import TYPE_CHECKING
 
 from rich.console import Group
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from mimic_ray.base.text import duration
 from mimic_ray.cli import console
@@ -29,6 +30,10 @@ _WIDTHS = {
     **{name: max(6, len(name)) for name in OBJECTIVES},
     "s": 5,
 }
+# Columns that a table needs for the settings; with less they get lines of their own.
+_LEAST_SETTINGS = 30
+# More than a trial has on most screens: the number of trials that fit is found in a few rounds.
+_MOST_LINES = 6
 _WORDS = {"finished": "finished", "stopped": "stopped early", "failed": "failed"}
 
 
@@ -110,9 +115,17 @@ class _LiveTable:
             self._live.stop()
 
     def _table(self, progress: SearchProgress) -> Group:
-        left = progress.seconds_left()
-        rows = max(4, console.err.height - 6 - len(progress.running))
-        return study_table(progress.ended, progress.running, progress.planned, rows, left)
+        """As many ended trials as fit the screen: rich cuts what is higher."""
+        left, shown = progress.seconds_left(), max(1, console.err.height)
+        while True:
+            made = study_table(
+                progress.ended, progress.running, progress.planned, shown, left, console.err.width
+            )
+            # Below it there is the cursor's line.
+            over = len(console.err.render_lines(made, pad=False)) - (console.err.height - 1)
+            if over <= 0 or shown == 0:
+                return made
+            shown = max(0, min(shown, len(progress.ended)) - max(1, over // _MOST_LINES))
 
 
 def study_table(
@@ -121,39 +134,72 @@ def study_table(
     planned: int,
     max_ended: int,
     time_left_s: float | None = None,
+    width: int = 120,
 ) -> Group:
-    """At most `max_ended` finished trials, the best and the newest, then the running ones."""
-    table = Table(box=None, pad_edge=False, expand=True)
-    for name, width in _WIDTHS.items():
-        left = name in ("trial", "status")
-        table.add_column(name, justify="left" if left else "right", min_width=width, no_wrap=True)
-    table.add_column("settings", overflow="ellipsis", no_wrap=True, ratio=1)
+    """At most `max_ended` finished trials, the best and the newest, then the running ones.
+
+    In `width` columns: a table, or a paragraph for each trial if its settings have too little
+    space beside the numbers. Nothing is cut.
+    """
     shown = _worth_showing(ended, max_ended)
-    for trial in sorted(shown, key=lambda trial: trial.number):
-        table.add_row(
-            str(trial.number),
-            _WORDS[trial.status] + (" (base)" if trial.base else ""),
-            str(trial.step),
-            *_scores(trial.scores),
-            f"{trial.seconds:.0f}",
-            escape(_brief(trial.settings)),
-            style="red" if trial.status == "failed" else "dim" if trial.status == "stopped" else "",
-        )
-    for active in running.values():
-        table.add_row(
-            str(active.number),
-            "running",
-            f"{active.step}/{active.total_steps}",
-            *_scores(active.scores),
-            f"{time.time() - active.started:.0f}",
-            escape(_brief(active.settings)),
-            style="cyan",
-        )
+    rows = [_ended_row(trial) for trial in sorted(shown, key=lambda trial: trial.number)]
+    rows += [_running_row(active) for active in running.values()]
     hidden = len(ended) - len(shown)
     words = f"{len(ended)} of {planned} trials" + (f", {hidden} not shown" if hidden else "")
     if time_left_s is not None:
         words += f", about {duration(time_left_s)} left"
-    return Group(table, words)
+    numbers = sum(_WIDTHS.values()) + len(_WIDTHS)
+    if width - numbers < _LEAST_SETTINGS:
+        return Group(*map(_paragraph, rows), Text(words))
+    return Group(_wide(rows), Text(words))
+
+
+@dataclass(frozen=True)
+class _Row:
+    """The cells of a trial: those of `_WIDTHS`, then its settings."""
+
+    cells: tuple[str, ...]
+    settings: str
+    style: str
+
+
+def _ended_row(trial: Trial) -> _Row:
+    status = _WORDS[trial.status] + (" (base)" if trial.base else "")
+    cells = (str(trial.number), status, str(trial.step), *_scores(trial.scores))
+    style = {"failed": "red", "stopped": "dim"}.get(trial.status, "")
+    return _Row((*cells, f"{trial.seconds:.0f}"), _brief(trial.settings), style)
+
+
+def _running_row(active: RunningTrial) -> _Row:
+    steps = f"{active.step}/{active.total_steps}"
+    cells = (str(active.number), "running", steps, *_scores(active.scores))
+    seconds = f"{time.time() - active.started:.0f}"
+    return _Row((*cells, seconds), _brief(active.settings), "cyan")
+
+
+def _wide(rows: Sequence[_Row]) -> Table:
+    table = Table(box=None, pad_edge=False, expand=True)
+    for name, width in _WIDTHS.items():
+        left = name in ("trial", "status")
+        table.add_column(name, justify="left" if left else "right", min_width=width, no_wrap=True)
+    table.add_column("settings", overflow="fold", ratio=1)
+    for row in rows:
+        table.add_row(*map(Text, row.cells), Text(row.settings, overflow="fold"), style=row.style)
+    return table
+
+
+def _paragraph(row: _Row) -> Text:
+    """`trial 3, finished, step 600, fidelity 0.800, ...`, then the settings on lines of their
+    own."""
+    number, status, *others = row.cells
+    named = zip([*_WIDTHS][2:], others, strict=True)
+    found = [
+        f"{cell} s" if name == "s" else f"{name} {cell}" for name, cell in named if cell != "-"
+    ]
+    text = ", ".join([f"trial {number}", status, *found]) + (
+        f"\n  {row.settings}" if row.settings else ""
+    )
+    return Text(text, style=row.style, overflow="fold")
 
 
 def _worth_showing(ended: Sequence[Trial], number: int) -> list[Trial]:

@@ -1,9 +1,7 @@
-"""A comparison of defences as tables: terminal, CSV, LaTeX and Markdown."""
+"""A comparison of defences as a table."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +9,7 @@ from mimic_ray.base.text import plain
 from mimic_ray.evaluation.comparison_results import Comparison, ComparisonRow
 from mimic_ray.evaluation.results import Proportion
 from mimic_ray.report.fitted_table import NOT_MEASURED, FittedTable
-from mimic_ray.report.tables import markdown_text
+from mimic_ray.report.table_files import markdown, markdown_text
 
 
 @dataclass(frozen=True)
@@ -57,11 +55,18 @@ _LABELLED = (
 )
 
 
-def comparison_table(rows: Sequence[ComparisonRow]) -> FittedTable:
-    """For a terminal, with the notes below it."""
+def comparison_table(
+    rows: Sequence[ComparisonRow], points: Sequence[ComparisonRow] = ()
+) -> FittedTable:
+    """One line for each row, with the notes below. Its records are those of `points`, all
+    strengths of a curve; without them, those of `rows`."""
     columns = (_NAME, *_columns(rows))
-    header = [column.title for column in columns]
-    return FittedTable(header, ([c.cell(row) for c in columns] for row in rows), notes(rows))
+    return FittedTable(
+        [column.title for column in columns],
+        ([column.cell(row) for column in columns] for row in rows),
+        notes(rows),
+        records=[row.flat() for row in points or rows],
+    )
 
 
 def notes(rows: Sequence[ComparisonRow]) -> list[str]:
@@ -84,48 +89,12 @@ def notes(rows: Sequence[ComparisonRow]) -> list[str]:
 
 
 def comparison_markdown(comparison: Comparison) -> str:
-    """The table with its notes."""
-    columns = (_NAME, *_columns(comparison.chosen()))
-    lines = [[column.title for column in columns]]
-    lines.append([":--", *["--:"] * (len(columns) - 1)])
-    for row in comparison.chosen():
-        lines.append([markdown_text(column.cell(row)) for column in columns])
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    sentences = "\n".join(f"- {markdown_text(line, 500)}" for line in notes(comparison.chosen()))
+    """The table with its notes, and the settings of the comparison."""
     settings = "\n".join(
         f"- {markdown_text(name)}: {markdown_text(value)}"
         for name, value in comparison.settings.items()
     )
-    return f"{table}\n\n{sentences}\n\nSettings:\n\n{settings}\n"
-
-
-def comparison_csv(comparison: Comparison) -> str:
-    """All rows, also the points of the curves, with one value in each cell; shares in [0, 1]."""
-    flat = [row.flat() for row in comparison.rows]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [*flat[0]], lineterminator="\n")
-    writer.writeheader()
-    for row in flat:
-        writer.writerow({k: "" if v is None else v for k, v in row.items()})
-    return buffer.getvalue()
-
-
-def comparison_latex(comparison: Comparison) -> str:
-    """A tabular with the rules of the package booktabs; the notes are comments."""
-    columns = (_NAME, *_columns(comparison.chosen()))
-    lines = [f"% {line}" for line in notes(comparison.chosen())]
-    lines += [rf"\begin{{tabular}}{{l{'r' * (len(columns) - 1)}}}", r"\toprule"]
-    lines += [" & ".join(latex_text(column.title) for column in columns) + r" \\", r"\midrule"]
-    for row in comparison.chosen():
-        lines.append(" & ".join(latex_text(column.cell(row)) for column in columns) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
-
-
-def latex_text(text: str) -> str:
-    """Text from outside, escaped so that it is only text in LaTeX."""
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    special |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
-    return "".join(special.get(sign, sign) for sign in plain(text))
+    return f"{markdown(comparison_table(comparison.chosen()))}\nSettings:\n\n{settings}\n"
 
 
 def _columns(rows: Sequence[ComparisonRow]) -> list[_Column]:

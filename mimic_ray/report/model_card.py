@@ -21,7 +21,8 @@ from mimic_ray.method.quick_recipe import QUICK_IN_WORDS
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.report.fidelity_text import fidelity_sentence
 from mimic_ray.report.run_scan_text import scan_section
-from mimic_ray.report.tables import evaluation_markdown, markdown_text, profile_markdown
+from mimic_ray.report.table_files import markdown, markdown_table, markdown_text
+from mimic_ray.report.tables import evaluation_table, profile_table
 from mimic_ray.store.metrics_log import read_metrics
 from mimic_ray.store.profile_file import read_profile
 from mimic_ray.store.recipe_file import load_recipe
@@ -218,8 +219,7 @@ def _measured(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:
             "the head assigns to the attacker's target class. ASR-B: the same with an encoder that "
             "was never attacked, the floor of ASR.",
             "",
-            evaluation_markdown(evaluation.rows),
-            "",
+            markdown(evaluation_table(evaluation.rows)),
             *(
                 f"- {markdown_text(name)}: {markdown_text(value)}"
                 for name, value in evaluation.settings.items()
@@ -241,12 +241,13 @@ def _measured(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:
 
 def _profile(folder: RunFolder, *, weights: bool) -> str:
     profile = read_profile(folder.profile)
+    table = profile_table(profile, weights=weights)
     lines = [
         "How strongly the feature depends on each tap: the score of one estimator "
         f"({profile.estimator}, {profile.images:,} images). Compare taps with each other and with "
         "the same network untrained; the score is not the true mutual information.",
         "",
-        profile_markdown(profile, weights=weights),
+        markdown_table(table.header, table.lines),
     ]
     if folder.profile_plot.exists():
         lines += ["", f"![score by tap]({folder.profile_plot.name})"]

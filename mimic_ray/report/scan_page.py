@@ -8,7 +8,8 @@ from pathlib import Path
 from mimic_ray.base import files
 from mimic_ray.report.html_page import document, picture, table, text
 from mimic_ray.report.scan_picture import draw_scan
-from mimic_ray.report.scan_words import HEADS, cells, sentences
+from mimic_ray.report.scan_words import HEADS, cells, openings_table, sentences
+from mimic_ray.report.table_files import write_tables
 from mimic_ray.scanning.openings import Images, Opening
 from mimic_ray.scanning.scan_result import ScanResult
 
@@ -28,10 +29,12 @@ _COLUMNS = (
 def write_scan(
     folder: Path, result: ScanResult, openings: Sequence[Opening], images: Images
 ) -> None:
-    """Writes scan.png, scan.html and scan.json; `openings` are those of the result's rows."""
+    """Writes scan.html and scan.json, the picture and the table of the openings, each in three
+    formats; `openings` are those of the result's rows."""
     drawn = folder / "scan.png"
     draw_scan(openings, images, drawn)
     write_scan_page(result, drawn, folder / "scan.html")
+    write_tables(folder, "scan", openings_table(result))
     files.write_json(folder / "scan.json", result.to_json())
 
 

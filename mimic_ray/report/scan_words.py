@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
+from mimic_ray.report.fitted_table import NOT_MEASURED, FittedTable
 from mimic_ray.scanning.scan_result import OpeningRow, ScanResult, Verdict
 
 NO_PROOF = (
@@ -55,7 +53,9 @@ def _separation(result: ScanResult) -> str:
 
 def cells(row: OpeningRow) -> tuple[str, ...]:
     """The texts of an opening under `HEADS`; a dash where nothing was measured."""
-    reference, student = ("-" if n is None else f"{n:.2f}" for n in (row.reference, row.student))
+    reference, student = (
+        NOT_MEASURED if n is None else f"{n:.2f}" for n in (row.reference, row.student)
+    )
     return (
         row.change,
         f"{row.gathering:.2f}",
@@ -67,13 +67,12 @@ def cells(row: OpeningRow) -> tuple[str, ...]:
     )
 
 
-def openings_table(result: ScanResult) -> Table:
+def openings_table(result: ScanResult) -> FittedTable:
     """The openings; columns without a value are left out."""
     rows = [cells(row) for row in result.openings]
-    used = [n for n in range(len(HEADS)) if n < 5 or any(row[n] != "-" for row in rows)]
-    table = Table(box=SIMPLE_HEAD)
-    for number in used:
-        table.add_column(HEADS[number], justify="left" if number == 0 else "right")
-    for row in rows:
-        table.add_row(*(row[number] for number in used))
-    return table
+    used = [n for n in range(len(HEADS)) if n < 5 or any(row[n] != NOT_MEASURED for row in rows)]
+    return FittedTable(
+        [HEADS[number] for number in used],
+        ([row[number] for number in used] for row in rows),
+        records=[row.flat() for row in result.openings],
+    )

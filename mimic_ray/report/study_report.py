@@ -1,4 +1,4 @@
-"""report.html of a search: one self-contained file, and its plots as PNG files."""
+"""report.html of a search: one self-contained file; its figures and tables as files too."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from mimic_ray.report.study_plots import (
     ranking_words,
     with_oracle,
 )
+from mimic_ray.report.table_files import write_tables
+from mimic_ray.report.tables import front_table, trials_table
 from mimic_ray.search.front import pareto_front, rule
 from mimic_ray.search.objectives.objective_registry import OBJECTIVES, objectives
 from mimic_ray.search.trial import Trial
@@ -31,7 +33,9 @@ def write_study_report(
     chosen: Trial | None,
     best_toml: str,
 ) -> Path:
-    """Writes report.html and the PNG files into `folder`. `study` is the content of study.json."""
+    """Writes report.html, figures and tables into `folder`. `study` is what study.json holds."""
+    write_tables(folder, "front", front_table(pareto_front(trials), chosen))
+    write_tables(folder, "trials", trials_table(trials, chosen))
     oracle = bool(study.get("oracle"))
     pictures = _pictures(folder, study, trials, chosen, oracle)
     front = {trial.id for trial in pareto_front(trials)}

@@ -1,15 +1,18 @@
-"""Results as tables: for the terminal (rich), and as Markdown for model cards and documents."""
+"""Results as tables: `rich` prints them, `table_files.py` writes them to files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 
 from mimic_ray.base.text import plain
 from mimic_ray.evaluation.results import EvaluationRow, Proportion
 from mimic_ray.method.mi_profile import Profile
 from mimic_ray.report.fitted_table import NOT_MEASURED, FittedTable
+from mimic_ray.search.front import pareto_front
 from mimic_ray.search.objectives.objective_registry import OBJECTIVES
 from mimic_ray.search.trial import Trial, score_text
+from mimic_ray.search.trial_rows import trial_rows
 
 
 def percent(proportion: Proportion | None) -> str:
@@ -22,12 +25,16 @@ def percent(proportion: Proportion | None) -> str:
 
 def evaluation_table(rows: Sequence[EvaluationRow]) -> FittedTable:
     """ACC, ASR and ASR-B with intervals, one line for each encoder and head."""
-    return FittedTable(*_evaluation_cells(rows), [evaluation_note(rows)])
-
-
-def evaluation_markdown(rows: Sequence[EvaluationRow]) -> str:
-    """The same as a Markdown table with its note."""
-    return f"{_markdown_table(*_evaluation_cells(rows))}\n\n{evaluation_note(rows)}"
+    lines = [
+        [label, percent(row.acc), percent(row.asr), percent(row.asr_b)]
+        for label, row in zip(row_labels(rows), rows, strict=True)
+    ]
+    return FittedTable(
+        ["Encoder", "ACC", "ASR", "ASR-B"],
+        lines,
+        [evaluation_note(rows)],
+        records=[row.flat() for row in rows],
+    )
 
 
 def evaluation_note(rows: Sequence[EvaluationRow]) -> str:
@@ -53,67 +60,84 @@ def row_labels(rows: Sequence[EvaluationRow]) -> list[str]:
     return [plain(f"{row.encoder}, {row.head}" if several else row.encoder) for row in rows]
 
 
-def profile_table(profile: Profile) -> FittedTable:
-    """One line for each tap: score, score of the untrained network, share, weight if kept."""
-    header, lines = _profile_cells(profile)
-    return FittedTable(header, lines, [_estimate(profile)])
+def profile_table(profile: Profile, *, weights: bool = True) -> FittedTable:
+    """One line for each tap: score, score of the untrained network, share, weight if kept.
 
-
-def profile_markdown(profile: Profile, *, weights: bool = True) -> str:
-    """The same as a Markdown table; without `weights`, for a loss that reads no tap."""
-    header, lines = _profile_cells(profile)
-    shown = len(header) if weights else len(header) - 1
-    return _markdown_table(header[:shown], [line[:shown] for line in lines])
-
-
-def _evaluation_cells(rows: Sequence[EvaluationRow]) -> tuple[list[str], list[list[str]]]:
-    lines = [
-        [label, percent(row.acc), percent(row.asr), percent(row.asr_b)]
-        for label, row in zip(row_labels(rows), rows, strict=True)
-    ]
-    return ["Encoder", "ACC", "ASR", "ASR-B"], lines
-
-
-def _profile_cells(profile: Profile) -> tuple[list[str], list[list[str]]]:
+    Without `weights`, for a loss that reads no tap.
+    """
+    header, hidden = ["Tap", "Score", "Untrained", "Share"], ("kept", "weight")
     lines = [
         [
             plain(tap.tap),
             f"{tap.score:.2f}",
             f"{tap.untrained:.2f}",
             f"{100 * tap.share:.1f} %",
-            f"{tap.weight:.2f}" if tap.kept else "not kept",
         ]
         for tap in profile.taps
     ]
-    return ["Tap", "Score", "Untrained", "Share", "Weight"], lines
+    records = [asdict(tap) for tap in profile.taps]
+    if weights:
+        header.append("Weight")
+        for line, tap in zip(lines, profile.taps, strict=True):
+            line.append(f"{tap.weight:.2f}" if tap.kept else "not kept")
+    else:
+        records = [{k: v for k, v in row.items() if k not in hidden} for row in records]
+    return FittedTable(header, lines, [_estimate(profile)], records=records)
 
 
 def _estimate(profile: Profile) -> str:
     return f"{profile.estimator} estimate on {profile.images:,} images, shares of the {profile.of}"
 
 
-def front_table(front: Sequence[Trial], chosen: Trial) -> FittedTable:
+def front_table(front: Sequence[Trial], chosen: Trial | None) -> FittedTable:
     """The Pareto front of a search; a star marks the chosen trial."""
-    oracle = ["acc", "asr"] if any("asr" in trial.scores for trial in front) else []
+    best = chosen.id if chosen else None
+    oracle = _oracle(front)
     head = ["trial", *OBJECTIVES, *(["oracle: ACC", "ASR"] if oracle else [])]
     rows = [
-        [
-            f"{trial.number}{'*' if trial.id == chosen.id else ''}",
-            *(score_text(trial.score(name)) for name in OBJECTIVES),
-            *(score_text(trial.score(name), 1) for name in oracle),
-        ]
+        [f"{trial.number}{'*' if trial.id == best else ''}", *_scores(trial, oracle)]
         for trial in front
     ]
-    return FittedTable(head, rows)
+    return FittedTable(head, rows, records=trial_rows(front, best, [each.id for each in front]))
 
 
-def _markdown_table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    alignment = [":--", *["--:"] * (len(header) - 1)]
-    escaped = [[markdown_text(cell) for cell in line] for line in lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [header, alignment, *escaped])
+def trials_table(trials: Sequence[Trial], chosen: Trial | None) -> FittedTable:
+    """All trials of a search with their scores, their cost and a column for each setting."""
+    best = chosen.id if chosen else None
+    front = {trial.id for trial in pareto_front(trials)}
+    oracle = _oracle(trials)
+    keys = [*dict.fromkeys(key for trial in trials for key in trial.settings)]
+    head = ["trial", "status", *OBJECTIVES, *(["oracle: ACC", "ASR"] if oracle else [])]
+    head += ["steps", "training s", "kept layers", *keys]
+    rows = [
+        [
+            f"{trial.number}{'*' if trial.id == best else ''}",
+            trial.status,
+            *_scores(trial, oracle),
+            f"{trial.step}",
+            f"{trial.seconds:.1f}",
+            plain(", ".join(trial.kept)) or NOT_MEASURED,
+            *(_setting(trial, key) for key in keys),
+        ]
+        for trial in trials
+    ]
+    return FittedTable(head, rows, records=trial_rows(trials, best, front))
 
 
-def markdown_text(text: object, limit: int = 200) -> str:
-    """Text from outside, escaped so that it cannot become a table cell, link, image or HTML."""
-    shown = plain(text, limit).replace("&", "&amp;").replace("<", "&lt;")
-    return "".join(f"\\{c}" if c in "\\`*_[]|" else c for c in shown)
+def _oracle(trials: Sequence[Trial]) -> list[str]:
+    """The scores of an oracle study; [] for another."""
+    return ["acc", "asr"] if any("asr" in trial.scores for trial in trials) else []
+
+
+def _scores(trial: Trial, oracle: Sequence[str]) -> list[str]:
+    return [
+        *(score_text(trial.score(name)) for name in OBJECTIVES),
+        *(score_text(trial.score(name), 1) for name in oracle),
+    ]
+
+
+def _setting(trial: Trial, key: str) -> str:
+    value = trial.settings.get(key)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return NOT_MEASURED if value is None else plain(value)

@@ -26,6 +26,8 @@ from mimic_ray.evaluation.heads import NearestNeighbours, TrainedHead
 from mimic_ray.evaluation.metrics import accuracy, attack_success
 from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion, Score
 from mimic_ray.report.plots import plot_evaluation
+from mimic_ray.report.table_files import write_tables
+from mimic_ray.report.tables import evaluation_table
 from mimic_ray.store.run_store import is_run
 from mimic_ray.workflows.evaluate_images import Backdoor, EvaluationImages, LabelledSets
 from mimic_ray.workflows.evaluate_into import check_into, finished_run, write_into
@@ -85,7 +87,8 @@ def evaluate(
             The last two are not trained: their classes must be those of `test`, in the same order.
         seeds: Heads trained on each encoder, with seeds 0, 1, ...
         head_epochs: Epochs, instead of the default of each head.
-        out: A new folder, or an address, for evaluation.json and evaluation.png.
+        out: A new folder, or an address, for evaluation.json, the table as .csv, .tex and .md, and
+            the figure as .png, .pdf and .svg.
         into: A finished run, whose model card gets the table.
         train_limit: Use this many images of `train`, evenly spaced.
         test_limit: Use this many images of `test`, evenly spaced.
@@ -94,7 +97,8 @@ def evaluate(
         on_progress: Called with a `Progress` regularly.
 
     Returns:
-        One row for each encoder and kind of head, with 95 % confidence intervals.
+        One row for each encoder and kind of head, with 95 % confidence intervals; `to_frame()`
+        gives them as a table.
 
     Raises:
         MimicError: UsageError, CheckpointError, DataError, StorageError or RunFolderError for
@@ -168,6 +172,7 @@ def evaluate(
         with folder.new_folder() as unfinished:
             files.write_json(unfinished / "evaluation.json", evaluation.to_json())
             plot_evaluation(rows, unfinished / "evaluation.png")
+            write_tables(unfinished, "evaluation", evaluation_table(rows))
     if into:
         with finished_run(into) as run:
             write_into(run, evaluation)

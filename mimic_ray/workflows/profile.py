@@ -20,6 +20,8 @@ from mimic_ray.execution.setup import cached_side, profile_images
 from mimic_ray.method.mi_profile import Profile
 from mimic_ray.method.recipe import Recipe, check_recipe
 from mimic_ray.report.plots import plot_profile
+from mimic_ray.report.table_files import write_tables
+from mimic_ray.report.tables import profile_table
 from mimic_ray.store.profile_file import write_profile
 from mimic_ray.store.recipe_file import load_recipe
 from mimic_ray.weight_files.choice import chosen_encoder
@@ -51,8 +53,8 @@ def profile(
         encoder: Architecture, as for `purify`; None finds it in the file.
         teacher: Checkpoint file of the encoder, or its address.
         data: Clean images, as for `purify`: at least 8, preferably several hundred.
-        out: A new folder, or an address, for profile.parquet and profile.png, .pdf and
-            .svg.
+        out: A new folder, or an address, for profile.parquet, the table as .csv, .tex and .md, and
+            the figure as .png, .pdf and .svg.
         recipe: Its `mutual_information` section has the settings of the estimate.
         settings: Changes to the recipe, such as `mutual_information.estimator=infonce`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
@@ -60,7 +62,8 @@ def profile(
         on_progress: Called with a `Progress` regularly.
 
     Returns:
-        All layers in the order of the network, each with its `score` and its `share` of the sum.
+        All layers in the order of the network, each with its `score` and its `share` of the sum;
+        `to_frame()` gives them as a table.
 
     Raises:
         MimicError: UsageError, RecipeError, CheckpointError, DataError, StorageError or
@@ -94,4 +97,5 @@ def profile(
         with target.new_folder() as unfinished:
             write_profile(unfinished / "profile.parquet", found)
             plot_profile(found, unfinished / "profile.png")
+            write_tables(unfinished, "profile", profile_table(found))
     return found

@@ -60,7 +60,8 @@ def scan(
             run states its own.
         teacher: The suspect encoder: a checkpoint file or a run, or the address of either.
         data: Clean images, at least 64; labels are not used.
-        out: A new folder, or an address, for a page, a picture and scan.json.
+        out: A new folder, or an address, for a page, scan.json, the openings as a picture (.png,
+            .pdf, .svg) and as a table (.csv, .tex, .md).
         student: The run folder of a purification of this encoder: shows which openings it closed.
             It has no part in the verdict.
         reference: A trusted encoder of the same kind, a checkpoint or a run. Then the verdict rests

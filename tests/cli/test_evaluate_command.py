@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import numpy as np
@@ -102,8 +103,10 @@ def test_out_contains_the_numbers_and_the_plot(toy, command, tmp_path, capsys):
     assert f"{100 * kept.rows[0].acc.share:.1f} %" in shown
     assert (out / "evaluation.png").read_bytes().startswith(b"\x89PNG")
     assert (out / "evaluation.pdf").read_bytes().startswith(b"%PDF")
-    written = {f"evaluation.{ending}" for ending in ("json", "png", "pdf", "svg")}
-    assert {path.name for path in out.iterdir()} == written
+    endings = ("json", "png", "pdf", "svg", "csv", "tex", "md")
+    assert {path.name for path in out.iterdir()} == {f"evaluation.{end}" for end in endings}
+    [line] = csv.DictReader((out / "evaluation.csv").read_text().splitlines())
+    assert float(line["acc"]) == kept.rows[0].acc.share
 
 
 def test_limits_keep_every_class(toy, command, capsys):

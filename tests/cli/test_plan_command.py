@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 
@@ -170,3 +171,41 @@ def test_the_teacher_runs_once_on_fixed_views_if_a_run_caches_its_outputs(capsys
 
 def test_the_help_names_the_gpus_of_the_table():
     assert sorted(re.findall(r"[a-z0-9_]+", _GPUS.replace(" or ", " "))) == sorted(HARDWARE)
+
+
+@pytest.mark.parametrize("width", ["45", "60", None])
+def test_no_name_and_no_number_is_cut_at_any_width_and_in_a_pipe(capsys, monkeypatch, width):
+    if width:
+        monkeypatch.setenv("COLUMNS", width)
+    else:
+        monkeypatch.delenv("COLUMNS", raising=False)
+    # Three strategies, one of which has a name of 21 letters.
+    code, out, _ = run(capsys, "--gpus", "4", "--gpu", "l4", "--batch", "64")
+    assert code == 0
+    for name in ("parameters", "gathered", "sum, of 24 GiB", "bottleneck", "all: images/s"):
+        assert name in out, name
+    together = "".join(out.split())
+    found = plan(capsys, "--gpus", "4", "--gpu", "l4", "--batch", "64")
+    for strategy in found["strategies"]:
+        assert strategy["memory"]["strategy"].replace(" ", "") in together
+        assert f"{strategy['images_s']:,.0f}" in out
+    assert "\u2026" not in out
+    assert max(map(len, out.splitlines())) <= int(width or 80)
+
+
+def test_the_table_is_written_in_plain_numbers(capsys, tmp_path):
+    file = tmp_path / "plan.csv"
+    found = plan(capsys, "--gpus", "2", "--batch", "64", "--table", str(file))
+    lines = {line["per GPU"]: line for line in csv.DictReader(file.read_text().splitlines())}
+    for way in found["strategies"]:
+        name = way["memory"]["strategy"]
+        assert int(lines["parameters"][name]) == way["memory"]["parameters"]
+        assert float(lines["all: time"][name]) == pytest.approx(3600 * way["hours"])
+    assert (lines["parameters"]["unit"], lines["all: time"]["unit"]) == ("bytes", "s")
+
+
+def test_a_table_that_cannot_be_written_is_refused_before_the_work(capsys, tmp_path):
+    code, out, err = run(capsys, "--table", str(tmp_path / "plan.xlsx"))
+    assert (code, out) == (2, "")
+    assert "--table" in err
+    assert "must end in .csv, .tex or .md" in " ".join(err.split())

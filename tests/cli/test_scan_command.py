@@ -48,7 +48,8 @@ def test_a_random_encoder_gets_no_verdict_and_the_files_say_why(command, tmp_pat
     assert shown["score"] is None
     assert "No limits were set for a quick scan" in shown["reason"]
     names = {path.name for path in (tmp_path / "scanned").iterdir()}
-    assert names == {"scan.json", "scan.html", "scan.png"}
+    endings = ("json", "html", "png", "pdf", "svg", "csv", "tex", "md")
+    assert names == {f"scan.{ending}" for ending in endings}
 
 
 def test_limits_do_not_hold_for_another_architecture(command, capsys):

@@ -6,10 +6,11 @@ import time
 from dataclasses import replace
 from io import StringIO
 
+import pytest
 from rich.console import Console
 
 from mimic_ray.cli import console
-from mimic_ray.cli.study_table import StudyLines, shown_study, study_table
+from mimic_ray.cli.study_table import StudyLines, _LiveTable, shown_study, study_table
 from mimic_ray.search.search_progress import SearchProgress
 from mimic_ray.search.trial import RunningTrial, Trial
 
@@ -20,9 +21,9 @@ def trial(number, **fields):
     return replace(made, step=600, seconds=40, scores=scores, **fields)
 
 
-def printed(ended, running=None, planned=16, max_ended=10, left=None):
-    screen = Console(width=120, record=True, file=StringIO())
-    screen.print(study_table(ended, running or {}, planned, max_ended, left))
+def printed(ended, running=None, planned=16, max_ended=10, left=None, width=120):
+    screen = Console(width=width, record=True, file=StringIO())
+    screen.print(study_table(ended, running or {}, planned, max_ended, left, width))
     return screen.export_text()
 
 
@@ -72,3 +73,38 @@ def test_without_a_terminal_the_state_is_printed_at_the_start_and_at_the_interva
         "Trials: 0 of 4 ended, 1 running (2: step 150 of 600)",
         "Trials: 0 of 4 ended, 1 running (2: step 595 of 600)",
     ]
+
+
+MANY_SETTINGS = {
+    "training.learning_rate": 0.00412,
+    "perturbations.my_perturbations.py:a_rather_long_name_of_a_perturbation.probability": 0.25,
+    "student.start": "partial",
+    "mutual_information.threshold": 0.125,
+}
+
+
+@pytest.mark.parametrize("width", [45, 60, 80, 120])
+def test_no_setting_and_no_number_is_cut_at_any_width(width):
+    at_work = RunningTrial("a", 11, MANY_SETTINGS, 150, 600, time.time())
+    ended = [replace(trial(10, base=True), settings=MANY_SETTINGS), trial(9, status="stopped")]
+    shown = printed(ended, {"a": at_work}, width=width)
+    together = "".join(shown.split())
+    name = "my_perturbations.py:a_rather_long_name_of_a_perturbation"
+    assert together.count(name) == 2
+    for words in ("finished(base)", "stoppedearly", "150/600", "0.800", "0.400", "MIthreshold"):
+        assert words in together, words
+    assert "\u2026" not in shown
+    assert max(map(len, shown.splitlines())) <= width
+
+
+@pytest.mark.parametrize("width", [45, 120])
+def test_a_live_table_is_not_higher_than_the_screen_and_shows_the_newest(monkeypatch, width):
+    screen = Console(width=width, height=14, file=StringIO(), force_terminal=True)
+    monkeypatch.setattr(console, "err", screen)
+    many = [replace(trial(number), settings=MANY_SETTINGS) for number in range(30)]
+    made = _LiveTable()._table(SearchProgress(40, many))
+    lines = screen.render_lines(made, pad=False)
+    assert 3 < len(lines) <= 13
+    shown = "\n".join("".join(part.text for part in line) for line in lines)
+    assert "29" in shown
+    assert "not shown" in shown

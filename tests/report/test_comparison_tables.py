@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 from io import StringIO
 
@@ -12,11 +11,8 @@ from rich.console import Console
 from mimic_ray.evaluation.comparison_results import Comparison, ComparisonRow
 from mimic_ray.evaluation.results import Proportion
 from mimic_ray.report.comparison_tables import (
-    comparison_csv,
-    comparison_latex,
     comparison_markdown,
     comparison_table,
-    latex_text,
     notes,
 )
 
@@ -80,11 +76,12 @@ def test_notes_and_failures_are_sentences_below_the_table():
     assert any(line.startswith("* ") for line in found)
 
 
-def test_csv_has_every_row_and_one_value_for_each_cell():
-    lines = list(csv.DictReader(StringIO(comparison_csv(FOUND))))
-    assert [line["defence"] for line in lines] == ["suspect", "nad", LONG]
-    assert (lines[1]["acc"], lines[1]["acc_low"]) == ("0.8", "0.774")
-    assert lines[2]["acc"] == ""
+def test_records_have_every_point_of_a_curve_as_plain_numbers():
+    point = replace(NAD, strength="beta=50", chosen=False)
+    table = comparison_table(ROWS, (*ROWS, point))
+    assert len(table.lines) == 3
+    assert [row["strength"] for row in table.records] == ["", "beta=500", "", "beta=50"]
+    assert (table.records[1]["acc"], table.records[1]["acc_low"]) == (0.8, 0.774)
 
 
 def test_markdown_shows_the_cells_of_the_terminal():
@@ -93,19 +90,3 @@ def test_markdown_shows_the_cells_of_the_terminal():
     assert "- seeds: 0 to 2" in text
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.replace("\\|", "").count("|") for line in table}) == 1
-
-
-def test_latex_has_as_many_cells_as_columns_and_escapes_names():
-    text = comparison_latex(FOUND)
-    body = text[text.index(r"\begin{tabular}") :].splitlines()
-    columns = body[0].partition("{tabular}")[2].strip("{}")
-    lines = [line for line in body if line.endswith(r"\\")]
-    assert len(lines) == 4
-    assert {line.count(" & ") + 1 for line in lines} == {len(columns)}
-    assert r"with\_a\_long\_name.py" in text
-    assert r"ACC, \%" in text
-
-
-def test_text_in_latex_cannot_be_a_command():
-    assert latex_text("a\\b{c}") == r"a\textbackslash{}b\{c\}"
-    assert latex_text("50 % & more_") == r"50 \% \& more\_"

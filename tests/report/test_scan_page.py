@@ -6,10 +6,18 @@ import re
 
 import pytest
 
-from mimic_ray.report.scan_page import write_scan_page
+from mimic_ray.report.scan_page import write_scan, write_scan_page
 from mimic_ray.report.scan_picture import draw_scan
 from mimic_ray.scanning.scan_result import Verdict
 from tests.report.scan_example import images, openings, result
+
+
+def test_a_scan_writes_page_picture_and_table(tmp_path):
+    write_scan(tmp_path, result(), openings(), images())
+    endings = {"html", "json", "png", "pdf", "svg", "csv", "tex", "md"}
+    assert {path.name for path in tmp_path.iterdir()} == {f"scan.{end}" for end in endings}
+    first = (tmp_path / "scan.csv").read_text().splitlines()[1]
+    assert first.startswith("patch,a <white> square,0.97,0.91,1.0,0.88,,0.12,")
 
 
 @pytest.mark.parametrize("score", [0.88, None])

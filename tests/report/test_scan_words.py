@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -43,3 +44,26 @@ def test_the_table_shows_measured_columns_only():
     assert "reference" not in shown
     assert "0.97" in shown
     assert "100%" in shown
+
+
+LONG = "a free patch of 12 x 12 pixels at row 20, column 3, with_a_name_that_is_one_long_word"
+
+
+@pytest.mark.parametrize("width", [45, 60, 80])
+def test_no_change_and_no_number_is_cut_at_any_width(width):
+    found = result()
+    rows = (replace(found.openings[0], change=LONG, reference=0.21), found.openings[1])
+    file = io.StringIO()
+    Console(file=file, width=width).print(openings_table(replace(found, openings=rows)))
+    shown = file.getvalue()
+    together = "".join(shown.split())
+    assert LONG.replace(" ", "") in together
+    for words in ("gathering", "0.97", "0.91", "100%", "0.21", "0.12", "awave"):
+        assert words in together, words
+    assert "\u2026" not in shown
+    assert max(map(len, shown.splitlines())) <= width
+
+
+def test_records_have_every_field_of_an_opening():
+    [first, _] = openings_table(result()).records
+    assert (first["family"], first["gathering"], first["reference"]) == ("patch", 0.97, None)

@@ -85,6 +85,16 @@ def test_a_report_and_its_plots_are_written_for_any_trials(report, name):
     assert ("Oracle study" in page) == (name == "oracle")
 
 
+@pytest.mark.parametrize("name", ["many", "all failed"])
+def test_the_front_and_all_trials_are_tables_beside_the_report(report, name):
+    folder = report(name).parent
+    for table in ("front", "trials"):
+        assert {p.suffix for p in folder.glob(f"{table}.*")} >= {".csv", ".tex", ".md"}
+    lines = (folder / "trials.csv").read_text().splitlines()
+    assert len(lines) == 1 + len(CASES[name])
+    assert "loss.clone" in lines[0]
+
+
 def test_a_report_is_self_contained_and_has_no_scripts(report):
     page = report("many").read_text()
     assert not re.search(r'(src|href)="(?!data:)', page)
