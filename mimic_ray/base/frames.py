@@ -1,4 +1,4 @@
-"""Rows of plain values as a table: of pandas where it is installed, otherwise of pyarrow."""
+"""FlatRows of plain values as a table: of pandas where it is installed, otherwise of pyarrow."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
-Rows = Sequence[Mapping[str, Any]]
+FlatRows = Sequence[Mapping[str, Any]]
 
 
-def to_frame(rows: Rows, columns: Sequence[str] = ()) -> Any:
+def to_frame(rows: FlatRows, columns: Sequence[str] = ()) -> Any:
     """A pandas DataFrame, or a pyarrow Table if pandas is not installed; see `arrow_table`."""
     table = arrow_table(rows, columns)
     return table.to_pandas() if find_spec("pandas") else table
 
 
-def arrow_table(rows: Rows, columns: Sequence[str] = ()) -> Any:
+def arrow_table(rows: FlatRows, columns: Sequence[str] = ()) -> Any:
     """One column for each name of `columns`, then for each other key; None where a row has none.
 
     A column that mixes numbers and words becomes one of words, since it can have one type only.
@@ -27,7 +27,7 @@ def arrow_table(rows: Rows, columns: Sequence[str] = ()) -> Any:
     return pa.table(made)
 
 
-def column_names(rows: Rows, columns: Sequence[str] = ()) -> list[str]:
+def column_names(rows: FlatRows, columns: Sequence[str] = ()) -> list[str]:
     """`columns`, then the other keys of the rows in the order of their first row."""
     return [*dict.fromkeys([*columns, *(name for row in rows for name in row)])]
 

@@ -31,19 +31,11 @@ def command(
     if json:
         console.print_json([asdict(entry) for entry in entries])
         return
-    from rich.table import Table
+    from mimic_ray.report.fitted_table import FittedTable
 
-    table = Table(box=None, pad_edge=False)
-    for title in ("name", "parameters", "features", "side", "mean and std", "network", "read from"):
-        right = title in ("parameters", "features", "side")
-        table.add_column(
-            title,
-            justify="right" if right else "left",
-            no_wrap=title != "read from",
-            overflow="fold",
-        )
-    for entry in entries:
-        table.add_row(
+    header = ["name", "parameters", "features", "side", "mean and std", "network", "read from"]
+    lines = [
+        [
             entry.name,
             entry.size(),
             str(entry.feature_width),
@@ -51,7 +43,9 @@ def command(
             entry.normalisation or "own",
             entry.network(),
             entry.source(),
-        )
-    console.out.print(table)
+        ]
+        for entry in entries
+    ]
+    console.out.print(FittedTable(header, lines, left=(0, 4, 5, 6), folds_last=True))
     if not pattern:
         console.out.print(HINT, soft_wrap=True)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import time
 
-from rich.table import Table
-from rich.text import Text
-
 from mimic_ray.cli import console, options
 
 
@@ -20,6 +17,7 @@ def command(
     Example: mimic-ray list --address http://head:8265
     """
     from mimic_ray.base.text import duration, plain
+    from mimic_ray.report.fitted_table import FittedTable
     from mimic_ray.workflows.job_status import facts, open_jobs
 
     client = open_jobs(address, insecure=insecure)
@@ -30,9 +28,7 @@ def command(
     if not jobs:
         console.out.print(f"No jobs at {client.server.url}.")
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("job", "state", "started", "time", "command"):
-        table.add_column(column, no_wrap=column != "command", overflow="fold")
+    lines = []
     for job in jobs:
         started = took = ""
         if job.started:
@@ -40,6 +36,6 @@ def command(
             took = duration((job.ended or time.time()) - job.started)
         # Names and commands may come from other users.
         command = plain(job.command or "(not mimic-ray)")
-        words = plain(job.id), job.state, started, took, command
-        table.add_row(*(Text(word) for word in words))
-    console.out.print(table)
+        lines.append([plain(job.id), job.state, started, took, command])
+    header = ["job", "state", "started", "time", "command"]
+    console.out.print(FittedTable(header, lines, left=(0, 1, 2, 4), folds_last=True))

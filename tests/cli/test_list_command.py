@@ -9,6 +9,7 @@ import pytest
 from mimic_ray.jobs.job_client import Job
 from tests.cli.fake_jobs import FakeJobs
 from tests.cli.toy_images import run
+from tests.support.console_width import PIPE, set_width
 
 
 @pytest.fixture
@@ -26,11 +27,25 @@ def test_each_job_has_a_line_and_untrusted_names_are_escaped(jobs, capsys):
         "b": Job("b\x1b[2J", "PENDING"),
     }
     assert run(["list"]) == 0
-    shown = capsys.readouterr().out
-    first, second = (" ".join(line.split()) for line in shown.splitlines()[1:])
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    first, second = [line for line in lines if line][2:]  # below the header and its rule
     assert first.startswith("a FAILED 2001-09-0")
     assert first.endswith("5 min mimic-ray tune")
     assert second == "b\\x1b[2J PENDING (not mimic-ray)"
+
+
+@pytest.mark.parametrize("width", [45, 60, PIPE])
+def test_no_job_and_no_command_is_cut_at_any_width(jobs, monkeypatch, capsys, width):
+    set_width(monkeypatch, width)
+    name = "mimic-ray-purify-resnet50-of-the-whole-team-2026-11-29"
+    command = "mimic-ray purify --encoder resnet50 --teacher s3://bucket/suspect.pth --out a/run"
+    jobs.by_name = {name: Job(name, "RUNNING", metadata={"command": command})}
+    assert run(["list"]) == 0
+    shown = capsys.readouterr().out
+    together = "".join(shown.split())
+    assert name in together
+    assert command.replace(" ", "") in together
+    assert max(map(len, shown.splitlines())) <= width
 
 
 @pytest.mark.usefixtures("jobs")

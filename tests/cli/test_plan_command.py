@@ -12,6 +12,7 @@ from mimic_ray.cli.app import main
 from mimic_ray.cli.plan_command import _GPUS
 from mimic_ray.cli.plan_table import as_options
 from mimic_ray.planning.hardware import HARDWARE
+from tests.support.console_width import PIPE, set_width
 
 SMALL = ["plan", "--encoder", "tiny_resnet", "--images", "4096", "--epochs", "10"]
 
@@ -173,12 +174,9 @@ def test_the_help_names_the_gpus_of_the_table():
     assert sorted(re.findall(r"[a-z0-9_]+", _GPUS.replace(" or ", " "))) == sorted(HARDWARE)
 
 
-@pytest.mark.parametrize("width", ["45", "60", None])
+@pytest.mark.parametrize("width", [45, 60, PIPE])
 def test_no_name_and_no_number_is_cut_at_any_width_and_in_a_pipe(capsys, monkeypatch, width):
-    if width:
-        monkeypatch.setenv("COLUMNS", width)
-    else:
-        monkeypatch.delenv("COLUMNS", raising=False)
+    set_width(monkeypatch, width)
     # Three strategies, one of which has a name of 21 letters.
     code, out, _ = run(capsys, "--gpus", "4", "--gpu", "l4", "--batch", "64")
     assert code == 0
@@ -190,7 +188,7 @@ def test_no_name_and_no_number_is_cut_at_any_width_and_in_a_pipe(capsys, monkeyp
         assert strategy["memory"]["strategy"].replace(" ", "") in together
         assert f"{strategy['images_s']:,.0f}" in out
     assert "\u2026" not in out
-    assert max(map(len, out.splitlines())) <= int(width or 80)
+    assert max(map(len, out.splitlines())) <= width
 
 
 def test_the_table_is_written_in_plain_numbers(capsys, tmp_path):

@@ -5,13 +5,16 @@ from __future__ import annotations
 from functools import cache
 from itertools import combinations, pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from mimic_ray.report import style
 from tests.report.figure_examples import EXAMPLES, LONG
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 
 @cache

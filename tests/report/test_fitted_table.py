@@ -36,3 +36,15 @@ def test_a_narrow_terminal_gets_a_paragraph_without_what_was_not_measured():
 def test_no_name_is_cut(width):
     assert "without-the-family" in "".join(printed(width).split())
     assert "\u2026" not in printed(width)
+
+
+@pytest.mark.parametrize("width", [70, 200])
+def test_a_long_last_column_takes_several_lines_if_it_has_the_space(width):
+    words = "what an encoder is read from, in many words " * 3
+    table = FittedTable(["name", "read from"], [["a", words]], left=(0, 1), folds_last=True)
+    console = Console(file=StringIO(), width=width)
+    console.print(table)
+    lines = console.file.getvalue().splitlines()
+    assert " ".join(lines[1].split()) == "name read from"  # a table, not a paragraph
+    assert words.replace(" ", "") in "".join(console.file.getvalue().split())
+    assert max(map(len, lines)) <= width
