@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
+import time
 from types import SimpleNamespace
 
 import pytest
 
 from mimic_ray.base.errors import DataError, TrainingError
 from mimic_ray.distributed import run_control
+from mimic_ray.distributed.ray_session import ray_session
 from mimic_ray.distributed.run_control import ControlActor, RunControl, WorkerControl
 from tests.distributed.local_ray import use_local_ray
 
@@ -153,3 +157,43 @@ def test_an_actor_that_does_not_come_back_ends_the_run_with_the_way_to_continue(
 def test_the_control_of_a_worker_can_be_pickled():
     sent = pickle.loads(pickle.dumps(WorkerControl(ControlActor())))
     assert not sent.should_stop()
+
+
+@pytest.mark.filterwarnings("default")  # those of Ray itself
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_mailbox_that_was_killed_is_started_again_by_a_real_ray(tmp_path):
+    """SIGKILL: orders and the newest group reach the new process, and messages pass again."""
+    with ray_session(None, tmp_path / "ray.log", 1):
+        import psutil
+
+        def mailboxes():
+            children = psutil.Process(os.getpid()).children(recursive=True)
+            return {c.pid for c in children if c.name().startswith("ray::Control")}
+
+        control = RunControl()
+        stale, current = control.for_worker(), control.for_worker()
+        stale.begin()
+        current.begin()
+        control.messages()
+        assert control.request_stop()
+        control.nodes_draining(2)
+        (killed,) = mailboxes()
+        os.kill(killed, signal.SIGKILL)
+
+        deadline, passed = time.monotonic() + 120, []
+        while "step" not in passed or not current.should_stop():
+            assert time.monotonic() < deadline
+            current.post("step")
+            passed += control.messages()
+            time.sleep(0.1)
+        assert mailboxes()
+        assert killed not in mailboxes()
+        current.check_current()
+        with pytest.raises(TrainingError, match="taken over"):
+            stale.check_current()
+        assert current.draining() == 2
+        current.give_up(DataError("no images"))
+        control.messages()
+        with pytest.raises(DataError, match="no images"):
+            control.raise_failure()
