@@ -34,7 +34,8 @@ def check_search(request: SearchRequest, out: str, *, resume: bool, sees_paths: 
                 study.require_free()
     if sees_paths and not is_remote(request.data):
         require_batch(open_images(request.data), spec.base.training.batch)
-    if sees_paths:
+    oracle = request.oracle
+    if sees_paths and oracle and not (is_remote(oracle.train) or is_remote(oracle.test)):
         check_oracle(request)
 
 

@@ -110,10 +110,11 @@ def test_a_full_disk_does_not_advise_resume_in_commands_without_it(
 ):
     out, teacher = tmp_path / "folder" / "new", case / "teacher.pth"
     images = save_images(tmp_path / "labelled", each=8, seed=0)
+    test = save_images(tmp_path / "test", each=8, seed=1)
     data = ["--teacher", teacher, "--data", images]
     words = {
         "profile": ["profile", *data],
-        "evaluate": ["evaluate", f"a={teacher}", "--train", images, "--test", images],
+        "evaluate": ["evaluate", f"a={teacher}", "--train", images, "--test", test],
         "attack": ["attack", "badencoder", *data, "--trigger", "patch", "--target", "red"],
     }[command]
     words += {"evaluate": ["--head", "knn"], "attack": ["--steps", "1", "--batch", "8"]}.get(

@@ -12,6 +12,7 @@ from tests.cli.toy_images import content_of, save_checkpoint, save_images
 def toy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy")
     save_images(folder / "images", each=8, seed=0)
+    save_images(folder / "test", each=8, seed=1)
     save_checkpoint(folder / "clean.safetensors")
     keep = np.ones((1, 16, 16, 3))
     np.savez(folder / "small.npz", tm=keep, t=np.zeros_like(keep))
@@ -29,7 +30,7 @@ PROFILE = [
 ]
 EVALUATE = [
     *("evaluate", "clean=TOY/clean.safetensors", "--encoder", "tiny_resnet"),
-    *("--train", "TOY/images", "--test", "TOY/images", "--head-epochs", "1", "--out", "OUT"),
+    *("--train", "TOY/images", "--test", "TOY/test", "--head-epochs", "1", "--out", "OUT"),
 ]
 ATTACK = [
     *("attack", "badencoder", "--encoder", "tiny_resnet", "--teacher", "TOY/clean.safetensors"),
