@@ -46,12 +46,13 @@ def over_seeds_and_images(outcomes: NDArray[Any]) -> Proportion:
     """The mean of `outcomes` [S, H, N] with its 95 % interval.
 
     It holds the bootstrap's interval and the Wilson interval of the mean, because the bootstrap
-    has no width where all outcomes are equal.
+    has no width where all outcomes are equal. For one head on one encoder (S = H = 1) there are
+    only images, and it is the Wilson interval.
     """
-    images = outcomes.shape[-1]
+    seeds, heads, images = outcomes.shape
     successes = float(outcomes.mean(axis=(0, 1)).sum()) if images else 0.0
     low, high = wilson(successes, images)
-    if images:
+    if images and seeds * heads > 1:
         lowest, highest = bootstrap(outcomes)
         low, high = min(low, lowest), max(high, highest)
     return Proportion(successes, images, low, high)

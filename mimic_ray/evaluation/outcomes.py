@@ -70,15 +70,36 @@ class LabelledTest:
         Features have unit length, or without `unit` the length that the encoder gives them.
         """
         clean = features(encoder, self.test, compute, unit=unit)
-        correct = _stacked([head(clean) == self.test_labels for head in heads])
+        correct = correct_answers(heads, clean, self.test_labels)
         if self.triggered is None:
             return Outcomes(correct)
         triggered = features(encoder, self.test, compute, change=self.triggered, unit=unit)
-        counted = torch.ones_like(self.test_labels, dtype=torch.bool)
-        if not self.count_target:
-            counted = self.test_labels != self.target
-        triggered = triggered[counted]
-        return Outcomes(correct, _stacked([head(triggered) == self.target for head in heads]))
+        hits = attack_hits(
+            heads, triggered, self.test_labels, self.target, count_target=self.count_target
+        )
+        return Outcomes(correct, hits)
+
+
+def correct_answers(heads: Sequence[Head], clean: Tensor, labels: Tensor) -> Bits:
+    """Whether each head predicts the label: [H, N], of features [N, D] of clean images."""
+    return _stacked([head(clean) == labels for head in heads])
+
+
+def attack_hits(
+    heads: Sequence[Head],
+    triggered: Tensor,
+    labels: Tensor,
+    target: int,
+    *,
+    count_target: bool = False,
+) -> Bits:
+    """Whether each head predicts `target`: [H, M], of features [N, D] of triggered images.
+
+    Images of the target class are left out, unless `count_target`.
+    """
+    if not count_target:
+        triggered = triggered[labels != target]
+    return _stacked([head(triggered) == target for head in heads])
 
 
 def acc_over(outcomes: Sequence[Outcomes]) -> Proportion:

@@ -1,12 +1,12 @@
 """The results of an evaluation as plain data, for tables, plots and evaluation.json.
 
 Heads with several seeds are trained on the same features and tested on the same images. A row is
-their mean. Its interval is that of one test set, because more heads do not add test images.
+their mean. Its interval holds heads and images (evaluated_row.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -70,19 +70,6 @@ class EvaluationRow:
     head: str = ""
     scores: tuple[Score, ...] = ()
 
-    @classmethod
-    def of(
-        cls, encoder: str, head: str, scores: Sequence[Score], asr_b: Proportion | None = None
-    ) -> EvaluationRow:
-        return cls(
-            encoder=encoder,
-            acc=mean([score.acc for score in scores]),
-            asr=mean_or_none([score.asr for score in scores]),
-            asr_b=asr_b,
-            head=head,
-            scores=tuple(scores),
-        )
-
     def acc_range(self) -> tuple[float, float]:
         """Lowest and highest ACC over the seeds, in [0, 1]."""
         shares = [score.acc.share for score in self.scores] or [self.acc.share]
@@ -124,19 +111,6 @@ class Evaluation:
     def from_json(cls, content: Mapping[str, Any]) -> Evaluation:
         """Raises KeyError or TypeError for content that `to_json` did not write."""
         return cls(tuple(_row(row) for row in content["rows"]), dict(content["settings"]))
-
-
-def mean(repetitions: Sequence[Proportion]) -> Proportion:
-    """The mean of several measurements on the same images, with the interval of one of them."""
-    (total,) = {proportion.total for proportion in repetitions}
-    successes = sum(proportion.successes for proportion in repetitions) / len(repetitions)
-    return Proportion.of(successes, total)
-
-
-def mean_or_none(repetitions: Sequence[Proportion | None]) -> Proportion | None:
-    """The mean, or None if one of them was not measured."""
-    measured = [proportion for proportion in repetitions if proportion]
-    return mean(measured) if len(measured) == len(repetitions) else None
 
 
 def _row(content: Mapping[str, Any]) -> EvaluationRow:

@@ -15,6 +15,7 @@ from mimic_ray.base.text import plain
 from mimic_ray.evaluation.results import EvaluationRow, Proportion
 from mimic_ray.method.estimators.estimator_registry import score_unit
 from mimic_ray.method.mi_profile import Profile
+from mimic_ray.report.evaluation_words import interval_words, row_labels
 from mimic_ray.report.style import (
     BLUE,
     COLOURS,
@@ -110,9 +111,7 @@ def plot_evaluation(rows: Sequence[EvaluationRow], path: Path) -> None:
     """ACC, ASR and ASR-B in percent with 95 % intervals, one group of bars for each encoder."""
     kinds = [("ACC", BLUE), ("ASR", ORANGE), ("ASR-B", GREY)]
     measured = [kind for kind in kinds if any(_measure(row, kind[0]) for row in rows)]
-    several_heads = len({row.head for row in rows}) > 1
-    names = [f"{r.encoder}, {r.head}" if several_heads else r.encoder for r in rows]
-    drawing, axes = _bars(names, len(measured))
+    drawing, axes = _bars(row_labels(rows), len(measured))
     width = 0.8 / max(3, len(measured))
     handles = []
     for number, (kind, colour) in enumerate(measured):
@@ -124,7 +123,7 @@ def plot_evaluation(rows: Sequence[EvaluationRow], path: Path) -> None:
     axes.set_xlim(0, 122)
     axes.set_xticks(range(0, 101, 20))
     axes.set_xlabel("percent")
-    title(axes, "Accuracy and attack success", "bars with 95 % intervals")
+    title(axes, "Accuracy and attack success", f"bars with 95 % intervals {interval_words(rows)}")
     legend(drawing, handles)
     save_as(drawing, path.parent, path.stem)
 
@@ -151,7 +150,7 @@ def _bar_with_interval(
 ) -> None:
     share, low, high = 100 * found.share, 100 * found.low, 100 * found.high
     axes.barh(position, share, width, color=colour)
-    # A Wilson interval contains its share up to rounding.
+    # The interval contains the share up to rounding.
     reach = [[max(0.0, share - low)], [max(0.0, high - share)]]
     axes.errorbar(share, position, xerr=reach, color=INK, capsize=2, linewidth=0.9)
     axes.text(high + 2, position, f"{share:.1f}", va="center", fontsize=POINTS, color=INK)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from mimic_ray.base.text import plain
 from mimic_ray.evaluation.results import EvaluationRow, Proportion
 from mimic_ray.method.mi_profile import Profile
+from mimic_ray.report.evaluation_words import evaluation_note, row_labels
 from mimic_ray.report.fitted_table import NOT_MEASURED, FittedTable
 from mimic_ray.search.front import pareto_front
 from mimic_ray.search.objectives.objective_registry import OBJECTIVES
@@ -35,29 +36,6 @@ def evaluation_table(rows: Sequence[EvaluationRow]) -> FittedTable:
         [evaluation_note(rows)],
         records=[row.flat() for row in rows],
     )
-
-
-def evaluation_note(rows: Sequence[EvaluationRow]) -> str:
-    """How to read the numbers, with the largest spread between seeds."""
-    note = "95 % confidence intervals in brackets."
-    seeds = max((len(row.scores) for row in rows), default=0)
-    if seeds < 2:
-        return note
-    acc = _largest_spread(row.acc_range() for row in rows)
-    asr = _largest_spread(limits for row in rows if (limits := row.asr_range()))
-    spreads = f"ACC by {acc:.1f}" if asr is None else f"ACC by {acc:.1f} and in ASR by {asr:.1f}"
-    return f"{note} Means of {seeds} heads; they differ at most in {spreads} points."
-
-
-def _largest_spread(ranges: Iterable[tuple[float, float]]) -> float | None:
-    """In percentage points; None without ranges."""
-    return max((100 * (high - low) for low, high in ranges), default=None)
-
-
-def row_labels(rows: Sequence[EvaluationRow]) -> list[str]:
-    """The label of each row: the encoder, and its head if there are several kinds."""
-    several = len({row.head for row in rows}) > 1
-    return [plain(f"{row.encoder}, {row.head}" if several else row.encoder) for row in rows]
 
 
 def profile_table(profile: Profile, *, weights: bool = True) -> FittedTable:

@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from torch import Tensor
-from torch.nn import functional as F
-
-from mimic_ray.attacks.triggers.trigger import Trigger
 from mimic_ray.base import devices, files
 from mimic_ray.base.argument_types import checked_arguments
-from mimic_ray.base.devices import Compute, restores_threads
+from mimic_ray.base.devices import restores_threads
 from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.output_folder import Out
-from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
-from mimic_ray.data.labelled import Labelled
-from mimic_ray.data.left_out import LOGGER
-from mimic_ray.encoders.encoder import Encoder
-from mimic_ray.evaluation.constant_features import are_constant
-from mimic_ray.evaluation.features import features
+from mimic_ray.base.progress import ProgressCallback, ignore_progress
 from mimic_ray.evaluation.head_choice import OWN, head_label
-from mimic_ray.evaluation.heads import NearestNeighbours, TrainedHead
-from mimic_ray.evaluation.metrics import accuracy, attack_success
-from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion, Score
+from mimic_ray.evaluation.results import Evaluation
 from mimic_ray.report.plots import plot_evaluation
 from mimic_ray.report.table_files import write_tables
 from mimic_ray.report.tables import evaluation_table
 from mimic_ray.store.run_store import is_run
-from mimic_ray.workflows.evaluate_images import Backdoor, EvaluationImages, LabelledSets
+from mimic_ray.workflows.evaluate_images import Backdoor, EvaluationImages
 from mimic_ray.workflows.evaluate_into import check_into, finished_run, write_into
-from mimic_ray.workflows.evaluated_encoders import (
-    load_encoders,
-    refuse_statistics_of_runs,
-    require_classes,
-)
+from mimic_ray.workflows.evaluated_encoders import load_encoders, refuse_statistics_of_runs
 from mimic_ray.workflows.evaluated_heads import chosen_heads
-
-REFERENCE = "reference"
+from mimic_ray.workflows.evaluated_rows import REFERENCE, HeadTest
 
 
 @checked_arguments
@@ -97,8 +80,8 @@ def evaluate(
         on_progress: Called with a `Progress` regularly.
 
     Returns:
-        One row for each encoder and kind of head, with 95 % confidence intervals; `to_frame()`
-        gives them as a table.
+        One row for each encoder and kind of head, with 95 % confidence intervals that hold the
+        seeds of its heads and the test images; `to_frame()` gives them as a table.
 
     Raises:
         MimicError: UsageError, CheckpointError, DataError, StorageError or RunFolderError for
@@ -133,32 +116,12 @@ def evaluate(
     images = EvaluationImages(train, test, train_limit, test_limit, backdoor, on_progress)
     _ = images.sources  # refuses sets that cannot be used, before encoders are read
     loaded = load_encoders(encoders, encoder, own_heads=OWN in heads)
-    from_files = {name: chosen.from_files(each) for name, each in loaded.items()}
     compute = devices.choose(device, "fp32", threads)
-    for name, each in loaded.items():
-        sets = images.at(each.encoder.spec.input_size)
-        for head in from_files[name].values():
-            require_classes(head, sets.test.location, sets.test.class_count())
-
-    rows: list[EvaluationRow] = []
-    floors: dict[str, Proportion | None] = {}
-    notes: dict[str, str] = {}
-    for name, each in loaded.items():
-        sets = images.at(each.encoder.spec.input_size)
-        found = _features(name, each.encoder, sets, compute, on_progress)
-        notes |= _constant(name, found)
-        for head_name in map(head_label, heads):
-            if head_name in from_files[name]:
-                scores = [_score(0, from_files[name][head_name].predict, found, sets)]
-            else:
-                scores = _scores(chosen.trained[head_name], found.unit(), sets, seeds)
-            row = EvaluationRow.of(name, head_name, scores, floors.get(head_name))
-            if reference and name == REFERENCE:
-                # For an encoder that was never attacked, this is the floor, not an ASR.
-                floors[head_name] = row.asr
-                row = replace(row, asr=None, asr_b=row.asr)
-            rows.append(row)
-
+    measured = HeadTest(
+        images, [*dict.fromkeys(map(head_label, heads))], chosen, seeds, compute, on_progress
+    )
+    measured.check(loaded)
+    rows, notes = measured.rows(loaded, with_reference=bool(reference))
     settings = {
         **images.described(),
         **chosen.described(),
@@ -177,71 +140,6 @@ def evaluate(
         with finished_run(into) as run:
             write_into(run, evaluation)
     return evaluation
-
-
-@dataclass(frozen=True)
-class _Features:
-    """Features [N, D] of one encoder on the training, test and triggered images."""
-
-    train: Tensor
-    test: Tensor
-    triggered: Tensor | None
-
-    def unit(self) -> _Features:
-        """The same with length 1."""
-        triggered = None if self.triggered is None else F.normalize(self.triggered, dim=1)
-        return _Features(F.normalize(self.train, dim=1), F.normalize(self.test, dim=1), triggered)
-
-
-def _features(
-    name: str,
-    encoder: Encoder,
-    sets: LabelledSets,
-    compute: Compute,
-    on_progress: ProgressCallback,
-) -> _Features:
-    def of(data: Labelled, what: str, trigger: Trigger | None = None) -> Tensor:
-        return features(
-            encoder,
-            data.pixels,
-            compute,
-            change=trigger.apply if trigger else lambda pixels: pixels,
-            unit=False,
-            on_progress=lambda done, total: on_progress(Progress(f"{name}: {what}", done, total)),
-        )
-
-    triggered = of(sets.test, "triggered", sets.trigger) if sets.trigger else None
-    return _Features(of(sets.train, "train"), of(sets.test, "test"), triggered)
-
-
-def _constant(name: str, found: _Features) -> dict[str, str]:
-    """A setting that says what the numbers of an encoder with constant features are."""
-    if not are_constant(F.normalize(found.test, dim=1)):
-        return {}
-    sentence = "gives all images the same feature, so that its ACC and ASR are those of a guess"
-    LOGGER.warning("%s %s.", name, sentence)
-    return {f"features of {name}": sentence}
-
-
-def _scores(
-    kind: TrainedHead | NearestNeighbours, found: _Features, sets: LabelledSets, seeds: int
-) -> list[Score]:
-    train = sets.train
-    return [
-        _score(seed, kind.fit(found.train, train.labels, train.class_count(), seed), found, sets)
-        for seed in range(seeds if kind.seeded else 1)
-    ]
-
-
-def _score(
-    seed: int, head: Callable[[Tensor], Tensor], found: _Features, sets: LabelledSets
-) -> Score:
-    labels, asr = sets.test.labels, None
-    if found.triggered is not None:
-        asr = attack_success(
-            head(found.triggered), labels, sets.target, count_target=sets.count_target
-        )
-    return Score(seed, accuracy(head(found.test), labels), asr)
 
 
 def _backdoor(trigger: str | None, target: str | None, count_target: bool) -> Backdoor | None:

@@ -10,6 +10,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import mimic_ray
+from mimic_ray.evaluation.intervals import wilson
 from mimic_ray.evaluation.results import Evaluation
 from tests.cli.toy_images import run, save_checkpoint, save_images
 from tests.support.tiny_half import two_that_fit  # noqa: F401 - a fixture
@@ -58,6 +59,15 @@ def test_colours_are_classified_and_asr_excludes_the_target_class(toy, command, 
     assert (row.acc.total, row.asr.total) == (60, 40)
     assert [score.seed for score in row.scores] == [0, 1]
     assert found.settings["target"] == "2 (red)"
+
+
+def test_intervals_hold_the_spread_of_the_heads(toy, command, capsys):
+    little = ["--head", "linear", "--head-epochs", 1, "--train-limit", 30]
+    [row] = evaluated(capsys, [*command, toy / "clean.safetensors", *little]).rows
+    shares = [score.acc.share for score in row.scores]
+    assert max(shares) - min(shares) > 0.2  # hardly trained
+    low, high = wilson(row.acc.successes, row.acc.total)
+    assert row.acc.high - row.acc.low > 1.3 * (high - low)
 
 
 def test_count_target_counts_every_image(toy, command, capsys):

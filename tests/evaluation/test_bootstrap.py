@@ -78,6 +78,12 @@ def test_the_interval_holds_seeds_that_differ_more_than_images_do():
     assert found.high > wilson(400 / 6, 400)[1] + 0.1
 
 
+def test_one_head_on_one_encoder_has_the_interval_of_wilson():
+    outcomes = (DRAW.random((1, 1, 300)) < 0.4).astype(np.uint8)
+    found = over_seeds_and_images(outcomes)
+    assert (found.low, found.high) == wilson(float(outcomes.sum()), 300)
+
+
 def test_no_images_are_nothing_measured():
     found = over_seeds_and_images(np.zeros((3, 3, 0), np.uint8))
     assert (found.total, found.low, found.high) == (0, 0.0, 1.0)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mimic_ray.evaluation.results import Evaluation, EvaluationRow, Proportion, Score
+from mimic_ray.evaluation.results import Evaluation, Proportion
 from mimic_ray.method.mi_profile import Profile, TapScore
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.store.metrics_log import MetricsLog
@@ -14,6 +14,7 @@ from mimic_ray.store.profile_file import write_profile
 from mimic_ray.store.recipe_file import write_recipe
 from mimic_ray.store.run_folder import RunFolder
 from mimic_ray.store.run_record import RunRecord
+from tests.support.evaluated import row
 
 
 @pytest.fixture
@@ -47,16 +48,10 @@ def profile() -> Profile:
 
 @pytest.fixture
 def evaluation() -> Evaluation:
-    def scores(*counts):
-        return [
-            Score(seed, Proportion.of(acc, 1000), Proportion.of(asr, 900))
-            for seed, (acc, asr) in enumerate(counts)
-        ]
-
     floor = Proportion.of(9, 900)
     rows = (
-        EvaluationRow.of("suspect", "mlp", scores((810, 873), (820, 870)), floor),
-        EvaluationRow.of("purified", "mlp", scores((830, 20), (834, 29)), floor),
+        row("suspect", (810, 820), (873, 870), floor),
+        row("purified", (830, 834), (20, 29), floor),
     )
     return Evaluation(rows, {"trigger": "patch", "target": "9 (truck)"})
 

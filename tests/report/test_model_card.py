@@ -12,6 +12,7 @@ from mimic_ray.method.adversary import BASES
 from mimic_ray.method.recipe import Recipe, parse_recipe
 from mimic_ray.report.model_card import write_model_card
 from mimic_ray.report.run_report import write_report
+from mimic_ray.report.tables import percent
 from mimic_ray.store.recipe_file import write_recipe
 
 
@@ -112,7 +113,8 @@ def test_the_card_without_an_evaluation_states_that_nothing_was_measured(folder,
 def test_an_evaluation_is_shown_with_its_test_and_intervals(folder, record, evaluation):
     files.write_json(folder.evaluation, evaluation.to_json())
     measured = section(card(folder, record), "What was measured")
-    assert re.search(r"\| purified \| 83\.2 % \(\d\d\.\d-\d\d\.\d\)", measured)
+    assert f"| purified | {percent(evaluation.rows[1].acc)} |" in measured
+    assert "95 % confidence intervals over heads and test images" in measured
     assert "- trigger: patch" in measured
     assert "- target: 9 (truck)" in measured
 

@@ -7,6 +7,7 @@ from PIL import Image
 from mimic_ray.evaluation.results import EvaluationRow, Proportion
 from mimic_ray.method.mi_profile import Profile, TapScore
 from mimic_ray.report import plots
+from tests.support import evaluated
 
 ROWS = [{"step": step, "loss": 1 / step, "learning_rate": 0.1} for step in range(1, 101)]
 
@@ -40,6 +41,14 @@ def test_a_missing_measurement_has_no_bar_and_no_legend(tmp_path):
     plots.plot_evaluation([row(80), row(70)], tmp_path / "plot.png")
     assert share_of(tmp_path / "plot.png", plots.BLUE) > 0.02
     assert share_of(tmp_path / "plot.png", plots.ORANGE) == 0
+
+
+def test_the_figure_says_what_its_intervals_hold(tmp_path):
+    for name, heads in (("one", (800,)), ("three", (800, 810, 820))):
+        plots.plot_evaluation([evaluated.row("some encoder", heads)], tmp_path / f"{name}.png")
+    one, three = ((tmp_path / f"{name}.svg").read_text() for name in ("one", "three"))
+    assert "bars with 95 % intervals over test images" in one
+    assert "bars with 95 % intervals over heads and test images" in three
 
 
 def test_a_tap_below_the_threshold_is_hollow(tmp_path):

@@ -8,7 +8,6 @@ from rich.console import Console
 from mimic_ray.evaluation.results import EvaluationRow, Proportion
 from mimic_ray.report.table_files import markdown
 from mimic_ray.report.tables import (
-    evaluation_note,
     evaluation_table,
     front_table,
     percent,
@@ -48,13 +47,6 @@ def test_terminal_and_markdown_show_the_same_cells(evaluation):
 def test_a_table_of_four_columns_fits_a_terminal_of_eighty(evaluation):
     assert "..." not in printed(evaluation_table(evaluation.rows), width=80)
     assert "\u2026" not in printed(evaluation_table(evaluation.rows), width=80)
-
-
-def test_the_note_has_the_largest_spread_over_seeds(evaluation):
-    # ACC 81.0-82.0 and 83.0-83.4; ASR 873-870 and 20-29 of 900.
-    assert "Means of 2 heads" in evaluation_note(evaluation.rows)
-    assert "in ACC by 1.0 and in ASR by 1.0 points" in evaluation_note(evaluation.rows)
-    assert "Means" not in evaluation_note([EvaluationRow("one", ACC)])
 
 
 def test_the_label_includes_the_head_if_there_are_several():

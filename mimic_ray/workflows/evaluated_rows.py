@@ -1,0 +1,147 @@
+"""The rows of an evaluation: every encoder with every head, on the labelled images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from mimic_ray.attacks.triggers.trigger import Trigger
+from mimic_ray.base.devices import Compute
+from mimic_ray.base.progress import Progress, ProgressCallback
+from mimic_ray.data.labelled import Labelled
+from mimic_ray.data.left_out import LOGGER
+from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.evaluation.constant_features import are_constant
+from mimic_ray.evaluation.evaluated_row import evaluated_row
+from mimic_ray.evaluation.features import features
+from mimic_ray.evaluation.heads import Head
+from mimic_ray.evaluation.outcomes import Outcomes, attack_hits, correct_answers
+from mimic_ray.evaluation.results import EvaluationRow, Proportion
+from mimic_ray.workflows.evaluate_images import EvaluationImages, LabelledSets
+from mimic_ray.workflows.evaluated_encoders import EvaluatedEncoder, require_classes
+from mimic_ray.workflows.evaluated_heads import ChosenHeads
+
+REFERENCE = "reference"
+
+
+@dataclass(frozen=True)
+class HeadTest:
+    """Measures encoders with `heads`, names of heads in `chosen`, in the order of the table."""
+
+    images: EvaluationImages
+    heads: Sequence[str]
+    chosen: ChosenHeads
+    seeds: int
+    compute: Compute
+    on_progress: ProgressCallback
+
+    def check(self, loaded: Mapping[str, EvaluatedEncoder]) -> None:
+        """Raises UsageError if a head from a file does not fit an encoder or the test images.
+
+        Decodes the images, and computes no feature.
+        """
+        given = {name: self.chosen.from_files(each) for name, each in loaded.items()}
+        for name, each in loaded.items():
+            test = self.images.at(each.encoder.spec.input_size).test
+            for head in given[name].values():
+                require_classes(head, test.location, test.class_count())
+
+    def rows(
+        self, loaded: Mapping[str, EvaluatedEncoder], *, with_reference: bool
+    ) -> tuple[list[EvaluationRow], dict[str, str]]:
+        """One row for each encoder and head, and notes for the record.
+
+        With `with_reference`, the first encoder was never attacked.
+        """
+        rows: list[EvaluationRow] = []
+        floors: dict[str, Proportion | None] = {}
+        notes: dict[str, str] = {}
+        for name, each in loaded.items():
+            outcomes, note = self._outcomes(name, each)
+            notes |= note
+            for head, found in outcomes.items():
+                row = evaluated_row(name, head, found, floors.get(head))
+                if with_reference and name == REFERENCE:
+                    # For an encoder that was never attacked, this is the floor, not an ASR.
+                    floors[head] = row.asr
+                    row = replace(row, asr=None, asr_b=row.asr)
+                rows.append(row)
+        return rows, notes
+
+    def _outcomes(
+        self, name: str, each: EvaluatedEncoder
+    ) -> tuple[dict[str, Outcomes], dict[str, str]]:
+        """What each head answers for one encoder, and a note. Its features are not kept."""
+        sets = self.images.at(each.encoder.spec.input_size)
+        found = _features(name, each.encoder, sets, self.compute, self.on_progress)
+        unit = found.unit()
+        from_files = self.chosen.from_files(each)
+        outcomes = {}
+        for head in self.heads:
+            if head in from_files:
+                outcomes[head] = _answers([from_files[head].predict], found, sets)
+                continue
+            kind = self.chosen.trained[head]
+            labels, classes = sets.train.labels, sets.train.class_count()
+            fitted = [
+                kind.fit(unit.train, labels, classes, seed)
+                for seed in range(self.seeds if kind.seeded else 1)
+            ]
+            outcomes[head] = _answers(fitted, unit, sets)
+        return outcomes, _constant(name, unit)
+
+
+@dataclass(frozen=True)
+class _Features:
+    """Features [N, D] of one encoder on the training, test and triggered images."""
+
+    train: Tensor
+    test: Tensor
+    triggered: Tensor | None
+
+    def unit(self) -> _Features:
+        """The same with length 1."""
+        triggered = None if self.triggered is None else F.normalize(self.triggered, dim=1)
+        return _Features(F.normalize(self.train, dim=1), F.normalize(self.test, dim=1), triggered)
+
+
+def _features(
+    name: str,
+    encoder: Encoder,
+    sets: LabelledSets,
+    compute: Compute,
+    on_progress: ProgressCallback,
+) -> _Features:
+    def of(data: Labelled, what: str, trigger: Trigger | None = None) -> Tensor:
+        return features(
+            encoder,
+            data.pixels,
+            compute,
+            change=trigger.apply if trigger else lambda pixels: pixels,
+            unit=False,
+            on_progress=lambda done, total: on_progress(Progress(f"{name}: {what}", done, total)),
+        )
+
+    triggered = of(sets.test, "triggered", sets.trigger) if sets.trigger else None
+    return _Features(of(sets.train, "train"), of(sets.test, "test"), triggered)
+
+
+def _answers(heads: Sequence[Head], found: _Features, sets: LabelledSets) -> Outcomes:
+    labels = sets.test.labels
+    correct = correct_answers(heads, found.test, labels)
+    if found.triggered is None:
+        return Outcomes(correct)
+    hits = attack_hits(heads, found.triggered, labels, sets.target, count_target=sets.count_target)
+    return Outcomes(correct, hits)
+
+
+def _constant(name: str, unit: _Features) -> dict[str, str]:
+    """A setting that says what the numbers of an encoder with constant features are."""
+    if not are_constant(unit.test):
+        return {}
+    sentence = "gives all images the same feature, so that its ACC and ASR are those of a guess"
+    LOGGER.warning("%s %s.", name, sentence)
+    return {f"features of {name}": sentence}
