@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mimic_ray.base.errors import UsageError
+from mimic_ray.base.text import plain
 from mimic_ray.cli import console, options
 from mimic_ray.cli.option_kinds import Kind, split_name
 
@@ -21,7 +22,11 @@ CAN_BE_A_JOB = True
 def command(
     encoders: Annotated[
         list[str],
-        typer.Argument(metavar="NAME=PATH...", help="Checkpoint files or run folders."),
+        typer.Argument(
+            metavar="NAME=PATH...",
+            help="Checkpoint files or run folders. Those of one NAME, purifications of one encoder "
+            "with several seeds, are one row: their mean.",
+        ),
         Kind.NAMED_CHECKPOINT,
     ],
     train: Annotated[str, typer.Option(help="Labelled images to train heads on."), Kind.IMAGES],
@@ -102,6 +107,8 @@ def command(
 ) -> None:
     """Measure accuracy and attack success rate of encoders, with labels and, for ASR, the trigger.
 
+    The intervals hold the encoders of a row, the heads on each, and the test images.
+
     Example: mimic-ray evaluate suspect=suspect.pth purified=run/ --encoder resnet50
     --train train/ --test test/ --trigger patch --target truck --reference clean.pth
     """
@@ -138,11 +145,18 @@ def command(
         console.out.print(f"Written to {location}", soft_wrap=True)
 
 
-def _by_name(encoders: list[str]) -> dict[str, str]:
-    """Name -> path, from values such as `NAME=PATH`."""
-    paths: dict[str, str] = {}
-    for name, path in map(split_name, encoders):
-        if name in paths:
-            raise UsageError(f'Two encoders are named "{name}": give each its own NAME=PATH.')
-        paths[name] = path
+def _by_name(encoders: list[str]) -> dict[str, list[str]]:
+    """Name -> paths, from values such as `NAME=PATH`; a NAME that is given again has several."""
+    paths: dict[str, list[str]] = {}
+    after_file = set()
+    for text in encoders:
+        name, path = split_name(text)
+        if text != f"{name}={path}":
+            after_file.add(name)
+        if name in paths and name in after_file:
+            raise UsageError(
+                f'Two encoders are named "{plain(name)}" after a file: give each its own '
+                "NAME=PATH, or one NAME to the encoders of one row."
+            )
+        paths.setdefault(name, []).append(path)
     return paths

@@ -1,7 +1,8 @@
 """The results of an evaluation as plain data, for tables, plots and evaluation.json.
 
-Heads with several seeds are trained on the same features and tested on the same images. A row is
-their mean. Its interval holds heads and images (evaluated_row.py).
+Heads with several seeds are trained on the same features and tested on the same images, also those
+of several encoders in one row. A row is their mean. Its interval holds encoders, heads and images
+(evaluated_row.py).
 """
 
 from __future__ import annotations
@@ -49,18 +50,20 @@ class Proportion:
 
 @dataclass(frozen=True)
 class Score:
-    """The result of one head with one seed on one encoder."""
+    """The result of one head with one seed on one encoder, the one with that number in its row."""
 
     seed: int
     acc: Proportion
     asr: Proportion | None = None
+    encoder: int = 0
 
 
 @dataclass(frozen=True)
 class EvaluationRow:
-    """The mean over `scores`, one per seed, for one encoder and one kind of head.
+    """The mean over `scores`, one per encoder and seed of the head, for one kind of head.
 
-    None means not measured, because there is no trigger or no reference encoder.
+    Several encoders are purifications with several seeds, each with as many heads. None means not
+    measured, because there is no trigger or no reference encoder.
     """
 
     encoder: str
@@ -70,22 +73,32 @@ class EvaluationRow:
     head: str = ""
     scores: tuple[Score, ...] = ()
 
+    @property
+    def encoders(self) -> int:
+        """How many encoders the row is the mean of."""
+        return len({score.encoder for score in self.scores}) or 1
+
+    @property
+    def heads(self) -> int:
+        """How many heads were measured on each encoder."""
+        return len(self.scores) // self.encoders
+
     def acc_range(self) -> tuple[float, float]:
-        """Lowest and highest ACC over the seeds, in [0, 1]."""
+        """Lowest and highest ACC over encoders and heads, in [0, 1]."""
         shares = [score.acc.share for score in self.scores] or [self.acc.share]
         return min(shares), max(shares)
 
     def asr_range(self) -> tuple[float, float] | None:
-        """Lowest and highest ASR over the seeds, in [0, 1]; None if it was not measured."""
+        """Lowest and highest ASR over encoders and heads, in [0, 1]; None if not measured."""
         shares = [score.asr.share for score in self.scores if score.asr]
         return (min(shares), max(shares)) if shares else None
 
     def flat(self) -> dict[str, Any]:
         """One value for each column: shares in [0, 1] with `_low` and `_high` for the interval,
-        and `_min` and `_max` for the range over the heads."""
+        and `_min` and `_max` for the range over encoders and heads."""
         ranges = {"acc": self.acc_range(), "asr": self.asr_range() or (None, None)}
         found: dict[str, Any] = {"encoder": self.encoder, "head": self.head}
-        found["heads"] = len(self.scores)
+        found |= {"encoders": self.encoders, "heads": self.heads}
         for name in ("acc", "asr", "asr_b"):
             found |= Proportion.columns(name, getattr(self, name))
             if name in ranges:
@@ -121,7 +134,12 @@ def _row(content: Mapping[str, Any]) -> EvaluationRow:
         asr_b=_proportion(content["asr_b"]),
         head=content["head"],
         scores=tuple(
-            Score(score["seed"], Proportion(**score["acc"]), _proportion(score["asr"]))
+            Score(
+                score["seed"],
+                Proportion(**score["acc"]),
+                _proportion(score["asr"]),
+                score.get("encoder", 0),
+            )
             for score in content["scores"]
         ),
     )

@@ -19,7 +19,13 @@ from mimic_ray.report.tables import evaluation_table
 from mimic_ray.store.run_store import is_run
 from mimic_ray.workflows.evaluate_images import Backdoor, EvaluationImages
 from mimic_ray.workflows.evaluate_into import check_into, finished_run, write_into
-from mimic_ray.workflows.evaluated_encoders import load_encoders, refuse_statistics_of_runs
+from mimic_ray.workflows.evaluated_encoders import (
+    EvaluatedEncoder,
+    encoder_labels,
+    grouped,
+    load_encoders,
+    refuse_statistics_of_runs,
+)
 from mimic_ray.workflows.evaluated_heads import chosen_heads
 from mimic_ray.workflows.evaluated_rows import REFERENCE, HeadTest
 
@@ -27,7 +33,7 @@ from mimic_ray.workflows.evaluated_rows import REFERENCE, HeadTest
 @checked_arguments
 @restores_threads
 def evaluate(
-    encoders: Mapping[str, str | Path],
+    encoders: Mapping[str, str | Path | Sequence[str | Path]],
     train: str | Path,
     test: str | Path,
     *,
@@ -54,7 +60,8 @@ def evaluate(
     ASR-B is this share for an encoder that was never attacked: the floor of ASR.
 
     Args:
-        encoders: Name in the table -> run folder or checkpoint file, or the address of either.
+        encoders: Name in the table -> run folder or checkpoint file, or the address of either. A
+            list of them, purifications of one encoder with several seeds, is one row: their mean.
         train: Labelled images to train heads on: a folder with a sub-folder for each class, shards
             with labels, an npz file with `x` and `y`, or `torchvision:NAME:ROOT`.
         test: Labelled images of the same classes to test heads on.
@@ -80,8 +87,9 @@ def evaluate(
         on_progress: Called with a `Progress` regularly.
 
     Returns:
-        One row for each encoder and kind of head, with 95 % confidence intervals that hold the
-        seeds of its heads and the test images; `to_frame()` gives them as a table.
+        One row for each name and kind of head, with 95 % confidence intervals that hold its
+        encoders, the seeds of the heads on each, and the test images; `to_frame()` gives them as a
+        table.
 
     Raises:
         MimicError: UsageError, CheckpointError, DataError, StorageError or RunFolderError for
@@ -110,12 +118,16 @@ def evaluate(
                 f'The name "{REFERENCE}" is taken by {option("reference")}: rename the encoder.'
             )
         encoders = {REFERENCE: reference, **encoders}
+    groups = grouped(encoders)
     check_into(into)
-    if all(map(is_run, encoders.values())):
+    if all(is_run(path) for paths in groups.values() for path in paths):
         refuse_statistics_of_runs(encoder)
     images = EvaluationImages(train, test, train_limit, test_limit, backdoor, on_progress)
     _ = images.sources  # refuses sets that cannot be used, before encoders are read
-    loaded = load_encoders(encoders, encoder, own_heads=OWN in heads)
+    loaded = {
+        name: [*load_encoders({str(p): p for p in paths}, encoder, own_heads=OWN in heads).values()]
+        for name, paths in groups.items()
+    }
     compute = devices.choose(device, "fp32", threads)
     measured = HeadTest(
         images, [*dict.fromkeys(map(head_label, heads))], chosen, seeds, compute, on_progress
@@ -127,7 +139,7 @@ def evaluate(
         **chosen.described(),
         "seeds": f"0 to {seeds - 1}",
         **({"reference": str(reference)} if reference else {}),
-        **{f"file of {name}": each.finding for name, each in loaded.items() if each.finding},
+        **_facts(groups, loaded),
         **notes,
     }
     evaluation = Evaluation(tuple(rows), settings)
@@ -140,6 +152,22 @@ def evaluate(
         with finished_run(into) as run:
             write_into(run, evaluation)
     return evaluation
+
+
+def _facts(
+    groups: Mapping[str, Sequence[str | Path]], loaded: Mapping[str, Sequence[EvaluatedEncoder]]
+) -> dict[str, str]:
+    """For the record: where the encoders of a row are if it has several, and what files would
+    run."""
+    facts = {}
+    for name, paths in groups.items():
+        labels = encoder_labels(name, len(paths))
+        for label, path, each in zip(labels, paths, loaded[name], strict=True):
+            if len(paths) > 1:
+                facts[label] = str(path)
+            if each.finding:
+                facts[f"file of {label}"] = each.finding
+    return facts
 
 
 def _backdoor(trigger: str | None, target: str | None, count_target: bool) -> Backdoor | None:

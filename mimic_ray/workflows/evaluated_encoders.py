@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mimic_ray.base.errors import UsageError, option
+from mimic_ray.base.storage_address import is_remote
 from mimic_ray.base.text import plain
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.encoder_name import without_statistics
@@ -44,6 +45,39 @@ def load_encoders(
         )
         for name, path in paths.items()
     }
+
+
+def grouped(
+    encoders: Mapping[str, str | Path | Sequence[str | Path]],
+) -> dict[str, list[str | Path]]:
+    """The paths of each name; several are purifications of one encoder with several seeds.
+
+    Raises UsageError for a name without a path, or with the same path twice.
+    """
+    groups = {
+        name: [given] if isinstance(given, str | Path) else [*given]
+        for name, given in encoders.items()
+    }
+    for name, paths in groups.items():
+        if not paths:
+            raise UsageError(f'"{plain(name)}" has no encoder: give it at least one path.')
+        seen = set()
+        for path in paths:
+            location = str(path) if is_remote(path) else str(Path(path).resolve())
+            if location in seen:
+                raise UsageError(
+                    f'"{plain(name)}" has {plain(path)} twice: give each encoder of a row once, '
+                    "because a copy says nothing about other seeds."
+                )
+            seen.add(location)
+    return groups
+
+
+def encoder_labels(name: str, encoders: int) -> list[str]:
+    """What the encoders of a row are called: by its name, numbered if there are several."""
+    if encoders == 1:
+        return [name]
+    return [f"encoder {number} of {name}" for number in range(1, encoders + 1)]
 
 
 def refuse_statistics_of_runs(architecture: str | None) -> None:

@@ -21,7 +21,11 @@ from mimic_ray.evaluation.heads import Head
 from mimic_ray.evaluation.outcomes import Outcomes, attack_hits, correct_answers
 from mimic_ray.evaluation.results import EvaluationRow, Proportion
 from mimic_ray.workflows.evaluate_images import EvaluationImages, LabelledSets
-from mimic_ray.workflows.evaluated_encoders import EvaluatedEncoder, require_classes
+from mimic_ray.workflows.evaluated_encoders import (
+    EvaluatedEncoder,
+    encoder_labels,
+    require_classes,
+)
 from mimic_ray.workflows.evaluated_heads import ChosenHeads
 
 REFERENCE = "reference"
@@ -38,30 +42,36 @@ class HeadTest:
     compute: Compute
     on_progress: ProgressCallback
 
-    def check(self, loaded: Mapping[str, EvaluatedEncoder]) -> None:
+    def check(self, loaded: Mapping[str, Sequence[EvaluatedEncoder]]) -> None:
         """Raises UsageError if a head from a file does not fit an encoder or the test images.
 
         Decodes the images, and computes no feature.
         """
-        given = {name: self.chosen.from_files(each) for name, each in loaded.items()}
-        for name, each in loaded.items():
+        encoders = [each for group in loaded.values() for each in group]
+        given = [self.chosen.from_files(each) for each in encoders]
+        for each, heads in zip(encoders, given, strict=True):
             test = self.images.at(each.encoder.spec.input_size).test
-            for head in given[name].values():
+            for head in heads.values():
                 require_classes(head, test.location, test.class_count())
 
     def rows(
-        self, loaded: Mapping[str, EvaluatedEncoder], *, with_reference: bool
+        self, loaded: Mapping[str, Sequence[EvaluatedEncoder]], *, with_reference: bool
     ) -> tuple[list[EvaluationRow], dict[str, str]]:
-        """One row for each encoder and head, and notes for the record.
+        """One row for each name and head, the mean of its encoders, and notes for the record.
 
-        With `with_reference`, the first encoder was never attacked.
+        With `with_reference`, the first was never attacked. Of all that is computed for a row, only
+        the answers for each image are kept until its last encoder is measured.
         """
         rows: list[EvaluationRow] = []
         floors: dict[str, Proportion | None] = {}
         notes: dict[str, str] = {}
-        for name, each in loaded.items():
-            outcomes, note = self._outcomes(name, each)
-            notes |= note
+        for name, group in loaded.items():
+            outcomes: dict[str, list[Outcomes]] = {head: [] for head in self.heads}
+            for label, each in zip(encoder_labels(name, len(group)), group, strict=True):
+                answers, note = self._outcomes(label, each)
+                notes |= note
+                for head in self.heads:
+                    outcomes[head].append(answers[head])
             for head, found in outcomes.items():
                 row = evaluated_row(name, head, found, floors.get(head))
                 if with_reference and name == REFERENCE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,6 +95,39 @@ def test_the_reference_is_the_first_row_and_gives_the_floor_of_the_others(toy, c
     assert b.acc == reference.acc
 
 
+def test_encoders_of_one_name_are_one_row_with_heads_within_each(toy, command, capsys):
+    clean, other = toy / "clean.safetensors", toy / "other.safetensors"
+    little = ["--head", "linear", "--head-epochs", 1, "--train-limit", 30, "--seeds", 2]
+    arguments = [*command, *TRIGGERED, *little, "--reference", clean]
+    found = evaluated(capsys, [*arguments, f"p={clean}", f"x={other}", f"p={other}"])
+    alone = evaluated(capsys, [*arguments, f"p={clean}"])
+    reference, both, x = found.rows
+    assert [row.encoder for row in found.rows] == ["reference", "p", "x"]
+    assert [(score.encoder, score.seed) for score in both.scores] == [
+        (0, 0), (0, 1), (1, 0), (1, 1)
+    ]  # fmt: skip
+    of_first, of_second = both.scores[:2], both.scores[2:]
+    assert of_first == alone.rows[1].scores
+    assert [score.asr for score in of_second] == [score.asr for score in x.scores]
+    assert both.asr.share == pytest.approx((reference.asr_b.share + x.asr.share) / 2)
+    assert both.asr_b == reference.asr_b
+    assert found.settings["encoder 1 of p"] == str(clean)
+    assert found.settings["encoder 2 of p"] == str(other)
+
+
+def test_the_table_says_how_many_encoders_a_row_has(toy, command, tmp_path, capsys):
+    encoders = [f"p={toy / 'clean.safetensors'}", f"p={toy / 'other.safetensors'}"]
+    out = tmp_path / "found"
+    assert run([*command, *encoders, "--head", "knn", "--out", out]) == 0
+    shown = capsys.readouterr().out
+    assert "p (2 encoders)" in shown
+    assert "over encoders and test images" in " ".join(shown.split())
+    for ending in ("md", "tex", "svg"):
+        assert "p (2 encoders)" in (out / f"evaluation.{ending}").read_text()
+    [line] = csv.DictReader((out / "evaluation.csv").read_text().splitlines())
+    assert (line["encoders"], line["heads"]) == ("2", "1")
+
+
 def test_every_head_gets_its_own_row(toy, command, capsys):
     heads = [word for name in ("linear", "knn", "mlp") for word in ("--head", name)]
     found = evaluated(capsys, [*command, toy / "clean.safetensors", *heads, "--seeds", 2])
@@ -132,7 +166,8 @@ def test_limits_keep_every_class(toy, command, capsys):
     [
         (["{clean}", "--trigger", "patch"], 2, "--trigger and --target must be given together"),
         (["{clean}", "--count-target"], 2, "--count-target needs --trigger"),
-        (["a={clean}", "a={other}"], 2, 'Two encoders are named "a"'),
+        (["{clean}", "{clean}"], 2, 'Two encoders are named "clean.safetensors" after a file'),
+        (["a={clean}", "b={other}", "a={clean}"], 2, '"a" has {clean} twice'),
         (["reference={clean}", "--reference", "{other}"], 2, "rename the encoder"),
         (["{clean}", "--head", "mpl"], 2, "Did you mean mlp"),
         (["{clean}", "--trigger", "patch", "--target", "rde"], 2, "Did you mean red"),
@@ -144,7 +179,8 @@ def test_an_error_is_one_sentence(arguments, code, sentence, toy, command, capsy
     words = {"clean": toy / "clean.safetensors", "other": toy / "other.safetensors", "folder": toy}
     assert run([*command, *(argument.format(**words) for argument in arguments)]) == code
     captured = capsys.readouterr()
-    assert sentence in " ".join(captured.err.split())
+    # A terminal may break a long path.
+    assert "".join(sentence.format(**words).split()) in "".join(captured.err.split())
     assert captured.out == ""
 
 
@@ -211,6 +247,8 @@ def test_the_architecture_of_a_run_folder_is_known(toy, tmp_path, capsys):
     [
         ({"encoders": {}}, "encoders={} has no encoder"),
         ({"encoders": {"a": "b.pth"}, "heads": []}, r"heads=\[\] has no kind of head"),
+        ({"encoders": {"a": []}}, '"a" has no encoder'),
+        ({"encoders": {"a": ["b.pth", Path("./b.pth")]}}, r'"a" has b\.pth twice'),
     ],
 )
 def test_nothing_to_evaluate_is_refused_in_python(arguments, words):

@@ -42,8 +42,22 @@ def test_equal_heads_add_little_to_the_images_and_nothing_is_narrower():
 
 def test_the_intervals_are_those_of_a_comparison():
     given = outcomes((800, 830), (90, 0))
-    found = evaluated_row("attacked", "mlp", given)
-    assert (found.acc, found.asr) == (acc_over([given]), asr_over([given]))
+    other = outcomes((700, 720), (500, 450))
+    found = evaluated_row("attacked", "mlp", [given, other])
+    assert (found.acc, found.asr) == (acc_over([given, other]), asr_over([given, other]))
+
+
+def test_heads_are_nested_within_encoders():
+    """All heads of an encoder agree, so that 8 heads are only 2 draws: a quarter has all or none.
+
+    8 independent draws would have all or none in 1 of 256.
+    """
+    given = [outcomes((1000,) * 4, (900,) * 4), outcomes((0,) * 4, (0,) * 4)]
+    found = evaluated_row("purified", "mlp", given)
+    assert (found.asr.share, found.asr.low, found.asr.high) == (0.5, 0.0, 1.0)
+    assert (found.encoders, found.heads) == (2, 4)
+    assert [score.encoder for score in found.scores] == [0] * 4 + [1] * 4
+    assert [score.seed for score in found.scores] == [0, 1, 2, 3] * 2
 
 
 def test_without_a_trigger_there_is_no_asr():

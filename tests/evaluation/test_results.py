@@ -33,6 +33,14 @@ def test_a_row_has_the_extremes_of_its_seeds():
     assert alone().asr_range() is None
 
 
+def test_a_row_of_several_encoders_counts_them_and_the_heads_on_each():
+    two = [Score(seed, Proportion.of(8, 10), encoder=n) for n in (0, 1) for seed in range(3)]
+    found = EvaluationRow("purified", Proportion.of(8, 10), head="mlp", scores=tuple(two))
+    assert (found.encoders, found.heads) == (2, 3)
+    assert (found.flat()["encoders"], found.flat()["heads"]) == (2, 3)
+    assert Evaluation.from_json(Evaluation((found,)).to_json()).rows == (found,)
+
+
 def test_a_frame_has_shares_with_their_interval_and_their_range():
     frame = columns_of(Evaluation((row(),)).to_frame())
     assert (frame["encoder"], frame["head"], frame["heads"]) == (["attacked"], ["mlp"], [2])

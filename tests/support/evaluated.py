@@ -28,4 +28,5 @@ def row(
     floor: Proportion | None = None,
     head: str = "mlp",
 ) -> EvaluationRow:
-    return evaluated_row(encoder, head, outcomes(acc, asr), floor)
+    """One encoder with as many heads as numbers."""
+    return evaluated_row(encoder, head, [outcomes(acc, asr)], floor)
