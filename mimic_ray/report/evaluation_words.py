@@ -33,6 +33,8 @@ def evaluation_note(rows: Sequence[EvaluationRow]) -> str:
     """How to read the numbers: what the intervals hold, and the largest spread within a row."""
     note = f"95 % confidence intervals {interval_words(rows)} in brackets."
     encoders, heads = _most(rows)
+    if 1 in {row.encoders for row in rows} and encoders > 1:
+        note += " In a row of one encoder they hold no other encoder."
     if encoders * heads < 2:
         return note
     acc = _largest_spread(row.acc_range() for row in rows)
