@@ -30,7 +30,8 @@ LOCAL_INPUTS = {
 }
 TRAVELLING = {Kind.RECIPE: "mine.toml", Kind.ENCODER: "net.py:build"}
 ELSEWHERE = (Kind.ADDRESS, Kind.NOT_IN_A_JOB)
-SENDABLE = ("scan", "purify", "profile", "tune", "evaluate", "compare", "attack badencoder")
+ATTACKS = ("attack badencoder", "attack poisoning")
+SENDABLE = ("scan", "purify", "profile", "tune", "evaluate", "compare", *ATTACKS)
 PURIFY = required("purify")
 
 
