@@ -1,6 +1,6 @@
 """Checkpoints that are written by a thread while training goes on.
 
-    in the step     the state is copied to host memory
+    in the step     the state is collected and copied to host memory
     in the thread   written, hashed while it is written, stored; then the step is committed
 
 The next commit waits for the last. What is committed is what the training had at that step, since
@@ -38,12 +38,16 @@ class BackgroundCommit:
         self._committed: int | None = None
         self._ended_at, self._cost_s = time.monotonic(), 0.0
 
-    def start(self, step: int, state: State) -> None:
-        """Copies the state and returns; the thread writes it."""
-        self.wait()
+    def start(self, step: int, state: State, *, collected_s: float = 0.0) -> None:
+        """Copies the state and returns; the thread writes it.
+
+        `collected_s`: seconds for which the step has waited for the state itself. A split student
+        is gathered from all workers.
+        """
+        self.wait()  # not a cost of this commit: `due` is false until the last one is written
         begun = time.monotonic()
         self._copy = host_copy(state, self._copy)
-        self._cost_s = time.monotonic() - begun
+        self._cost_s = collected_s + time.monotonic() - begun
         self._thread = threading.Thread(target=self._run, args=(step, self._copy), daemon=True)
         self._thread.start()
 

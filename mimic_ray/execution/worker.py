@@ -224,6 +224,7 @@ class DistillWorker:
     def _commit(self) -> None:
         """Begins to write a checkpoint. All workers take part: the student may be split."""
         self._log(self.distillation.settle())
+        begun = time.monotonic()
         state: dict[str, Any] = {
             "distillation": self.distillation.state(),
             "profile": self.profile.to_json(),
@@ -232,7 +233,8 @@ class DistillWorker:
         if not self._is_first:
             return
         state["metrics"] = self._metrics.flush()
-        self.commits.start(self.distillation.step, state)
+        collected_s = time.monotonic() - begun
+        self.commits.start(self.distillation.step, state, collected_s=collected_s)
 
     def _write_checkpoint(self, step: int, state: Mapping[str, Any]) -> None:
         """In the thread of `commits`."""

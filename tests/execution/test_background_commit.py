@@ -78,6 +78,15 @@ def test_commits_are_due_by_their_cost(monkeypatch):
     assert not commits.due()
 
 
+def test_what_the_step_waited_for_the_state_counts(monkeypatch):
+    monkeypatch.setattr(background_commit, "_SHORTEST_S", 0.0)
+    commits = BackgroundCommit(lambda step, state: None)
+    commits.start(1, {"w": torch.zeros(1)}, collected_s=1000.0)
+    commits.wait()
+    assert commits._cost_s >= 1000.0
+    assert not commits.due()
+
+
 def test_a_copy_uses_the_memory_of_the_last_one_and_keeps_layouts():
     wide = torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)
     state = {"a": wide, "rest": [torch.ones(2), 3, "x", None], "n": {0: (torch.tensor(1),)}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from mimic_ray.execution import preparation
 from mimic_ray.execution.distill_job import DistillJob
 from mimic_ray.execution.training_control import LocalControl
 from mimic_ray.execution.worker import open_worker, train
+from mimic_ray.method.loop import Distillation
 from mimic_ray.method.recipe import parse_recipe
 from mimic_ray.method.student_start import untrained
 from mimic_ray.store.checkpoint import latest
@@ -79,6 +81,20 @@ def test_a_machine_that_is_to_be_taken_away_is_a_reason_to_commit_at_once(job, f
         for _ in worker.steps():
             pass
     assert committed == [2, 3, STEPS]
+
+
+def test_gathering_the_state_is_part_of_what_a_commit_costs(job, teacher, monkeypatch):
+    gather, slow_s = Distillation.state, 0.2
+
+    def slow(distillation):
+        time.sleep(slow_s)
+        return gather(distillation)
+
+    monkeypatch.setattr(Distillation, "state", slow)
+    with open_worker(job, teacher) as worker:
+        for _ in worker.steps():
+            pass
+        assert worker.commits._cost_s >= slow_s
 
 
 def test_a_stop_is_committed_and_training_continues_from_it_bit_for_bit(
