@@ -16,6 +16,7 @@ import typer
 
 from mimic_ray.attacks.attack_registry import ATTACKS
 from mimic_ray.base.errors import UnknownNameError, UsageError
+from mimic_ray.base.resources import Resources
 from mimic_ray.base.text import near_names
 from mimic_ray.cli import console, options
 from mimic_ray.cli.option_kinds import CheckedCommand, Kind, label
@@ -25,6 +26,21 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich", no_args_is_help
 # `mimic-ray submit` can send this command to a cluster.
 CAN_BE_A_JOB = True
 _REFERENCES = "References"
+
+
+def check_before_sending(context: typer.Context, _resources: Resources, sees_paths: bool) -> None:
+    """Raises what the command would refuse on the cluster, as far as this machine can tell."""
+    from mimic_ray.workflows.attack_checks import AttackRequest, check_attack
+
+    given = context.params
+    same = ("data", "out", "trigger", "target", "references", "reference_data", "limit")
+    request = AttackRequest(
+        name=context.command.name or "",
+        settings=_settings(context),
+        encoder=options.encoder_of_job(given, sees_paths=sees_paths),
+        **{name: given[name] for name in same},
+    )
+    check_attack(request, sees_paths=sees_paths)
 
 
 class Precision(StrEnum):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -105,21 +105,19 @@ def job_command(
         resources=resources,
         spreads=spreads,
         capacity_option=line.option(Kind.CAPACITY_TIMEOUT) if waits else "",
-        check=_check_of(path, context.params, resources),
+        check=_check_of(path, context, resources),
     )
 
 
-def _check_of(
-    path: Sequence[str], options: Mapping[str, Any], resources: Resources
-) -> Callable[[bool], None]:
-    """`check_before_sending(options, resources, sees_paths)` of the command's module, if it has
+def _check_of(path: Sequence[str], context: Any, resources: Resources) -> Callable[[bool], None]:
+    """`check_before_sending(context, resources, sees_paths)` of the command's module, if it has
     one."""
     from mimic_ray.cli.app import COMMANDS
 
     check = getattr(import_module(COMMANDS[path[0]]), "check_before_sending", None)
     if check is None:
         return lambda sees_paths: None
-    return partial(check, dict(options), resources)
+    return partial(check, context, resources)
 
 
 class _CommandLine:

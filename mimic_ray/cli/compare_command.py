@@ -19,6 +19,29 @@ _LABELS = "Labels and trigger (research)"
 CAN_BE_A_JOB = True
 
 
+def check_before_sending(context: typer.Context, _resources: Resources, sees_paths: bool) -> None:
+    """Raises what the command would refuse on the cluster, as far as this machine can tell."""
+    given = context.params
+    from mimic_ray.workflows.compare_checks import check_comparison
+    from mimic_ray.workflows.compare_request import compare_request
+
+    same = (
+        *("train", "test", "trigger", "target", "count_target", "reference", "seeds", "head"),
+        *("head_seeds", "lasting", "stop_rule", "curves", "held_out", "train_limit", "test_limit"),
+        *("device", "threads", "yes"),
+    )
+    request = compare_request(
+        options.encoder_of_job(given, sees_paths=sees_paths),
+        given["teacher"],
+        given["data"],
+        defences=given["defence"] or [],
+        resources=None,
+        command="",
+        **{name: given[name] for name in same},
+    )
+    check_comparison(request, given["out"], resume=given["resume"], sees_paths=sees_paths)
+
+
 def command(
     *,
     encoder: options.Encoder = None,

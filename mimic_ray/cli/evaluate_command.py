@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mimic_ray.base.errors import UsageError
+from mimic_ray.base.resources import Resources
 from mimic_ray.base.text import plain
 from mimic_ray.cli import console, options
 from mimic_ray.cli.option_kinds import Kind, split_name
@@ -17,6 +18,25 @@ _HEAD = "The head"
 
 # `mimic-ray submit` can send this command to a cluster.
 CAN_BE_A_JOB = True
+
+
+def check_before_sending(context: typer.Context, _resources: Resources, sees_paths: bool) -> None:
+    """Raises what the command would refuse on the cluster, as far as this machine can tell."""
+    given = context.params
+    from mimic_ray.workflows.evaluate_checks import EvaluateRequest, check_evaluation
+
+    statistics = (given[name] for name in ("normalise", "mean", "std", "weights"))
+    same = (
+        *("train", "test", "reference", "trigger", "target", "count_target", "seeds"),
+        *("head_epochs", "out", "into", "train_limit", "test_limit"),
+    )
+    request = EvaluateRequest(
+        encoders=_by_name(given["encoders"]),
+        encoder=options.with_settings(given["encoder"], *statistics),
+        heads=given["head"] or ["mlp"],
+        **{name: given[name] for name in same},
+    )
+    check_evaluation(request, sees_paths=sees_paths)
 
 
 def command(

@@ -6,11 +6,27 @@ from typing import Annotated
 
 import typer
 
+from mimic_ray.base.resources import Resources
 from mimic_ray.cli import console, options
 from mimic_ray.cli.option_kinds import Kind
 
 # `mimic-ray submit` can send this command to a cluster.
 CAN_BE_A_JOB = True
+
+
+def check_before_sending(context: typer.Context, _resources: Resources, sees_paths: bool) -> None:
+    """Raises what the command would refuse on the cluster, as far as this machine can tell."""
+    given = context.params
+    from mimic_ray.workflows.profile_checks import check_profile
+
+    check_profile(
+        options.encoder_of_job(given, sees_paths=sees_paths),
+        given["data"],
+        given["out"],
+        recipe=given["recipe"],
+        settings=given["setting"] or [],
+        sees_paths=sees_paths,
+    )
 
 
 def command(

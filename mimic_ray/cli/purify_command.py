@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,8 +20,9 @@ if TYPE_CHECKING:
 CAN_BE_A_JOB = True
 
 
-def check_before_sending(given: Mapping[str, Any], resources: Resources, sees_paths: bool) -> None:
+def check_before_sending(context: typer.Context, resources: Resources, sees_paths: bool) -> None:
     """Raises what the command would refuse on the cluster, as far as this machine can tell."""
+    given = context.params
     if (encoder := options.encoder_of_job(given, sees_paths=sees_paths)) is None:
         return
     from mimic_ray.workflows.purify_request import PurifyRequest, check_request

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mimic_ray.base.resources import Resources
 from mimic_ray.cli import console, options
 from mimic_ray.cli.option_kinds import Kind
 
@@ -14,6 +15,23 @@ CAN_BE_A_JOB = True
 
 # Exit codes by verdict: a script can act on them.
 EXIT_CODES = {"no evidence": 0, "suspect": 3, "cannot tell": 4}
+
+
+def check_before_sending(context: typer.Context, _resources: Resources, sees_paths: bool) -> None:
+    """Raises what the command would refuse on the cluster, as far as this machine can tell."""
+    given = context.params
+    from mimic_ray.workflows.scan_checks import check_scan
+
+    statistics = (given[name] for name in ("normalise", "mean", "std", "weights"))
+    check_scan(
+        options.with_settings(given["encoder"], *statistics),
+        given["teacher"],
+        given["data"],
+        given["out"],
+        reference=given["reference"],
+        reference_encoder=given["reference_encoder"],
+        sees_paths=sees_paths,
+    )
 
 
 def command(

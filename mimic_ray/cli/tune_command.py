@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,18 +19,21 @@ if TYPE_CHECKING:
 
 _SPACE = "Search space"
 _ORACLE = "Oracle (research)"
+_LABELS = ("train", "test", "trigger", "target")
 
 # `mimic-ray submit` can send this command to a cluster.
 CAN_BE_A_JOB = True
 
 
-def check_before_sending(given: Mapping[str, Any], resources: Resources, sees_paths: bool) -> None:
+def check_before_sending(context: typer.Context, resources: Resources, sees_paths: bool) -> None:
     """Raises what the command would refuse on the cluster, as far as this machine can tell."""
+    given = context.params
     if (encoder := options.encoder_of_job(given, sees_paths=sees_paths)) is None:
         return
     from mimic_ray.workflows.search_checks import check_search
-    from mimic_ray.workflows.search_request import TRIALS, SearchRequest
+    from mimic_ray.workflows.search_request import TRIALS, Oracle, SearchRequest
 
+    known = _oracle(given["oracle"], {name: given[name] for name in _LABELS})
     effort = given["effort"].value
     request = SearchRequest(
         encoder=encoder,
@@ -46,6 +48,7 @@ def check_before_sending(given: Mapping[str, Any], resources: Resources, sees_pa
         held_out=given["held_out"],
         resources=Resources(workers=resources.workers, address="auto"),
         failed_share=given["failed_share"],
+        oracle=Oracle(**known) if known else None,
     )
     check_search(request, given["out"], resume=given["resume"], sees_paths=sees_paths)
 

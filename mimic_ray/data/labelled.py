@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,15 +37,7 @@ class Labelled:
 
     def class_index(self, name_or_index: str) -> int:
         """Raises UnknownNameError for a class that these images do not have."""
-        if name_or_index in (self.classes or ()):
-            return (self.classes or []).index(name_or_index)
-        if name_or_index.isdecimal() and int(name_or_index) < self.class_count():
-            return int(name_or_index)
-        some = ", ".join(plain(name, 40) for name in (self.classes or ())[:10])
-        named = f" ({some}{' ...' if len(self.classes or ()) > 10 else ''})" if some else ""
-        hint = f"{self.location} has classes 0 to {self.class_count() - 1}{named}."
-        near = near_names(name_or_index, self.classes or ())
-        raise UnknownNameError("class", plain(name_or_index), near, hint)
+        return _class_index(name_or_index, self.location, self.classes or [], self.class_count())
 
 
 def open_labelled(
@@ -63,6 +56,16 @@ def open_labelled(
 
 def labelled(source: ImageSource, side: int, progress: StepCallback | None = None) -> Labelled:
     """The same of a source that is open."""
+    known = require_labels(source)
+    # Without broken images, because a replacement would count another image twice.
+    pixels = open_pixels(source, side, progress=progress).without_broken(progress)
+    labels = torch.tensor(known, dtype=torch.int64)[torch.as_tensor(pixels.source_rows)]
+    keys = [source.keys[index] for index in pixels.source_rows]
+    return Labelled(source.location, source.fingerprint, keys, pixels, labels, source.classes)
+
+
+def require_labels(source: ImageSource) -> list[int]:
+    """The labels of all images, which are not decoded. Raises DataError if there are none."""
     if source.labels is None:
         raise DataError(
             f"{source.location} has no labels: give a folder that has a sub-folder for each class "
@@ -70,11 +73,17 @@ def labelled(source: ImageSource, side: int, progress: StepCallback | None = Non
             "the same name, as files or in .tar shards, a table with a column of labels, or an npz "
             "file with y."
         )
-    # Without broken images, because a replacement would count another image twice.
-    pixels = open_pixels(source, side, progress=progress).without_broken(progress)
-    labels = torch.tensor(source.labels, dtype=torch.int64)[torch.as_tensor(pixels.source_rows)]
-    keys = [source.keys[index] for index in pixels.source_rows]
-    return Labelled(source.location, source.fingerprint, keys, pixels, labels, source.classes)
+    return source.labels
+
+
+def class_count(source: ImageSource) -> int:
+    """The number of classes of images that are not decoded. Raises DataError without labels."""
+    return max(max(require_labels(source), default=-1) + 1, len(source.classes or ()))
+
+
+def require_class(source: ImageSource, name_or_index: str) -> None:
+    """Raises UnknownNameError for a class that these images, which are not decoded, do not have."""
+    _class_index(name_or_index, source.location, source.classes or [], class_count(source))
 
 
 def open_some(location: str | Path, limit: int | None) -> ImageSource:
@@ -90,3 +99,14 @@ def some(source: ImageSource, limit: int | None) -> ImageSource:
     if limit is None or limit >= len(source):
         return source
     return ImageSubset(source, [number * len(source) // limit for number in range(limit)])
+
+
+def _class_index(name_or_index: str, location: str, classes: Sequence[str], number: int) -> int:
+    if name_or_index in classes:
+        return classes.index(name_or_index)
+    if name_or_index.isdecimal() and int(name_or_index) < number:
+        return int(name_or_index)
+    some = ", ".join(plain(name, 40) for name in classes[:10])
+    named = f" ({some}{' ...' if len(classes) > 10 else ''})" if some else ""
+    hint = f"{location} has classes 0 to {number - 1}{named}."
+    raise UnknownNameError("class", plain(name_or_index), near_names(name_or_index, classes), hint)

@@ -7,7 +7,7 @@ from pathlib import Path
 from mimic_ray.base.errors import UsageError, option
 from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.data.image_source import open_announced
-from mimic_ray.data.labelled import some
+from mimic_ray.data.labelled import require_labels, some
 
 
 def open_train_and_test(
@@ -16,7 +16,7 @@ def open_train_and_test(
     """Both sets, at most `train_limit` and `test_limit` images of them. Decodes no image.
 
     Raises UsageError if they have the same content, wherever it lies and whatever the limits, and
-    DataError if a set cannot be used.
+    DataError if a set cannot be used or has no labels.
     """
     sources = open_announced(train), open_announced(test)
     # Two lengths suffice to see a difference; fingerprints read every file.
@@ -25,4 +25,6 @@ def open_train_and_test(
             f"{option('train')} and {option('test')} are the same images, so ACC would be that of "
             "images that the head has seen: give other test images."
         )
+    for source in sources:
+        require_labels(source)
     return some(sources[0], train_limit), some(sources[1], test_limit)

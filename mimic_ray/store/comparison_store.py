@@ -230,6 +230,9 @@ def run_name(defence: str, strength: float | None, seed: int) -> str:
     return f"{_RUNS}/{words}/{'own' if strength is None else f'{strength:g}'}/seed-{seed}"
 
 
-def open_comparison(location: str | Path) -> ComparisonStore:
-    """The comparison at a path or an address. Raises UsageError or StorageError."""
-    return ComparisonStore(open_store(location, "driver"))
+def open_comparison(location: str | Path, owner: str = "driver") -> ComparisonStore:
+    """The comparison at a path or an address; `owner` as in `open_store`.
+
+    Raises UsageError or StorageError.
+    """
+    return ComparisonStore(open_store(location, owner))

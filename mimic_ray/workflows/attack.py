@@ -30,6 +30,7 @@ from mimic_ray.weight_files.file_search import find_files
 from mimic_ray.weight_files.joined import checksum
 from mimic_ray.weight_files.load import Loaded, load_checkpoint
 from mimic_ray.weight_files.write import write_like
+from mimic_ray.workflows.attack_checks import reference_count
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def attack(
         print(made.checkpoint, made.record["losses"])
     """
     chosen_settings = ATTACKS.settings(name, settings or {})
-    number = _reference_count(references, reference_data, target)
+    number = reference_count(references, reference_data, target)
     implant = ATTACKS.resolve(name, chosen_settings)
     folder = Out(out)
     make = devices.choose(device, precision, threads)
@@ -173,28 +174,6 @@ class _References:
             "target": {"index": self.target, "name": self.target_name},
             "references": {"location": self.location, "keys": self.keys},
         }
-
-
-def _reference_count(
-    references: int | str | Path, reference_data: str | Path | None, target: str | None
-) -> int | None:
-    """How many references to select; None for a file of references."""
-    text = str(references)
-    if not text.lstrip("-").isdecimal():
-        if reference_data is None:
-            return None
-        raise UsageError(
-            f"{option('references', text)} is a file, so {option('reference_data')} has no effect: "
-            "remove one of them."
-        )
-    if int(text) < 1:
-        raise UsageError(f"{option('references', text)} must be 1 or more.")
-    if target is None:
-        raise UsageError(
-            f"{option('target')} is missing: give the class to imitate, or a file of "
-            f"{option('references')}."
-        )
-    return int(text)
 
 
 def _most_typical(

@@ -28,13 +28,9 @@ from mimic_ray.weight_files.load import load_checkpoint
 from mimic_ray.workflows.clean_set import check_clean_set
 from mimic_ray.workflows.compare_request import (
     CompareRequest,
-    Labels,
-    check_labels,
-    check_placement,
-    contest,
+    compare_request,
     held_out_number,
     most_images,
-    named_defences,
 )
 from mimic_ray.workflows.cost_estimate import CostEstimate
 from mimic_ray.workflows.judge_defences import (
@@ -141,40 +137,34 @@ def compare(
     """
     command = command or python_call(compare, locals())
     train, test, reference = (None if x is None else str(x) for x in (train, test, reference))
-    check_labels(train, test, trigger, target, reference, count_target, head_seeds, head)
-    check_placement(resources or Resources())
-    if resources is not None and resources.address is not None:
-        find_cluster(resources.address)
-    named = named_defences(defences)
-    labels = None
-    if train and test:
-        labels = Labels(
-            train,
-            test,
-            trigger=trigger,
-            target=target,
-            count_target=count_target,
-            reference=reference,
-            head=head,
-            head_seeds=head_seeds,
-            lasting=lasting,
-            train_limit=train_limit,
-            test_limit=test_limit,
-        )
-    request = CompareRequest(
-        encoder=encoder,
-        teacher=teacher,
-        data=data,
-        defences=named,
-        contest=contest(named, seeds, stop_rule=stop_rule, curves=curves),
-        labels=labels,
+    request = compare_request(
+        encoder,
+        teacher,
+        data,
+        defences=defences,
+        train=train,
+        test=test,
+        trigger=trigger,
+        target=target,
+        count_target=count_target,
+        reference=reference,
+        seeds=seeds,
+        head=head,
+        head_seeds=head_seeds,
+        lasting=lasting,
+        stop_rule=stop_rule,
+        curves=curves,
         held_out=held_out,
         resources=resources,
+        train_limit=train_limit,
+        test_limit=test_limit,
         device=device,
         threads=threads,
         yes=yes,
         command=command,
     )
+    if resources is not None and resources.address is not None:
+        find_cluster(resources.address)
     with closing(open_comparison(out)) as store:
         if not resume:
             store.require_free()

@@ -63,6 +63,70 @@ class CompareRequest:
     command: str
 
 
+def compare_request(
+    encoder: str | None,
+    teacher: str | Path,
+    data: str | Path,
+    *,
+    defences: Sequence[str],
+    train: str | None,
+    test: str | None,
+    trigger: str | None,
+    target: str | None,
+    count_target: bool,
+    reference: str | None,
+    seeds: int,
+    head: str | Path,
+    head_seeds: int,
+    lasting: bool,
+    stop_rule: bool,
+    curves: bool,
+    held_out: float,
+    resources: Resources | None,
+    train_limit: int | None,
+    test_limit: int | None,
+    device: str,
+    threads: int,
+    yes: bool,
+    command: str,
+) -> CompareRequest:
+    """The arguments of `compare` (see there). Raises UsageError for what no input can make valid,
+    and what `named_defences` raises."""
+    check_labels(train, test, trigger, target, reference, count_target, head_seeds, head)
+    check_placement(resources or Resources())
+    check_share(held_out)
+    named = named_defences(defences)
+    labels = None
+    if train and test:
+        labels = Labels(
+            train,
+            test,
+            trigger=trigger,
+            target=target,
+            count_target=count_target,
+            reference=reference,
+            head=head,
+            head_seeds=head_seeds,
+            lasting=lasting,
+            train_limit=train_limit,
+            test_limit=test_limit,
+        )
+    return CompareRequest(
+        encoder=encoder,
+        teacher=teacher,
+        data=data,
+        defences=named,
+        contest=contest(named, seeds, stop_rule=stop_rule, curves=curves),
+        labels=labels,
+        held_out=held_out,
+        resources=resources,
+        device=device,
+        threads=threads,
+        yes=yes,
+        command=command,
+    )
+
+
 def check_labels(
     train: str | None,
     test: str | None,
@@ -149,13 +213,18 @@ def _step_images(settings: Mapping[str, Any], recipe: Recipe) -> int:
     return int(steps or recipe.training.steps) * int(batch or recipe.training.batch)
 
 
+def check_share(held_out: float) -> None:
+    """Raises UsageError for a share outside 0..1."""
+    if not 0 < held_out < 1:
+        raise UsageError(f"{option('held_out', f'{held_out:g}')} must be between 0 and 1.")
+
+
 def held_out_number(images: int, share: float, location: str) -> int:
     """How many of the clean images measure fidelity, between 32 and 500.
 
     Raises UsageError for a share outside 0..1, DataError for too few images.
     """
-    if not 0 < share < 1:
-        raise UsageError(f"{option('held_out', f'{share:g}')} must be between 0 and 1.")
+    check_share(share)
     number = min(max(round(share * images), LEAST_HELD_OUT), MOST_HELD_OUT)
     if images < number + LEAST_HELD_OUT:
         raise DataError(

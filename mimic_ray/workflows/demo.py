@@ -19,7 +19,7 @@ from mimic_ray.weight_files import sandbox
 from mimic_ray.workflows.attack import attack
 from mimic_ray.workflows.demo_size import demo_size
 from mimic_ray.workflows.evaluate import evaluate
-from mimic_ray.workflows.evaluated_rows import REFERENCE
+from mimic_ray.workflows.evaluated_encoders import REFERENCE
 from mimic_ray.workflows.purify import purify
 
 DATA = Path(__file__).resolve().parents[1] / "demo_data"

@@ -8,7 +8,6 @@ from pathlib import Path
 from mimic_ray.base import devices, files
 from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.devices import restores_threads
-from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.output_folder import Out
 from mimic_ray.base.progress import ProgressCallback, ignore_progress
 from mimic_ray.evaluation.head_choice import OWN, head_label
@@ -16,8 +15,7 @@ from mimic_ray.evaluation.results import Evaluation
 from mimic_ray.report.plots import plot_evaluation
 from mimic_ray.report.table_files import write_tables
 from mimic_ray.report.tables import evaluation_table
-from mimic_ray.store.run_store import is_run
-from mimic_ray.workflows.evaluate_images import Backdoor, EvaluationImages
+from mimic_ray.workflows.evaluate_images import EvaluationImages, chosen_backdoor
 from mimic_ray.workflows.evaluate_into import check_into, finished_run, write_into
 from mimic_ray.workflows.evaluated_encoders import (
     EvaluatedEncoder,
@@ -25,9 +23,10 @@ from mimic_ray.workflows.evaluated_encoders import (
     grouped,
     load_encoders,
     refuse_statistics_of_runs,
+    with_reference,
 )
 from mimic_ray.workflows.evaluated_heads import chosen_heads
-from mimic_ray.workflows.evaluated_rows import REFERENCE, HeadTest
+from mimic_ray.workflows.evaluated_rows import HeadTest
 
 
 @checked_arguments
@@ -107,21 +106,12 @@ def evaluate(
         for row in found.rows:
             print(row.encoder, row.acc.share, row.asr.share)
     """
-    backdoor = _backdoor(trigger, target, count_target)
+    backdoor = chosen_backdoor(trigger, target, count_target)
     chosen = chosen_heads(heads, seeds, head_epochs)
     folder = Out(out) if out else None
-    if not (encoders or reference):
-        raise UsageError(f"{option('encoders', '{}')} has no encoder: give at least one.")
-    if reference:
-        if REFERENCE in encoders:
-            raise UsageError(
-                f'The name "{REFERENCE}" is taken by {option("reference")}: rename the encoder.'
-            )
-        encoders = {REFERENCE: reference, **encoders}
-    groups = grouped(encoders)
+    groups = grouped(with_reference(encoders, reference))
     check_into(into)
-    if all(is_run(path) for paths in groups.values() for path in paths):
-        refuse_statistics_of_runs(encoder)
+    refuse_statistics_of_runs(encoder, [path for paths in groups.values() for path in paths])
     images = EvaluationImages(train, test, train_limit, test_limit, backdoor, on_progress)
     _ = images.sources  # refuses sets that cannot be used, before encoders are read
     loaded = {
@@ -168,15 +158,3 @@ def _facts(
             if each.finding:
                 facts[f"file of {label}"] = each.finding
     return facts
-
-
-def _backdoor(trigger: str | None, target: str | None, count_target: bool) -> Backdoor | None:
-    if trigger and target:
-        return Backdoor(trigger, target, count_target)
-    if trigger or target:
-        raise UsageError(f"{option('trigger')} and {option('target')} must be given together.")
-    if count_target:
-        raise UsageError(
-            f"{option('count_target')} needs {option('trigger')} and {option('target')}."
-        )
-    return None

@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 
 from mimic_ray.attacks.triggers.trigger import Trigger, make_trigger
-from mimic_ray.base.errors import DataError
+from mimic_ray.base.errors import DataError, UsageError, option
 from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.data.encoded_images import ImageSource
-from mimic_ray.data.labelled import Labelled, labelled
+from mimic_ray.data.labelled import Labelled, labelled, require_class
 from mimic_ray.data.train_and_test import open_train_and_test
 
 
@@ -37,6 +37,19 @@ class LabelledSets:
     count_target: bool
 
 
+def chosen_backdoor(trigger: str | None, target: str | None, count_target: bool) -> Backdoor | None:
+    """None without a trigger. Raises UsageError for options that do not go together."""
+    if trigger and target:
+        return Backdoor(trigger, target, count_target)
+    if trigger or target:
+        raise UsageError(f"{option('trigger')} and {option('target')} must be given together.")
+    if count_target:
+        raise UsageError(
+            f"{option('count_target')} needs {option('trigger')} and {option('target')}."
+        )
+    return None
+
+
 class EvaluationImages:
     """Opens the two sets at the size that an encoder takes; each size is decoded once."""
 
@@ -55,8 +68,8 @@ class EvaluationImages:
 
     @cached_property
     def sources(self) -> tuple[ImageSource, ImageSource]:
-        """Train and test, not decoded. Raises DataError, UsageError if they are the same."""
-        return open_train_and_test(*self._locations)
+        """Train and test, not decoded. Raises what `open_evaluated` does."""
+        return open_evaluated(*self._locations, self._backdoor)
 
     def at(self, side: int) -> LabelledSets:
         """The sets, `side` pixels wide. Raises DataError, UsageError and UnknownNameError."""
@@ -98,6 +111,24 @@ class EvaluationImages:
                 "measured: add test images of other classes."
             )
         return LabelledSets(train, test, trigger, target, backdoor.count_target)
+
+
+def open_evaluated(
+    train: str | Path,
+    test: str | Path,
+    train_limit: int | None,
+    test_limit: int | None,
+    backdoor: Backdoor | None,
+) -> tuple[ImageSource, ImageSource]:
+    """Both sets, not decoded.
+
+    Raises DataError for sets that cannot be used or have no labels, UsageError if they are the
+    same, UnknownNameError for a target class that the test set does not have.
+    """
+    sources = open_train_and_test(train, test, train_limit, test_limit)
+    if backdoor:
+        require_class(sources[1], backdoor.target)
+    return sources
 
 
 def _check_classes(train: Labelled, test: Labelled) -> None:

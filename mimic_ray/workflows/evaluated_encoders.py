@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,9 @@ from mimic_ray.store.run_record import read_record
 from mimic_ray.store.run_store import is_run, reading
 from mimic_ray.weight_files.choice import chosen_encoder
 from mimic_ray.weight_files.load import load_checkpoint
+
+# The name in the table of the encoder that was never attacked.
+REFERENCE = "reference"
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,21 @@ def load_encoders(
         )
         for name, path in paths.items()
     }
+
+
+def with_reference(
+    encoders: Mapping[str, str | Path | Sequence[str | Path]], reference: str | Path | None
+) -> dict[str, str | Path | Sequence[str | Path]]:
+    """Name -> paths, a reference first. Raises UsageError for none and for a name that is taken."""
+    if not (encoders or reference):
+        raise UsageError(f"{option('encoders', '{}')} has no encoder: give at least one.")
+    if not reference:
+        return dict(encoders)
+    if REFERENCE in encoders:
+        raise UsageError(
+            f'The name "{REFERENCE}" is taken by {option("reference")}: rename the encoder.'
+        )
+    return {REFERENCE: reference, **encoders}
 
 
 def grouped(
@@ -80,9 +98,11 @@ def encoder_labels(name: str, encoders: int) -> list[str]:
     return [f"encoder {number} of {name}" for number in range(1, encoders + 1)]
 
 
-def refuse_statistics_of_runs(architecture: str | None) -> None:
-    """Raises UsageError if a name states statistics of the input and no file could have them."""
-    if architecture and without_statistics(architecture) != architecture:
+def refuse_statistics_of_runs(architecture: str | None, paths: Iterable[str | Path]) -> None:
+    """Raises UsageError if a name states statistics of the input and all `paths` are runs, so that
+    no file could have them."""
+    stated = architecture is not None and without_statistics(architecture) != architecture
+    if stated and all(map(is_run, paths)):
         raise UsageError(
             "The statistics of the input and the key of the weights belong to checkpoint files, "
             f"and a run states its own: leave {option('normalise')}, {option('mean')}, "

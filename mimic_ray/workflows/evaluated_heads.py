@@ -41,8 +41,19 @@ class ChosenHeads:
 def chosen_heads(heads: Sequence[str | Path], seeds: int, epochs: int | None) -> ChosenHeads:
     """The heads to measure with; reads the files among them.
 
-    Raises UsageError for none or for two of one name, UnknownNameError, and what `read_head_file`
-    raises.
+    Raises what `trained_heads` and `read_head_file` raise.
+    """
+    trained = trained_heads(heads, seeds, epochs)
+    files = {head_label(head): read_head_file(head) for head in heads if is_head_file(head)}
+    return ChosenHeads(trained, files)
+
+
+def trained_heads(
+    heads: Sequence[str | Path], seeds: int, epochs: int | None
+) -> dict[str, TrainedHead | NearestNeighbours]:
+    """Those of `heads` that are trained, by name; reads no file.
+
+    Raises UsageError for no head or two of one name, UnknownNameError.
     """
     for name, value in (("seeds", seeds), ("head_epochs", 1 if epochs is None else epochs)):
         if value < 1:
@@ -56,10 +67,9 @@ def chosen_heads(heads: Sequence[str | Path], seeds: int, epochs: int | None) ->
             name: replace(head, epochs=epochs) if isinstance(head, TrainedHead) else head
             for name, head in trained.items()
         }
-    files: dict[str, HeadFile] = {}
-    for head in filter(is_head_file, heads):
-        label = head_label(head)
-        if label in files or label in kinds:
+    labels = {*kinds}
+    for label in map(head_label, filter(is_head_file, heads)):
+        if label in labels:
             raise UsageError(f"Two heads are named {plain(label)}: rename a file.")
-        files[label] = read_head_file(head)
-    return ChosenHeads(trained, files)
+        labels.add(label)
+    return trained

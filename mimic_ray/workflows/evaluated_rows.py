@@ -22,13 +22,12 @@ from mimic_ray.evaluation.outcomes import Outcomes, attack_hits, correct_answers
 from mimic_ray.evaluation.results import EvaluationRow, Proportion
 from mimic_ray.workflows.evaluate_images import EvaluationImages, LabelledSets
 from mimic_ray.workflows.evaluated_encoders import (
+    REFERENCE,
     EvaluatedEncoder,
     encoder_labels,
     require_classes,
 )
 from mimic_ray.workflows.evaluated_heads import ChosenHeads
-
-REFERENCE = "reference"
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 
 from mimic_ray.attacks.triggers.trigger import make_trigger
 from mimic_ray.base.devices import Compute
-from mimic_ray.base.errors import CheckpointError, DataError, TrainingError, UnknownNameError
+from mimic_ray.base.errors import CheckpointError, DataError, TrainingError
 from mimic_ray.base.progress import Progress, ProgressCallback
-from mimic_ray.base.text import near_names, plain
+from mimic_ray.base.text import plain
+from mimic_ray.data.labelled import class_count, require_class
 from mimic_ray.data.train_and_test import open_train_and_test
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.evaluation.file_head import FileHead, HeadFile, find_head, read_head_file
@@ -38,40 +39,26 @@ NOW, DISTILLED, TUNED = "now", "distilled", "tuned"
 _OF_THE_ENCODER = (TrainingError, DataError, CheckpointError)
 
 
-def check_sources(labels: Labels, side: int, head: FileHead | None) -> LabelledSize:
+def check_sources(labels: Labels, side: int | None, head: FileHead | None) -> LabelledSize:
     """Refuses labelled sets and triggers that cannot be used, before any defence runs.
 
-    Decodes no image and returns only their numbers, for the estimate of the cost. Raises DataError,
-    UsageError, UnknownNameError.
+    Decodes no image and returns only their numbers, for the estimate of the cost. A trigger is not
+    looked at without the `side` of the encoder's images. Raises DataError, UsageError,
+    UnknownNameError.
     """
     if not labels.head_from_file:
         trained_head(str(labels.head))
     train, test = open_train_and_test(
         labels.train, labels.test, labels.train_limit, labels.test_limit
     )
-    for source in (train, test):
-        if source.labels is None:
-            raise DataError(
-                f"{source.location} has no labels: give shards with .cls members, one folder per "
-                "class, or an npz file with y."
-            )
-    classes, number = test.classes or [], max(test.labels or [0]) + 1
+    classes = class_count(test)
     if head:
-        require_classes(head, test.location, max(number, len(classes)))
-    size = LabelledSize(len(train), len(test), max(number, len(classes)))
-    if labels.trigger is None or labels.target is None:
-        return size
-    make_trigger(labels.trigger, side)
-    by_index = labels.target.isdecimal() and int(labels.target) < max(number, len(classes))
-    if labels.target not in classes and not by_index:
-        some = f": {', '.join(plain(name, 40) for name in classes[:10])}" if classes else ""
-        raise UnknownNameError(
-            "class",
-            plain(labels.target),
-            near_names(labels.target, classes),
-            f"{test.location} has {max(number, len(classes))} classes{some}.",
-        )
-    return size
+        require_classes(head, test.location, classes)
+    if labels.trigger is not None and labels.target is not None:
+        if side is not None:
+            make_trigger(labels.trigger, side)
+        require_class(test, labels.target)
+    return LabelledSize(len(train), len(test), classes)
 
 
 def head_file(labels: Labels | None) -> HeadFile | None:

@@ -8,26 +8,20 @@ from pathlib import Path
 from mimic_ray.base import devices
 from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.devices import restores_threads
-from mimic_ray.base.errors import DataError
 from mimic_ray.base.output_folder import Out
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
-from mimic_ray.base.text import count
 from mimic_ray.data.decoded_set import open_pixels
-from mimic_ray.data.image_source import open_announced
-from mimic_ray.encoders import encoder_registry
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.execution.setup import cached_side, profile_images
 from mimic_ray.method.mi_profile import Profile
-from mimic_ray.method.recipe import Recipe, check_recipe
+from mimic_ray.method.recipe import Recipe
 from mimic_ray.report.plots import plot_profile
 from mimic_ray.report.table_files import write_tables
 from mimic_ray.report.tables import profile_table
 from mimic_ray.store.profile_file import write_profile
-from mimic_ray.store.recipe_file import load_recipe
 from mimic_ray.weight_files.choice import chosen_encoder
 from mimic_ray.weight_files.load import load_checkpoint
-
-_FEWEST_IMAGES = 8
+from mimic_ray.workflows.profile_checks import open_scored, profile_recipe
 
 
 @checked_arguments
@@ -75,23 +69,16 @@ def profile(
             print(layer.tap, layer.score, layer.untrained)
     """
     encoder = chosen_encoder(teacher, encoder)
-    side = encoder_registry.input_size(encoder) if recipe == "auto" else None
-    resolved = load_recipe(recipe, settings, side)
-    check_recipe(resolved)
+    resolved = profile_recipe(encoder, recipe, settings)
     target = Out(out) if out else None
     loaded = load_checkpoint(teacher, encoder)
     chosen_taps(loaded.encoder.spec, resolved.mutual_information.taps)
-    source = open_announced(data)
+    source = open_scored(data)
     compute = devices.choose(device, "fp32", threads)
     side = cached_side(resolved, loaded.encoder.spec.input_size)
     images = open_pixels(
         source, side, progress=lambda done, total: on_progress(Progress("decode", done, total))
     )
-    if len(images) < _FEWEST_IMAGES:
-        raise DataError(
-            f"{source.location} has {count(len(images), 'image')}, but a profile needs at least "
-            f"{_FEWEST_IMAGES}, preferably several hundred."
-        )
     found = profile_images(encoder, loaded.encoder, images, resolved, compute, on_progress)
     if target:
         with target.new_folder() as unfinished:

@@ -15,13 +15,12 @@ from mimic_ray.base.output_folder import Out
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.data.clean_sample import announce_resizing, clean_sample
 from mimic_ray.data.decoded_set import open_pixels
-from mimic_ray.data.labelled import open_some
 from mimic_ray.data.views import to_float
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.encoder_name import without_weights
 from mimic_ray.execution.export import load_encoder
 from mimic_ray.report.scan_page import write_scan
-from mimic_ray.scanning.scan_images import MOST, divided, require_images
+from mimic_ray.scanning.scan_images import divided
 from mimic_ray.scanning.scan_outcome import scan_outcome
 from mimic_ray.scanning.scan_result import ScanResult
 from mimic_ray.scanning.scanner import scan_encoder
@@ -29,6 +28,7 @@ from mimic_ray.store.run_store import is_run
 from mimic_ray.weight_files.choice import chosen_encoder
 from mimic_ray.weight_files.load import load_checkpoint
 from mimic_ray.workflows.evaluated_encoders import refuse_statistics_of_runs
+from mimic_ray.workflows.scan_checks import check_reference, open_clean
 
 
 @checked_arguments
@@ -87,21 +87,16 @@ def scan(
         print(found.verdict, found.reason)
         print(found.to_frame())
     """
-    if reference_encoder and not reference:
-        raise UsageError(
-            f"{option('reference_encoder')} has no effect without {option('reference')}."
-        )
+    check_reference(reference, reference_encoder)
     folder = Out(out) if out else None
     compute = devices.choose(device, "auto", threads)
-    if is_run(teacher):
-        refuse_statistics_of_runs(encoder)
+    refuse_statistics_of_runs(encoder, [teacher])
     suspect, sha256, finding = _load(teacher, encoder)
     encoder = suspect.spec.name
     side = suspect.spec.input_size
     trusted = _other(reference, reference_encoder or without_weights(encoder), side, "reference")
     purified = _other(student, encoder, side, "student")
-    source = open_some(data, MOST)
-    require_images(len(source), source.location)
+    source = open_clean(data)
     announce_resizing(clean_sample(source, side), side, encoder, source.location)
     pixels = open_pixels(
         source, side, progress=lambda done, total: on_progress(Progress("decode", done, total))

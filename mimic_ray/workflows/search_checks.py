@@ -14,6 +14,7 @@ from mimic_ray.method.recipe import check_recipe
 from mimic_ray.store.study_folder import STUDY, check_study, read_study
 from mimic_ray.store.study_store import StudyStore, open_study
 from mimic_ray.workflows.search_request import SearchRequest, SearchSpec, search_spec
+from mimic_ray.workflows.sent_inputs import can_see
 
 
 def check_search(request: SearchRequest, out: str, *, resume: bool, sees_paths: bool) -> None:
@@ -34,8 +35,7 @@ def check_search(request: SearchRequest, out: str, *, resume: bool, sees_paths: 
                 study.require_free()
     if sees_paths and not is_remote(request.data):
         require_batch(open_images(request.data), spec.base.training.batch)
-    oracle = request.oracle
-    if sees_paths and oracle and not (is_remote(oracle.train) or is_remote(oracle.test)):
+    if (oracle := request.oracle) and can_see(oracle.train, oracle.test, sees_paths=sees_paths):
         check_oracle(request)
 
 

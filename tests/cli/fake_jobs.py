@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from types import SimpleNamespace
 
+import pytest
+
 from mimic_ray.base.errors import UnknownNameError
+from mimic_ray.jobs.cluster_state import ClusterState, Node
 from mimic_ray.jobs.job_client import Job
 from mimic_ray.jobs.server_address import JobServer
 
@@ -63,3 +66,25 @@ class FakeJobs:
             report = {"loadMetricsReport": {"resourceDemand": self.demand}}
             return {"data": {"clusterStatus": report}}
         return None
+
+
+class _EmptyStorage:
+    def find(self, name):  # noqa: ARG002 - the storage's
+        return None
+
+
+def fake_server(patch: pytest.MonkeyPatch, *jobs: Job) -> FakeJobs:
+    """`submit` uses the returned server, on a cluster of this machine with 8 CPUs and 2 GPUs."""
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        patch.delenv(name, raising=False)
+    patch.setenv("RAY_AUTH_MODE", "disabled")
+    found = FakeJobs(*jobs)
+    here = Node("127.0.0.1", True, {"CPU": 8.0, "GPU": 2.0})
+    workflow = "mimic_ray.workflows.submit"
+    patch.setattr(f"{workflow}.JobClient", lambda server: found)
+    patch.setattr(
+        f"{workflow}.cluster_state",
+        lambda client: ClusterState("", "", [here], True, "/env/python"),
+    )
+    patch.setattr("mimic_ray.jobs.preflight.open_storage", lambda address: _EmptyStorage())
+    return found

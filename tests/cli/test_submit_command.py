@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mimic_ray.jobs.cluster_state import ClusterState, Node
 from mimic_ray.jobs.job_client import Job
-from tests.cli.fake_jobs import FakeJobs
+from tests.cli.fake_jobs import fake_server
 from tests.cli.toy_images import run
 
 EVALUATE = [
@@ -24,30 +23,21 @@ EVALUATE = [
     "a.pth",
 ]
 
+NET = """
+from mimic_ray.encoders.encoder_registry import build
+
+
+def f():
+    return build("tiny_resnet")
+"""
+
 
 @pytest.fixture
 def jobs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("net.py", "a.pth"):
-        (tmp_path / name).write_text("x")
-    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    found = FakeJobs()
-    here = Node("127.0.0.1", True, {"CPU": 8.0, "GPU": 2.0})
-    workflow = "mimic_ray.workflows.submit"
-    monkeypatch.setattr(f"{workflow}.JobClient", lambda server: found)
-    monkeypatch.setattr(
-        f"{workflow}.cluster_state",
-        lambda client: ClusterState("", "", [here], True, "/env/python"),
-    )
-    monkeypatch.setattr("mimic_ray.jobs.preflight.open_storage", lambda address: EmptyStorage())
-    return found
-
-
-class EmptyStorage:
-    def find(self, name):  # noqa: ARG002 - the storage's
-        return None
+    (tmp_path / "net.py").write_text(NET)
+    (tmp_path / "a.pth").write_text("x")
+    return fake_server(monkeypatch)
 
 
 def test_a_command_is_sent_with_absolute_paths_its_files_and_its_resources(jobs, tmp_path, capsys):
@@ -60,7 +50,7 @@ def test_a_command_is_sent_with_absolute_paths_its_files_and_its_resources(jobs,
     assert started[:4] == ["/env/python", "-m", "mimic_ray", "evaluate"]
     assert f"a.pth={tmp_path}/a.pth" in started
     assert "net.py:f" in started
-    assert copied == {"net.py": "x"}
+    assert copied == {"net.py": NET}
     assert (sent.name, sent.cpus, sent.gpus, sent.environment["env_vars"]["A"]) == (
         "first",
         2,
