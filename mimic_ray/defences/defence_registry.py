@@ -40,7 +40,7 @@ class DefenceInputs:
         images: Clean images, decoded at the encoder's input size.
         compute: Device, precision and threads.
         seed: Decides everything that is random.
-        on_step: Takes the number of steps done and of all steps.
+        on_step: Takes the number of steps done, 0 in a preparation, and of all steps.
     """
 
     suspect: Encoder

@@ -173,7 +173,8 @@ def _require_last(
 
 
 def _has_name(key: str) -> bool:
-    return bool({*key.split(".")} & _NAMES)
+    # EfficientNets of some publishers have `_fc`.
+    return bool({part.strip("_") for part in key.split(".")} & _NAMES)
 
 
 def _keys(heads: Sequence[FileHead]) -> str:

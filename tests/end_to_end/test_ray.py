@@ -69,7 +69,11 @@ def test_one_worker_on_ray_gives_the_weights_of_the_loop_in_process(undisturbed,
 def test_ray_leaves_no_process_and_no_output_on_the_terminal(ray_run):
     assert ray_run.remaining == {}
     assert without_trial_note(ray_run.stderr) == ""
-    words = ray_run.stdout.replace("mimic_ray", "").replace(str(ray_run.out), "")
+    words = (
+        ray_run.stdout.replace("mimic-ray", "")
+        .replace("mimic_ray", "")
+        .replace(str(ray_run.out), "")
+    )
     assert "ray" not in words.lower()
     assert not (ray_run.out / ".ray").exists()
 

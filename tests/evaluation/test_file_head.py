@@ -46,6 +46,10 @@ def test_a_head_without_bias_has_a_bias_of_zero(head_of):
     assert torch.equal(head_of(linear__weight=torch.randn(4, WIDTH)).bias, torch.zeros(4))
 
 
+def test_the_name_of_a_head_may_begin_with_an_underscore(head_of):
+    assert head_of(_fc__weight=torch.randn(4, WIDTH)).key == "_fc"
+
+
 def test_a_projector_is_not_taken_for_a_classifier(head_of):
     projector = {"projector__0__weight": torch.randn(WIDTH, WIDTH)}
     classifier = {"classifier__weight": torch.randn(5, WIDTH)}

@@ -57,7 +57,7 @@ BUILD = ["shards", "build", "TOY/images", "--out", "OUT"]
         (EVALUATE, ["--trigger", "pach", "--target", "red"], ['"pach"', "patch"]),
         (EVALUATE, ["--trigger", "patch", "--target", "yellow"], ["yellow", "red"]),
         (EVALUATE, ["--trigger", "TOY/small.npz", "--target", "red"], ["16x16", "32x32"]),
-        (EVALUATE, ["clean=TOY/clean.safetensors"], ['"clean"', "NAME=PATH"]),
+        (EVALUATE, ["clean=TOY/clean.safetensors"], ['"clean"', "twice"]),
         (EVALUATE, ["--head", "lineal"], ["linear"]),
         (EVALUATE, ["--out", "TOY/taken"], ["TOY/taken", "--out"]),
         (EVALUATE, ["more=TOY/none.pth"], ["none.pth"]),

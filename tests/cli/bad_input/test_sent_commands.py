@@ -110,7 +110,7 @@ def replaced(words, places):
             [*COMPARE, "--out", "COMPARED", "--resume", "--held-out", "0.2"],
             "--held-out was 0.1, is 0.2 now",
         ),
-        ([*EVALUATE, "suspect=T"], 'Two encoders are named "suspect"'),
+        ([*EVALUATE, "suspect=T"], "t.safetensors twice"),
         ([*EVALUATE, "reference=T", "--reference", "T"], 'The name "reference" is taken'),
         ([*EVALUATE, "--count-target"], "--count-target needs --trigger"),
         ([*EVALUATE, "--head", "mpl"], "mpl"),
