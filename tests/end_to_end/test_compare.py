@@ -47,7 +47,7 @@ def test_built_in_defences_are_compared_in_one_table_and_one_figure(tmp_path, ca
     with (out / "comparison.csv").open() as file:
         assert [line["defence"] for line in csv.DictReader(file)] == ["suspect", *SHORT]
     with Image.open(out / "comparison.png") as image:
-        assert abs(image.width - 3.4 * 144) < 1
+        assert abs(image.width - 3.4 * 200) < 1
 
 
 def shortened(name: str) -> str:
