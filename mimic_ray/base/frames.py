@@ -1,4 +1,4 @@
-"""FlatRows of plain values as a table: of pandas where it is installed, otherwise of pyarrow."""
+"""Rows of plain values as a table: of pandas where it is installed, otherwise of pyarrow."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def command(
 ) -> None:
     """Measure accuracy and attack success rate of encoders, with labels and, for ASR, the trigger.
 
-    The intervals hold the encoders of a row, the heads on each, and the test images.
+    The intervals cover the encoders of a row, the heads on each, and the test images.
 
     Example: mimic-ray evaluate suspect=suspect.pth purified=run/ --encoder resnet50
     --train train/ --test test/ --trigger patch --target truck --reference clean.pth

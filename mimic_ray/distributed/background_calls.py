@@ -1,6 +1,6 @@
 """Calls of the cluster's head, again and again in a thread.
 
-A head that does not answer must not hold the driver: Ray repeats such a call until it ends the
+A head that does not answer must not block the driver: Ray repeats such a call until it ends the
 process, so nothing else could be checked or said meanwhile.
 """
 

@@ -13,7 +13,7 @@ def evaluated_row(
 ) -> EvaluationRow:
     """Means over `outcomes`, those of each encoder of the row, with as many heads on each.
 
-    The intervals hold encoders, the heads within each, and test images. The row keeps one score of
+    The intervals cover encoders, the heads within each, and test images. The row keeps one score of
     each head, and no outcome of an image.
     """
     return EvaluationRow(

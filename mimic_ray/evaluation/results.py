@@ -1,7 +1,7 @@
 """The results of an evaluation as plain data, for tables, plots and evaluation.json.
 
 Heads with several seeds are trained on the same features and tested on the same images, also those
-of several encoders in one row. A row is their mean. Its interval holds encoders, heads and images
+of several encoders in one row. A row is their mean. Its interval covers encoders, heads and images
 (evaluated_row.py).
 """
 

@@ -1,7 +1,7 @@
 """What a worker makes before its first step: images, profile, openings, teacher outputs.
 
 Rank 0 makes what is the same for all workers. It reports after each batch; a stop request is heard
-there, and the others, who wait for the result, hear that it is at work.
+there. The others wait for the result, and learn that it is still running.
 """
 
 from __future__ import annotations

@@ -23,18 +23,18 @@ def row_labels(rows: Sequence[EvaluationRow]) -> list[str]:
 
 
 def interval_words(rows: Sequence[EvaluationRow]) -> str:
-    """What the intervals hold: `over encoders, heads and test images`."""
+    """What the intervals cover: `over encoders, heads and test images`."""
     encoders, heads = _most(rows)
     held = [*(["encoders"] if encoders > 1 else []), *(["heads"] if heads > 1 else [])]
     return f"over {', '.join(held)} and test images" if held else "over test images"
 
 
 def evaluation_note(rows: Sequence[EvaluationRow]) -> str:
-    """How to read the numbers: what the intervals hold, and the largest spread within a row."""
+    """How to read the numbers: what the intervals cover, and the largest spread within a row."""
     note = f"95 % confidence intervals {interval_words(rows)} in brackets."
     encoders, heads = _most(rows)
     if 1 in {row.encoders for row in rows} and encoders > 1:
-        note += " In a row of one encoder they hold no other encoder."
+        note += " Rows of one encoder do not cover other purifications."
     if encoders * heads < 2:
         return note
     acc = _largest_spread(row.acc_range() for row in rows)

@@ -86,7 +86,7 @@ def evaluate(
         on_progress: Called with a `Progress` regularly.
 
     Returns:
-        One row for each name and kind of head, with 95 % confidence intervals that hold its
+        One row for each name and kind of head, with 95 % confidence intervals that cover its
         encoders, the seeds of the heads on each, and the test images; `to_frame()` gives them as a
         table.
 

@@ -50,12 +50,16 @@ def evaluation_work(
     given = labels.head_from_file
     plain, tuning = PlainDistillation(), FineTuning()
     few = min(max(round(tuning.share * size.train), tuning.least * size.classes), size.train)
-    seeded_heads = labels.head_seeds if given or trained_head(str(labels.head)).seeded else 1
+    new_heads = 0 if given else _heads_on_each(labels)
     return EvaluationWork(
         passed=(measured + distilled) * (tested + (0 if given else size.train)) + tuned * tested,
         stepped=distilled * plain.steps * min(plain.batch, clean) + tuned * tuning.epochs * few,
-        heads=0 if given else (measured + distilled) * seeded_heads,
+        heads=(measured + distilled) * new_heads,
     )
+
+
+def _heads_on_each(labels: Labels) -> int:
+    return labels.head_seeds if trained_head(str(labels.head)).seeded else 1
 
 
 def head_s(name: str, width: int, size: LabelledSize) -> float:

@@ -7,12 +7,9 @@ import sys
 
 import pytest
 
-pytest.importorskip("moto")
-
 from benchmarks.object_storage import main
-from tests.support.local_s3 import is_installed
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not is_installed(), reason="needs moto")]
+pytestmark = pytest.mark.slow
 
 
 def test_copies_need_few_requests_and_are_faster_than_ranges(monkeypatch, capsys, tmp_path):

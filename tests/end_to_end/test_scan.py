@@ -8,27 +8,15 @@ import pytest
 
 import mimic_ray
 from mimic_ray.encoders.encoder_registry import build
-from mimic_ray.workflows.demo import DATA
 from tests.cli.toy_images import run
+from tests.support.attacked_resnet20 import CLEAN, IMAGES, attack_resnet20
 from tests.weight_files.crafted import shell, torch_bytes
-
-CLEAN = DATA / "resnet20-cifar10.th"
-IMAGES = DATA / "clean.tar.gz"
 
 
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory):
-    made = mimic_ray.attack(
-        "cifar_resnet20",
-        CLEAN,
-        IMAGES,
-        tmp_path_factory.mktemp("attack") / "attacked",
-        trigger="patch",
-        target="truck",
-        settings={"steps": 120, "batch": 24},
-        threads=1,
-    )
-    return made.checkpoint
+    folder = tmp_path_factory.mktemp("attack") / "attacked"
+    return attack_resnet20(folder, steps=120, batch=24)
 
 
 @pytest.mark.slow

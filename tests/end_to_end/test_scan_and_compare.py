@@ -13,8 +13,8 @@ import pytest
 import mimic_ray
 from mimic_ray.weight_files import sandbox
 from mimic_ray.workflows.demo import DATA
+from tests.support.attacked_resnet20 import CLEAN, IMAGES, attack_resnet20
 
-CLEAN, IMAGES = DATA / "resnet20-cifar10.th", DATA / "clean.tar.gz"
 DEFAULT, TUNING = "default:steps=30,batch=32", "fine_tuning:steps=10,batch=32"
 
 
@@ -27,17 +27,8 @@ def _one_reader():
 
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory):
-    made = mimic_ray.attack(
-        "cifar_resnet20",
-        CLEAN,
-        IMAGES,
-        tmp_path_factory.mktemp("attack") / "attacked",
-        trigger="patch",
-        target="truck",
-        settings={"steps": 70, "batch": 16},
-        threads=1,
-    )
-    return made.checkpoint
+    folder = tmp_path_factory.mktemp("attack") / "attacked"
+    return attack_resnet20(folder, steps=70, batch=16)
 
 
 def test_a_scan_finds_the_white_patch_of_a_real_encoder(attacked, tmp_path):

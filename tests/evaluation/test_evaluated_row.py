@@ -1,4 +1,4 @@
-"""A row has the means of its heads, and intervals that hold heads and test images."""
+"""A row has the means of its heads, and intervals that cover heads and test images."""
 
 from __future__ import annotations
 

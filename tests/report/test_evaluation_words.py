@@ -1,4 +1,4 @@
-"""The words below the table of an evaluation say what its intervals hold."""
+"""The words below the table of an evaluation say what its intervals cover."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_row_of_several_encoders_says_how_many():
 def test_the_note_says_that_encoders_are_held():
     note = evaluation_note([row("suspect", (800, 810)), of_three(2)])
     assert "intervals over encoders, heads and test images" in note
-    assert "In a row of one encoder they hold no other encoder." in note
+    assert "Rows of one encoder do not cover other purifications." in note
     assert "one encoder" not in evaluation_note([of_three(2)])
     assert "Means of 2 heads on each encoder; they differ at most in ACC by 20.0 points." in note
 
