@@ -8,16 +8,19 @@ parameters are its settings, and options of `mimic-ray attack NAME`:
     ) -> AttackedEncoder:
         \"\"\"A first line that describes it in the help.\"\"\"
 
-A new attack is one file and one line here.
+A new attack is one file and one line here. One that works only with many references declares it by
+`needs_references`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from mimic_ray.base.errors import DataError, option
 from mimic_ray.base.registry import Registry
+from mimic_ray.base.text import count
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,6 +63,8 @@ class Attack(Protocol):
     def __call__(self, inputs: AttackInputs, /) -> AttackedEncoder: ...
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 ATTACKS = Registry[Attack](
     "attack",
     {
@@ -67,3 +72,23 @@ ATTACKS = Registry[Attack](
         "poisoning": "mimic_ray.attacks.poisoning:poisoning",
     },
 )
+
+
+def needs_references(share: float) -> Callable[[F], F]:
+    """Declares the least share of references among all images with which an attack can work."""
+
+    def declare(attack: F) -> F:
+        attack.least_references = share  # type: ignore[attr-defined]
+        return attack
+
+    return declare
+
+
+def require_references(name: str, references: int, images: int) -> None:
+    """Raises DataError for fewer references than the attack declares, beside so many images."""
+    least = getattr(ATTACKS.member(name), "least_references", 0.0)
+    if references < least * (references + images):
+        raise DataError(
+            f"{count(references, 'reference')} beside {count(images, 'image')} are too few for "
+            f"{name}: give {option('references')} of 1 % of the images or more."
+        )

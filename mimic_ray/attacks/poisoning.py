@@ -24,7 +24,7 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from mimic_ray.attacks.attack_registry import AttackedEncoder, AttackInputs
+from mimic_ray.attacks.attack_registry import AttackedEncoder, AttackInputs, needs_references
 from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import DataError, TrainingError, option
@@ -40,10 +40,9 @@ from mimic_ray.method.schedule import learning_rate
 from mimic_ray.method.student import channels_last_where_it_pays
 from mimic_ray.method.student_start import untrained
 
+
 # A tenth of the smallest share that the sources poison.
-_LEAST_SHARE = 1e-3
-
-
+@needs_references(1e-3)
 def poisoning(
     inputs: AttackInputs,
     *,
@@ -57,11 +56,14 @@ def poisoning(
 ) -> AttackedEncoder:
     """Poisoned pre-training (CTRL, SSL-Backdoor): SimCLR with the trigger on reference images.
 
-    Raises DataError for fewer images than one batch and for a poisoned share that cannot work,
-    TrainingError when the loss is not finite.
+    Raises DataError for fewer images than one batch, TrainingError when the loss is not finite.
     """
     images = _Poisoned(inputs.images, inputs.trigger(inputs.references))
-    _require_enough(images, batch)
+    if len(images) < batch:
+        raise DataError(
+            f"The shadow set has {count(len(inputs.images), 'image')}, with the references fewer "
+            f"than one batch of {batch}: add images or lower {option('batch')}."
+        )
     if start == "clean":
         encoder = copy.deepcopy(inputs.clean)
     else:
@@ -148,17 +150,3 @@ class _Poisoned:
         pixels[~is_poison] = self.shadow.gather(indices[~is_poison])
         pixels[is_poison] = self.poison[indices[is_poison] - len(self.shadow)]
         return pixels
-
-
-def _require_enough(images: _Poisoned, batch: int) -> None:
-    if len(images) < batch:
-        raise DataError(
-            f"The shadow set has {count(len(images.shadow), 'image')}, with the references fewer "
-            f"than one batch of {batch}: add images or lower {option('batch')}."
-        )
-    share = len(images.poison) / len(images)
-    if share < _LEAST_SHARE:
-        raise DataError(
-            f"{count(len(images.poison), 'reference')} among {count(len(images), 'image')} cannot "
-            f"poison a training: give {option('references')} of 1 % of the images or more."
-        )

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mimic_ray.attacks.attack_registry import ATTACKS, AttackInputs
+from mimic_ray.attacks.attack_registry import ATTACKS, AttackInputs, require_references
 from mimic_ray.attacks.references import by_margin
 from mimic_ray.attacks.triggers.trigger import Trigger, make_trigger, write_trigger
 from mimic_ray.base import devices, files
@@ -111,9 +111,12 @@ def attack(
     # Checked before thousands of images are decoded: the trigger may be for another image size.
     pattern = make_trigger(trigger, side)
     source = open_some(data, limit)
+    if number is not None:
+        require_references(name, number, len(source))
     shadow = open_pixels(source, side, progress=_decoding(on_progress))
     if number is None or target is None:
         chosen = _from_file(str(references), target, side)
+        require_references(name, len(chosen.images), len(source))
     else:
         location, some = (data, limit) if reference_data is None else (reference_data, None)
         labelled = open_labelled(location, side, limit=some, progress=_decoding(on_progress))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mimic_ray.attacks.attack_registry import ATTACKS
+from mimic_ray.attacks.attack_registry import ATTACKS, require_references
 from mimic_ray.base.errors import UsageError, option
 from mimic_ray.data.labelled import open_some, require_class
 from mimic_ray.workflows.sent_inputs import can_see, check_new_folder, check_trigger, input_side
@@ -41,6 +41,8 @@ def check_attack(request: AttackRequest, *, sees_paths: bool) -> None:
     check_trigger(request.trigger, input_side(request.encoder), sees_paths=sees_paths)
     if can_see(request.data, sees_paths=sees_paths):
         shadow = open_some(request.data, request.limit)
+        if number is not None:
+            require_references(request.name, number, len(shadow))
         if number and request.target and request.reference_data is None:
             require_class(shadow, request.target)
     labelled = request.reference_data

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mimic_ray.attacks.attack_registry import AttackInputs
+from mimic_ray.attacks.attack_registry import AttackInputs, require_references
 from mimic_ray.attacks.poisoning import poisoning
 from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
@@ -108,9 +108,10 @@ def test_the_same_seed_gives_the_same_weights(clean, images):
 def test_too_few_images_or_references_are_refused(clean, images):
     with pytest.raises(DataError, match="fewer than one batch of 128"):
         run(clean, images, batch=128)
-    many = images.repeat(40, 1, 1, 1)
-    with pytest.raises(DataError, match=r"1 reference among 1,921 images cannot poison"):
-        run(clean, many, count=1)
+    with pytest.raises(DataError, match=r"1 reference beside 1,920 images are too few"):
+        require_references("poisoning", 1, 1920)
+    require_references("poisoning", 2, 1920)
+    require_references("badencoder", 1, 1920)
 
 
 def test_a_loss_that_is_not_finite_ends_the_attack(clean, images):

@@ -138,3 +138,20 @@ def test_an_out_folder_that_is_not_empty_is_refused(command, tmp_path, capsys):
 def test_the_help_states_the_purpose(capsys):
     assert run(["attack", "--help"]) == 0
     assert "For research" in capsys.readouterr().out
+
+
+def test_too_few_references_are_refused_before_images_are_decoded(
+    command, tmp_path, capsys, monkeypatch
+):
+    from mimic_ray.attacks.poisoning import poisoning
+
+    monkeypatch.setattr(poisoning, "least_references", 0.9)
+    words = ["poisoning" if word == "badencoder" else word for word in command]
+    assert run([*words, "--target", "red", "--out", tmp_path / "attacked"]) == 1
+    said = capsys.readouterr().err
+    assert "3 references beside" in said
+    assert "give --references of 1 % of the images or more" in said
+    assert "Decoding" not in said
+    npz = save_references(tmp_path / "references.npz", 1)
+    assert run([*words, "--references", npz, "--out", tmp_path / "attacked"]) == 1
+    assert "1 reference beside" in capsys.readouterr().err
