@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mimic_ray.attacks.attack_registry import ATTACKS, AttackInputs, require_references
+from mimic_ray.attacks.attack_registry import ATTACKS, AttackInputs
 from mimic_ray.attacks.references import by_margin
 from mimic_ray.attacks.triggers.trigger import Trigger, make_trigger, write_trigger
 from mimic_ray.base import devices, files
@@ -30,7 +30,7 @@ from mimic_ray.weight_files.file_search import find_files
 from mimic_ray.weight_files.joined import checksum
 from mimic_ray.weight_files.load import Loaded, load_checkpoint
 from mimic_ray.weight_files.write import write_like
-from mimic_ray.workflows.attack_checks import reference_count
+from mimic_ray.workflows.attack_checks import check_references, reference_count
 
 
 @dataclass(frozen=True)
@@ -111,12 +111,11 @@ def attack(
     # Checked before thousands of images are decoded: the trigger may be for another image size.
     pattern = make_trigger(trigger, side)
     source = open_some(data, limit)
-    if number is not None:
-        require_references(name, number, len(source))
+    check_references(name, number, source, target if reference_data is None else None)
     shadow = open_pixels(source, side, progress=_decoding(on_progress))
     if number is None or target is None:
         chosen = _from_file(str(references), target, side)
-        require_references(name, len(chosen.images), len(source))
+        check_references(name, len(chosen.images), source, None)
     else:
         location, some = (data, limit) if reference_data is None else (reference_data, None)
         labelled = open_labelled(location, side, limit=some, progress=_decoding(on_progress))
@@ -133,9 +132,7 @@ def attack(
             chosen.images,
             pattern.apply,
             make,
-            on_step=lambda done, total, loss: on_progress(
-                Progress("Attacking", done, total, {"loss": loss})
-            ),
+            on_step=_attacking(on_progress),
         )
     )
     record = {
@@ -253,6 +250,10 @@ def _write_picture(references: Tensor, trigger: Trigger, shadow: Pixels, path: P
 
 def _decoding(on_progress: ProgressCallback) -> StepCallback:
     return _reporting(on_progress, "decode")
+
+
+def _attacking(on_progress: ProgressCallback) -> Callable[[int, int, float], None]:
+    return lambda done, total, loss: on_progress(Progress("Attacking", done, total, {"loss": loss}))
 
 
 def _reporting(on_progress: ProgressCallback, phase: str) -> StepCallback:

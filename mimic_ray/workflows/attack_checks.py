@@ -9,6 +9,7 @@ from typing import Any
 
 from mimic_ray.attacks.attack_registry import ATTACKS, require_references
 from mimic_ray.base.errors import UsageError, option
+from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.data.labelled import open_some, require_class
 from mimic_ray.workflows.sent_inputs import can_see, check_new_folder, check_trigger, input_side
 
@@ -41,13 +42,25 @@ def check_attack(request: AttackRequest, *, sees_paths: bool) -> None:
     check_trigger(request.trigger, input_side(request.encoder), sees_paths=sees_paths)
     if can_see(request.data, sees_paths=sees_paths):
         shadow = open_some(request.data, request.limit)
-        if number is not None:
-            require_references(request.name, number, len(shadow))
-        if number and request.target and request.reference_data is None:
-            require_class(shadow, request.target)
+        own = request.target if request.reference_data is None else None
+        check_references(request.name, number, shadow, own)
     labelled = request.reference_data
     if labelled and request.target and can_see(labelled, sees_paths=sees_paths):
         require_class(open_some(labelled, None), request.target)
+
+
+def check_references(
+    name: str, number: int | None, shadow: ImageSource, target: str | None
+) -> None:
+    """Refuses too few references beside the shadow set, and a `target` that it has no class of.
+
+    A `number` of None is not known yet. Raises DataError, UnknownNameError.
+    """
+    if number is None:
+        return
+    require_references(name, number, len(shadow))
+    if target is not None:
+        require_class(shadow, target)
 
 
 def reference_count(

@@ -155,3 +155,10 @@ def test_too_few_references_are_refused_before_images_are_decoded(
     npz = save_references(tmp_path / "references.npz", 1)
     assert run([*words, "--references", npz, "--out", tmp_path / "attacked"]) == 1
     assert "1 reference beside" in capsys.readouterr().err
+
+
+def test_a_wrong_target_is_refused_before_images_are_decoded(command, tmp_path, capsys):
+    assert run([*command, "--target", "rad", "--out", tmp_path / "attacked"]) == 2
+    said = capsys.readouterr().err
+    assert "Did you mean red?" in said
+    assert "Decoding" not in said
