@@ -10,8 +10,11 @@ from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.base.resources import Amounts, Resources, in_words
 from mimic_ray.base.text import count
 from mimic_ray.distributed import ray_private_node
+from mimic_ray.distributed.background_calls import BackgroundCalls
+from mimic_ray.distributed.head_health import AGAIN_ADVICE, cluster_head
 
 _POLL_S = 0.5
+_REMOVE_S = 5.0
 
 
 def cluster_nodes() -> list[Amounts]:
@@ -33,17 +36,23 @@ def wait_for_capacity(
 ) -> None:
     """Waits until the cluster fits a trial. Returns immediately without `capacity_timeout_s`.
 
-    A placement group makes an autoscaler add nodes. Raises ResourceError after the timeout, and
-    StoppedError if the user stops the command first.
+    A placement group makes an autoscaler add nodes. Raises ResourceError after the timeout,
+    StoppedError if the user stops the command first, and TrainingError if the head is lost.
     """
     if not resources.capacity_timeout_s:
         return
+    import ray
     from ray.util.placement_group import placement_group, remove_placement_group
 
+    head = cluster_head(resources.address, AGAIN_ADVICE)
     start = time.monotonic()
     group = placement_group([resources.each()] * resources.workers)
+    # Not `group.wait`, which asks the head and does not return while it is away.
+    ready = group.ready()
     try:
-        while not group.wait(_POLL_S):
+        while not ray.wait([ready], timeout=_POLL_S)[0]:
+            if head:
+                head.check()
             waited = time.monotonic() - start
             if should_stop():
                 raise StoppedError("Stopped while waiting for the cluster; no trial had started.")
@@ -56,4 +65,4 @@ def wait_for_capacity(
                 )
             on_progress(Progress("capacity", int(waited), int(resources.capacity_timeout_s)))
     finally:
-        remove_placement_group(group)
+        BackgroundCalls(lambda: remove_placement_group(group), 0, time.monotonic).last(_REMOVE_S)

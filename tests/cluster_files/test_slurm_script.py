@@ -20,7 +20,8 @@ JOB = ("tune", "--encoder", "vit_b16", "--data", "my shards", "--out", "it's")
 STAND_INS = {
     "scontrol": "printf 'node1\\nnode2\\n'",
     "srun": 'while [ "${1#--}" != "$1" ]; do shift; done; exec "$@"',
-    "hostname": "echo 127.0.0.1",
+    "hostname": "echo 127.0.1.1",
+    "getent": "echo '127.0.0.1 STREAM node1'",
     "ray": 'case "$*" in *--head*) exec python3 "$LISTEN" "$*";; *) exec sleep 60;; esac',
     "mimic-ray": 'env | grep RAY_AUTH >> "$CALLS"; trap "echo stopped >> $CALLS; exit 143" TERM; '
     'sleep "${RUNS_FOR:-0}" & wait $!; exit 3',
@@ -77,6 +78,7 @@ def test_the_head_starts_first_then_the_others_and_the_command_gets_its_exit_cod
     with start(SlurmSpec(workers=8, job=JOB), RESUME="--resume") as job:
         assert job.wait(30) == 3
     made = calls(tmp_path)
+    assert "--nodelist=node2 getent ahostsv4 node1" in made
     head = made.index("ray start --head --node-ip-address=127.0.0.1")
     others = made.index("--exclude=node1 ray start --address=127.0.0.1:")
     run = made.index("mimic-ray tune --encoder vit_b16 --data my shards --out it's --address 127.0")

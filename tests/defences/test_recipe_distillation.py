@@ -80,9 +80,10 @@ def test_the_layers_of_the_recipe_mimic_have_weights_by_the_suspect_s_mutual_inf
     def weights_of(found: Mapping[str, float] | None) -> torch.Tensor:
         return distil_by_recipe(inputs, recipe, found).encoder.net.conv1.weight.data
 
-    made = weights_of(None)
-    assert torch.equal(made, weights_of(by_score))
-    assert not torch.equal(made, weights_of(dict.fromkeys(by_score, 1 / len(by_score))))
+    # The last bit of a score depends on the number of threads.
+    made, uniform = weights_of(None), weights_of(dict.fromkeys(by_score, 1 / len(by_score)))
+    apart = [float((made - other).norm()) for other in (weights_of(by_score), uniform)]
+    assert apart[0] < 0.1 * apart[1]
 
 
 @pytest.mark.parametrize(("share", "notes"), [(0.5, (NOT_SEARCHED,)), (0.0, ())])

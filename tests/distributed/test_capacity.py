@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import threading
 
 import pytest
 
-from mimic_ray.base.errors import ResourceError, StoppedError
+from mimic_ray.base.errors import ResourceError, StoppedError, TrainingError
 from mimic_ray.base.resources import Resources
 from mimic_ray.distributed import capacity
 
@@ -19,10 +20,16 @@ class Group:
     def __init__(self, clock, polls):
         self.clock, self.polls, self.removed = clock, polls, False
 
-    def wait(self, _timeout_s):
+    def ready(self):
+        return self
+
+    def wait(self, references, *, timeout):
+        """Stands in for `ray.wait`."""
+        assert references == [self]
+        assert timeout < 1
         self.clock.now += 1
         self.polls -= 1
-        return self.polls < 0
+        return ([self], []) if self.polls < 0 else ([], [self])
 
 
 class Clock:
@@ -42,6 +49,8 @@ def requested(monkeypatch):
         clock, bundles = Clock(), []
         group = Group(clock, polls)
         monkeypatch.setattr(capacity, "time", clock)
+        monkeypatch.setattr("ray.wait", group.wait)
+        monkeypatch.setattr(capacity, "cluster_head", lambda *_: None)
         monkeypatch.setattr(
             module, "placement_group", lambda requested: bundles.append(requested) or group
         )
@@ -86,6 +95,25 @@ def test_ctrl_c_ends_the_wait(requested):
     with pytest.raises(StoppedError):
         capacity.wait_for_capacity(WIDE, lambda news: None, lambda: 1)
     assert group.removed
+
+
+def test_a_head_that_is_lost_ends_the_wait_although_the_request_cannot_be_removed(
+    requested, monkeypatch
+):
+    class Lost:
+        def check(self):
+            raise TrainingError("The head of the cluster has not answered.")
+
+    _, group = requested(9)
+    unanswered = threading.Event()
+    module = importlib.import_module("ray.util.placement_group")
+    monkeypatch.setattr(module, "remove_placement_group", lambda _: unanswered.wait())
+    monkeypatch.setattr(capacity, "cluster_head", lambda *_: Lost())
+    monkeypatch.setattr(capacity, "_REMOVE_S", 0.01)
+    with pytest.raises(TrainingError, match="has not answered"):
+        capacity.wait_for_capacity(WIDE, lambda news: None, lambda: 0)
+    assert group.polls == 8
+    unanswered.set()
 
 
 def test_without_a_timeout_nothing_is_requested(requested):

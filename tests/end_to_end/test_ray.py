@@ -114,6 +114,24 @@ def test_a_killed_command_is_resumed_on_the_same_cluster_to_the_same_weights(
 
 
 @pytest.mark.slow
+def test_a_run_whose_mailbox_is_killed_ends_like_an_undisturbed_one(
+    tmp_path, purify_arguments, undisturbed
+):
+    """SIGKILL of the actor between driver and workers: Ray starts it again, and no step is lost."""
+    out = tmp_path / "run"
+    process = start(str(out), purify_arguments(out, "--ray", steps=STEPS))
+    wait_for_step(out, 5, process)
+    (mailbox,) = [pid for pid, line in started_by(str(out)).items() if "ray::Control" in line]
+    os.kill(mailbox, signal.SIGKILL)
+    _, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
+    assert "error" not in stderr
+    assert same(undisturbed(STEPS), out)
+    rows = read_metrics(RunFolder.open(out))
+    assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
+
+
+@pytest.mark.slow
 def test_sigterm_commits_and_leaves_no_process(terminated):
     check_stopped(terminated, signal.SIGTERM)
 

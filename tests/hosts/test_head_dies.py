@@ -1,10 +1,11 @@
-"""The head's machine dies while a user follows the job's log."""
+"""The head's machine dies during a command on another host."""
 
 import time
 
 import pytest
 
-from tests.hosts.conftest import CALM, check_equal
+from tests.hosts.conftest import CALM, COMMAND_S, check_equal
+from tests.hosts.network import SHARED
 from tests.hosts.watched import Watched, note
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
@@ -14,6 +15,8 @@ STEPS = 200
 FOLLOW_S = 400.0
 # Ray's processes on the other hosts end 60 s after their head.
 ORPHANS_S = 150.0
+# Ray ends a driver without a message 60 s after its head.
+RAY_ALONE_S = 60.0
 
 
 def test_following_the_log_ends_with_an_error_and_a_new_cluster_resumes_the_run(site, undisturbed):
@@ -88,3 +91,48 @@ def test_a_run_whose_driver_is_on_another_host_stops_with_an_explanation(site):
             time.monotonic() - began,
             STEPS,
         )
+
+
+def search(built, *more):
+    """Starts a search on the cluster from node1; its progress is on stderr."""
+    words = [
+        *("tune", "--encoder", "tiny_resnet", "--teacher", f"{SHARED}/case/teacher.pth"),
+        *("--data", f"{SHARED}/case/images", "--out", f"{SHARED}/study", "--threads", "1"),
+        *("--trials", "3", "--held-out", "0.9", "--no-early-stopping", "--cpus-per-worker", "1"),
+        *("--set", "training.steps=9000", "--set", "training.batch=8", "--set"),
+        *("training.precision=fp32", "--address", built.ray.address, *more),
+    ]
+    environment = {**built.ray.environment, "MIMIC_RAY_PROGRESS_S": "2"}
+    return built.network["node1"].start(built.command(*words), environment=environment)
+
+
+def check_stopped(command):
+    """It ended before Ray alone would have ended it, with an explanation."""
+    began = time.monotonic()
+    _, stderr = command.communicate(timeout=120)
+    assert command.returncode == 1, stderr
+    assert time.monotonic() - began < RAY_ALONE_S
+    assert "Traceback" not in stderr
+    assert "error: The head of the cluster" in " ".join(stderr.split())
+
+
+def test_a_search_whose_driver_is_on_another_host_stops_with_an_explanation(site):
+    with site("head", "node1") as built, search(built) as command:
+        deadline = time.monotonic() + COMMAND_S
+        while not list((built.network.shared / "study").rglob("metrics.jsonl")):
+            assert command.poll() is None, command.communicate()
+            assert time.monotonic() < deadline, "no trial has begun"
+            time.sleep(0.5)
+        built.network["head"].kill()
+        check_stopped(command)
+
+
+def test_a_search_that_waits_for_capacity_stops_with_an_explanation(site):
+    more = ("--workers", "3", "--wait-for-capacity", "300")
+    with site("head", "node1") as built, search(built, *more) as command:
+        for line in command.stderr:
+            if "Waiting for nodes" in line:
+                break
+        assert command.poll() is None
+        built.network["head"].kill()
+        check_stopped(command)

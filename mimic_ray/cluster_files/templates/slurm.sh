@@ -37,6 +37,10 @@ export NCCL_SOCKET_IFNAME={{ spec.interface }} GLOO_SOCKET_IFNAME={{ spec.interf
 mapfile -t hosts < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 head=${hosts[0]}
 address=$(srun --overlap --nodes=1 --ntasks=1 --nodelist="$head" hostname --ip-address | awk '{print $1}')
+if [[ $address == 127.* && $SLURM_JOB_NUM_NODES -gt 1 ]]; then
+    # As with Debian's installer, the host's own name means loopback: another node knows better.
+    address=$(srun --overlap --nodes=1 --ntasks=1 --nodelist="${hosts[1]}" getent ahostsv4 "$head" | awk 'NR == 1 {print $1}')
+fi
 port=$((20000 + SLURM_JOB_ID % 10000)) # several jobs can share a node
 
 resources=(--num-gpus={{ spec.gpus }} --num-cpus={{ spec.gpus * spec.cpus_per_gpu }} --block)
