@@ -1,5 +1,5 @@
 """`python -m mimic_ray` is `mimic-ray`."""
 
-from mimic_ray.cli.app import main
+from mimic_ray.cli.entry_point import run
 
-main()
+run()
