@@ -2,10 +2,11 @@
 
 Needs moto (in the `dev` extra). Whole shards are copied to the cache folder; "ranges" is what
 happens where not even a few fit: a request for each image, in every epoch. "webdataset" streams
-the shard with curl through a buffer of 1,000 images, and decodes it with PIL in every epoch. Hosts
-are processes with cache folders of their own, which read their shares of the same batches.
+the shard with curl through a buffer of 1,000 images, and decodes it with PIL in every epoch. Ray
+Data does the same in a task with one CPU (`--ray-data`). Hosts are processes with cache folders of
+their own, which read their shares of the same batches.
 
-    python -m benchmarks.object_storage [--images 2000] [--delays 10,30,150] [--hosts 1]
+    python -m benchmarks.object_storage [--images 2000] [--delays 10,30,150] [--ray-data]
 """
 
 from __future__ import annotations
@@ -22,17 +23,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import numpy as np
 import torch
 import webdataset
 from PIL import Image
+from pyarrow import fs
 
 from mimic_ray.base.storage import open_storage
 from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.epoch import EpochPlan
 from mimic_ray.data.image_source import open_images
 from mimic_ray.data.shard_writer import build
+from mimic_ray.distributed.ray_session import ray_session
 from tests.support.local_s3 import create_bucket, local_s3
 
 _SIDE, _BATCH, _PER_SHARD = 224, 64, 2000
@@ -133,6 +137,30 @@ def streamed(server: str, names: list[str]) -> list[float]:
     return rates
 
 
+def by_ray_data(server: str, names: list[str], log: Path) -> list[float]:
+    """The same by Ray Data, in the order of the shards."""
+    from ray import data
+
+    address = server.removeprefix("http://")
+    s3 = fs.S3FileSystem(endpoint_override=address, scheme="http")
+    rates = []
+    with ray_session(None, log, 1):
+        data.DataContext.get_current().enable_progress_bars = False
+        shards = data.read_webdataset([f"bucket/set/{name}" for name in names], filesystem=s3)
+        resized = shards.map(_resized)
+        for _ in range(2):
+            start, images = time.monotonic(), 0
+            for batch in resized.iter_batches(batch_size=_BATCH):
+                images += len(batch["pixels"])
+            rates.append(images / (time.monotonic() - start))
+    return rates
+
+
+def _resized(sample: dict[str, Any]) -> dict[str, Any]:
+    image = Image.fromarray(sample["jpg"])
+    return {"pixels": np.asarray(image.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR))}
+
+
 def hosts_together(location: str, work: Path, gib: str, hosts: int) -> list[float]:
     """Images/s of all hosts in each epoch."""
     if hosts == 1:
@@ -147,6 +175,7 @@ def main() -> None:
     arguments.add_argument("--images", type=int, default=2000)
     arguments.add_argument("--delays", default="10,30,150", help="milliseconds")
     arguments.add_argument("--hosts", type=int, default=1, help="also this many at a time")
+    arguments.add_argument("--ray-data", action="store_true", help="also read by Ray Data")
     asked = arguments.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as made, local_s3() as environment:
@@ -167,10 +196,14 @@ def main() -> None:
             os.environ["AWS_ENDPOINT_URL"] = server
             for delay in map(int, asked.delays.split(",")):
                 Delay.seconds = delay / 1e3
-                before = Delay.made
-                rates = streamed(server, tars)
-                requests = f"{1000 * (Delay.made - before) / asked.images:.1f} a host"
-                _row(f"{delay} ms, webdataset", rates, requests)
+                streams = {"webdataset": lambda: streamed(server, tars)}
+                if asked.ray_data:
+                    streams["Ray Data"] = lambda: by_ray_data(server, tars, work / "ray.log")
+                for name, stream in streams.items():
+                    before = Delay.made
+                    rates = stream()
+                    requests = f"{1000 * (Delay.made - before) / asked.images:.1f} a host"
+                    _row(f"{delay} ms, {name}", rates, requests)
                 for name, gib, hosts in [
                     *(("copies", "256", number + 1) for number in range(asked.hosts)),
                     ("ranges", "0", 1),
