@@ -7,12 +7,15 @@ error of a tracker ends its use, not the run.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, Protocol
 
 from mimic_ray.base.errors import StoppedError, UnknownNameError, UsageError, option
@@ -23,6 +26,8 @@ _PROJECT = "mimic-ray"  # MLflow's experiment and the project of Weights & Biase
 # One request for all rows of so many seconds: a server may be far away, and steps wait for it.
 _SEND_EVERY_S = 5.0
 _FLUSH_EVERY_S = 10.0  # TensorBoard's files, to the disk
+# How long the end of a run waits for a server. MLflow retries a request for about four minutes.
+_CLOSE_S = 30.0
 
 Settings = Mapping[str, Any]
 
@@ -80,6 +85,42 @@ class TensorBoard:
             raise
 
 
+class InBackground:
+    """A tracker that is made, used and closed by a thread: a server that is away delays no step.
+
+    An error of the thread is raised by the next call. `close` raises TimeoutError after 30 s.
+    """
+
+    def __init__(self, make: Callable[[], Tracker]) -> None:
+        self._make = make
+        self._calls: SimpleQueue[Callable[[Tracker], None] | None] = SimpleQueue()
+        self._error: Exception | None = None
+        self._thread = Thread(target=self._run, name="tracker", daemon=True)
+        self._thread.start()
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        if self._error:
+            raise self._error
+        self._calls.put(lambda tracker: tracker.log(step, values))
+
+    def close(self, status: str) -> None:
+        self._calls.put(lambda tracker: tracker.close(status))
+        self._calls.put(None)
+        self._thread.join(_CLOSE_S)
+        if self._error:
+            raise self._error
+        if self._thread.is_alive():
+            raise TimeoutError(f"it has not answered for {_CLOSE_S:g} s")
+
+    def _run(self) -> None:
+        try:
+            tracker = self._make()
+            while call := self._calls.get():
+                call(tracker)
+        except Exception as error:  # raised again by the thread that trains
+            self._error = error
+
+
 _MLFLOW_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
 
 
@@ -107,13 +148,26 @@ class MLflow:
 
     def close(self, status: str) -> None:
         self._send()
-        self._client.set_terminated(self._run, _MLFLOW_STATUS[status])
+        with _setting("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true"):  # stdout may be JSON
+            self._client.set_terminated(self._run, _MLFLOW_STATUS[status])
 
     def _send(self) -> None:
         self._sent_at = time.monotonic()
         if self._waiting:
             self._client.log_batch(self._run, metrics=self._waiting)
             self._waiting = []
+
+
+@contextmanager
+def _setting(name: str, value: str) -> Iterator[None]:
+    """Sets an environment variable during the block, unless the user has set it."""
+    ours = name not in os.environ
+    os.environ.setdefault(name, value)
+    try:
+        yield
+    finally:
+        if ours:
+            os.environ.pop(name, None)
 
 
 class WeightsAndBiases:
@@ -131,7 +185,7 @@ class WeightsAndBiases:
 
 
 TRACKERS: Mapping[str, Callable[[str, Settings], Tracker]] = {
-    "mlflow": MLflow,
+    "mlflow": lambda name, settings: InBackground(lambda: MLflow(name, settings)),
     "wandb": WeightsAndBiases,
 }
 

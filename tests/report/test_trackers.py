@@ -6,7 +6,9 @@ their documentation has them; `test_mlflow_itself` runs where MLflow is installe
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from importlib.util import find_spec
 from types import ModuleType, SimpleNamespace
 
@@ -117,6 +119,7 @@ class FakeClient:
         self.calls.append(("batch", run_id, [(m.key, m.value, m.step) for m in metrics]))
 
     def set_terminated(self, run_id, status):
+        assert os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] == "true"
         self.calls.append(("end", run_id, status))
 
 
@@ -145,6 +148,7 @@ def test_mlflow_gets_settings_and_all_steps_in_one_request(tmp_path, mlflow):
         ("loss", 1 / 3, 3),
     ]
     assert end == ("end", "r1", "FINISHED")
+    assert "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT" not in os.environ
 
 
 @pytest.mark.parametrize(
@@ -167,6 +171,17 @@ def test_a_tracker_that_fails_is_noted_once_and_the_run_goes_on(tmp_path, monkey
     assert len(seen) == 4
     assert notes == ["mlflow was not used to the end: ConnectionError: no route to host"]
     assert len(scalars(tmp_path)["loss"]) == 3
+
+
+@pytest.mark.usefixtures("mlflow")
+def test_a_server_that_does_not_answer_delays_no_step(tmp_path, monkeypatch):
+    answer = threading.Event()
+    monkeypatch.setattr(trackers, "_CLOSE_S", 0.05)
+    monkeypatch.setattr(FakeClient, "get_experiment_by_name", lambda *_: answer.wait())
+    seen, notes = track(tmp_path, ["mlflow"])
+    assert len(seen) == 4
+    assert notes == ["mlflow was not used to the end: TimeoutError: it has not answered for 0.05 s"]
+    answer.set()
 
 
 def test_wandb_gets_settings_steps_and_the_end(tmp_path, monkeypatch):
