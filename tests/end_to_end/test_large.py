@@ -72,7 +72,7 @@ def test_a_search_over_a_large_transformer_ends_with_a_recipe(tmp_path, mimic_ra
         *("tune", "--encoder", "vit_b16@96", "--teacher", str(tmp_path / "teacher.safetensors")),
         *("--data", str(clean), "--out", str(study), "--held-out", "0.7", "--trials", "2"),
         *("--set", "training.steps=2", "--set", "training.batch=4", "--set", "views.fixed=1"),
-        *("--set", "mutual_information.images=8", "--no-early-stopping"),
+        *("--set", "mutual_information.images=8", "--no-early-stopping", "--effort", "quick"),
         timeout_s=3000,
     )
     assert done.returncode == 0, done.stderr
