@@ -140,7 +140,7 @@ def test_a_dead_worker_is_found_inside_the_health_check():
         node_ip_address="10.0.0.7",
     )
     failed = WorkerHealthCheckFailedError("A worker check failed.", ActorDiedError(context))
-    assert reason_of_death(failed) == "its node died or lost the network"
+    assert reason_of_death(failed) == "Ray on its node ended or cannot be reached"
     assert ray_private.node_address(failed) == "10.0.0.7"
 
 
