@@ -192,7 +192,8 @@ def draining_nodes() -> set[str]:
 
 # Pattern in Ray's description of a dead process -> reason. The first match wins.
 _DEATHS = {
-    r"node (has )?died|node is dead|node failure|NodeDied": "Ray on its node ended or cannot be reached",
+    r"node (has )?died|node is dead|node failure|NodeDied": "Ray on its node ended "
+    "or cannot be reached",
     r"OutOfMemory|memory (usage|pressure).*threshold|low on memory": "it ran out of memory",
     r"worker process has died|died unexpectedly|unexpectedly exits|connection error": "its process "
     "was killed or crashed (out of memory is the usual reason)",
