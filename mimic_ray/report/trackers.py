@@ -23,7 +23,7 @@ from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.base.text import near_names, plain
 
 _PROJECT = "mimic-ray"  # MLflow's experiment and the project of Weights & Biases
-# One request for all rows of so many seconds: a server may be far away, and steps wait for it.
+# One request for all rows of so many seconds: a server may be far away.
 _SEND_EVERY_S = 5.0
 _FLUSH_EVERY_S = 10.0  # TensorBoard's files, to the disk
 # How long the end of a run waits for a server. MLflow retries a request for about four minutes.
