@@ -45,7 +45,7 @@ class DemoSize:
 
 
 # From large to small. Each kept the promises of the demo: docs/measurements/cost_cpu_2026-11.md.
-SIZES = (DemoSize(200, 64, 300), DemoSize(100, 64, 150))
+SIZES = (DemoSize(200, 64, 300), DemoSize(100, 64, 200))
 
 
 def demo_size(encoder: str) -> tuple[DemoSize, Pace]:
