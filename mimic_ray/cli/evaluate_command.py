@@ -28,7 +28,7 @@ def check_before_sending(context: typer.Context, _resources: Resources, sees_pat
     statistics = (given[name] for name in ("normalise", "mean", "std", "weights"))
     same = (
         *("train", "test", "reference", "trigger", "target", "count_target", "seeds"),
-        *("head_epochs", "out", "into", "train_limit", "test_limit"),
+        *("head_epochs", "lasting", "out", "into", "train_limit", "test_limit"),
     )
     request = EvaluateRequest(
         encoders=_by_name(given["encoders"]),
@@ -98,6 +98,15 @@ def command(
             min=1, rich_help_panel=_HEAD, help="Epochs, instead of the default of each head."
         ),
     ] = None,
+    lasting: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Name of the suspect encoder among those given: measure also what is left after "
+            "60 plain distillation steps from it, and after a user's training on 1 % of the "
+            "labelled images. A backdoor that is only masked comes back.",
+        ),
+    ] = None,
     train_limit: Annotated[
         int | None, typer.Option(min=1, help="Use this many images of --train.")
     ] = None,
@@ -147,6 +156,7 @@ def command(
             heads=head or ["mlp"],
             seeds=seeds,
             head_epochs=head_epochs,
+            lasting=lasting,
             out=out,
             into=into,
             train_limit=train_limit,

@@ -8,11 +8,11 @@ from typing import Any
 
 from mimic_ray.base.frames import to_frame
 from mimic_ray.base.text import duration
-from mimic_ray.evaluation.results import Proportion
+from mimic_ray.evaluation.results import LASTING, Proportion
 
 SUSPECT, REFERENCE = "suspect", "reference"
 
-_MEASURED = ("acc", "asr", "asr_b", "acc_distilled", "asr_distilled", "acc_tuned", "asr_tuned")
+_MEASURED = ("acc", "asr", "asr_b", *LASTING)
 
 
 @dataclass(frozen=True)

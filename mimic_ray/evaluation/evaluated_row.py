@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from mimic_ray.evaluation.outcomes import Outcomes, acc_over, asr_over
 from mimic_ray.evaluation.results import EvaluationRow, Proportion, Score
 
 
 def evaluated_row(
-    encoder: str, head: str, outcomes: Sequence[Outcomes], asr_b: Proportion | None = None
+    encoder: str,
+    head: str,
+    outcomes: Sequence[Outcomes],
+    asr_b: Proportion | None = None,
+    lasting: Mapping[str, Sequence[Outcomes]] | None = None,
 ) -> EvaluationRow:
     """Means over `outcomes`, those of each encoder of the row, with as many heads on each.
 
     The intervals cover encoders, the heads within each, and test images. The row keeps one score of
-    each head, and no outcome of an image.
+    each head, and no outcome of an image. `lasting` has the outcomes after further training, by the
+    ending of their columns: "distilled", "tuned".
     """
     return EvaluationRow(
         encoder,
@@ -22,10 +27,19 @@ def evaluated_row(
         asr=asr_over(outcomes),
         asr_b=asr_b,
         head=head,
+        **_after(lasting or {}),
         scores=tuple(
             score for number, each in enumerate(outcomes) for score in _scores(each, number)
         ),
     )
+
+
+def _after(lasting: Mapping[str, Sequence[Outcomes]]) -> dict[str, Proportion | None]:
+    measured = {name: found for name, found in lasting.items() if found}
+    return {
+        **{f"acc_{name}": acc_over(found) for name, found in measured.items()},
+        **{f"asr_{name}": asr_over(found) for name, found in measured.items()},
+    }
 
 
 def _scores(outcomes: Outcomes, encoder: int) -> Iterator[Score]:

@@ -14,6 +14,9 @@ from typing import Any
 from mimic_ray.base.frames import to_frame
 from mimic_ray.evaluation.intervals import wilson
 
+# What is measured after further training.
+LASTING = ("acc_distilled", "asr_distilled", "acc_tuned", "asr_tuned")
+
 
 @dataclass(frozen=True)
 class Proportion:
@@ -63,7 +66,7 @@ class EvaluationRow:
     """The mean over `scores`, one per encoder and seed of the head, for one kind of head.
 
     Several encoders are purifications with several seeds, each with as many heads. None means not
-    measured, because there is no trigger or no reference encoder.
+    measured: there is no trigger, no reference encoder, or no suspect one to distil from again.
     """
 
     encoder: str
@@ -71,6 +74,10 @@ class EvaluationRow:
     asr: Proportion | None = None
     asr_b: Proportion | None = None
     head: str = ""
+    acc_distilled: Proportion | None = None  # ACC after plain distillation from the suspect
+    asr_distilled: Proportion | None = None  # ASR after it
+    acc_tuned: Proportion | None = None  # ACC of a user's model, fine-tuned on few labelled images
+    asr_tuned: Proportion | None = None  # ASR of it
     scores: tuple[Score, ...] = ()
 
     @property
@@ -99,7 +106,7 @@ class EvaluationRow:
         ranges = {"acc": self.acc_range(), "asr": self.asr_range() or (None, None)}
         found: dict[str, Any] = {"encoder": self.encoder, "head": self.head}
         found |= {"encoders": self.encoders, "heads": self.heads}
-        for name in ("acc", "asr", "asr_b"):
+        for name in ("acc", "asr", "asr_b", *LASTING):
             found |= Proportion.columns(name, getattr(self, name))
             if name in ranges:
                 found[f"{name}_min"], found[f"{name}_max"] = ranges[name]
@@ -133,6 +140,7 @@ def _row(content: Mapping[str, Any]) -> EvaluationRow:
         asr=_proportion(content["asr"]),
         asr_b=_proportion(content["asr_b"]),
         head=content["head"],
+        **{name: _proportion(content[name]) for name in LASTING},
         scores=tuple(
             Score(
                 score["seed"],

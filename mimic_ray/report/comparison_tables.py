@@ -10,6 +10,7 @@ from mimic_ray.evaluation.comparison_results import Comparison, ComparisonRow
 from mimic_ray.evaluation.results import Proportion
 from mimic_ray.report.fitted_table import NOT_MEASURED, FittedTable
 from mimic_ray.report.table_files import markdown, markdown_text
+from mimic_ray.report.tables import AFTER_TRAINING
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,7 @@ def notes(rows: Sequence[ComparisonRow]) -> list[str]:
     if any(row.acc for row in rows):
         found.append("ACC and ASR with 95 % intervals over seeds and test images (in brackets).")
     if any(row.acc_tuned for row in rows):
-        found.append(
-            "Distilled: after plain distillation steps from the suspect encoder. Tuned: a user's "
-            "model, fine-tuned on 1 % of the labelled images."
-        )
+        found.append(AFTER_TRAINING)
     if any(row.reached is False for row in rows):
         found.append("* The cosine is lower than that of default.")
     for row in rows:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from mimic_ray.base.text import plain
-from mimic_ray.evaluation.results import EvaluationRow, Proportion
+from mimic_ray.evaluation.results import LASTING, EvaluationRow, Proportion
 from mimic_ray.method.mi_profile import Profile
 from mimic_ray.report.evaluation_words import evaluation_note, row_labels
 from mimic_ray.report.fitted_table import NOT_MEASURED, FittedTable
@@ -14,6 +14,11 @@ from mimic_ray.search.front import pareto_front
 from mimic_ray.search.objectives.objective_registry import OBJECTIVES
 from mimic_ray.search.trial import Trial, score_text
 from mimic_ray.search.trial_rows import trial_rows
+
+AFTER_TRAINING = (
+    "Distilled: after plain distillation steps from the suspect encoder. Tuned: a user's model, "
+    "fine-tuned on 1 % of the labelled images."
+)
 
 
 def percent(proportion: Proportion | None) -> str:
@@ -25,17 +30,30 @@ def percent(proportion: Proportion | None) -> str:
 
 
 def evaluation_table(rows: Sequence[EvaluationRow]) -> FittedTable:
-    """ACC, ASR and ASR-B with intervals, one line for each encoder and head."""
+    """ACC, ASR and ASR-B with intervals, one line for each encoder and head; after further training
+    too if it was measured."""
+    header = {"acc": "ACC", "asr": "ASR", "asr_b": "ASR-B"}
+    notes = [evaluation_note(rows)]
+    lasting = {name: _after(name) for name in LASTING if any(getattr(row, name) for row in rows)}
+    if lasting:
+        notes.append(AFTER_TRAINING)
+    columns = header | lasting
     lines = [
-        [label, percent(row.acc), percent(row.asr), percent(row.asr_b)]
+        [label, *(percent(getattr(row, name)) for name in columns)]
         for label, row in zip(row_labels(rows), rows, strict=True)
     ]
     return FittedTable(
-        ["Encoder", "ACC", "ASR", "ASR-B"],
+        ["Encoder", *columns.values()],
         lines,
-        [evaluation_note(rows)],
+        notes,
         records=[row.flat() for row in rows],
     )
+
+
+def _after(name: str) -> str:
+    """`ASR tuned`, from the name of a column."""
+    measure, training = name.split("_")
+    return f"{measure.upper()} {training}"
 
 
 def profile_table(profile: Profile, *, weights: bool = True) -> FittedTable:

@@ -27,6 +27,7 @@ from mimic_ray.workflows.evaluated_encoders import (
 )
 from mimic_ray.workflows.evaluated_heads import chosen_heads
 from mimic_ray.workflows.evaluated_rows import HeadTest
+from mimic_ray.workflows.lasting_outcomes import FurtherTraining, suspect_row
 
 
 @checked_arguments
@@ -44,6 +45,7 @@ def evaluate(
     heads: Sequence[str | Path] = ("mlp",),
     seeds: int = 3,
     head_epochs: int | None = None,
+    lasting: str | None = None,
     out: str | Path | None = None,
     into: str | Path | None = None,
     train_limit: int | None = None,
@@ -76,6 +78,9 @@ def evaluate(
             The last two are not trained: their classes must be those of `test`, in the same order.
         seeds: Heads trained on each encoder, with seeds 0, 1, ...
         head_epochs: Epochs, instead of the default of each head.
+        lasting: Name of the suspect encoder among `encoders`. Each of them is also measured after a
+            user's training on 1 % of the labelled images, and each but the suspect one after 60
+            steps of plain distillation from it: a backdoor that is only masked comes back.
         out: A new folder, or an address, for evaluation.json, the table as .csv, .tex and .md, and
             the figure as .png, .pdf and .svg.
         into: A finished run, whose model card gets the table.
@@ -110,6 +115,7 @@ def evaluate(
     chosen = chosen_heads(heads, seeds, head_epochs)
     folder = Out(out) if out else None
     groups = grouped(with_reference(encoders, reference))
+    suspect_row(lasting, groups)
     check_into(into)
     refuse_statistics_of_runs(encoder, [path for paths in groups.values() for path in paths])
     images = EvaluationImages(train, test, train_limit, test_limit, backdoor, on_progress)
@@ -119,9 +125,9 @@ def evaluate(
         for name, paths in groups.items()
     }
     compute = devices.choose(device, "fp32", threads)
-    measured = HeadTest(
-        images, [*dict.fromkeys(map(head_label, heads))], chosen, seeds, compute, on_progress
-    )
+    further = FurtherTraining(lasting, loaded[lasting][0].encoder, compute) if lasting else None
+    labels = [*dict.fromkeys(map(head_label, heads))]
+    measured = HeadTest(images, labels, chosen, seeds, compute, on_progress, further)
     measured.check(loaded)
     rows, notes = measured.rows(loaded, with_reference=bool(reference))
     settings = {
@@ -129,6 +135,7 @@ def evaluate(
         **chosen.described(),
         "seeds": f"0 to {seeds - 1}",
         **({"reference": str(reference)} if reference else {}),
+        **(further.described() if further else {}),
         **_facts(groups, loaded),
         **notes,
     }

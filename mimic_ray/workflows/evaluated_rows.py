@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from mimic_ray.attacks.triggers.trigger import Trigger
 from mimic_ray.base.devices import Compute
+from mimic_ray.base.errors import DivergedError
 from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.data.labelled import Labelled
 from mimic_ray.data.left_out import LOGGER
@@ -28,6 +29,7 @@ from mimic_ray.workflows.evaluated_encoders import (
     require_classes,
 )
 from mimic_ray.workflows.evaluated_heads import ChosenHeads
+from mimic_ray.workflows.lasting_outcomes import FurtherTraining
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class HeadTest:
     seeds: int
     compute: Compute
     on_progress: ProgressCallback
+    further: FurtherTraining | None = None
 
     def check(self, loaded: Mapping[str, Sequence[EvaluatedEncoder]]) -> None:
         """Raises UsageError if a head from a file does not fit an encoder or the test images.
@@ -52,6 +55,8 @@ class HeadTest:
             test = self.images.at(each.encoder.spec.input_size).test
             for head in heads.values():
                 require_classes(head, test.location, test.class_count())
+        if self.further:
+            self.further.check(loaded)
 
     def rows(
         self, loaded: Mapping[str, Sequence[EvaluatedEncoder]], *, with_reference: bool
@@ -66,19 +71,64 @@ class HeadTest:
         notes: dict[str, str] = {}
         for name, group in loaded.items():
             outcomes: dict[str, list[Outcomes]] = {head: [] for head in self.heads}
+            distilled: dict[str, list[Outcomes]] = {head: [] for head in self.heads}
+            tuned: list[Outcomes] = []
             for label, each in zip(encoder_labels(name, len(group)), group, strict=True):
-                answers, note = self._outcomes(label, each)
-                notes |= note
-                for head in self.heads:
-                    outcomes[head].append(answers[head])
+                notes |= self._add(outcomes, label, each)
+                if self.further and self.further.distils(name):
+                    notes |= self._add_distilled(self.further, distilled, label, each)
+                if self.further and self.further.tunes(name):
+                    notes |= self._add_tuned(self.further, tuned, label, each)
             for head, found in outcomes.items():
-                row = evaluated_row(name, head, found, floors.get(head))
+                lasting = {"distilled": distilled[head], "tuned": tuned}
+                row = evaluated_row(name, head, found, floors.get(head), lasting)
                 if with_reference and name == REFERENCE:
                     # For an encoder that was never attacked, this is the floor, not an ASR.
                     floors[head] = row.asr
                     row = replace(row, asr=None, asr_b=row.asr)
                 rows.append(row)
         return rows, notes
+
+    def _add(
+        self, outcomes: dict[str, list[Outcomes]], label: str, each: EvaluatedEncoder
+    ) -> dict[str, str]:
+        """Adds what each head answers for one encoder. Returns a note."""
+        answers, note = self._outcomes(label, each)
+        for head in self.heads:
+            outcomes[head].append(answers[head])
+        return note
+
+    def _add_distilled(
+        self,
+        further: FurtherTraining,
+        outcomes: dict[str, list[Outcomes]],
+        label: str,
+        each: EvaluatedEncoder,
+    ) -> dict[str, str]:
+        """The same after plain distillation from the suspect encoder."""
+        self.on_progress(Progress(f"{label}: distil", 0, 1))
+        sets = self.images.at(each.encoder.spec.input_size)
+        try:
+            again = further.distilled(each.encoder, sets)
+        except DivergedError as error:
+            return {f"{label} after distillation": f"not measured: {error.message}"}
+        return self._add(outcomes, f"{label} after distillation", replace(each, encoder=again))
+
+    def _add_tuned(
+        self,
+        further: FurtherTraining,
+        outcomes: list[Outcomes],
+        label: str,
+        each: EvaluatedEncoder,
+    ) -> dict[str, str]:
+        """Adds the outcome of a user's model, which has a head of its own. Returns a note."""
+        self.on_progress(Progress(f"{label}: fine-tune", 0, 1))
+        try:
+            sets = self.images.at(each.encoder.spec.input_size)
+            outcomes.append(further.tuned(each.encoder, sets))
+        except DivergedError as error:
+            return {f"{label} after fine-tuning": f"not measured: {error.message}"}
+        return {}
 
     def _outcomes(
         self, name: str, each: EvaluatedEncoder

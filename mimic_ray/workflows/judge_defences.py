@@ -18,12 +18,7 @@ from mimic_ray.evaluation.file_head import FileHead, HeadFile, find_head, read_h
 from mimic_ray.evaluation.head_choice import OWN, head_label, is_head_file
 from mimic_ray.evaluation.heads import trained_head
 from mimic_ray.evaluation.outcomes import LabelledTest, Outcomes
-from mimic_ray.evaluation.revival import (
-    FineTuning,
-    PlainDistillation,
-    distilled_again,
-    fine_tuned,
-)
+from mimic_ray.evaluation.revival import distilled_again, fine_tuned
 from mimic_ray.execution.defence_run import BlindInputs
 from mimic_ray.store.comparison_store import ComparisonStore
 from mimic_ray.weight_files.load import Loaded
@@ -31,6 +26,7 @@ from mimic_ray.workflows.compare_request import Labels
 from mimic_ray.workflows.evaluate_images import Backdoor, EvaluationImages
 from mimic_ray.workflows.evaluated_encoders import EvaluatedEncoder, load_encoders, require_classes
 from mimic_ray.workflows.evaluation_cost import LabelledSize
+from mimic_ray.workflows.lasting_outcomes import described_training, labelled_test
 
 # Names of the outcomes of one encoder: as it is, after plain distillation, after fine-tuning.
 NOW, DISTILLED, TUNED = "now", "distilled", "tuned"
@@ -188,23 +184,12 @@ def open_judge(
     images = EvaluationImages(
         labels.train, labels.test, labels.train_limit, labels.test_limit, backdoor, on_progress
     )
-    sets = images.at(blind.suspect_encoder().spec.input_size)
-    test = LabelledTest(
-        train=sets.train.pixels,
-        train_labels=sets.train.labels,
-        test=sets.test.pixels,
-        test_labels=sets.test.labels,
-        classes=sets.train.class_count(),
-        triggered=sets.trigger.apply if sets.trigger else None,
-        target=sets.target,
-        count_target=sets.count_target,
-    )
+    test = labelled_test(images.at(blind.suspect_encoder().spec.input_size))
+    heads = "the same head" if head else "new heads"
     described = {
         **images.described(),
         **_described_head(labels, head),
-        "after distillation": f"plain distillation from the suspect encoder, "
-        f"{PlainDistillation().described()}; {'the same head' if head else 'new heads'}",
-        "after fine-tuning": f"encoder and linear head on {FineTuning().described()}; this head",
+        **described_training("the suspect encoder", heads),
     }
     compute = blind.compute
     return Judge(store, blind, labels, test, described, compute, on_progress, stop_if_asked, head)

@@ -49,6 +49,14 @@ def test_a_table_of_four_columns_fits_a_terminal_of_eighty(evaluation):
     assert "\u2026" not in printed(evaluation_table(evaluation.rows), width=80)
 
 
+def test_columns_after_further_training_are_shown_if_they_were_measured():
+    rows = [EvaluationRow("suspect", ACC, ACC, acc_tuned=ACC), EvaluationRow("purified", ACC)]
+    document = markdown(evaluation_table(rows))
+    assert "| Encoder | ACC | ASR | ASR-B | ACC tuned |" in document
+    assert "fine-tuned on 1 % of the labelled images" in document
+    assert "distilled" not in markdown(evaluation_table(rows[1:]))
+
+
 def test_the_label_includes_the_head_if_there_are_several():
     rows = [EvaluationRow("suspect", ACC, head=head) for head in ("mlp", "knn")]
     assert "suspect, mlp" in markdown(evaluation_table(rows))

@@ -1,0 +1,120 @@
+"""`evaluate(lasting=NAME)` measures encoders after further training too."""
+
+from __future__ import annotations
+
+import pytest
+from safetensors.torch import save_file
+
+from mimic_ray import evaluate
+from mimic_ray.base import devices
+from mimic_ray.base.errors import DivergedError, UsageError
+from mimic_ray.data.labelled import open_labelled
+from mimic_ray.encoders.encoder_registry import build
+from mimic_ray.evaluation.revival import distilled_again
+from mimic_ray.weight_files.load import load_checkpoint
+from mimic_ray.workflows import lasting_outcomes
+from mimic_ray.workflows.evaluated_encoders import EvaluatedEncoder
+from tests.cli.toy_images import save_checkpoint, save_images
+
+LASTING = ("acc_distilled", "asr_distilled", "acc_tuned", "asr_tuned")
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lasting")
+    save_images(folder / "train", each=20, seed=0)
+    save_images(folder / "test", each=10, seed=1)
+    for seed, name in enumerate(("suspect", "purified", "clean")):
+        save_checkpoint(folder / f"{name}.safetensors", seed=seed)
+    return folder
+
+
+def evaluated(toy, *names, **options):
+    options = {"heads": ("linear",), "seeds": 1, "head_epochs": 2} | options
+    return evaluate(
+        {name: toy / f"{name}.safetensors" for name in names},
+        toy / "train",
+        toy / "test",
+        encoder="tiny_resnet",
+        trigger="patch",
+        target="red",
+        threads=1,
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def found(toy):
+    reference = toy / "clean.safetensors"
+    return evaluated(toy, "suspect", "purified", lasting="suspect", reference=reference)
+
+
+def test_what_says_nothing_about_an_encoder_is_not_measured(found):
+    """The suspect is not distilled from itself, and the reference has no backdoor."""
+    measured = [[bool(getattr(row, name)) for name in LASTING] for row in found.rows]
+    assert [row.encoder for row in found.rows] == ["reference", "suspect", "purified"]
+    assert measured == [[False] * 4, [False, False, True, True], [True] * 4]
+    assert "the encoder suspect" in found.settings["after distillation"]
+    assert "1 % of the training images" in found.settings["after fine-tuning"]
+
+
+def test_distilled_is_the_evaluation_of_the_encoder_that_is_distilled_again(toy, found):
+    suspect, purified = (
+        load_checkpoint(toy / f"{name}.safetensors", "tiny_resnet").encoder
+        for name in ("suspect", "purified")
+    )
+    images = open_labelled(toy / "train", suspect.spec.input_size).pixels
+    compute = devices.choose("cpu", "fp32", 1)
+    again = distilled_again(purified, suspect, images, compute, 0)
+    save_file(again.net.state_dict(), toy / "again.safetensors")
+    [row] = evaluated(toy, "again").rows
+    of_purified = found.rows[2]
+    assert (of_purified.acc_distilled, of_purified.asr_distilled) == (row.acc, row.asr)
+
+
+def test_every_head_is_trained_again_and_the_users_model_has_its_own(toy):
+    heads = ("linear", "knn")
+    rows = evaluated(toy, "suspect", "purified", lasting="suspect", heads=heads).rows
+    linear, knn = rows[2:]
+    assert linear.acc_distilled
+    assert knn.acc_distilled
+    assert linear.acc_tuned == knn.acc_tuned
+
+
+def test_an_encoder_that_diverges_is_named_and_the_others_are_measured(toy, monkeypatch):
+    real, called = lasting_outcomes.fine_tuned, []
+
+    def first_diverges(*given):
+        called.append(given)
+        if len(called) == 1:
+            raise DivergedError("The loss is nan.")
+        return real(*given)
+
+    monkeypatch.setattr(lasting_outcomes, "fine_tuned", first_diverges)
+    found = evaluated(toy, "suspect", "purified", lasting="suspect")
+    suspect, purified = found.rows
+    assert suspect.acc_tuned is None
+    assert purified.acc_tuned
+    assert found.settings["suspect after fine-tuning"] == "not measured: The loss is nan."
+
+
+@pytest.mark.parametrize("name", ["suspekt", "reference"])
+def test_another_name_is_refused_before_any_work(toy, name):
+    with pytest.raises(UsageError, match=r"is not the name of an encoder.*suspect"):
+        evaluated(toy, "suspect", lasting=name, reference=toy / "missing.pth")
+
+
+def test_several_suspect_encoders_are_refused():
+    with pytest.raises(UsageError, match="several encoders"):
+        lasting_outcomes.suspect_row("suspect", {"suspect": ["a.pth", "b.pth"]})
+
+
+def test_an_encoder_of_another_width_is_refused():
+    suspect, wide = (
+        EvaluatedEncoder(build(name), None) for name in ("tiny_resnet", "cifar_resnet20")
+    )
+    compute = devices.choose("cpu", "fp32", 1)
+    further = lasting_outcomes.FurtherTraining("suspect", suspect.encoder, compute)
+    further.check({"suspect": [suspect], "reference": [wide]})
+    with pytest.raises(UsageError, match=r'"wide" .* cannot be distilled from it'):
+        further.check({"suspect": [suspect], "wide": [wide]})
