@@ -13,12 +13,15 @@ from tests.docs.pages import ROOT, blocks, commands
 
 PAGE = ROOT / "docs/tutorial.md"
 FILES = ROOT / "docs/reference/files.md"
+# What the page shortens to `NAME.csv ...` and `NAME.png ...`.
+ENDINGS = {"csv": ("csv", "tex", "md"), "png": ("png", "pdf", "svg")}
+DRAWN = ("json", *ENDINGS["csv"], *ENDINGS["png"])
 # Listed, but not written by the commands of the tutorial as they run here: without Ray, and too
 # short for a scan.
 ELSEWHERE = {
-    *(f"scan.{ending}" for ending in ("json", "html", "png")),
+    *(f"scan.{ending}" for ending in (*DRAWN, "html")),
     *("metrics.jsonl", "ray.log"),
-    *(f"evaluation.{ending}" for ending in ("json", "png", "pdf", "svg")),
+    *(f"evaluation.{ending}" for ending in DRAWN),
 }
 MODEL_CARD = ROOT / "docs/how-to/model-card.md"
 DEMO = Path(mimic_ray.__path__[0]) / "demo_data"
@@ -58,8 +61,17 @@ def documented_files(section: str) -> set[str]:
         names = re.findall(r"`([^`]+)`", first)
         if names == [names[0]] and names[0].endswith("/"):  # the second column lists its files
             names = [names[0] + name for name in re.findall(r"`([\w.-]+)`", second)]
-        found |= {*names}
+        found |= {each for name in names for each in expanded(name)}
     return found
+
+
+def expanded(name: str) -> list[str]:
+    """`loss.png ...` -> `loss.png`, `loss.pdf`, `loss.svg`."""
+    stem, dots, _ = name.partition(" ...")
+    if not dots:
+        return [name]
+    stem, _, ending = stem.rpartition(".")
+    return [f"{stem}.{each}" for each in ENDINGS[ending]]
 
 
 def written_files(folder: Path) -> set[str]:
@@ -108,5 +120,7 @@ def test_the_tutorial_runs_from_the_suspect_file_to_the_loaded_encoder(
     assert Path("evaluation/evaluation.json").exists()
     assert written_files(Path("purified")) == documented_files("Run folder") - ELSEWHERE
     assert written_files(Path("attacked")) | {"NAME"} == documented_files("Attack folder")
-    assert written_files(Path("evaluation")) == documented_files("Evaluation and profile folders")
+    of_both = documented_files("Evaluation and profile folders")
+    evaluated = {name for name in of_both if name.startswith("evaluation.")}
+    assert written_files(Path("evaluation")) == evaluated
     assert mimic_ray.load_encoder("purified").spec.name == "cifar_resnet20"
