@@ -23,7 +23,9 @@ STAND_INS = {
     "hostname": "echo 127.0.1.1",
     "getent": "echo '127.0.0.1 STREAM node1'",
     "ray": 'case "$*" in *--head*) exec python3 "$LISTEN" "$*";; *) exec sleep 60;; esac',
-    "mimic-ray": 'env | grep RAY_AUTH >> "$CALLS"; trap "echo stopped >> $CALLS; exit 143" TERM; '
+    # It ends only after the other nodes were asked, which happens at the same time.
+    "mimic-ray": 'trap "echo stopped >> $CALLS; exit 143" TERM; env | grep RAY_AUTH >> "$CALLS"; '
+    'until grep -q -e "--exclude" "$CALLS"; do sleep 0.1; done; '
     'sleep "${RUNS_FOR:-0}" & wait $!; exit 3',
 }
 LISTEN = """
