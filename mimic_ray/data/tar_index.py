@@ -14,7 +14,6 @@ import shlex
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from mimic_ray.base.errors import DataError
@@ -43,19 +42,6 @@ class Member:
     offset: int
     size: int
     problem: str = ""
-
-
-def read_members(path: Path) -> list[Member]:
-    """The files of a tar in order; symbolic links, devices and folders are skipped.
-
-    Raises DataError, with the byte offset, for anything but a complete tar.
-    """
-    try:
-        with path.open("rb") as file:
-            members = members_of(file, path.stat().st_size, str(path))
-            return [member for member in members if not member.problem]
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def members_of(file: BinaryIO, total: int, path: str) -> Iterator[Member]:
