@@ -51,6 +51,8 @@ import re
 from collections.abc import Sequence
 
 INTERRUPTED = 128 + 2  # SIGINT
+# Of `scan`, by its verdict, so that a script can act on it.
+VERDICT_EXIT_CODES = {"no evidence": 0, "suspect": 3, "cannot tell": 4}
 
 # Control characters, which base.text.plain removes from any other text. The first precedes a
 # parameter's name; the second follows a name without a value, the third a name with a value.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
-    help="Write, check and use cluster files for AWS, GCP and Kubernetes.",
+    help="Write, check and use cluster files for AWS, GCP and Kubernetes, and scripts for Slurm.",
 )
 File = Annotated[Path, typer.Argument(help="Cluster file of `ray up` or of Kubernetes.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the command and do not run it.")]

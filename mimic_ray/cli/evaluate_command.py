@@ -104,7 +104,8 @@ def command(
             metavar="NAME",
             help="Name of the suspect encoder among those given: measure also what is left after "
             "60 plain distillation steps from it, and after a user's training on 1 % of the "
-            "labelled images. A backdoor that is only masked comes back.",
+            "labelled images, at least 10 a class. A backdoor that is only masked comes back. "
+            "Needs --trigger.",
         ),
     ] = None,
     train_limit: Annotated[

@@ -29,8 +29,8 @@ def command(
     client = open_jobs(address, insecure=insecure)
     known = client.job(job)
     if follow:
-        if follow_until_end(client, job, sys.stdout).state != "SUCCEEDED":
-            raise typer.Exit(1)
+        if status := follow_until_end(client, job, sys.stdout).exit_status:
+            raise typer.Exit(status)
         return
     sys.stdout.write(client.logs(job))
     if known.over:

@@ -6,15 +6,13 @@ from typing import Annotated
 
 import typer
 
+from mimic_ray.base.errors import VERDICT_EXIT_CODES
 from mimic_ray.base.resources import Resources
 from mimic_ray.cli import console, options
 from mimic_ray.cli.option_kinds import Kind
 
 # `mimic-ray submit` can send this command to a cluster.
 CAN_BE_A_JOB = True
-
-# Exit codes by verdict: a script can act on them.
-EXIT_CODES = {"no evidence": 0, "suspect": 3, "cannot tell": 4}
 
 
 def check_before_sending(context: typer.Context, _resources: Resources, sees_paths: bool) -> None:
@@ -113,7 +111,7 @@ def command(
         )
     if json:
         console.print_json(found.to_json())
-        return EXIT_CODES[found.verdict.value]
+        return VERDICT_EXIT_CODES[found.verdict.value]
     from mimic_ray.report.scan_words import openings_table, sentences
 
     verdict, *others = sentences(found)
@@ -123,4 +121,4 @@ def command(
     console.out.print(openings_table(found))
     if out:
         console.out.print(f"Written to {out}", soft_wrap=True)
-    return EXIT_CODES[found.verdict.value]
+    return VERDICT_EXIT_CODES[found.verdict.value]

@@ -104,8 +104,8 @@ def command(
         console.out.print(f"  status  mimic-ray status {again}", soft_wrap=True)
         console.out.print(f"  log     mimic-ray logs {again} --follow", soft_wrap=True)
         console.out.print(f"  stop    mimic-ray stop {again}", soft_wrap=True)
-    if wait and job.state != "SUCCEEDED":
-        raise typer.Exit(1)
+    if wait and job.exit_status:
+        raise typer.Exit(job.exit_status)
 
 
 def _variables(pairs: Sequence[str]) -> dict[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from mimic_ray.evaluation.outcomes import Outcomes, acc_over, asr_over
 from mimic_ray.evaluation.results import EvaluationRow, Proportion, Score
@@ -21,25 +23,20 @@ def evaluated_row(
     each head, and no outcome of an image. `lasting` has the outcomes after further training, by the
     ending of their columns: "distilled", "tuned".
     """
-    return EvaluationRow(
+    row = EvaluationRow(
         encoder,
         acc=acc_over(outcomes),
         asr=asr_over(outcomes),
         asr_b=asr_b,
         head=head,
-        **_after(lasting or {}),
         scores=tuple(
             score for number, each in enumerate(outcomes) for score in _scores(each, number)
         ),
     )
-
-
-def _after(lasting: Mapping[str, Sequence[Outcomes]]) -> dict[str, Proportion | None]:
-    measured = {name: found for name, found in lasting.items() if found}
-    return {
-        **{f"acc_{name}": acc_over(found) for name, found in measured.items()},
-        **{f"asr_{name}": asr_over(found) for name, found in measured.items()},
-    }
+    measured = {name: found for name, found in (lasting or {}).items() if found}
+    after: dict[str, Any] = {f"acc_{name}": acc_over(found) for name, found in measured.items()}
+    after |= {f"asr_{name}": asr_over(found) for name, found in measured.items()}
+    return replace(row, **after)
 
 
 def _scores(outcomes: Outcomes, encoder: int) -> Iterator[Score]:

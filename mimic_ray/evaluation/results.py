@@ -78,6 +78,9 @@ class EvaluationRow:
     asr_distilled: Proportion | None = None  # ASR after it
     acc_tuned: Proportion | None = None  # ACC of a user's model, fine-tuned on few labelled images
     asr_tuned: Proportion | None = None  # ASR of it
+    failure: str = (
+        ""  # why a measurement after further training is missing, of some encoders or all
+    )
     scores: tuple[Score, ...] = ()
 
     @property
@@ -110,6 +113,7 @@ class EvaluationRow:
             found |= Proportion.columns(name, getattr(self, name))
             if name in ranges:
                 found[f"{name}_min"], found[f"{name}_max"] = ranges[name]
+        found["failure"] = self.failure
         return found
 
 
@@ -141,6 +145,7 @@ def _row(content: Mapping[str, Any]) -> EvaluationRow:
         asr_b=_proportion(content["asr_b"]),
         head=content["head"],
         **{name: _proportion(content[name]) for name in LASTING},
+        failure=content["failure"],
         scores=tuple(
             Score(
                 score["seed"],

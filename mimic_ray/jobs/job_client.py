@@ -8,7 +8,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from mimic_ray.base.errors import MimicError, ResourceError, UnknownNameError, UsageError
+from mimic_ray.base.errors import (
+    VERDICT_EXIT_CODES,
+    MimicError,
+    ResourceError,
+    UnknownNameError,
+    UsageError,
+)
 from mimic_ray.base.ray_version import check_ray_version
 from mimic_ray.base.redact import redact
 from mimic_ray.base.text import near_names, plain
@@ -38,6 +44,11 @@ class Job:
     @property
     def over(self) -> bool:
         return self.state in ENDED
+
+    @property
+    def exit_status(self) -> int:
+        """What a command that waited for the job exits with: 0, the code of a verdict, or 1."""
+        return (self.exit_code or 0) if self.state == "SUCCEEDED" else 1
 
     @property
     def command(self) -> str:
@@ -197,13 +208,21 @@ class JobClient:
 
 
 def _job(details: Any) -> Job:
+    metadata, code = details.metadata or {}, details.driver_exit_code
+    state = str(getattr(details.status, "value", details.status))
+    verdict = bool(code) and code in VERDICT_EXIT_CODES.values() and _is_scan(metadata)
     return Job(
         id=details.submission_id or details.job_id or "",
-        state=str(getattr(details.status, "value", details.status)),
+        # To Ray, a driver that exits with the code of a verdict has failed.
+        state="SUCCEEDED" if state == "FAILED" and verdict else state,
         message=details.message or "",
         started=(details.start_time or 0) / 1000,
         ended=(details.end_time or 0) / 1000,
-        exit_code=details.driver_exit_code,
+        exit_code=code,
         failure=str(getattr(details.error_type, "value", details.error_type) or ""),
-        metadata=details.metadata or {},
+        metadata=metadata,
     )
+
+
+def _is_scan(metadata: Mapping[str, str]) -> bool:
+    return metadata.get("command", "").split()[1:2] == ["scan"]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from mimic_ray.base.text import plain
 from mimic_ray.evaluation.comparison_results import Comparison, ComparisonRow
-from mimic_ray.evaluation.results import Proportion
+from mimic_ray.evaluation.results import LASTING, Proportion
 from mimic_ray.report.fitted_table import NOT_MEASURED, FittedTable
 from mimic_ray.report.table_files import markdown, markdown_text
-from mimic_ray.report.tables import AFTER_TRAINING
+from mimic_ray.report.tables import after_training
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,7 @@ def notes(rows: Sequence[ComparisonRow]) -> list[str]:
     found = []
     if any(row.acc for row in rows):
         found.append("ACC and ASR with 95 % intervals over seeds and test images (in brackets).")
-    if any(row.acc_tuned for row in rows):
-        found.append(AFTER_TRAINING)
+    found += after_training([name for name in LASTING if any(getattr(row, name) for row in rows)])
     if any(row.reached is False for row in rows):
         found.append("* The cosine is lower than that of default.")
     for row in rows:

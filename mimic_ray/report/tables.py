@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 
 from mimic_ray.base.text import plain
@@ -15,10 +15,11 @@ from mimic_ray.search.objectives.objective_registry import OBJECTIVES
 from mimic_ray.search.trial import Trial, score_text
 from mimic_ray.search.trial_rows import trial_rows
 
-AFTER_TRAINING = (
-    "Distilled: after plain distillation steps from the suspect encoder. Tuned: a user's model, "
-    "fine-tuned on 1 % of the labelled images."
-)
+_AFTER_TRAINING = {
+    "distilled": "Distilled: after plain distillation steps from the suspect encoder.",
+    "tuned": "Tuned: a user's model, fine-tuned on 1 % of the labelled images, "
+    "at least 10 a class.",
+}
 
 
 def percent(proportion: Proportion | None) -> str:
@@ -35,19 +36,29 @@ def evaluation_table(rows: Sequence[EvaluationRow]) -> FittedTable:
     header = {"acc": "ACC", "asr": "ASR", "asr_b": "ASR-B"}
     notes = [evaluation_note(rows)]
     lasting = {name: _after(name) for name in LASTING if any(getattr(row, name) for row in rows)}
-    if lasting:
-        notes.append(AFTER_TRAINING)
+    notes += after_training(lasting)
     columns = header | lasting
     lines = [
         [label, *(percent(getattr(row, name)) for name in columns)]
         for label, row in zip(row_labels(rows), rows, strict=True)
     ]
+    # The rows of one name have the same failures.
+    notes += dict.fromkeys(plain(row.failure, 400) for row in rows if row.failure)
     return FittedTable(
         ["Encoder", *columns.values()],
         lines,
         notes,
         records=[row.flat() for row in rows],
     )
+
+
+def after_training(columns: Collection[str]) -> list[str]:
+    """How to read `columns`, names of a row's measurements after further training."""
+    return [
+        sentence
+        for training, sentence in _AFTER_TRAINING.items()
+        if any(column.endswith(training) for column in columns)
+    ]
 
 
 def _after(name: str) -> str:

@@ -18,6 +18,7 @@ from mimic_ray.report.tables import evaluation_table
 from mimic_ray.workflows.evaluate_images import EvaluationImages, chosen_backdoor
 from mimic_ray.workflows.evaluate_into import check_into, finished_run, write_into
 from mimic_ray.workflows.evaluated_encoders import (
+    REFERENCE,
     EvaluatedEncoder,
     encoder_labels,
     grouped,
@@ -27,7 +28,7 @@ from mimic_ray.workflows.evaluated_encoders import (
 )
 from mimic_ray.workflows.evaluated_heads import chosen_heads
 from mimic_ray.workflows.evaluated_rows import HeadTest
-from mimic_ray.workflows.lasting_outcomes import FurtherTraining, suspect_row
+from mimic_ray.workflows.lasting_outcomes import FurtherTraining, check_suspect_row
 
 
 @checked_arguments
@@ -79,8 +80,9 @@ def evaluate(
         seeds: Heads trained on each encoder, with seeds 0, 1, ...
         head_epochs: Epochs, instead of the default of each head.
         lasting: Name of the suspect encoder among `encoders`. Each of them is also measured after a
-            user's training on 1 % of the labelled images, and each but the suspect one after 60
-            steps of plain distillation from it: a backdoor that is only masked comes back.
+            user's training on 1 % of the labelled images, at least 10 a class, and each but the
+            suspect one after 60 steps of plain distillation from it: a backdoor that is only masked
+            comes back. Needs `trigger`.
         out: A new folder, or an address, for evaluation.json, the table as .csv, .tex and .md, and
             the figure as .png, .pdf and .svg.
         into: A finished run, whose model card gets the table.
@@ -115,7 +117,9 @@ def evaluate(
     chosen = chosen_heads(heads, seeds, head_epochs)
     folder = Out(out) if out else None
     groups = grouped(with_reference(encoders, reference))
-    suspect_row(lasting, groups)
+    check_suspect_row(
+        lasting, groups, with_reference=bool(reference), with_trigger=backdoor is not None
+    )
     check_into(into)
     refuse_statistics_of_runs(encoder, [path for paths in groups.values() for path in paths])
     images = EvaluationImages(train, test, train_limit, test_limit, backdoor, on_progress)
@@ -125,7 +129,10 @@ def evaluate(
         for name, paths in groups.items()
     }
     compute = devices.choose(device, "fp32", threads)
-    further = FurtherTraining(lasting, loaded[lasting][0].encoder, compute) if lasting else None
+    further = None
+    if lasting:
+        of_reference = REFERENCE if reference else None
+        further = FurtherTraining(lasting, loaded[lasting][0].encoder, compute, of_reference)
     labels = [*dict.fromkeys(map(head_label, heads))]
     measured = HeadTest(images, labels, chosen, seeds, compute, on_progress, further)
     measured.check(loaded)
@@ -133,7 +140,8 @@ def evaluate(
     settings = {
         **images.described(),
         **chosen.described(),
-        "seeds": f"0 to {seeds - 1}",
+        **({"head own": "the classifier in each file, not trained"} if OWN in heads else {}),
+        **({"seeds": f"0 to {seeds - 1}"} if chosen.trained else {}),
         **({"reference": str(reference)} if reference else {}),
         **(further.described() if further else {}),
         **_facts(groups, loaded),

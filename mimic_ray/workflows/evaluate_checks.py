@@ -14,7 +14,7 @@ from mimic_ray.workflows.evaluated_encoders import (
     with_reference,
 )
 from mimic_ray.workflows.evaluated_heads import trained_heads
-from mimic_ray.workflows.lasting_outcomes import suspect_row
+from mimic_ray.workflows.lasting_outcomes import check_suspect_row
 from mimic_ray.workflows.sent_inputs import can_see, check_new_folder, check_trigger, input_side
 
 
@@ -49,7 +49,12 @@ def check_evaluation(request: EvaluateRequest, *, sees_paths: bool) -> None:
     backdoor = chosen_backdoor(request.trigger, request.target, request.count_target)
     trained_heads(request.heads, request.seeds, request.head_epochs)
     groups = grouped(with_reference(request.encoders, request.reference))
-    suspect_row(request.lasting, groups)
+    check_suspect_row(
+        request.lasting,
+        groups,
+        with_reference=bool(request.reference),
+        with_trigger=backdoor is not None,
+    )
     paths = [path for each in groups.values() for path in each]
     check_new_folder(request.out, sees_paths=sees_paths)
     if request.into and can_see(request.into, sees_paths=sees_paths):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -57,6 +58,7 @@ class HeadTest:
                 require_classes(head, test.location, test.class_count())
         if self.further:
             self.further.check(loaded)
+            self.further.check_images(self.images.sources[0])
 
     def rows(
         self, loaded: Mapping[str, Sequence[EvaluatedEncoder]], *, with_reference: bool
@@ -73,15 +75,19 @@ class HeadTest:
             outcomes: dict[str, list[Outcomes]] = {head: [] for head in self.heads}
             distilled: dict[str, list[Outcomes]] = {head: [] for head in self.heads}
             tuned: list[Outcomes] = []
+            failures: list[str] = []
             for label, each in zip(encoder_labels(name, len(group)), group, strict=True):
                 notes |= self._add(outcomes, label, each)
                 if self.further and self.further.distils(name):
-                    notes |= self._add_distilled(self.further, distilled, label, each)
+                    with _noted(failures, f"{label} after distillation"):
+                        notes |= self._add_distilled(self.further, distilled, label, each)
                 if self.further and self.further.tunes(name):
-                    notes |= self._add_tuned(self.further, tuned, label, each)
+                    with _noted(failures, f"{label} after fine-tuning"):
+                        tuned.append(self._tuned(self.further, label, each))
             for head, found in outcomes.items():
                 lasting = {"distilled": distilled[head], "tuned": tuned}
                 row = evaluated_row(name, head, found, floors.get(head), lasting)
+                row = replace(row, failure=" ".join(failures))
                 if with_reference and name == REFERENCE:
                     # For an encoder that was never attacked, this is the floor, not an ASR.
                     floors[head] = row.asr
@@ -105,30 +111,15 @@ class HeadTest:
         label: str,
         each: EvaluatedEncoder,
     ) -> dict[str, str]:
-        """The same after plain distillation from the suspect encoder."""
+        """The same after plain distillation from the suspect encoder. Raises DivergedError."""
         self.on_progress(Progress(f"{label}: distil", 0, 1))
-        sets = self.images.at(each.encoder.spec.input_size)
-        try:
-            again = further.distilled(each.encoder, sets)
-        except DivergedError as error:
-            return {f"{label} after distillation": f"not measured: {error.message}"}
+        again = further.distilled(each.encoder, self.images.at(each.encoder.spec.input_size))
         return self._add(outcomes, f"{label} after distillation", replace(each, encoder=again))
 
-    def _add_tuned(
-        self,
-        further: FurtherTraining,
-        outcomes: list[Outcomes],
-        label: str,
-        each: EvaluatedEncoder,
-    ) -> dict[str, str]:
-        """Adds the outcome of a user's model, which has a head of its own. Returns a note."""
+    def _tuned(self, further: FurtherTraining, label: str, each: EvaluatedEncoder) -> Outcomes:
+        """Of a user's model, which has a head of its own. Raises DivergedError."""
         self.on_progress(Progress(f"{label}: fine-tune", 0, 1))
-        try:
-            sets = self.images.at(each.encoder.spec.input_size)
-            outcomes.append(further.tuned(each.encoder, sets))
-        except DivergedError as error:
-            return {f"{label} after fine-tuning": f"not measured: {error.message}"}
-        return {}
+        return further.tuned(each.encoder, self.images.at(each.encoder.spec.input_size))
 
     def _outcomes(
         self, name: str, each: EvaluatedEncoder
@@ -151,6 +142,15 @@ class HeadTest:
             ]
             outcomes[head] = _answers(fitted, unit, sets)
         return outcomes, _constant(name, unit)
+
+
+@contextmanager
+def _noted(failures: list[str], what: str) -> Iterator[None]:
+    """Adds a sentence to `failures` if the training diverges; others may be measured."""
+    try:
+        yield
+    except DivergedError as error:
+        failures.append(f"{what} not measured: {error.message}")
 
 
 @dataclass(frozen=True)

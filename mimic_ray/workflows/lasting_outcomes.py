@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from mimic_ray.base.devices import Compute
-from mimic_ray.base.errors import UsageError, option
-from mimic_ray.base.text import plain
+from mimic_ray.base.errors import DataError, UsageError, option
+from mimic_ray.base.text import count, plain
+from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.evaluation.outcomes import LabelledTest, Outcomes
 from mimic_ray.evaluation.revival import FineTuning, PlainDistillation, distilled_again, fine_tuned
 from mimic_ray.workflows.evaluate_images import LabelledSets
 from mimic_ray.workflows.evaluated_encoders import REFERENCE, EvaluatedEncoder
+
+_FEWEST_IMAGES = 8  # batch norm needs two, and fewer say nothing
 
 
 @dataclass(frozen=True)
@@ -22,20 +25,22 @@ class FurtherTraining:
     """Trains encoders further, as `compare` does; see evaluation/revival.py.
 
     `suspect` is the encoder that others are distilled from again, and `name` that of its row.
+    `reference` is the name of the row of an encoder that was never attacked, if there is one.
     """
 
     name: str
     suspect: Encoder
     compute: Compute
+    reference: str | None = None
     seed: int = 0
 
     def distils(self, name: str) -> bool:
         """Whether plain distillation from the suspect encoder says something about this row."""
-        return name not in (self.name, REFERENCE)
+        return name not in (self.name, self.reference)
 
     def tunes(self, name: str) -> bool:
         """Whether a user's training says something about this row."""
-        return name != REFERENCE
+        return name != self.reference
 
     def check(self, loaded: Mapping[str, Sequence[EvaluatedEncoder]]) -> None:
         """Raises UsageError if an encoder cannot be distilled from the suspect encoder."""
@@ -50,6 +55,14 @@ class FurtherTraining:
                         f"{wanted.feature_width}, so that it cannot be distilled from it: leave "
                         f"the encoder or {option('lasting', plain(self.name))} out."
                     )
+
+    def check_images(self, train: ImageSource) -> None:
+        """Raises DataError for too few training images."""
+        if len(train) < _FEWEST_IMAGES:
+            raise DataError(
+                f"{train.location} has {count(len(train), 'image')}, and further training needs at "
+                f"least {_FEWEST_IMAGES}: use more, or leave {option('lasting')} out."
+            )
 
     def distilled(self, encoder: Encoder, sets: LabelledSets) -> Encoder:
         """After plain distillation on the training images. Raises DivergedError."""
@@ -68,14 +81,29 @@ class FurtherTraining:
         return described_training(f"the encoder {plain(self.name)}", "the same kind of head")
 
 
-def suspect_row(lasting: str | None, groups: Mapping[str, Sequence[str | Path]]) -> None:
-    """Raises UsageError unless `lasting` is None or the name of a row with one encoder."""
+def check_suspect_row(
+    lasting: str | None,
+    groups: Mapping[str, Sequence[str | Path]],
+    *,
+    with_reference: bool,
+    with_trigger: bool,
+) -> None:
+    """Raises UsageError unless `lasting` is None or the name of a row with one encoder, and there
+    is a trigger. With `with_reference`, the row of that name was never attacked."""
     if lasting is None:
         return
-    given = option("lasting", plain(lasting))
-    if lasting == REFERENCE or lasting not in groups:
-        names = ", ".join(plain(name) for name in groups if name != REFERENCE)
-        raise UsageError(f"{given} is not the name of an encoder: name the suspect one ({names}).")
+    given = option("lasting", plain(lasting) or '""')
+    names = [name for name in groups if not (with_reference and name == REFERENCE)]
+    if lasting not in names:
+        raise UsageError(
+            f"{given} is not the name of an encoder that may be suspect: name one of "
+            f"{', '.join(map(plain, names))}."
+        )
+    if not with_trigger:
+        raise UsageError(
+            f"{given} needs {option('trigger')} and {option('target')}: what comes back is the "
+            "attack success rate."
+        )
     if len(groups[lasting]) > 1:
         raise UsageError(f"{given} has several encoders: name the one that is suspect.")
 

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from mimic_ray.cli.scan_command import EXIT_CODES
+from mimic_ray.base.errors import VERDICT_EXIT_CODES
 from mimic_ray.encoders.encoder_registry import build
 from mimic_ray.scanning.scan_result import Verdict
 from tests.cli.toy_images import run, save_checkpoint, save_images
@@ -32,7 +32,7 @@ def command(toy):
 
 
 def test_every_verdict_has_its_exit_code():
-    assert {Verdict(verdict): code for verdict, code in EXIT_CODES.items()} == {
+    assert {Verdict(verdict): code for verdict, code in VERDICT_EXIT_CODES.items()} == {
         Verdict.NO_EVIDENCE: 0,
         Verdict.SUSPECT: 3,
         Verdict.CANNOT_TELL: 4,

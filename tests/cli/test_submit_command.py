@@ -128,13 +128,17 @@ def test_paths_of_other_machines_are_left_to_the_job(jobs, purify_arguments):
     assert len(jobs.sent) == 1
 
 
-@pytest.mark.parametrize(("state", "code"), [("SUCCEEDED", 0), ("FAILED", 1)])
-def test_waiting_with_json_keeps_the_log_off_stdout(jobs, capsys, state, code):
+@pytest.mark.parametrize(
+    ("state", "of_driver", "code"),
+    [("SUCCEEDED", 0, 0), ("FAILED", 1, 1), ("SUCCEEDED", 3, 3)],
+)
+def test_waiting_with_json_keeps_the_log_off_stdout(jobs, capsys, state, of_driver, code):
+    """The exit code is that of a verdict, if the job was a scan."""
     submit = jobs.submit
 
     def ends(name, entrypoint, **how):
         submit(name, entrypoint, **how)
-        jobs.by_name[name] = Job(name, state)
+        jobs.by_name[name] = Job(name, state, exit_code=of_driver)
 
     jobs.submit = ends
     assert run(["submit", "--name", "n", "--wait", "--json", "--", *EVALUATE]) == code

@@ -53,6 +53,35 @@ def test_a_job_is_deleted_until_it_stays_away(monkeypatch):
     assert not jobs.delete("first", wait_s=0.01)
 
 
+@pytest.mark.parametrize(
+    ("command", "code", "state", "status"),
+    [
+        ("mimic-ray scan --encoder e", 3, "SUCCEEDED", 3),
+        ("mimic-ray scan --encoder e", 4, "SUCCEEDED", 4),
+        ("mimic-ray scan --encoder e", 1, "FAILED", 1),
+        ("mimic-ray scan --encoder e", 0, "FAILED", 1),
+        ("mimic-ray purify --out scan", 3, "FAILED", 1),
+    ],
+)
+def test_a_verdict_is_the_success_of_a_scan(monkeypatch, command, code, state, status):
+    """Ray says FAILED for every exit code but 0."""
+    details = Mock(
+        submission_id="first",
+        status="FAILED",
+        message="",
+        start_time=0,
+        end_time=0,
+        driver_exit_code=code,
+        error_type=None,
+        metadata={"command": command},
+    )
+    answers = {"cluster_answers.return_value": True, "get_job_info.return_value": details}
+    client = Mock(**answers)
+    monkeypatch.setattr(ray_private_jobs, "job_submission_client", Mock(return_value=client))
+    job = JobClient(JobServer("http://head:8265", "--address")).job("first")
+    assert (job.state, job.exit_code, job.exit_status) == (state, code, status)
+
+
 def test_a_missing_token_and_a_wrong_token_give_different_errors(monkeypatch):
     refusal = RuntimeError("Request failed with status code 401: Missing authentication token.")
     assert "none was found" in str(raised(monkeypatch, refusal))

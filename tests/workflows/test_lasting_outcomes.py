@@ -7,10 +7,12 @@ from safetensors.torch import save_file
 
 from mimic_ray import evaluate
 from mimic_ray.base import devices
-from mimic_ray.base.errors import DivergedError, UsageError
+from mimic_ray.base.errors import DataError, DivergedError, UsageError
 from mimic_ray.data.labelled import open_labelled
 from mimic_ray.encoders.encoder_registry import build
+from mimic_ray.evaluation.results import Evaluation
 from mimic_ray.evaluation.revival import distilled_again
+from mimic_ray.report.tables import evaluation_table
 from mimic_ray.weight_files.load import load_checkpoint
 from mimic_ray.workflows import lasting_outcomes
 from mimic_ray.workflows.evaluated_encoders import EvaluatedEncoder
@@ -29,18 +31,11 @@ def toy(tmp_path_factory):
     return folder
 
 
-def evaluated(toy, *names, **options):
-    options = {"heads": ("linear",), "seeds": 1, "head_epochs": 2} | options
-    return evaluate(
-        {name: toy / f"{name}.safetensors" for name in names},
-        toy / "train",
-        toy / "test",
-        encoder="tiny_resnet",
-        trigger="patch",
-        target="red",
-        threads=1,
-        **options,
-    )
+def evaluated(toy, *names, encoders=None, **options):
+    usual = {"heads": ("linear",), "seeds": 1, "head_epochs": 2, "threads": 1}
+    usual |= {"encoder": "tiny_resnet", "trigger": "patch", "target": "red"}
+    paths = encoders or {name: toy / f"{name}.safetensors" for name in names}
+    return evaluate(paths, toy / "train", toy / "test", **(usual | options))
 
 
 @pytest.fixture(scope="module")
@@ -81,32 +76,58 @@ def test_every_head_is_trained_again_and_the_users_model_has_its_own(toy):
     assert linear.acc_tuned == knn.acc_tuned
 
 
-def test_an_encoder_that_diverges_is_named_and_the_others_are_measured(toy, monkeypatch):
+def test_an_encoder_that_diverges_is_named_in_its_row(toy, monkeypatch):
+    """Of two encoders in a row, the second is measured; another row is complete."""
     real, called = lasting_outcomes.fine_tuned, []
 
-    def first_diverges(*given):
+    def second_diverges(*given):
         called.append(given)
-        if len(called) == 1:
+        if len(called) == 2:
             raise DivergedError("The loss is nan.")
         return real(*given)
 
-    monkeypatch.setattr(lasting_outcomes, "fine_tuned", first_diverges)
-    found = evaluated(toy, "suspect", "purified", lasting="suspect")
+    monkeypatch.setattr(lasting_outcomes, "fine_tuned", second_diverges)
+    paths = {"suspect": [toy / "suspect.safetensors"]}
+    paths["purified"] = [toy / "purified.safetensors", toy / "clean.safetensors"]
+    found = evaluated(toy, lasting="suspect", encoders=paths)
     suspect, purified = found.rows
-    assert suspect.acc_tuned is None
+    assert suspect.acc_tuned
+    assert suspect.failure == ""
     assert purified.acc_tuned
-    assert found.settings["suspect after fine-tuning"] == "not measured: The loss is nan."
+    sentence = "encoder 1 of purified after fine-tuning not measured: The loss is nan."
+    assert purified.failure == sentence
+    assert sentence in evaluation_table(found.rows).notes
+    assert Evaluation.from_json(found.to_json()).rows[1].failure == sentence
 
 
-@pytest.mark.parametrize("name", ["suspekt", "reference"])
+@pytest.mark.parametrize("name", ["suspekt", "reference", ""])
 def test_another_name_is_refused_before_any_work(toy, name):
-    with pytest.raises(UsageError, match=r"is not the name of an encoder.*suspect"):
+    with pytest.raises(UsageError, match=r"is not the name of an encoder .* name one of suspect\."):
         evaluated(toy, "suspect", lasting=name, reference=toy / "missing.pth")
 
 
-def test_several_suspect_encoders_are_refused():
+def test_an_encoder_may_be_named_reference_if_none_is_given(toy):
+    clean = [toy / "clean.safetensors"]
+    paths = {"reference": clean, "purified": [toy / "purified.safetensors"]}
+    reference, purified = evaluated(toy, lasting="reference", encoders=paths).rows
+    assert reference.acc_tuned
+    assert purified.acc_distilled
+
+
+def test_without_a_trigger_nothing_can_come_back(toy):
+    with pytest.raises(UsageError, match="the attack success rate"):
+        evaluated(toy, "suspect", lasting="suspect", trigger=None, target=None)
+
+
+def test_several_suspect_encoders_are_refused(toy):
+    paths = {"suspect": [toy / "suspect.safetensors", toy / "clean.safetensors"]}
     with pytest.raises(UsageError, match="several encoders"):
-        lasting_outcomes.suspect_row("suspect", {"suspect": ["a.pth", "b.pth"]})
+        evaluated(toy, lasting="suspect", encoders=paths)
+
+
+def test_too_few_images_are_refused_before_any_feature_is_computed(toy):
+    with pytest.raises(DataError, match="has 4 images, and further training needs at least 8"):
+        evaluated(toy, "suspect", "purified", lasting="suspect", train_limit=4)
 
 
 def test_an_encoder_of_another_width_is_refused():
@@ -114,7 +135,7 @@ def test_an_encoder_of_another_width_is_refused():
         EvaluatedEncoder(build(name), None) for name in ("tiny_resnet", "cifar_resnet20")
     )
     compute = devices.choose("cpu", "fp32", 1)
-    further = lasting_outcomes.FurtherTraining("suspect", suspect.encoder, compute)
+    further = lasting_outcomes.FurtherTraining("suspect", suspect.encoder, compute, "reference")
     further.check({"suspect": [suspect], "reference": [wide]})
     with pytest.raises(UsageError, match=r'"wide" .* cannot be distilled from it'):
         further.check({"suspect": [suspect], "wide": [wide]})
