@@ -59,6 +59,17 @@ def test_the_head_of_a_file_is_applied_and_not_trained(toy):
     assert "Adam" in found.settings["head linear"]
 
 
+def test_the_record_says_that_the_head_in_the_file_is_not_trained(toy):
+    head = load_file(toy / "swapped.safetensors")
+    fitting = {f"module.fc.{key.rpartition('.')[2]}": value for key, value in head.items()}
+    save_file(load_file(toy / "suspect.safetensors") | fitting, toy / "with_head.safetensors")
+    options = {"encoder": "tiny_resnet", "seeds": 3, "threads": 1}
+    paths = {"suspect": toy / "with_head.safetensors"}
+    found = evaluate(paths, toy / "train", toy / "test", heads=["own"], **options)
+    assert found.settings["head own"] == "the classifier in each file, not trained"
+    assert "seeds" not in found.settings
+
+
 def test_a_head_file_of_another_width_is_refused_with_both_numbers(toy, tmp_path):
     width = build("tiny_resnet").spec.feature_width
     save_file({"weight": torch.zeros(3, width + 1)}, tmp_path / "wide.safetensors")
