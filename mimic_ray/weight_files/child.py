@@ -23,7 +23,7 @@ from mimic_ray.base import files
 from mimic_ray.base.errors import MimicError, UnsafeCheckpointError
 from mimic_ray.weight_files import dcp_items
 from mimic_ray.weight_files.describe import described, write_tensors
-from mimic_ray.weight_files.sandbox import REPLY, REQUEST, TENSORS, WRITTEN
+from mimic_ray.weight_files.sandbox import REPLY, REQUEST, TENSORS, WAITS, WRITTEN
 from mimic_ray.weight_files.torch_file import load_torch
 from mimic_ray.weight_files.walk import walk
 
@@ -122,7 +122,10 @@ def _limit(memory_bytes: int, seconds: float) -> tuple[int, int]:
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (mapped + memory_bytes, before[1]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.setitimer(signal.ITIMER_REAL, seconds)  # SIGALRM ends the process
+    # SIGPROF and SIGALRM end the process. The first counts CPU time, because on a busy machine an
+    # ordinary file takes long; the second ends a file that waits instead of computing.
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, WAITS * seconds)
     return before
 
 

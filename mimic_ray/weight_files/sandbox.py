@@ -35,6 +35,8 @@ MEMORY_TIMES = {
 }
 SECONDS = 10.0
 BYTES_PER_S = 20e6
+# The CPU seconds above may take so many times as long on the clock: the machine may be busy.
+WAITS = 10
 
 # Importing torch may take long on a slow or busy disk.
 _START_S = 300.0
@@ -105,7 +107,7 @@ class Sandbox:
         """The exit code of the job whose request is in `folder`; negative for a signal."""
         channel = self._channel or self._start()
         try:
-            channel.settimeout(_START_S + seconds)
+            channel.settimeout(_START_S + WAITS * seconds)
             socket.send_fds(channel, [str(folder).encode()], [file.fileno()])
             reply = channel.recv(32)
             if not reply:
@@ -158,7 +160,7 @@ def _environment() -> dict[str, str]:
 
 
 def _error_of(code: int, name: str, seconds: float) -> errors.MimicError:
-    if code == -signal.SIGALRM:
+    if code in (-signal.SIGPROF, -signal.SIGALRM):
         return UnsafeCheckpointError(
             f"{name} took more than {seconds:.0f} s to open, far too long for its size: ask its "
             "author for the weights alone."

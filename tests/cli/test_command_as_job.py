@@ -16,7 +16,7 @@ from tests.cli.command_lines import all_commands, marked_options, required, with
 # Text options whose values are not paths. A new text option must be marked or listed here.
 PLAIN_TEXT = {
     *("setting", "search", "track", "device", "strategy", "teacher_placement"),
-    *("target", "weights", "normalise", "mean", "std"),
+    *("target", "lasting", "weights", "normalise", "mean", "std"),
 }
 LOCAL_INPUTS = {
     Kind.CHECKPOINT: "CWD/here.pth",

@@ -60,7 +60,7 @@ def test_two_steps_of_a_large_transformer_leave_a_whole_run(
     assert len(changed) > 100
     resized = "@" in encoder
     assert exported["pos_embed"].shape[1] == 1 + (6 * 6 if resized else 14 * 14)
-    assert ("was interpolated to 96 (6 x 6)" in " ".join(done.stderr.split())) == resized
+    assert ("were interpolated to 96 (6 x 6)" in " ".join(done.stderr.split())) == resized
 
 
 @pytest.mark.ray
