@@ -66,7 +66,7 @@ class EvaluationRow:
     """The mean over `scores`, one per encoder and seed of the head, for one kind of head.
 
     Several encoders are purifications with several seeds, each with as many heads. None means not
-    measured: there is no trigger, no reference encoder, or no suspect one to distil from again.
+    measured, without a trigger, a reference encoder, or a suspect one to distil from again.
     """
 
     encoder: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import DataError, UsageError, option
@@ -121,7 +120,7 @@ def labelled_test(sets: LabelledSets) -> LabelledTest:
     )
 
 
-def described_training(suspect: str, heads: str) -> dict[str, Any]:
+def described_training(suspect: str, heads: str) -> dict[str, str]:
     """The two trainings in words, for the record."""
     return {
         "after distillation": f"plain distillation from {suspect}, "
