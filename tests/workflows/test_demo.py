@@ -67,7 +67,7 @@ def test_the_demo_succeeds_twice_in_one_folder(tmp_path):
         order = [
             r"^  scan before  suspect, score 0\.\d\d of 1$",
             r"^  purified     \d+ steps on clean images; trigger unknown$",
-            r"^  scan after   (no evidence, score 0\.\d\d of 1|cannot tell(, score 0\.\d\d of 1)?)$",
+            r"^  scan after   (no evidence, score 0\.\d\d|cannot tell(, score 0\.\d\d)?)( of 1)?$",
             r"^ +\d+ of \d+ openings closed, \d+ left$",
             r"^  ok  attacked ASR",
         ]
