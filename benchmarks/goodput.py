@@ -1,9 +1,10 @@
 """Goodput under faults: a purification by three workers, one of which is killed again and again.
 
-Three Ray nodes of one CPU on this machine. Prints the share of the computed steps that were useful
-(not repeated after a restart), the share of the time, and what follows for a larger cluster.
+Three Ray nodes of one CPU on this machine, or three hosts in namespaces (--hosts). Prints the share
+of the computed steps that were useful (not repeated after a restart), the share of the time, and
+what follows for a larger cluster.
 
-    python -m benchmarks.goodput [--minutes 10] [--kill-every 60]
+    python -m benchmarks.goodput [--minutes 15] [--kill-every 60] [--hosts]
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +28,9 @@ import torch
 from PIL import Image
 
 from mimic_ray.encoders import encoder_registry
-from tests.end_to_end.local_head import LocalHead, local_head
+from tests.end_to_end.local_head import local_head
+from tests.hosts.network import SHARED, lan, why_not
+from tests.hosts.ray_cluster import ray_cluster
 
 _POLL_S, _START_S = 0.1, 600.0
 # The interval between commits and their share of the time: execution/background_commit.py.
@@ -80,33 +84,72 @@ def projected(failure_every_s: float, restart_s: float, interval_s: float = _INT
     return (1 - _COMMIT_SHARE) * max(0.0, 1 - (restart_s + interval_s / 2) / failure_every_s)
 
 
-def measure(minutes: float, kill_every_s: float, folder: Path) -> Goodput:
-    """Runs and kills; the time counts from the first step."""
-    run = folder / "run"
+@dataclass(frozen=True)
+class Cluster:
+    """`folder` and `seen` are one folder, as the nodes and as this process name it. `workers` gives
+    the ids of the workers' processes."""
+
+    address: str
+    folder: Path
+    seen: Path
+    start: Callable[[Sequence[str]], subprocess.Popen[str]]
+    workers: Callable[[], Sequence[int]]
+
+
+@contextmanager
+def three_nodes(folder: Path) -> Iterator[Cluster]:
+    """Three nodes of one CPU on this machine, without network between them."""
     with local_head(cpus=1, jobs=False) as head:
         nodes = [head.join(), head.join()]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mimic_ray", *_arguments(head, folder, run)],
-            env={**head.environment, "RAY_AUTH_MODE": "token"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
+
+        def start(command: Sequence[str]) -> subprocess.Popen[str]:
+            return subprocess.Popen(
+                command,
+                env={**head.environment, "RAY_AUTH_MODE": "token"},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+
+        yield Cluster(
+            head.ray_address, folder, folder, start, lambda: head.processes("RayTrainWorker")
         )
-        try:
-            _wait_for(run, process)
-            found = _watch(run, head, process, 60 * minutes, kill_every_s)
-        finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.communicate(timeout=120)
-            except subprocess.TimeoutExpired:
-                process.kill()
-            assert all(node.poll() is None for node in nodes), "a node ended by itself"
-    return found
+        assert all(node.poll() is None for node in nodes), "a node ended by itself"
+
+
+@contextmanager
+def three_hosts() -> Iterator[Cluster]:
+    """Three hosts in namespaces of their own, with network cards, disks and a shared folder."""
+    names = ("head", "node1", "node2")
+    with lan(*names, shared_mib=2048) as network, ray_cluster(network, names) as cluster:
+
+        def start(command: Sequence[str]) -> subprocess.Popen[str]:
+            return network["head"].start(command, cluster.environment)
+
+        def workers() -> list[int]:
+            return [pid for name in names for pid in network[name].processes("RayTrainWorker")]
+
+        yield Cluster(cluster.address, SHARED, network.shared, start, workers)
+
+
+def measure(minutes: float, kill_every_s: float, cluster: Cluster) -> Goodput:
+    """Runs and kills; the time counts from the first step."""
+    run = cluster.seen / "run"
+    process = cluster.start([sys.executable, "-m", "mimic_ray", *_arguments(cluster)])
+    try:
+        _wait_for(run, process)
+        return _watch(run, cluster, process, 60 * minutes, kill_every_s)
+    finally:
+        process.kill()  # what it started ends with the cluster
+        process.wait()
 
 
 def _watch(
-    run: Path, head: LocalHead, process: subprocess.Popen[str], seconds: float, every_s: float
+    run: Path,
+    cluster: Cluster,
+    process: subprocess.Popen[str],
+    seconds: float,
+    every_s: float,
 ) -> Goodput:
     start, draw = time.monotonic(), random.Random(0)
     steps, killed_at, restarts = StepCount(), list[float](), list[float]()
@@ -120,7 +163,7 @@ def _watch(
         if waiting and moved and _file_of(run) != log:
             restarts.append(now - killed_at[-1])
             waiting = False
-        if not waiting and now >= next_kill and (workers := head.processes("RayTrainWorker")):
+        if not waiting and now >= next_kill and (workers := cluster.workers()):
             os.kill(draw.choice(sorted(workers)), signal.SIGKILL)
             killed_at.append(now)
             waiting, next_kill, log = True, next_kill + every_s, _file_of(run)
@@ -156,20 +199,22 @@ def _wait_for(run: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(_POLL_S)
 
 
-def _arguments(head: LocalHead, folder: Path, run: Path) -> list[str]:
+def _arguments(cluster: Cluster) -> list[str]:
     torch.manual_seed(0)
-    torch.save(encoder_registry.build("cifar_resnet20").net.state_dict(), folder / "teacher.pth")
-    (folder / "images").mkdir()
+    teacher = encoder_registry.build("cifar_resnet20").net.state_dict()
+    torch.save(teacher, cluster.seen / "teacher.pth")
+    (cluster.seen / "images").mkdir()
     rng = np.random.default_rng(0)
     for number in range(_IMAGES):
         pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / "images" / f"{number:03}.png")
+        Image.fromarray(pixels).save(cluster.seen / "images" / f"{number:03}.png")
+    folder = cluster.folder
     return [
         *("purify", "--encoder", "cifar_resnet20", "--teacher", str(folder / "teacher.pth")),
-        *("--data", str(folder / "images"), "--out", str(run), "--threads", "1"),
+        *("--data", str(folder / "images"), "--out", str(folder / "run"), "--threads", "1"),
         *("--set", "training.steps=1000000", "--set", "training.batch=24"),
         *("--workers", "3", "--cpus-per-worker", "1", "--max-failures", "100000"),
-        *("--address", head.ray_address),
+        *("--address", cluster.address),
     ]
 
 
@@ -193,11 +238,16 @@ def report(found: Goodput, kill_every_s: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--kill-every", type=float, default=60.0)
+    parser.add_argument("--hosts", action="store_true", help="in namespaces, as root")
     options = parser.parse_args()
+    if options.hosts and (reason := why_not()):
+        parser.error(f"no hosts on this machine: {reason}")
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(options.minutes, options.kill_every, Path(folder))
+        nodes = three_hosts() if options.hosts else three_nodes(Path(folder))
+        with nodes as cluster:
+            found = measure(options.minutes, options.kill_every, cluster)
     print(report(found, options.kill_every))
 
 

@@ -68,7 +68,7 @@ def purified(facts: dict[str, Any], asked: argparse.Namespace, compute: Compute)
     settings = [f"training.steps={asked.steps}", f"training.seed={asked.seed}"]
     if not asked.all_families:
         settings.append(f"perturbations.{_FAMILIES[member.kind]}.probability=0")
-    recipe = load_recipe(asked.recipe, [*settings, *(asked.set or [])], 32)
+    recipe = load_recipe(asked.recipe, [*settings, *(asked.set or [])])
     start = time.process_time()
     student = first_student(member.encoder, suspect.encoder.net.state_dict(), recipe)
     openings = search_openings(suspect.encoder, images, recipe, compute, ignore_progress)

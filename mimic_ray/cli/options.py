@@ -92,7 +92,7 @@ RecipeName = Annotated[
     str,
     typer.Option(
         "--recipe",
-        help="auto, default, imagenet, mimic, official, a file or s3://bucket/file.toml.",
+        help="auto, default, imagenet, layer_norm, mimic, official, a file or s3://bucket/file.toml.",
     ),
     Kind.RECIPE,
 ]

@@ -1,7 +1,8 @@
-"""The recipe that `purify` takes by default, for the encoder's image size.
+"""The recipe that `purify` takes by default, for the encoder.
 
 The student starts as the suspect encoder and learns the plain image's feature from perturbed
-images; configs/default.toml and configs/imagenet.toml have every key. The rate is the strength.
+images; default.toml, layer_norm.toml and imagenet.toml in configs/ have every key. The rate is the
+strength.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ def default(
     batch: Annotated[int, setting("Images per step; 0: the recipe's.", ge=0)] = 0,
 ) -> Defended:
     """The default recipe of purify."""
-    name = recipe_for(inputs.suspect.spec.input_size)
+    suspect = inputs.suspect
+    name = recipe_for(suspect.spec.input_size, lambda: suspect.has_batch_norm)
     given = {"training.steps": steps, "training.batch": batch}
     changes = {key: value for key, value in given.items() if value}
     changes["training.seed"] = inputs.seed

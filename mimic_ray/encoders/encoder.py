@@ -11,6 +11,7 @@ from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mimic_ray.base.argument_types import check_fields, checked_arguments
 from mimic_ray.encoders.traits import NO_TRAITS, Traits
@@ -104,6 +105,11 @@ class Encoder(nn.Module):
         self._run = run
         self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1), persistent=False)
+
+    @property
+    def has_batch_norm(self) -> bool:
+        """Whether the network, and so its learning rate, depends on the statistics of a batch."""
+        return any(isinstance(module, _BatchNorm) for module in self.net.modules())
 
     def with_spec(self, spec: Spec) -> Encoder:
         """The same network under another name or with other statistics of the input."""

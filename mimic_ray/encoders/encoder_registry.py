@@ -6,6 +6,7 @@ imports no torch.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -90,6 +91,17 @@ def input_size(name: str) -> int:
     from mimic_ray.encoders import timm_family
 
     return timm_family.input_size(_timm_name(base))
+
+
+def has_batch_norm(name: str) -> bool:
+    """Whether batch norm is in the encoder, which is built without weights; a user's own with them.
+
+    Raises UnknownNameError and UsageError like `build`.
+    """
+    from mimic_ray.encoders.meta_device import meta_device
+
+    with nullcontext() if is_user_code(name) else meta_device():
+        return build(name).has_batch_norm
 
 
 def _build_timm(name: str, size: int | None) -> Encoder:

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import DivergedError
+from mimic_ray.base.progress import StepCallback
 from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.data.epoch import EpochPlan
 from mimic_ray.data.views import flip_and_shift, to_float
@@ -79,6 +80,7 @@ def distilled_again(
     compute: Compute,
     seed: int,
     settings: PlainDistillation | None = None,
+    on_step: StepCallback = lambda done, total: None,
 ) -> Encoder:
     """The student after a few plain steps: L = 1 - cos(student(x), suspect(x)).
 
@@ -98,6 +100,7 @@ def distilled_again(
                     aim = suspect(views)
                 found = again(views)
             _step(optimiser, clone_loss(found, aim), (settings.rate,), step / settings.steps)
+            on_step(step + 1, settings.steps)
     return again.cpu().eval().requires_grad_(False)
 
 
@@ -109,6 +112,7 @@ def fine_tuned(
     compute: Compute,
     seed: int,
     settings: FineTuning | None = None,
+    on_step: StepCallback = lambda done, total: None,
 ) -> FineTuned:
     """Encoder and linear head, trained together by cross-entropy on few of the labelled images.
 
@@ -132,6 +136,7 @@ def fine_tuned(
                 found = tuned(views)
             loss = F.cross_entropy(head(_scaled(found)), labels[chosen].to(device))
             _step(optimiser, loss, rates, step / steps)
+            on_step(step + 1, steps)
     head = head.cpu().eval().requires_grad_(False)
     tuned = tuned.cpu().eval().requires_grad_(False)
     return FineTuned(tuned, lambda features: head(_scaled(features)).argmax(dim=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,16 @@ def recipe_names() -> list[str]:
     return sorted(file.stem for file in RECIPES.glob("*.toml"))
 
 
-def recipe_for(side: int | None) -> str:
-    """What "auto" means: "imagenet" for images of 96 pixels and more, else "default"."""
-    return "imagenet" if side and side >= _LARGE_SIDE else "default"
+def recipe_for(side: int, has_batch_norm: Callable[[], bool]) -> str:
+    """What "auto" means for a network for images of `side` pixels.
+
+    From 96 pixels on "imagenet", below that "default" with batch norm and "layer_norm" without.
+
+    A large network is not asked for batch norm, and so need not be built.
+    """
+    if side >= _LARGE_SIDE:
+        return "imagenet"
+    return "default" if has_batch_norm() else "layer_norm"
 
 
 def recipe_tables(name: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from mimic_ray.base.effort import Effort
 from mimic_ray.base.errors import RecipeError, UnknownNameError, UsageError, option
 from mimic_ray.base.storage import local_copy
 from mimic_ray.base.text import near_names, plain
+from mimic_ray.encoders import encoder_registry
 from mimic_ray.method.named_recipes import RECIPES, recipe_for, recipe_names
 from mimic_ray.method.quick_recipe import at_effort
 from mimic_ray.method.recipe import Recipe, parse_recipe
@@ -26,22 +27,22 @@ from mimic_ray.method.recipe_keys import join_key, set_key
 def load_recipe(
     recipe: str | Path | Recipe = "default",
     overrides: Iterable[str] = (),
-    side: int | None = None,
+    encoder: str | None = None,
     effort: Effort = "full",
 ) -> Recipe:
     """A recipe by name or from a TOML file, with `key=value` changes such as "training.steps=800".
 
-    "auto" depends on the encoder's input size, `side` pixels: see `recipe_for`. The changes apply
-    to the recipe for `effort` (see quick_recipe.py). Raises UnknownNameError, StorageError or
-    RecipeError, the last with all mistakes at once.
+    "auto" depends on the encoder, by name: see `recipe_for`. The changes apply to the recipe for
+    `effort` (see quick_recipe.py). Raises UnknownNameError, StorageError or RecipeError, the last
+    with all mistakes at once.
     """
-    return load_search(recipe, overrides, side, effort)[0]
+    return load_search(recipe, overrides, encoder, effort)[0]
 
 
 def load_search(
     recipe: str | Path | Recipe = "default",
     overrides: Iterable[str] = (),
-    side: int | None = None,
+    encoder: str | None = None,
     effort: Effort = "full",
 ) -> tuple[Recipe, dict[str, str]]:
     """The same, with the file's [search] table as key -> values; only `tune` looks at that."""
@@ -49,7 +50,7 @@ def load_search(
         source, content = "recipe", recipe.model_dump(mode="json")
     else:
         source = str(recipe)
-        content = _read_tables(_find(recipe_for(side) if source == "auto" else source))
+        content = _read_tables(_find(_auto(encoder) if source == "auto" else source))
     searched = content.pop("search", {})
     if effort != "full":
         content = at_effort(parse_recipe(content, source), effort).model_dump(mode="json")
@@ -66,6 +67,14 @@ def write_recipe(path: Path, recipe: Recipe, comment: str = "") -> None:
     """The complete recipe, every key with its value, below `comment`."""
     head = "".join(f"# {line}\n" for line in comment.splitlines())
     files.write_text(path, head + tomli_w.dumps(recipe.model_dump(mode="json")))
+
+
+def _auto(encoder: str | None) -> str:
+    """What "auto" means; without an encoder, as for "default"."""
+    if encoder is None:
+        return "default"
+    side = encoder_registry.input_size(encoder)
+    return recipe_for(side, lambda: encoder_registry.has_batch_norm(encoder))
 
 
 def _find(name_or_path: str) -> Path:

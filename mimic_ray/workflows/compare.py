@@ -217,7 +217,7 @@ def _new_record(request: CompareRequest, inputs: ComparisonInputs) -> Comparison
 
 def _report_cost(request: CompareRequest, inputs: ComparisonInputs, on_cost: CostCallback) -> None:
     """Raises UsageError if the comparison is too large."""
-    recipe = load_recipe("auto", side=inputs.loaded.encoder.spec.input_size)
+    recipe = load_recipe("auto", encoder=inputs.encoder)
     estimate = CostEstimate(inputs.encoder, recipe, request.device, request.threads)
     seen = most_images(request.contest, request.defences, recipe)
     cost = estimate.comparison(

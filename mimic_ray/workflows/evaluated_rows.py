@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mimic_ray.attacks.triggers.trigger import Trigger
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import DivergedError
-from mimic_ray.base.progress import Progress, ProgressCallback
+from mimic_ray.base.progress import Progress, ProgressCallback, StepCallback
 from mimic_ray.data.labelled import Labelled
 from mimic_ray.data.left_out import LOGGER
 from mimic_ray.encoders.encoder import Encoder
@@ -112,14 +112,17 @@ class HeadTest:
         each: EvaluatedEncoder,
     ) -> dict[str, str]:
         """The same after plain distillation from the suspect encoder. Raises DivergedError."""
-        self.on_progress(Progress(f"{label}: distil", 0, 1))
-        again = further.distilled(each.encoder, self.images.at(each.encoder.spec.input_size))
+        sets = self.images.at(each.encoder.spec.input_size)
+        again = further.distilled(each.encoder, sets, self._steps(f"{label}: distil"))
         return self._add(outcomes, f"{label} after distillation", replace(each, encoder=again))
 
     def _tuned(self, further: FurtherTraining, label: str, each: EvaluatedEncoder) -> Outcomes:
         """Of a user's model, which has a head of its own. Raises DivergedError."""
-        self.on_progress(Progress(f"{label}: fine-tune", 0, 1))
-        return further.tuned(each.encoder, self.images.at(each.encoder.spec.input_size))
+        sets = self.images.at(each.encoder.spec.input_size)
+        return further.tuned(each.encoder, sets, self._steps(f"{label}: fine-tune"))
+
+    def _steps(self, phase: str) -> StepCallback:
+        return lambda done, total: self.on_progress(Progress(phase, done, total))
 
     def _outcomes(
         self, name: str, each: EvaluatedEncoder

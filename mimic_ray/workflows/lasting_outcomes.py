@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import DataError, UsageError, option
+from mimic_ray.base.progress import StepCallback
 from mimic_ray.base.text import count, plain
 from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.encoders.encoder import Encoder
@@ -63,15 +64,19 @@ class FurtherTraining:
                 f"least {_FEWEST_IMAGES}: use more, or leave {option('lasting')} out."
             )
 
-    def distilled(self, encoder: Encoder, sets: LabelledSets) -> Encoder:
+    def distilled(self, encoder: Encoder, sets: LabelledSets, on_step: StepCallback) -> Encoder:
         """After plain distillation on the training images. Raises DivergedError."""
-        return distilled_again(encoder, self.suspect, sets.train.pixels, self.compute, self.seed)
+        images = sets.train.pixels
+        return distilled_again(
+            encoder, self.suspect, images, self.compute, self.seed, on_step=on_step
+        )
 
-    def tuned(self, encoder: Encoder, sets: LabelledSets) -> Outcomes:
+    def tuned(self, encoder: Encoder, sets: LabelledSets, on_step: StepCallback) -> Outcomes:
         """Of a user's model, trained on few of the training images. Raises DivergedError."""
         test = labelled_test(sets)
+        images, labels = test.train, test.train_labels
         model = fine_tuned(
-            encoder, test.train, test.train_labels, test.classes, self.compute, self.seed
+            encoder, images, labels, test.classes, self.compute, self.seed, on_step=on_step
         )
         return test.with_heads(model.encoder, [model.head], self.compute)
 

@@ -148,7 +148,7 @@ def make_plan(request: PlanRequest, *, advise: bool = True) -> Plan:
     """`plan` for a request. Without `advise` it does not search for changes that would fit."""
     card, gpus = hardware.find(request.gpu), request.gpus
     spec = build_without_weights(request.encoder).spec
-    recipe = load_recipe(request.recipe, request.settings, spec.input_size)
+    recipe = load_recipe(request.recipe, request.settings, request.encoder)
     cluster = Cluster(card, gpus, _precision(recipe, card), request.utilisation)
     batch = request.batch or _default_batch(request, recipe, cluster)
     if batch * gpus < 2:

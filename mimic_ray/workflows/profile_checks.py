@@ -24,8 +24,9 @@ def profile_recipe(
     encoder: str | None, recipe: str | Path | Recipe, settings: Iterable[str]
 ) -> Recipe:
     """The recipe whose settings of the estimate are used. Raises UsageError or RecipeError."""
-    side = input_side(encoder) if recipe == "auto" else None
-    resolved = load_recipe(recipe, settings, side)
+    # Of ":normalise=half", which names statistics only, the recipe does not depend.
+    named = None if encoder is None or encoder.startswith(":") else encoder
+    resolved = load_recipe(recipe, settings, named)
     check_recipe(resolved)
     return resolved
 

@@ -102,8 +102,8 @@ def purify(
         data: Clean images: a folder of images or of .tar shards, a tar, an npz file, a pattern
             such as `train-{000..007}.tar`, `torchvision:NAME:ROOT` or an address.
         out: The run folder to create, or its address.
-        recipe: `auto`, `default`, `imagenet`, `mimic`, `official`, a TOML file or its address, or
-            a `Recipe`.
+        recipe: `auto`, `default`, `imagenet`, `layer_norm`, `mimic`, `official`, a TOML file or its
+            address, or a `Recipe`.
         settings: Changes to the recipe, each `KEY=VALUE`.
         effort: `quick`: a third of the recipe's steps, unless `settings` has them; `full`.
         seed: Short for `training.seed=...`. The same seed gives the same result.

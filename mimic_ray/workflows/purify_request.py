@@ -18,7 +18,6 @@ from mimic_ray.base.text import count
 from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.data.image_source import open_images, require_batch
 from mimic_ray.data.image_subset import hold_out
-from mimic_ray.encoders import encoder_registry
 from mimic_ray.method.recipe import Recipe, check_recipe, user_members
 from mimic_ray.method.recipe_sections import LARGEST_SEED
 from mimic_ray.store.agreement import check_agreement
@@ -62,8 +61,7 @@ def resolved_recipe(request: PurifyRequest) -> Recipe:
     if seed is not None and not 0 <= seed <= LARGEST_SEED:
         raise UsageError(f"{option('seed', seed)} must be between 0 and {LARGEST_SEED}.")
     overrides = [*request.settings, *([f"training.seed={seed}"] if seed is not None else [])]
-    side = encoder_registry.input_size(request.encoder) if request.recipe == "auto" else None
-    return load_recipe(request.recipe, overrides, side, request.effort)
+    return load_recipe(request.recipe, overrides, request.encoder, request.effort)
 
 
 def check_workers(recipe: Recipe, resources: Resources) -> None:

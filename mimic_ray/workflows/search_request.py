@@ -12,7 +12,6 @@ from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.resources import Resources, this_machine, trial_slots
 from mimic_ray.base.text import plain
 from mimic_ray.base.user_code import is_user_code
-from mimic_ray.encoders import encoder_registry
 from mimic_ray.method.losses.loss_registry import LOSSES
 from mimic_ray.method.mi_profile import SELECTION
 from mimic_ray.method.recipe import Recipe, parse_recipe, user_members
@@ -157,8 +156,7 @@ def search_spec(request: SearchRequest) -> SearchSpec:
 
     Raises RecipeError, UsageError or UnknownNameError. Reads no file except the recipe.
     """
-    side = encoder_registry.input_size(request.encoder) if request.recipe == "auto" else None
-    base, in_file = load_search(request.recipe, request.settings, side, request.effort)
+    base, in_file = load_search(request.recipe, request.settings, request.encoder, request.effort)
     pinned = [whole_key(setting.partition("=")[0].strip()) for setting in request.settings]
     entries = {**in_file, **dict(map(_entry, request.search))}
     dimensions = [parse_dimension(key, text) for key, text in entries.items()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.goodput import Goodput, StepCount, last_step, measure, projected
+from benchmarks.goodput import Goodput, StepCount, last_step, measure, projected, three_nodes
 
 
 def test_steps_that_a_restart_repeats_are_lost():
@@ -35,7 +35,8 @@ def test_only_whole_rows_count(tmp_path):
 @pytest.mark.slow
 @pytest.mark.ray
 def test_a_run_goes_on_while_its_workers_are_killed(tmp_path):
-    found = measure(minutes=1, kill_every_s=20, folder=tmp_path)
+    with three_nodes(tmp_path) as cluster:
+        found = measure(minutes=1, kill_every_s=20, cluster=cluster)
     assert found.restarts_s
     assert 0 < found.useful <= found.computed
     assert found.of_steps > 0.3

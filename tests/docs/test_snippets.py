@@ -210,7 +210,7 @@ def test_every_measurement_says_what_and_where():
         assert re.match(r"# .+, \w+ 20\d\d\n", text), path.name
 
 
-@pytest.mark.parametrize("name", ["default", "imagenet", "official"])
+@pytest.mark.parametrize("name", ["default", "imagenet", "layer_norm", "official"])
 def test_the_recipes_of_the_package_cite_pages_that_exist(name):
     text = (ROOT / f"mimic_ray/configs/{name}.toml").read_text()
     cited = re.findall(r"docs/[\w./-]*\w|\b[\w-]+_2026-\d\d\.md", text)

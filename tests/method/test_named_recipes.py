@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from mimic_ray.method.named_recipes import recipe_for, recipe_names, recipe_tables
 from mimic_ray.store.recipe_file import load_recipe
 
@@ -23,8 +25,23 @@ def test_mimic_is_the_default_with_attention_weighted_by_the_teacher_s_mutual_in
     )
 
 
-def test_large_images_get_the_recipe_for_them():
-    assert [recipe_for(side) for side in (None, 32, 95, 96, 224)] == [
-        *["default"] * 3,
-        *["imagenet"] * 2,
-    ]
+def test_the_recipe_depends_on_the_size_and_on_batch_norm():
+    found = [recipe_for(side, lambda: True) for side in (32, 95, 96, 224)]
+    assert found == [*["default"] * 2, *["imagenet"] * 2]
+    found = [recipe_for(side, lambda: False) for side in (32, 95, 96, 224)]
+    assert found == [*["layer_norm"] * 2, *["imagenet"] * 2]
+
+
+def test_a_large_network_is_not_built_for_its_recipe():
+    def build() -> bool:
+        raise AssertionError
+
+    assert recipe_for(224, build) == "imagenet"
+
+
+@pytest.mark.parametrize(
+    ("encoder", "rate"),
+    [("cifar_resnet20", 4e-3), ("vit_ti16@64", 1e-3), ("tiny_vit", 1e-3), ("vit_b16", 1e-4)],
+)
+def test_the_rate_of_auto_is_the_one_for_the_encoder(encoder, rate):
+    assert load_recipe("auto", encoder=encoder).training.learning_rate == rate

@@ -30,7 +30,7 @@ def test_a_file_with_a_byte_order_mark_is_read(tmp_path):
 
 
 def test_the_package_contains_its_recipes():
-    assert {"default", "imagenet", "mimic", "official"} == set(recipe_names())
+    assert {"default", "imagenet", "layer_norm", "mimic", "official"} == set(recipe_names())
 
 
 def test_settings_change_every_kind_of_value():

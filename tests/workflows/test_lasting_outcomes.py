@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 from mimic_ray import evaluate
 from mimic_ray.base import devices
 from mimic_ray.base.errors import DataError, DivergedError, UsageError
+from mimic_ray.base.progress import Progress
 from mimic_ray.data.labelled import open_labelled
 from mimic_ray.encoders.encoder_registry import build
 from mimic_ray.evaluation.results import Evaluation
@@ -76,15 +77,24 @@ def test_every_head_is_trained_again_and_the_users_model_has_its_own(toy):
     assert linear.acc_tuned == knn.acc_tuned
 
 
+def test_each_step_of_the_further_training_is_reported(toy):
+    seen = list[Progress]()
+    evaluated(toy, "suspect", "purified", lasting="suspect", on_progress=seen.append)
+    distilled = [(each.done, each.total) for each in seen if each.phase == "purified: distil"]
+    assert distilled == [(step, 60) for step in range(1, 61)]
+    tuned = [each for each in seen if each.phase == "purified: fine-tune"]
+    assert tuned[-1].done == tuned[-1].total
+
+
 def test_an_encoder_that_diverges_is_named_in_its_row(toy, monkeypatch):
     """Of two encoders in a row, the second is measured; another row is complete."""
     real, called = lasting_outcomes.fine_tuned, []
 
-    def second_diverges(*given):
+    def second_diverges(*given, **options):
         called.append(given)
         if len(called) == 2:
             raise DivergedError("The loss is nan.")
-        return real(*given)
+        return real(*given, **options)
 
     monkeypatch.setattr(lasting_outcomes, "fine_tuned", second_diverges)
     paths = {"suspect": [toy / "suspect.safetensors"]}
