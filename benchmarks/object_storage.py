@@ -6,7 +6,8 @@ the shard with curl through a buffer of 1,000 images, and decodes it with PIL in
 Data does the same in a task with one CPU (`--ray-data`). Hosts are processes with cache folders of
 their own, which read their shares of the same batches.
 
-    python -m benchmarks.object_storage [--images 2000] [--delays 10,30,150] [--ray-data]
+    python -m benchmarks.object_storage [--images 2000] [--delays 10,30,150] [--hosts 3]
+        [--ray-data] [--no-ranges]
 """
 
 from __future__ import annotations
@@ -176,6 +177,7 @@ def main() -> None:
     arguments.add_argument("--delays", default="10,30,150", help="milliseconds")
     arguments.add_argument("--hosts", type=int, default=1, help="also this many at a time")
     arguments.add_argument("--ray-data", action="store_true", help="also read by Ray Data")
+    arguments.add_argument("--no-ranges", action="store_true", help="which take most of the time")
     asked = arguments.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as made, local_s3() as environment:
@@ -204,10 +206,10 @@ def main() -> None:
                     rates = stream()
                     requests = f"{1000 * (Delay.made - before) / asked.images:.1f} a host"
                     _row(f"{delay} ms, {name}", rates, requests)
-                for name, gib, hosts in [
-                    *(("copies", "256", number + 1) for number in range(asked.hosts)),
-                    ("ranges", "0", 1),
-                ]:
+                ours = [("copies", "256", number + 1) for number in range(asked.hosts)]
+                if not asked.no_ranges:
+                    ours.append(("ranges", "0", 1))
+                for name, gib, hosts in ours:
                     before = Delay.made
                     cache = work / f"{name}-{delay}-{hosts}"
                     rates = hosts_together("s3://bucket/set", cache, gib, hosts)
