@@ -155,7 +155,8 @@ def rows(asked: argparse.Namespace, done: Sequence[dict[str, Any]]) -> Iterator[
             yield _row(member, 0, "attacked", "", asked.steps, outcomes)
         for seed in range(asked.seeds):
             for base, weights in VARIANTS:
-                if base not in asked.base or (name, seed, base, weights) in known:
+                wanted = base in asked.base and weights in asked.weights
+                if not wanted or (name, seed, base, weights) in known:
                     continue
                 start = time.process_time()
                 student, used = purified(base, weights, replace(inputs, seed=seed), asked.steps)
@@ -259,6 +260,7 @@ def main() -> None:
     options.add_argument("--seeds", type=int, default=3)
     bases = list(dict.fromkeys(base for base, _ in VARIANTS))
     options.add_argument("--base", nargs="+", choices=bases, default=bases)
+    options.add_argument("--weights", nargs="+", choices=WEIGHTS, default=WEIGHTS)
     options.add_argument("--out", type=Path)
     asked = options.parse_args()
     if asked.report:
