@@ -23,6 +23,9 @@ from torch.nn import functional as F
 
 from mimic_ray.base.member_settings import setting
 
+# Of a component, relative to the largest. Below it are rounding errors of float32 maps.
+_SMALLEST_POWER = 1e-12
+
 
 @dataclass(frozen=True)
 class Gaussian:
@@ -60,9 +63,21 @@ class Gaussian:
 
 
 def _whitened_components(values: Tensor, count: int) -> Tensor:
-    """[N, P] -> orthonormal columns [N, <= count]: principal components scaled to length 1."""
+    """[N, P] -> orthonormal columns [N, <= count]: principal components scaled to length 1.
+
+    By the eigenvectors of the smaller of the two products of the matrix with itself. A singular
+    From the eigenvectors of the smaller of the two products of the matrix with itself, because a
+    singular value decomposition takes twice as long for 2,000 x 1,024 numbers, and 10 times for
+    2,000 x 32,768.
+    """
     centred = values.double() - values.double().mean(dim=0)
-    left, strength, _ = torch.linalg.svd(centred, full_matrices=False)
+    wide = centred.shape[1] > centred.shape[0]
+    product = centred @ centred.T if wide else centred.T @ centred
+    powers, vectors = (found.flip(-1) for found in torch.linalg.eigh(product))
     # A constant column (a dead channel) spans nothing.
-    rank = int((strength > strength[0].clamp_min(1e-30) * 1e-7).sum())
-    return left[:, : max(1, min(count, rank))]
+    rank = int((powers > powers[0].clamp_min(1e-60) * _SMALLEST_POWER).sum())
+    leading = vectors[:, : max(1, min(count, rank))]
+    if wide:
+        return leading
+    # Of components with little power, the lengths alone are not exact enough.
+    return torch.linalg.qr(centred @ leading).Q
