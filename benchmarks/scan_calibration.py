@@ -12,6 +12,7 @@ kinds and the benign partners of their pairs. Limits in the package come from al
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -212,6 +213,24 @@ def table(judged: Sequence[Left]) -> str:
     return "\n".join(lines)
 
 
+def write_rows(file: Path, population: Path, effort: Effort) -> None:
+    """Every encoder with its facts and scores, also those whose attack does not work, as CSV."""
+    scores = sorted((population / "scans").glob(f"*-{effort}.json"))
+    found = [json.loads(score.read_text()) for score in scores]
+    families = list(found[0]["alone"])
+    with file.open("w", encoding="utf-8", newline="") as out:
+        rows = csv.writer(out, lineterminator="\n")
+        rows.writerow(["name", "network", "change", "target", "acc", "asr", *families, "beyond"])
+        for each in found:
+            facts = json.loads((population / f"{each['name']}.json").read_text())
+            change = facts["trigger"] or f"{facts['kind']}, rate {facts['rate']}"
+            target = facts["target"] if facts["attacked"] else ""
+            row = [each["name"], each["encoder"], change, target, facts["acc"], facts.get("asr")]
+            strengths = (each["alone"][family] for family in families)
+            beyond = max(each["reference"].values())
+            rows.writerow([*row, *(f"{value:.3f}" for value in (*strengths, beyond))])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--population", type=Path, required=True)
@@ -220,6 +239,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, help="a shard of clean images")
     parser.add_argument("--effort", choices=["quick", "full"], default="full")
     parser.add_argument("--backwards", action="store_true", help="scan the last pair first")
+    parser.add_argument("--rows", type=Path, help="CSV file of all encoders to write")
     parser.add_argument("--write", type=Path, help="calibration.json to create or to update")
     given = parser.parse_args()
     if given.scan:
@@ -228,6 +248,8 @@ def main() -> None:
     for which in ("alone", "reference"):
         judged = leave_one_kind_out(encoders, which)
         print(f"\n{which}: {json.dumps(separation(judged))}\n\n{table(judged)}")
+    if given.rows:
+        write_rows(given.rows, given.population, given.effort)
     if given.write:
         content = json.loads(given.write.read_text()) if given.write.exists() else {"efforts": {}}
         content["architectures"] = sorted({each.encoder for each in encoders})

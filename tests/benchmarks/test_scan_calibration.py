@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
@@ -14,6 +18,7 @@ from benchmarks.scan_calibration import (
     separation,
     total,
     tpr_at,
+    write_rows,
 )
 from benchmarks.scan_population import KINDS
 from mimic_ray.scanning.openings import FAMILIES
@@ -109,3 +114,23 @@ def test_the_content_of_the_file_has_both_scales():
     content = calibrated(population())
     assert set(content) == {"alone", "reference"}
     assert content["alone"]["no_evidence_below"] <= content["alone"]["suspect_from"]
+
+
+def test_the_rows_have_every_encoder_with_its_facts_and_scores(tmp_path):
+    attacked, benign = population(1)
+    facts = {"target": 3, "rate": 0.04, "acc": 80.5}
+    (tmp_path / "scans").mkdir()
+    for each, own in (
+        (attacked, {"trigger": "patch:side=4", "asr": 41.0}),
+        (benign, {"trigger": ""}),
+    ):
+        content = {"kind": each.kind, "attacked": each.attacked} | facts | own
+        (tmp_path / f"{each.name}.json").write_text(json.dumps(content))
+        (tmp_path / "scans" / f"{each.name}-full.json").write_text(json.dumps(asdict(each)))
+    write_rows(tmp_path / "rows.csv", tmp_path, "full")
+    with (tmp_path / "rows.csv").open() as file:
+        first, second = sorted(csv.DictReader(file), key=lambda row: row["name"])
+    assert (first["change"], first["target"], first["asr"]) == ("control, rate 0.04", "", "")
+    assert (second["change"], second["target"], second["asr"]) == ("patch:side=4", "3", "41.0")
+    strongest = max(float(second[family]) for family in FAMILIES)
+    assert strongest == pytest.approx(total(attacked, "alone"), abs=1e-3)
