@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -115,6 +116,33 @@ def test_the_input_size_is_known_without_building_the_encoder(name: str) -> None
 def test_the_input_size_of_an_unknown_name_raises_an_error_with_near_names() -> None:
     with pytest.raises(UnknownNameError, match="resnet18"):
         encoder_registry.input_size("resnet1")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("cifar_resnet20", True), ("clip_rn50@64", True), ("tiny_vit", False), ("vit_ti16@64", False)],
+)
+def test_whether_a_network_has_batch_norm(name: str, expected: bool) -> None:
+    assert encoder_registry.has_batch_norm(name) == expected
+
+
+def test_whether_a_users_network_has_batch_norm(tmp_path: Path) -> None:
+    file = tmp_path / "net.py"
+    file.write_text(
+        "from torch import nn\n"
+        "from mimic_ray import Encoder, Spec\n"
+        "def made(*layers):\n"
+        "    half = (0.5, 0.5, 0.5)\n"
+        "    spec = Spec('net', 4, 8, mean=half, std=half, taps=())\n"
+        "    net = nn.Sequential(nn.Conv2d(3, 4, 3), *layers)\n"
+        "    return Encoder(spec, net, lambda net, x, taps: (net(x).mean(dim=(2, 3)), {}))\n"
+        "def with_norm():\n"
+        "    return made(nn.BatchNorm2d(4))\n"
+        "def without():\n"
+        "    return made()\n"
+    )
+    assert encoder_registry.has_batch_norm(f"{file}:with_norm")
+    assert not encoder_registry.has_batch_norm(f"{file}:without")
 
 
 def test_the_registry_has_a_short_name():
