@@ -25,6 +25,7 @@ import torch
 from benchmarks.scan_population import KINDS
 from mimic_ray.base import devices, files
 from mimic_ray.base.effort import Effort
+from mimic_ray.base.errors import DamagedCheckpointError
 from mimic_ray.data.labelled import open_labelled
 from mimic_ray.data.views import to_float
 from mimic_ray.scanning.calibration import Scale
@@ -69,7 +70,11 @@ def scan_all(population: Path, assets: Path, images: Path, effort: Effort, backw
         facts = json.loads(file.with_suffix(".json").read_text())
         if scores_file.exists():
             continue
-        encoder = load_checkpoint(file, facts["encoder"]).encoder
+        try:
+            encoder = load_checkpoint(file, facts["encoder"]).encoder
+        except DamagedCheckpointError:
+            print(f"left out: the training of {file.stem} diverged")
+            continue
         depth = facts["encoder"].removeprefix("cifar_resnet")
         found = scan_encoder(
             encoder, parts, compute, 0, effort, reference=public[_REFERENCES[depth]]

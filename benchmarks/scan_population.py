@@ -90,17 +90,20 @@ def _pair(pair: int, seed: int) -> tuple[Member, Member]:
         rate=0.04,
         seed=pair,
     )
+    fine_tuning = _BENIGN[int(len(_BENIGN) * draws[8])]
+    rate = (0.04, 0.02, 0.01)[int(3 * draws[9])]
     benign = Member(
         name=f"{pair:03d}-benign",
         pair=pair,
         attacked=False,
-        kind=_BENIGN[int(len(_BENIGN) * draws[8])],
+        kind=fine_tuning,
         encoder=attacked.encoder,
         start=attacked.start,
         trigger="",
         target=attacked.target,
         references=attacked.references,
-        rate=(0.04, 0.02, 0.01)[int(3 * draws[9])],
+        # At the rates of the others, the cross-entropy of a third of them diverged.
+        rate=rate / 4 if fine_tuning == "supervised" else rate,
         seed=pair,
     )
     return attacked, benign
