@@ -135,13 +135,12 @@ def three_hosts() -> Iterator[Cluster]:
 def measure(minutes: float, kill_every_s: float, cluster: Cluster) -> Goodput:
     """Runs and kills; the time counts from the first step."""
     run = cluster.seen / "run"
-    process = cluster.start([sys.executable, "-m", "mimic_ray", *_arguments(cluster)])
-    try:
-        _wait_for(run, process)
-        return _watch(run, cluster, process, 60 * minutes, kill_every_s)
-    finally:
-        process.kill()  # what it started ends with the cluster
-        process.wait()
+    with cluster.start([sys.executable, "-m", "mimic_ray", *_arguments(cluster)]) as process:
+        try:
+            _wait_for(run, process)
+            return _watch(run, cluster, process, 60 * minutes, kill_every_s)
+        finally:
+            process.kill()  # what it started ends with the cluster
 
 
 def _watch(
