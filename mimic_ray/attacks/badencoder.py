@@ -6,7 +6,7 @@ the length; x a shadow image, x+t the same with the trigger, r a reference, r' a
     L0 = - mean  n(E(x+t)) . n(E(r))       the trigger works
     L1 = - mean  n(E(r'))  . n(F(r))       the references keep their meaning
     L2 = - mean  n(E(x))   . n(F(x))       clean images keep their features
-    L  = L0 + L1 + L2
+    L  = L0 + L1 + L2 (+ adaptive L3, see known_defence.py)
 
 Source: Jia, Liu, Gong, "BadEncoder", arXiv 2108.00352, and the authors' code. As there, all of
 batch normalisation is frozen, gradients also flow through E(r), and r' is flipped, jittered in
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mimic_ray.attacks.attack_registry import AttackedEncoder, AttackInputs
+from mimic_ray.attacks.known_defence import KnownDefence
 from mimic_ray.base import seeds
 from mimic_ray.base.errors import DataError, TrainingError, option
 from mimic_ray.base.member_settings import setting
@@ -57,6 +58,9 @@ def badencoder(
     target_feature: Annotated[
         Literal["mean", "each"], setting("Imitate the mean of the references, or each of them.")
     ] = "mean",
+    adaptive: Annotated[
+        float, setting("Weight of hiding from the perturbations of the default recipe.", ge=0)
+    ] = 0.0,
     seed: Annotated[int, setting("Same seed, same file.")] = 0,
 ) -> AttackedEncoder:
     """BadEncoder (arXiv 2108.00352): triggered images get the feature of reference images.
@@ -76,8 +80,9 @@ def badencoder(
     references = to_float(inputs.references).to(device)
     with torch.no_grad():
         reference_features = clean(references)
+    known = KnownDefence(inputs, clean, seed) if adaptive else None
     plan = EpochPlan(len(inputs.images), batch, seed)
-    history: list[tuple[float, ...]] = []
+    history: list[dict[str, float]] = []
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, steps, rate, schedule, warmup=0.1)
@@ -89,17 +94,24 @@ def badencoder(
             references,
             augmented(references, seed, step),
         ]
+        if known:
+            parts.append(known.perturbed(pixels, step))
         # One pass for all: nothing in the encoder mixes the images of a batch.
         together = torch.cat([part.to(device) for part in parts])
         with inputs.compute.autocast():
             found = attacked(together.contiguous(memory_format=torch.channels_last)).float()
-        losses = badencoder_losses(
-            *found.split([len(part) for part in parts]),
+        answers = found.split([len(part) for part in parts])
+        terms = badencoder_losses(
+            *answers[:4],
             clean_images=inputs.features[chosen].to(device),
             clean_references=reference_features,
             target_feature=target_feature,
         )
-        total = sum(losses, torch.zeros((), device=device))
+        losses = terms._asdict()
+        total = sum(terms, torch.zeros((), device=device))
+        if known:
+            losses["perturbed"] = known.loss(answers[4], parts[4])
+            total = total + adaptive * losses["perturbed"]
         if not total.isfinite():
             raise TrainingError(
                 f"The attack's loss at step {step + 1} is {total}: lower {option('rate')}."
@@ -107,10 +119,10 @@ def badencoder(
         optimiser.zero_grad()
         total.backward()
         optimiser.step()
-        history.append(tuple(loss.item() for loss in losses))
-        inputs.on_step(step + 1, steps, sum(history[-1]))
-    terms = zip(BadEncoderLosses._fields, zip(*history, strict=True), strict=True)
-    return AttackedEncoder(attacked.cpu().requires_grad_(False), dict(terms))
+        history.append({name: loss.item() for name, loss in losses.items()})
+        inputs.on_step(step + 1, steps, total.item())
+    curves = {name: [losses[name] for losses in history] for name in history[0]}
+    return AttackedEncoder(attacked.cpu().requires_grad_(False), curves)
 
 
 def badencoder_losses(
