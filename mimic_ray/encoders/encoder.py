@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mimic_ray.base.argument_types import check_fields, checked_arguments
+from mimic_ray.encoders.depthwise import keep_in_float32
 from mimic_ray.encoders.traits import NO_TRAITS, Traits
 
 # Each family provides it: (net, normalised images, requested taps) -> (features [B, D], maps).
@@ -101,6 +102,7 @@ class Encoder(nn.Module):
     def __init__(self, spec: Spec, net: nn.Module, run: Run) -> None:
         super().__init__()
         self.spec = spec
+        keep_in_float32(net)
         self.net = net
         self._run = run
         self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1), persistent=False)

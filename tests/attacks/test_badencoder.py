@@ -7,7 +7,6 @@ from torch.nn import functional as F
 
 from mimic_ray.attacks.attack_registry import AttackInputs
 from mimic_ray.attacks.badencoder import augmented, badencoder, badencoder_losses
-from mimic_ray.attacks.known_defence import KnownDefence
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import DataError, TrainingError
 from mimic_ray.data.views import to_float
@@ -134,21 +133,6 @@ def test_an_augmented_reference_is_never_cropped():
     assert (steps.argmax(dim=1) == 15).all()
     assert (steps > 1e-4).sum() == 40
     assert not torch.equal(shown, augmented(edge, seed=0, step=1))
-
-
-def test_an_adaptive_attacker_answers_perturbed_images_as_the_clean_encoder_does(clean, images):
-    longer = {**QUICK, "steps": 30}
-    naive, hidden = run(clean, images, longer), run(clean, images, {**longer, "adaptive": 3.0})
-    inputs = AttackInputs(clean, ImagesInMemory(images), torch.empty(0), images[:1], id, CPU)
-    known = KnownDefence(inputs, clean, seed=9)
-    perturbed = known.perturbed(images, step=0)
-    assert not torch.equal(perturbed, to_float(images))
-    assert known.loss(clean(perturbed), perturbed) == pytest.approx(-1)
-    assert known.loss(hidden.encoder(perturbed), perturbed) < known.loss(
-        naive.encoder(perturbed), perturbed
-    )
-    assert "perturbed" not in naive.losses
-    assert len(hidden.losses["perturbed"]) == 30
 
 
 def test_a_loss_that_is_not_finite_ends_the_attack(clean, images):
