@@ -43,7 +43,11 @@ def test_views_and_loading_are_faster_than_the_baseline_by_half_the_promise(name
 
 @pytest.mark.parametrize(
     ("name", "arguments", "rows"),
-    [("training_step", [*TINY, "--batch", "4"], 4), ("mi_profile", [*TINY, "--images", "128"], 1)],
+    [
+        ("training_step", [*TINY, "--batch", "4"], 4),
+        ("mi_profile", [*TINY, "--images", "128"], 1),
+        ("depthwise", ["--encoder", "mobilenetv2_035@32", "--batch", "2"], 2),
+    ],
 )
 def test_a_script_prints_its_ratios_as_json_and_as_a_table(name, arguments, rows, capsys):
     module = import_module(f"benchmarks.{name}")
