@@ -26,7 +26,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.scan_calibration import auroc, stored, total, tpr_at
+from benchmarks.scan_calibration import auroc, total, tpr_at
+from benchmarks.scan_scores import stored
 from mimic_ray.base import devices, seeds
 from mimic_ray.base.devices import Compute
 from mimic_ray.data.labelled import open_labelled

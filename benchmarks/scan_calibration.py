@@ -7,12 +7,17 @@ scores are used.
 
 Judged with each kind of trigger left out in turn: the scale and the limits come from the other
 kinds and the benign partners of their pairs. Limits in the package come from all of them.
+
+The population is scanned on one image set. --image-sets takes the scores of public encoders on
+several (benchmarks/scan_image_sets.py): an encoder is suspect from two standard deviations above
+the limit, and between the two the scan cannot tell.
+
+--from-rows takes the CSV file of an earlier calibration instead of a population.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,7 +27,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.scan_image_sets import REFERENCES, spread
 from benchmarks.scan_population import KINDS
+from benchmarks.scan_scores import Scanned, read_rows, stored, write_rows
 from mimic_ray.base import devices, files
 from mimic_ray.base.effort import Effort
 from mimic_ray.base.errors import DamagedCheckpointError
@@ -36,24 +43,6 @@ from mimic_ray.weight_files.load import load_checkpoint
 # The limits: the share of benign encoders above the first, of attacked ones below the second.
 _FALSE_ALARMS, _OVERLOOKED = 0.05, 0.1
 _STEP, _MARGIN = 1e-3, 0.1
-_REFERENCES = {"20": "32", "32": "20", "56": "20"}
-_SUCCESS = 90.0  # an attacked encoder with a lower ASR in percent is left out
-
-
-@dataclass(frozen=True)
-class Scanned:
-    """One encoder of the population with its scores by family."""
-
-    name: str
-    pair: int
-    attacked: bool
-    kind: str
-    encoder: str
-    asr: float
-    alike: float
-    alone: Mapping[str, float]
-    reference: Mapping[str, float]
-    seconds: float
 
 
 def scan_all(population: Path, assets: Path, images: Path, effort: Effort, backwards: bool) -> None:
@@ -63,7 +52,7 @@ def scan_all(population: Path, assets: Path, images: Path, effort: Effort, backw
     parts, _ = divided(to_float(pixels.gather(torch.arange(MOST))), str(images))
     public = {
         depth: load_checkpoint(assets / f"resnet{depth}-cifar10.th", f"cifar_resnet{depth}").encoder
-        for depth in set(_REFERENCES.values())
+        for depth in set(REFERENCES.values())
     }
     for file in sorted(population.glob("*-*.safetensors"), reverse=backwards):
         scores_file = population / "scans" / f"{file.stem}-{effort}.json"
@@ -77,7 +66,7 @@ def scan_all(population: Path, assets: Path, images: Path, effort: Effort, backw
             continue
         depth = facts["encoder"].removeprefix("cifar_resnet")
         found = scan_encoder(
-            encoder, parts, compute, 0, effort, reference=public[_REFERENCES[depth]]
+            encoder, parts, compute, 0, effort, reference=public[REFERENCES[depth]]
         )
         scanned = Scanned(
             **{name: facts[name] for name in ("name", "pair", "attacked", "kind", "encoder")},
@@ -96,24 +85,15 @@ def scan_all(population: Path, assets: Path, images: Path, effort: Effort, backw
         print(scanned.name, scanned.kind, {k: round(v, 2) for k, v in found.scores().items()})
 
 
-def stored(population: Path, effort: Effort) -> list[Scanned]:
-    """The scores of all encoders scanned so far whose attack works."""
-    found = []
-    for file in sorted((population / "scans").glob(f"*-{effort}.json")):
-        content = json.loads(file.read_text())
-        del content["openings"]
-        found.append(Scanned(**content))
-    return [each for each in found if not each.attacked or each.asr >= _SUCCESS]
-
-
 def total(encoder: Scanned, which: str) -> float:
     """The score of an encoder: its strongest family, `alone` or beyond the `reference`."""
     scores: Mapping[str, float] = getattr(encoder, which)
     return max(scores.values())
 
 
-def fitted(encoders: Sequence[Scanned], which: str) -> Scale:
-    """The limits for the scores of these encoders."""
+def fitted(encoders: Sequence[Scanned], which: str, spread: float = 0.0) -> Scale:
+    """The limits for the scores of these encoders, whose images were the same. `spread`: how much
+    higher a benign encoder may score on others."""
     usual = [total(each, which) for each in encoders if not each.attacked]
     planted = [total(each, which) for each in encoders if each.attacked]
     # A benign score that at most 5 % exceed, never one between two by interpolation.
@@ -124,7 +104,7 @@ def fitted(encoders: Sequence[Scanned], which: str) -> Scale:
     else:
         largest = suspect_from
     below = min(float(np.quantile(planted, _OVERLOOKED, method="lower")), largest)
-    return Scale(round(suspect_from, 3), round(below, 3), {})
+    return Scale(round(suspect_from + spread, 3), round(below, 3), {})
 
 
 @dataclass(frozen=True)
@@ -136,12 +116,12 @@ class Left:
     verdict: str
 
 
-def leave_one_kind_out(encoders: Sequence[Scanned], which: str) -> list[Left]:
+def leave_one_kind_out(encoders: Sequence[Scanned], which: str, spread: float = 0.0) -> list[Left]:
     """Each encoder by limits without its trigger kind; benign ones go with their pair."""
     judged = []
     for number in range(len(KINDS)):
         out = [each for each in encoders if each.pair % len(KINDS) == number]
-        scale = fitted([each for each in encoders if each not in out], which)
+        scale = fitted([each for each in encoders if each not in out], which, spread)
         for each in out:
             score = total(each, which)
             suspect, nothing = score >= scale.suspect_from, score < scale.no_evidence_below
@@ -192,12 +172,12 @@ def separation(judged: Sequence[Left], seed: int = 0) -> dict[str, Any]:
     }
 
 
-def calibrated(encoders: Sequence[Scanned]) -> dict[str, Any]:
+def calibrated(encoders: Sequence[Scanned], spreads: Mapping[str, float]) -> dict[str, Any]:
     """Both scales of one effort, as in calibration.json."""
     scales = {}
-    for which in ("alone", "reference"):
-        scale = fitted(encoders, which)
-        facts = separation(leave_one_kind_out(encoders, which))
+    for which, width in spreads.items():
+        scale = fitted(encoders, which, width)
+        facts = separation(leave_one_kind_out(encoders, which, width))
         scales[which] = {**asdict(scale), "facts": facts}
     return scales
 
@@ -218,30 +198,34 @@ def table(judged: Sequence[Left]) -> str:
     return "\n".join(lines)
 
 
-def write_rows(file: Path, population: Path, effort: Effort) -> None:
-    """Every encoder with its facts and scores, also those whose attack does not work, as CSV."""
-    scores = sorted((population / "scans").glob(f"*-{effort}.json"))
-    found = [json.loads(score.read_text()) for score in scores]
-    families = list(found[0]["alone"])
-    with file.open("w", encoding="utf-8", newline="") as out:
-        rows = csv.writer(out, lineterminator="\n")
-        rows.writerow(["name", "network", "change", "target", "acc", "asr", *families, "beyond"])
-        for each in found:
-            facts = json.loads((population / f"{each['name']}.json").read_text())
-            change = facts["trigger"] or f"{facts['kind']}, rate {facts['rate']}"
-            target = facts["target"] if facts["attacked"] else ""
-            row = [each["name"], each["encoder"], change, target, facts["acc"], facts.get("asr")]
-            strengths = (each["alone"][family] for family in families)
-            beyond = max(each["reference"].values())
-            rows.writerow([*row, *(f"{value:.3f}" for value in (*strengths, beyond))])
+def updated(
+    content: dict[str, Any], encoders: Sequence[Scanned], effort: Effort, spreads: dict[str, float]
+) -> dict[str, Any]:
+    """calibration.json with the scales of one effort, from these encoders."""
+    content["architectures"] = sorted({each.encoder for each in encoders})
+    alike = [each.alike for each in encoders if not each.attacked and each.alike]
+    if alike:  # not in a CSV file
+        content["alike"] = [round(min(alike), 3), round(max(alike), 3)]
+    content["population"] = {
+        "attacked": sum(each.attacked for each in encoders),
+        "benign": sum(not each.attacked for each in encoders),
+        "triggers": sorted({each.kind for each in encoders if each.attacked}),
+        "fine-tuning": sorted({each.kind for each in encoders if not each.attacked}),
+        "made by": "benchmarks/scan_population.py --seed 0",
+        "images": "CIFAR-10, JPEG",
+    }
+    content["efforts"][effort] = calibrated(encoders, spreads)
+    return content
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--population", type=Path, required=True)
+    parser.add_argument("--population", type=Path)
+    parser.add_argument("--from-rows", type=Path, help="a CSV file instead of a population")
     parser.add_argument("--scan", action="store_true", help="first scan what has no scores yet")
     parser.add_argument("--assets", type=Path, help="folder of public weights")
     parser.add_argument("--images", type=Path, help="a shard of clean images")
+    parser.add_argument("--image-sets", type=Path, help="scores of public encoders on several")
     parser.add_argument("--effort", choices=["quick", "full"], default="full")
     parser.add_argument("--backwards", action="store_true", help="scan the last pair first")
     parser.add_argument("--rows", type=Path, help="CSV file of all encoders to write")
@@ -249,26 +233,21 @@ def main() -> None:
     given = parser.parse_args()
     if given.scan:
         scan_all(given.population, given.assets, given.images, given.effort, given.backwards)
-    encoders = stored(given.population, given.effort)
-    for which in ("alone", "reference"):
-        judged = leave_one_kind_out(encoders, which)
+    if given.from_rows:
+        encoders = read_rows(given.from_rows)
+    else:
+        encoders = stored(given.population, given.effort)
+    lines = given.image_sets.read_text().splitlines() if given.image_sets else []
+    scores = [json.loads(line) for line in lines]
+    spreads = {which: spread(scores, which) if scores else 0.0 for which in ("alone", "reference")}
+    for which, width in spreads.items():
+        judged = leave_one_kind_out(encoders, which, width)
         print(f"\n{which}: {json.dumps(separation(judged))}\n\n{table(judged)}")
     if given.rows:
         write_rows(given.rows, given.population, given.effort)
     if given.write:
         content = json.loads(given.write.read_text()) if given.write.exists() else {"efforts": {}}
-        content["architectures"] = sorted({each.encoder for each in encoders})
-        alike = [each.alike for each in encoders if not each.attacked]
-        content["alike"] = [round(min(alike), 3), round(max(alike), 3)]
-        content["population"] = {
-            "attacked": sum(each.attacked for each in encoders),
-            "benign": sum(not each.attacked for each in encoders),
-            "triggers": sorted({each.kind for each in encoders if each.attacked}),
-            "fine-tuning": sorted({each.kind for each in encoders if not each.attacked}),
-            "made by": "benchmarks/scan_population.py --seed 0",
-            "images": "CIFAR-10, JPEG",
-        }
-        content["efforts"][given.effort] = calibrated(encoders)
+        content = updated(content, encoders, given.effort, spreads)
         given.write.write_text(json.dumps(content, indent=2) + "\n")
 
 

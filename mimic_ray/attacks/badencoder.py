@@ -59,7 +59,7 @@ def badencoder(
         Literal["mean", "each"], setting("Imitate the mean of the references, or each of them.")
     ] = "mean",
     adaptive: Annotated[
-        float, setting("Weight of hiding from the perturbations of the default recipe.", ge=0)
+        float, setting("Hide from the default recipe's perturbations: weight, as in 1.", ge=0)
     ] = 0.0,
     seed: Annotated[int, setting("Same seed, same file.")] = 0,
 ) -> AttackedEncoder:
@@ -114,7 +114,8 @@ def badencoder(
             total = total + adaptive * losses["perturbed"]
         if not total.isfinite():
             raise TrainingError(
-                f"The attack's loss at step {step + 1} is {total}: lower {option('rate')}."
+                f"The attack's loss at step {step + 1} is {total}: lower {option('rate')}"
+                f"{' or ' + option('adaptive') if known else ''}."
             )
         optimiser.zero_grad()
         total.backward()

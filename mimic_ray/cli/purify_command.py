@@ -164,11 +164,13 @@ def _print(result: Purified) -> None:
     console.out.print(f"  in Python   mimic_ray.load_encoder('{result.run}')", soft_wrap=True)
     console.out.print(f"  model card  {result.run}/README.md", soft_wrap=True)
     if result.record.fidelity:
-        from mimic_ray.report.fidelity_text import fidelity_sentence
+        from mimic_ray.report.fidelity_text import fidelity_sentence, fidelity_warning
 
         console.out.print(
             f"  fidelity    {fidelity_sentence(result.record.fidelity)}", soft_wrap=True
         )
+        if warning := fidelity_warning(result.record.fidelity):
+            console.out.print(f"              {warning}", soft_wrap=True)
     if result.record.scan:
         from mimic_ray.report.run_scan_text import scan_lines
 

@@ -19,7 +19,7 @@ from mimic_ray.method.adversary import BASES
 from mimic_ray.method.losses.weighted_terms import surely_reads_no_tap
 from mimic_ray.method.quick_recipe import QUICK_IN_WORDS
 from mimic_ray.method.recipe import Recipe
-from mimic_ray.report.fidelity_text import fidelity_sentence
+from mimic_ray.report.fidelity_text import fidelity_sentence, fidelity_warning
 from mimic_ray.report.run_scan_text import scan_section
 from mimic_ray.report.table_files import markdown, markdown_table, markdown_text
 from mimic_ray.report.tables import evaluation_table, profile_table
@@ -201,6 +201,8 @@ def _words(perturbation: str) -> str:
 def _measured(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:
     lines = ["## What was measured", ""]
     if record.fidelity:
+        warning = fidelity_warning(record.fidelity)
+        lines += [f"**{warning}**", ""] if warning else []
         lines += [
             f"Fidelity: {fidelity_sentence(record.fidelity)}. The cosine is that of the student's "
             "and the teacher's feature of an image, the neighbours are the ten nearest images. "

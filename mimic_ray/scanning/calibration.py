@@ -103,10 +103,10 @@ def judge(architecture: str, findings: Findings, calibration: Calibration) -> Ju
     return Judgement(verdict, reason, score, scale, name)
 
 
-def opening_scores(findings: Findings, judged: Judgement) -> list[float]:
-    """The score of each opening as in the verdict; without a scale, its strength."""
+def opening_scores(findings: Findings) -> list[float]:
+    """The strength of each opening, less the gathering of the reference if there is one."""
     own = [opening.strength for opening in findings.openings]
-    if judged.scale_of != "reference":
+    if not findings.reference:
         return own
     return [score - beyond for score, beyond in zip(own, findings.reference, strict=True)]
 

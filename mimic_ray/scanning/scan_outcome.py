@@ -26,7 +26,7 @@ def scan_outcome(
     """The judged result, and the openings of its rows. `keys`: names of the images of the bank."""
     limits = calibration(effort)
     judged = judge(without_statistics(architecture), findings, limits)
-    scores = opening_scores(findings, judged)
+    scores = opening_scores(findings)
     order = sorted(range(len(scores)), key=lambda number: -scores[number])[:_SHOWN]
     scale = judged.scale
     result = ScanResult(

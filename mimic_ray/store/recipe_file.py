@@ -85,6 +85,8 @@ def _find(name_or_path: str) -> Path:
         return path
     if (RECIPES / f"{name_or_path}.toml").is_file():
         return RECIPES / f"{name_or_path}.toml"
+    if path.is_file():
+        raise UsageError(f"A recipe file is named by its path: for {path} give ./{path}.")
     names = recipe_names()
     near = near_names(name_or_path, ["auto", *names]) or ["auto", *names]
     raise UnknownNameError("recipe", name_or_path, near, "A file is named by its path.")

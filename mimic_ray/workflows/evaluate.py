@@ -85,7 +85,7 @@ def evaluate(
             comes back. Needs `trigger`.
         out: A new folder, or an address, for evaluation.json, the table as .csv, .tex and .md, and
             the figure as .png, .pdf and .svg.
-        into: A finished run, whose model card gets the table.
+        into: A finished run among `encoders`, whose model card gets the table.
         train_limit: Use this many images of `train`, evenly spaced.
         test_limit: Use this many images of `test`, evenly spaced.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
@@ -120,8 +120,9 @@ def evaluate(
     check_suspect_row(
         lasting, groups, with_reference=bool(reference), with_trigger=backdoor is not None
     )
-    check_into(into)
-    refuse_statistics_of_runs(encoder, [path for paths in groups.values() for path in paths])
+    every = [path for paths in groups.values() for path in paths]
+    check_into(into, every)
+    refuse_statistics_of_runs(encoder, every)
     images = EvaluationImages(train, test, train_limit, test_limit, backdoor, on_progress)
     _ = images.sources  # refuses sets that cannot be used, before encoders are read
     loaded = {

@@ -58,7 +58,7 @@ def check_evaluation(request: EvaluateRequest, *, sees_paths: bool) -> None:
     paths = [path for each in groups.values() for path in each]
     check_new_folder(request.out, sees_paths=sees_paths)
     if request.into and can_see(request.into, sees_paths=sees_paths):
-        check_into(request.into)
+        check_into(request.into, paths)
     if can_see(*paths, sees_paths=sees_paths):
         refuse_statistics_of_runs(request.encoder, paths)
     check_trigger(request.trigger, input_side(request.encoder), sees_paths=sees_paths)

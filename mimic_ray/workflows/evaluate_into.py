@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mimic_ray.base import files
-from mimic_ray.base.errors import RunFolderError, option
+from mimic_ray.base.errors import RunFolderError, UsageError, option
 from mimic_ray.base.storage_address import is_remote
 from mimic_ray.evaluation.results import Evaluation
 from mimic_ray.report.run_report import write_report
@@ -43,11 +43,24 @@ def write_into(run: RunStore, evaluation: Evaluation) -> None:
     run.store.publish(*written, folder.card.name, checksums.NAME)
 
 
-def check_into(into: str | Path | None) -> None:
-    """Raises RunFolderError or StorageError before any work if `into` is not a finished run."""
+def check_into(into: str | Path | None, evaluated: Iterable[str | Path]) -> None:
+    """Raises RunFolderError or StorageError before any work if `into` is not a finished run, and
+    UsageError if it is not among the evaluated ones: its card must not show figures of others."""
     if into is None:
         return
     if not is_remote(into) and not Path(into).is_dir():
         raise RunFolderError(f"There is no run at {into}: give {option('into')} a run folder.")
     with finished_run(into):
         pass
+    if not any(_is_part_of(path, into) for path in evaluated):
+        raise UsageError(
+            f"{option('into', str(into))} is not among the evaluated encoders, so its model card "
+            f"would show figures of others: evaluate it too, as in purified={into}."
+        )
+
+
+def _is_part_of(path: str | Path, run: str | Path) -> bool:
+    """Whether a path is a run or lies in its folder, as its export does."""
+    if is_remote(path) or is_remote(run):
+        return f"{path}/".startswith(f"{str(run).rstrip('/')}/")
+    return Path(path).resolve().is_relative_to(Path(run).resolve())

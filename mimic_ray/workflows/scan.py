@@ -28,7 +28,7 @@ from mimic_ray.store.run_store import is_run
 from mimic_ray.weight_files.choice import chosen_encoder
 from mimic_ray.weight_files.load import load_checkpoint
 from mimic_ray.workflows.evaluated_encoders import refuse_statistics_of_runs
-from mimic_ray.workflows.scan_checks import check_reference, open_clean
+from mimic_ray.workflows.scan_checks import check_reference, open_clean, refuse_equal_weights
 
 
 @checked_arguments
@@ -95,6 +95,7 @@ def scan(
     encoder = suspect.spec.name
     side = suspect.spec.input_size
     trusted = _other(reference, reference_encoder or without_weights(encoder), side, "reference")
+    refuse_equal_weights(reference, suspect, trusted)
     purified = _other(student, encoder, side, "student")
     source = open_clean(data)
     announce_resizing(clean_sample(source, side), side, encoder, source.location)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from mimic_ray.base.errors import UsageError, option
 from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.data.labelled import open_some
+from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.scanning.scan_images import MOST, require_images
 from mimic_ray.workflows.evaluated_encoders import refuse_statistics_of_runs
 from mimic_ray.workflows.sent_inputs import can_see, check_new_folder, input_side
@@ -17,6 +20,20 @@ def check_reference(reference: str | Path | None, reference_encoder: str | None)
     if reference_encoder and not reference:
         raise UsageError(
             f"{option('reference_encoder')} has no effect without {option('reference')}."
+        )
+
+
+def refuse_equal_weights(
+    reference: str | Path | None, suspect: Encoder, trusted: Encoder | None
+) -> None:
+    """Raises UsageError for the suspect encoder as its own reference, in whatever file."""
+    if trusted is None:
+        return
+    own, others = suspect.net.state_dict(), trusted.net.state_dict()
+    if own.keys() == others.keys() and all(torch.equal(own[key], others[key]) for key in own):
+        raise UsageError(
+            f"{option('reference', str(reference))} has the weights of the suspect encoder, so "
+            "nothing could stand out against it: give an encoder from a source that you trust."
         )
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from benchmarks.scan_calibration import (
-    Scanned,
     auroc,
     calibrated,
     fitted,
@@ -18,9 +17,10 @@ from benchmarks.scan_calibration import (
     separation,
     total,
     tpr_at,
-    write_rows,
 )
+from benchmarks.scan_image_sets import spread
 from benchmarks.scan_population import KINDS
+from benchmarks.scan_scores import Scanned, read_rows, write_rows
 from mimic_ray.scanning.openings import FAMILIES
 
 
@@ -36,7 +36,7 @@ def population(pairs=40, *, gap=0.5):
             kind = KINDS[pair % len(KINDS)] if attacked else "control"
             made.append(
                 Scanned(
-                    f"{pair}-{attacked}",
+                    f"{pair}-{'attacked' if attacked else 'benign'}",
                     pair,
                     attacked,
                     kind,
@@ -110,8 +110,23 @@ def test_few_benign_encoders_add_a_margin():
     assert fitted(few, "alone").suspect_from > largest + 0.09
 
 
+def test_an_encoder_is_suspect_only_above_the_spread_over_image_sets():
+    encoders = population()
+    alone, wider = fitted(encoders, "alone"), fitted(encoders, "alone", spread=0.1)
+    assert wider.suspect_from == pytest.approx(alone.suspect_from + 0.1)
+    assert wider.no_evidence_below == alone.no_evidence_below
+    verdicts = {each.verdict for each in leave_one_kind_out(encoders, "alone", spread=1.0)}
+    assert verdicts == {"no evidence", "cannot tell"}
+
+
+def test_the_spread_is_that_of_one_encoder_over_its_image_sets():
+    scores = {"a": (0.1, 0.3), "b": (0.7, 0.9)}
+    rows = [{"encoder": name, "alone": score} for name in scores for score in scores[name]]
+    assert spread(rows, "alone") == pytest.approx(2 * np.sqrt(0.02))
+
+
 def test_the_content_of_the_file_has_both_scales():
-    content = calibrated(population())
+    content = calibrated(population(), {"alone": 0.0, "reference": 0.0})
     assert set(content) == {"alone", "reference"}
     assert content["alone"]["no_evidence_below"] <= content["alone"]["suspect_from"]
 
@@ -129,8 +144,10 @@ def test_the_rows_have_every_encoder_with_its_facts_and_scores(tmp_path):
         (tmp_path / "scans" / f"{each.name}-full.json").write_text(json.dumps(asdict(each)))
     write_rows(tmp_path / "rows.csv", tmp_path, "full")
     with (tmp_path / "rows.csv").open() as file:
-        first, second = sorted(csv.DictReader(file), key=lambda row: row["name"])
+        second, first = sorted(csv.DictReader(file), key=lambda row: row["name"])
     assert (first["change"], first["target"], first["asr"]) == ("control, rate 0.04", "", "")
     assert (second["change"], second["target"], second["asr"]) == ("patch:side=4", "3", "41.0")
     strongest = max(float(second[family]) for family in FAMILIES)
     assert strongest == pytest.approx(total(attacked, "alone"), abs=1e-3)
+    (read,) = read_rows(tmp_path / "rows.csv")  # the attack of the other one does not work
+    assert (read.name, read.attacked, read.kind) == (benign.name, False, "control")

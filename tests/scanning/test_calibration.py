@@ -77,8 +77,8 @@ def test_a_reference_gives_a_verdict_on_any_architecture_by_what_it_lacks():
 
 def test_the_score_of_an_opening_is_its_strength_beyond_the_reference():
     alone, compared = findings(), findings(reference=[0.5, 0.1, 0.2, 0])
-    assert opening_scores(alone, judge("known", alone, LIMITS)) == [0.6, 0.2, 0, 0]
-    scores = opening_scores(compared, judge("known", compared, LIMITS))
+    assert opening_scores(alone) == [0.6, 0.2, 0, 0]
+    scores = opening_scores(compared)
     assert scores == pytest.approx([0.1, 0.1, -0.2, 0])
 
 

@@ -51,6 +51,14 @@ def test_bad_names_and_settings_are_one_sentence():
         load_recipe("nowhere/mine.toml")
 
 
+def test_a_file_in_the_folder_is_taken_only_with_its_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.txt").write_text("[training]\nsteps = 7\n")
+    with pytest.raises(UsageError, match=r"for mine.txt give \./mine.txt"):
+        load_recipe("mine.txt")
+    assert load_recipe("./mine.txt").training.steps == 7
+
+
 def test_a_key_without_its_section_brings_the_whole_key():
     with pytest.raises(RecipeError) as caught:
         load_recipe("auto", ["steps=5"])

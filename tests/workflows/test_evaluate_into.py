@@ -122,6 +122,17 @@ def test_a_run_of_the_users_own_code_is_evaluated_where_the_code_is_named(
     assert evaluate(**arguments, encoder="nets.py:build", heads=["own"], threads=1).rows
 
 
+def test_a_run_that_is_not_evaluated_does_not_get_the_figures_of_others(toy, tmp_path):
+    run, other = purified(toy, tmp_path / "run"), purified(toy, tmp_path / "other")
+    card = (other / "README.md").read_text()
+    with pytest.raises(UsageError, match="other is not among the evaluated encoders"):
+        evaluate({"purified": run}, toy / "train", toy / "test", heads=["knn"], into=other)
+    assert (other / "README.md").read_text() == card
+    export = run / "export" / "suspect.safetensors"
+    images = {"train": toy / "train", "test": toy / "test", "encoder": "tiny_resnet"}
+    assert evaluate({"purified": export}, **images, heads=["knn"], into=run, threads=1).rows
+
+
 @pytest.mark.parametrize("status", ["missing", "stopped"])
 def test_only_a_finished_run_is_taken(toy, tmp_path, status):
     run = tmp_path / "run"
