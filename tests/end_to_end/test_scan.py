@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 import mimic_ray
 from mimic_ray.encoders.encoder_registry import build
@@ -42,6 +43,15 @@ def test_what_the_file_would_call_is_said(tmp_path, capsys, monkeypatch):
     suspect = ["--encoder", "tiny_resnet", "--teacher", tmp_path / "harm.pt"]
     assert run(["scan", *suspect, "--data", IMAGES]) != 0
     assert "would call posix.system(" in capsys.readouterr().err
+
+
+def test_the_suspect_encoder_is_no_reference_for_itself(tmp_path, capsys):
+    state = build("tiny_resnet").net.state_dict()
+    for name, content in {"a.pt": state, "b.pt": {"net": state}}.items():
+        torch.save(content, tmp_path / name)
+    suspect = ["--encoder", "tiny_resnet", "--teacher", tmp_path / "a.pt", "--data", IMAGES]
+    assert run(["scan", *suspect, "--reference", tmp_path / "b.pt"]) == 2
+    assert "b.pt has the weights of the suspect encoder" in capsys.readouterr().err
 
 
 @pytest.mark.slow
