@@ -1,7 +1,7 @@
 """How far the score of `mimic-ray scan` varies with the clean images, on public encoders.
 
 Limits that were set with one image set hold for others only within this spread. Scans each public
-CIFAR ResNet, which nobody attacked, on several shards; references as in scan_calibration. One JSON
+CIFAR ResNet, never attacked, on several shards; references as in scan_calibration. One JSON
 line for each scan; `benchmarks.scan_calibration --image-sets FILE` takes them.
 
     python -m benchmarks.scan_image_sets --assets assets/ --out image-sets.jsonl \\
