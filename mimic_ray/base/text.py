@@ -16,6 +16,11 @@ def count(number: int, singular: str, plural: str | None = None) -> str:
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
+def seed_range(number: int) -> str:
+    """The seeds 0, 1 ... of so many runs: `0`, `0 to 2`."""
+    return "0" if number == 1 else f"0 to {number - 1}"
+
+
 def duration(seconds: float) -> str:
     """`32 s`, `5.2 min`, `1.7 h`, `3.4 days`."""
     for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from mimic_ray.base.errors import UnknownNameError, UsageError
-from mimic_ray.base.text import near_names
+from mimic_ray.base.text import near_names, plain
 from mimic_ray.cli import console
 from mimic_ray.cli.option_kinds import CheckedCommand
 
@@ -124,6 +124,14 @@ _TYPER_ERROR: Any = typer.BadParameter.__base__
 
 
 def _usage_problem(error: Any) -> str:
+    cause = error.__cause__
+    if hasattr(cause, "errors"):  # newer versions of typer check values with pydantic
+        from mimic_ray.base.member_settings import in_words
+
+        problem = cause.errors()[0]
+        own = problem["type"] == "value_error"  # typer's sentence, which has the value
+        words = str(problem["ctx"]["error"]) if own else in_words(problem)
+        error.message = words if own else f"'{plain(problem['input'])}' {words}"
     problem = error.format_message().strip().rstrip(".").replace("\n", " ")
     if not problem:  # a group without a sub-command, whose help has just been printed
         problem = "The command is incomplete"

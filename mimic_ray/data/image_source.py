@@ -60,11 +60,12 @@ def open_announced(location: str | Path | Sequence[str | Path]) -> ImageSource:
     return source
 
 
-def require_batch(source: ImageSource, batch: int) -> None:
-    """Raises DataError for fewer images than one batch."""
-    if len(source) < batch:
+def require_batch(source: ImageSource, batch: int, held_out: int = 0) -> None:
+    """Raises DataError if, without those held out, there are fewer images than one batch."""
+    if len(source) - held_out < batch:
+        less = f" less {held_out:,} held out" if held_out else ""
         raise DataError(
-            f"{source.location} has {count(len(source), 'image')}, fewer than one batch of "
+            f"{source.location} has {count(len(source), 'image')}{less}, fewer than one batch of "
             f"{batch}: add images or lower training.batch."
         )
 

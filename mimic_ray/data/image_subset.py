@@ -70,11 +70,16 @@ def hold_out(source: ImageSource) -> tuple[ImageSource, ImageSource | None]:
     None is held out of fewer than 640 images. A function of the number of images alone, so that
     every process makes the same choice.
     """
-    count = len(source)
-    held_out = min(count // _ONE_IN, _MOST_HELD_OUT)
-    if held_out < _FEWEST_HELD_OUT:
+    count, held_out = len(source), held_out_number(len(source))
+    if not held_out:
         return source, None
     chosen = [number * count // held_out for number in range(held_out)]
     kept = set(chosen)
     others = [index for index in range(count) if index not in kept]
     return ImageSubset(source, others), ImageSubset(source, chosen)
+
+
+def held_out_number(images: int) -> int:
+    """How many of so many images `hold_out` holds out."""
+    held_out = min(images // _ONE_IN, _MOST_HELD_OUT)
+    return held_out if held_out >= _FEWEST_HELD_OUT else 0

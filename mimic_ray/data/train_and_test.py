@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+
 from mimic_ray.base.errors import UsageError, option
+from mimic_ray.base.text import count, plain
+from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.data.image_source import open_announced
-from mimic_ray.data.labelled import require_labels, some
+from mimic_ray.data.labelled import Labelled, require_labels, some
+from mimic_ray.data.left_out import LOGGER
+
+_BATCH = 256
 
 
 def open_train_and_test(
@@ -28,3 +37,25 @@ def open_train_and_test(
     for source in sources:
         require_labels(source)
     return some(sources[0], train_limit), some(sources[1], test_limit)
+
+
+def count_shared(train: Labelled, test: Labelled) -> int:
+    """The number of test images with the pixels of a training image. Logs a warning if above 0."""
+    known = set(_digests(train.pixels))
+    shared = sum(digest in known for digest in _digests(test.pixels))
+    if shared:
+        LOGGER.warning(
+            "%d of the %s of %s are also in %s: heads have seen them, so ACC is too high. Use "
+            "other test images.",
+            shared,
+            count(len(test.pixels), "image"),
+            plain(test.location),
+            plain(train.location),
+        )
+    return shared
+
+
+def _digests(images: DecodedImages) -> Iterator[bytes]:
+    for rows in torch.arange(len(images)).split(_BATCH):
+        for image in images.gather(rows).numpy():
+            yield hashlib.blake2b(image.tobytes(), digest_size=16).digest()

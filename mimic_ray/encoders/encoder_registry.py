@@ -9,11 +9,12 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mimic_ray.base.errors import UnknownNameError, UsageError
+from mimic_ray.base.errors import UnknownNameError, UsageError, option
 from mimic_ray.base.registry import Registry
-from mimic_ray.base.text import near_names
+from mimic_ray.base.text import near_names, plain
 from mimic_ray.base.user_code import is_user_code
 from mimic_ray.encoders import encoder_name, sizes
 from mimic_ray.encoders.aliases import TIMM_ALIASES
@@ -32,6 +33,8 @@ ENCODERS: Registry[Callable[..., Encoder]] = Registry(
         **{name: f"mimic_ray.encoders.vit_builder:{name}" for name in VIT_ENCODERS},
     },
 )
+
+_EXAMPLES = ("resnet50", "vit_b16", "cifar_resnet20", "simclr_resnet18")
 
 HINT = (
     "Any image model of timm works under its timm name (resnet*, vit_*, convnext*, swin*, "
@@ -119,8 +122,15 @@ def _timm_name(name: str) -> str:
         return timm_name
     known = [*names(), *timm_family.names(tagged="." in name)]
     near = _likely(name, known)
-    built_in = "" if near else f"Built in: {', '.join(names())}. "
-    raise UnknownNameError("encoder", name, near, built_in + HINT)
+    if not near and Path(name).suffix and Path(name).is_file():
+        raise UsageError(
+            f"{plain(name)} is a file, where the name of an architecture is expected: "
+            f"{option('encoder')} takes a name such as resnet50, and {option('teacher')} the file "
+            "with its weights."
+        )
+    some = f"Built in: {', '.join(_EXAMPLES)} and {len(names()) - len(_EXAMPLES)} more, which "
+    listed = "" if near else f"{some}`mimic-ray encoders` lists. "
+    raise UnknownNameError("encoder", name, near, listed + HINT)
 
 
 def _likely(name: str, known: list[str]) -> list[str]:

@@ -74,7 +74,10 @@ def notes(rows: Sequence[ComparisonRow]) -> list[str]:
     """How to read the numbers, then each note and failure with the name of its row."""
     found = []
     if any(row.acc for row in rows):
-        found.append("ACC and ASR with 95 % intervals over seeds and test images (in brackets).")
+        found.append(
+            "ACC and ASR with 95 % intervals (in brackets) over test images, and over seeds of "
+            "purifications and heads where there are several."
+        )
     found += after_training([name for name in LASTING if any(getattr(row, name) for row in rows)])
     if any(row.reached is False for row in rows):
         found.append("* The cosine is lower than that of default.")

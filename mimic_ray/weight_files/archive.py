@@ -92,7 +92,8 @@ def _check_kind(names: list[str], name: str) -> None:
     """Refuses valid zips that are something else."""
     if not any(member.endswith("/data.pkl") for member in names):
         raise NotACheckpointError(
-            f"{name} is a zip without torch's data.pkl: if the weights are inside, unpack it first."
+            f"{name} is a zip without torch's data.pkl: unpack it and give the weight file in "
+            "it. Images are data, not an encoder."
         )
 
 

@@ -38,5 +38,6 @@ def chosen_copy(copies: Sequence[Candidate], wanted: str, name: str) -> Candidat
     what = "is not one of" if not within else "matches several of"
     listed = ", ".join(plain(path) for path in by_path)
     raise UnknownKeyPathError(
-        f"{option('weights', plain(wanted))} {what} the copies of the encoder in {name}: {listed}."
+        f"{option('weights', plain(wanted))} {what} the copies of the encoder in {name}. "
+        f"Key paths in this file: {listed}"
     )

@@ -11,7 +11,7 @@ _TENSORFLOW = (
     "state_dict()"
 )
 _ORBAX = "restore it with Orbax, and save its arrays by name with numpy.savez"
-_UNPACK = "unpack it first"
+_UNPACK = "unpack it and give the weight file in it (images are data, not an encoder)"
 
 # docs/reference/checkpoints.md lists both tables. First bytes:
 STARTS = (

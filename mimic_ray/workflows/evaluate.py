@@ -10,6 +10,7 @@ from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.devices import restores_threads
 from mimic_ray.base.output_folder import Out
 from mimic_ray.base.progress import ProgressCallback, ignore_progress
+from mimic_ray.base.text import seed_range
 from mimic_ray.evaluation.head_choice import OWN, head_label
 from mimic_ray.evaluation.results import Evaluation
 from mimic_ray.report.plots import plot_evaluation
@@ -142,7 +143,7 @@ def evaluate(
         **images.described(),
         **chosen.described(),
         **({"head own": "the classifier in each file, not trained"} if OWN in heads else {}),
-        **({"seeds": f"0 to {seeds - 1}"} if chosen.trained else {}),
+        **({"seeds": seed_range(seeds)} if chosen.trained else {}),
         **({"reference": str(reference)} if reference else {}),
         **(further.described() if further else {}),
         **_facts(groups, loaded),

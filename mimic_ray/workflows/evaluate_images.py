@@ -11,7 +11,7 @@ from mimic_ray.base.errors import DataError, UsageError, option
 from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.data.labelled import Labelled, labelled, require_class
-from mimic_ray.data.train_and_test import open_train_and_test
+from mimic_ray.data.train_and_test import count_shared, open_train_and_test
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,17 @@ class Backdoor:
 
 @dataclass(frozen=True)
 class LabelledSets:
-    """Train and test images, and the backdoor, at one image size."""
+    """Train and test images, and the backdoor, at one image size.
+
+    `shared` test images are training images too.
+    """
 
     train: Labelled
     test: Labelled
     trigger: Trigger | None
     target: int
     count_target: bool
+    shared: int
 
 
 def chosen_backdoor(trigger: str | None, target: str | None, count_target: bool) -> Backdoor | None:
@@ -85,6 +89,8 @@ class EvaluationImages:
             facts[name] = images.location
             facts[f"{name} images"] = str(len(images.pixels))
             facts[f"{name} fingerprint"] = images.fingerprint
+        if any_size.shared:
+            facts["test images also in train"] = str(any_size.shared)
         if backdoor := self._backdoor:
             facts["trigger"] = backdoor.trigger
             facts["target"] = f"{any_size.target} ({any_size.test.class_name(any_size.target)})"
@@ -102,15 +108,16 @@ class EvaluationImages:
             for source in self.sources
         )
         _check_classes(train, test)
+        shared = count_shared(train, test)
         if backdoor is None:
-            return LabelledSets(train, test, None, 0, False)
+            return LabelledSets(train, test, None, 0, False, shared)
         target = test.class_index(backdoor.target)
         if not backdoor.count_target and bool((test.labels == target).all()):
             raise DataError(
                 f"Every image of {test.location} belongs to the target class, so ASR cannot be "
                 "measured: add test images of other classes."
             )
-        return LabelledSets(train, test, trigger, target, backdoor.count_target)
+        return LabelledSets(train, test, trigger, target, backdoor.count_target, shared)
 
 
 def open_evaluated(

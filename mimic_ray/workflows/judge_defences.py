@@ -10,7 +10,7 @@ from mimic_ray.attacks.triggers.trigger import make_trigger
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import CheckpointError, DataError, TrainingError
 from mimic_ray.base.progress import Progress, ProgressCallback
-from mimic_ray.base.text import plain
+from mimic_ray.base.text import plain, seed_range
 from mimic_ray.data.labelled import class_count, require_class
 from mimic_ray.data.train_and_test import open_train_and_test
 from mimic_ray.encoders.encoder import Encoder
@@ -189,7 +189,7 @@ def open_judge(
     described = {
         **images.described(),
         **_described_head(labels, head),
-        **described_training("the suspect encoder", heads),
+        **(described_training("the suspect encoder", heads) if labels.lasting else {}),
     }
     compute = blind.compute
     return Judge(store, blind, labels, test, described, compute, on_progress, stop_if_asked, head)
@@ -200,5 +200,5 @@ def _described_head(labels: Labels, head: FileHead | None) -> dict[str, str]:
         return {"head": f"{plain(head_label(labels.head))}: {head.described()}"}
     return {
         "head": f"{labels.head}: {trained_head(str(labels.head)).described()}",
-        "head seeds": f"0 to {labels.head_seeds - 1}",
+        "head seeds": seed_range(labels.head_seeds),
     }

@@ -17,7 +17,7 @@ from mimic_ray.base.resources import Resources, check_resources, this_machine
 from mimic_ray.base.signals import StopRequests, stop_requests
 from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.data.image_source import open_announced, require_batch
-from mimic_ray.data.image_subset import hold_out
+from mimic_ray.data.image_subset import held_out_number
 from mimic_ray.distributed.cluster_address import find_cluster
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.execution.distill_job import Outcome
@@ -203,7 +203,7 @@ def _open_inputs(request: PurifyRequest, recipe: Recipe) -> tuple[Loaded, ImageS
     loaded = load_checkpoint(request.teacher, request.encoder)
     chosen_taps(loaded.encoder.spec, recipe.mutual_information.taps)
     source = open_announced(request.data)
-    require_batch(hold_out(source)[0], recipe.training.batch)
+    require_batch(source, recipe.training.batch, held_out_number(len(source)))
     check_clean_set(source, loaded.encoder)
     return loaded, source
 

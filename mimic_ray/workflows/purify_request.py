@@ -17,7 +17,7 @@ from mimic_ray.base.storage_address import is_remote
 from mimic_ray.base.text import count
 from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.data.image_source import open_images, require_batch
-from mimic_ray.data.image_subset import hold_out
+from mimic_ray.data.image_subset import held_out_number
 from mimic_ray.method.recipe import Recipe, check_recipe, user_members
 from mimic_ray.method.recipe_sections import LARGEST_SEED
 from mimic_ray.store.agreement import check_agreement
@@ -81,7 +81,8 @@ def check_request(request: PurifyRequest, *, sees_paths: bool) -> None:
     if sees_paths or is_remote(request.out):
         _check_output(request, recipe)
     if sees_paths and not is_remote(request.data):
-        require_batch(hold_out(open_images(request.data))[0], recipe.training.batch)
+        source = open_images(request.data)
+        require_batch(source, recipe.training.batch, held_out_number(len(source)))
 
 
 def _check_output(request: PurifyRequest, recipe: Recipe) -> None:

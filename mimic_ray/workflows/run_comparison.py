@@ -13,6 +13,7 @@ from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import RESUME_ADVICE, MimicError, StoppedError
 from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.base.signals import StopRequests, stop_requests
+from mimic_ray.base.text import seed_range
 from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.defences.stop_rule import Contest
 from mimic_ray.distributed.defence_tasks import Placement
@@ -161,7 +162,7 @@ def _described(record: ComparisonRecord, held_out: int) -> dict[str, str]:
         "suspect": f"{record.teacher} ({record.encoder})",
         "clean images": f"{record.data}, {record.images - held_out} used, {held_out} held out",
         "strength": rule if record.stop_rule else "each defence's own settings",
-        "seeds": f"0 to {len(record.seeds) - 1}",
+        "seeds": seed_range(len(record.seeds)),
         "device": f"{record.compute['device']}, {record.compute['precision']}",
     }
 

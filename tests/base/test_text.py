@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mimic_ray.base.text import count, duration, plain
+from mimic_ray.base.text import count, duration, plain, seed_range
 
 
 def test_control_characters_are_escaped_and_long_text_is_cut():
@@ -28,3 +28,7 @@ def test_counts_have_the_right_noun_and_thousands():
 )
 def test_durations_have_one_unit_and_two_digits_or_so(seconds, words):
     assert duration(seconds) == words
+
+
+def test_a_range_of_one_seed_is_that_seed():
+    assert [seed_range(1), seed_range(3)] == ["0", "0 to 2"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from PIL import Image
 
 from mimic_ray.base.errors import UsageError
-from mimic_ray.data.train_and_test import open_train_and_test
+from mimic_ray.data.labelled import open_labelled
+from mimic_ray.data.train_and_test import count_shared, open_train_and_test
 
 
 @pytest.fixture
@@ -41,3 +43,21 @@ def test_a_set_and_a_part_of_it_have_different_lengths(folder):
     part = shutil.copytree(folder, folder.parent / "part")
     (part / "class0" / "0.png").unlink()
     assert [len(images) for images in open_train_and_test(folder, part, None, None)] == [4, 3]
+
+
+def test_test_images_that_are_training_images_too_are_counted_whatever_their_names(folder, caplog):
+    test = shutil.copytree(folder, folder.parent / "test")
+    Image.fromarray(np.full((8, 8, 3), 7, np.uint8)).save(test / "class0" / "0.png")
+    (test / "class1" / "3.png").rename(test / "class1" / "new.png")
+    with caplog.at_level(logging.WARNING):
+        assert count_shared(open_labelled(folder, 8), open_labelled(test, 8)) == 3
+    assert f"3 of the 4 images of {test} are also in {folder}" in caplog.text
+
+
+def test_disjoint_sets_share_no_image_and_no_warning_is_logged(folder, caplog):
+    test = folder.parent / "test"
+    for number in range(2):
+        (test / f"class{number}").mkdir(parents=True)
+        Image.fromarray(np.full((8, 8, 3), 7, np.uint8)).save(test / f"class{number}" / "0.png")
+    assert count_shared(open_labelled(folder, 8), open_labelled(test, 8)) == 0
+    assert not caplog.records
