@@ -1,4 +1,4 @@
-"""What mutual information buys: one attacked encoder, purified with other weights of its layers.
+"""The effect of mutual information: one attacked encoder, its layers weighted in several ways.
 
     base        student          weights of the layers (attention) or of the values in them (medic)
     default     the suspect      none, uniform, mi_teacher, mi_student, gradient

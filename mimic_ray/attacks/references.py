@@ -1,4 +1,4 @@
-"""Reference images: what triggered images shall be mistaken for."""
+"""Reference images: what triggered images are to be mistaken for."""
 
 from __future__ import annotations
 

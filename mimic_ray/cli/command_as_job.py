@@ -66,7 +66,7 @@ def job_command(
     *,
     workers: str | None = None,
     cpus_per_worker: int = 0,
-    gpus_per_worker: int = 0,
+    gpus_per_worker: float = 0,
 ) -> JobCommand:
     """The job of `["purify", "--encoder", ...]`; the other arguments are the options of `submit`.
 
@@ -77,6 +77,8 @@ def job_command(
     check_statistics(context.params)
     line = _CommandLine(command, context)
     line.refuse_what_a_job_sets()
+    if workers and not line.option(Kind.WORKERS):
+        raise UsageError(f"{' '.join(path)} takes no --workers: remove it.")
     fewest, most = parse_worker_range(str(line.agreed(Kind.WORKERS, workers) or 1))
     resources = Resources(
         workers=most,
@@ -94,7 +96,7 @@ def job_command(
             (Kind.CPUS_PER_WORKER, cpus_per_worker),
         ):
             if value and not line.is_given(kind):
-                words += [line.option(kind), str(value)]
+                words += [line.option(kind), line.accepted(kind, value)]
     waits = Kind.CAPACITY_TIMEOUT in line.kinds.values() and not line.is_given(
         Kind.CAPACITY_TIMEOUT
     )
@@ -118,6 +120,10 @@ def _check_of(path: Sequence[str], context: Any, resources: Resources) -> Callab
     if check is None:
         return lambda sees_paths: None
     return partial(check, context, resources)
+
+
+def _text(value: str | float) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 class _CommandLine:
@@ -162,17 +168,23 @@ class _CommandLine:
                     "before the --."
                 )
 
-    def agreed(self, kind: Kind, before: str | int | None) -> Any:
+    def agreed(self, kind: Kind, before: str | float | None) -> Any:
         """The value given to `submit` or to the command. Raises UsageError if they differ."""
         own = self._parameter(kind)
         after = self.context.params.get(own.name) if own is not None else None
         if before is None or not self.is_given(kind):
             return after if before is None else before
-        if str(before) != str(after):
+        if before != after and str(before) != str(after):
             raise UsageError(
-                f"{label(own)} is {before} before the -- and {after} after it: set it once."
+                f"{label(own)} is {_text(before)} before the -- and {after} after it: set it once."
             )
         return before
+
+    def accepted(self, kind: Kind, value: str | float) -> str:
+        """The value as a word. Raises typer's error if the command would refuse it."""
+        word = _text(value)
+        self._parameter(kind).type_cast_value(self.context, word)
+        return word
 
     def is_given(self, kind: Kind) -> bool:
         return any(self.kinds.get(parameter.name) is kind for parameter, _ in self._given())

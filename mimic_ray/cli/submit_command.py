@@ -35,8 +35,8 @@ def command(
         int, typer.Option(min=0, help="The command's --cpus-per-worker.")
     ] = 0,
     gpus_per_worker: Annotated[
-        int, typer.Option(min=0, help="The command's --gpus-per-worker.")
-    ] = 0,
+        float, typer.Option(min=0, help="The command's --gpus-per-worker.")
+    ] = 0.0,
     env: Annotated[
         list[str] | None,
         typer.Option(

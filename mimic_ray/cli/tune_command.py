@@ -228,6 +228,8 @@ def command(
             on_search_progress=on_search_progress,
             command=console.mode.command,
         )
+    from mimic_ray.report.study_report import purify_command
+
     for note in found.record.notes:
         console.note(f"note: {note}")
     if json:
@@ -235,8 +237,7 @@ def command(
         return
     _print(found)
     console.out.print(
-        f"Purify with it: mimic-ray purify --encoder {encoder} --teacher {teacher} --data {data} "
-        f"--recipe {found.best} --out purified",
+        f"Purify with it: {purify_command(vars(found.record), found.best)}",
         soft_wrap=True,
     )
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mimic_ray.base.errors import BrokenImageError, DataError, option
+from mimic_ray.base.spacing import evenly_spaced
 from mimic_ray.base.text import plain
 from mimic_ray.data.decode import decode
 from mimic_ray.data.encoded_images import ImageSource
@@ -36,11 +37,10 @@ def clean_sample(source: ImageSource, side: int) -> CleanSample | None:
     """At most 16 images, evenly spaced; None if they are far away, or all of them are broken."""
     if source.remote:
         return None
-    count = min(_MOST, len(source))
     squares, sizes = [], []
-    for number in range(count):
+    for number in evenly_spaced(_MOST, len(source)):
         try:
-            pixels = decode(source.read(number * len(source) // count))
+            pixels = decode(source.read(number))
         except BrokenImageError:
             continue  # counted and reported when all are decoded
         sizes.append(pixels.shape[:2])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from mimic_ray.base.errors import BrokenImageError
+from mimic_ray.base.spacing import evenly_spaced
 from mimic_ray.data.encoded_images import FarSource, ImageSource, read_many
 
 # One image in 20 is held out, at most 500: the standard error of a mean cosine is far below 0.01.
@@ -73,7 +74,7 @@ def hold_out(source: ImageSource) -> tuple[ImageSource, ImageSource | None]:
     count, held_out = len(source), held_out_number(len(source))
     if not held_out:
         return source, None
-    chosen = [number * count // held_out for number in range(held_out)]
+    chosen = evenly_spaced(held_out, count)
     kept = set(chosen)
     others = [index for index in range(count) if index not in kept]
     return ImageSubset(source, others), ImageSubset(source, chosen)

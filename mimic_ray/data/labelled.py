@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mimic_ray.base.errors import DataError, UnknownNameError
 from mimic_ray.base.progress import StepCallback
+from mimic_ray.base.spacing import evenly_spaced
 from mimic_ray.base.text import near_names, plain
 from mimic_ray.data.decoded_set import Pixels, open_pixels
 from mimic_ray.data.encoded_images import ImageSource
@@ -54,11 +55,17 @@ def open_labelled(
     return labelled(open_some(location, limit), side, progress)
 
 
-def labelled(source: ImageSource, side: int, progress: StepCallback | None = None) -> Labelled:
-    """The same of a source that is open."""
+def labelled(
+    source: ImageSource,
+    side: int,
+    progress: StepCallback | None = None,
+    decoded: Pixels | None = None,
+) -> Labelled:
+    """The same of a source that is open; `decoded` are its images if they have been decoded."""
     known = require_labels(source)
+    pixels = decoded or open_pixels(source, side, progress=progress)
     # Without broken images, because a replacement would count another image twice.
-    pixels = open_pixels(source, side, progress=progress).without_broken(progress)
+    pixels = pixels.without_broken(progress)
     labels = torch.tensor(known, dtype=torch.int64)[torch.as_tensor(pixels.source_rows)]
     keys = [source.keys[index] for index in pixels.source_rows]
     return Labelled(source.location, source.fingerprint, keys, pixels, labels, source.classes)
@@ -98,7 +105,7 @@ def some(source: ImageSource, limit: int | None) -> ImageSource:
     """The same of a source that is open."""
     if limit is None or limit >= len(source):
         return source
-    return ImageSubset(source, [number * len(source) // limit for number in range(limit)])
+    return ImageSubset(source, evenly_spaced(limit, len(source)))
 
 
 def _class_index(name_or_index: str, location: str, classes: Sequence[str], number: int) -> int:

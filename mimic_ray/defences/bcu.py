@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mimic_ray.base.member_settings import setting
+from mimic_ray.base.spacing import evenly_spaced
 from mimic_ray.data.views import centre, to_float
 from mimic_ray.defences.defence_registry import DefenceInputs, Defended, strengths
 from mimic_ray.defences.training_loop import (
@@ -101,8 +102,8 @@ def answers_loss(student: Tensor, teacher: Tensor, queue: Tensor, temperature: f
 @torch.no_grad()
 def first_queue(inputs: DefenceInputs, teacher: Encoder) -> Tensor:
     """Unit features [at most 512, D] of evenly spaced images."""
-    count, side = min(_QUEUE, len(inputs.images)), teacher.spec.input_size
-    chosen = torch.arange(count) * len(inputs.images) // count
+    side = teacher.spec.input_size
+    chosen = torch.tensor(evenly_spaced(_QUEUE, len(inputs.images)))
     rows = [
         unit_features(
             teacher,

@@ -1,4 +1,4 @@
-"""Fine-tuning with the clone loss: what everybody tries first.
+"""Fine-tuning with the clone loss: the usual baseline.
 
     L = 1 - mean cos(g(x), f(x))
 

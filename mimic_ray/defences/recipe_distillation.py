@@ -6,20 +6,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from mimic_ray.base import seeds
 from mimic_ray.base.devices import Compute
 from mimic_ray.data.epoch import EpochPlan
-from mimic_ray.data.views import centre, to_float
 from mimic_ray.defences.defence_registry import DefenceInputs, Defended
 from mimic_ray.defences.training_loop import defended, suspect_as_teacher
-from mimic_ray.encoders.forward_batches import forward_batch
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.method.estimators.estimator_registry import ESTIMATORS
 from mimic_ray.method.loop import Distillation
 from mimic_ray.method.losses.weighted_terms import reads_taps, uses_second_view, weighted_terms
-from mimic_ray.method.mi_profile import score_taps, select
+from mimic_ray.method.mi_profile import profiled_batches, score_taps, select
 from mimic_ray.method.named_recipes import recipe_tables
 from mimic_ray.method.recipe import Recipe, parse_recipe
 from mimic_ray.method.recipe_keys import set_key
@@ -87,11 +83,7 @@ def tap_weights(inputs: DefenceInputs, recipe: Recipe, compute: Compute) -> dict
     settings, side = recipe.mutual_information, inputs.suspect.spec.input_size
     random = settings.of == "student"
     deciding = untrained(inputs.architecture, inputs.seed) if random else suspect_as_teacher(inputs)
-    count = min(settings.images, len(inputs.images))
-    batches = [
-        centre(to_float(inputs.images.gather(chosen)), side)
-        for chosen in torch.arange(count).split(forward_batch(128, side, compute.torch_device))
-    ]
+    batches = profiled_batches(inputs.images, settings.images, side, compute)
     estimator = ESTIMATORS.resolve(settings.estimator, recipe.estimators.own(settings.estimator))
     taps = chosen_taps(deciding.spec, settings.taps)
     scores = score_taps(

@@ -63,6 +63,10 @@ class Contest:
         """The cosine that a strength must reach; None before the baseline has run."""
         return cosines.get(self._first(self.baseline, None))
 
+    def decides(self, unit: Unit) -> bool:
+        """Whether the comparison cannot go on without the result of this run."""
+        return self.stop_rule and unit == self._first(self.baseline, None)
+
     def choice(self, defence: str, cosines: Cosines) -> Choice | None:
         """The strength to report; None until enough runs have ended."""
         declared = self.strengths[defence]
@@ -81,10 +85,13 @@ class Contest:
         return Choice(declared[0] if declared else None, False)
 
     def wanted(self, cosines: Cosines) -> list[Unit]:
-        """The runs that can start now, the most urgent first; [] when all that is needed is there.
+        """The runs that can start now, the most urgent first; [] when all that is needed is there,
+        or when the run that sets the bound has failed.
 
         Without a result of the baseline's first run, only what does not depend on it is wanted.
         """
+        if any(cosines.get(unit, 0.0) is None for unit in cosines if self.decides(unit)):
+            return []
         needed: dict[Unit, None] = {}
         for seed in self.seeds:
             needed[Unit(self.baseline, None, seed)] = None

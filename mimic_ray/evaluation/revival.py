@@ -154,7 +154,7 @@ def few_of_each_class(labels: Tensor, share: float, least: int, seed: int) -> Te
 
 
 def _scaled(features: Tensor) -> Tensor:
-    """[N, D] with entries of about 1, as a linear layer wants them, for encoders of any scale."""
+    """[N, D] with entries of about 1, as a linear layer expects them, for encoders of any scale."""
     return F.normalize(features.float(), dim=1) * math.sqrt(features.shape[1])
 
 

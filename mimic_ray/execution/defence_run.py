@@ -6,7 +6,6 @@ its strength (defences/stop_rule.py) can depend on one.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,9 +64,7 @@ class BlindInputs:
         images: Clean images that the defences use.
         held_out: Other clean images, on which fidelity is measured.
         defences: By label.
-        device: Where the runs compute.
-        precision: Of all runs.
-        threads: CPU threads of a run.
+        compute: Device, precision and threads of a run.
         code_folder: Where relative paths of the user's Python files start.
     """
 
@@ -82,7 +79,7 @@ class BlindInputs:
     def suspect_encoder(self) -> Encoder:
         """A new copy each time: a defence may change what it gets."""
         encoder = build(self.architecture)
-        # Copies: modules write into what they load, and these arrays are everybody's.
+        # Copies: modules write into what they load, and these arrays are shared.
         encoder.net.load_state_dict(
             {name: torch.from_numpy(np.array(value)) for name, value in self.suspect.items()}
         )
@@ -204,7 +201,7 @@ def _failed(unit: Unit, sentence: str, seconds: float, used_gpu: bool) -> UnitRe
         unit.defence,
         unit.strength,
         unit.seed,
-        seconds=seconds if math.isfinite(seconds) else 0.0,
+        seconds=seconds,
         clock="GPU" if used_gpu else "CPU",
         failure=sentence,
     )

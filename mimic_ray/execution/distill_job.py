@@ -21,7 +21,6 @@ class DistillJob:
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         threads: CPU threads of a worker; 0 uses all.
         commit_every: Steps between two checkpoints; 0 lets their measured cost decide.
-        memory_limit_bytes: Decoded images up to this size are kept in memory by a single worker.
         strategy: How several workers share the student, see base/resources.py.
         teacher_placement: With fsdp, whether they share the teacher too.
         code_folder: Where relative paths of the user's own files start; "" is the working folder.
@@ -35,7 +34,6 @@ class DistillJob:
     device: str = "auto"
     threads: int = 0
     commit_every: int = 0
-    memory_limit_bytes: int = 4 << 30
     strategy: str = "ddp"
     teacher_placement: str = "replicated"
     code_folder: str = ""
@@ -50,7 +48,6 @@ class Outcome:
     step: int
     images: int
     broken: list[tuple[str, str]]
-    fingerprint: str
     seconds: float
     images_per_s: float
     compute: Mapping[str, Any]

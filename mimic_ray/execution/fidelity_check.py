@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.progress import Progress, ProgressCallback
+from mimic_ray.base.spacing import evenly_spaced
 from mimic_ray.data.decoded_set import Pixels, open_pixels
 from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.data.image_subset import ImageSubset, hold_out
@@ -70,7 +71,7 @@ def most_checked(side: int) -> int:
 def _some(source: ImageSource, side: int, on_progress: ProgressCallback) -> Pixels:
     most = most_checked(side)
     if len(source) > most:
-        source = ImageSubset(source, [number * len(source) // most for number in range(most)])
+        source = ImageSubset(source, evenly_spaced(most, len(source)))
     return open_pixels(
         source,
         side,

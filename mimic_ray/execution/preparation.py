@@ -50,7 +50,7 @@ class Preparation:
         return open_pixels(
             hold_out(open_images(self.job.data))[0],
             cached_side(self.job.recipe, input_size),
-            memory_limit_bytes=self.job.memory_limit_bytes if self.group.world_size == 1 else 0,
+            memory_limit_bytes=None if self.group.world_size == 1 else 0,
             progress=lambda done, total: self._report(Progress("decode", done, total)),
             by_shard=True,
         )

@@ -11,6 +11,7 @@ import torch
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.effort import Effort
 from mimic_ray.base.progress import Progress, ProgressCallback
+from mimic_ray.base.spacing import evenly_spaced
 from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.data.image_subset import ImageSubset, hold_out
@@ -69,8 +70,7 @@ class ScanCheck:
         _, held_out = hold_out(source)
         chosen = held_out if held_out is not None and len(held_out) >= LEAST else source
         if len(chosen) > MOST:
-            spread = [number * len(chosen) // MOST for number in range(MOST)]
-            chosen = ImageSubset(chosen, spread)
+            chosen = ImageSubset(chosen, evenly_spaced(MOST, len(chosen)))
         require_images(len(chosen), chosen.location)
         pixels = open_pixels(chosen, suspect.spec.input_size)
         pictures = to_float(pixels.gather(torch.arange(len(pixels)))).to(compute.torch_device)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.data.decoded_images import IdentifiedImages
-from mimic_ray.data.views import centre, to_float
 from mimic_ray.encoders.encoder import Encoder, Spec
-from mimic_ray.encoders.forward_batches import forward_batch
 from mimic_ray.method.collectives import ProcessGroup
 from mimic_ray.method.found_changes import FoundChanges
-from mimic_ray.method.mi_profile import Profile, profile
+from mimic_ray.method.mi_profile import Profile, profile, profiled_batches
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.method.strategy import Replicated, SingleWorker, Strategy
 from mimic_ray.method.student_start import untrained
@@ -60,11 +56,9 @@ def profile_images(
     compute: Compute,
     on_progress: ProgressCallback,
 ) -> Profile:
-    """The profile of `encoder`, called `name`, on centre crops of the first images."""
-    chosen = torch.arange(min(recipe.mutual_information.images, len(images)))
-    side = encoder.spec.input_size
-    rows = chosen.split(forward_batch(128, side, compute.torch_device))
-    batches = [centre(to_float(images.gather(some)), side) for some in rows]
+    """The profile of `encoder`, called `name`, on centre crops of evenly spaced images."""
+    number, side = recipe.mutual_information.images, encoder.spec.input_size
+    batches = profiled_batches(images, number, side, compute)
     random = untrained(name, recipe.training.seed)
     return profile(
         encoder,

@@ -52,7 +52,7 @@ class TrialInputs:
     effort: Effort = "full"  # of the scores at the end of a trial
 
     def teacher_state(self) -> dict[str, Tensor]:
-        """Copies: modules write into what they load, and these arrays are everybody's."""
+        """Copies: modules write into what they load, and these arrays are shared."""
         return {name: torch.from_numpy(np.array(value)) for name, value in self.teacher.items()}
 
     def found_changes(self) -> FoundChanges | None:
@@ -78,7 +78,7 @@ class OracleInputs:
 
 @dataclass
 class ArrayImages:
-    """Decoded images in an array, as the loop wants them."""
+    """Decoded images in an array, in the form that the loop reads."""
 
     pixels: Pixels8
     fingerprint: str = ""

@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from mimic_ray.base import devices, user_code
-from mimic_ray.base.errors import MimicError
+from mimic_ray.base.errors import MimicError, StoppedError
 from mimic_ray.base.progress import ignore_progress
 from mimic_ray.execution.distill_job import DistillJob
 from mimic_ray.execution.export import write_student
@@ -92,6 +92,8 @@ def run_trial(
         try:
             with user_code.relative_to(task.code_folder):
                 run.train()
+        except StoppedError:
+            return run.trial  # its status is still "running": a resumed search continues it
         except MimicError as error:
             run.trial = replace(start, status="failed", error=error.message)
         if group.rank == 0 and run.trial.status in ("finished", "failed"):

@@ -167,7 +167,6 @@ class DistillWorker:
             step=self.distillation.step,
             images=len(self.images),
             broken=list(self.images.broken),
-            fingerprint=self.images.fingerprint,
             seconds=seconds,
             images_per_s=trained / max(seconds, 1e-9),
             compute=self.compute.facts(),

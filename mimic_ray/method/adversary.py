@@ -60,7 +60,7 @@ class UniversalAdversary:
         self.settings, self.side, self.seed, self.device = settings, side, seed, device
         bases = [basis for _ in range(settings.slots_per_basis) for basis in settings.bases]
         self.slots = [self._fresh(basis, number, 0) for number, basis in enumerate(bases)]
-        # Spread over a life, so that they are not all renewed in the same step.
+        # Initial use counts are staggered, so that they are not all renewed in the same step.
         for number, slot in enumerate(self.slots):
             slot.used = number * settings.uses // len(self.slots)
 
@@ -184,7 +184,7 @@ _ASCENTS = {
 def _strongest_waves(spectrum: Tensor, count: int, size: float, side: int) -> Tensor:
     """The `count` strongest plane waves of [3, S, S/2+1], scaled to largest value `size`."""
     energy = spectrum.abs().square().sum(dim=0)
-    energy[0, 0] = 0  # the constant is the coarse basis' business
+    energy[0, 0] = 0  # the coarse basis has the constant
     threshold = energy.flatten().topk(count).values[-1]
     waves = torch.fft.irfft2(spectrum * (energy >= threshold), s=(side, side))
     return waves * (size / waves.abs().max().clamp_min(1e-12))
@@ -195,5 +195,5 @@ def _enlarge(cells: Tensor, side: int) -> Tensor:
 
 
 def _unit(gradient: Tensor) -> Tensor:
-    """Gradients shrink as the student learns; the momentum should not care."""
+    """Length 1, since gradients shrink as the student learns and the momentum adds them up."""
     return gradient / gradient.norm().clamp_min(1e-12)

@@ -19,7 +19,11 @@ from torch.nn import functional as F
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.frames import to_frame
 from mimic_ray.base.progress import StepCallback
+from mimic_ray.base.spacing import evenly_spaced
+from mimic_ray.data.decoded_images import DecodedImages
+from mimic_ray.data.views import centre, to_float
 from mimic_ray.encoders.encoder import Encoder
+from mimic_ray.encoders.forward_batches import forward_batch
 from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.method.estimators.estimator_registry import ESTIMATORS, Estimator
 from mimic_ray.method.recipe import Recipe
@@ -147,6 +151,15 @@ def select(scores: list[float], settings: MutualInformation) -> list[tuple[float
         weight = settings.floor + settings.scale * share if kept else 0.0
         chosen.append((share, kept, weight))
     return chosen
+
+
+def profiled_batches(
+    images: DecodedImages, number: int, side: int, compute: Compute
+) -> list[Tensor]:
+    """Centre crops, float [B, 3, side, side], of `number` evenly spaced images, or of all."""
+    rows = torch.tensor(evenly_spaced(number, len(images)))
+    parts = rows.split(forward_batch(128, side, compute.torch_device))
+    return [centre(to_float(images.gather(part)), side) for part in parts]
 
 
 @torch.no_grad()

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.method.batch_norm import batch_norms, read_statistics, repeat_update
@@ -60,13 +59,8 @@ def encoder_weights(student_state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def cosine(left: Tensor, right: Tensor) -> float:
-    """Mean cosine of two feature matrices [N, D], as a plain number."""
-    return float(F.cosine_similarity(left.float(), right.float(), dim=1).mean())
-
-
 def channels_last_where_it_pays(encoder: Encoder) -> bool:
-    """Convolution networks run faster channels-last, token networks do not care."""
+    """Networks of convolutions run faster channels-last; others do not."""
     convolutions = sum(isinstance(m, nn.Conv2d) for m in encoder.modules())
     if convolutions > 1:
         encoder.to(memory_format=torch.channels_last)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mimic_ray.base import seeds
+from mimic_ray.base.spacing import evenly_spaced
 from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS, Perturbation
 from mimic_ray.data.views import centre, flip_and_shift, simclr, to_float
@@ -112,6 +113,6 @@ def choose_donors(images: DecodedImages, side: int, device: torch.device) -> Ten
 
     A function of the set alone: every worker gets the same ones.
     """
-    count = min(len(images), max(32, min(256, (1 << 22) // (side * side))))
-    chosen = torch.arange(count) * len(images) // count
+    count = max(32, min(256, (1 << 22) // (side * side)))
+    chosen = torch.tensor(evenly_spaced(count, len(images)))
     return centre(to_float(images.gather(chosen).to(device)), side)

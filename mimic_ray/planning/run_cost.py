@@ -9,7 +9,7 @@ from typing import Any
 from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.text import count, duration
 
-_DAY_S, _HOUR_S = 86_400.0, 3_600.0
+_DAY_S = 86_400.0
 _GB = 1e9
 
 
@@ -60,7 +60,7 @@ class Cost:
         return self.seconds > _DAY_S or 0 < self.machine_bytes < self.memory_bytes
 
     def sentence(self) -> str:
-        """`Cost here: 38,400 images, about 6.3 min, 1.2 GB of memory (timed for 0.9 s).`"""
+        """`Cost here: 38,400 images through the networks, about 6.3 min, 1.2 GB of memory. ...`"""
         parts = ""
         if len(self.parts) > 1:
             named = (f"{part.name} {duration(part.seconds)}" for part in self.parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -132,19 +133,22 @@ def _facts(study: Mapping[str, Any], trials: Sequence[Trial]) -> str:
     return table(("", ""), rows)
 
 
+def purify_command(study: Mapping[str, Any], recipe: str | Path) -> str:
+    """A command line that purifies with a recipe of the study; `study` is its record."""
+    inputs = [f"--{name}={study[name]}" for name in ("encoder", "teacher", "data")]
+    return shlex.join(["mimic-ray", "purify", *inputs, f"--recipe={recipe}", "--out=purified"])
+
+
 def _chosen(study: Mapping[str, Any], chosen: Trial | None, best_toml: str) -> str:
     if chosen is None:
         return "<h2>Chosen</h2><p>No trial finished, so none was chosen.</p>"
     settings = [(key, f"{value}", _base(study, key)) for key, value in chosen.settings.items()]
-    command = (
-        f"mimic-ray purify --encoder {study['encoder']} --teacher {study['teacher']} "
-        f"--data {study['data']} --recipe best.toml --out purified"
-    )
     return (
         f"<h2>Chosen: trial {chosen.number}</h2><p>{text(rule())}</p>"
         f"<p>{text(chosen.objectives_in_words().capitalize())}.</p>"
         f"{table(('setting', 'chosen', 'base recipe'), settings)}"
-        f"<pre>{text(command)}</pre><details><summary>best.toml</summary>"
+        f"<pre>{text(purify_command(study, 'best.toml'))}</pre>"
+        f"<details><summary>best.toml</summary>"
         f"<pre>{text(best_toml)}</pre></details>"
     )
 

@@ -62,7 +62,6 @@ class Judgement:
     reason: str
     score: float | None = None
     scale: Scale | None = None
-    scale_of: str = ""  # alone or reference
 
 
 def judge(architecture: str, findings: Findings, calibration: Calibration) -> Judgement:
@@ -73,14 +72,14 @@ def judge(architecture: str, findings: Findings, calibration: Calibration) -> Ju
             f"No limits were set for a {calibration.effort} scan: use the default effort.",
         )
     if findings.reference:
-        name, scale, scores = "reference", calibration.reference, findings.excess()
+        scale = calibration.reference
         than = "than with the reference"
     elif calibration.covers(architecture, findings):
-        name, scale, scores = "alone", calibration.alone, findings.scores()
+        scale = calibration.alone
         than = "than with benign encoders"
     else:
         return Judgement(Verdict.CANNOT_TELL, _not_covered(architecture, findings, calibration))
-    score = max(scores.values())
+    score = max(opening_scores(findings))
     if score >= scale.suspect_from:
         verdict = Verdict.SUSPECT
         reason = f"One change of all images gathers their features far more {than}."
@@ -100,7 +99,7 @@ def judge(architecture: str, findings: Findings, calibration: Calibration) -> Ju
             f"Some change gathers the features of all images a little more {than}; backdoored and "
             "benign encoders both have such scores."
         )
-    return Judgement(verdict, reason, score, scale, name)
+    return Judgement(verdict, reason, score, scale)
 
 
 def opening_scores(findings: Findings) -> list[float]:

@@ -191,7 +191,7 @@ def measured(
                 tuple(near[number].tolist()),
             )
         )
-    return sorted(openings, key=lambda opening: -opening.gathering)
+    return sorted(openings, key=lambda opening: -opening.strength)
 
 
 def _varied(

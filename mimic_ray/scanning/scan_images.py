@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mimic_ray.base.errors import DataError
+from mimic_ray.base.spacing import evenly_spaced
 from mimic_ray.base.text import count, plain
 from mimic_ray.data.clean_sample import require_variety
 from mimic_ray.scanning.openings import Images
@@ -33,8 +34,8 @@ def divided(images: Tensor, location: str) -> tuple[Images, Tensor]:
     require_variety(images, location)
     held_out, search = min(_HELD_OUT, len(images) // 4), min(_SEARCH, len(images) // 4)
     order = torch.arange(len(images))
-    measured = order[:: len(images) // held_out][:held_out]
+    measured = torch.tensor(evenly_spaced(held_out, len(images)))
     rest = order[~torch.isin(order, measured)]
-    searched = rest[:: len(rest) // search][:search]
+    searched = rest[evenly_spaced(search, len(rest))]
     bank = rest[~torch.isin(rest, searched)]
     return Images(images[bank], images[searched], images[measured]), bank

@@ -8,6 +8,7 @@ import torch
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.progress import StepCallback
+from mimic_ray.base.spacing import evenly_spaced
 from mimic_ray.data.decoded_images import DecodedImages
 from mimic_ray.data.views import centre, to_float
 from mimic_ray.encoders.encoder import Encoder
@@ -17,9 +18,9 @@ from mimic_ray.method.recipe_sections import Openings
 from mimic_ray.scanning.scan_images import LEAST, MOST, divided
 from mimic_ray.scanning.scanner import scan_encoder
 
-# Weaker openings are those of ordinary encoders; the strongest few are used even so, since a
-# student does not suffer from them.
-_STRONG, _AT_LEAST = 0.3, 3
+# Weaker openings are those of ordinary encoders; if none is strong, the strongest few are used even
+# so, since a student does not suffer from them.
+_STRONG, _IF_NONE_IS_STRONG = 0.3, 3
 
 
 NOT_SEARCHED = (
@@ -54,14 +55,13 @@ def training_changes(
     """
     if not settings.active or not enough_images(len(images)):
         return None
-    count = min(len(images), MOST)
-    chosen = torch.arange(count) * len(images) // count
+    chosen = torch.tensor(evenly_spaced(MOST, len(images)))
     pictures = centre(to_float(images.gather(chosen)), encoder.spec.input_size)
     parts, _ = divided(pictures.to(compute.torch_device), "the clean set")
     findings = scan_encoder(encoder, parts, compute, seed, settings.effort, on_step=on_step)
     ranked = sorted(findings.openings, key=lambda opening: -opening.strength)
     strong = [opening for opening in ranked if opening.strength >= _STRONG]
-    kept = [opening.change for opening in (strong or ranked[:_AT_LEAST])[: settings.kept]]
+    kept = [opening.change for opening in (strong or ranked[:_IF_NONE_IS_STRONG])[: settings.kept]]
     return FoundChanges(
         torch.stack([change.mask for change in kept]).float(),
         torch.stack([change.canvas for change in kept]).float(),

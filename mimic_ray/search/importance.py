@@ -16,6 +16,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
+from mimic_ray.search.ranking import mean_ranks
 from mimic_ray.search.trial import Trial
 
 LEAST_TRIALS = 8
@@ -28,7 +29,9 @@ def importance(trials: Sequence[Trial], objective: str) -> dict[str, float]:
     if len(scored) < LEAST_TRIALS:
         return {}
     values = np.array([trial.score(objective) for trial in scored])
-    ranks = values.argsort().argsort().astype(float)
+    ranks = mean_ranks(values)
+    if np.ptp(ranks) == 0:
+        return {}
     keys = dict.fromkeys(key for trial in scored for key in trial.settings)
     explained = {key: _explained(_groups(scored, key), ranks) for key in keys}
     total = sum(explained.values())

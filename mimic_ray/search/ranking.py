@@ -46,13 +46,14 @@ def spearman(
 
 
 def _rho(pairs: NDArray[np.float64]) -> float:
-    x, y = (_ranks(row) for row in pairs)
+    x, y = (mean_ranks(row) for row in pairs)
     x, y = x - x.mean(), y - y.mean()
     scale = np.sqrt((x @ x) * (y @ y))
     return float(x @ y / scale) if scale > 0 else np.nan
 
 
-def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def mean_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[N] -> ranks from 1 to N; equal values share the mean of theirs."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     mean: NDArray[np.float64] = (last - counts + 1 + last) / 2

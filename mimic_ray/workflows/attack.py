@@ -22,7 +22,7 @@ from mimic_ray.base.package import __version__
 from mimic_ray.base.precision import Precision
 from mimic_ray.base.progress import Progress, ProgressCallback, StepCallback, ignore_progress
 from mimic_ray.data.decoded_set import Pixels, open_pixels
-from mimic_ray.data.labelled import Labelled, open_labelled, open_some
+from mimic_ray.data.labelled import Labelled, labelled, open_labelled, open_some
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.evaluation.features import features
 from mimic_ray.weight_files.choice import chosen_encoder
@@ -117,9 +117,13 @@ def attack(
         chosen = _from_file(str(references), target, side)
         check_references(name, len(chosen.images), source, None)
     else:
-        location, some = (data, limit) if reference_data is None else (reference_data, None)
-        labelled = open_labelled(location, side, limit=some, progress=_decoding(on_progress))
-        chosen = _most_typical(number, labelled, target, clean, make, on_progress)
+        decoding = _decoding(on_progress)
+        shown = (
+            labelled(source, side, decoding, decoded=shadow)
+            if reference_data is None
+            else open_labelled(reference_data, side, progress=decoding)
+        )
+        chosen = _most_typical(number, shown, target, clean, make, on_progress)
     clean_features = features(
         clean, shadow, make, on_progress=_reporting(on_progress, "Clean features")
     )

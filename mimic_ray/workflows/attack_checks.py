@@ -68,7 +68,7 @@ def reference_count(
 ) -> int | None:
     """How many references to select; None for a file of references."""
     text = str(references)
-    if not text.lstrip("-").isdecimal():
+    if not text.removeprefix("-").isdecimal():
         if reference_data is None:
             return None
         raise UsageError(

@@ -40,6 +40,8 @@ def write_cluster_file(out: Path | None, force: bool, **settings: Any) -> str:
         chosen = _only_for(ClusterSpec, SlurmSpec, settings["provider"], settings)
         text = render(ClusterSpec(**chosen))
     if out is not None:
+        if out.is_dir():
+            raise UsageError(f"{plain(out)} is a folder: name the file in {option('out')}.")
         if out.exists() and not force:
             raise UsageError(
                 f"{plain(out)} exists: choose another {option('out')} or use {option('force')}."

@@ -209,6 +209,7 @@ def most_images(competition: Contest, defences: dict[str, Named], recipe: Recipe
 
 def _step_images(settings: Mapping[str, Any], recipe: Recipe) -> int:
     steps = sum(value for name, value in settings.items() if name.endswith("steps"))
+    steps *= settings.get("rounds", 1)
     batch = settings.get("batch", 0)
     return int(steps or recipe.training.steps) * int(batch or recipe.training.batch)
 

@@ -103,7 +103,7 @@ def run_here(
         result, encoder = run_unit(inputs, unit, on_step)
         if should_stop():
             raise stopped(len(results))
-        _store(store, result, encoder.net.state_dict() if encoder else {})
+        _store(store, contest, result, encoder.net.state_dict() if encoder else {})
         results[unit] = result
     require_bound(contest, results)
     return results
@@ -122,8 +122,7 @@ def run_on_ray(
     results = dict(results)
 
     def on_end(result: UnitResult, weights: Mapping[str, Tensor]) -> None:
-        if not result.died:  # a resumed comparison may have more memory
-            _store(store, result, weights)
+        _store(store, contest, result, weights)
         results[result.unit] = result
 
     run_as_tasks(
@@ -146,8 +145,9 @@ def require_bound(contest: Contest, results: Results) -> None:
     if contest.stop_rule and contest.bound(cosines(results)) is None:
         failed = results[Unit(contest.baseline, None, contest.seeds[0])]
         raise TrainingError(
-            f"{contest.baseline} failed, so the other defences have no bound: {failed.failure} Set "
-            f"{option('stop_rule', False)} to compare every defence with its own settings."
+            f"{contest.baseline} failed, so the other defences have no bound: {failed.failure} "
+            f"{option('resume', True)} runs it again; {option('stop_rule', False)} with a new "
+            f"{option('out')} compares every defence with its own settings."
         )
 
 
@@ -159,7 +159,13 @@ def stopped(ended: int) -> StoppedError:
     )
 
 
-def _store(store: ComparisonStore, result: UnitResult, weights: Mapping[str, Tensor]) -> None:
+def _store(
+    store: ComparisonStore, contest: Contest, result: UnitResult, weights: Mapping[str, Tensor]
+) -> None:
+    """Keeps the result, unless a resumed comparison, with more memory for example, should run it
+    again: its process died, or the comparison needs an encoder of it."""
+    if result.died or (result.failure and contest.decides(result.unit)):
+        return
     name = run_name(result.defence, result.strength, result.seed)
     store.write_run(name, asdict(result), weights)
 

@@ -127,12 +127,19 @@ def _from_file(path: str | Path, architecture: str | None, own_head: bool) -> Ev
     return EvaluatedEncoder(loaded.encoder, head, loaded.log_finding())
 
 
-def _from_run(path: str | Path, architecture: str | None, own_head: bool) -> EvaluatedEncoder:
+def encoder_of_run(path: str | Path, architecture: str | None) -> Encoder:
+    """The purified encoder of a run. Code of the user's is run if `architecture` names the same."""
     with reading(path) as folder:
         name = read_record(folder.record).encoder if folder.record.exists() else None
-        encoder = read_encoder(path, allow_code=architecture is not None and architecture == name)
-        if not own_head:
-            return EvaluatedEncoder(encoder, None)
+    return read_encoder(path, allow_code=architecture is not None and architecture == name)
+
+
+def _from_run(path: str | Path, architecture: str | None, own_head: bool) -> EvaluatedEncoder:
+    encoder = encoder_of_run(path, architecture)
+    if not own_head:
+        return EvaluatedEncoder(encoder, None)
+    with reading(path) as folder:
+        name = read_record(folder.record).encoder if folder.record.exists() else None
         exported = next(iter(sorted(folder.export.iterdir())))
         head = _from_file(exported, name, own_head).own_head
         return EvaluatedEncoder(encoder, head)

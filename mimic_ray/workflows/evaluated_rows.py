@@ -129,9 +129,10 @@ class HeadTest:
     ) -> tuple[dict[str, Outcomes], dict[str, str]]:
         """What each head answers for one encoder, and a note. Its features are not kept."""
         sets = self.images.at(each.encoder.spec.input_size)
-        found = _features(name, each.encoder, sets, self.compute, self.on_progress)
-        unit = found.unit()
         from_files = self.chosen.from_files(each)
+        trains = any(head not in from_files for head in self.heads)
+        found = _features(name, each.encoder, sets, self.compute, self.on_progress, trains)
+        unit = found.unit()
         outcomes = {}
         for head in self.heads:
             if head in from_files:
@@ -158,7 +159,10 @@ def _noted(failures: list[str], what: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Features:
-    """Features [N, D] of one encoder on the training, test and triggered images."""
+    """Features [N, D] of one encoder on the training, test and triggered images.
+
+    Without a head to train, `train` is empty.
+    """
 
     train: Tensor
     test: Tensor
@@ -176,6 +180,7 @@ def _features(
     sets: LabelledSets,
     compute: Compute,
     on_progress: ProgressCallback,
+    trains: bool,
 ) -> _Features:
     def of(data: Labelled, what: str, trigger: Trigger | None = None) -> Tensor:
         return features(
@@ -188,7 +193,8 @@ def _features(
         )
 
     triggered = of(sets.test, "triggered", sets.trigger) if sets.trigger else None
-    return _Features(of(sets.train, "train"), of(sets.test, "test"), triggered)
+    test = of(sets.test, "test")
+    return _Features(of(sets.train, "train") if trains else test[:0], test, triggered)
 
 
 def _answers(heads: Sequence[Head], found: _Features, sets: LabelledSets) -> Outcomes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from mimic_ray.base.errors import RESUME_ADVICE, StoppedError
 from mimic_ray.base.progress import ProgressCallback, ignore_progress
 from mimic_ray.base.resources import Resources, check_resources, this_machine
 from mimic_ray.base.signals import StopRequests, stop_requests
+from mimic_ray.base.user_code import is_user_code
 from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.data.image_source import open_announced, require_batch
 from mimic_ray.data.image_subset import held_out_number
@@ -172,11 +174,15 @@ def purify(
     )
     resolved = resolved_recipe(request)
     run = open_run(out, "driver")
-    if not resume:
-        run.require_free()
-    _check(request, resolved)
-    loaded, source = _open_inputs(request, resolved)
-    check_disk(run.folder.path, loaded)
+    try:
+        if not resume:
+            run.require_free()
+        _check(request, resolved)
+        loaded, source = _open_inputs(request, resolved)
+        check_disk(run.folder.path, loaded)
+    except BaseException:
+        run.store.close()  # not `run`, whose folder another process may be using
+        raise
 
     with closing(run):
         with stop_requests() as requests:
@@ -261,10 +267,10 @@ def _finished(
 def _why_no_scan(work: Purification, *, short: bool) -> str:
     """Why a run is not scanned unless it was asked for, and how to get a scan; "" if it is."""
     request = work.request
-    run = (
-        f"mimic-ray scan --teacher {request.teacher} --data {request.data} --student {work.run} "
-        "does it now."
-    )
+    encoder = ["--encoder", request.encoder] if is_user_code(request.encoder) else []
+    words = ["--teacher", request.teacher, "--data", request.data, "--student", work.run]
+    scan = shlex.join(map(str, ["mimic-ray", "scan", *encoder, *words]))
+    run = f"{scan} does it now."
     if request.resources.address:
         return f"a run on a cluster is not scanned unless the option scan is set; {run}"
     if short:

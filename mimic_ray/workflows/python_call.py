@@ -18,9 +18,13 @@ def python_call(function: Callable[..., Any], arguments: Mapping[str, Any]) -> s
     shown = [
         f"{name}={_literal(arguments[name])}"
         for name, parameter in inspect.signature(function).parameters.items()
-        if arguments[name] != parameter.default and not callable(arguments[name])
+        if not _is_default(arguments[name], parameter.default) and not callable(arguments[name])
     ]
     return f"mimic_ray.{function.__name__}({', '.join(shown)})"
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    return bool(value == default) or (default == () and isinstance(value, list) and not value)
 
 
 def _literal(value: Any) -> str:

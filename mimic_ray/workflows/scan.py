@@ -18,7 +18,6 @@ from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.views import to_float
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.encoder_name import without_weights
-from mimic_ray.execution.export import load_encoder
 from mimic_ray.report.scan_page import write_scan
 from mimic_ray.scanning.scan_images import divided
 from mimic_ray.scanning.scan_outcome import scan_outcome
@@ -27,7 +26,7 @@ from mimic_ray.scanning.scanner import scan_encoder
 from mimic_ray.store.run_store import is_run
 from mimic_ray.weight_files.choice import chosen_encoder
 from mimic_ray.weight_files.load import load_checkpoint
-from mimic_ray.workflows.evaluated_encoders import refuse_statistics_of_runs
+from mimic_ray.workflows.evaluated_encoders import encoder_of_run, refuse_statistics_of_runs
 from mimic_ray.workflows.scan_checks import check_reference, open_clean, refuse_equal_weights
 
 
@@ -156,6 +155,6 @@ def _load(path: str | Path, architecture: str | None) -> tuple[Encoder, str, str
     """The encoder of a run or a checkpoint, the checksum of its file, and what loading that file
     the ordinary way would call or import."""
     if is_run(path):
-        return load_encoder(path), "", ""
+        return encoder_of_run(path, architecture), "", ""
     loaded = load_checkpoint(path, chosen_encoder(path, architecture))
     return loaded.encoder, loaded.checkpoint.sha256, loaded.log_finding()

@@ -9,12 +9,12 @@ from dataclasses import replace
 from mimic_ray.base.errors import StorageError
 from mimic_ray.base.storage_address import is_remote
 from mimic_ray.data.image_source import open_images, require_batch
-from mimic_ray.data.train_and_test import open_train_and_test
 from mimic_ray.method.recipe import check_recipe
 from mimic_ray.store.study_folder import STUDY, check_study, read_study
 from mimic_ray.store.study_store import StudyStore, open_study
+from mimic_ray.workflows.evaluate_images import Backdoor, open_evaluated
 from mimic_ray.workflows.search_request import SearchRequest, SearchSpec, search_spec
-from mimic_ray.workflows.sent_inputs import can_see
+from mimic_ray.workflows.sent_inputs import can_see, check_trigger, input_side
 
 
 def check_search(request: SearchRequest, out: str, *, resume: bool, sees_paths: bool) -> None:
@@ -40,9 +40,12 @@ def check_search(request: SearchRequest, out: str, *, resume: bool, sees_paths: 
 
 
 def check_oracle(request: SearchRequest) -> None:
-    """Raises UsageError or DataError for labelled images that cannot be used. Decodes none."""
+    """Raises UsageError, UnknownNameError or DataError for labelled images, a trigger or a target
+    that cannot be used. Decodes no image."""
     if oracle := request.oracle:
-        open_train_and_test(oracle.train, oracle.test, None, None)
+        check_trigger(oracle.trigger, input_side(request.encoder), sees_paths=True)
+        backdoor = Backdoor(oracle.trigger, oracle.target)
+        open_evaluated(oracle.train, oracle.test, None, None, backdoor)
 
 
 def _check_same(study: StudyStore, request: SearchRequest, spec: SearchSpec) -> None:

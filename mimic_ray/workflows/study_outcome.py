@@ -11,7 +11,7 @@ from typing import Any
 from mimic_ray.base.errors import MimicError, StoppedError, TrainingError, option
 from mimic_ray.base.frames import to_frame
 from mimic_ray.base.signals import StopRequests
-from mimic_ray.report.study_report import write_study_report
+from mimic_ray.report.study_report import purify_command, write_study_report
 from mimic_ray.search.front import choose, pareto_front
 from mimic_ray.search.trial import Trial
 from mimic_ray.search.trial_rows import trial_rows
@@ -82,8 +82,7 @@ def finish_study(study: StudyStore, record: StudyRecord, trials: list[Trial]) ->
     write_recipe(
         folder.best,
         study.read_recipe(chosen.id),
-        f"mimic-ray purify --encoder {record.encoder} --teacher {record.teacher} "
-        f"--data {record.data} --recipe {folder.best.name} --out purified\n"
+        f"{purify_command(vars(record), folder.best.name)}\n"
         f"Trial {chosen.number} of {len(trials)}: {chosen.objectives_in_words()}"
         + (", chosen without the oracle's measurements" if record.oracle else ""),
     )
@@ -117,10 +116,9 @@ def _too_many_failed(failed: Sequence[Trial], share: float, planned: int) -> Tra
     )
     more = len(failed) - _SHOWN_FAILURES
     rest = f"; and {more} more, see trials/*/trial.json" if more > 0 else ""
-    return TrainingError(
-        f"{len(failed)} of {planned} trials failed, more than "
-        f"{option('failed_share', f'{share:g}')}: {shown}{rest}"
-    )
+    limit = f"more than {option('failed_share', f'{share:g}')}"
+    what = limit if len(failed) > share * planned else "and no other has a score"
+    return TrainingError(f"{len(failed)} of {planned} trials failed, {what}: {shown}{rest}")
 
 
 def _in_words(settings: Mapping[str, object]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_type_hints
 
 import pytest
+import typer
 
 from mimic_ray.base.errors import MimicError, UsageError
 from mimic_ray.cli.command_as_job import find_command, job_command, job_commands
@@ -184,10 +185,24 @@ def test_files_that_a_recipe_names_are_uploaded_with_it(cwd):
 def test_the_job_uses_the_cluster_that_it_is_sent_to():
     assert job_command(PURIFY).words[-2:] == ["--address", "auto"]
     assert job_command(PURIFY).spreads
-    evaluate = job_command(required("evaluate"), workers="3")
+    evaluate = job_command(required("evaluate"))
     assert not evaluate.spreads
     assert "--address" not in evaluate.words
-    assert "--workers" not in evaluate.words
+
+
+@pytest.mark.parametrize("command", ["evaluate", "compare"])
+def test_workers_are_refused_for_commands_that_have_none(command):
+    with pytest.raises(UsageError, match=f"{command} takes no --workers: remove it"):
+        job_command(required(command), workers="3")
+
+
+def test_a_share_of_a_gpu_is_for_commands_that_take_one():
+    sent = job_command(required("tune"), gpus_per_worker=0.25)
+    assert sent.words[-2:] == ["--gpus-per-worker", "0.25"]
+    assert sent.resources.each()["GPU"] == 0.25
+    assert job_command(PURIFY, gpus_per_worker=2.0).words[-1] == "2"
+    with pytest.raises(typer.BadParameter):
+        job_command(PURIFY, gpus_per_worker=0.25)
 
 
 def test_resources_before_the_dashes_become_those_of_the_command():

@@ -15,6 +15,7 @@ from torch import Tensor
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.effort import Effort
 from mimic_ray.base.progress import StepCallback
+from mimic_ray.base.spacing import evenly_spaced
 from mimic_ray.data.views import to_float
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.evaluation.suspicion.frozen import frozen
@@ -204,11 +205,11 @@ def _mask(
 def _halves(images: Tensor, budget: _Budget, compute: Compute) -> tuple[Tensor, Tensor]:
     """The images to search with and the images to measure with, in [0, 1], on the device.
 
-    They alternate, so that both halves have all classes of sorted images. Raises ValueError for
-    fewer than 4 images.
+    Evenly spaced and alternating, so that both halves have all classes of sorted images. Raises
+    ValueError for fewer than 4 images.
     """
     if len(images) < _MIN_IMAGES:
         raise ValueError(f"suspicion needs at least {_MIN_IMAGES} images, got {len(images)}")
-    chosen = images[: budget.images].to(compute.torch_device)
+    chosen = images[evenly_spaced(budget.images, len(images))].to(compute.torch_device)
     shown = chosen if chosen.is_floating_point() else to_float(chosen)
     return shown[::2].to(torch.float32), shown[1::2].to(torch.float32)
