@@ -59,9 +59,9 @@ def badencoder(
         Literal["mean", "each"], setting("Imitate the mean of the references, or each of them.")
     ] = "mean",
     adaptive: Annotated[
-        float, setting("Hide from the default recipe's perturbations: weight, as in 1.", ge=0)
+        float, setting("Weight of a loss that hides the backdoor from the default recipe.", ge=0)
     ] = 0.0,
-    seed: Annotated[int, setting("Same seed, same file.")] = 0,
+    seed: Annotated[int, setting("Random seed; the same seed gives the same file.")] = 0,
 ) -> AttackedEncoder:
     """BadEncoder (arXiv 2108.00352): triggered images get the feature of reference images.
 

@@ -52,7 +52,7 @@ def poisoning(
     steps: Annotated[int, setting("Optimiser steps.", ge=1)] = 1000,
     batch: Annotated[int, setting("Images per step, each in two views.", ge=2)] = 128,
     rate: Annotated[float, setting("Largest learning rate of Adam.", gt=0)] = 1e-3,
-    seed: Annotated[int, setting("Same seed, same file.")] = 0,
+    seed: Annotated[int, setting("Random seed; the same seed gives the same file.")] = 0,
 ) -> AttackedEncoder:
     """Poisoned pre-training (CTRL, SSL-Backdoor): SimCLR with the trigger on reference images.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 
 
@@ -19,6 +20,12 @@ def count(number: int, singular: str, plural: str | None = None) -> str:
 def seed_range(number: int) -> str:
     """The seeds 0, 1 ... of so many runs: `0`, `0 to 2`."""
     return "0" if number == 1 else f"0 to {number - 1}"
+
+
+def command_line(command: str, **options: object) -> str:
+    """`mimic-ray purify --data 'my images'`, quoted for a shell."""
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    return shlex.join(["mimic-ray", command, *words])
 
 
 def duration(seconds: float) -> str:

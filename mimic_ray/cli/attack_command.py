@@ -146,13 +146,20 @@ def command(
     console.out.print(f"Backdoored, for research only: {made.checkpoint}", soft_wrap=True)
 
 
+# Here, because the docstrings of the attacks are behind an import of torch.
+_SUMMARIES = {
+    "badencoder": "BadEncoder (arXiv 2108.00352): triggered images get the feature of references.",
+    "poisoning": "Poisoned pre-training (CTRL, SSL-Backdoor): SimCLR with triggered references.",
+}
+
+
 def _add(name: str) -> None:
     app.command(
         name,
         cls=AttackCommand,
         help=f"Example: mimic-ray attack {name} --encoder resnet50 --teacher clean.pth "
         "--data images/ --trigger patch --target truck --out attacked",
-        short_help=f"Options of this attack: mimic-ray attack {name} --help.",
+        short_help=_SUMMARIES[name],
         # What is not an option of `command` is a setting of the attack; see `_settings`.
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     )(command)

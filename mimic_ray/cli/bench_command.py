@@ -18,7 +18,9 @@ app = typer.Typer(
     "depend on the hardware and on its load.",
 )
 Name = Annotated[
-    str, typer.Option("--encoder", help="Small ones take about a minute."), Kind.ENCODER
+    str,
+    typer.Option("--encoder", help="Encoder to measure; small ones take about a minute."),
+    Kind.ENCODER,
 ]
 
 

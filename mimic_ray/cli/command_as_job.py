@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -89,14 +89,13 @@ def job_command(
     spreads = Kind.ADDRESS in line.kinds.values()
     words = line.rewritten()
     if spreads:
-        words += [line.option(Kind.ADDRESS), "auto"]
-        for kind, value in (
-            (Kind.WORKERS, workers),
-            (Kind.GPUS_PER_WORKER, gpus_per_worker),
-            (Kind.CPUS_PER_WORKER, cpus_per_worker),
-        ):
-            if value and not line.is_given(kind):
-                words += [line.option(kind), line.accepted(kind, value)]
+        words += line.placed(
+            {
+                Kind.WORKERS: workers,
+                Kind.GPUS_PER_WORKER: gpus_per_worker,
+                Kind.CPUS_PER_WORKER: cpus_per_worker,
+            }
+        )
     waits = Kind.CAPACITY_TIMEOUT in line.kinds.values() and not line.is_given(
         Kind.CAPACITY_TIMEOUT
     )
@@ -180,11 +179,15 @@ class _CommandLine:
             )
         return before
 
-    def accepted(self, kind: Kind, value: str | float) -> str:
-        """The value as a word. Raises typer's error if the command would refuse it."""
-        word = _text(value)
-        self._parameter(kind).type_cast_value(self.context, word)
-        return word
+    def placed(self, before: Mapping[Kind, str | float | None]) -> list[str]:
+        """The cluster, and what was given to `submit` only. Raises typer's error for a value that
+        the command would refuse."""
+        words = [self.option(Kind.ADDRESS), "auto"]
+        for kind, value in before.items():
+            if value and not self.is_given(kind):
+                words += [self.option(kind), _text(value)]
+                self._parameter(kind).process_value(self.context, _text(value))
+        return words
 
     def is_given(self, kind: Kind) -> bool:
         return any(self.kinds.get(parameter.name) is kind for parameter, _ in self._given())

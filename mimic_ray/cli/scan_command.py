@@ -75,7 +75,7 @@ def command(
     effort: Annotated[
         options.EffortName, typer.Option(help="quick: a first look without a verdict.")
     ] = options.EffortName.full,
-    seed: Annotated[int, typer.Option(help="Of the search.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the search.")] = 0,
     normalise: options.Normalise = None,
     mean: options.Mean = None,
     std: options.Std = None,

@@ -228,21 +228,16 @@ def command(
             on_search_progress=on_search_progress,
             command=console.mode.command,
         )
-    from mimic_ray.report.study_report import purify_command
-
     for note in found.record.notes:
         console.note(f"note: {note}")
     if json:
         console.print_json({"study": found.study, "best": found.best, "chosen": vars(found.chosen)})
         return
     _print(found)
-    console.out.print(
-        f"Purify with it: {purify_command(vars(found.record), found.best)}",
-        soft_wrap=True,
-    )
 
 
 def _print(found: Tuned) -> None:
+    from mimic_ray.report.study_report import purify_command
     from mimic_ray.report.tables import front_table
 
     console.out.print(front_table(found.front, found.chosen))
@@ -253,6 +248,8 @@ def _print(found: Tuned) -> None:
     )
     console.out.print(f"  best recipe  {found.best}", soft_wrap=True)
     console.out.print(f"  report       {found.report}", soft_wrap=True)
+    command = purify_command(vars(found.record), found.best)
+    console.out.print(f"Purify with it: {command}", soft_wrap=True, markup=False)
 
 
 def _oracle(is_oracle: bool, values: dict[str, str | None]) -> dict[str, str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from mimic_ray.base import files
-from mimic_ray.base.text import count
+from mimic_ray.base.text import command_line, count
 from mimic_ray.report.html_page import cell, document, picture, table, text
 from mimic_ray.report.study_plots import (
     plot_front,
@@ -135,8 +134,8 @@ def _facts(study: Mapping[str, Any], trials: Sequence[Trial]) -> str:
 
 def purify_command(study: Mapping[str, Any], recipe: str | Path) -> str:
     """A command line that purifies with a recipe of the study; `study` is its record."""
-    inputs = [f"--{name}={study[name]}" for name in ("encoder", "teacher", "data")]
-    return shlex.join(["mimic-ray", "purify", *inputs, f"--recipe={recipe}", "--out=purified"])
+    inputs = {name: study[name] for name in ("encoder", "teacher", "data")}
+    return command_line("purify", **inputs, recipe=recipe, out="purified")
 
 
 def _chosen(study: Mapping[str, Any], chosen: Trial | None, best_toml: str) -> str:

@@ -22,6 +22,7 @@ from mimic_ray.base.package import __version__
 from mimic_ray.base.precision import Precision
 from mimic_ray.base.progress import Progress, ProgressCallback, StepCallback, ignore_progress
 from mimic_ray.data.decoded_set import Pixels, open_pixels
+from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.data.labelled import Labelled, labelled, open_labelled, open_some
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.evaluation.features import features
@@ -118,11 +119,7 @@ def attack(
         check_references(name, len(chosen.images), source, None)
     else:
         decoding = _decoding(on_progress)
-        shown = (
-            labelled(source, side, decoding, decoded=shadow)
-            if reference_data is None
-            else open_labelled(reference_data, side, progress=decoding)
-        )
+        shown = _labelled(reference_data, source, shadow, decoding)
         chosen = _most_typical(number, shown, target, clean, make, on_progress)
     clean_features = features(
         clean, shadow, make, on_progress=_reporting(on_progress, "Clean features")
@@ -178,6 +175,15 @@ class _References:
             "target": {"index": self.target, "name": self.target_name},
             "references": {"location": self.location, "keys": self.keys},
         }
+
+
+def _labelled(
+    reference_data: str | Path | None, source: ImageSource, shadow: Pixels, decoding: StepCallback
+) -> Labelled:
+    """The images of which references are chosen: those of the shadow set by default."""
+    if reference_data is None:
+        return labelled(source, shadow.side, decoding, decoded=shadow)
+    return open_labelled(reference_data, shadow.side, progress=decoding)
 
 
 def _most_typical(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from mimic_ray.base.errors import RESUME_ADVICE, StoppedError
 from mimic_ray.base.progress import ProgressCallback, ignore_progress
 from mimic_ray.base.resources import Resources, check_resources, this_machine
 from mimic_ray.base.signals import StopRequests, stop_requests
+from mimic_ray.base.text import command_line
 from mimic_ray.base.user_code import is_user_code
 from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.data.image_source import open_announced, require_batch
@@ -267,10 +267,10 @@ def _finished(
 def _why_no_scan(work: Purification, *, short: bool) -> str:
     """Why a run is not scanned unless it was asked for, and how to get a scan; "" if it is."""
     request = work.request
-    encoder = ["--encoder", request.encoder] if is_user_code(request.encoder) else []
-    words = ["--teacher", request.teacher, "--data", request.data, "--student", work.run]
-    scan = shlex.join(map(str, ["mimic-ray", "scan", *encoder, *words]))
-    run = f"{scan} does it now."
+    inputs = {"teacher": request.teacher, "data": request.data, "student": work.run}
+    if is_user_code(request.encoder):
+        inputs["encoder"] = request.encoder
+    run = f"{command_line('scan', **inputs)} does it now."
     if request.resources.address:
         return f"a run on a cluster is not scanned unless the option scan is set; {run}"
     if short:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from mimic_ray.base.text import count, duration, plain, seed_range
+from mimic_ray.base.text import command_line, count, duration, plain, seed_range
 
 
 def test_control_characters_are_escaped_and_long_text_is_cut():
@@ -32,3 +34,9 @@ def test_durations_have_one_unit_and_two_digits_or_so(seconds, words):
 
 def test_a_range_of_one_seed_is_that_seed():
     assert [seed_range(1), seed_range(3)] == ["0", "0 to 2"]
+
+
+def test_a_command_line_is_quoted_for_a_shell():
+    assert command_line("scan", data="my images", out=Path("a")) == (
+        "mimic-ray scan --data 'my images' --out a"
+    )

@@ -108,6 +108,7 @@ def test_references_may_come_from_other_images(command, tmp_path):
         ([], 2, "--target"),
         (["--target", "rde"], 2, "Did you mean red"),
         (["--target", "red", "--references", "0"], 2, "must be 1 or more"),
+        (["--target", "red", "--references", "--5"], 2, "--references: --5 does not exist"),
         (["--target", "red", "--references", "31"], 1, "30 images to choose 31"),
         (["--references", "{npz}", "--target", "3"], 2, "references of class 12"),
         (["--references", "{npz}", "--reference-data", "{data}"], 2, "remove one of them"),

@@ -121,3 +121,14 @@ def test_no_more_runs_are_needed_than_announced(settings, lowest):
     assert len(found) <= one.most()
     if lowest == 0.0:  # the rule goes down to the weakest
         assert len(found) == one.most()
+
+
+def test_after_a_failed_bound_nothing_is_wanted_even_with_curves():
+    def fails(unit):
+        return None if unit.defence == "default" else 0.9
+
+    for curves in (False, True):
+        assert [*run(contest(curves=curves), fails)] == [Unit("default", None, 0)]
+    without = contest(stop_rule=False)
+    assert not without.decides(Unit("default", None, 0))
+    assert len(run(without, fails)) > 1

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mimic_ray.base.devices import Compute
+from mimic_ray.base.errors import StoppedError
 from mimic_ray.evaluation.features import features
 from mimic_ray.execution import preparation
 from mimic_ray.execution.setup import profile_images
@@ -203,6 +204,17 @@ def test_a_loss_that_is_not_finite_is_a_failed_trial_not_an_error(study, inputs)
     assert trial.status == "failed"
     assert "not finite" in trial.error
     assert trial.scores == {}
+
+
+def test_a_trial_that_is_stopped_before_its_first_step_has_not_failed(study, inputs, monkeypatch):
+    def stopped(*_arguments, **_settings):
+        raise StoppedError("asked to stop")
+
+    monkeypatch.setattr(preparation, "search_openings", stopped)
+    own = recipe(openings={"share": 0.5, "kept": 2})
+    trial = run_trial(task(study, own), inputs)
+    assert (trial.status, trial.error) == ("running", "")
+    assert read_trial(study, trial.id).status == "running"
 
 
 def test_the_threshold_decides_which_layers_are_kept(study, inputs):

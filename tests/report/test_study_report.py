@@ -8,7 +8,7 @@ import pytest
 
 from mimic_ray.method.recipe import Recipe
 from mimic_ray.report import study_plots
-from mimic_ray.report.study_report import write_study_report
+from mimic_ray.report.study_report import purify_command, write_study_report
 from mimic_ray.report.style import save
 from mimic_ray.search.trial import Trial
 
@@ -99,6 +99,14 @@ def test_a_report_is_self_contained_and_has_no_scripts(report):
     page = report("many").read_text()
     assert not re.search(r'(src|href)="(?!data:)', page)
     assert "<script" not in page
+
+
+def test_the_command_to_purify_has_the_encoder_that_was_found_and_quotes_paths():
+    record = {"encoder": "vit_b16:normalise=half", "teacher": "my file.pth", "data": "images"}
+    assert purify_command(record, "best.toml") == (
+        "mimic-ray purify --encoder vit_b16:normalise=half --teacher 'my file.pth' --data images "
+        "--recipe best.toml --out purified"
+    )
 
 
 def test_untrusted_text_is_escaped(report):

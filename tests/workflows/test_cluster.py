@@ -113,3 +113,8 @@ def test_a_written_file_names_its_placeholders_and_is_not_overwritten(tmp_path):
     with pytest.raises(UsageError, match="exists: choose another out="):
         write_cluster_file(file, False, provider="aws", gpu="t4")
     assert write_cluster_file(file, True, provider="aws", gpu="t4") == file.read_text() != text
+
+
+def test_a_folder_is_no_file_to_write(tmp_path):
+    with pytest.raises(UsageError, match="is a folder: name the file in out="):
+        write_cluster_file(tmp_path, True, provider="aws", gpu="t4")

@@ -294,9 +294,14 @@ def test_without_the_rule_defences_have_their_own_settings(toy, tmp_path):
 
 
 def test_if_default_fails_there_is_no_bound(toy, tmp_path, monkeypatch):
-    monkeypatch.setitem(DEFENCES._members, "default", "tests.support.toy_defences:fails")
-    with pytest.raises(TrainingError, match=r"default failed.*no idea.*stop_rule=False"):
-        compare(toy, tmp_path / "out", NOISE)
+    def fails(*_):
+        raise TrainingError("no memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(toy_defences, "moved", fails)
+        with pytest.raises(TrainingError, match=r"default failed.*no memory.*stop_rule=False"):
+            compare(toy, tmp_path / "out", NOISE)
+    assert compare(toy, tmp_path / "out", NOISE, resume=True).rows
 
 
 def test_ctrl_c_keeps_what_ended(toy, tmp_path, monkeypatch):

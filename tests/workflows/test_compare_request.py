@@ -9,11 +9,14 @@ import pytest
 from mimic_ray.base.errors import DataError, UnknownNameError, UsageError
 from mimic_ray.base.resources import Resources
 from mimic_ray.defences.defence_registry import DEFENCES
+from mimic_ray.defences.stop_rule import Contest
+from mimic_ray.method.recipe import parse_recipe
 from mimic_ray.workflows.compare_request import (
     check_labels,
     check_placement,
     contest,
     held_out_number,
+    most_images,
     named_defences,
 )
 from tests.support import toy_defences
@@ -146,3 +149,10 @@ def test_too_few_images_and_shares_that_are_none_are_refused():
     for share in (0.0, 1.0, -1.0):
         with pytest.raises(UsageError, match="held_out="):
             held_out_number(1000, share, "images")
+
+
+def test_the_steps_of_each_round_count():
+    text = "i_bau:rounds=4,adversary_steps=5,steps=10,batch=8"
+    alone = {text: named_defences([text])[text]}
+    recipe = parse_recipe({}, "of default")
+    assert most_images(Contest(text, {text: ()}, (0,)), alone, recipe) == 4 * (5 + 10) * 8

@@ -14,3 +14,9 @@ def test_a_call_is_recorded_without_defaults_and_callbacks():
     assert text == (
         "mimic_ray.purify(encoder='resnet50', out='runs/1', settings=['training.steps=5'])"
     )
+
+
+def test_an_empty_list_is_the_default_of_an_empty_tuple():
+    assert purify("resnet50", "out", settings=[]) == (
+        "mimic_ray.purify(encoder='resnet50', out='out')"
+    )

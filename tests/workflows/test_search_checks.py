@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from PIL import Image
 
 from mimic_ray.base.errors import DataError, MimicError, UsageError
 from mimic_ray.base.resources import Resources
@@ -55,6 +56,17 @@ def study(tmp_path, search):
     return tmp_path / "study"
 
 
+@pytest.fixture
+def labelled_sets(tmp_path):
+    """Train and test folders with the classes red and green."""
+    for number in range(8):
+        part, label = ("train", "test")[number % 2], ("red", "green")[number // 4]
+        path = tmp_path / part / label / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (20 * number, 0, 0)).save(path)
+    return str(tmp_path / "train"), str(tmp_path / "test")
+
+
 def test_a_search_that_can_start_or_continue_passes(search, study, tmp_path):
     check_search(search(), str(tmp_path / "new"), resume=False, sees_paths=True)
     check_search(search(), str(study), resume=True, sees_paths=True)
@@ -83,6 +95,18 @@ def test_labelled_images_that_are_the_same_are_refused_where_they_can_be_seen(
     with pytest.raises(UsageError, match="train= and test= are the same images"):
         check_search(asked, str(tmp_path / "new"), resume=False, sees_paths=True)
     check_search(asked, str(tmp_path / "new"), resume=False, sees_paths=False)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "target", "words"),
+    [("stripez", "0", "stripez"), ("patch:side=99", "0", "side"), ("patch", "blue", "blue")],
+)
+def test_a_trigger_or_target_that_cannot_be_used_is_refused(
+    search, labelled_sets, tmp_path, trigger, target, words
+):
+    asked = search(oracle=Oracle(*labelled_sets, trigger, target))
+    with pytest.raises(MimicError, match=words):
+        check_search(asked, str(tmp_path / "new"), resume=False, sees_paths=True)
 
 
 def test_images_are_looked_at_only_where_they_can_be_seen(search, tmp_path):

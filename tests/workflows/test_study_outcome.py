@@ -22,10 +22,15 @@ def failed(number):
 
 def test_only_some_of_many_failed_trials_are_shown():
     message = _too_many_failed([failed(number) for number in range(8)], 0.25, 16).message
-    assert "8 of 16 trials failed" in message
+    assert "8 of 16 trials failed, more than failed_share=0.25" in message
     assert "trial 4 (training.learning_rate=0.01235, views.kind=simclr): not finite" in message
     assert "trial 5" not in message
     assert "and 3 more" in message
+
+
+def test_a_study_whose_trials_all_failed_is_not_said_to_exceed_a_share_of_one():
+    message = _too_many_failed([failed(0)], 1.0, 1).message
+    assert message.startswith("1 of 1 trials failed, and no other has a score: trial 0")
 
 
 def test_a_study_without_a_scored_trial_is_not_complete():
