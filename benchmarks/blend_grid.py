@@ -34,7 +34,7 @@ from mimic_ray.data.labelled import open_labelled
 from mimic_ray.data.views import to_float
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.evaluation.suspicion.frozen import frozen
-from mimic_ray.scanning.answers import sight
+from mimic_ray.scanning.answers import centred
 from mimic_ray.scanning.changes import Change
 from mimic_ray.scanning.clusters import clusters
 from mimic_ray.scanning.openings import BUDGETS, Images, measured, strongest
@@ -77,7 +77,7 @@ def strengths(encoder: Encoder, parts: Images, compute: Compute) -> dict[str, fl
     }
     found = {}
     with frozen(encoder, compute):
-        look, real = sight(encoder, parts.bank, compute)
+        look, real = centred(encoder, parts.bank, compute)
         centres = clusters(real, _CLUSTERS, _SEED)
         for family, changes in families.items():
             screened = parts.search[: budget.screened_on]

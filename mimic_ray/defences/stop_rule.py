@@ -21,7 +21,7 @@ BASELINE = "default"
 
 
 @dataclass(frozen=True)
-class Unit:
+class DefenceRun:
     """One run: a defence at one strength (None: its own default settings) with one seed."""
 
     defence: str
@@ -38,7 +38,7 @@ class Choice:
 
 
 # Of each run that ended: the cosine, or None if the run failed.
-Cosines = Mapping[Unit, float | None]
+Cosines = Mapping[DefenceRun, float | None]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Contest:
         """The cosine that a strength must reach; None before the baseline has run."""
         return cosines.get(self._first(self.baseline, None))
 
-    def decides(self, unit: Unit) -> bool:
+    def decides(self, unit: DefenceRun) -> bool:
         """Whether the comparison cannot go on without the result of this run."""
         return self.stop_rule and unit == self._first(self.baseline, None)
 
@@ -84,7 +84,7 @@ class Contest:
                 return Choice(strength, True)
         return Choice(declared[0] if declared else None, False)
 
-    def wanted(self, cosines: Cosines) -> list[Unit]:
+    def wanted(self, cosines: Cosines) -> list[DefenceRun]:
         """The runs that can start now, the most urgent first; [] when all that is needed is there,
         or when the run that sets the bound has failed.
 
@@ -92,9 +92,9 @@ class Contest:
         """
         if any(cosines.get(unit, 0.0) is None for unit in cosines if self.decides(unit)):
             return []
-        needed: dict[Unit, None] = {}
+        needed: dict[DefenceRun, None] = {}
         for seed in self.seeds:
-            needed[Unit(self.baseline, None, seed)] = None
+            needed[DefenceRun(self.baseline, None, seed)] = None
         for defence in self.strengths:
             needed |= dict.fromkeys(self._of(defence, cosines))
         return [unit for unit in needed if unit not in cosines]
@@ -118,7 +118,7 @@ class Contest:
         others = list(self.strengths[defence]) if self.curves else []
         return list(dict.fromkeys([*others, *chosen]))
 
-    def _of(self, defence: str, cosines: Cosines) -> list[Unit]:
+    def _of(self, defence: str, cosines: Cosines) -> list[DefenceRun]:
         units = []
         choice = self.choice(defence, cosines)
         if choice is None and self.bound(cosines) is not None:
@@ -126,8 +126,8 @@ class Contest:
             waiting = [self._first(defence, each) for each in self.strengths[defence] or (None,)]
             units.append([unit for unit in waiting if unit not in cosines][-1])
         for strength in self.points(defence, cosines):
-            units += [Unit(defence, strength, seed) for seed in self.seeds]
+            units += [DefenceRun(defence, strength, seed) for seed in self.seeds]
         return units
 
-    def _first(self, defence: str, strength: float | None) -> Unit:
-        return Unit(defence, strength, self.seeds[0])
+    def _first(self, defence: str, strength: float | None) -> DefenceRun:
+        return DefenceRun(defence, strength, self.seeds[0])

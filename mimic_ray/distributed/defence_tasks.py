@@ -20,13 +20,13 @@ from torch import Tensor
 from mimic_ray.base import devices
 from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.base.resources import Resources, this_machine, trial_slots
-from mimic_ray.defences.stop_rule import Unit
+from mimic_ray.defences.stop_rule import DefenceRun
 from mimic_ray.distributed.capacity import cluster_nodes, wait_for_capacity
 from mimic_ray.distributed.head_health import cluster_head
 from mimic_ray.distributed.ray_errors import to_mimic_error
 from mimic_ray.distributed.ray_private import reason_of_death
 from mimic_ray.distributed.ray_session import ray_session
-from mimic_ray.execution.defence_run import BlindInputs, UnitResult, run_unit
+from mimic_ray.execution.defence_run import BlindInputs, DefenceResult, run_unit
 
 _POLL_S = 0.5
 # How often Ray starts a run again whose process or node died.
@@ -34,7 +34,7 @@ _RESTARTS = 2
 
 Weights = dict[str, NDArray[Any]]
 # Takes a run that ended and its encoder's weights, {} if there is none.
-OnEnd = Callable[[UnitResult, dict[str, Tensor]], None]
+OnEnd = Callable[[DefenceResult, dict[str, Tensor]], None]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Placement:
 
 def run_as_tasks(
     inputs: BlindInputs,
-    wanted: Callable[[], Sequence[Unit]],
+    wanted: Callable[[], Sequence[DefenceRun]],
     on_end: OnEnd,
     placement: Placement,
     most: int,
@@ -76,7 +76,7 @@ def run_as_tasks(
         )
         shared = ray.put(inputs)
         head = cluster_head(placement.resources.address)
-        running: dict[Any, Unit] = {}
+        running: dict[Any, DefenceRun] = {}
         ended = 0
         while not should_stop():
             if head:
@@ -97,12 +97,12 @@ def run_as_tasks(
                 ray.cancel(reference, force=True)
 
 
-def _ended(reference: Any, unit: Unit, log: Path) -> tuple[UnitResult, Weights]:
+def _ended(reference: Any, unit: DefenceRun, log: Path) -> tuple[DefenceResult, Weights]:
     """The result of a task. Raises what would end the other runs as well."""
     import ray
 
     try:
-        ended: tuple[UnitResult, Weights] = ray.get(reference)
+        ended: tuple[DefenceResult, Weights] = ray.get(reference)
     except Exception as error:
         cause = getattr(error, "cause", error)
         if not (why := reason_of_death(cause)):
@@ -111,11 +111,15 @@ def _ended(reference: Any, unit: Unit, log: Path) -> tuple[UnitResult, Weights]:
             f"its process died {_RESTARTS + 1} times: {why}. Ray's log is {log}. A resumed "
             "comparison runs it again."
         )
-        return UnitResult(unit.defence, unit.strength, unit.seed, failure=sentence, died=True), {}
+        return DefenceResult(
+            unit.defence, unit.strength, unit.seed, failure=sentence, died=True
+        ), {}
     return ended
 
 
-def _run(inputs: BlindInputs, unit: Unit, device: str, threads: int) -> tuple[UnitResult, Weights]:
+def _run(
+    inputs: BlindInputs, unit: DefenceRun, device: str, threads: int
+) -> tuple[DefenceResult, Weights]:
     """Runs in a process of the cluster, whose devices may differ from the driver's."""
     compute = devices.choose(device, inputs.compute.precision, threads)
     result, encoder = run_unit(replace(inputs, compute=compute), unit)

@@ -23,7 +23,7 @@ from mimic_ray.base.errors import DiskError, MimicError, StoppedError, StorageEr
 from mimic_ray.base.progress import StepCallback
 from mimic_ray.base.text import plain
 from mimic_ray.defences.defence_registry import DEFENCES, DefenceInputs, Defended
-from mimic_ray.defences.stop_rule import Unit
+from mimic_ray.defences.stop_rule import DefenceRun
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.encoder_registry import build
 from mimic_ray.evaluation.feature_map import mapped_back
@@ -36,7 +36,7 @@ _NOT_OF_THE_DEFENCE = (StoppedError, DiskError, StorageError)
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedDefence:
     """A defence as the user named it: `name`, and its settings as they are used."""
 
     name: str
@@ -72,7 +72,7 @@ class BlindInputs:
     suspect: Mapping[str, NDArray[Any]]
     images: ArrayImages | PlacedImages
     held_out: ArrayImages
-    defences: Mapping[str, Named]
+    defences: Mapping[str, NamedDefence]
     compute: Compute
     code_folder: str = ""
 
@@ -92,7 +92,7 @@ class BlindInputs:
 
 
 @dataclass(frozen=True)
-class UnitResult:
+class DefenceResult:
     """One run that ended. Without an encoder, `failure` is the reason in one sentence.
 
     `cosine` and `overlap` are those of `evaluation/fidelity.py` on the held-out images; `clock`
@@ -117,13 +117,13 @@ class UnitResult:
     died: bool = False
 
     @property
-    def unit(self) -> Unit:
-        return Unit(self.defence, self.strength, self.seed)
+    def unit(self) -> DefenceRun:
+        return DefenceRun(self.defence, self.strength, self.seed)
 
 
 def run_unit(
-    inputs: BlindInputs, unit: Unit, on_step: StepCallback = lambda done, total: None
-) -> tuple[UnitResult, Encoder | None]:
+    inputs: BlindInputs, unit: DefenceRun, on_step: StepCallback = lambda done, total: None
+) -> tuple[DefenceResult, Encoder | None]:
     """Runs a defence. Its own failure is part of the result.
 
     Raises StoppedError (which `on_step` may raise), DiskError and StorageError.
@@ -145,7 +145,7 @@ def run_unit(
         except Exception as error:
             sentence = f"{type(error).__name__}: {plain(error)}"
             return _failed(unit, sentence, _clock(used_gpu) - start, used_gpu), None
-    result = UnitResult(
+    result = DefenceResult(
         unit.defence,
         unit.strength,
         unit.seed,
@@ -161,7 +161,9 @@ def run_unit(
     return result, made.encoder.cpu().eval().requires_grad_(False)
 
 
-def _run(inputs: BlindInputs, named: Named, unit: Unit, on_step: StepCallback) -> Defended:
+def _run(
+    inputs: BlindInputs, named: NamedDefence, unit: DefenceRun, on_step: StepCallback
+) -> Defended:
     defence = DEFENCES.resolve(named.name, named.at(unit.strength))
     with user_code.named_errors(named.name):
         made = defence(
@@ -196,8 +198,8 @@ def _clock(used_gpu: bool) -> float:
     return time.monotonic()
 
 
-def _failed(unit: Unit, sentence: str, seconds: float, used_gpu: bool) -> UnitResult:
-    return UnitResult(
+def _failed(unit: DefenceRun, sentence: str, seconds: float, used_gpu: bool) -> DefenceResult:
+    return DefenceResult(
         unit.defence,
         unit.strength,
         unit.seed,

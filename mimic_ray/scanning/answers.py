@@ -25,7 +25,7 @@ from mimic_ray.scanning.forward_count import WITH_GRADIENT, CountImages, uncount
 
 
 @dataclass(frozen=True)
-class Sight:
+class CentredEncoder:
     """A frozen encoder with the centre of its features: images -> g, differentiable.
 
     `count` gets the images of each call.
@@ -43,13 +43,13 @@ class Sight:
         return found
 
 
-def sight(
+def centred(
     encoder: Encoder, images: Tensor, compute: Compute, count: CountImages = uncounted
-) -> tuple[Sight, Tensor]:
+) -> tuple[CentredEncoder, Tensor]:
     """The encoder centred on clean images [N, 3, S, S], and their g [N, D]."""
     features = features_of(encoder, images, compute, batch_size(images), count)
     centre = features.mean(dim=0)
-    return Sight(encoder, centre, compute, count), F.normalize(features - centre, dim=1)
+    return CentredEncoder(encoder, centre, compute, count), F.normalize(features - centre, dim=1)
 
 
 @torch.no_grad()
@@ -65,7 +65,7 @@ def features_of(
 
 
 @torch.no_grad()
-def moved(look: Sight, images: Tensor, changes: Sequence[Change]) -> Tensor:
+def moved(encode: CentredEncoder, images: Tensor, changes: Sequence[Change]) -> Tensor:
     """g of the changed images, [K, N, D] for K changes of N images."""
     gathered, batch = [], batch_size(images)
     step = max(1, batch // len(images))
@@ -74,7 +74,7 @@ def moved(look: Sight, images: Tensor, changes: Sequence[Change]) -> Tensor:
         masks = torch.stack([change.mask for change in some]).to(images)
         canvases = torch.stack([change.canvas for change in some]).to(images)
         changed = apply(images[None], masks[:, None], canvases[:, None])
-        answers = torch.cat([look(part) for part in changed.flatten(0, 1).split(batch)])
+        answers = torch.cat([encode(part) for part in changed.flatten(0, 1).split(batch)])
         gathered.append(answers.unflatten(0, (len(some), len(images))))
     return torch.cat(gathered)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mimic_ray.base import seeds
 from mimic_ray.evaluation.suspicion.frozen import batch_size
-from mimic_ray.scanning.answers import Sight, gathering
+from mimic_ray.scanning.answers import CentredEncoder, gathering
 from mimic_ray.scanning.changes import Change, apply, box_mask
 
 # (canvas, gradient, rate in (0, 1]) -> the next canvas.
@@ -24,7 +24,7 @@ _Ascend = Callable[[Tensor, Tensor, float], Tensor]
 
 
 def free_patches(
-    look: Sight,
+    encode: CentredEncoder,
     images: Tensor,
     seed: int,
     *,
@@ -46,7 +46,7 @@ def free_patches(
     def ascend(canvas: Tensor, gradient: Tensor, rate: float) -> Tensor:
         return (canvas + 0.25 * rate * gradient.sign()).clamp(0, 1) * mask
 
-    found = _climb(look, images, mask, canvas, ascend, steps)
+    found = _climb(encode, images, mask, canvas, ascend, steps)
     return [
         Change(
             "free patch",
@@ -59,7 +59,9 @@ def free_patches(
     ]
 
 
-def pixels(look: Sight, images: Tensor, starts: Tensor, *, size: float, steps: int) -> list[Change]:
+def pixels(
+    encode: CentredEncoder, images: Tensor, starts: Tensor, *, size: float, steps: int
+) -> list[Change]:
     """Patterns added to the whole image, from `starts` [K, 3, S, S], whose values are limited to
     `size`; images [N, 3, S, S] in [0, 1], N >= 2.
     """
@@ -69,7 +71,7 @@ def pixels(look: Sight, images: Tensor, starts: Tensor, *, size: float, steps: i
     def ascend(canvas: Tensor, gradient: Tensor, rate: float) -> Tensor:
         return (canvas + 0.3 * rate * size * gradient.sign()).clamp(-size, size)
 
-    found = _climb(look, images, mask, canvas, ascend, steps)
+    found = _climb(encode, images, mask, canvas, ascend, steps)
     words = f"a faint pattern over the whole image, at most {round(255 * size)} of 255 levels"
     return [Change("pixels", words, m.cpu(), c.cpu()) for m, c in zip(mask, found, strict=True)]
 
@@ -81,7 +83,12 @@ def noise_starts(seed: int, count: int, size: float, side: int) -> Tensor:
 
 
 def _climb(
-    look: Sight, images: Tensor, mask: Tensor, canvas: Tensor, ascend: _Ascend, steps: int
+    encode: CentredEncoder,
+    images: Tensor,
+    mask: Tensor,
+    canvas: Tensor,
+    ascend: _Ascend,
+    steps: int,
 ) -> Tensor:
     """Raises the gathering under each canvas [K, 3, S, S]; the rate falls to a fifth.
 
@@ -91,15 +98,15 @@ def _climb(
     at_a_time = max(1, batch_size(images) // len(images))
     for step in range(steps):
         parts = zip(mask.split(at_a_time), canvas.split(at_a_time), strict=True)
-        gradient = torch.cat([_gradient(look, images, *part) for part in parts])
+        gradient = torch.cat([_gradient(encode, images, *part) for part in parts])
         canvas = ascend(canvas, gradient, 1 - 0.8 * step / steps)
     return canvas
 
 
-def _gradient(look: Sight, images: Tensor, mask: Tensor, canvas: Tensor) -> Tensor:
+def _gradient(encode: CentredEncoder, images: Tensor, mask: Tensor, canvas: Tensor) -> Tensor:
     """Of the gathering under each canvas, [K, 3, S, S]."""
     leaf = canvas.detach().requires_grad_()
     changed = apply(images[None], mask[:, None], leaf[:, None])
-    reached = gathering(look(changed.flatten(0, 1)).unflatten(0, (len(leaf), len(images))))
+    reached = gathering(encode(changed.flatten(0, 1)).unflatten(0, (len(leaf), len(images))))
     (gradient,) = torch.autograd.grad(reached.sum(), leaf)
     return gradient

@@ -16,7 +16,7 @@ from torch import Tensor
 from mimic_ray.base import seeds
 from mimic_ray.base.effort import Effort
 from mimic_ray.scanning import ascent
-from mimic_ray.scanning.answers import Sight, gathering, landing, moved
+from mimic_ray.scanning.answers import CentredEncoder, gathering, landing, moved
 from mimic_ray.scanning.changes import (
     PATCHES,
     WAVE_HEIGHT,
@@ -106,7 +106,7 @@ class Opening:
 
 
 def find_openings(
-    look: Sight,
+    encode: CentredEncoder,
     real: Tensor,
     centres: Tensor,
     images: Images,
@@ -115,20 +115,20 @@ def find_openings(
 ) -> list[Opening]:
     """The strongest changes of each family, the strongest first within a family.
 
-    real [N, D] and centres [K, D]: g of the bank, and its clusters. `look` counts the images.
+    real [N, D] and centres [K, D]: g of the bank, and its clusters. `encode` counts the images.
     """
     budget, side = BUDGETS[effort], images.search.shape[-1]
     screened = images.search[: budget.screened_on]
-    best_waves = strongest(look, real, screened, waves(side)[:: budget.every], budget.kept)
-    best_waves = _varied(look, real, screened, best_waves, budget.kept)
-    best_patches = strongest(look, real, screened, patches(side)[:: budget.every], budget.kept)
+    best_waves = strongest(encode, real, screened, waves(side)[:: budget.every], budget.kept)
+    best_waves = _varied(encode, real, screened, best_waves, budget.kept)
+    best_patches = strongest(encode, real, screened, patches(side)[:: budget.every], budget.kept)
     found = {"wave": best_waves, "patch": best_patches, "free patch": [], "pixels": []}
     ascended = images.search[-budget.ascended_on :]
     for part in _FREE_EDGES:
         edge = max(2, round(side * part / 32))
         positions = _positions(best_patches, edge, side, budget.starts, seed)
         found["free patch"] += ascent.free_patches(
-            look, ascended, seed, edge=edge, positions=positions, steps=budget.steps
+            encode, ascended, seed, edge=edge, positions=positions, steps=budget.steps
         )
     for size in _FAINT:
         starts = torch.cat(
@@ -137,11 +137,11 @@ def find_openings(
                 ascent.noise_starts(seed, budget.noise_starts, size, side),
             ]
         )
-        found["pixels"] += ascent.pixels(look, ascended, starts, size=size, steps=budget.steps)
+        found["pixels"] += ascent.pixels(encode, ascended, starts, size=size, steps=budget.steps)
     return [
         opening
         for changes in found.values()
-        for opening in measured(look, real, centres, images.held_out, changes)
+        for opening in measured(encode, real, centres, images.held_out, changes)
     ]
 
 
@@ -160,10 +160,10 @@ def search_forwards(images: Images, effort: Effort) -> int:
 
 
 def strongest(
-    look: Sight, real: Tensor, images: Tensor, changes: Sequence[Change], kept: int
+    encode: CentredEncoder, real: Tensor, images: Tensor, changes: Sequence[Change], kept: int
 ) -> list[Change]:
     """The `kept` changes with the largest strength on images [N, 3, S, S]."""
-    found = moved(look, images, changes)
+    found = moved(encode, images, changes)
     reached = (gathering(found).clamp_min(0) * landing(found, real).clamp_min(0)).cpu()
     # A stable sort, so that equal answers give the same changes on every machine.
     order = reached.argsort(descending=True, stable=True)[:kept]
@@ -171,10 +171,14 @@ def strongest(
 
 
 def measured(
-    look: Sight, real: Tensor, centres: Tensor, held_out: Tensor, changes: Sequence[Change]
+    encode: CentredEncoder,
+    real: Tensor,
+    centres: Tensor,
+    held_out: Tensor,
+    changes: Sequence[Change],
 ) -> list[Opening]:
     """The openings of the changes on held-out images, the strongest first."""
-    found = moved(look, held_out, changes)
+    found = moved(encode, held_out, changes)
     gathered, landed = gathering(found), landing(found, real)
     positions = (found @ centres.T).argmax(dim=-1)  # [K, N]
     near = (found.mean(dim=1) @ real.T).topk(min(5, len(real)), dim=1).indices
@@ -195,7 +199,7 @@ def measured(
 
 
 def _varied(
-    look: Sight, real: Tensor, images: Tensor, best: Sequence[Change], kept: int
+    encode: CentredEncoder, real: Tensor, images: Tensor, best: Sequence[Change], kept: int
 ) -> list[Change]:
     """The best waves in several colours and heights, of which the strongest are kept."""
     side = images.shape[-1]
@@ -205,7 +209,7 @@ def _varied(
         for name, colour in _COLOURS.items()
         for height in _HEIGHTS
     ]
-    return strongest(look, real, images, tried, kept)
+    return strongest(encode, real, images, tried, kept)
 
 
 def _positions(

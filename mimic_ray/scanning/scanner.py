@@ -14,7 +14,7 @@ from mimic_ray.base.progress import StepCallback
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.evaluation.constant_features import require_features
 from mimic_ray.evaluation.suspicion.frozen import batch_size, concentration, frozen
-from mimic_ray.scanning.answers import features_of, gathering, moved, sight
+from mimic_ray.scanning.answers import centred, features_of, gathering, moved
 from mimic_ray.scanning.changes import Change
 from mimic_ray.scanning.clusters import clusters
 from mimic_ray.scanning.forward_count import CountImages, ForwardCount, uncounted
@@ -28,7 +28,7 @@ from mimic_ray.scanning.openings import (
 )
 
 _CLUSTERS = 10
-# Images in a batch of the first look at an encoder, at most.
+# Images in the first batch of an encoder, at most.
 _FIRST_BATCH = 64
 
 
@@ -84,9 +84,9 @@ def scan_encoder(
     count = ForwardCount(total, on_step).add
     with frozen(encoder, compute):
         alike = _alike(encoder, images.bank, compute, count)
-        look, real = sight(encoder, images.bank, compute, count)
+        encode, real = centred(encoder, images.bank, compute, count)
         centres = clusters(real, _CLUSTERS, seed)
-        openings = find_openings(look, real, centres, images, seed, effort)
+        openings = find_openings(encode, real, centres, images, seed, effort)
     changes = [opening.change for opening in openings]
     compared = {
         name: answers(other, images, changes, compute, count) if other else []
@@ -110,8 +110,8 @@ def answers(
     """How far an encoder gathers the held-out images under each change. Raises CheckpointError."""
     with frozen(encoder, compute):
         _alike(encoder, images.bank, compute, count)
-        view, _ = sight(encoder, images.bank, compute, count)
-        found: list[float] = gathering(moved(view, images.held_out, changes)).tolist()
+        encode, _ = centred(encoder, images.bank, compute, count)
+        found: list[float] = gathering(moved(encode, images.held_out, changes)).tolist()
         return found
 
 

@@ -14,7 +14,7 @@ from mimic_ray.base.text import count, near_names
 from mimic_ray.defences.defence_registry import DEFENCES, declared_strengths
 from mimic_ray.defences.stop_rule import BASELINE, Contest
 from mimic_ray.evaluation.head_choice import OWN, is_head_file
-from mimic_ray.execution.defence_run import Named
+from mimic_ray.execution.defence_run import NamedDefence
 from mimic_ray.method.recipe import Recipe
 
 DEFAULT_HEAD = "mlp"
@@ -52,7 +52,7 @@ class CompareRequest:
     encoder: str | None
     teacher: str | Path
     data: str | Path
-    defences: dict[str, Named]
+    defences: dict[str, NamedDefence]
     contest: Contest
     labels: Labels | None
     held_out: float
@@ -163,13 +163,13 @@ def check_placement(resources: Resources) -> None:
             raise UsageError(f"{option(name, value)} does not apply to a comparison: remove it.")
 
 
-def named_defences(texts: Sequence[str]) -> dict[str, Named]:
+def named_defences(texts: Sequence[str]) -> dict[str, NamedDefence]:
     """Label -> defence; all built-in ones without any text, and `default` always first.
 
     A text is a name, or a name with settings: `nad:steps=100`. Raises UnknownNameError with the
     list of defences, UsageError for settings that a defence does not take or a name given twice.
     """
-    found: dict[str, Named] = {}
+    found: dict[str, NamedDefence] = {}
     for text in texts or list(DEFENCES):
         if text in found:
             raise UsageError(f"{option('defences', text)} is given twice: remove one.")
@@ -181,7 +181,7 @@ def named_defences(texts: Sequence[str]) -> dict[str, Named]:
 
 
 def contest(
-    defences: dict[str, Named], seeds: int, *, stop_rule: bool = True, curves: bool = False
+    defences: dict[str, NamedDefence], seeds: int, *, stop_rule: bool = True, curves: bool = False
 ) -> Contest:
     """Who competes. Raises UsageError for no seed."""
     if seeds < 1:
@@ -194,7 +194,7 @@ def contest(
     return Contest(baseline, strengths, tuple(range(seeds)), stop_rule=stop_rule, curves=curves)
 
 
-def most_images(competition: Contest, defences: dict[str, Named], recipe: Recipe) -> int:
+def most_images(competition: Contest, defences: dict[str, NamedDefence], recipe: Recipe) -> int:
     """At most so many images are in the steps of all runs; `recipe` is that of `default`.
 
     Steps and batch are settings of almost every defence. One that has none counts as `default`.
@@ -235,7 +235,7 @@ def held_out_number(images: int, share: float, location: str) -> int:
     return number
 
 
-def _named(text: str) -> Named:
+def _named(text: str) -> NamedDefence:
     name, settings = split_settings(text, "defence")
     if not DEFENCES.takes(name):
         listed = f"There are {', '.join(DEFENCES)}, and your own as file.py:NAME."
@@ -247,10 +247,10 @@ def _named(text: str) -> Named:
             f"Defence {name} declares the strength {declared.setting}, which is not one of its "
             f"settings ({', '.join(resolved) or 'it has none'})."
         )
-    return Named(name, resolved, declared.setting if declared else "")
+    return NamedDefence(name, resolved, declared.setting if declared else "")
 
 
-def _strengths(label: str, named: Named) -> tuple[float, ...]:
+def _strengths(label: str, named: NamedDefence) -> tuple[float, ...]:
     """None where the user set the strength."""
     declared = declared_strengths(DEFENCES.member(named.name))
     if declared is None or declared.setting in split_settings(label, "defence")[1]:

@@ -20,14 +20,14 @@ from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.base.text import count
 from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.encoded_images import ImageSource
-from mimic_ray.defences.stop_rule import Contest, Unit
+from mimic_ray.defences.stop_rule import Contest, DefenceRun
 from mimic_ray.distributed.defence_tasks import Placement, run_as_tasks
-from mimic_ray.execution.defence_run import BlindInputs, Named, UnitResult, run_unit
+from mimic_ray.execution.defence_run import BlindInputs, DefenceResult, NamedDefence, run_unit
 from mimic_ray.execution.shared_inputs import ArrayImages, array_or_placed
 from mimic_ray.store.comparison_store import ComparisonStore, run_name
 from mimic_ray.weight_files.load import Loaded
 
-Results = dict[Unit, UnitResult]
+Results = dict[DefenceRun, DefenceResult]
 
 
 def blind_inputs(
@@ -35,7 +35,7 @@ def blind_inputs(
     architecture: str,
     source: ImageSource,
     held_out: int,
-    defences: Mapping[str, Named],
+    defences: Mapping[str, NamedDefence],
     compute: Compute,
     on_progress: ProgressCallback,
 ) -> BlindInputs:
@@ -67,12 +67,12 @@ def stored_results(store: ComparisonStore, contest: Contest) -> Results:
             for seed in contest.seeds:
                 facts = store.read_run(run_name(defence, strength, seed))
                 if facts is not None:
-                    result = UnitResult(**{**facts, "notes": tuple(facts["notes"])})
+                    result = DefenceResult(**{**facts, "notes": tuple(facts["notes"])})
                     found[result.unit] = result
     return found
 
 
-def cosines(results: Results) -> dict[Unit, float | None]:
+def cosines(results: Results) -> dict[DefenceRun, float | None]:
     """What the stop rule sees of each run."""
     return {unit: result.cosine for unit, result in results.items()}
 
@@ -121,7 +121,7 @@ def run_on_ray(
     """The same as Ray tasks, as many at a time as fit. Raises ResourceError too."""
     results = dict(results)
 
-    def on_end(result: UnitResult, weights: Mapping[str, Tensor]) -> None:
+    def on_end(result: DefenceResult, weights: Mapping[str, Tensor]) -> None:
         _store(store, contest, result, weights)
         results[result.unit] = result
 
@@ -143,7 +143,7 @@ def run_on_ray(
 def require_bound(contest: Contest, results: Results) -> None:
     """Raises TrainingError if the rule has no bound, because the baseline failed."""
     if contest.stop_rule and contest.bound(cosines(results)) is None:
-        failed = results[Unit(contest.baseline, None, contest.seeds[0])]
+        failed = results[DefenceRun(contest.baseline, None, contest.seeds[0])]
         raise TrainingError(
             f"{contest.baseline} failed, so the other defences have no bound: {failed.failure} "
             f"{option('resume', True)} runs it again; {option('stop_rule', False)} with a new "
@@ -160,7 +160,7 @@ def stopped(ended: int) -> StoppedError:
 
 
 def _store(
-    store: ComparisonStore, contest: Contest, result: UnitResult, weights: Mapping[str, Tensor]
+    store: ComparisonStore, contest: Contest, result: DefenceResult, weights: Mapping[str, Tensor]
 ) -> None:
     """Keeps the result, unless a resumed comparison, with more memory for example, should run it
     again: its process died, or the comparison needs an encoder of it."""
@@ -170,7 +170,7 @@ def _store(
     store.write_run(name, asdict(result), weights)
 
 
-def _words(inputs: BlindInputs, unit: Unit) -> str:
+def _words(inputs: BlindInputs, unit: DefenceRun) -> str:
     setting = inputs.defences[unit.defence].strength_setting
     strength = "" if unit.strength is None else f" {setting}={unit.strength:g}"
     return f"{unit.defence}{strength}, seed {unit.seed}"

@@ -8,14 +8,14 @@ from statistics import fmean
 from typing import Any
 
 from mimic_ray.base.text import count
-from mimic_ray.defences.stop_rule import Choice, Contest, Unit
+from mimic_ray.defences.stop_rule import Choice, Contest, DefenceRun
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.encoder_registry import build
 from mimic_ray.evaluation.comparison_results import REFERENCE, SUSPECT, ComparisonRow
 from mimic_ray.evaluation.feature_map import mapped_back
 from mimic_ray.evaluation.outcomes import acc_over, asr_over
 from mimic_ray.evaluation.results import Proportion
-from mimic_ray.execution.defence_run import Named, UnitResult
+from mimic_ray.execution.defence_run import DefenceResult, NamedDefence
 from mimic_ray.store.comparison_store import run_name
 from mimic_ray.workflows.compare_runs import Results, cosines
 from mimic_ray.workflows.evaluated_encoders import EvaluatedEncoder
@@ -30,15 +30,15 @@ _MEASURED = (
 
 
 def blind_rows(
-    contest: Contest, results: Results, defences: dict[str, Named]
-) -> list[tuple[ComparisonRow, list[UnitResult]]]:
+    contest: Contest, results: Results, defences: dict[str, NamedDefence]
+) -> list[tuple[ComparisonRow, list[DefenceResult]]]:
     """A row for each defence (with curves for each strength) and its runs, without labels."""
     known = cosines(results)
     found = []
     for label in contest.strengths:
         choice = contest.choice(label, known)
         for strength in contest.points(label, known):
-            units = [Unit(label, strength, seed) for seed in contest.seeds]
+            units = [DefenceRun(label, strength, seed) for seed in contest.seeds]
             runs = [results[unit] for unit in units if unit in results]
             value = defences[label].value_at(strength)
             row = ComparisonRow(
@@ -58,7 +58,7 @@ def blind_rows(
 
 def judged_rows(
     judge: Judge,
-    rows: Sequence[tuple[ComparisonRow, list[UnitResult]]],
+    rows: Sequence[tuple[ComparisonRow, list[DefenceResult]]],
     reference: EvaluatedEncoder | None,
 ) -> list[ComparisonRow]:
     """The same rows with ACC and ASR, below those of the suspect encoder and of the reference.
@@ -91,7 +91,7 @@ def judged_rows(
     return [replace(row, asr_b=floor) for row in (*first, *measured_rows)]
 
 
-def _facts(runs: list[UnitResult]) -> dict[str, Any]:
+def _facts(runs: list[DefenceResult]) -> dict[str, Any]:
     ended = [run for run in runs if run.cosine is not None]
     failed = [run for run in runs if run.failure]
     facts: dict[str, Any] = {"seeds": len(ended)}
@@ -110,7 +110,7 @@ def _facts(runs: list[UnitResult]) -> dict[str, Any]:
 
 
 def _with_choice(
-    row: ComparisonRow, choice: Choice, contest: Contest, known: dict[Unit, float | None]
+    row: ComparisonRow, choice: Choice, contest: Contest, known: dict[DefenceRun, float | None]
 ) -> ComparisonRow:
     notes = row.notes
     if choice.reached is False and row.cosine is not None:
@@ -118,7 +118,7 @@ def _with_choice(
         which = "no strength reaches" if several else "it does not reach"
         shown = "; this is the weakest" if several else ""
         notes += (f"{which} the cosine of {contest.baseline}{shown}.",)
-    seeds = [known.get(Unit(contest.baseline, None, seed)) for seed in contest.seeds]
+    seeds = [known.get(DefenceRun(contest.baseline, None, seed)) for seed in contest.seeds]
     of_baseline = [cosine for cosine in seeds if cosine is not None]
     if choice.reached and row.cosine is not None and row.cosine < fmean(of_baseline):
         notes += (f"its first seed reaches the cosine of {contest.baseline}, the mean does not.",)
@@ -140,7 +140,7 @@ def _with_outcomes(row: ComparisonRow, found: list[Judged]) -> ComparisonRow:
     return replace(row, **measured, failure=" ".join(failures))
 
 
-def _mapped(row: ComparisonRow, runs: list[UnitResult]) -> ComparisonRow:
+def _mapped(row: ComparisonRow, runs: list[DefenceResult]) -> ComparisonRow:
     """The row of the same encoders behind a linear map back to the suspect's features."""
     found = tuple(run.mapped_cosine for run in runs if run.mapped_cosine is not None)
     return replace(

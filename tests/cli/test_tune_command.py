@@ -30,7 +30,9 @@ def searched(monkeypatch):
             chosen=trial,
             front=[trial],
             trials=[trial],
-            record=SimpleNamespace(notes=["No openings."]),
+            record=SimpleNamespace(
+                notes=["No openings."], encoder="tiny_resnet", teacher="my t.pth", data="s3://b/d"
+            ),
         )
 
     monkeypatch.setattr("mimic_ray.workflows.tune.tune", tune)
@@ -47,7 +49,10 @@ def test_the_search_gets_the_options(searched, capsys):
     assert (settings["resources"].workers, settings["resources"].concurrent_trials) == (2, 4)
     assert settings["oracle"] is None
     shown = capsys.readouterr()
-    assert "--recipe s3://b/study/best.toml --out purified" in shown.out
+    assert (
+        "mimic-ray purify --encoder tiny_resnet --teacher 'my t.pth' --data s3://b/d "
+        "--recipe s3://b/study/best.toml --out purified"
+    ) in shown.out
     assert "note: No openings." in shown.err
 
 

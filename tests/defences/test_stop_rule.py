@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mimic_ray.defences.stop_rule import Choice, Contest, Unit
+from mimic_ray.defences.stop_rule import Choice, Contest, DefenceRun
 
 
 def contest(**settings) -> Contest:
@@ -12,9 +12,9 @@ def contest(**settings) -> Contest:
     return Contest("default", strengths, (0, 1), **settings)
 
 
-def run(contest: Contest, cosine) -> dict[Unit, float | None]:
+def run(contest: Contest, cosine) -> dict[DefenceRun, float | None]:
     """Does what is wanted, one after another, until nothing is."""
-    found: dict[Unit, float | None] = {}
+    found: dict[DefenceRun, float | None] = {}
     while wanted := contest.wanted(found):
         found[wanted[0]] = cosine(wanted[0])
     return found
@@ -28,7 +28,7 @@ def by_strength(**cosines):
 
 def test_the_baseline_runs_first():
     units = [*run(contest(), by_strength(at_3=0.9))]
-    assert units[:2] == [Unit("default", None, 0), Unit("default", None, 1)]
+    assert units[:2] == [DefenceRun("default", None, 0), DefenceRun("default", None, 1)]
 
 
 def test_the_strongest_that_is_no_lower_than_the_baseline_is_chosen():
@@ -51,7 +51,7 @@ def test_a_cosine_that_rises_again_is_no_problem():
 def test_if_none_passes_the_weakest_is_reported_and_said_not_to_pass():
     found = run(contest(), by_strength(at_1=0.7, at_2=0.6, at_3=0.5))
     assert contest().choice("knob", found) == Choice(1.0, False)
-    assert Unit("knob", 1.0, 1) in found
+    assert DefenceRun("knob", 1.0, 1) in found
 
 
 def test_a_failed_strength_does_not_pass():
@@ -96,18 +96,18 @@ def test_curves_run_every_strength_with_every_seed():
 
 
 def test_without_a_baseline_nothing_is_chosen_and_nothing_of_the_others_wanted():
-    failed = {Unit("default", None, 0): None, Unit("default", None, 1): None}
+    failed = {DefenceRun("default", None, 0): None, DefenceRun("default", None, 1): None}
     assert contest().wanted(failed) == []
     assert contest().choice("knob", failed) is None
 
 
 def test_runs_that_do_not_depend_on_each_other_are_wanted_together():
     """So that tasks on a cluster can do them at the same time."""
-    found = {Unit("default", None, 0): 0.9}
+    found = {DefenceRun("default", None, 0): 0.9}
     assert contest().wanted(found) == [
-        Unit("default", None, 1),
-        Unit("knob", 3.0, 0),
-        Unit("plain", None, 0),
+        DefenceRun("default", None, 1),
+        DefenceRun("knob", 3.0, 0),
+        DefenceRun("plain", None, 0),
     ]
 
 
@@ -128,7 +128,7 @@ def test_after_a_failed_bound_nothing_is_wanted_even_with_curves():
         return None if unit.defence == "default" else 0.9
 
     for curves in (False, True):
-        assert [*run(contest(curves=curves), fails)] == [Unit("default", None, 0)]
+        assert [*run(contest(curves=curves), fails)] == [DefenceRun("default", None, 0)]
     without = contest(stop_rule=False)
-    assert not without.decides(Unit("default", None, 0))
+    assert not without.decides(DefenceRun("default", None, 0))
     assert len(run(without, fails)) > 1

@@ -16,11 +16,11 @@ from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import ResourceError, TrainingError
 from mimic_ray.base.progress import ignore_progress
 from mimic_ray.base.resources import Resources
-from mimic_ray.defences.stop_rule import Contest, Unit
+from mimic_ray.defences.stop_rule import Contest, DefenceRun
 from mimic_ray.distributed import defence_tasks
 from mimic_ray.distributed.defence_tasks import Placement, run_as_tasks
 from mimic_ray.encoders.encoder_registry import build
-from mimic_ray.execution.defence_run import BlindInputs, Named, run_unit
+from mimic_ray.execution.defence_run import BlindInputs, NamedDefence, run_unit
 from mimic_ray.execution.shared_inputs import ArrayImages
 from tests.distributed.lost_head import World
 from tests.support import toy_defences
@@ -39,7 +39,7 @@ def inputs() -> BlindInputs:
         suspect={key: value.numpy() for key, value in state.items()},
         images=ArrayImages(images[:20]),
         held_out=ArrayImages(images[20:]),
-        defences={name: Named(f"{FILE}:{name}", {}, "scale") for name in CONTEST.strengths},
+        defences={name: NamedDefence(f"{FILE}:{name}", {}, "scale") for name in CONTEST.strengths},
         compute=Compute("cpu", "fp32", 1),
     )
 
@@ -48,7 +48,7 @@ class FakeRay:
     """Does each task when it is waited for, the last one first."""
 
     def __init__(self) -> None:
-        self.submitted: list[Unit] = []
+        self.submitted: list[DefenceRun] = []
         self.cancelled: list[object] = []
         self.options: dict[str, object] = {}
         self.errors: dict[str, Exception] = {}  # of all runs of a defence
@@ -120,11 +120,11 @@ def check(results, weights, inputs):
     while wanted := CONTEST.wanted(expected):
         expected[wanted[0]] = run_unit(inputs, wanted[0])[0].cosine
     assert {unit: result.cosine for unit, result in results.items()} == pytest.approx(expected)
-    _, encoder = run_unit(inputs, Unit("noise", 0.02, 1))
+    _, encoder = run_unit(inputs, DefenceRun("noise", 0.02, 1))
     for key, value in encoder.net.state_dict().items():
-        assert torch.equal(weights[Unit("noise", 0.02, 1)][key], value)
-    assert weights[Unit("fails", None, 0)] == {}
-    assert "no idea" in results[Unit("fails", None, 0)].failure
+        assert torch.equal(weights[DefenceRun("noise", 0.02, 1)][key], value)
+    assert weights[DefenceRun("fails", None, 0)] == {}
+    assert "no idea" in results[DefenceRun("fails", None, 0)].failure
 
 
 def test_tasks_do_what_one_process_does(inputs, tmp_path, fake):
@@ -185,11 +185,11 @@ def test_a_run_whose_process_dies_again_and_again_fails_and_the_others_go_on(
     results, weights = compared(inputs, tmp_path, Resources())
     died = {unit for unit, result in results.items() if result.died}
     assert died == {unit for unit in results if unit.defence == "noise"} != set()
-    failure = results[Unit("noise", 2.0, 0)].failure
+    failure = results[DefenceRun("noise", 2.0, 0)].failure
     assert failure.startswith("its process died 3 times: its process was killed or crashed")
     assert "ray.log" in failure
-    assert weights[Unit("noise", 2.0, 0)] == {}
-    assert results[Unit("default", None, 1)].cosine > 0
+    assert weights[DefenceRun("noise", 2.0, 0)] == {}
+    assert results[DefenceRun("default", None, 1)].cosine > 0
 
 
 @pytest.mark.filterwarnings("default")  # those of Ray itself
@@ -203,7 +203,7 @@ def test_a_real_ray_does_what_one_process_does(inputs, tmp_path):
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_real_ray_says_which_run_ends_its_process(inputs, tmp_path):
-    dies = Named(f"{FILE}:ends_its_process", {}, "scale")
+    dies = NamedDefence(f"{FILE}:ends_its_process", {}, "scale")
     results, _ = compared(
         replace(inputs, defences={**inputs.defences, "fails": dies}),
         tmp_path,
@@ -212,5 +212,5 @@ def test_a_real_ray_says_which_run_ends_its_process(inputs, tmp_path):
     assert [result.died for unit, result in results.items() if unit.defence == "fails"] == [
         True
     ] * 2
-    assert "was killed or crashed" in results[Unit("fails", None, 0)].failure
-    assert results[Unit("default", None, 1)].cosine > 0
+    assert "was killed or crashed" in results[DefenceRun("fails", None, 0)].failure
+    assert results[DefenceRun("default", None, 1)].cosine > 0

@@ -11,10 +11,10 @@ import torch
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import StoppedError
-from mimic_ray.defences.stop_rule import Unit
+from mimic_ray.defences.stop_rule import DefenceRun
 from mimic_ray.encoders.encoder_registry import build
 from mimic_ray.evaluation.features import features
-from mimic_ray.execution.defence_run import BlindInputs, Named, run_unit
+from mimic_ray.execution.defence_run import BlindInputs, NamedDefence, run_unit
 from mimic_ray.execution.shared_inputs import ArrayImages
 from tests.support import toy_defences
 
@@ -35,13 +35,13 @@ def inputs() -> BlindInputs:
         suspect={key: value.numpy() for key, value in state.items()},
         images=ArrayImages(images[:20]),
         held_out=ArrayImages(images[20:]),
-        defences={name: Named(f"{FILE}:{name}", {}, "scale") for name in NAMES},
+        defences={name: NamedDefence(f"{FILE}:{name}", {}, "scale") for name in NAMES},
         compute=Compute("cpu", "fp32", 1),
     )
 
 
 def test_fidelity_is_that_on_held_out_images(inputs):
-    result, encoder = run_unit(inputs, Unit("default", None, 3))
+    result, encoder = run_unit(inputs, DefenceRun("default", None, 3))
     student = features(encoder, inputs.held_out, inputs.compute)
     suspect = features(inputs.suspect_encoder(), inputs.held_out, inputs.compute)
     assert result.cosine == pytest.approx((student * suspect).sum(1).mean().item())
@@ -52,15 +52,15 @@ def test_fidelity_is_that_on_held_out_images(inputs):
 
 
 def test_a_strength_replaces_the_setting(inputs):
-    weak, _ = run_unit(inputs, Unit("noise", 0.02, 0))
-    strong, _ = run_unit(inputs, Unit("noise", 2.0, 0))
+    weak, _ = run_unit(inputs, DefenceRun("noise", 0.02, 0))
+    strong, _ = run_unit(inputs, DefenceRun("noise", 2.0, 0))
     assert weak.cosine > 0.95 > strong.cosine
     assert weak.notes == ("noise was added.",)
 
 
 def test_the_same_seed_gives_the_same_encoder(inputs):
     one, again, other = (
-        run_unit(inputs, Unit("noise", 0.5, seed))[1].net.conv1.weight for seed in (1, 1, 2)
+        run_unit(inputs, DefenceRun("noise", 0.5, seed))[1].net.conv1.weight for seed in (1, 1, 2)
     )
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
@@ -76,7 +76,7 @@ def test_the_same_seed_gives_the_same_encoder(inputs):
     ],
 )
 def test_a_failure_is_a_sentence_of_the_result(inputs, name, words):
-    result, encoder = run_unit(inputs, Unit(name, None, 0))
+    result, encoder = run_unit(inputs, DefenceRun(name, None, 0))
     assert encoder is None
     assert result.cosine is None
     assert words in result.failure
@@ -84,8 +84,8 @@ def test_a_failure_is_a_sentence_of_the_result(inputs, name, words):
 
 
 def test_a_defence_that_changes_the_suspect_spoils_no_other(inputs):
-    run_unit(inputs, Unit("changes_the_suspect", None, 0))
-    result, _ = run_unit(inputs, Unit("noise", 0.0, 0))
+    run_unit(inputs, DefenceRun("changes_the_suspect", None, 0))
+    result, _ = run_unit(inputs, DefenceRun("noise", 0.0, 0))
     assert result.cosine == pytest.approx(1.0)
 
 
@@ -94,7 +94,7 @@ def test_a_stop_during_a_defence_is_no_failure_of_it(inputs):
         raise StoppedError(f"Stopped at {progress}.")
 
     with pytest.raises(StoppedError):
-        run_unit(inputs, Unit("default", None, 0), on_step)
+        run_unit(inputs, DefenceRun("default", None, 0), on_step)
 
 
 def test_a_defence_sees_no_label_no_trigger_and_no_held_out_image(inputs):
@@ -112,5 +112,5 @@ def test_a_defence_sees_no_label_no_trigger_and_no_held_out_image(inputs):
     def on_step(*progress):
         assert not seen, f"at {progress} the held-out images were read before the defence ended"
 
-    run_unit(watched, Unit("default", None, 0), on_step)
+    run_unit(watched, DefenceRun("default", None, 0), on_step)
     assert seen

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from mimic_ray.base.devices import Compute
-from mimic_ray.scanning.answers import gathering, landing, moved, sight
+from mimic_ray.scanning.answers import centred, gathering, landing, moved
 from mimic_ray.scanning.changes import patch
 from tests.evaluation.suspicion.planted import encoder, images
 
@@ -28,25 +28,25 @@ def test_landing_is_the_largest_cosine_of_the_mean_with_a_real_image():
 
 
 def test_clean_images_do_not_gather_and_are_centred():
-    look, real = sight(encoder().requires_grad_(False), images(), CPU)
+    encode, real = centred(encoder().requires_grad_(False), images(), CPU)
     assert gathering(real).abs() < 0.1
-    assert torch.allclose(look(images()), real, atol=1e-5)
+    assert torch.allclose(encode(images()), real, atol=1e-5)
 
 
 def test_a_planted_trigger_gathers_and_a_clean_encoder_ignores_it():
     trigger = [patch(4, 4, 8, 32, 1.0, "white")]
     found = {}
     for name, strength in (("planted", 40.0), ("clean", 0.0)):
-        look, _ = sight(encoder(strength).requires_grad_(False), images(), CPU)
-        found[name] = gathering(moved(look, images(), trigger)).item()
+        encode, _ = centred(encoder(strength).requires_grad_(False), images(), CPU)
+        found[name] = gathering(moved(encode, images(), trigger)).item()
     assert found["planted"] > 0.9
     assert found["clean"] < 0.6
 
 
 def test_changes_are_independent_of_how_they_are_batched():
-    look, _ = sight(encoder(10.0).requires_grad_(False), images(), CPU)
+    encode, _ = centred(encoder(10.0).requires_grad_(False), images(), CPU)
     changes = [patch(top, 4, 8, 32, 1.0, "white") for top in range(9)]
-    together = moved(look, images(), changes)
+    together = moved(encode, images(), changes)
     assert together.shape == (9, 64, 16)
-    alone = torch.cat([moved(look, images(), [change]) for change in changes])
+    alone = torch.cat([moved(encode, images(), [change]) for change in changes])
     assert torch.allclose(together, alone, atol=1e-5)

@@ -7,7 +7,7 @@ import torch
 
 from mimic_ray.base.devices import Compute
 from mimic_ray.encoders import forward_batches
-from mimic_ray.scanning.answers import sight
+from mimic_ray.scanning.answers import centred
 from mimic_ray.scanning.changes import patch, wave
 from mimic_ray.scanning.clusters import clusters
 from mimic_ray.scanning.forward_count import WITH_GRADIENT
@@ -29,11 +29,11 @@ PARTS = Images(EVERY[::3], EVERY[1::3], EVERY[2::3])
 
 def searched(strength, seed=0, effort="quick"):
     counted = []
-    look, real = sight(
+    encode, real = centred(
         encoder(strength).requires_grad_(False), PARTS.bank, CPU, count=counted.append
     )
     counted.clear()
-    found = find_openings(look, real, clusters(real, 4, seed), PARTS, seed, effort)
+    found = find_openings(encode, real, clusters(real, 4, seed), PARTS, seed, effort)
     return found, counted
 
 
@@ -109,10 +109,10 @@ def test_the_same_seed_finds_the_same(planted):
 
 
 def test_openings_are_sorted_and_measured_on_held_out_images_only():
-    look, real = sight(encoder(40.0).requires_grad_(False), PARTS.bank, CPU)
+    encode, real = centred(encoder(40.0).requires_grad_(False), PARTS.bank, CPU)
     changes = [wave(0, 2, 32), patch(4, 4, 8, 32, 1.0, "white")]
-    strong, weak = measured(look, real, clusters(real, 4, 0), PARTS.held_out, changes)
+    strong, weak = measured(encode, real, clusters(real, 4, 0), PARTS.held_out, changes)
     assert (strong.change.family, weak.change.family) == ("patch", "wave")
-    other = measured(look, real, clusters(real, 4, 0), PARTS.held_out.flip(0), changes)
+    other = measured(encode, real, clusters(real, 4, 0), PARTS.held_out.flip(0), changes)
     assert other[0].gathering == pytest.approx(strong.gathering, abs=1e-5)
     assert torch.tensor([strong.sent, weak.sent]).ge(0.25).all(), "one of four clusters is largest"
