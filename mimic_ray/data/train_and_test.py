@@ -45,9 +45,9 @@ def count_shared(train: Labelled, test: Labelled) -> int:
     shared = sum(digest in known for digest in _digests(test.pixels))
     if shared:
         LOGGER.warning(
-            "%d of the %s of %s are also in %s: heads have seen them, so ACC is too high. Use "
+            "%s of the %s of %s are also in %s: heads have seen them, so ACC is too high. Use "
             "other test images.",
-            shared,
+            f"{shared:,}",
             count(len(test.pixels), "image"),
             plain(test.location),
             plain(train.location),

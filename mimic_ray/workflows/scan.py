@@ -91,11 +91,11 @@ def scan(
     compute = devices.choose(device, "auto", threads)
     refuse_statistics_of_runs(encoder, [teacher])
     suspect, sha256, finding = _load(teacher, encoder)
-    encoder = suspect.spec.name
+    given, encoder = encoder, suspect.spec.name
     side = suspect.spec.input_size
     trusted = _other(reference, reference_encoder or without_weights(encoder), side, "reference")
     refuse_equal_weights(reference, suspect, trusted)
-    purified = _other(student, encoder, side, "student")
+    purified = _other(student, given or encoder, side, "student")
     source = open_clean(data)
     announce_resizing(clean_sample(source, side), side, encoder, source.location)
     pixels = open_pixels(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mimic_ray import Resources, evaluate, purify
+from mimic_ray import Resources, evaluate, purify, scan
 from mimic_ray.base.errors import MimicError, RunFolderError, UsageError
 from mimic_ray.encoders.encoder_registry import build
 from mimic_ray.store.checksums import check_sums
@@ -120,6 +120,18 @@ def test_a_run_of_the_users_own_code_is_evaluated_where_the_code_is_named(
     with pytest.raises(MimicError, match="needs your own code"):
         evaluate(**arguments, heads=["own"], threads=1)
     assert evaluate(**arguments, encoder="nets.py:build", heads=["own"], threads=1).rows
+
+
+def test_such_a_run_is_scanned_as_a_student_where_the_code_is_named(toy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("nets.py").write_text(BUILDER)
+    run = purified(toy, tmp_path / "run", encoder="nets.py:build")
+    save_images(tmp_path / "clean", each=30, seed=2)
+    asked = {"data": tmp_path / "clean", "student": run, "effort": "quick", "threads": 1}
+    with pytest.raises(MimicError, match=r"then give it as encoder=nets\.py:build"):
+        scan("tiny_resnet", toy / "suspect.safetensors", **asked)
+    found = scan("nets.py:build", toy / "suspect.safetensors", **asked)
+    assert all(opening.student is not None for opening in found.openings)
 
 
 def test_a_run_that_is_not_evaluated_does_not_get_the_figures_of_others(toy, tmp_path):
