@@ -194,6 +194,10 @@ class BrokenImageError(DataError):
     """One image that cannot be used. The message is the reason; the caller adds the name."""
 
 
+class UnreadImageError(BrokenImageError):
+    """One image that could not be read this time, while its file may be whole."""
+
+
 class StorageError(MimicError):
     """Object storage cannot be reached, denies access, or does not have the object."""
 

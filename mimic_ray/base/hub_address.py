@@ -13,7 +13,7 @@ from mimic_ray.base.errors import UsageError
 from mimic_ray.base.text import plain
 
 _WORD = r"[A-Za-z0-9][\w.-]{0,95}"
-_ADDRESS = re.compile(rf"hf://({_WORD}/{_WORD})(?:@([\w.-]+))?(?:/(.+))?/?")
+_ADDRESS = re.compile(rf"hf://({_WORD}/{_WORD})(?:@(refs/[\w.-]+/[\w.-]+|[\w.-]+))?(?:/(.+))?/?")
 _BARE = re.compile(rf"({_WORD}/{_WORD})")
 _PAGE = re.compile(
     rf"https?://(?:huggingface\.co|hf\.co)/({_WORD}/{_WORD})"

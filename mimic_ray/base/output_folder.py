@@ -27,6 +27,11 @@ class Out:
         self._storage: Storage | None = None
         self._folder = Path(parse(location).path)
         if not is_remote(location):
+            self._folder = self._folder.absolute()
+            if Path.cwd().is_relative_to(self._folder.resolve()):
+                raise WrongFolderError(
+                    f"{self._folder} is the working folder or above it: give a folder to create."
+                )
             files.require_empty(self._folder)
             return
         self._storage = open_storage(location)

@@ -155,9 +155,17 @@ def worker_slots(nodes: Sequence[Amounts], needs: Amounts) -> int:
         return _UNLIMITED
     unknown = {"memory": needed.get("memory", 0) * _UNLIMITED}
     return sum(
-        int(min({**unknown, **node}.get(kind, 0) / amount for kind, amount in needed.items()))
+        min(_slots(kind, {**unknown, **node}.get(kind, 0), n) for kind, n in needed.items())
         for node in nodes
     )
+
+
+def _slots(kind: str, there: float, needed: float) -> int:
+    """How often an amount fits. A share of a GPU is of one card."""
+    # The small number, because 1 / 0.1 or 0.3 / 0.1 may fall short of the whole number.
+    if kind == "GPU" and needed < 1:
+        return int(there) * int(1 / needed + 1e-9)
+    return int(there / needed + 1e-9)
 
 
 def total(nodes: Sequence[Amounts], kind: str) -> float:
@@ -188,8 +196,13 @@ def check_resources(resources: Resources) -> None:
     """
     _check_name("strategy", resources.strategy, STRATEGIES)
     _check_name("teacher_placement", resources.teacher_placement, TEACHER_PLACEMENTS)
-    if not 1 <= resources.required_workers <= resources.workers:
+    if resources.workers < 1:
         raise UsageError(f"{option('workers', resources.workers)} must be at least 1.")
+    if not 1 <= resources.required_workers <= resources.workers:
+        raise UsageError(
+            f"{option('min_workers', resources.min_workers)} must be between 1 and "
+            f"{option('workers', resources.workers)}."
+        )
     if resources.local and resources.workers > 1:
         raise UsageError(
             f"{option('local', True)} runs in one process: remove it or {option('workers')}."

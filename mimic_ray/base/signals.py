@@ -35,7 +35,9 @@ def stop_requests() -> Iterator[StopRequests]:
     if threading.current_thread() is not threading.main_thread():
         yield requests
         return
-    before = {number: signal.signal(number, requests.note) for number in _SIGNALS}
+    # One that is ignored stays so, as SIGHUP after nohup. None: set by code that is not Python.
+    counted = [n for n in _SIGNALS if signal.getsignal(n) not in (signal.SIG_IGN, None)]
+    before = {number: signal.signal(number, requests.note) for number in counted}
     try:
         yield requests
     finally:

@@ -14,6 +14,10 @@ from mimic_ray.cluster_files import machines, versions
 
 PROVIDERS = ("aws", "gcp", "kuberay")
 KINDS = ("raycluster", "rayjob")
+_GCP_REGIONS_WITHOUT_A = ("us-east1", "europe-west1")
+# Commands with --wait-for-capacity, and with --address.
+_WAITING = ("purify", "tune", "compare")
+_WITH_ADDRESS = (*_WAITING, "bench")
 _DEFAULT_REGIONS = {"aws": "us-west-2", "gcp": "us-central1", "kuberay": ""}
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 _NFS_EXPORT = re.compile(r"[\w.-]+:/[\w./-]*")
@@ -118,6 +122,11 @@ class ClusterSpec:
                 f'{option("name")} "{self.name}" must consist of at most 40 lower-case letters, '
                 "digits and dashes and start with a letter."
             )
+        if self.zone and not self.zone.startswith(self.resolved_region):
+            raise UsageError(
+                f"{option('zone', self.zone)} is not in {option('region', self.region)}: remove "
+                "one of them."
+            )
         if self.provider == "kuberay":
             pattern, form = _VOLUME_CLAIM, "the name of a PersistentVolumeClaim"
         else:
@@ -150,13 +159,20 @@ class ClusterSpec:
     @property
     def entrypoint(self) -> str:
         """The shell command of a RayJob."""
-        address = () if "--address" in self.job else ("--address", "auto")
         default = (
             *("purify", "--encoder", "vit_b16", "--teacher", "/data/teacher.pth"),
             *("--data", "/data/images", "--out", f"/data/runs/{self.name}"),
             *("--workers", str(self.workers), "--gpus-per-worker", "1"),
         )
-        return shlex.join(("mimic-ray", *(self.job or default), *address))
+        words = [*(self.job or default)]
+        given = {word.partition("=")[0] for word in words}
+        if words[0] in _WITH_ADDRESS and "--address" not in given:
+            words += ["--address", "auto"]
+        # Only the fewest nodes are there when the job starts.
+        waits = self.fewest_workers < self.workers and words[0] in _WAITING
+        if waits and "--wait-for-capacity" not in given:
+            words += ["--wait-for-capacity", "3600"]
+        return shlex.join(["mimic-ray", *words])
 
     @property
     def volume_claim(self) -> str:
@@ -188,13 +204,17 @@ class ClusterSpec:
 
     @property
     def resolved_region(self) -> str:
-        of_zone = self.zone.rpartition("-")[0] if self.provider == "gcp" else ""
+        # us-central1-a lies in us-central1, and us-west-2a in us-west-2.
+        of_zone = self.zone.rpartition("-")[0] if self.provider == "gcp" else self.zone[:-1]
         return self.region or of_zone or _DEFAULT_REGIONS[self.provider]
 
     @property
     def resolved_zone(self) -> str:
         """Empty on AWS: any zone of the region. GCP needs one."""
-        return self.zone or (f"{self.resolved_region}-a" if self.provider == "gcp" else "")
+        if self.zone or self.provider != "gcp":
+            return self.zone
+        letter = "b" if self.resolved_region in _GCP_REGIONS_WITHOUT_A else "a"
+        return f"{self.resolved_region}-{letter}"
 
 
 def _texts(value: object) -> Iterator[str]:

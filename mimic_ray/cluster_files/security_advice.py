@@ -104,10 +104,12 @@ def _port_advice(config: Mapping[str, Any]) -> Iterator[Problem]:
             for item in items(rule, name)
         ]
         first, last = get(rule, "FromPort"), get(rule, "ToPort")
-        if not set(map(str, ranges)) & set(_ANYWHERE) or not isinstance(first, int):
-            continue
+        # A rule for all protocols has no ports.
         every = first == -1 or str(get(rule, "IpProtocol")) == "-1"
+        first = first if isinstance(first, int) else max(_PORTS) + 1
         last = last if isinstance(last, int) else first
+        if not set(map(str, ranges)) & set(_ANYWHERE):
+            continue
         open_ = [
             f"{port} ({use})" for port, use in _PORTS.items() if every or first <= port <= last
         ]

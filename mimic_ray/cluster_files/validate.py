@@ -61,6 +61,9 @@ def _ray_up(document: Document) -> Iterator[Problem]:
     from mimic_ray.cluster_files.ray_up_checks import ray_up_problems
     from mimic_ray.cluster_files.security_advice import ray_up_advice
 
+    if not isinstance(document.data, Mapping):
+        yield Problem((), "A cluster file for ray up must be a mapping.", "error")
+        return
     yield from ray_up_problems(document.data)
     yield from ray_up_advice(document.data)
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class DecodedImages(Protocol):
-    """Square images of P pixels by index, for example `data.cache.Pixels`."""
+    """Square images of P pixels by index, for example `data.decoded_set.Pixels`."""
 
     def __len__(self) -> int: ...
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from mimic_ray.base.cache_dir import cache_dir
-from mimic_ray.base.errors import BrokenImageError
+from mimic_ray.base.errors import BrokenImageError, UnreadImageError
 from mimic_ray.base.machine_limits import usable_cpus
 from mimic_ray.base.machine_memory import machine_memory_bytes
 from mimic_ray.base.progress import StepCallback
@@ -167,9 +167,11 @@ class Pixels:
             self.decode_all(progress)
         whole = [row for row in self.source_rows if row not in self._reasons]
         rows = np.asarray(whole, dtype=np.int64)
-        return Pixels(
+        found = Pixels(
             self._source, self.side, self._store, self._broken_share, rows, self.too_large
         )
+        found._reasons.update(self._reasons)
+        return found
 
     def _take(self, rows: RowNumbers) -> Pixels8:
         images, present = self._store.read(rows)
@@ -186,7 +188,7 @@ class Pixels:
         # In the order of the source, so that one request fetches neighbours.
         missing = missing[np.argsort(rows[missing], kind="stable")]
 
-        def work(chunk: range) -> list[tuple[int, str]]:
+        def work(chunk: range) -> list[tuple[int, BrokenImageError]]:
             positions = missing[chunk.start : chunk.stop]
             contents = read_many(self._source, rows[positions].tolist())
             failed = []
@@ -194,7 +196,7 @@ class Pixels:
                 try:
                     images[position] = self._decoded(content)
                 except BrokenImageError as error:
-                    failed.append((position, error.message))
+                    failed.append((position, error))
                     continue
                 self._store.write(int(rows[position]), images[position])
             return failed
@@ -203,8 +205,8 @@ class Pixels:
         threads += _WAITING_THREADS if self._source.remote else 0
         chunk = min(_CHUNK, max(1, len(missing) // (2 * threads)))
         for _, failed in map_in_order(work, len(missing), chunk, threads):
-            for position, reason in failed:
-                self._add_broken(int(rows[position]), reason)
+            for position, error in failed:
+                self._add_broken(int(rows[position]), error)
                 broken.append(position)
         return broken
 
@@ -228,10 +230,11 @@ class Pixels:
         self._check_broken()
         raise AssertionError("unreachable: every image is broken")
 
-    def _add_broken(self, row: int, reason: str) -> None:
+    def _add_broken(self, row: int, error: BrokenImageError) -> None:
         with self._lock:
-            self._reasons[row] = reason
-            self._store.add_broken(row, reason)
+            self._reasons[row] = error.message
+            if not isinstance(error, UnreadImageError):  # which a later run may read
+                self._store.add_broken(row, error.message)
 
     def _check_broken(self) -> None:
         if self._reasons:

@@ -104,8 +104,9 @@ def open_paths(paths: Sequence[Path], location: str) -> ImageSource:
         )
     if len(paths) == 1 and suffix_of(paths[0].name) not in IMAGE_SUFFIXES:
         return open_path(paths[0])
+    paths = _without_contained(paths)
     found = Survey(Path(os.path.commonpath([path.parent for path in paths])))
-    for path in dict.fromkeys(paths):
+    for path in paths:
         name = path.relative_to(found.root).as_posix()
         if path.is_dir():
             found.add_folder(name, survey(path))
@@ -117,6 +118,14 @@ def open_paths(paths: Sequence[Path], location: str) -> ImageSource:
     if found.shards:
         return open_tars([found.root / name for name in found.shards], location)
     raise _nothing(found, location)
+
+
+def _without_contained(paths: Sequence[Path]) -> list[Path]:
+    """Each path once, without those in a folder that is given too, as `photos/**` gives them."""
+    if len({path.is_absolute() for path in paths}) > 1:
+        paths = [path.absolute() for path in paths]
+    folders = {path for path in paths if path.is_dir()}
+    return [path for path in dict.fromkeys(paths) if folders.isdisjoint(path.parents)]
 
 
 def open_tables(paths: Sequence[Path], location: str) -> ShardSet:

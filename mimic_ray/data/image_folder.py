@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-from mimic_ray.base.errors import BrokenImageError, DataError
+from mimic_ray.base.errors import BrokenImageError, DataError, UnreadImageError
 from mimic_ray.data.class_folders import require_one_split
 from mimic_ray.data.fingerprint import file_digests, set_fingerprint
 from mimic_ray.data.folder_survey import Survey
@@ -63,7 +63,7 @@ def read_image(path: Path) -> bytes:
         with path.open("rb") as file:
             content = file.read(IMAGE_LIMIT_BYTES + 1)
     except OSError as error:
-        raise BrokenImageError(f"cannot be read: {error.strerror or error}") from error
+        raise UnreadImageError(f"cannot be read: {error.strerror or error}") from error
     if len(content) > IMAGE_LIMIT_BYTES:
         raise BrokenImageError(OVER_LIMIT)
     return content

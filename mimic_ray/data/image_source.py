@@ -7,7 +7,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from mimic_ray.base.errors import DataError
+from mimic_ray.base.errors import DataError, MissingDataError
 from mimic_ray.base.storage_address import Address, parse
 from mimic_ray.base.text import count
 from mimic_ray.data.encoded_images import ImageSource
@@ -83,7 +83,9 @@ def _open_remote(address: Address) -> ShardSet:
         # A name from braces must exist; a wildcard matches what is there.
         wildcard = any(sign in name for sign in "*?[")
         names += [n for n in folder.names() if fnmatchcase(n, name)] if wildcard else [name]
-    return ShardSet(folder.shown(), [(folder, names)])
+    if not names:
+        raise MissingDataError(f"Nothing matches {address.shown}.")
+    return ShardSet(address.shown, [(folder, names)])
 
 
 def _shown(locations: Sequence[str | Path]) -> str:

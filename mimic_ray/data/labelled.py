@@ -34,7 +34,8 @@ class Labelled:
         return max(int(self.labels.max()) + 1, len(self.classes or ()))
 
     def class_name(self, index: int) -> str:
-        return self.classes[index] if self.classes else f"class {index}"
+        known = self.classes or []
+        return known[index] if index < len(known) else f"class {index}"
 
     def class_index(self, name_or_index: str) -> int:
         """Raises UnknownNameError for a class that these images do not have."""

@@ -30,11 +30,9 @@ def labels_of(images: Sequence[str], others: Collection[str], read: ReadSmall) -
 
 def without_labels(others: Iterable[str], images: Iterable[str]) -> list[str]:
     """The other files that are not the label or the caption of an image of the same name."""
-    stems = {name.rpartition(".")[0] for name in images}
+    stems = {_stem(name) for name in images}
     return [
-        name
-        for name in others
-        if suffix_of(name) not in LABEL_BYTES or name.rpartition(".")[0] not in stems
+        name for name in others if suffix_of(name) not in LABEL_BYTES or _stem(name) not in stems
     ]
 
 
@@ -42,13 +40,19 @@ def _beside(
     images: Sequence[str], others: Collection[str], read: ReadSmall
 ) -> Iterator[int | str | None]:
     for image in images:
-        stem = image.rpartition(".")[0]
+        stem = _stem(image)
         labels = (
             label_in(suffix, read(f"{stem}.{suffix}", most))
             for suffix, most in LABEL_BYTES.items()
             if f"{stem}.{suffix}" in others
         )
         yield next((label for label in labels if label is not None), None)
+
+
+def _stem(name: str) -> str:
+    """`a/1` of `a/1.jpg`, and of the image `a/1`, which has no suffix."""
+    folder, slash, last = name.rpartition("/")
+    return folder + slash + (last.rpartition(".")[0] or last)
 
 
 def _by_table(

@@ -7,19 +7,24 @@ import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
-from mimic_ray.base.errors import BrokenImageError, DataError
+from mimic_ray.base.cache_dir import cache_dir
+from mimic_ray.base.errors import BrokenImageError, DataError, UnreadImageError
 from mimic_ray.base.locks import release
+from mimic_ray.data.cache_eviction import evict
 from mimic_ray.data.fingerprint import file_identity, path_id
 from mimic_ray.data.gzip_tar import is_gzip, tars_in_use, unpacked
 from mimic_ray.data.manifest import Entry, Index
 from mimic_ray.data.names import IMAGE_LIMIT_BYTES, OVER_LIMIT, as_key
 from mimic_ray.data.shard_index import INDEX_VERSION, cached_index, index_tar
 
+_MOST_OPEN = 256  # a process can often open 1,024 files
+
 
 class LocalShards:
     """A ShardFolder on a file system. A compressed tar is unpacked into the cache folder.
 
-    With `keep_open`, tars stay open as long as this object exists; otherwise each read opens one.
+    The first 256 tars stay open as long as this object exists; each read of another one, or with
+    `keep_open` False of any, opens it.
     """
 
     remote = False
@@ -56,7 +61,8 @@ class LocalShards:
             if not path.is_file():  # opening a pipe would block
                 raise DataError(f"{path} cannot be read: it is not a regular file.")
             self._tars[shard] = tar = self._plain(path)
-            if self._keep_open and shard not in self._descriptors:
+            fits = self._keep_open and len(self._descriptors) < _MOST_OPEN
+            if fits and shard not in self._descriptors:
                 self._descriptors[shard] = os.open(tar, os.O_RDONLY)
             return tar.stat().st_size
         except OSError as error:
@@ -77,12 +83,14 @@ class LocalShards:
         """The tar itself, or its unpacked form, which stays while this object exists."""
         if not is_gzip(path):
             return path
-        self._keep_unpacked()
+        self._keep_unpacked(path)
         return unpacked(path)
 
-    def _keep_unpacked(self) -> None:
+    def _keep_unpacked(self, first: Path) -> None:
         """Keeps files that are unpacked from now on, as long as this object exists."""
         if self._eviction_lock < 0:
+            # Before the lock, which keeps the unpacked files of other sets too.
+            evict(cache_dir(), first.stat().st_size)
             self._eviction_lock = tars_in_use()
             weakref.finalize(self, release, self._eviction_lock)
 
@@ -90,15 +98,15 @@ class LocalShards:
         if entry.size > IMAGE_LIMIT_BYTES:
             return BrokenImageError(OVER_LIMIT)
         try:
-            if self._keep_open:
+            if entry.shard in self._descriptors:
                 content = os.pread(self._descriptors[entry.shard], entry.size, entry.offset)
             else:
                 with self._tars[entry.shard].open("rb") as file:
                     content = os.pread(file.fileno(), entry.size, entry.offset)
         except OSError as error:
-            return BrokenImageError(f"cannot be read: {error.strerror or error}")
+            return UnreadImageError(f"cannot be read: {error.strerror or error}")
         if len(content) < entry.size:
-            return BrokenImageError("its shard was truncated while in use")
+            return UnreadImageError("its shard was truncated while in use")
         return content
 
 

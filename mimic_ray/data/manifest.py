@@ -167,6 +167,8 @@ def parse_classes(content: bytes) -> list[str] | None:
     """Class names in label order; items are names or objects with a "name". None if invalid."""
     try:
         items = json.loads(content)
+        if not isinstance(items, list):
+            return None
         return [str(item["name"] if isinstance(item, dict) else item) for item in items]
     except (ValueError, TypeError, KeyError):
         return None

@@ -97,4 +97,5 @@ def _labels(path: Path, labels: Any, images: int) -> list[int] | None:
             f'{path}: "y" is {labels.dtype} {[*labels.shape]}, expected one integer for each of '
             f"{images} images."
         )
-    return [int(label) for label in labels.reshape(-1)]
+    found = [int(label) for label in labels.reshape(-1)]
+    return None if min(found, default=0) < 0 else found  # below 0: unlabelled, as in other sets

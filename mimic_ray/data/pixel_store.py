@@ -50,7 +50,9 @@ class PixelStore(Protocol):
         """row -> reason of the broken images that any process has found."""
         ...
 
-    def add_broken(self, row: int, reason: str) -> None: ...
+    def add_broken(self, row: int, reason: str) -> None:
+        """Keeps the reason for other processes and later runs."""
+        ...
 
 
 class MemoryStore:

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from mimic_ray.base.errors import BrokenImageError, DataError
+from mimic_ray.base.errors import BrokenImageError, DataError, UnreadImageError
 from mimic_ray.base.storage import open_storage
 from mimic_ray.base.storage_address import Address
 from mimic_ray.data.gzip_tar import GZIP_MAGIC
@@ -132,7 +132,7 @@ def _copied(copies: ShardCopies, entries: Sequence[Entry]) -> dict[Entry, bytes 
 def _checked(image: bytes, entry: Entry) -> bytes | BrokenImageError:
     """A shard that is replaced while in use would return other images."""
     same = hashlib.sha256(image).hexdigest() == entry.sha256
-    return image if same else BrokenImageError("changed since it was indexed")
+    return image if same else UnreadImageError("changed since it was indexed")
 
 
 def _runs(entries: set[Entry]) -> list[list[Entry]]:

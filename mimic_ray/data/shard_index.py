@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import shlex
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -48,7 +50,10 @@ def cached_index(identity: str, make: Callable[[], Index]) -> Index:
     # Reading a whole tar is slow, so one process does it while the others wait.
     with exclusive_lock(cache_dir() / "locks" / f"{identity}.making"):
         if path.is_file():
-            return manifest.read_index(path)
+            with suppress(DataError):  # of a damaged one, which is made again
+                index = manifest.read_index(path)
+                os.utime(path)  # eviction takes the least recently used
+                return index
         index = make()
         remember(path, manifest.to_parquet(*index))
     return index

@@ -24,7 +24,7 @@ from mimic_ray.data.splits import require_one_split
 
 ONLY_TARS = (
     "From object storage only .tar shards are read. Copy the images to a local disk, then write "
-    "shards: mimic-ray shards build --data COPY --out ADDRESS"
+    "shards: mimic-ray shards build COPY --out ADDRESS"
 )
 
 
@@ -170,7 +170,7 @@ class ShardSet:
 
     @property
     def classes(self) -> list[str] | None:
-        return self._listed_classes or self._labels[1]
+        return self._labels[1] or self._listed_classes
 
     @cached_property
     def _listed_classes(self) -> list[str] | None:

@@ -84,8 +84,8 @@ def build(
     broken ones. Keys are kept if they are valid in a tar; otherwise all images are numbered, and
     the manifest column `source_key` has the original keys.
 
-    Raises DataError if more than `broken_share` of the images are broken, RunFolderError if `out`
-    is not empty, DiskFullError, StorageError.
+    Raises DataError if more than `broken_share` of the images are broken, WrongFolderError if
+    `out` is not empty, DiskFullError, StorageError.
     """
     keys = _plain_keys(source.keys)
     labels = source.labels

@@ -49,7 +49,7 @@ class TableShards(LocalShards):
         return cached_index(identity, lambda: _index(path, shard))
 
     def _plain(self, path: Path) -> Path:
-        self._keep_unpacked()
+        self._keep_unpacked(path)
         return unpacked(path, _write_images)
 
 

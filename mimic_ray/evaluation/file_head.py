@@ -102,12 +102,16 @@ class HeadFile:
         (head,) = named
         for group, tensors in self.checkpoint.groups.items():
             _require_last(tensors, head, name, group)
-        if wrong := not_finite(head.weight) + not_finite(head.bias):
-            raise UsageError(
-                f"The head {plain(head.key)} of {name} has NaN or infinity in {wrong:,} values: "
-                "give another file."
-            )
+        _require_finite(head, name)
         return head
+
+
+def _require_finite(head: FileHead, name: str) -> None:
+    if wrong := not_finite(head.weight) + not_finite(head.bias):
+        raise UsageError(
+            f"The head {plain(head.key)} of {name} has NaN or infinity in {wrong:,} values: "
+            "give another file."
+        )
 
 
 def read_head_file(location: str | Path) -> HeadFile:
@@ -131,6 +135,7 @@ def find_head(checkpoint: Checkpoint, fit: Fit, feature_width: int) -> FileHead:
     ]
     if len(named) == 1:
         _require_last(free, named[0], str(checkpoint.path))
+        _require_finite(named[0], plain(checkpoint.path))
         return named[0]
     what = (
         f"has {len(named)} layers that may be one ({_keys(named)})"

@@ -98,7 +98,7 @@ class PlacedImages:
 
     data: str
     side: int
-    rows: NDArray[np.int64]  # positions among the images that decode
+    rows: NDArray[np.int64]  # positions among all images of the set
     fingerprint: str = ""
     broken: list[tuple[str, str]] = field(default_factory=list)
 

@@ -95,7 +95,10 @@ def run_trial(
         except StoppedError:
             return run.trial  # its status is still "running": a resumed search continues it
         except MimicError as error:
-            run.trial = replace(start, status="failed", error=error.message)
+            done = run.trial
+            run.trial = replace(
+                start, status="failed", error=error.message, step=done.step, seconds=done.seconds
+            )
         if group.rank == 0 and run.trial.status in ("finished", "failed"):
             run.finish(time.monotonic() - started)
         return run.trial

@@ -132,6 +132,7 @@ def estimate_settings(recipe: Recipe) -> dict[str, Any]:
     return {
         **settings.model_dump(exclude={*SELECTION}),
         "settings": recipe.estimators.own(settings.estimator),
+        "seed": recipe.training.seed,
     }
 
 

@@ -1,7 +1,7 @@
 """How much of an objective's spread goes with each searched setting.
 
-A setting's trials are put into groups (its choices; thirds of its range; "not drawn" where another
-setting made it irrelevant), and
+A setting's trials are put into groups (its choices; thirds of the trials by its value; "not drawn"
+where another setting made it irrelevant), and
 
     eta^2 = variance of the objective's ranks between the groups / their whole variance
 

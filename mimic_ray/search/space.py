@@ -73,6 +73,15 @@ class Dimension:
             bounds = [int(self.low), int(self.high)]
         return [0.0, *bounds] if self._with_zero else bounds
 
+    def above_zero(self) -> Value:
+        """A value above zero, the smallest if there is one; 0.0 if there is none."""
+        if self.kind == "choice":
+            numbers = [c for c in self.choices if isinstance(c, int | float) and c > 0]
+            return min(numbers, default=0.0)
+        if self.kind == "int":
+            return max(1, int(self.low)) if self.high >= 1 else 0.0
+        return self.low if self.low > 0 else max(self.high, 0.0)
+
     def suggest(self, sampler: Sampler) -> Value:
         """A value for the key; what the sampler is asked for may lie below `low`, meaning zero."""
         if self.kind == "choice":
@@ -128,7 +137,7 @@ class Space:
                 continue
             value = dimension.suggest(sampler)
             if dimension.key.endswith(".weight") and self._last_term(dimension.key, value, content):
-                value = dimension.low  # all terms zero would leave nothing to learn
+                value = dimension.above_zero()  # all terms zero would leave nothing to learn
             settings[dimension.key] = value
             set_key(content, dimension.key, value)
         return settings
@@ -216,6 +225,8 @@ def check_space(space: Space, base: Mapping[str, Any]) -> None:
     if not space.dimensions:
         problems.append(f"there is nothing to search: every key is fixed by {option('settings')}")
     for dimension in space.dimensions:
+        if dimension.key.endswith(".weight") and not dimension.above_zero():
+            problems.append(f"{dimension.key} = {dimension}: it has no value above 0")
         for value in dimension.edges():
             content = _copied(base)
             set_key(content, dimension.key, value)

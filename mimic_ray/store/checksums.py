@@ -22,7 +22,8 @@ def write_sums(run: Path) -> None:
     lines = [
         f"{files.sha256(path)}  {path.relative_to(run).as_posix()}\n" for path in sorted(_kept(run))
     ]
-    files.write_text(run / NAME, "".join(lines))
+    # A file name may be any bytes.
+    files.write_bytes(run / NAME, "".join(lines).encode(errors="surrogateescape"))
 
 
 def check_sums(run: Path, *names: str) -> None:
@@ -32,7 +33,8 @@ def check_sums(run: Path, *names: str) -> None:
     """
     if not (run / NAME).is_file():
         return
-    for line in (run / NAME).read_text("utf-8", errors="replace").splitlines():
+    content = (run / NAME).read_bytes().decode(errors="surrogateescape")
+    for line in content.removesuffix("\n").split("\n"):
         expected, _, name = line.partition("  ")
         path = run / name
         if names and name not in names:

@@ -84,6 +84,8 @@ class NodeCopy:
         except StorageAwayError:
             raise
         except StorageError:
+            if self._retry(lambda: self._storage.exists(name)):
+                raise  # for example denied
             found = hashlib.sha256(b"missing")
         if found.hexdigest() != sha256:
             raise DamagedCheckpointError(

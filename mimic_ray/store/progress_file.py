@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.base.storage import open_storage
-from mimic_ray.base.storage_address import is_remote
+from mimic_ray.base.storage_address import is_remote, parse
 from mimic_ray.store.store import Store
 
 PROGRESS = "progress.json"
@@ -155,7 +155,7 @@ def read_progress(location: str | Path) -> ProgressRecord | None:
     Raises StorageError, and UsageError for an invalid address.
     """
     if not is_remote(location):
-        path = Path(location) / PROGRESS
+        path = Path(parse(location).path) / PROGRESS
         return parse_progress(path.read_bytes()) if path.is_file() else None
     storage = open_storage(str(location))
     return parse_progress(storage.read_bytes(PROGRESS)) if storage.exists(PROGRESS) else None

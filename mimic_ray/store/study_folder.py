@@ -197,7 +197,7 @@ def read_trial(folder: StudyFolder, trial_id: str) -> Trial | None:
         content = json.loads(path.read_bytes())
         content = {key: nan if value is None else value for key, value in content.items()}
         return Trial(**{**content, "kept": tuple(content["kept"])})
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, TypeError, KeyError):
         raise RunFolderError(

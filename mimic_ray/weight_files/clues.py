@@ -132,7 +132,7 @@ def _statistics(config: Mapping[str, Any], mean: str, std: str) -> Normalisation
     """Those under two keys of a config, if they are three numbers each."""
     try:
         (m1, m2, m3), (s1, s2, s3) = (map(float, config[key]) for key in (mean, std))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return Normalisation((m1, m2, m3), (s1, s2, s3))
 

@@ -65,6 +65,8 @@ def _of_storage(address: str, limit_bytes: int) -> Path:
     above, _, name = base.rstrip("/").rpartition("/")
     if not (is_index(name) or part_of(name) or name == METADATA or name.endswith(DISTCP)):
         try:
+            if found := open_storage(f"{above}{question}{settings}").find(name):
+                _require_size(found.size, limit_bytes, plain(base))
             return local_copy(address)
         except MissingObjectError:
             above, name = base.rstrip("/"), ""

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-_BLOCK = re.compile(r"(?P<before>.*?)encoderblock(?:_(?P<number>\d+))?/(?P<rest>.+)")
+_BLOCK = re.compile(r"(?P<before>.*?)encoderblock(?:_(?P<number>\d{1,4}))?/(?P<rest>.+)")
+_MOST_BLOCKS = 1024
 # Parts of a block, whose numbers differ between the publishers: kind -> names in order.
 _ATTENTION = r"MultiHeadDotProductAttention\w*_\d"
 _NORM, _MLP = r"LayerNorm_\d", r"MlpBlock_\d"
@@ -75,7 +76,8 @@ _MOVES = {
 def pieces(arrays: Mapping[str, Array]) -> dict[str, Piece]:
     """timm's names -> where their values are; {} if this is not a vision transformer of Flax.
 
-    Arrays that belong to no name, such as a text tower's, are not among them.
+    Arrays that belong to no name, such as a text tower's, are not among them. Raises ValueError,
+    TypeError or IndexError for shapes that no transformer has.
     """
     has_blocks = any("encoderblock" in key for key in arrays)
     if not has_blocks or not any(key.endswith("embedding/kernel") for key in arrays):
@@ -100,6 +102,8 @@ def pieces(arrays: Mapping[str, Array]) -> dict[str, Piece]:
             found |= _pooling(keys)
         elif number is None:  # every array holds all blocks
             depth = len(arrays[next(iter(keys.values()))])
+            if depth > _MOST_BLOCKS:
+                raise ValueError(f"{depth:,} blocks")
             for layer in range(depth):
                 found |= _block(keys, f"blocks.{layer}", layer)
         else:

@@ -28,12 +28,12 @@ def as_tensors(arrays: Mapping[str, Array], name: str) -> tuple[dict[str, Tensor
 
     Raises DamagedCheckpointError for shapes that no network has.
     """
-    found, notes = _pieces(arrays)
     tensors: dict[str, Tensor] = {}
     try:
+        found, notes = _pieces(arrays)
         for key, piece in found.items():
             tensors[key] = _tensor(flax_vit.gathered(arrays, piece))
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, TypeError) as error:
         raise DamagedCheckpointError(
             f"{name} is damaged (shapes that no network has: {plain(error, 80)}): download or copy "
             "it again."

@@ -23,6 +23,7 @@ from mimic_ray.weight_files.named_arrays import BFLOAT16, as_tensors, replaced
 
 MEMBER_LIMIT = 100_000
 # Weights hardly compress, but a head of zeros does.
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # of savez and savez_compressed
 _COMPRESSION_LIMIT = 20
 _SLACK_BYTES = 64 << 20
 _HEADER_LIMIT = 10_000
@@ -114,6 +115,9 @@ def _check_members(members: list[zipfile.ZipInfo], name: str, size: int) -> None
         reason = f"it has {len(members):,} arrays, over {MEMBER_LIMIT:,}"
     elif len(set(names)) < len(names):
         reason = "two of its arrays have the same name"
+    elif any(member.compress_type not in _COMPRESSIONS for member in members):
+        # Of bzip2 and LZMA, zipfile unpacks a chunk whole, however large that is.
+        reason = "it is compressed by another method"
     elif claimed > _COMPRESSION_LIMIT * size + _SLACK_BYTES:
         reason = f"it has {size:,} bytes and unpacks to {claimed:,}"
     if reason:

@@ -142,8 +142,17 @@ def _torch_like(
 
 
 def _copy_texts(folder: Path, destination: Path) -> None:
-    """config.json, the index and what else a library reads beside the weights; never code."""
+    """config.json, the index and what else a library reads beside the weights; never code.
+
+    Nor what a link leads to elsewhere, which may be a secret of the user's. In the cache of Hugging
+    Face, files are links to the folder blobs beside the snapshots.
+    """
+    allowed = [folder.resolve()]
+    if folder.parent.name == "snapshots":
+        allowed.append(folder.parent.parent.resolve() / "blobs")
     for path in sorted(folder.iterdir()):
+        if not any(path.resolve().is_relative_to(each) for each in allowed):
+            continue
         if path.suffix in _TEXTS and path.is_file() and path.stat().st_size <= _TEXT_LIMIT_BYTES:
             files.write_bytes(destination / path.name, path.read_bytes())
 

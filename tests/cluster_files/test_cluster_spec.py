@@ -50,6 +50,41 @@ def test_a_job_is_quoted_for_the_shell():
     assert spec.entrypoint == "mimic-ray evaluate 'a b.pth' --address x"
 
 
+@pytest.mark.parametrize(
+    ("job", "fewest", "end"),
+    [
+        (("tune",), None, "tune --address auto"),
+        (("tune", "--address=x"), None, "tune --address=x"),
+        (("tune",), 1, "tune --address auto --wait-for-capacity 3600"),
+        (("tune", "--wait-for-capacity=9"), 1, "tune --wait-for-capacity=9 --address auto"),
+        (("bench", "scaling"), 1, "bench scaling --address auto"),
+        (("evaluate", "a"), 1, "evaluate a"),
+    ],
+)
+def test_a_job_gets_the_cluster_and_the_time_to_wait_where_it_takes_them(job, fewest, end):
+    spec = ClusterSpec("kuberay", "t4", 4, kind="rayjob", min_workers=fewest, job=job)
+    assert spec.entrypoint == f"mimic-ray {end}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "region", "zone"),
+    [
+        ({"provider": "aws", "zone": "eu-west-1a"}, "eu-west-1", "eu-west-1a"),
+        ({"provider": "aws", "region": "eu-west-1"}, "eu-west-1", ""),
+        ({"provider": "gcp", "project": "p"}, "us-central1", "us-central1-a"),
+        ({"provider": "gcp", "project": "p", "region": "us-east1"}, "us-east1", "us-east1-b"),
+    ],
+)
+def test_a_region_or_a_zone_alone_gives_the_other(settings, region, zone):
+    spec = ClusterSpec(gpu="t4", **settings)
+    assert (spec.resolved_region, spec.resolved_zone) == (region, zone)
+
+
+def test_a_zone_of_another_region_is_refused():
+    with pytest.raises(UsageError, match="zone=eu-west-1a is not in region=us-west-2"):
+        ClusterSpec("aws", "t4", region="us-west-2", zone="eu-west-1a")
+
+
 def test_volta_needs_an_image_with_an_older_cuda():
     with pytest.raises(UsageError, match="CUDA 13"):
         ClusterSpec("gcp", "v100", project="p")

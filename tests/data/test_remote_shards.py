@@ -206,7 +206,7 @@ def test_compressed_shards_are_refused_with_advice(bucket, local):
         ("texts/a.tar", "a.tar does not exist"),
         ("above", "no .tar shards itself, but 2 folders: train, val. .*above/train"),
         ("above/*.parquet", "above/\\*.parquet is a .parquet file. From object storage only .tar"),
-        ("above/set.zip", "is a .zip file.*shards build --data COPY --out ADDRESS"),
+        ("above/set.zip", "is a .zip file.*shards build COPY --out ADDRESS"),
     ],
 )
 def test_an_address_without_shards_is_named(bucket, last, message):

@@ -1,6 +1,6 @@
 """Mutual information of two sets of numbers as if they were jointly Gaussian.
 
-    I = -1/2 sum_i ln(1 - rho_i^2 / (1 + s^2)) - p q / (2 N)
+    I = -1/2 sum_i ln(1 - rho_i^2 / (1 + s^2)) - p q / (2 N (1 + s^2))
 
 rho_i are the canonical correlations of the leading principal components of both sides (p and q of
 them), s the standard deviation of noise added to the whitened features, the last term the bias of
