@@ -77,3 +77,11 @@ def test_what_a_command_left_that_was_killed_in_the_check_is_not_in_the_way(buck
 def test_a_bucket_that_is_not_there_is_refused_before_the_work(bucket):
     with pytest.raises(StorageError, match="no such bucket"):
         Out(f"{bucket}-and-no-other/x")
+
+
+@pytest.mark.parametrize("location", [".", "..", "./"])
+def test_the_working_folder_cannot_be_created(location, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(RunFolderError, match="is the working folder or above it"):
+        Out(location)

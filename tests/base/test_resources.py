@@ -32,6 +32,12 @@ def test_no_worker_spans_two_nodes():
     assert worker_slots([HEAD, GPUS], {"CPU": 1, "GPU": 1}) == 4
 
 
+def test_no_worker_spans_two_gpus():
+    node = {"CPU": 16, "GPU": 4}
+    found = [worker_slots([node], {"CPU": 1, "GPU": share}) for share in (0.6, 0.5, 0.1, 0.25)]
+    assert found == [4, 8, 16, 16]
+
+
 @pytest.mark.parametrize(
     ("nodes", "workers", "gpus", "expected"),
     [
@@ -66,7 +72,8 @@ def test_workers_that_do_not_fit_are_refused_unless_nodes_may_be_added():
     ("resources", "words"),
     [
         (Resources(workers=0), "workers=0 must be at least 1"),
-        (Resources(workers=2, min_workers=3), "workers=2"),
+        (Resources(workers=2, min_workers=3), "min_workers=3 must be between 1 and workers=2"),
+        (Resources(workers=2, min_workers=0), "min_workers=0 must be between 1 and workers=2"),
         (Resources(workers=2, local=True), "local=True runs in one process"),
         (Resources(local=True, ray=True), "local=True and ray=True contradict"),
         (Resources(strategy="fsdp"), "needs several workers: set workers=2 or more"),

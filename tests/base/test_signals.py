@@ -39,6 +39,17 @@ def test_the_previous_handlers_are_restored_after_the_block_and_after_an_error()
     assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
+def test_an_ignored_signal_stays_ignored_as_under_nohup():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_requests() as requests:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert requests.count == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_outside_of_the_main_thread_no_handler_is_set():
     inside, before = [], [signal.getsignal(number) for number in SIGNALS]
 

@@ -54,6 +54,13 @@ def test_an_exposed_port_or_a_mutable_part_is_a_warning(tmp_path, name, old, new
     assert words in found[0].message
 
 
+def test_a_rule_for_all_protocols_has_no_ports_and_opens_all(tmp_path):
+    rule = OPEN.replace("FromPort: %s, ToPort: %s, IpProtocol: tcp", 'IpProtocol: "-1"')
+    rule %= '"0.0.0.0/0"'
+    (found,) = findings(edited(tmp_path, AWS, ("auth:\n", rule)), "warning")
+    assert "Open to the whole internet: 6379" in found.message
+
+
 @pytest.mark.parametrize(
     ("first", "last", "source"),
     [(22, 22, "0.0.0.0/0"), (1, 65535, "10.0.0.0/8"), (443, 443, "::/0")],

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mimic_ray.base.errors import DataError
+from mimic_ray.base.errors import DataError, UnreadImageError
 from mimic_ray.data import decoded_set
 from mimic_ray.data.decode import decode
 from mimic_ray.data.decoded_set import open_pixels
@@ -91,6 +91,28 @@ def test_the_replacement_of_a_broken_image_depends_on_neither_store_nor_order(im
             assert np.array_equal(gathered, again)
             seen.add(gathered[[*order].index(2)].tobytes())
     assert len(seen) == 1
+
+
+def test_an_image_that_could_not_be_read_is_read_again_by_the_next_run(image_folder, monkeypatch):
+    source = open_images(image_folder)
+    read = type(source).read
+    monkeypatch.setattr(
+        type(source),
+        "read",
+        lambda self, index: unread() if index == 2 else read(self, index),
+    )
+
+    def unread():
+        raise UnreadImageError("cannot be read: Stale file handle")
+
+    pixels = open_pixels(source, 8, memory_limit_bytes=0, broken_share=0.5)
+    pixels.decode_all()
+    assert [key for key, _ in pixels.broken] == [source.keys[2]]
+    assert [key for key, _ in pixels.without_broken().broken] == [source.keys[2]]
+    monkeypatch.undo()
+    again = open_pixels(open_images(image_folder), 8, memory_limit_bytes=0)
+    again.decode_all()
+    assert again.broken == []
 
 
 def test_broken_images_can_be_left_out(image_folder, limits):

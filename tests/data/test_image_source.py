@@ -7,7 +7,7 @@ import os
 import pytest
 
 from mimic_ray.base.errors import BrokenImageError, DataError, UsageError
-from mimic_ray.data import folder_source
+from mimic_ray.data import folder_source, local_shards
 from mimic_ray.data.encoded_images import read_many
 from mimic_ray.data.image_source import open_announced, open_images
 from mimic_ray.data.shard_set import ShardSet
@@ -47,6 +47,30 @@ def test_more_tars_than_may_stay_open_can_be_read(shards, encoded, monkeypatch):
     source = open_images([shards / "train-0.tar", shards / "train-1.tar"])
     assert source.read(11) == encoded(11)
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def test_a_folder_opens_a_limited_number_of_its_tars(shards, encoded, monkeypatch):
+    monkeypatch.setattr(local_shards, "_MOST_OPEN", 1)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    source = open_images(shards)
+    assert source.read(11) == encoded(11)
+    assert len(os.listdir("/proc/self/fd")) == before + 1  # noqa: PTH208
+
+
+@pytest.mark.parametrize("pattern", ["**", "**/*", "*"])
+def test_a_pattern_counts_each_image_once(tmp_path, encoded, pattern):
+    for number, name in enumerate(("a/1.png", "a/2.png", "b/c/3.png")):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(encoded(number))
+    assert len(open_images(tmp_path / "photos" / pattern)) == 3
+
+
+def test_paths_may_be_absolute_and_relative(tmp_path, encoded, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(encoded(0))
+    monkeypatch.chdir(tmp_path)
+    assert len(open_images(["a", tmp_path / "b"])) == 2
 
 
 @pytest.mark.parametrize("name", ["empty", "only text", "missing", "a.txt", "none-*.tar", "pipe"])

@@ -58,6 +58,11 @@ def test_a_projector_is_not_taken_for_a_classifier(head_of):
         head_of(**projector)
 
 
+def test_a_head_of_nan_is_refused(head_of):
+    with pytest.raises(UsageError, match=f"NaN or infinity in {9 * WIDTH} values"):
+        head_of(fc__weight=torch.full((9, WIDTH), torch.nan))
+
+
 def test_two_heads_are_named_and_none_is_chosen(head_of):
     two = {"head__weight": torch.randn(2, WIDTH), "fc__weight": torch.randn(3, WIDTH)}
     with pytest.raises(UsageError, match=r"2 layers that may be one \((fc, head|head, fc)\)"):

@@ -120,6 +120,17 @@ def test_one_term_stays_when_all_are_drawn_to_zero():
     assert all(settings["loss.attention.weight"] > 0 for settings in draws(both))
 
 
+@pytest.mark.parametrize("text", ["choice(0,0.5,1)", "uniform(0,1)", "zero_or_uniform(0.1,1)"])
+def test_the_last_term_gets_a_value_above_zero_whatever_its_values(text):
+    both = Space(
+        (
+            Dimension("loss.clone.weight", "choice", choices=(0.0,)),
+            parse_dimension("loss.attention.weight", text),
+        )
+    )
+    assert all(settings["loss.attention.weight"] > 0 for settings in draws(both))
+
+
 def test_the_base_recipe_is_a_point_of_the_default_space():
     point = space().point(BASE)
     assert space().suggest(optuna.trial.FixedTrial(point), BASE)["loss.attention.weight"] == 0.0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 
 import pytest
@@ -46,3 +47,14 @@ def test_a_missing_file_is_reported(run):
 def test_a_run_without_a_list_is_not_checked(run):
     (run / NAME).unlink()
     check_sums(run)
+
+
+def test_a_file_name_may_be_any_bytes(tmp_path):
+    (tmp_path / "export").mkdir()
+    name = os.fsdecode(b"caf\xe9.pth")
+    (tmp_path / "export" / name).write_text("weights")
+    write_sums(tmp_path)
+    check_sums(tmp_path)
+    (tmp_path / "export" / name).write_text("others")
+    with pytest.raises(DamagedCheckpointError, match="is damaged"):
+        check_sums(tmp_path)

@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 import torch
 
+from mimic_ray.base.errors import StorageError
 from mimic_ray.base.storage import Storage
 from mimic_ray.store import node_copy
 from mimic_ray.store.checkpoint import latest
@@ -102,3 +103,19 @@ def test_a_file_system_without_links_gets_copies(address, monkeypatch):
     run.fetch()
     assert latest(run.folder).step == 2
     run.store.close()
+
+
+def test_denied_access_is_not_taken_for_damage(address, monkeypatch):
+    read = Storage.read_range
+
+    def denied(self, name, *where):
+        if name.endswith("tensors.safetensors"):
+            raise StorageError("access was denied")
+        return read(self, name, *where)
+
+    monkeypatch.setattr(Storage, "read_range", denied)
+    with (
+        closing(open_run(address, "worker-0").store) as _,
+        pytest.raises(StorageError, match="denied"),
+    ):
+        open_run(address, "worker-1").fetch()

@@ -91,3 +91,9 @@ def test_the_preparation_of_a_study_is_reported_and_written(store, location):
     assert (found.phase, found.done, found.total, found.study) == ("profile", 3, 40, True)
     assert (found.step, found.steps) == (0, 16)
     assert seen == steps
+
+
+def test_a_file_address_is_a_folder(tmp_path):
+    (tmp_path / "run").mkdir()
+    begin_progress(open_store(tmp_path / "run", "worker-0"), 100, None)
+    assert read_progress(f"file://{tmp_path}/run").steps == 100

@@ -179,3 +179,12 @@ def test_a_folder_that_is_not_on_object_storage_is_named(bucket: str) -> None:
         at_hand(f"{bucket}/nowhere", LIMIT)
     with pytest.raises(MissingObjectError, match="does not exist"):
         at_hand(f"{bucket}/nowhere/model-00001-of-00002.safetensors", LIMIT)
+
+
+def test_the_size_of_a_file_on_object_storage_is_checked_before_it_is_fetched(
+    bucket: str, tmp_path: Path
+) -> None:
+    (tmp_path / "x.pth").write_bytes(bytes(2000))
+    open_storage(f"{bucket}/some").write("x.pth", tmp_path / "x.pth")
+    with pytest.raises(TooLargeCheckpointError):
+        at_hand(f"{bucket}/some/x.pth", 1000)

@@ -62,9 +62,9 @@ def test_objects_and_texts_are_named_and_nothing_is_run(tmp_path: Path) -> None:
     assert not canary.exists()
 
 
-def archive(**members: bytes) -> bytes:
+def archive(method: int = zipfile.ZIP_DEFLATED, **members: bytes) -> bytes:
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as made:
+    with zipfile.ZipFile(content, "w", method) as made:
         for name, data in members.items():
             made.writestr(f"{name}.npy", data)
     return content.getvalue()
@@ -86,8 +86,10 @@ def npy(shape: str, data: bytes = b"", dtype: str = "<f4") -> bytes:
         (archive(w=b"\x93NUMPY\x09\x00"), DamagedCheckpointError),
         (archive(w=npy("(3,)", bytes(12)))[:-30], DamagedCheckpointError),
         (archive(w=bytes(500 << 20)), UnsafeCheckpointError),
+        (archive(zipfile.ZIP_BZIP2, w=npy("(3,)", bytes(12))), UnsafeCheckpointError),
+        (archive(zipfile.ZIP_LZMA, w=npy("(3,)", bytes(12))), UnsafeCheckpointError),
     ],
-    ids=["claim", "negative", "short", "code", "version", "cut", "bomb"],
+    ids=["claim", "negative", "short", "code", "version", "cut", "bomb", "bzip2", "lzma"],
 )
 def test_bad_archives_are_refused(
     tmp_path: Path, content: bytes, kind: type[CheckpointError]
@@ -114,6 +116,18 @@ def test_shapes_that_no_network_has_are_refused(tmp_path: Path) -> None:
     arrays[query] = np.ones((2, 3, 5), np.float32)
     with pytest.raises(DamagedCheckpointError, match="shapes that no network has"):
         read_checkpoint(npz(tmp_path, **arrays))
+
+
+@pytest.mark.parametrize(
+    ("key", "array"),
+    [
+        ("Transformer/encoderblock/LayerNorm_0/scale", np.zeros(300_000, np.uint8)),
+        ("Transformer/encoderblock/LayerNorm_0/scale", np.float32(1)),
+    ],
+)
+def test_a_hostile_number_of_blocks_is_damage(tmp_path: Path, key, array) -> None:
+    with pytest.raises(DamagedCheckpointError, match="shapes that no network has"):
+        read_checkpoint(npz(tmp_path, **{"embedding/kernel": np.ones((1, 1, 3, 4)), key: array}))
 
 
 def test_a_network_of_flax_has_timms_names_and_states_its_heads(tmp_path: Path) -> None:

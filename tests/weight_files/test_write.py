@@ -200,3 +200,26 @@ def test_parts_that_have_changed_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(DamagedCheckpointError, match="has changed"):
         write_like(folder, found, found.state, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_a_link_in_the_folder_leads_to_is_not_exported(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("token")
+    folder = in_parts(tmp_path / "in", tiny_weights())
+    (folder / "notes.txt").symlink_to(tmp_path / "secret")
+    (folder / "own.txt").symlink_to("config.json")
+    found = fitted(folder)
+    write_like(folder, found, found.state, tmp_path / "out")
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert "own.txt" in names
+    assert "notes.txt" not in names
+
+
+def test_files_of_a_hub_cache_are_links_to_its_blobs_and_are_exported(tmp_path: Path) -> None:
+    folder = in_parts(tmp_path / "models--o--n" / "snapshots" / "abc", tiny_weights())
+    blobs = tmp_path / "models--o--n" / "blobs"
+    blobs.mkdir()
+    (folder / "config.json").rename(blobs / "1")
+    (folder / "config.json").symlink_to("../../blobs/1")
+    found = fitted(folder)
+    write_like(folder, found, found.state, tmp_path / "out")
+    assert (tmp_path / "out" / "config.json").read_bytes() == (blobs / "1").read_bytes()
