@@ -11,12 +11,14 @@ from mimic_ray.base import user_code
 from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.devices import restores_threads
 from mimic_ray.base.effort import Effort
+from mimic_ray.base.errors import UsageError
 from mimic_ray.base.progress import ProgressCallback, ignore_progress
 from mimic_ray.base.resources import Resources, this_machine, trial_slots
 from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.data.image_source import open_announced, require_batch
 from mimic_ray.distributed.cluster_address import find_cluster
 from mimic_ray.encoders.taps import chosen_taps
+from mimic_ray.execution.setup import cached_side
 from mimic_ray.method.recipe import Recipe, check_recipe
 from mimic_ray.planning.run_cost import CostCallback, ignore_cost
 from mimic_ray.planning.worker_memory import worker_memory_bytes
@@ -167,6 +169,7 @@ def tune(
         loaded = load_checkpoint(teacher, encoder)
         source = open_announced(data)
         _check_fit(loaded, source, spec.base, request.resources)
+        _check_views(spec, loaded.encoder.spec.input_size)
         check_clean_set(source, loaded.encoder)
         request = replace(request, worker_memory=_worker_memory(request, spec.base))
         record = _new_record(command, request, spec, loaded, source)
@@ -230,6 +233,22 @@ def _worker_memory(request: SearchRequest, base: Recipe) -> int:
         if trial_slots(here, resources.for_trials(here)) == 1:
             return 0
     return worker_memory_bytes(request.encoder, base, resources.workers)
+
+
+def _check_views(spec: SearchSpec, side: int) -> None:
+    """Raises UsageError for kinds of views that need images of different sizes, since a search
+    decodes its images once."""
+    views = spec.base.views
+    kinds = [k for d in spec.dimensions if d.key == "views.kind" for k in d.choices]
+    recipes = [
+        spec.base.model_copy(update={"views": views.model_copy(update={"kind": kind})})
+        for kind in kinds
+    ]
+    if len({cached_side(recipe, side) for recipe in [spec.base, *recipes]}) > 1:
+        raise UsageError(
+            f"views.kind cannot be searched for images of {side} pixels, because simclr decodes "
+            "them larger than the others do: search with each kind alone."
+        )
 
 
 def _check_fit(loaded: Loaded, source: ImageSource, base: Recipe, resources: Resources) -> None:

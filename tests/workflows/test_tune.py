@@ -12,15 +12,22 @@ from types import SimpleNamespace
 import pytest
 
 from mimic_ray.base import devices
-from mimic_ray.base.errors import DataError, RunFolderError, StoppedError, TrainingError
+from mimic_ray.base.errors import (
+    DataError,
+    RunFolderError,
+    StoppedError,
+    TrainingError,
+    UsageError,
+)
 from mimic_ray.data.left_out import LeftOut
 from mimic_ray.method.recipe import Recipe
+from mimic_ray.search.space import Dimension
 from mimic_ray.search.trial import Trial
 from mimic_ray.store.study_folder import StudyFolder, read_study, read_trials
 from mimic_ray.weight_files import sandbox
 from mimic_ray.workflows import run_search, study_outcome
 from mimic_ray.workflows.prepare_search import PreparedSearch
-from mimic_ray.workflows.tune import tune
+from mimic_ray.workflows.tune import _check_views, tune
 
 PREPARED = PreparedSearch(
     ["layer1", "layer2"], [0.4, 0.6], 123, devices.choose("cpu"), ["No openings."]
@@ -193,3 +200,16 @@ def test_fewer_images_than_a_batch_are_refused_before_ray_starts(cluster, search
     with pytest.raises(DataError, match=r"fewer than one batch of 4096.*lower training\.batch"):
         search(settings=["training.batch=4096"])
     assert not cluster.plans
+
+
+@pytest.mark.parametrize("side", [32, 224])
+def test_kinds_of_views_are_searched_where_they_need_images_of_one_size(side):
+    kinds = Dimension("views.kind", "choice", choices=("simclr", "flip_and_shift"))
+    spec = SimpleNamespace(base=Recipe(), dimensions=[kinds])
+    if side < 64:
+        _check_views(spec, side)
+        return
+    with pytest.raises(UsageError, match=r"views\.kind cannot be searched for images of 224"):
+        _check_views(spec, side)
+    one = replace(kinds, choices=(Recipe().views.kind,))
+    _check_views(SimpleNamespace(base=Recipe(), dimensions=[one]), side)
