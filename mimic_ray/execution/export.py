@@ -13,7 +13,8 @@ from torch import Tensor
 from mimic_ray.base import files
 from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.errors import DamagedCheckpointError, RunFolderError, option
-from mimic_ray.base.user_code import is_user_code
+from mimic_ray.base.text import plain
+from mimic_ray.base.user_code import file_of, is_user_code
 from mimic_ray.encoders.checked_encoder import CheckedEncoder
 from mimic_ray.encoders.encoder import Encoder, Spec
 from mimic_ray.encoders.encoder_registry import build
@@ -92,13 +93,17 @@ def load_encoder(run: str | Path, *, allow_code: bool = False) -> Encoder:
     return CheckedEncoder(read_encoder(run, allow_code=allow_code))
 
 
-def read_encoder(run: str | Path, *, allow_code: bool = False) -> Encoder:
-    """`load_encoder` without the checks of images, for images of this package."""
+def read_encoder(run: str | Path, *, allow_code: bool | str = False) -> Encoder:
+    """`load_encoder` without the checks of images, for images of this package.
+
+    With the name of an architecture as `allow_code`, the run may use the user's code of that name
+    and no other.
+    """
     with reading(run) as folder:
         return _read_encoder(folder, allow_code)
 
 
-def _read_encoder(folder: RunFolder, allow_code: bool) -> Encoder:
+def _read_encoder(folder: RunFolder, allow_code: bool | str) -> Encoder:
     record = read_record(folder.record)
     if record.status != "finished":
         raise RunFolderError(
@@ -108,10 +113,13 @@ def _read_encoder(folder: RunFolder, allow_code: bool) -> Encoder:
     check_sums(folder.path, folder.encoder.name)
     description = _read_description(folder)
     name = description["encoder"]
-    if is_user_code(name) and not allow_code:
+    if is_user_code(name) and not _may_run(name, allow_code):
+        way_out = "pass allow_code=True to run it"
+        if isinstance(allow_code, str):
+            way_out = f"give it as {option('encoder', plain(name))}"
         raise RunFolderError(
-            f"{folder.path} needs your own code to build its encoder ({name}): read that file, "
-            "then pass allow_code=True to run it."
+            f"{folder.path} needs your own code to build its encoder ({plain(name)}): read that "
+            f"file, then {way_out}."
         )
     if not folder.student.exists():
         raise RunFolderError(f"{folder.student} is missing: restore it from a copy.")
@@ -129,6 +137,16 @@ def _read_encoder(folder: RunFolder, allow_code: bool) -> Encoder:
             )
     encoder.net.load_state_dict(load_file(folder.student))
     return encoder.eval()
+
+
+def _may_run(code: str, allowed: bool | str) -> bool:
+    """Whether the code that a run names may be executed."""
+    if isinstance(allowed, bool):
+        return allowed
+    if not is_user_code(allowed):
+        return False
+    same_function = code.rpartition(":")[2] == allowed.rpartition(":")[2]
+    return same_function and file_of(code) == file_of(allowed)
 
 
 def _described(spec: Spec) -> dict[str, Any]:

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mimic_ray.base.errors import RunFolderError, UsageError, option
+from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.storage_address import is_remote
 from mimic_ray.base.text import plain
-from mimic_ray.base.user_code import is_user_code
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.encoder_name import without_statistics
 from mimic_ray.evaluation.file_head import FileHead, find_head
@@ -133,14 +132,7 @@ def encoder_of_run(path: str | Path, architecture: str | None) -> Encoder:
 
     Raises RunFolderError if it is built by the user's code, unless `architecture` names that code.
     """
-    with reading(path) as folder:
-        name = read_record(folder.record).encoder if folder.record.exists() else ""
-    if is_user_code(name) and architecture != name:
-        raise RunFolderError(
-            f"{plain(path)} needs your own code to build its encoder: read that file, then give it "
-            f"as {option('encoder', plain(name))}."
-        )
-    return read_encoder(path, allow_code=is_user_code(name))
+    return read_encoder(path, allow_code=architecture or "")
 
 
 def _from_run(path: str | Path, architecture: str | None, own_head: bool) -> EvaluatedEncoder:

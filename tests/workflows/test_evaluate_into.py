@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from mimic_ray import Resources, evaluate, purify, scan
 from mimic_ray.base.errors import MimicError, RunFolderError, UsageError
 from mimic_ray.encoders.encoder_registry import build
-from mimic_ray.store.checksums import check_sums
+from mimic_ray.store.checksums import check_sums, write_sums
 from mimic_ray.store.run_record import read_record
 from tests.cli.toy_images import save_images
 
@@ -128,8 +128,17 @@ def test_such_a_run_is_scanned_as_a_student_where_the_code_is_named(toy, tmp_pat
     run = purified(toy, tmp_path / "run", encoder="nets.py:build")
     save_images(tmp_path / "clean", each=30, seed=2)
     asked = {"data": tmp_path / "clean", "student": run, "effort": "quick", "threads": 1}
-    with pytest.raises(MimicError, match=r"then give it as encoder=nets\.py:build"):
+    with pytest.raises(MimicError, match=r"then give it as encoder=.*nets\.py:build"):
         scan("tiny_resnet", toy / "suspect.safetensors", **asked)
+    # A run whose description names other code than the user did.
+    (tmp_path / "other.py").write_text(BUILDER)
+    description = (run / "encoder.json").read_text()
+    (run / "encoder.json").write_text(description.replace("nets.py", "other.py"))
+    write_sums(run)
+    with pytest.raises(MimicError, match=r"then give it as encoder=.*other\.py:build"):
+        scan("nets.py:build", toy / "suspect.safetensors", **asked)
+    (run / "encoder.json").write_text(description)
+    write_sums(run)
     found = scan("nets.py:build", toy / "suspect.safetensors", **asked)
     assert all(opening.student is not None for opening in found.openings)
 
