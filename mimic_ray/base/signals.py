@@ -35,8 +35,9 @@ def stop_requests() -> Iterator[StopRequests]:
     if threading.current_thread() is not threading.main_thread():
         yield requests
         return
-    # One that is ignored stays so, as SIGHUP after nohup. None: set by code that is not Python.
-    counted = [n for n in _SIGNALS if signal.getsignal(n) not in (signal.SIG_IGN, None)]
+    # nohup has SIGHUP ignored, so that the end of a login does not stop the command.
+    ignored = {n for n in (signal.SIGHUP,) if signal.getsignal(n) is signal.SIG_IGN}
+    counted = [number for number in _SIGNALS if number not in ignored]
     before = {number: signal.signal(number, requests.note) for number in counted}
     try:
         yield requests

@@ -159,7 +159,7 @@ def _add(name: str) -> None:
         cls=AttackCommand,
         help=f"Example: mimic-ray attack {name} --encoder resnet50 --teacher clean.pth "
         "--data images/ --trigger patch --target truck --out attacked",
-        short_help=_SUMMARIES[name],
+        short_help=_SUMMARIES.get(name, ""),
         # What is not an option of `command` is a setting of the attack; see `_settings`.
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     )(command)

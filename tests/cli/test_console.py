@@ -32,6 +32,7 @@ CODES = {
     "DataError": 1,
     "MissingDataError": 2,
     "BrokenImageError": 1,
+    "UnreadImageError": 1,
     "StorageError": 1,
     "MissingObjectError": 2,
     "StorageAwayError": 1,
