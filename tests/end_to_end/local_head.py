@@ -199,12 +199,17 @@ def _of(folder: Path) -> Iterator[int]:
                 yield int(process.name)
 
 
+# The system may give a port again that nothing listens on yet.
+_GIVEN: set[int] = set()
+
+
 def _free_port() -> int:
-    """Outside 10002 to 19999, which are Ray's workers'."""
+    """Another one at each call, outside 10002 to 19999, which are Ray's workers'."""
     for _ in range(100):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port: int = probe.getsockname()[1]
-        if port >= 20000:
+        if port >= 20000 and port not in _GIVEN:
+            _GIVEN.add(port)
             return port
     raise RuntimeError("no port is free")
