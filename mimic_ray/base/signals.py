@@ -36,8 +36,8 @@ def stop_requests() -> Iterator[StopRequests]:
         yield requests
         return
     # nohup has SIGHUP ignored, so that the end of a login does not stop the command.
-    ignored = {n for n in (signal.SIGHUP,) if signal.getsignal(n) is signal.SIG_IGN}
-    counted = [number for number in _SIGNALS if number not in ignored]
+    below_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    counted = [n for n in _SIGNALS if not (below_nohup and n == signal.SIGHUP)]
     before = {number: signal.signal(number, requests.note) for number in counted}
     try:
         yield requests

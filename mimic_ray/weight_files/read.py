@@ -10,7 +10,7 @@
                       it (plain_tree.py), walk through them (walk.py), values by position
                       (storages.py); folders of torch.distributed.checkpoint: dcp_folder.py
 
-There is no switch for unsafe loading.
+Unsafe loading cannot be enabled.
 """
 
 from __future__ import annotations
