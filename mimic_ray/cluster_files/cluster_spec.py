@@ -15,9 +15,9 @@ from mimic_ray.cluster_files import machines, versions
 PROVIDERS = ("aws", "gcp", "kuberay")
 KINDS = ("raycluster", "rayjob")
 _GCP_REGIONS_WITHOUT_A = ("us-east1", "europe-west1")
-# Commands with --wait-for-capacity, and with --address.
-_WAITING = ("purify", "tune", "compare")
-_WITH_ADDRESS = (*_WAITING, "bench")
+# Commands whose work runs on the workers of a cluster, and which wait for its capacity.
+ON_WORKERS = ("purify", "tune", "compare")
+_WITH_ADDRESS = (*ON_WORKERS, "bench")
 _DEFAULT_REGIONS = {"aws": "us-west-2", "gcp": "us-central1", "kuberay": ""}
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 _NFS_EXPORT = re.compile(r"[\w.-]+:/[\w./-]*")
@@ -169,7 +169,7 @@ class ClusterSpec:
         if words[0] in _WITH_ADDRESS and "--address" not in given:
             words += ["--address", "auto"]
         # Only the fewest nodes are there when the job starts.
-        waits = self.fewest_workers < self.workers and words[0] in _WAITING
+        waits = self.fewest_workers < self.workers and words[0] in ON_WORKERS
         if waits and "--wait-for-capacity" not in given:
             words += ["--wait-for-capacity", "3600"]
         return shlex.join(["mimic-ray", *words])

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.text import plain
+from mimic_ray.cluster_files.cluster_spec import ON_WORKERS
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}")
-_JOBS = ("purify", "tune", "compare")
 # What sbatch takes: minutes, or days, hours, minutes and seconds.
 _TIME = re.compile(r"(\d+-)?\d+(:\d\d){0,2}")
 
@@ -55,10 +55,10 @@ class SlurmSpec:
                     f'{option(name)} "{plain(value, 60)}" must be a name of letters, digits, '
                     "dots, dashes and underscores."
                 )
-        if self.job and self.job[0] not in _JOBS:
+        if self.job and self.job[0] not in ON_WORKERS:
             raise UsageError(
                 f"{plain(self.job[0], 40)} does not use a Ray cluster: give one of "
-                f"{', '.join(_JOBS)}, or start it with sbatch and srun alone."
+                f"{', '.join(ON_WORKERS)}, or start it with sbatch and srun alone."
             )
         if not _TIME.fullmatch(self.time):
             raise UsageError(

@@ -49,6 +49,7 @@ class SearchDriver:
         self._on_progress, self._should_stop = on_progress, should_stop
         self._tasks: dict[str, TrialTask] = {}  # by Tune's trial id
         self._started: dict[str, float] = {}
+        self._before: dict[str, Trial] = {}  # records of this search's trials when it took them up
         self._written, self._written_at = 0, 0.0
         self._lock = threading.Lock()
 
@@ -132,9 +133,8 @@ class SearchDriver:
             self.study.delete_checkpoints(task.id)
         elif trial.status == "running":
             return  # continues with --resume
-        wall = time.monotonic() - self._started.pop(ray_id, time.monotonic())
-        scoring = trial.extra.get("scoring_s", 0.0)
-        trial = replace(trial, overhead_s=round(max(0.0, wall - trial.seconds - scoring), 2))
+        wall_s = time.monotonic() - self._started.pop(ray_id, time.monotonic())
+        trial = trial.with_overhead(wall_s, self._before.pop(ray_id, task.trial()))
         self.study.write_trial(trial)
         self.progress.ended.append(trial)
         self.searcher.trial_ended(ray_id, trial)
@@ -142,7 +142,9 @@ class SearchDriver:
     def _suggested(self, ray_id: str, suggestion: Suggestion) -> None:
         task = self._task(suggestion)
         self._tasks[ray_id] = task
-        self.study.write_trial(self.study.read_trial(task.id) or task.trial())
+        before = self.study.read_trial(task.id) or task.trial()
+        self._before[ray_id] = before
+        self.study.write_trial(before)
         self.study.write_task(task.id, asdict(task))
         steps = suggestion.recipe.training.steps
         with self._lock:

@@ -6,20 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
 from mimic_ray.base.devices import Compute
 from mimic_ray.base.effort import Effort
 from mimic_ray.base.progress import Progress, ProgressCallback
 from mimic_ray.base.spacing import evenly_spaced
-from mimic_ray.data.decoded_set import open_pixels
 from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.data.image_subset import ImageSubset, hold_out
-from mimic_ray.data.views import to_float
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.scanning.forward_count import ForwardCount
 from mimic_ray.scanning.openings import Images, Opening
-from mimic_ray.scanning.scan_images import LEAST, MOST, divided, require_images
+from mimic_ray.scanning.scan_images import LEAST, MOST, open_scan_images, require_images
 from mimic_ray.scanning.scan_outcome import scan_outcome
 from mimic_ray.scanning.scan_result import ScanResult
 from mimic_ray.scanning.scanner import answer_forwards, answers, scan_encoder
@@ -72,12 +68,10 @@ class ScanCheck:
         if len(chosen) > MOST:
             chosen = ImageSubset(chosen, evenly_spaced(MOST, len(chosen)))
         require_images(len(chosen), chosen.location)
-        pixels = open_pixels(chosen, suspect.spec.input_size)
-        pictures = to_float(pixels.gather(torch.arange(len(pixels)))).to(compute.torch_device)
-        self._images, rows = divided(pictures, chosen.location)
-        self._keys = [chosen.keys[pixels.source_rows[row]] for row in rows.tolist()]
+        images = open_scan_images(chosen, suspect.spec.input_size, compute)
+        self._images, self._keys = images.parts, images.bank_keys
         self._compute, self._on_progress = compute, on_progress
-        self._settings = {**settings, "images": len(pixels), "compute": compute.facts()}
+        self._settings = {**settings, "images": images.number, "compute": compute.facts()}
         self._name = suspect.spec.name
         self._findings = scan_encoder(suspect, self._images, compute, 0, EFFORT, on_step=self._step)
 

@@ -101,6 +101,8 @@ def run_trial(
             )
         if group.rank == 0 and run.trial.status in ("finished", "failed"):
             run.finish(time.monotonic() - started)
+        elif group.rank == 0 and run.trial.status == "running":
+            study.write_trial(run.trial.with_overhead(time.monotonic() - started, start))
         return run.trial
 
 
@@ -119,7 +121,7 @@ class TrialRun:
         self.task, self.study, self.inputs = task, study, inputs
         self.group, self.control = group, control
         self.trial = trial
-        self._trained_before_s = trial.seconds
+        self._before = trial
         self._scoring_s = 0.0
 
     def train(self) -> None:
@@ -165,9 +167,7 @@ class TrialRun:
 
     def finish(self, seconds: float) -> None:
         """Writes and reports the record of an ended trial that took `seconds` in this process."""
-        scoring_s = self.trial.extra.get("scoring_s", 0.0)
-        overhead_s = seconds - self.trial.seconds - scoring_s
-        self.trial = replace(self.trial, overhead_s=round(overhead_s, 2))
+        self.trial = self.trial.with_overhead(seconds, self._before)
         self.study.write_trial(self.trial)
         self.control.report(self.trial)
 
@@ -188,7 +188,7 @@ class TrialRun:
             self.trial = ended
             return
         extra = dict(self.trial.extra)
-        extra["scoring_s"] = round(extra.get("scoring_s", 0.0) + self._scoring_s, 2)
+        extra["scoring_s"] = round(self._before.scoring_s + self._scoring_s, 2)
         self.trial = replace(self.trial, extra=extra)
         self.study.write_trial(self.trial)
 
@@ -209,7 +209,7 @@ class TrialRun:
 
     def _note_step(self, worker: DistillWorker) -> None:
         trained_s = time.monotonic() - self._began - self._scoring_s
-        seconds = round(self._trained_before_s + trained_s, 2)
+        seconds = round(self._before.seconds + trained_s, 2)
         self.trial = replace(self.trial, step=worker.distillation.step, seconds=seconds)
 
     def _find_profile(

@@ -2,17 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from mimic_ray.base.devices import Compute
 from mimic_ray.base.errors import DataError
+from mimic_ray.base.progress import StepCallback
 from mimic_ray.base.spacing import evenly_spaced
 from mimic_ray.base.text import count, plain
 from mimic_ray.data.clean_sample import require_variety
+from mimic_ray.data.decoded_set import open_pixels
+from mimic_ray.data.encoded_images import ImageSource
+from mimic_ray.data.views import to_float
 from mimic_ray.scanning.openings import Images
 
 LEAST, MOST = 64, 336
 _HELD_OUT, _SEARCH = 48, 32
+
+
+@dataclass(frozen=True)
+class ScanImages:
+    """`parts` on the device of the scan, the keys of the images in the bank, and how many images
+    could be read in all."""
+
+    parts: Images
+    bank_keys: list[str]
+    number: int
+
+
+def open_scan_images(
+    source: ImageSource,
+    side: int,
+    compute: Compute,
+    progress: StepCallback | None = None,
+) -> ScanImages:
+    """Decodes the images at `side` pixels and divides them. Raises DataError as `divided` does."""
+    pixels = open_pixels(source, side, progress=progress)
+    pictures = to_float(pixels.gather(torch.arange(len(pixels)))).to(compute.torch_device)
+    parts, rows = divided(pictures, source.location)
+    keys = [source.keys[pixels.source_rows[row]] for row in rows.tolist()]
+    return ScanImages(parts, keys, len(pixels))
 
 
 def require_images(number: int, location: str) -> None:

@@ -41,6 +41,20 @@ class Trial:
         merged = {**self.scores, **scores}
         return replace(self, scores={k: v for k, v in merged.items() if v == v})
 
+    def with_overhead(self, wall_s: float, before: Trial) -> Trial:
+        """The same trial with its overhead, after `wall_s` more seconds since the record `before`.
+
+        What a trial did before it was resumed is in `before` and does not count twice.
+        """
+        trained = self.seconds - before.seconds
+        overhead = max(0.0, wall_s - trained - (self.scoring_s - before.scoring_s))
+        return replace(self, overhead_s=round(before.overhead_s + overhead, 2))
+
+    @property
+    def scoring_s(self) -> float:
+        """Seconds that its scores took."""
+        return float(self.extra.get("scoring_s", 0.0))
+
     def score(self, name: str) -> float:
         """One score, NaN if it is unknown."""
         return self.scores.get(name, nan)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from mimic_ray.base import devices
 from mimic_ray.base.argument_types import checked_arguments
 from mimic_ray.base.devices import restores_threads
@@ -14,12 +12,10 @@ from mimic_ray.base.errors import UsageError, option
 from mimic_ray.base.output_folder import Out
 from mimic_ray.base.progress import Progress, ProgressCallback, ignore_progress
 from mimic_ray.data.clean_sample import announce_resizing, clean_sample
-from mimic_ray.data.decoded_set import open_pixels
-from mimic_ray.data.views import to_float
 from mimic_ray.encoders.encoder import Encoder
 from mimic_ray.encoders.encoder_name import without_weights
 from mimic_ray.report.scan_page import write_scan
-from mimic_ray.scanning.scan_images import divided
+from mimic_ray.scanning.scan_images import open_scan_images
 from mimic_ray.scanning.scan_outcome import scan_outcome
 from mimic_ray.scanning.scan_result import ScanResult
 from mimic_ray.scanning.scanner import scan_encoder
@@ -98,15 +94,13 @@ def scan(
     purified = _other(student, given or encoder, side, "student")
     source = open_clean(data)
     announce_resizing(clean_sample(source, side), side, encoder, source.location)
-    pixels = open_pixels(
-        source, side, progress=lambda done, total: on_progress(Progress("decode", done, total))
+    images = open_scan_images(
+        source, side, compute, lambda done, total: on_progress(Progress("decode", done, total))
     )
-    pictures = to_float(pixels.gather(torch.arange(len(pixels)))).to(compute.torch_device)
-    images, rows = divided(pictures, source.location)
 
     findings = scan_encoder(
         suspect,
-        images,
+        images.parts,
         compute,
         seed,
         effort,
@@ -114,7 +108,6 @@ def scan(
         student=purified,
         on_step=lambda done, total: on_progress(Progress("scan", done, total)),
     )
-    keys = [source.keys[pixels.source_rows[row]] for row in rows.tolist()]
     settings = {
         "encoder": encoder,
         "teacher": str(teacher),
@@ -122,19 +115,20 @@ def scan(
         "finding": finding,
         "data": source.location,
         "fingerprint": source.fingerprint,
-        "images": len(pixels),
+        "images": images.number,
         "reference": str(reference) if reference else None,
         "student": str(student) if student else None,
         "effort": effort,
         "seed": seed,
         "compute": compute.facts(),
     }
+    location = str(folder) if folder else ""
     result, shown = scan_outcome(
-        suspect.spec.name, findings, effort, keys, settings, str(folder) if folder else ""
+        suspect.spec.name, findings, effort, images.bank_keys, settings, location
     )
     if folder:
         with folder.new_folder() as unfinished:
-            write_scan(unfinished, result, shown, images)
+            write_scan(unfinished, result, shown, images.parts)
     return result
 
 

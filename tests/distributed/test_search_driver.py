@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -108,6 +109,25 @@ def test_a_trial_interrupted_by_a_stop_request_can_be_resumed(search):
     driver.trial_ended("ray1")
     assert search.study.read_trial(trial_id).status == "running"
     assert driver.progress.ended == []
+
+
+def test_the_overhead_of_a_resumed_trial_leaves_out_what_it_trained_before(search, monkeypatch):
+    clock = SimpleNamespace(now=1000.0)
+    fake = SimpleNamespace(monotonic=lambda: clock.now, time=time.time)
+    monkeypatch.setattr("mimic_ray.distributed.search_driver.time", fake)
+    driver = search.driver()
+    trial_id = started(driver)
+    write(search, trial_id, seconds=100.0, overhead_s=2.0)
+    search.requests = 1
+    driver.trial_ended("ray1")
+    search.requests = 0
+
+    resumed = search.driver(known=[search.study.read_trial(trial_id)])
+    assert started(resumed, "ray2") == trial_id
+    clock.now += 30
+    write(search, trial_id, seconds=120.0, status="finished")
+    resumed.trial_ended("ray2")
+    assert search.study.read_trial(trial_id).overhead_s == 2 + 30 - 20
 
 
 def test_a_stop_request_reaches_the_trials_and_no_trial_starts_after_it(search):

@@ -177,7 +177,10 @@ def test_an_interrupted_trial_ends_as_an_unbroken_one_does(study, inputs, tmp_pa
     control = LocalControl(stop_requested=lambda: asked.append(1) or len(asked) > 6)
     cut = run_trial(task(again, rungs=RUNGS), inputs, control=control)
     assert (cut.status, 0 < cut.step < STEPS) == ("running", True)
+    before = read_trial(again, cut.id)
+    assert (before.status, before.overhead_s > 0) == ("running", True)
     ended = run_trial(task(again, rungs=RUNGS), inputs)
+    assert ended.overhead_s > before.overhead_s
     assert ended.scores == unbroken.scores
     assert {*ended.scores} == {
         *("fidelity", "cosine", "overlap", "suspicion", "universal", "inversion", "occlusion")

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -24,6 +25,14 @@ def test_scores_replace_those_of_an_earlier_rung_and_nothing_else():
     later = NEW.with_scores({"fidelity": 0.5, "acc": 80.0}).with_scores({"fidelity": 0.9})
     assert later.scores == {"fidelity": 0.9, "acc": 80.0}
     assert (later.id, later.number, later.settings) == (NEW.id, NEW.number, NEW.settings)
+
+
+def test_the_overhead_of_a_resumed_trial_adds_to_that_of_the_process_before():
+    before = replace(NEW, seconds=40.0, overhead_s=5.0, extra={"scoring_s": 10.0})
+    done = replace(before, seconds=60.0, extra={"scoring_s": 13.0})
+    assert done.with_overhead(30.0, before).overhead_s == 5.0 + 30 - 20 - 3
+    assert done.with_overhead(22.9, before).overhead_s == 5.0
+    assert done.with_overhead(80.0, NEW).overhead_s == 80 - 60 - 13
 
 
 def test_the_total_adds_what_is_better_high_and_subtracts_what_is_better_low():
