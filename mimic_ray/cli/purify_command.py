@@ -153,7 +153,8 @@ def command(
     for warning in result.warnings:
         console.note(f"note: {warning}")
     if json:
-        console.print_json({"run": result.run, "export": result.export, **vars(result.record)})
+        found = {"run": result.run, "export": result.export, "warnings": result.warnings}
+        console.print_json({**found, **vars(result.record)})
     else:
         _print(result)
 

@@ -102,4 +102,4 @@ class ScanCheck:
 
 
 def _short(result: ScanResult) -> dict[str, Any]:
-    return {"verdict": result.verdict.value, "score": result.score}
+    return {"verdict": result.verdict.value, "reason": result.reason, "score": result.score}

@@ -16,15 +16,15 @@ from mimic_ray.data.perturbations.perturbation_registry import PERTURBATIONS
 from mimic_ray.encoders.normalisation import name_of
 from mimic_ray.evaluation.results import Evaluation
 from mimic_ray.method.adversary import BASES
-from mimic_ray.method.losses.weighted_terms import surely_reads_no_tap
 from mimic_ray.method.quick_recipe import QUICK_IN_WORDS
 from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.training_size import too_little
 from mimic_ray.report.fidelity_text import fidelity_sentence, fidelity_warning
+from mimic_ray.report.profile_section import mutual_information_sentence, profile_section
 from mimic_ray.report.run_scan_text import scan_section
-from mimic_ray.report.table_files import markdown, markdown_table, markdown_text
-from mimic_ray.report.tables import evaluation_table, profile_table
+from mimic_ray.report.table_files import markdown, markdown_text
+from mimic_ray.report.tables import evaluation_table
 from mimic_ray.store.metrics_log import read_metrics
-from mimic_ray.store.profile_file import read_profile
 from mimic_ray.store.recipe_file import load_recipe
 from mimic_ray.store.run_folder import RunFolder
 from mimic_ray.store.run_record import RunRecord
@@ -134,7 +134,7 @@ def _what_was_done(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:
         f"{recipe.training.batch} images. {views} Weights of the loss terms: {terms}. All settings "
         "are in `recipe.toml`.",
         "",
-        _mutual_information(recipe),
+        mutual_information_sentence(recipe),
     ]
     if rows := read_metrics(folder):
         first, last = rows[0], rows[-1]
@@ -146,20 +146,6 @@ def _what_was_done(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:
     if folder.loss_plot.exists():
         lines += ["", f"![loss by step]({folder.loss_plot.name})"]
     return "\n".join(lines)
-
-
-def _mutual_information(recipe: Recipe) -> str:
-    """Whether the recipe uses what the method is named after."""
-    if surely_reads_no_tap(recipe.loss):
-        return (
-            "Mutual information was not used: no term of the loss reads a layer, so the profile of "
-            "the teacher below had no effect on the student."
-        )
-    estimator = plain(recipe.mutual_information.estimator)
-    return (
-        "The profile below chose the layers that the loss reads and weighted them "
-        f"(`mutual_information.estimator`: {estimator})."
-    )
 
 
 def _imitated(recipe: Recipe, openings: int) -> str:
@@ -200,6 +186,8 @@ def _words(perturbation: str) -> str:
 
 def _measured(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:
     lines = ["## What was measured", ""]
+    if warning := too_little(recipe, record.images):
+        lines += [f"**{warning}**", ""]
     if record.fidelity:
         warning = fidelity_warning(record.fidelity)
         lines += [f"**{warning}**", ""] if warning else []
@@ -236,23 +224,7 @@ def _measured(folder: RunFolder, record: RunRecord, recipe: Recipe) -> str:
             "`--into` puts them here, and `--head` takes the classifier that you use."
         )
     if folder.profile.exists():
-        weights = not surely_reads_no_tap(recipe.loss)
-        lines += ["", "### Profile of the teacher", "", _profile(folder, weights=weights)]
-    return "\n".join(lines)
-
-
-def _profile(folder: RunFolder, *, weights: bool) -> str:
-    profile = read_profile(folder.profile)
-    table = profile_table(profile, weights=weights)
-    lines = [
-        "How strongly the feature depends on each tap: the score of one estimator "
-        f"({profile.estimator}, {profile.images:,} images). Compare taps with each other and with "
-        "the same network untrained; the score is not the true mutual information.",
-        "",
-        markdown_table(table.header, table.lines),
-    ]
-    if folder.profile_plot.exists():
-        lines += ["", f"![score by tap]({folder.profile_plot.name})"]
+        lines += ["", "### Profile of the teacher", "", profile_section(folder, recipe)]
     return "\n".join(lines)
 
 

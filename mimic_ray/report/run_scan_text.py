@@ -16,6 +16,9 @@ def scan_lines(scan: Mapping[str, Any]) -> Iterator[str]:
         yield f"not done: {why}"
         return
     yield f"before: {_verdict(scan['before'])}; after: {_verdict(scan['after'])}"
+    yield from dict.fromkeys(
+        scan[name]["reason"] for name in ("before", "after") if scan[name]["score"] is None
+    )
     yield from _openings(scan)
 
 
@@ -49,10 +52,10 @@ def scan_section(scan: Mapping[str, Any], picture: str, imitated: int = 0) -> li
         "A search for changes that give all images the same feature, as a trigger does. It needs "
         "no trigger and no labels.",
         "",
-        "| encoder | verdict |",
-        "|:--|:--|",
-        f"| suspect, as it came in | {before} |",
-        f"| student | {after} |",
+        "| encoder | verdict | reason |",
+        "|:--|:--|:--|",
+        f"| suspect, as it came in | {before} | {scan['before']['reason']} |",
+        f"| student | {after} | {scan['after']['reason']} |",
         "",
     ]
     if scan["openings"]:

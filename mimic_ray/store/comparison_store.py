@@ -47,7 +47,6 @@ _MUST_AGREE = {
     "data_fingerprint": "the images' fingerprint",
     "held_out": option("held_out"),
     "stop_rule": option("stop_rule"),
-    "user_code": "user code",
 }
 
 
@@ -91,7 +90,8 @@ class ComparisonRecord:
 def check_same(recorded: ComparisonRecord, wanted: ComparisonRecord) -> None:
     """Raises WrongFolderError naming all that would make it another comparison.
 
-    Defences, seeds and curves may be added: the runs that are there keep their meaning.
+    Defences, seeds and curves may be added: the runs that are there keep their meaning. So user
+    code has to be the same only where both use it.
     """
     old, new = asdict(recorded), asdict(wanted)
     problems = [
@@ -99,6 +99,9 @@ def check_same(recorded: ComparisonRecord, wanted: ComparisonRecord) -> None:
         for key, words in _MUST_AGREE.items()
         for difference in differences(words, old[key], new[key])
     ]
+    for name in recorded.user_code.keys() & wanted.user_code.keys():
+        checksums = recorded.user_code[name], wanted.user_code[name]
+        problems += differences(f"user code.{name}", *checksums)
     for label, settings in wanted.defences.items():
         before = recorded.defences.get(label, settings)
         problems += differences(label, before, settings)

@@ -235,6 +235,7 @@ def _continued(store: ComparisonStore, record: ComparisonRecord) -> ComparisonRe
     return replace(
         record,
         defences={**earlier.defences, **record.defences},
+        user_code={**earlier.user_code, **record.user_code},
         started_at=earlier.started_at,
         seconds=earlier.seconds,
     )

@@ -25,6 +25,7 @@ from mimic_ray.encoders.taps import chosen_taps
 from mimic_ray.execution.distill_job import Outcome
 from mimic_ray.execution.lifecycle import begin_run, continue_run
 from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.training_size import too_little
 from mimic_ray.planning.run_cost import CostCallback, ignore_cost
 from mimic_ray.report.trackers import check_trackers
 from mimic_ray.store.checksums import check_sums
@@ -42,7 +43,6 @@ from mimic_ray.workflows.purify_request import (
     new_record,
     placed,
     resolved_recipe,
-    too_little,
 )
 from mimic_ray.workflows.python_call import python_call
 from mimic_ray.workflows.train_run import Purification, train_run
@@ -261,7 +261,8 @@ def _finished(
     warnings = [*warnings, *outcome.notes]
     if resources.in_process and (gpus := this_machine()["GPU"]) > 1:
         warnings.append(f"One of {gpus:g} GPUs was used; as many workers would use them all.")
-    return _result(work.run, record, [*warnings, *little, *loaded.fit.notes, *record.teacher_notes])
+    notes = [little, *loaded.fit.notes] if little else loaded.fit.notes
+    return _result(work.run, record, [*warnings, *notes, *record.teacher_notes])
 
 
 def _why_no_scan(work: Purification, *, short: bool) -> str:

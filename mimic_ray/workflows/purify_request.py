@@ -14,7 +14,6 @@ from mimic_ray.base.effort import Effort
 from mimic_ray.base.errors import DiskFullError, StorageError, UsageError, option
 from mimic_ray.base.resources import Resources, this_machine
 from mimic_ray.base.storage_address import is_remote
-from mimic_ray.base.text import count
 from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.data.image_source import open_images, require_batch
 from mimic_ray.data.image_subset import held_out_number
@@ -26,9 +25,6 @@ from mimic_ray.store.run_folder import RunFolder
 from mimic_ray.store.run_record import RunRecord, read_record
 from mimic_ray.store.run_store import RunStore, open_run
 from mimic_ray.weight_files.load import Loaded
-
-# Below these a run is a trial of the command, not a purification. See docs/measurements.
-_FEWEST_IMAGES, _FEWEST_SEEN = 500, 100 * 64
 
 
 @dataclass(frozen=True)
@@ -146,18 +142,6 @@ def new_record(
         assumed=loaded.assumed,
         effort=request.effort,
     )
-
-
-def too_little(recipe: Recipe, images: int) -> list[str]:
-    """A warning for a run that is too short, or has too few images, to remove a backdoor."""
-    seen = recipe.training.steps * recipe.training.batch
-    if images >= _FEWEST_IMAGES and seen >= _FEWEST_SEEN:
-        return []
-    return [
-        f"{count(images, 'image')} and {count(recipe.training.steps, 'step')} of "
-        f"{recipe.training.batch} purify little: a backdoor is probably still there. Removal was "
-        "measured with 2,000 images and 200 steps of 64 or more."
-    ]
 
 
 def check_disk(out: Path, loaded: Loaded) -> None:

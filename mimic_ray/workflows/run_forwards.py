@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from mimic_ray.execution.fidelity_check import most_checked
 from mimic_ray.method.recipe import Recipe
+from mimic_ray.method.training_size import too_little
 from mimic_ray.scanning.openings import SCAN_FORWARDS
 from mimic_ray.scanning.training_changes import enough_images
-from mimic_ray.workflows.purify_request import too_little
 
 
 class RunForwards(NamedTuple):

@@ -33,7 +33,7 @@ def test_the_location_of_the_result_and_the_next_commands_are_printed(
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["seed"] == 7
     # A trial of the command is not a purification.
-    assert "purify little: a backdoor is probably still there" in shown.err
+    assert "purify next to nothing: a backdoor is probably still there" in shown.err
     assert "  fidelity    cosine 0." in shown.out
     assert 0 < record["fidelity"]["overlap"] <= 1
     assert (
@@ -48,6 +48,7 @@ def test_the_location_of_the_result_and_the_next_commands_are_printed(
     again = capsys.readouterr()
     assert again.err.startswith("note: ")
     result = json.loads(again.out)
+    assert result["warnings"] == ["The run is already finished; nothing was done."]
     assert result["export"] == str(tmp_path / "run" / "export" / "teacher.pth")
     assert {"run", "steps", "step", "status", "train_s"} & set(result) >= {"run", "status"}
     assert run(["--quiet", *purify, "--seed", 7, "--resume"]) == 0

@@ -64,6 +64,7 @@ def wait_for_step(run: Path, step: int, process: subprocess.Popen[str]) -> None:
 def without_trial_note(stderr: str) -> str:
     """What a command said beside the notes that so few images and steps purify little, that so
     few images are no search for openings, and that a busy machine gave it no time."""
-    few = r"\d+ images and \d+ steps of \d+ purify little: |The student was not trained on "
+    size = r"\d+ images and \d+ steps of \d+ purify (little|next to nothing): "
+    few = rf"{size}|The student was not trained on "
     busy = r"No step for \d+ s: this machine may be busy\.\n|Steps continue\.\n"
     return re.sub(rf"note: ({few}).*\n|{busy}", "", stderr)

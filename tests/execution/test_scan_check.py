@@ -49,7 +49,8 @@ def test_an_unchanged_student_closes_none_and_has_the_same_scan(check_of):
     assert {step.phase for step in steps} == {"scan"}
     summary = found.summary()
     assert summary["openings"] == summary["left"] == found.found
-    assert summary["before"] == {"verdict": "cannot tell", "score": None}
+    reason = "No limits were set for a quick scan: use the default effort."
+    assert summary["before"] == {"verdict": "cannot tell", "reason": reason, "score": None}
 
 
 def test_too_few_images_are_refused(check_of):

@@ -79,21 +79,6 @@ def test_families_in_the_recipe_are_imitated_and_the_others_are_listed_as_not_im
     assert "an adversary that searches" in imitated
 
 
-def test_the_card_says_whether_mutual_information_had_an_effect(folder, record):
-    unused = card(folder, record)
-    assert "Mutual information was not used" in unused
-    assert "| Tap | Score | Untrained | Share |\n" in unused
-    write_recipe(folder.recipe, parse_recipe({"loss": {"clone": 1.0, "attention": 1.0}}))
-    used = card(folder, record)
-    assert "weighted them (`mutual_information.estimator`: gaussian)" in used
-    assert "| Tap | Score | Untrained | Share | Weight |\n" in used
-
-
-def test_the_card_claims_nothing_about_a_loss_of_the_users_own(folder, record):
-    write_recipe(folder.recipe, parse_recipe({"loss": {"clone": 1.0, "mine.py:term": 1.0}}))
-    assert "Mutual information was not used" not in card(folder, record)
-
-
 def test_a_recipe_without_asymmetry_imitates_nothing(folder, record):
     recipe = parse_recipe(
         {"views": {"asymmetric": False}, "adversary": {"share": 0}, "openings": {"share": 0}}
@@ -102,6 +87,14 @@ def test_a_recipe_without_asymmetry_imitates_nothing(folder, record):
     assert "None: student and teacher get the same" in section(
         card(folder, record), "Kinds of trigger"
     )
+
+
+def test_a_run_too_short_to_purify_says_so_whatever_was_measured(folder, record, evaluation):
+    assert "purify" not in section(card(folder, record), "What was measured")
+    write_recipe(folder.recipe, parse_recipe({"training": {"steps": 1, "batch": 8}}))
+    files.write_json(folder.evaluation, evaluation.to_json())
+    measured = section(card(folder, dataclasses.replace(record, images=10)), "What was measured")
+    assert "**10 images and 1 step of 8 purify next to nothing" in measured
 
 
 def test_the_card_without_an_evaluation_states_that_nothing_was_measured(folder, record):

@@ -4,8 +4,8 @@ from mimic_ray.report.run_scan_text import scan_around, scan_lines, scan_section
 from mimic_ray.scanning.run_scan_meaning import run_scan_meaning
 
 SCAN = {
-    "before": {"verdict": "suspect", "score": 0.951},
-    "after": {"verdict": "no evidence", "score": 0.1},
+    "before": {"verdict": "suspect", "reason": "One change gathers.", "score": 0.951},
+    "after": {"verdict": "no evidence", "reason": "No change gathers.", "score": 0.1},
     "openings": 5,
     "closed": 4,
     "left": 1,
@@ -42,16 +42,19 @@ def test_a_scan_that_is_off_says_how_to_get_one():
 
 def test_the_card_says_what_is_left_and_that_this_proves_nothing():
     section = "\n".join(scan_section(SCAN, "scan.png"))
-    assert "| suspect, as it came in | suspect, score 0.95 of 1 |" in section
+    assert "| suspect, as it came in | suspect, score 0.95 of 1 | One change gathers. |" in section
+    assert "| student | no evidence, score 0.10 of 1 | No change gathers. |" in section
     assert "1 is left" in section
     assert "No scan proves" in section
     assert "(scan.png)" in section
 
 
-def test_without_limits_there_is_a_verdict_and_no_score():
-    unknown = {**SCAN, "after": {"verdict": "cannot tell", "score": None}, "openings": 0}
-    first, meaning = scan_lines(unknown)
+def test_without_limits_there_are_a_verdict_and_its_reason_and_no_score():
+    after = {"verdict": "cannot tell", "reason": "No limits were set.", "score": None}
+    unknown = {**SCAN, "after": after, "openings": 0}
+    first, reason, meaning = scan_lines(unknown)
     assert first == "before: suspect, score 0.95 of 1; after: cannot tell"
+    assert reason == "No limits were set."
     assert meaning == run_scan_meaning(3)
     assert "gathered the suspect's" not in "\n".join(scan_section(unknown, "scan.png"))
 

@@ -30,6 +30,7 @@ RECORD = ComparisonRecord(
     seeds=[0, 1],
     stop_rule=True,
     curves=False,
+    user_code={"mine.py:f": "12"},
     left_out={"not an image": LeftOut(2, "notes.txt")},
 )
 
@@ -78,7 +79,7 @@ def test_outcomes_are_read_only_for_the_same_measurement(store):
         ({"held_out": 0.2}, "held_out= was 0.1, is 0.2 now"),
         ({"stop_rule": False}, "stop_rule="),
         ({"encoder": "resnet50"}, "the encoder"),
-        ({"user_code": {"mine.py:f": "12"}}, "user code.mine.py:f"),
+        ({"user_code": {"mine.py:f": "34"}}, "user code.mine.py:f was 12, is 34 now"),
         ({"defences": {"nad": {"steps": 100}}}, "nad.steps was 600, is 100 now"),
     ],
 )
@@ -91,6 +92,11 @@ def test_another_comparison_is_refused_with_what_differs(changes, words):
 def test_defences_seeds_and_curves_may_be_added():
     more = {**RECORD.defences, "clp": {"u": 3}}
     check_same(RECORD, replace(RECORD, defences=more, seeds=[0, 1, 2], curves=True))
+
+
+@pytest.mark.parametrize("code", [{}, {"other.py:g": "56"}])
+def test_own_defences_may_be_added_and_left_out(code):
+    check_same(RECORD, replace(RECORD, user_code=code))
 
 
 def test_a_taken_a_foreign_and_a_damaged_folder_are_named(store, tmp_path):

@@ -183,6 +183,20 @@ def test_a_resumed_comparison_does_only_what_is_missing(toy, judged, monkeypatch
     assert {k for k in after if after[k] != before[k]} <= {missing}  # its CPU seconds
 
 
+def test_an_own_defence_may_join_and_leave_when_a_comparison_is_resumed(toy, tmp_path):
+    code = tmp_path / "mine.py"
+    code.write_text("def nothing(inputs):\n    return inputs.suspect\n")
+    own, out = f"{code}:nothing", tmp_path / "compared"
+    rule = {"seeds": 1, "stop_rule": False}
+    compare(toy, out, "default", **rule)
+    joined = compare(toy, out, own, resume=True, **rule)
+    assert [row.defence for row in joined.rows] == ["default", own]
+    compare(toy, out, "default", resume=True, **rule)
+    code.write_text("def nothing(inputs):\n    return inputs.suspect.eval()\n")
+    with pytest.raises(RunFolderError, match="user code"):
+        compare(toy, out, own, resume=True, **rule)
+
+
 def test_an_encoder_that_diverges_while_it_is_judged_has_a_row_that_says_so(toy, tmp_path):
     found = compare(toy, tmp_path / "out", DOES_NOT_LAST, NOISE, seeds=1, labels=True)
     row = found.row(DOES_NOT_LAST)

@@ -18,7 +18,6 @@ from mimic_ray.workflows.purify_request import (
     check_workers,
     on_this_machine,
     resolved_recipe,
-    too_little,
 )
 
 
@@ -51,11 +50,9 @@ def test_the_gpus_of_this_machine_are_used_unless_the_user_says_otherwise(
     assert found.cpus_per_worker == 8 // workers
 
 
-def test_a_short_run_or_a_few_images_get_a_note():
+def test_the_seed_of_the_request_is_that_of_the_training():
     recipe = resolved_recipe(request(settings=["training.steps=200"], seed=3))
-    assert recipe.training.seed == 3
-    assert too_little(recipe, 2000) == []
-    assert "40 images and 200 steps" in too_little(recipe, 40)[0]
+    assert (recipe.training.steps, recipe.training.seed) == (200, 3)
 
 
 def test_settings_that_cannot_work_are_refused():
