@@ -26,6 +26,12 @@ def _percent(proportion: Proportion | None) -> str:
     return f"{100 * proportion.share:.1f} ({low:.1f}-{high:.1f})"
 
 
+def _strength(row: ComparisonRow) -> str:
+    """The strength; `failed` for a defence without any encoder."""
+    failed = ["failed"] if row.failure and row.cosine is None else []
+    return " ".join([*filter(None, [plain(row.strength)]), *failed]) or NOT_MEASURED
+
+
 def _cosine(row: ComparisonRow) -> str:
     if row.cosine is None:
         return NOT_MEASURED
@@ -38,7 +44,7 @@ def _images(row: ComparisonRow) -> str:
 
 _NAME = _Column("Defence", lambda row: plain(row.defence))
 _BLIND = (
-    _Column("Strength", lambda row: plain(row.strength) or NOT_MEASURED),
+    _Column("Strength", _strength),
     _Column("Cosine", _cosine),
 )
 _COST = (

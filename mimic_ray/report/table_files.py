@@ -29,12 +29,15 @@ def csv_text(table: FittedTable) -> str:
 
 
 def latex(table: FittedTable) -> str:
-    """A tabular with the rules of the package booktabs; the notes are comments."""
-    lines = [f"% {plain(note, 1000)}" for note in table.notes]
-    lines += [rf"\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}", r"\toprule"]
+    """A tabular with the rules of the package booktabs; the notes are its last lines."""
+    columns = len(table.header)
+    lines = [rf"\begin{{tabular}}{{l{'r' * (columns - 1)}}}", r"\toprule"]
     lines += [" & ".join(map(latex_text, table.header)) + r" \\", r"\midrule"]
     lines += [" & ".join(map(latex_text, line)) + r" \\" for line in table.lines]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+    lines += [r"\bottomrule"]
+    paragraph = rf"\multicolumn{{{columns}}}{{@{{}}p{{\linewidth}}@{{}}}}"
+    lines += [rf"{paragraph}{{\footnotesize {latex_text(note, 1000)}}} \\" for note in table.notes]
+    return "\n".join([*lines, r"\end{tabular}"]) + "\n"
 
 
 def markdown(table: FittedTable) -> str:
@@ -87,8 +90,8 @@ def markdown_text(text: object, limit: int = 200) -> str:
     return "".join(f"\\{c}" if c in "\\`*_[]|" else c for c in shown)
 
 
-def latex_text(text: str) -> str:
+def latex_text(text: str, limit: int = 200) -> str:
     """Text from outside, escaped so that it is only text in LaTeX."""
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     special |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
-    return "".join(special.get(sign, sign) for sign in plain(text))
+    return "".join(special.get(sign, sign) for sign in plain(text, limit))

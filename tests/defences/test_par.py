@@ -3,7 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mimic_ray.defences.par import par_loss
+from mimic_ray.defences.par import par, par_loss
+from mimic_ray.defences.training_loop import add_weight_noise, batches, suspect_as_student
+from tests.support.first_step import FIRST_RATE, adam_step, require_step
+from tests.support.small_defence_inputs import defence_inputs
 
 
 def restated(g: torch.Tensor, f: torch.Tensor, push: float, tau: float) -> float:
@@ -28,3 +31,27 @@ def test_a_turned_space_keeps_its_relations():
     f = torch.nn.functional.normalize(torch.randn(5, 4), dim=1)
     turn = torch.linalg.qr(torch.randn(4, 4)).Q
     assert par_loss(f @ turn, f, 1.0, 1e-9).item() == pytest.approx(0, abs=1e-5)
+
+
+def test_a_step_keeps_relations_and_raises_the_distance():
+    inputs = defence_inputs()
+    made = par(inputs, push=0.7, rate=1e-3, steps=1, batch=8)
+    assert made.turned
+
+    student = suspect_as_student(inputs)
+    add_weight_noise(student, inputs.seed)
+    view = next(batches(inputs, 1, 8)).view()
+    with torch.no_grad():
+        f = torch.nn.functional.normalize(inputs.suspect(view), dim=1)
+    g = torch.nn.functional.normalize(student(view), dim=1)
+    others = [[j for j in range(8) if j != i] for i in range(8)]
+    loss = -0.7 * ((g - f) ** 2).sum() / 8
+    for i, rest in enumerate(others):
+        p, q = (torch.softmax(h[rest] @ h[i] / 0.07, 0) for h in (f, g))
+        loss = loss + (p * (p / q).log()).sum() / 8
+    loss.backward()
+    # AdamW takes the weight decay off before its step.
+    rate = 1e-3 * FIRST_RATE
+    require_step(
+        made.encoder, student, lambda w, g: adam_step(w * (1 - rate * 1e-4), g, rate), 1e-2
+    )

@@ -76,6 +76,13 @@ def test_notes_and_failures_are_sentences_below_the_table():
     assert any(line.startswith("* ") for line in found)
 
 
+def test_a_defence_without_an_encoder_is_marked_in_its_line():
+    (line,) = comparison_table([FAILED]).lines
+    assert line[1:3] == ["failed", "-"]
+    (line,) = comparison_table([replace(NAD, failure="ASR of 1 of 2 seeds not measured.")]).lines
+    assert line[1] == "beta=500"
+
+
 def test_records_have_every_point_of_a_curve_as_plain_numbers():
     point = replace(NAD, strength="beta=50", chosen=False)
     table = comparison_table(ROWS, (*ROWS, point))

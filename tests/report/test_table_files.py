@@ -44,11 +44,12 @@ def test_without_records_csv_has_the_cells():
 
 def test_latex_has_as_many_cells_as_columns_and_escapes_names():
     text = latex(TABLE)
-    assert text.startswith("% A note of my_note.\n")
-    body = text[text.index(r"\begin{tabular}") :].splitlines()
+    body = text.splitlines()
     assert body[0] == r"\begin{tabular}{lrr}"
-    lines = [line for line in body if line.endswith(r"\\")]
+    *lines, note = [line for line in body if line.endswith(r"\\")]
     assert [line.count(" & ") for line in lines] == [2, 2, 2]
+    paragraph = r"\multicolumn{3}{@{}p{\linewidth}@{}}{\footnotesize A note of my\_note.} \\"
+    assert note == paragraph == body[-2]
     assert [line for line in body if "rule" in line] == [r"\toprule", r"\midrule", r"\bottomrule"]
     assert r"with\_a\_long\_name.py:a\_defence\_with\_a\_name\_that\_is\_long" in text
     assert r"ACC, \%" in text
