@@ -56,7 +56,7 @@ def validate(
     else:
         for path, of_file in results:
             lines = [str(finding) for finding in of_file] or [f"{path}: no problems found."]
-            console.out.print("\n".join(lines), markup=False, soft_wrap=True)
+            console.out.print("\n".join(lines), soft_wrap=True)
     if not valid:
         raise typer.Exit(1)
 
@@ -104,8 +104,8 @@ def _run(action: ClusterAction, dry_run: bool, question: str = "") -> None:
 
     for finding in action.findings:
         if finding.level == "warning":
-            console.err.print(str(finding), markup=False, soft_wrap=True)
-    console.out.print(shlex.join(action.command), markup=False, soft_wrap=True)
+            console.err.print(str(finding), soft_wrap=True)
+    console.out.print(shlex.join(action.command), soft_wrap=True)
     if dry_run:
         return
     if question and not action.confirms_itself:

@@ -164,10 +164,10 @@ def render(
         if provider == "slurm":
             next_step = f"Start it with: sbatch {out}"
         message = f"Wrote {out}. {next_step}"
-        console.out.print(message, markup=False, soft_wrap=True)
+        console.out.print(message, soft_wrap=True)
     for word in placeholders(text):
         message = f'warning: The file contains the placeholder "{word}": replace it before '
-        console.err.print(message + "`mimic-ray cluster up`.", markup=False, soft_wrap=True)
+        console.err.print(message + "`mimic-ray cluster up`.", soft_wrap=True)
 
 
 def _labels(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:

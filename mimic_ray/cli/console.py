@@ -22,7 +22,7 @@ from itertools import takewhile
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from mimic_ray.base.assumptions import AssumptionWarning
 from mimic_ray.base.errors import INTERRUPTED, MimicError, StoppedError, UsageError
@@ -31,6 +31,11 @@ from mimic_ray.base.text import plain
 
 
 class _Console(Console):
+    """Prints text as it is: a name of a file may look like markup or like the code of an emoji."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+
     def on_broken_pipe(self) -> None:
         # Rich would exit with 1; see quiet_exit.
         raise BrokenPipeError
@@ -38,8 +43,8 @@ class _Console(Console):
 
 _INTERVAL = "MIMIC_RAY_PROGRESS_S"
 
-out = _Console(highlight=False)
-err = _Console(stderr=True, highlight=False)
+out = _Console()
+err = _Console(stderr=True)
 
 
 @dataclass
@@ -58,7 +63,7 @@ mode = Mode()
 def note(text: str) -> None:
     """Prints a line to stderr unless `--quiet` is set."""
     if not mode.quiet:
-        err.print(text, markup=False, soft_wrap=True)
+        err.print(text, soft_wrap=True)
 
 
 class _Notes(logging.Handler):
@@ -231,7 +236,10 @@ def _printed_assumptions() -> Iterator[None]:
 
 def _end(kind: str, sentence: str, code: int, *, asked_for: bool = False) -> None:
     """Ends the process. What the user `asked_for`, a stop, is not called an error."""
-    err.print(("" if asked_for else "[bold red]error:[/] ") + escape(sentence), soft_wrap=True)
+    said = Text(sentence)
+    if not asked_for:
+        said = Text.assemble(("error: ", "bold red"), sentence)
+    err.print(said, soft_wrap=True)
     if mode.json:
         print_json({"error": {"kind": kind, "message": sentence, "exit_code": code}})
     sys.exit(code)

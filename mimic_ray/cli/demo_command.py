@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.text import Text
+
 from mimic_ray.cli import console
 
 
@@ -24,7 +26,7 @@ def command() -> None:
         console.out.print(f"  {name:<11}  {line}", soft_wrap=True)
     console.out.print(evaluation_table(made.evaluation.rows))
     for result in check_results(made.evaluation):
-        console.out.print(f"  [green]ok[/]  {result}", soft_wrap=True)
+        console.out.print(Text.assemble("  ", ("ok", "green"), f"  {result}"), soft_wrap=True)
     console.out.print(f"\n{made.seconds:.0f} s. The run: {made.run}", soft_wrap=True)
     console.out.print(f"  model card  {made.run / 'README.md'}", soft_wrap=True)
     console.out.print(f"  plots       {made.run}/*.png", soft_wrap=True)

@@ -25,15 +25,15 @@ def inspection_table(found: Inspection) -> Table:
     """Rows: file, checksum, tensors, other contents, fitting encoders, safety."""
     table = Table.grid(padding=(0, 2))
     for word, lines in _rows(found):
-        table.add_row(f"[bold]{word}[/]", Group(*map(_indented, lines)))
+        table.add_row(Text(word, style="bold"), Group(*map(_indented, lines)))
     return table
 
 
 def _indented(line: str) -> Padding:
     """The line, whose continuations are indented as its beginning where it is wrapped."""
     text = line.lstrip(" ")
-    # Text, because keys in the file may look like markup.
-    return Padding(Text(text), (0, 0, 0, len(line) - len(text)))
+    # Folded, because a part of a checksum has no use.
+    return Padding(Text(text, overflow="fold"), (0, 0, 0, len(line) - len(text)))
 
 
 def _rows(found: Inspection) -> Iterator[tuple[str, list[str]]]:

@@ -98,7 +98,7 @@ def command(
         console.print_json(found.to_json())
         return
     for line in summary(found):
-        console.out.print(line, markup=False)
+        console.out.print(line)
     console.out.print(strategies)
     for line in closing(found):
-        console.out.print(line, markup=False)
+        console.out.print(line)

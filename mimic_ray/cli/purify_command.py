@@ -160,7 +160,7 @@ def command(
 
 
 def _print(result: Purified) -> None:
-    console.out.print(f"Purified in {result.record.train_s:.0f} s: {result.run}")
+    console.out.print(f"Purified in {result.record.train_time()}: {result.run}", soft_wrap=True)
     console.out.print(f"  checkpoint  {result.export}", soft_wrap=True)
     console.out.print(f"  in Python   mimic_ray.load_encoder('{result.run}')", soft_wrap=True)
     console.out.print(f"  model card  {result.run}/README.md", soft_wrap=True)

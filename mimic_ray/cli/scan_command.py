@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from mimic_ray.base.errors import VERDICT_EXIT_CODES
 from mimic_ray.base.resources import Resources
@@ -115,9 +116,9 @@ def command(
     from mimic_ray.report.scan_words import openings_table, sentences
 
     verdict, *others = sentences(found)
-    console.out.print(f"[bold]{verdict}[/]")
+    console.out.print(Text(verdict, style="bold"))
     for sentence in others:
-        console.out.print(sentence, markup=False)
+        console.out.print(sentence)
     console.out.print(openings_table(found))
     if out:
         console.out.print(f"Written to {out}", soft_wrap=True)

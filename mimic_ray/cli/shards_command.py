@@ -76,7 +76,7 @@ def verify(
         lines = [f"{plain(p.file)}: {p.what}" for p in problems] or [
             f"{folder}: no problems found."
         ]
-        console.out.print("\n".join(lines), markup=False, soft_wrap=True)
+        console.out.print("\n".join(lines), soft_wrap=True)
     if problems:
         raise typer.Exit(1)
 
@@ -96,4 +96,4 @@ def info(
         console.print_json(asdict(facts))
         return
     for word, value in facts.lines().items():
-        console.out.print(f"{word:<12} {value}", markup=False, soft_wrap=True)
+        console.out.print(f"{word:<12} {value}", soft_wrap=True)

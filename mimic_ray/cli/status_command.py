@@ -124,7 +124,8 @@ def progress_rows(run: ProgressRecord, location: str, over: bool) -> list[tuple[
     if run.comparison:
         return [*_comparison_rows(run, location), *_stale(run, over)]
     is_study, running = run.study or run.phase == "search", run.status == "running"
-    rows = [("study" if is_study else "run", f"{location} ({run.status}, {run.phase})")]
+    state = f"{run.status}, {run.phase}" if running else run.status
+    rows = [("study" if is_study else "run", f"{location} ({state})")]
     finished = " finished" if is_study else ""
     if run.total and running:
         rows.append(("preparing", f"{run.phase}: {run.done:,} of {run.total:,}"))

@@ -28,11 +28,11 @@ def command(
     client = open_jobs(address, insecure=insecure)
     known = client.job(job)
     if known.over:
-        console.out.print(f"{ended(known)} already.", markup=False)
+        console.out.print(f"{ended(known)} already.")
         return
     now = client.stop(job, timeout)
     if now.over:
-        console.out.print(ended(now), markup=False)
+        console.out.print(ended(now))
         return
     if now.state == "PENDING":
         raise ResourceError(

@@ -249,7 +249,7 @@ def _print(found: Tuned) -> None:
     console.out.print(f"  best recipe  {found.best}", soft_wrap=True)
     console.out.print(f"  report       {found.report}", soft_wrap=True)
     command = purify_command(vars(found.record), found.best)
-    console.out.print(f"Purify with it: {command}", soft_wrap=True, markup=False)
+    console.out.print(f"Purify with it: {command}", soft_wrap=True)
 
 
 def _oracle(is_oracle: bool, values: dict[str, str | None]) -> dict[str, str]:

@@ -80,7 +80,7 @@ def _summary(name: str, record: RunRecord, recipe: Recipe) -> str:
         f"| Images | {record.images:,} unlabelled{broken}; {markdown_text(record.data)}, "
         f"fingerprint `{plain(record.data_fingerprint)}` |",
         *([f"| Effort | quick: {QUICK_IN_WORDS} |"] if record.effort == "quick" else []),
-        f"| Time | {record.train_s:,.0f} s, started {plain(record.started_at)}"
+        f"| Time | {record.train_time()}, started {plain(record.started_at)}"
         + (f", resumed after step {resumed}" if resumed else "")
         + " |",
     ]

@@ -53,7 +53,7 @@ def show_progress(every_s: float = LINE_EVERY_S) -> Iterator[ProgressCallback]:
         with mimic_ray.show_progress() as on_progress:
             found = mimic_ray.profile("resnet50", "suspect.pth", "images", on_progress=on_progress)
     """
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     if console.is_terminal or (console.is_jupyter and find_spec("ipywidgets")):
         with progress_bars(console) as on_progress:
             yield on_progress
@@ -106,7 +106,7 @@ def progress_lines(
         name = _PHASES.get(progress.phase, progress.phase)
         words = f"{name}: {progress.done:,} of {progress.total:,}"
         text = ", ".join([words, *_numbers(progress), *([more] if more else [])])
-        console.print(text, markup=False, soft_wrap=True)
+        console.print(text, soft_wrap=True)
 
     def on_progress(progress: Progress) -> None:
         nonlocal silent, printed_at

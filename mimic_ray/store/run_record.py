@@ -56,7 +56,8 @@ def now() -> str:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run. `compute` is Compute.facts(); times are UTC, `train_s` adds up over resumes."""
+    """One run. `compute` is Compute.facts(); times are UTC. `train_s` adds up over resumes, without
+    processes that were killed, which could not record theirs."""
 
     command: str
     encoder: str
@@ -96,6 +97,11 @@ class RunRecord:
     ended_at: str = ""
     versions: dict[str, str] = field(default_factory=installed_versions)
     host: dict[str, Any] = field(default_factory=host_facts)
+
+    def train_time(self) -> str:
+        """`75 s`, and what a resumed run leaves out."""
+        left_out = " (without processes that were killed)" if self.resumed_from else ""
+        return f"{self.train_s:,.0f} s{left_out}"
 
     def resumed(self, step: int) -> RunRecord:
         """The same run, going on from its committed `step`."""

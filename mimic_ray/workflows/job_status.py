@@ -73,8 +73,13 @@ def job_status(client: JobClient, name: str) -> JobStatus:
 
 
 def is_location(text: str) -> bool:
-    """Whether a text names a folder or an address with progress, not a job."""
-    return is_remote(text) or "/" in text or (Path(text) / PROGRESS).is_file()
+    """Whether a text names an address or a path, of whatever kind, and not a job."""
+    if is_remote(text) or "/" in text:
+        return True
+    try:
+        return Path(text).exists()
+    except OSError:  # too long for the name of a file
+        return False
 
 
 def folder_status(location: str) -> ProgressRecord:

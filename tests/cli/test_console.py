@@ -94,6 +94,16 @@ def test_without_json_stdout_stays_empty(fails, capsys):
     assert shown.err == "error: --workers 0 must be positive.\n"
 
 
+def test_names_that_look_like_markup_or_emoji_are_printed_as_they_are(fails, capsys):
+    name = "s[red]:fire:[/bold]"
+    assert fails(UsageError(f"{name} is missing.")) == 2
+    console.out.print(f"Written to {name}")
+    console.err.print(name)
+    shown = capsys.readouterr()
+    assert shown.err == f"error: {name} is missing.\n{name}\n"
+    assert shown.out == f"Written to {name}\n"
+
+
 def test_an_unexpected_error_is_reported_as_a_bug_and_ends_with_1(fails, capsys):
     assert fails(ZeroDivisionError("by zero"), "--json") == 1
     shown = capsys.readouterr()

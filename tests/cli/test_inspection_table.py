@@ -72,6 +72,12 @@ def test_a_long_note_is_indented_as_a_whole():
     assert indents == {len("tensors  ") + 2}
 
 
+def test_a_checksum_is_never_cut():
+    screen = Console(width=40, record=True, file=StringIO())
+    screen.print(inspection_table(FOUND))
+    assert FOUND.sha256 in "".join(screen.export_text().split())
+
+
 def test_what_a_file_would_run_stands_in_place_of_its_safety():
     assert "safe to load: it contains numbers and no code" in shown(FOUND)
     text = shown(replace(FOUND, contents=Contents(["posix.system('[x]')"], ["a.B"], ["c.D"])))

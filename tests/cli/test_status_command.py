@@ -163,6 +163,14 @@ def test_a_bare_name_is_a_folder_where_it_has_progress(progress, tmp_path, monke
     assert "stale last updated 10 min ago" in text
 
 
-def test_a_folder_without_progress_is_named(tmp_path, capsys):
-    assert run(["status", str(tmp_path)]) == 2
-    assert f"{tmp_path} has no progress.json: give" in capsys.readouterr().err.replace("\n", " ")
+def test_a_folder_without_progress_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path.parent)
+    for given in (str(tmp_path), tmp_path.name):
+        assert run(["status", given]) == 2
+        assert f"{given} has no progress.json: give" in capsys.readouterr().err.replace("\n", " ")
+
+
+@pytest.mark.usefixtures("jobs")
+def test_a_name_too_long_for_a_file_is_that_of_a_job(capsys):
+    assert run(["status", "x" * 300]) == 2
+    assert "progress.json" not in capsys.readouterr().err
