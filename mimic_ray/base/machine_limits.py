@@ -29,6 +29,14 @@ def usable_cpus(cgroups: Path = CGROUPS, own_cgroup: Path = OWN_CGROUP) -> int:
     return max(1, int(min([cpus, *quotas])))
 
 
+def machine_load() -> tuple[float, int]:
+    """The mean number of processes that ran or waited for a core in the last minute, 0 if unknown,
+    and the cores of the whole machine."""
+    with suppress(OSError):
+        return os.getloadavg()[0], os.cpu_count() or 1
+    return 0.0, os.cpu_count() or 1
+
+
 def group_folders(controller: str, cgroups: Path, own_cgroup: Path) -> Iterator[Path]:
     """The group of this process and all above it, up to the mounted one, where `controller` sets
     its limits.

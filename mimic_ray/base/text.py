@@ -32,8 +32,14 @@ def duration(seconds: float) -> str:
     """`32 s`, `5.2 min`, `1.7 h`, `3.4 days`."""
     for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 1.5 * size:
-            return f"{round(seconds / size, 1):g} {unit}"
+            number = seconds / size
+            return f"{number:,.0f} {unit}" if number >= 1000 else f"{round(number, 1):g} {unit}"
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
+
+
+def amount(number: float) -> str:
+    """`0.00313`, `12.3`, `142,022`: three significant digits, or whole from 100 on."""
+    return f"{number:,.0f}" if abs(number) >= 99.95 else f"{number:.3g}"
 
 
 def near_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:

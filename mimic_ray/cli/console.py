@@ -33,8 +33,8 @@ from mimic_ray.base.text import plain
 class _Console(Console):
     """Prints text as it is: a name of a file may look like markup or like the code of an emoji."""
 
-    def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+    def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
+        super().__init__(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
 
     def on_broken_pipe(self) -> None:
         # Rich would exit with 1; see quiet_exit.

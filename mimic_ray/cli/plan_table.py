@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mimic_ray.base.text import count, duration
+from mimic_ray.base.text import amount, count, duration
 from mimic_ray.planning.hardware import GIB
 from mimic_ray.report.fitted_table import FittedTable
 
@@ -95,19 +95,19 @@ def gib(size: float) -> str:
 
 def loading(plan: Plan, need: Loader) -> str:
     """The cores and the rate that decoding and reading need."""
-    cores = f"{need.decode_cores:.1f} cores"
-    cached = f"{need.cache_gb:.1f} GB of decoded images"
+    cores = f"{amount(need.decode_cores)} cores"
+    later, read = amount(need.cached_cores), f"{amount(need.read_gb)} GB in total"
+    cached = f"{amount(need.cache_gb)} GB of decoded images"
     if plan.source == "object":
         return (
-            f"Loading, all nodes: {cores} in the first epoch, then {need.cached_cores:.2f}. Before "
-            f"the first step each node copies the set from object storage (which provides "
-            f"{plan.assumptions['read_mb_s_node']:,.0f} MB/s): {need.read_gb:.1f} GB in total, and "
-            f"{cached}."
+            f"Loading, all nodes: {cores} in the first epoch, then {later}. Before the first step "
+            f"each node copies the set from object storage (which provides "
+            f"{plan.assumptions['read_mb_s_node']:,.0f} MB/s): {read}, and {cached}."
         )
     return (
         f"Loading, all nodes: {cores} and {need.read_mb_s:,.0f} MB/s from disk (which provides "
-        f"{need.limit_mb_s:,.0f}) in the first epoch, then {need.cached_cores:.2f} cores. Each "
-        f"node reads the set once: {need.read_gb:.1f} GB in total, and {cached}."
+        f"{need.limit_mb_s:,.0f}) in the first epoch, then {later} cores. Each "
+        f"node reads the set once: {read}, and {cached}."
     )
 
 
@@ -149,4 +149,5 @@ def closing(plan: Plan) -> Iterator[str]:
     money = ". Set --price-per-hour to see the cost"
     if plan.cost is not None:
         money = f", cost {plan.cost:,.2f} at {plan.price_per_hour:g} per GPU-hour"
-    yield f"Time {duration(3600 * plan.chosen.hours)}, {plan.gpu_hours:.3g} GPU-hours{money}."
+    hours = amount(plan.gpu_hours or 0)
+    yield f"Time {duration(3600 * plan.chosen.hours)}, {hours} GPU-hours{money}."

@@ -11,6 +11,7 @@ from mimic_ray.base.text import count, duration
 
 _DAY_S = 86_400.0
 _GB = 1e9
+_BUSY = 1.5  # processes for each core: steps are timed at a fraction of their speed
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Cost:
         cores: CPU cores that the work uses; 0 on a GPU.
         probe_s: Seconds of the timed steps that the estimate rests on.
         at_most: Whether early stopping may end the work sooner.
+        load: Mean number of processes that ran or waited for a core in the last minute.
+        machine_cores: Cores of the whole machine.
 
     Example:
         def on_cost(cost):
@@ -45,6 +48,8 @@ class Cost:
     cores: int
     probe_s: float
     at_most: bool = False
+    load: float = 0.0
+    machine_cores: int = 0
 
     @property
     def seconds(self) -> float:
@@ -69,7 +74,16 @@ class Cost:
             f"Cost here: {count(self.images, 'image')} through the networks, "
             f"{'at most ' if self.at_most else ''}about {duration(self.seconds)}{parts}, "
             f"{self.memory_bytes / _GB:.1f} GB of memory. Estimated from steps timed for "
-            f"{duration(self.probe_s)}."
+            f"{duration(self.probe_s)}.{self._other_work()}"
+        )
+
+    def _other_work(self) -> str:
+        if not self.cores or self.load <= _BUSY * self.machine_cores:
+            return ""
+        return (
+            f" This machine is busy ({self.load:.0f} processes on "
+            f"{count(self.machine_cores, 'core')}): when it is quiet, this takes less time. On "
+            f"shared cores {option('threads', 1)} is often faster."
         )
 
     def faster_machine(self, within_s: float) -> str:
@@ -79,7 +93,7 @@ class Cost:
             return ""
         cores = f"{times * self.cores:,.0f} such CPU cores or " if self.cores else ""
         return (
-            f"To end within {duration(within_s)} it needs {cores}a GPU that is {times:.0f} times "
+            f"To end within {duration(within_s)} it needs {cores}a GPU that is {times:,.0f} times "
             "as fast as this machine."
         )
 

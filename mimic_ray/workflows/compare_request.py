@@ -11,6 +11,7 @@ from mimic_ray.attacks.triggers.trigger_registry import split_settings
 from mimic_ray.base.errors import DataError, UnknownNameError, UsageError, option
 from mimic_ray.base.resources import Resources
 from mimic_ray.base.text import count, near_names
+from mimic_ray.base.user_code import is_user_code
 from mimic_ray.defences.defence_registry import DEFENCES, declared_strengths
 from mimic_ray.defences.stop_rule import BASELINE, Contest
 from mimic_ray.evaluation.head_choice import OWN, is_head_file
@@ -197,19 +198,22 @@ def contest(
 def most_images(competition: Contest, defences: dict[str, NamedDefence], recipe: Recipe) -> int:
     """At most so many images are in the steps of all runs; `recipe` is that of `default`.
 
-    Steps and batch are settings of almost every defence. One that has none counts as `default`.
+    Steps and batch are settings of almost every defence. A built-in one without steps trains
+    nothing; a user's own counts as `default`, unless it declares them.
     """
     total = 0
     for label, named in defences.items():
         strongest = [named.at(value) for value in competition.strengths[label]] or [named.at(None)]
-        seen = max(_step_images(settings, recipe) for settings in strongest)
+        seen = max(_step_images(named.name, settings, recipe) for settings in strongest)
         total += competition.most_of(label) * seen
     return total
 
 
-def _step_images(settings: Mapping[str, Any], recipe: Recipe) -> int:
-    steps = sum(value for name, value in settings.items() if name.endswith("steps"))
-    steps *= settings.get("rounds", 1)
+def _step_images(defence: str, settings: Mapping[str, Any], recipe: Recipe) -> int:
+    declared = [value for name, value in settings.items() if name.endswith("steps")]
+    if not declared and not is_user_code(defence):
+        return 0
+    steps = sum(declared) * settings.get("rounds", 1)
     batch = settings.get("batch", 0)
     return int(steps or recipe.training.steps) * int(batch or recipe.training.batch)
 

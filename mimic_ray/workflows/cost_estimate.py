@@ -16,6 +16,7 @@ import torch
 
 from mimic_ray.base import devices
 from mimic_ray.base.effort import Effort
+from mimic_ray.base.machine_limits import machine_load
 from mimic_ray.base.machine_memory import machine_memory_bytes, resident_bytes
 from mimic_ray.base.resources import Resources, this_machine, trial_slots
 from mimic_ray.defences.stop_rule import Contest
@@ -142,7 +143,8 @@ class CostEstimate:
         if self._on_gpu:
             memory, have = memory - resident_bytes(), torch.cuda.mem_get_info()[1]
         cores = 0 if self._on_gpu else at_once * self.compute.threads
-        return Cost(parts, memory, have, cores, self.pace.probe_s, at_most)
+        load, machine_cores = machine_load()
+        return Cost(parts, memory, have, cores, self.pace.probe_s, at_most, load, machine_cores)
 
     @property
     def _on_gpu(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mimic_ray.base.errors import UsageError
@@ -13,6 +15,13 @@ GB = 10**9
 def cost(hours: float, *, memory: float = 2 * GB, have: float = 24 * GB, cores: int = 2) -> Cost:
     parts = (CostPart("training", 38_400, 3600 * hours), CostPart("checks", 600, 0.0))
     return Cost(parts, memory, have, cores, 0.9)
+
+
+def test_a_busy_machine_is_named_because_steps_are_timed_at_a_fraction_of_their_speed():
+    busy = replace(cost(1.0), load=8.7, machine_cores=2)
+    assert "This machine is busy (9 processes on 2 cores)" in busy.sentence()
+    assert "busy" not in replace(busy, load=2.0).sentence()
+    assert "busy" not in replace(busy, cores=0).sentence()  # on a GPU
 
 
 def test_the_sentence_has_images_time_parts_and_memory():

@@ -11,5 +11,5 @@ PIPE = 80  # what rich takes for a pipe
 
 def set_width(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     """Commands print in so many columns."""
-    made = type(console.out)(highlight=False, width=width)
+    made = type(console.out)(width=width)
     monkeypatch.setattr(console, "out", made)

@@ -10,6 +10,7 @@ from mimic_ray.base.errors import DataError, UnknownNameError, UsageError
 from mimic_ray.base.resources import Resources
 from mimic_ray.defences.defence_registry import DEFENCES
 from mimic_ray.defences.stop_rule import Contest
+from mimic_ray.execution.defence_run import NamedDefence
 from mimic_ray.method.recipe import parse_recipe
 from mimic_ray.workflows.compare_request import (
     check_labels,
@@ -156,3 +157,16 @@ def test_the_steps_of_each_round_count():
     alone = {text: named_defences([text])[text]}
     recipe = parse_recipe({}, "of default")
     assert most_images(Contest(text, {text: ()}, (0,)), alone, recipe) == 4 * (5 + 10) * 8
+
+
+@pytest.mark.parametrize(("defence", "runs"), [("clp", 0), ("default", 1)])
+def test_a_built_in_defence_without_steps_costs_no_steps(defence, runs):
+    named = {defence: named_defences([defence])[defence]}
+    recipe = parse_recipe({"training": {"steps": 100, "batch": 8}}, "of default")
+    assert most_images(Contest(defence, {defence: ()}, (0,)), named, recipe) == runs * 800
+
+
+def test_an_own_defence_without_steps_counts_as_default():
+    own = {"mine.py:f": NamedDefence("mine.py:f", {}, "")}
+    recipe = parse_recipe({"training": {"steps": 100, "batch": 8}}, "of default")
+    assert most_images(Contest("mine.py:f", {"mine.py:f": ()}, (0,)), own, recipe) == 800
