@@ -159,14 +159,11 @@ def test_the_steps_of_each_round_count():
     assert most_images(Contest(text, {text: ()}, (0,)), alone, recipe) == 4 * (5 + 10) * 8
 
 
-@pytest.mark.parametrize(("defence", "runs"), [("clp", 0), ("default", 1)])
-def test_a_built_in_defence_without_steps_costs_no_steps(defence, runs):
-    named = {defence: named_defences([defence])[defence]}
+@pytest.mark.parametrize(
+    ("defence", "settings", "runs"),
+    [("clp", {"u": 3.0}, 0), ("default", {"steps": 0, "batch": 0}, 1), ("mine.py:f", {}, 1)],
+)
+def test_only_built_in_defences_without_steps_cost_no_steps(defence, settings, runs):
+    named = {defence: NamedDefence(defence, settings, "")}
     recipe = parse_recipe({"training": {"steps": 100, "batch": 8}}, "of default")
     assert most_images(Contest(defence, {defence: ()}, (0,)), named, recipe) == runs * 800
-
-
-def test_an_own_defence_without_steps_counts_as_default():
-    own = {"mine.py:f": NamedDefence("mine.py:f", {}, "")}
-    recipe = parse_recipe({"training": {"steps": 100, "batch": 8}}, "of default")
-    assert most_images(Contest("mine.py:f", {"mine.py:f": ()}, (0,)), own, recipe) == 800
