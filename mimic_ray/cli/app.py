@@ -68,7 +68,14 @@ class LazyGroup(TyperGroup):
             )
             built = typer.main.get_command(single)
         built.name = cmd_name
+        for each in (built, *getattr(built, "commands", {}).values()):
+            each.help = each.help and _paragraphs(each.help)
         return built
+
+
+def _paragraphs(text: str) -> str:
+    """The text of a docstring without the line ends that fit its own width."""
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
 
 
 app = typer.Typer(
