@@ -13,6 +13,11 @@ def parse_worker_range(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d+)(?:-(\d+))?", text.strip())
     fewest = int(found[1]) if found else 0
     most = int(found[2]) if found and found[2] else fewest
+    if most < fewest and found:
+        raise UsageError(
+            f"Invalid {option('workers', text.strip())}: give the smaller number first, "
+            f"{most}-{fewest}."
+        )
     if not 1 <= fewest <= most:
         value = option("workers", f'"{plain(text)}"')
         raise UsageError(f"Invalid {value}: expected a positive integer or a range such as 1-3.")

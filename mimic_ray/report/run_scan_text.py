@@ -70,9 +70,9 @@ def scan_section(scan: Mapping[str, Any], picture: str, imitated: int = 0) -> li
     if imitated:
         lines += [
             "The student was trained on openings that the same search found on other images, so "
-            "this scan is not independent evidence for it. On eight students whose attacks are "
-            "known, the score was 0.08 to 0.15 whether 1.5 or 22.7 % of the attack was left "
-            "(docs/measurements/scan_resnet_cifar10_cpu_2026-11.md).",
+            "this scan is not independent evidence for it. On eight students of an earlier "
+            "version, whose attacks are known, the score was 0.08 to 0.15 whether 1.5 or 22.7 % of "
+            "the attack was left (docs/measurements/scan_resnet_cifar10_cpu_2026-11.md).",
             "",
         ]
     return [

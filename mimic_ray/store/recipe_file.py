@@ -95,7 +95,9 @@ def _find(name_or_path: str) -> Path:
 def _read_tables(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise RecipeError(str(path), ["not a recipe: the file is not text"]) from None
+    except tomllib.TOMLDecodeError as error:
         raise RecipeError(str(path), [f"not valid TOML: {error}"]) from None
 
 

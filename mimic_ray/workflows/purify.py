@@ -15,7 +15,7 @@ from mimic_ray.base.errors import RESUME_ADVICE, StoppedError
 from mimic_ray.base.progress import ProgressCallback, ignore_progress
 from mimic_ray.base.resources import Resources, check_resources, this_machine
 from mimic_ray.base.signals import StopRequests, stop_requests
-from mimic_ray.base.text import command_line
+from mimic_ray.base.text import command_line, count
 from mimic_ray.base.user_code import is_user_code
 from mimic_ray.data.encoded_images import ImageSource
 from mimic_ray.data.image_source import open_announced, require_batch
@@ -259,6 +259,9 @@ def _finished(
         all_copies=request.all_copies,
     )
     warnings = [*warnings, *outcome.notes]
+    if record.broken_images:
+        broken = count(record.broken_images, "broken image")
+        warnings.append(f"{broken} had no part in the training; run.json has the names.")
     if resources.in_process and (gpus := this_machine()["GPU"]) > 1:
         warnings.append(f"One of {gpus:g} GPUs was used; as many workers would use them all.")
     notes = [little, *loaded.fit.notes] if little else loaded.fit.notes

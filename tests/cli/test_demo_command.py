@@ -29,7 +29,7 @@ def test_the_demo_shows_scan_purify_scan_before_the_evaluation(tmp_path, monkeyp
         "  purified     300 steps on clean images; trigger unknown\n",
         "  scan after   no evidence, score 0.12 of 1\n",
         "               10 of 11 openings closed, 1 left\n",
-        "               On eight students whose attacks are known",
+        "               On eight students of an earlier version",
         "  ok  attacked ASR",
     ]
     positions = [printed.find(line) for line in lines]

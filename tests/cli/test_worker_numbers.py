@@ -13,10 +13,15 @@ def test_a_number_or_a_range_of_workers(text, expected):
     assert parse_worker_range(text) == expected
 
 
-@pytest.mark.parametrize("text", ["0", "3-1", "0-2", "-1", "1-", "2,3", "many", ""])
+@pytest.mark.parametrize("text", ["0", "0-2", "-1", "1-", "2,3", "many", ""])
 def test_an_invalid_range_is_refused_with_an_example(text):
     with pytest.raises(UsageError, match="such as 1-3"):
         parse_worker_range(text)
+
+
+def test_a_range_the_wrong_way_round_is_turned_in_the_message():
+    with pytest.raises(UsageError, match="give the smaller number first, 1-3"):
+        parse_worker_range("3-1")
 
 
 def test_counts_are_sorted_and_unique():

@@ -59,6 +59,15 @@ def test_what_is_beside_the_images_is_in_the_record_and_the_card(tmp_path):
     assert "2 other files left out" in (tmp_path / "run" / "README.md").read_text()
 
 
+def test_broken_images_are_counted_in_a_warning(tmp_path):
+    save_images(tmp_path / "images", 40, seed=0)
+    first = next(path for path in sorted((tmp_path / "images").rglob("*")) if path.is_file())
+    first.write_bytes(first.read_bytes()[:60])
+    result = purify_toy(tmp_path)
+    said = "1 broken image had no part in the training; run.json has the names."
+    assert said in result.warnings
+
+
 def test_the_model_card_names_only_commands_that_exist(tmp_path):
     purify_toy(tmp_path)
     card = (tmp_path / "run" / "README.md").read_text()
