@@ -119,7 +119,10 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     if uri in PROJECT_FILES:
         return markdown
     for name, make in parts.get(uri, {}).items():
-        markdown = markdown.replace(f"<!-- {name} -->", make())
+        # The rest of the line is for readers of the file itself.
+        lines = markdown.split("\n")
+        lines = [make() if line.endswith(f"<!-- {name} -->") else line for line in lines]
+        markdown = "\n".join(lines)
     return links_to_root(markdown, uri)
 
 

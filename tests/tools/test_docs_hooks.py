@@ -57,6 +57,14 @@ def test_results_that_are_tables_show_how_to_get_a_frame():
     assert "::: mimic_ray.workflows.plan.Plan\n    options:\n      members: []\n" in text
 
 
+def test_the_line_of_a_marker_is_replaced_with_what_it_says_to_readers_of_the_file():
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="explanation/decisions.md"))
+    made = docs_hooks.on_page_markdown("before\n*On the site.* <!-- decisions -->\nafter", page)
+    assert made.startswith("before\n- [")
+    assert made.endswith("\nafter")
+    assert "On the site" not in made
+
+
 def test_a_page_without_a_generated_part_stays_as_it_is():
     page = SimpleNamespace(file=SimpleNamespace(src_uri="tutorial.md"))
     assert docs_hooks.on_page_markdown("<!-- commands -->", page) == "<!-- commands -->"
