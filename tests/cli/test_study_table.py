@@ -47,7 +47,7 @@ def test_the_best_and_the_newest_of_many_trials_are_shown():
 
 
 def test_without_a_terminal_each_ended_trial_is_one_line(monkeypatch, capsys):
-    monkeypatch.setattr(console, "err", Console(stderr=True, force_terminal=False, width=200))
+    monkeypatch.setattr(console, "err", type(console.err)(stderr=True, width=200))
     with shown_study() as watch:
         watch(SearchProgress(2, []))
         watch(SearchProgress(2, [trial(0)]))
@@ -62,7 +62,7 @@ def test_without_a_terminal_each_ended_trial_is_one_line(monkeypatch, capsys):
 def test_without_a_terminal_the_state_is_printed_at_the_start_and_at_the_interval(
     monkeypatch, capsys
 ):
-    monkeypatch.setattr(console, "err", Console(stderr=True, force_terminal=False, width=200))
+    monkeypatch.setattr(console, "err", type(console.err)(stderr=True, width=200))
     seconds = iter([0, 10, 29, 31, 60, 61])
     watch = StudyLines(30, lambda: next(seconds)).update
     watch(SearchProgress(4, []))

@@ -30,7 +30,7 @@ def test_a_wrong_setting_is_named_with_a_correction(purify_refused, options, wor
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--workers", "3-1"], ['"3-1"', "1-3"]),
+        (["--workers", "3-1"], ["--workers 3-1", "1-3"]),
         (["--workers", "0"], ['"0"', "positive integer"]),
         (
             ["--workers", "2", "--set", "training.batch=10", "--set", "training.accumulate=6"],
