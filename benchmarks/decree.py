@@ -107,6 +107,9 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--pairs", type=int, default=10, help="only the first pairs")
+    parser.add_argument(
+        "--least-asr", type=float, default=90, help="attacked encoders below are not counted"
+    )
     given = parser.parse_args()
     compute = devices.choose("cpu", "auto", 1)
     pixels = open_labelled(given.data, 32).pixels
@@ -125,7 +128,8 @@ def main() -> None:
                 found = decree(encoder, images, compute, epochs=given.epochs)
             files.write_json(result, {"kind": facts["kind"], **vars(found)})
         content = json.loads(result.read_text())
-        sizes[facts["attacked"]].append(content["size"])
+        if facts.get("asr", 100.0) >= given.least_asr:
+            sizes[facts["attacked"]].append(content["size"])
         print(file.stem, content)
     attacked, benign = ([-size for size in sizes[which]] for which in (True, False))
     below = {
