@@ -83,7 +83,7 @@ class Cost:
         return (
             f" This machine is busy ({self.load:.0f} processes on "
             f"{count(self.machine_cores, 'core')}): when it is quiet, this takes less time. On "
-            f"shared cores {option('threads', 1)} is often faster."
+            "shared cores one thread is often faster than several."
         )
 
     def faster_machine(self, within_s: float) -> str:

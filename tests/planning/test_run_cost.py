@@ -20,6 +20,7 @@ def cost(hours: float, *, memory: float = 2 * GB, have: float = 24 * GB, cores: 
 def test_a_busy_machine_is_named_because_steps_are_timed_at_a_fraction_of_their_speed():
     busy = replace(cost(1.0), load=8.7, machine_cores=2)
     assert "This machine is busy (9 processes on 2 cores)" in busy.sentence()
+    assert busy.sentence().isprintable()
     assert "busy" not in replace(busy, load=2.0).sentence()
     assert "busy" not in replace(busy, cores=0).sentence()  # on a GPU
 
